@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * faultline-wasm2c.h - memories from a Faultline pool for modules that wabt's
+ * wasm2c translated to C.
+ *
+ * wasm2c's generated code asks wasm-rt for its memories, in a call that
+ * cannot fail, and then copies the module's data segments into them. With
+ * this adapter the memory comes from a pool and shows the segments already:
+ *
+ *	struct fl_wasm2c_batch batch;
+ *
+ *	memset(&instance, 0, sizeof(instance));
+ *	err = fl_wasm2c_begin(&batch, pool, module, &instance,
+ *			      sizeof(instance), 0, &error);
+ *	if (err)
+ *		...			nothing is held
+ *	Z_app_instantiate(&instance);	takes the memories of the batch
+ *	fl_wasm2c_end(&batch);
+ *	...
+ *	Z_app_free(&instance);		gives them back to the pool
+ *
+ * What to do once
+ *
+ * - Link with what `pkg-config --libs faultline-wasm2c` says, before
+ *   -lwasm-rt-impl. It makes the linker send the calls of
+ *   wasm_rt_allocate_memory, wasm_rt_grow_memory and wasm_rt_free_memory
+ *   here. Memories that were not taken through this header go on to the
+ *   wasm-rt that is linked, as before.
+ * - Give wasm2c the data-free module (fl_module_write_data_free(), or
+ *   `wasm-image`) and fl_module_load() the whole one. Given the whole module,
+ *   wasm2c copies the segments again: correct, but no faster than without a
+ *   pool.
+ * - Keep the pool's default stride of 8 GiB and FL_BOUNDS_GUARDED: the
+ *   generated code checks no bounds. A smaller stride is refused.
+ *
+ * Threads: any; begin, instantiate and end of one instance belong to one
+ * thread. This is for wabt 1.0.32, whose generated code keeps a memory's size
+ * in 32 bits: a memory ends at 65,535 WebAssembly pages.
+ */
+#ifndef FAULTLINE_WASM2C_H
+#define FAULTLINE_WASM2C_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <faultline.h>
+#include <wasm-rt.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Memories that one module may define. */
+#define FL_WASM2C_MAX_MEMORIES 4
+
+/* The memories of one instance between begin and end. Owned by the caller, who
+ * keeps it where it is until fl_wasm2c_end(); the content is the adapter's. */
+struct fl_wasm2c_batch {
+	struct fl_wasm2c_batch *outer;
+	uintptr_t instance;
+	size_t instance_bytes;
+	uint32_t count;
+	uint32_t taken;
+	struct fl_memory *memories[FL_WASM2C_MAX_MEMORIES];
+};
+
+/*
+ * Take the memories that the module defines, each with its initial content.
+ * instance and instance_bytes say where the struct is that wasm2c's
+ * instantiate function will fill: memories inside it, and no others, are then
+ * served from the batch. Zero the struct first, so that it can be freed after
+ * a trap. timeout_ns as in fl_memory_config.
+ *
+ * Instantiating a module with other memories than those of the module given
+ * here ends in WASM_RT_TRAP_UNREACHABLE.
+ *
+ * Errors: as fl_memory_acquire(), among them -EFAULT for a module whose
+ * instantiation traps; -ENOTSUP: the pool's stride is below 8 GiB, or a memory
+ * is of a kind that wasm2c cannot translate; -E2BIG: more memories than
+ * FL_WASM2C_MAX_MEMORIES. After an error nothing is held and the batch need
+ * not be ended.
+ */
+int fl_wasm2c_begin(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
+		    const struct fl_module *module, const void *instance,
+		    size_t instance_bytes, uint64_t timeout_ns,
+		    struct fl_error *error);
+
+/*
+ * Give back what the instantiation did not take. Call it on every path after a
+ * successful begin, also when the instantiation trapped, from the thread that
+ * began, while the batch still exists. Batches of one thread end in reverse
+ * order.
+ */
+void fl_wasm2c_end(struct fl_wasm2c_batch *batch);
+
+/*
+ * Take one memory and describe it in *memory, which is written only on
+ * success: for the memories that a module imports, which the host makes
+ * before it instantiates. For the initial content that the module gives the
+ * memory, set config->image to fl_module_image().
+ *
+ * Errors: as fl_wasm2c_begin().
+ */
+int fl_wasm2c_acquire(struct fl_pool *pool,
+		      const struct fl_memory_config *config,
+		      wasm_rt_memory_t *memory, struct fl_error *error);
+
+/* The pool's memory behind a wasm-rt memory, for fl_memory_prefault() and the
+ * like; NULL if it did not come through this header. */
+struct fl_memory *fl_wasm2c_memory(const wasm_rt_memory_t *memory);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

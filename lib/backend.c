@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* backend.c - the array of backends and the choice among them. */
+#include "backend.h"
+
+const struct fl__backend *const fl__backends[] = {
+#ifdef FL_WITH_UFFD
+	&fl__backend_linux,
+#endif
+	&fl__backend_segmented,
+	NULL,
+};
+
+bool fl__name_is_listed(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	while (list && *list) {
+		const char *comma = strchr(list, ',');
+		size_t item = comma ? (size_t)(comma - list) : strlen(list);
+
+		if (item == len && !memcmp(list, name, len))
+			return true;
+		list = comma ? comma + 1 : NULL;
+	}
+	return false;
+}
+
+static int backend_try(const struct fl__backend *candidate,
+		       const char *rung, const char *disabled, struct fl__host **host,
+		       struct fl_error *error)
+{
+	if (fl__name_is_listed(disabled, candidate->name))
+		return fl__error_set(error, -ENOTSUP,
+			"backend \"%s\" is taken away by FAULTLINE_DISABLE",
+			candidate->name);
+	return candidate->open(disabled, rung, host, error);
+}
+
+int fl__backend_open(const char *name, const char *rung, const char *disabled,
+		     const struct fl__backend **backend,
+		     struct fl__host **host, struct fl_error *error)
+{
+	int err = fl__error_set(error, -ENOTSUP,
+				"this library has no backend \"%s\"",
+				name ? name : "");
+
+	for (size_t i = 0; fl__backends[i]; i++) {
+		if (name && strcmp(name, fl__backends[i]->name))
+			continue;
+		err = backend_try(fl__backends[i], rung, disabled, host,
+				  error);
+		if (!err) {
+			*backend = fl__backends[i];
+			return 0;
+		}
+	}
+	return err;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * backend.h - the contract between the portable core and what makes memory.
+ *
+ * The core decides which slot, which image, which size; a backend makes it so
+ * and makes it undone. A slot moves through these states, and only its one
+ * owner at a time (acquire and release are the only ones to move it) calls
+ * the backend on it:
+ *
+ *	EMPTY ──attach──► READY ══ guest ══► DIRTY ──reset──► CLEAN
+ *	  ▲                 ▲                                  │ │
+ *	  └────detach───────┼──────────────────────────────────┘ │
+ *	                    └───────────attach───────────────────┘
+ *
+ * EMPTY: inaccessible, no image, nothing resident. CLEAN: nothing of the guest's
+ * is left, its size neither; what the image's next attach needs may be kept.
+ *
+ * Preconditions, stated once: sizes given in bytes need not be multiples of a
+ * host page and are at most geometry->max_bytes; the image's initial
+ * content fits the size. Calls return 0 or a negative errno of the closed
+ * set. After an error from attach, grow excepted, or reset, the slot is in no
+ * known state, and the only call allowed is detach; when that fails too the
+ * slot is retired. Until attach returns 0, slot->image is the image before. A failed grow changes nothing that can be seen.
+ *
+ * Invariants every backend keeps
+ * - After attach, [0, size rounded up to a host page) is accessible and shows the
+ *   image and zeroes; in a guarded arena everything else of the slot faults;
+ *   in an accessible one [0, max_bytes) is accessible.
+ * - After reset, the same holds for the size the slot was attached with.
+ * - The prefix is accessible and zero after attach.
+ */
+#ifndef FL_BACKEND_H
+#define FL_BACKEND_H
+
+#include "image.h"
+#include "os.h"
+
+/* What a backend opens once for a context, and once for a pool. Each backend
+ * defines its own. */
+struct fl__host;
+struct fl__arena;
+
+/* How the memory slots of a pool lie in its reservation. */
+struct fl__geometry {
+	uint8_t *reservation;
+	uint64_t reserved_bytes;
+	uint64_t first_off;	/* of slot 0's base from the reservation */
+	uint64_t stride_bytes;
+	uint64_t max_bytes;	/* accessible ceiling, whole host pages */
+	uint64_t prefix_bytes;	/* whole host pages before the base */
+	uint64_t hpage_bytes;
+	uint32_t slot_count;
+	bool is_accessible;	/* FL_BOUNDS_ACCESSIBLE */
+};
+
+/* One image: its map, its storage, who refers to it. */
+struct fl_image {
+	uint32_t refs;			/* atomic */
+	uint64_t serial;		/* > 0; never used twice in a process */
+	struct fl_context *context;	/* a reference */
+	struct fl__image_map map;
+	/* Owned by the backend. bytes: content from the first extent on,
+	 * readable for the image's whole life. */
+	const uint8_t *bytes;
+	int fd;				/* -1: not in a file */
+	void *backend_data;
+};
+
+/* One memory slot, as its backend sees it. Guarded by ownership of the slot. */
+struct fl__slot {
+	uint8_t *base;
+	uint32_t idx;
+	struct fl_image *image;		/* attached; set and held by the core */
+	uint64_t size_bytes;		/* current, as the guest sees it */
+	uint64_t attached_bytes;	/* size at attach: what reset restores */
+	uint64_t allowed_bytes;		/* [0, this) is accessible */
+	bool is_open;			/* false: EMPTY */
+	void *backend_data;
+};
+
+struct fl__backend {
+	const char *name;
+
+	/* Probe and open. disabled lists features to do without; rung names the
+	 * way to clean slots, NULL for the best. -ENOTSUP with the reason
+	 * when this host cannot, -EINVAL for a rung that does not exist. */
+	int (*open)(const char *disabled, const char *rung,
+		    struct fl__host **host, struct fl_error *error);
+	void (*close)(struct fl__host *host);
+	const char *(*rung)(const struct fl__host *host, const char **reason);
+	/* False past the last feature. */
+	bool (*feature)(const struct fl__host *host, uint32_t idx,
+			struct fl_feature *feature);
+
+	/* Give a planned image its storage and fill it: sets bytes, fd and
+	 * backend_data, seals what can be sealed. */
+	int (*image_create)(struct fl__host *host, struct fl_image *image,
+			    const struct fl__segments *segments,
+			    struct fl_error *error);
+	void (*image_destroy)(struct fl__host *host, struct fl_image *image);
+
+	/* The reservation is made and inaccessible; close leaves unmapping it to
+	 * the core. */
+	int (*arena_open)(struct fl__host *host,
+			  const struct fl__geometry *geometry,
+			  struct fl__arena **arena, struct fl_error *error);
+	void (*arena_close)(struct fl__arena *arena);
+
+	/* From EMPTY or CLEAN: show image (NULL: zeroes) at size. */
+	int (*attach)(struct fl__arena *arena, struct fl__slot *slot,
+		      struct fl_image *image, uint64_t size_bytes);
+	/* From any state to EMPTY. */
+	int (*detach)(struct fl__arena *arena, struct fl__slot *slot);
+	/* size_bytes is larger than the current size. */
+	int (*grow)(struct fl__arena *arena, struct fl__slot *slot,
+		    uint64_t size_bytes);
+	int (*reset)(struct fl__arena *arena, struct fl__slot *slot);
+
+	/* Make a range within the current size resident and writable. */
+	int (*prefault)(struct fl__arena *arena, struct fl__slot *slot,
+			uint64_t offset_bytes, uint64_t length_bytes);
+	/* Ask for a range of an image before it is needed; a hint. */
+	void (*prefetch)(struct fl__host *host, struct fl_image *image,
+			 uint64_t offset_bytes, uint64_t length_bytes);
+	/* Add what the slot takes to usage; any state, its guest may run.
+	 * -ENOTSUP when the page tables cannot be read. */
+	int (*account)(const struct fl__arena *arena,
+		       const struct fl__slot *slot,
+		       struct fl_pool_usage *usage);
+	/* Will the backend itself answer a fault at this address (a page that
+	 * it loads on demand)? Async-signal-safe. */
+	bool (*is_mine)(const struct fl__arena *arena,
+			const struct fl__slot *slot, const void *addr);
+};
+
+/* In order of preference; NULL ends the list. */
+extern const struct fl__backend *const fl__backends[];
+extern const struct fl__backend fl__backend_segmented;
+/* Not in a library built --without-uffd. */
+extern const struct fl__backend fl__backend_linux;
+
+/*
+ * Choose and open: the named one, or the best that opens. Names listed in
+ * disabled (comma-separated, may be NULL) are passed over.
+ */
+int fl__backend_open(const char *name, const char *rung, const char *disabled,
+		     const struct fl__backend **backend,
+		     struct fl__host **host, struct fl_error *error);
+
+/* What an open slot has accessible at a size: all of it in an accessible
+ * arena. */
+static inline uint64_t fl__geometry_allowed(const struct fl__geometry *geometry,
+					    uint64_t size_bytes)
+{
+	return geometry->is_accessible
+		       ? geometry->max_bytes
+		       : fl_round_up(size_bytes, geometry->hpage_bytes);
+}
+
+/* Is name one of a comma-separated list? list may be NULL. */
+bool fl__name_is_listed(const char *list, const char *name);
+
+#endif

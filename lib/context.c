@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* context.c - making and dropping contexts; see context.h. */
+#include "context.h"
+#include "sized.h"
+
+#include <stdlib.h>
+
+void fl_context_config_init(struct fl_context_config *config)
+{
+	*config = (struct fl_context_config){ .size = sizeof(*config) };
+}
+
+int fl_context_create(const struct fl_context_config *config,
+		      struct fl_context **out, struct fl_error *error)
+{
+	struct fl_context_config known;
+	struct fl_context *context;
+	int err;
+
+	fl_context_config_init(&known);
+	if (config) {
+		err = fl__sized_read(&known, sizeof(known), config,
+				     "fl_context_config", error);
+		if (err)
+			return err;
+	}
+	context = calloc(1, sizeof(*context));
+	if (!context)
+		return fl__error_set(error, -ENOMEM, "no memory for a context");
+	context->refs = 1;
+	err = fl__os_lock_init(&context->lock);
+	if (err) {
+		fl__error_set(error, err, "cannot make a lock");
+		goto err_free;
+	}
+	err = fl__backend_open(known.backend, known.rung,
+			       fl__os_getenv("FAULTLINE_DISABLE"),
+			       &context->backend, &context->host, error);
+	if (err)
+		goto err_lock;
+	*out = context;
+	return 0;
+err_lock:
+	fl__os_lock_fini(&context->lock);
+err_free:
+	free(context);
+	return err;
+}
+
+struct fl_context *fl__context_retain(struct fl_context *context)
+{
+	__atomic_fetch_add(&context->refs, 1, __ATOMIC_RELAXED);
+	return context;
+}
+
+void fl_context_destroy(struct fl_context *context)
+{
+	/* The last one out must see what the others wrote. */
+	if (!context ||
+	    __atomic_sub_fetch(&context->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	context->backend->close(context->host);
+	fl__os_lock_fini(&context->lock);
+	free(context);
+}
+
+const char *fl_context_backend(const struct fl_context *context)
+{
+	return context->backend->name;
+}
+
+const char *fl_context_rung(const struct fl_context *context,
+			    const char **reason)
+{
+	const char *why = NULL;
+	const char *rung = context->backend->rung(context->host, &why);
+
+	if (reason)
+		*reason = why;
+	return rung;
+}
+
+int fl_context_feature(const struct fl_context *context, uint32_t idx,
+		       struct fl_feature *feature)
+{
+	struct fl_feature filled;
+
+	if (!context->backend->feature(context->host, idx, &filled))
+		return -EINVAL;
+	fl__sized_write(feature, &filled, sizeof(filled));
+	return 0;
+}
+
+const char *fl_support_name(enum fl_support support)
+{
+	switch (support) {
+	case FL_SUPPORT_MISSING:
+		return "missing";
+	case FL_SUPPORT_YES:
+		return "yes";
+	case FL_SUPPORT_DENIED:
+		return "denied";
+	case FL_SUPPORT_BROKEN:
+		return "broken";
+	case FL_SUPPORT_DISABLED:
+		return "disabled";
+	}
+	return "unknown";
+}
+
+uint64_t fl__context_next_serial(struct fl_context *context)
+{
+	return __atomic_add_fetch(&context->last_serial, 1, __ATOMIC_RELAXED);
+}

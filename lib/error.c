@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* error.c - the closed error table behind error.h and fl_strerror(). */
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static const struct {
+	int code;
+	const char *meaning;
+} error_table[] = {
+#define FL_ERROR(code, meaning) { -(code), meaning },
+#include "error.def"
+#undef FL_ERROR
+};
+
+static const char *error_find(int err)
+{
+	for (size_t i = 0; i < FL_ARRAY_SIZE(error_table); i++) {
+		if (error_table[i].code == err)
+			return error_table[i].meaning;
+	}
+	return NULL;
+}
+
+const char *fl_strerror(int err)
+{
+	const char *meaning = error_find(err);
+
+	if (!err)
+		return "success";
+	return meaning ? meaning : "unknown error";
+}
+
+const char *fl_trap_name(enum fl_trap trap)
+{
+	switch (trap) {
+	case FL_TRAP_NONE:
+		return "none";
+	case FL_TRAP_MEMORY_OUT_OF_BOUNDS:
+		return "out of bounds memory access";
+	case FL_TRAP_TABLE_OUT_OF_BOUNDS:
+		return "out of bounds table access";
+	}
+	return "unknown trap";
+}
+
+const char *fl_version(void)
+{
+	return FL_VERSION;
+}
+
+int fl__error_fold(int err)
+{
+	return !err || error_find(err) ? err : -EIO;
+}
+
+static int error_fill(struct fl_error *error, int code, enum fl_trap trap,
+		      uint64_t byte_off, const char *fmt, va_list args)
+	FL_PRINTF(5, 0);
+
+static int error_fill(struct fl_error *error, int code, enum fl_trap trap,
+		      uint64_t byte_off, const char *fmt, va_list args)
+{
+	fl_assert(error_find(code));
+	if (error) {
+		error->code = code;
+		error->trap = trap;
+		error->byte_off = byte_off;
+		vsnprintf(error->text, sizeof(error->text), fmt, args);
+	}
+	return code;
+}
+
+int fl__error_set(struct fl_error *error, int code, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	error_fill(error, code, FL_TRAP_NONE, FL_ERROR_NO_OFFSET, fmt, args);
+	va_end(args);
+	return code;
+}
+
+int fl__error_set_at(struct fl_error *error, int code, uint64_t byte_off,
+		     const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	error_fill(error, code, FL_TRAP_NONE, byte_off, fmt, args);
+	va_end(args);
+	return code;
+}
+
+int fl__error_set_trap(struct fl_error *error, enum fl_trap trap,
+		       const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	error_fill(error, -EFAULT, trap, FL_ERROR_NO_OFFSET, fmt, args);
+	va_end(args);
+	return -EFAULT;
+}

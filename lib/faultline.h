@@ -1,0 +1,710 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * faultline.h - pooled instance memory for WebAssembly runtimes.
+ *
+ * A runtime loads a module, opens a pool once, and takes instances or single
+ * memories from it. Each shows the module's initial content, is filled
+ * lazily, and is made clean for the next tenant when it is released.
+ *
+ *	context ── module ── image
+ *	      └─── pool ──── instance ── memory
+ *
+ * Read before use
+ *
+ * - Release has preconditions that no library can check: no thread runs guest
+ *   code in the memory, and no I/O into or out of it is in flight (cancelled
+ *   and reaped, not merely cancelled). See fl_memory_release().
+ * - A pool belongs to the process that made it. After fork() the child may
+ *   call nothing on it; calls that can fail answer -ECHILD there.
+ * - The library installs no signal handler, never aborts, and starts no
+ *   thread. A runtime's own SIGSEGV handler asks fl_fault_lookup() what an
+ *   address means.
+ * - Handles are safe to use from any thread unless a call says otherwise.
+ *   The bytes of a memory are the guest's: the library does not order
+ *   accesses to them.
+ *
+ * Conventions
+ *
+ * - Calls return 0 or a negative errno of the closed set in fl_strerror();
+ *   calls that return a WebAssembly trap return enum fl_trap.
+ * - `struct fl_error *` is optional everywhere and owned by the caller.
+ * - Configuration structs are filled by their fl_*_init() call, which also
+ *   sets their size; then change what you need. A struct from a newer header
+ *   is accepted as long as what this library does not know is zero.
+ * - Sizes and offsets in guest memory are bytes in uint64_t, "wpages" are
+ *   64 KiB WebAssembly pages, and "pages" of a memory are of that memory's
+ *   own page size (64 KiB, or 1 byte with custom-page-sizes).
+ */
+#ifndef FAULTLINE_H
+#define FAULTLINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define FL_API __attribute__((visibility("default")))
+#else
+#define FL_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct fl_context;
+struct fl_module;
+struct fl_image;
+struct fl_pool;
+struct fl_instance;
+
+/* ------------------------------------------------------------------ errors */
+
+/* Instantiation and bulk operations end in one of these. Specification:
+ * "Instructions", "Instantiation". */
+enum fl_trap {
+	FL_TRAP_NONE = 0,
+	FL_TRAP_MEMORY_OUT_OF_BOUNDS = 1,
+	FL_TRAP_TABLE_OUT_OF_BOUNDS = 2,
+};
+
+#define FL_ERROR_NO_OFFSET UINT64_MAX
+
+/* What went wrong, in words that say what to change. Written only when a call
+ * fails. */
+struct fl_error {
+	int code;		/* the negative errno that was returned */
+	enum fl_trap trap;	/* with -EFAULT: how instantiation trapped */
+	uint64_t byte_off;	/* where in the module, or FL_ERROR_NO_OFFSET */
+	char text[240];		/* one sentence, NUL-terminated */
+};
+
+/* The version of the library that is running, for instance "0.1.0". */
+FL_API const char *fl_version(void);
+
+/* A fixed English sentence for a negative errno of the closed set; "unknown
+ * error" for any other number. */
+FL_API const char *fl_strerror(int err);
+
+/* "none", "out of bounds memory access", ...: the specification's words. */
+FL_API const char *fl_trap_name(enum fl_trap trap);
+
+/* ----------------------------------------------------------------- context */
+
+struct fl_context_config {
+	size_t size;
+	/* Which backend: NULL for the best this host allows, "linux", or
+	 * "segmented". Naming one that is missing is -ENOTSUP. */
+	const char *backend;
+	/* How the "linux" backend makes a slot clean: NULL for the best this host
+	 * allows, "track", "scan" or "dontneed". See fl_context_rung(). */
+	const char *rung;
+};
+
+FL_API void fl_context_config_init(struct fl_context_config *config);
+
+/*
+ * Probe the host and open what modules and pools are made from. A runtime
+ * needs one. config may be NULL.
+ *
+ * The environment variable FAULTLINE_DISABLE=name,... takes features and
+ * backends away ("linux", "segmented", or a name that fl_context_feature()
+ * gives); it cannot add any, and is ignored in set-user-ID programs.
+ *
+ * Errors: -EINVAL, -ENOTSUP, -ENOMEM.
+ */
+FL_API int fl_context_create(const struct fl_context_config *config,
+			     struct fl_context **context,
+			     struct fl_error *error);
+
+/* Give the caller's reference back. Modules, images and pools hold their own;
+ * the context goes with the last of them. NULL is allowed. */
+FL_API void fl_context_destroy(struct fl_context *context);
+
+/* Name of the backend in use: "linux" or "segmented". */
+FL_API const char *fl_context_backend(const struct fl_context *context);
+
+/*
+ * How slots are made clean, best first:
+ *
+ * "track"	write-protect tracking: release costs what was written
+ * "scan"	the page table is searched for pages that were ever written
+ * "dontneed"	everything is dropped and faulted in again
+ * "discard"	the segmented backend: dropped, and copied at attach
+ *
+ * *reason (optional) gets why it is not a better one, NULL if it is the best.
+ */
+FL_API const char *fl_context_rung(const struct fl_context *context,
+				   const char **reason);
+
+/* What was found when a feature of the host was tried. */
+enum fl_support {
+	FL_SUPPORT_MISSING = 0,		/* the kernel does not have it */
+	FL_SUPPORT_YES = 1,
+	FL_SUPPORT_DENIED = 2,		/* it has, but not for this process */
+	FL_SUPPORT_BROKEN = 3,		/* it does not do what it should */
+	FL_SUPPORT_DISABLED = 4,	/* taken away by FAULTLINE_DISABLE */
+};
+
+struct fl_feature {
+	size_t size;		/* set by the caller to sizeof */
+	const char *name;	/* as FAULTLINE_DISABLE takes it */
+	const char *since;	/* first kernel */
+	const char *note;	/* file in kernel-notes/ */
+	const char *gives;	/* what it is for */
+	enum fl_support support;
+	int err;		/* 0, or the negative errno of the kernel */
+	const char *reason;	/* NULL with support */
+	const char *remedy;	/* what would change it; NULL: nothing known */
+};
+
+/* Feature idx of the backend in use, from 0 on. -EINVAL past the last; the
+ * segmented backend uses none. */
+FL_API int fl_context_feature(const struct fl_context *context, uint32_t idx,
+			      struct fl_feature *feature);
+
+/* "yes", "missing", "denied", "broken", "disabled". */
+FL_API const char *fl_support_name(enum fl_support support);
+
+/* ------------------------------------------------------------------ module */
+
+enum fl_bytes_ownership {
+	FL_BYTES_COPY = 0,	/* the library copies the module's bytes */
+	FL_BYTES_BORROW = 1,	/* they stay valid and unchanged until released */
+};
+
+struct fl_module_config {
+	size_t size;
+	const void *bytes;
+	uint64_t length_bytes;
+	enum fl_bytes_ownership ownership;
+	/* With FL_BYTES_BORROW: called once, when the library needs the bytes no
+	 * more (also when loading fails); from the thread that drops the
+	 * last reference. May be NULL. */
+	void (*release)(void *user, const void *bytes);
+	void *user;
+};
+
+FL_API void fl_module_config_init(struct fl_module_config *config);
+
+/*
+ * Read and check a module, and build the images of its memories, once for all
+ * instances. The bytes are untrusted: everything that is read is checked
+ * (section order, sizes, counts, LEB128 ranges, UTF-8 names, limits, constant
+ * expressions); types and code are skipped by size and are the runtime's to
+ * validate.
+ *
+ * Images are built for memories, defined and imported, whose active segments
+ * have offsets that are known here. fl_module_memory_type() says which have
+ * one. With context NULL nothing is built: the module can be looked at and
+ * rewritten, not instantiated.
+ *
+ * Errors: -EINVAL, -ENOEXEC (error->byte_off says where), -ENOTSUP (a
+ * component, or a proposal that is not supported: named), -E2BIG (more
+ * than 100,000 segments, 1 GiB, ...), -ENOMEM.
+ */
+FL_API int fl_module_load(struct fl_context *context,
+			  const struct fl_module_config *config,
+			  struct fl_module **module, struct fl_error *error);
+
+/* Modules are immutable and reference-counted. Instances hold a reference, so
+ * a module may be released while they live. NULL is allowed in release. */
+FL_API struct fl_module *fl_module_retain(struct fl_module *module);
+FL_API void fl_module_release(struct fl_module *module);
+
+/* What a module holds, by count. */
+struct fl_module_info {
+	size_t size;		/* set by the caller to sizeof */
+	uint32_t memory_count;	/* imported and defined */
+	uint32_t imported_memory_count;
+	uint32_t table_count;
+	uint32_t imported_table_count;
+	uint32_t global_count;
+	uint32_t imported_global_count;
+	uint32_t data_count;	/* data segments of every kind */
+	uint32_t active_data_count;
+	uint32_t element_count;	/* element segments of every kind */
+	uint32_t has_start;
+	uint64_t active_data_bytes;
+	uint64_t passive_data_bytes;
+	uint64_t length_bytes;	/* of the module itself */
+};
+
+FL_API void fl_module_info(const struct fl_module *module,
+			   struct fl_module_info *info);
+
+struct fl_memory_type {
+	size_t size;		/* set by the caller to sizeof */
+	uint64_t min_pages;	/* in pages of page_bytes */
+	uint64_t max_pages;	/* UINT64_MAX when the module gives none */
+	uint64_t page_bytes;	/* 65536, or 1 with custom-page-sizes */
+	uint32_t is_imported;
+	uint32_t is_shared;
+	uint32_t is_64;
+	uint32_t has_image;
+	/* Names, not NUL-terminated, valid while the module lives; NULL if none. */
+	const char *import_module;
+	const char *import_name;
+	const char *export_name;	/* the first one */
+	size_t import_module_bytes;
+	size_t import_name_bytes;
+	size_t export_name_bytes;
+	/* Why the memory has no image, NULL if it has one. */
+	const char *no_image_reason;
+};
+
+/* The type of memory memory_idx. -EINVAL past the last. */
+FL_API int fl_module_memory_type(const struct fl_module *module,
+				 uint32_t memory_idx,
+				 struct fl_memory_type *type);
+
+struct fl_table_type {
+	size_t size;		/* set by the caller to sizeof */
+	uint64_t min_elements;
+	uint64_t max_elements;	/* UINT64_MAX when the module gives none */
+	uint64_t init_elements;	/* held by element segments for this table */
+	uint32_t is_imported;
+	uint32_t is_64;
+	uint32_t is_func;	/* a table of functions, not of externs */
+	uint32_t has_init;	/* with an initialiser expression */
+};
+
+FL_API int fl_module_table_type(const struct fl_module *module,
+				uint32_t table_idx, struct fl_table_type *type);
+
+/* The module's own image of a memory, NULL if it has none. Borrowed from the
+ * module; fl_image_retain() keeps it longer. */
+FL_API struct fl_image *fl_module_image(const struct fl_module *module,
+					uint32_t memory_idx);
+
+/* The whole bytes of a data segment, valid while the module lives. -EINVAL
+ * past the last segment. */
+FL_API int fl_module_data(const struct fl_module *module, uint32_t data_idx,
+			  const void **bytes, uint64_t *length_bytes);
+
+/* What fl_module_write_data_free() did. */
+struct fl_data_free_report {
+	size_t size;		/* set by the caller to sizeof */
+	uint32_t emptied_count;	/* active segments that now have length 0 */
+	uint32_t kept_count;	/* active segments kept whole */
+	uint64_t emptied_bytes;
+	uint64_t kept_bytes;
+	/* The first segment kept whole and why; NULL when none was. */
+	uint32_t first_kept_idx;
+	uint32_t reserved;
+	const char *kept_reason;
+};
+
+/*
+ * Write the module that goes with its images: each active data segment keeps
+ * its index, has length 0, and its offset is moved to the end of its original
+ * bytes, so that it traps exactly when the whole one would. Given to a
+ * runtime that copies data segments itself, it leaves it nothing to copy.
+ *
+ * A segment whose end cannot be written as a constant (offset from a
+ * global, end beyond the address type) is kept whole, and so are the later
+ * active segments of the same memory, because they may overlap it and later
+ * ones win. Everything else is unchanged.
+ *
+ * bytes is allocated; free it with fl_bytes_free(). report may be NULL.
+ * Errors: -ENOMEM.
+ */
+FL_API int fl_module_write_data_free(const struct fl_module *module,
+				     void **bytes, uint64_t *length_bytes,
+				     struct fl_data_free_report *report,
+				     struct fl_error *error);
+FL_API void fl_bytes_free(void *bytes);
+
+/* ------------------------------------------------------------------- image */
+
+/* One active segment, for runtimes with a parser of their own. */
+struct fl_segment {
+	uint64_t offset_bytes;	/* in the memory */
+	const void *bytes;
+	uint64_t length_bytes;
+};
+
+struct fl_image_config {
+	size_t size;
+	/* The memory's size when an instance starts, in bytes. 0 takes the
+	 * module's minimum. It may exceed it: a larger imported memory, a
+	 * snapshot of a grown one. */
+	uint64_t initial_bytes;
+	/* Values of the module's imported globals in order of import, for
+	 * segments placed by them (position-independent side modules). */
+	const uint64_t *imported_globals;
+	uint32_t imported_global_count;
+};
+
+FL_API void fl_image_config_init(struct fl_image_config *config);
+
+/*
+ * Build the initial content of one memory of a module. config may be NULL.
+ * Needed only where fl_module_image() does not serve: the memory starts
+ * larger than its minimum, or segments are placed by imported globals.
+ *
+ * Segments apply in order, later ones win. One that does not fit the initial
+ * size ends the image before it: the image keeps what came before, and
+ * fl_image_info() reports the trap.
+ *
+ * Errors: -EINVAL (also: a global that an offset needs has no value),
+ * -E2BIG, -ENOMEM.
+ */
+FL_API int fl_image_from_module(struct fl_context *context,
+				const struct fl_module *module,
+				uint32_t memory_idx,
+				const struct fl_image_config *config,
+				struct fl_image **image,
+				struct fl_error *error);
+
+/* The same from a list of segments. initial_bytes is the memory's initial
+ * size. The bytes are copied once, into the image's storage. */
+FL_API int fl_image_from_segments(struct fl_context *context,
+				  uint64_t initial_bytes,
+				  const struct fl_segment *segments,
+				  size_t segment_count,
+				  struct fl_image **image,
+				  struct fl_error *error);
+
+FL_API struct fl_image *fl_image_retain(struct fl_image *image);
+FL_API void fl_image_release(struct fl_image *image);
+
+struct fl_image_info {
+	size_t size;		/* set by the caller to sizeof */
+	uint64_t initial_bytes;
+	uint64_t data_first_bytes;	/* first and last + 1 byte written by a */
+	uint64_t data_end_bytes;	/* segment; both 0 without data */
+	uint64_t spanned_wpages;	/* from the page of the first data byte */
+	uint64_t data_wpages;		/* of these, pages with a non-zero byte */
+	uint64_t spanned_hpages;	/* the same in host pages */
+	uint64_t data_hpages;
+	uint64_t stored_bytes;		/* storage the image takes */
+	uint32_t extent_count;		/* mappings an attached image takes */
+	enum fl_trap trap;		/* instantiation traps after this */
+	uint32_t trap_segment_idx;
+	uint32_t reserved;
+	uint64_t serial;		/* identity, never used twice */
+};
+
+FL_API void fl_image_info(const struct fl_image *image,
+			  struct fl_image_info *info);
+
+/* Is the page zero (0), or does it hold data (1)? At either page size. Past
+ * the initial size everything is zero. */
+FL_API int fl_image_wpage_has_data(const struct fl_image *image,
+				   uint64_t wpage_idx);
+FL_API int fl_image_hpage_has_data(const struct fl_image *image,
+				   uint64_t hpage_idx);
+
+/* Copy [offset, offset + length) of the initial content to dst. -EINVAL when
+ * it is not within the initial size. */
+FL_API int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
+			 void *dst, uint64_t length_bytes);
+
+/* -------------------------------------------------------------------- pool */
+
+enum fl_bounds {
+	/* Guards enforce the size: an access beyond it, rounded up to a
+	 * host page, faults. For code compiled without bounds checks. */
+	FL_BOUNDS_GUARDED = 0,
+	/* The whole maximum size is accessible; guest code checks bounds. Growth
+	 * needs no system call. Modules compiled without checks must not
+	 * run in such a pool. */
+	FL_BOUNDS_ACCESSIBLE = 1,
+};
+
+enum fl_strategy {
+	FL_STRATEGY_REUSE_AFFINITY = 0,	/* a slot that last held the image */
+	FL_STRATEGY_NEXT_AVAILABLE = 1,	/* the most recently freed slot */
+	FL_STRATEGY_RANDOM = 2,		/* any free slot, uniformly */
+};
+
+/* A count of 0 reserves nothing. A maximum size of 0 still reserves the
+ * stride and its guards, because code without bounds checks must trap on any
+ * access. */
+struct fl_pool_config {
+	size_t size;
+	uint32_t max_instances;			/* live at once: 1000 */
+	uint32_t max_memories;			/* slots: 1000 */
+	uint32_t max_memories_per_instance;	/* 1 */
+	uint32_t max_tables;			/* slots: 0 */
+	uint32_t max_tables_per_instance;	/* 1 */
+	uint32_t max_stacks;			/* slots: 0 */
+	uint64_t max_memory_bytes;		/* of one memory: 4 GiB */
+	/* Distance between two bases. 0: as small as the rest allows. Default
+	 * 8 GiB: 32-bit index plus 32-bit offset never leaves the slot. */
+	uint64_t memory_stride_bytes;
+	uint64_t memory_alignment_bytes;	/* of each base: host page */
+	uint64_t guard_before_bytes;		/* inaccessible before: 0 */
+	uint64_t guard_after_bytes;		/* after the maximum: 64 KiB */
+	uint64_t prefix_bytes;			/* writable, ends at base: 0 */
+	uint64_t max_table_elements;		/* 20,000 */
+	uint64_t table_element_bytes;		/* 32 */
+	uint64_t stack_bytes;			/* 256 KiB */
+	enum fl_bounds bounds;			/* FL_BOUNDS_GUARDED */
+	enum fl_strategy strategy;		/* FL_STRATEGY_REUSE_AFFINITY */
+	uint64_t random_seed;			/* for FL_STRATEGY_RANDOM */
+	/* How many freed slots may stay warm before one is taken from
+	 * another image in preference to a slot never used: 100. */
+	uint32_t max_warm_memories;
+	uint32_t reserved;
+};
+
+FL_API void fl_pool_config_init(struct fl_pool_config *config);
+
+/*
+ * Reserve the pool's address space once. Nothing is committed.
+ *
+ * Errors: -EINVAL (a value that contradicts another: both are named),
+ * -ENOMEM (not enough address space: the error says how much was asked and
+ * which value makes it smaller), -EPERM.
+ */
+FL_API int fl_pool_create(struct fl_context *context,
+			  const struct fl_pool_config *config,
+			  struct fl_pool **pool, struct fl_error *error);
+
+/* Unmap the pool. -EBUSY while instances or memories live, and then nothing is
+ * changed. NULL is allowed. */
+FL_API int fl_pool_destroy(struct fl_pool *pool);
+
+/* Would an instance of the module fit this pool? Call it before compiling.
+ * -E2BIG names the limit, the value and the field of fl_pool_config to
+ * raise; -ENOTSUP what the pool cannot hold at all. Allocates nothing. */
+FL_API int fl_pool_validate(const struct fl_pool *pool,
+			    const struct fl_module *module,
+			    struct fl_error *error);
+
+struct fl_pool_info {
+	size_t size;		/* set by the caller to sizeof */
+	uint64_t reserved_bytes;	/* address space */
+	uint64_t memory_stride_bytes;	/* as laid out */
+	uint64_t max_memory_bytes;
+	uint32_t max_memories;
+	uint32_t live_memories;
+	uint32_t warm_memories;		/* free, with an image still attached */
+	uint32_t retired_memories;	/* never handed out again */
+	uint32_t max_instances;
+	uint32_t live_instances;
+};
+
+FL_API void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info);
+
+/* What the pool's memories take, from the page tables, now. Live memories go on
+ * running while they are counted. */
+struct fl_pool_usage {
+	size_t size;			/* set by the caller to sizeof */
+	uint64_t private_bytes;		/* resident, of this pool alone */
+	uint64_t shared_bytes;		/* resident pages of images, mapped */
+	uint64_t swapped_bytes;		/* private, swapped out */
+	uint64_t dirty_bytes;		/* private and written or left
+					 * unwatched since the slot was clean */
+	uint64_t idle_private_bytes;	/* of private_bytes, in free slots */
+};
+
+/* Errors: -ENOTSUP (the backend cannot look: its rung is "dontneed" or
+ * "discard"), -ECHILD, -EIO. Costs a walk of the page tables. */
+FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
+			 struct fl_error *error);
+
+/*
+ * Give memory of free slots back to the system, those first that have been
+ * free longest, until at least bytes were given back or no free slot has an
+ * image attached. The next memory taken from such a slot starts cold.
+ * *trimmed_bytes (optional) gets what was given back, as far as the backend can
+ * tell. Any thread; live memories are not touched. -ECHILD.
+ */
+FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
+			uint64_t *trimmed_bytes);
+
+/* ------------------------------------------------------------------ memory */
+
+/*
+ * A linear memory. base never moves and this struct stays where it is while
+ * the memory lives. Compiled code may read both fields at these offsets:
+ * base at 0, length_bytes at 8. For a shared memory read length_bytes
+ * atomically. Do not write them.
+ */
+struct fl_memory {
+	uint8_t *base;
+	uint64_t length_bytes;
+};
+
+struct fl_memory_config {
+	size_t size;
+	struct fl_image *image;		/* initial content, NULL for zeroes */
+	uint64_t initial_bytes;		/* 0 with an image: the image's */
+	uint64_t max_bytes;		/* growth ends here; UINT64_MAX: pool's */
+	uint64_t page_bytes;		/* unit of growth: 65536 */
+	uint32_t is_shared;		/* several threads use it */
+	/* How long to wait for a free slot, in nanoseconds. 0: not at all,
+	 * -EAGAIN; UINT64_MAX: for ever. */
+	uint32_t reserved;
+	uint64_t timeout_ns;
+};
+
+FL_API void fl_memory_config_init(struct fl_memory_config *config);
+
+/*
+ * Take one memory from the pool, without an instance. Any thread.
+ *
+ * Errors: -EINVAL, -E2BIG, -EAGAIN and -ETIMEDOUT (all slots in use), -ENOMEM,
+ * -EFAULT (the image ends in an out-of-bounds segment; no memory is taken),
+ * -ECHILD, -EIO. After an error nothing is held.
+ */
+FL_API int fl_memory_acquire(struct fl_pool *pool,
+			     const struct fl_memory_config *config,
+			     struct fl_memory **memory, struct fl_error *error);
+
+/*
+ * Give a memory back and make its slot clean. Any thread, once.
+ *
+ * Before the call: no thread runs guest code in it or uses it through the
+ * host, and no I/O into or out of it is in flight. A memory that belongs to
+ * an instance is released with the instance.
+ *
+ * Returns 0 also when the slot could not be cleaned: it is then retired, which
+ * fl_pool_info() counts. -EINVAL: not a live memory taken alone.
+ * -ECHILD: a forked child; nothing was done.
+ */
+FL_API int fl_memory_release(struct fl_memory *memory);
+
+/* The live memory whose base this is, NULL if none: for runtimes that free by
+ * pointer. Any thread, no lock. */
+FL_API struct fl_memory *fl_memory_find(const struct fl_pool *pool,
+					const void *base);
+
+/*
+ * memory.grow: make the memory delta_pages larger, in place, filled with
+ * zeroes. *old_pages (optional) gets the size before. Growth of one memory is
+ * serialised; other threads may use the memory meanwhile.
+ *
+ * Errors: -E2BIG (beyond the maximum: memory.grow answers -1), -ENOMEM.
+ * Specification: "memory.grow".
+ */
+FL_API int fl_memory_grow(struct fl_memory *memory, uint64_t delta_pages,
+			  uint64_t *old_pages);
+
+/*
+ * Make [offset, offset + length) resident and writable before it is handed to
+ * a system call. -EINVAL when it is not within the memory; -ENOMEM.
+ */
+FL_API int fl_memory_prefault(struct fl_memory *memory, uint64_t offset_bytes,
+			      uint64_t length_bytes);
+
+/* The current size in bytes; atomic. */
+FL_API uint64_t fl_memory_length(const struct fl_memory *memory);
+
+/* memory.copy and memory.fill. Bounds are checked before anything is written.
+ * dst and src may be the same memory and overlap. */
+FL_API enum fl_trap fl_memory_copy(struct fl_memory *dst, uint64_t dst_off,
+				   const struct fl_memory *src,
+				   uint64_t src_off, uint64_t length_bytes);
+FL_API enum fl_trap fl_memory_fill(struct fl_memory *memory, uint64_t offset,
+				   uint8_t value, uint64_t length_bytes);
+
+/*
+ * Apply the active segments of a module to a live memory, in order, as
+ * instantiation does: for a side module whose memory is imported and has
+ * content. The trap of the first segment that does not fit is returned; what
+ * came before it is written. config gives the imported globals, and may be NULL.
+ *
+ * Errors: -EINVAL when a segment's offset cannot be known; *trap is
+ * FL_TRAP_NONE then, and the segments before it are written.
+ */
+FL_API int fl_memory_apply_segments(struct fl_memory *memory,
+				    const struct fl_module *module,
+				    uint32_t memory_idx,
+				    const struct fl_image_config *config,
+				    enum fl_trap *trap, struct fl_error *error);
+
+/* ---------------------------------------------------------------- instance */
+
+struct fl_instance_config {
+	size_t size;
+	/* The memories that the module imports, in order of import. They are
+	 * used as they are; their content is the caller's business. */
+	struct fl_memory *const *imported_memories;
+	uint32_t imported_memory_count;
+	uint32_t imported_global_count;
+	const uint64_t *imported_globals;	/* as in fl_image_config */
+	uint64_t timeout_ns;			/* as in fl_memory_config */
+	void *user;		/* returned by fl_instance_user() */
+};
+
+FL_API void fl_instance_config_init(struct fl_instance_config *config);
+
+/*
+ * Take an instance: one slot for each memory that the module defines, showing
+ * its initial content. config may be NULL. Any thread. Tables, globals and the
+ * start function are the runtime's.
+ *
+ * Errors: as fl_memory_acquire() and fl_pool_validate(); -EFAULT: an active
+ * segment is out of bounds, error->trap says which trap. After an error
+ * nothing is held.
+ */
+FL_API int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
+			       const struct fl_instance_config *config,
+			       struct fl_instance **instance,
+			       struct fl_error *error);
+
+/* Give an instance and its memories back, in reverse order. The preconditions
+ * of fl_memory_release() hold for each of them. Returns 0 or -ECHILD. */
+FL_API int fl_instance_release(struct fl_instance *instance);
+
+/* Memory memory_idx of the module's index space, imported ones included; NULL
+ * past the last. */
+FL_API struct fl_memory *fl_instance_memory(const struct fl_instance *instance,
+					    uint32_t memory_idx);
+FL_API struct fl_module *fl_instance_module(const struct fl_instance *instance);
+FL_API void *fl_instance_user(const struct fl_instance *instance);
+
+/*
+ * memory.init: copy from data segment data_idx to a memory. A dropped segment,
+ * and an active one (dropped by instantiation), counts as empty. An index past
+ * the last traps too. One thread at a time for an instance's data.drop.
+ */
+FL_API enum fl_trap fl_memory_init(struct fl_instance *instance,
+				   uint32_t memory_idx, uint32_t data_idx,
+				   uint64_t dst_off, uint64_t src_off,
+				   uint64_t length_bytes);
+/* data.drop. */
+FL_API void fl_data_drop(struct fl_instance *instance, uint32_t data_idx);
+
+/* ------------------------------------------------------------------- fault */
+
+enum fl_fault_kind {
+	FL_FAULT_NOT_OURS = 0,		/* no pool of this context */
+	/* Outside the memory's current size but inside its slot or guards: a
+	 * WebAssembly trap if guest code did it. */
+	FL_FAULT_OUT_OF_BOUNDS = 1,
+	/* Inside the memory's current size: not a trap of the guest, but a page
+	 * that could not be read (an image file that was truncated), or a bug. */
+	FL_FAULT_IN_BOUNDS = 2,
+	/* In the slot of no live memory: use after release. */
+	FL_FAULT_FREE_SLOT = 3,
+};
+
+struct fl_fault {
+	enum fl_fault_kind kind;
+	uint32_t is_trap;		/* to be reported as a guest trap */
+	enum fl_trap trap;
+	uint32_t reserved;
+	struct fl_memory *memory;
+	struct fl_instance *instance;	/* NULL: the memory was taken alone */
+	int64_t offset_bytes;		/* from the base; negative before it */
+};
+
+/*
+ * What does a faulting address mean? Async-signal-safe; any thread. Returns
+ * whether the address belongs to a pool of the context. An address in a guard
+ * between two slots belongs to the slot below it when it lies at or above
+ * that slot's base.
+ */
+FL_API bool fl_fault_lookup(const struct fl_context *context, const void *addr,
+			    struct fl_fault *fault);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

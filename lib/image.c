@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* image.c - planning and filling image maps; see image.h. */
+#include "image.h"
+
+static bool bytes_are_zero(const uint8_t *bytes, uint64_t len)
+{
+	uint64_t word;
+
+	if (!len || *bytes)
+		return !len;
+	while (len >= sizeof(word)) {
+		memcpy(&word, bytes, sizeof(word));
+		if (word)
+			return false;
+		bytes += sizeof(word);
+		len -= sizeof(word);
+	}
+	while (len--) {
+		if (*bytes++)
+			return false;
+	}
+	return true;
+}
+
+/* The part of a segment that lies in one host page. */
+struct piece {
+	uint64_t hpage_idx;
+	uint64_t off;		/* in the memory */
+	const uint8_t *bytes;
+	uint64_t len;
+};
+
+static bool piece_next(const struct fl_segment *segment, uint64_t hpage_bytes,
+		       uint64_t *done, struct piece *piece)
+{
+	if (*done == segment->length_bytes)
+		return false;
+	piece->off = segment->offset_bytes + *done;
+	piece->hpage_idx = piece->off / hpage_bytes;
+	piece->bytes = (const uint8_t *)segment->bytes + *done;
+	piece->len = fl_min_u64(segment->length_bytes - *done,
+				hpage_bytes - piece->off % hpage_bytes);
+	*done += piece->len;
+	return true;
+}
+
+static int plan_segment(struct fl__image_map *map,
+			const struct fl_segment *segment)
+{
+	uint64_t end = segment->offset_bytes + segment->length_bytes, done = 0;
+	struct piece piece;
+
+	if (!segment->length_bytes)
+		return 0;
+	if (!map->data_end_bytes ||
+	    segment->offset_bytes < map->data_first_bytes)
+		map->data_first_bytes = segment->offset_bytes;
+	if (segment->offset_bytes < map->data_end_bytes)
+		map->is_overlapping = true;
+	map->data_end_bytes = fl_max_u64(map->data_end_bytes, end);
+	while (piece_next(segment, map->hpage_bytes, &done, &piece)) {
+		int err;
+
+		if (bytes_are_zero(piece.bytes, piece.len))
+			continue;
+		err = fl__runs_append(&map->data, piece.hpage_idx, 1);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int plan_data(struct fl__image_map *map,
+		     const struct fl__segments *segments,
+		     struct fl_error *error)
+{
+	for (size_t i = 0; i < segments->count; i++) {
+		struct fl_segment segment;
+		enum fl__segment_status status;
+		int err;
+
+		status = segments->get(segments, i, &segment);
+		if (status == FL__SEGMENT_OTHER)
+			continue;
+		if (status == FL__SEGMENT_UNKNOWN)
+			return fl__error_set(error, -EINVAL,
+				"the offset of data segment %zu depends on an imported global; give its value in imported_globals", i);
+		if (status == FL__SEGMENT_TRAP ||
+		    !fl_range_fits(segment.offset_bytes, segment.length_bytes,
+				   map->initial_bytes)) {
+			map->trap = FL_TRAP_MEMORY_OUT_OF_BOUNDS;
+			map->trap_segment_idx = i;
+			break;
+		}
+		err = plan_segment(map, &segment);
+		if (err)
+			return fl__error_set(error, err,
+					     "no memory to plan an image");
+	}
+	if (map->data_end_bytes > FL__IMAGE_MAX_END_BYTES)
+		return fl__error_set(error, -E2BIG,
+			"initial content ends at byte %llu; an image ends at 1 TiB or before",
+			(unsigned long long)map->data_end_bytes);
+	fl__runs_normalise(&map->data);
+	return 0;
+}
+
+static uint64_t gap_before(const struct fl__runs *data, size_t idx)
+{
+	const struct fl__run *last = &data->items[idx - 1];
+
+	return data->items[idx].hpage_off - last->hpage_off - last->hpage_len;
+}
+
+/* Cut at the longest gaps, in order of place. cuts[] holds the indices of the
+ * runs that begin a new extent. */
+static uint32_t plan_cuts(const struct fl__image_map *map, size_t *cuts)
+{
+	uint64_t min_gap = FL__IMAGE_MIN_GAP_BYTES / map->hpage_bytes;
+	uint32_t count = 0;
+
+	for (size_t i = 1; i < map->data.count; i++) {
+		uint32_t shortest = 0;
+
+		if (gap_before(&map->data, i) < min_gap)
+			continue;
+		if (count < FL__IMAGE_MAX_EXTENTS - 1) {
+			cuts[count++] = i;
+			continue;
+		}
+		for (uint32_t c = 1; c < count; c++) {
+			if (gap_before(&map->data, cuts[c]) <
+			    gap_before(&map->data, cuts[shortest]))
+				shortest = c;
+		}
+		if (gap_before(&map->data, i) <=
+		    gap_before(&map->data, cuts[shortest]))
+			continue;
+		memmove(&cuts[shortest], &cuts[shortest + 1],
+			(count - shortest - 1) * sizeof(*cuts));
+		cuts[count - 1] = i;
+	}
+	return count;
+}
+
+static void plan_extents(struct fl__image_map *map)
+{
+	size_t cuts[FL__IMAGE_MAX_EXTENTS];
+	uint32_t cut_count;
+	size_t first = 0;
+
+	map->extent_count = 0;
+	if (!map->data.count)
+		return;
+	cut_count = plan_cuts(map, cuts);
+	cuts[cut_count] = map->data.count;
+	for (uint32_t c = 0; c <= cut_count; c++) {
+		const struct fl__run *low = &map->data.items[first];
+		const struct fl__run *high = &map->data.items[cuts[c] - 1];
+
+		map->extents[map->extent_count++] = (struct fl__run){
+			low->hpage_off,
+			high->hpage_off + high->hpage_len - low->hpage_off,
+		};
+		first = cuts[c];
+	}
+}
+
+int fl__image_map_plan(struct fl__image_map *map,
+		       const struct fl__segments *segments,
+		       uint64_t initial_bytes, uint64_t hpage_bytes,
+		       struct fl_error *error)
+{
+	int err;
+
+	*map = (struct fl__image_map){
+		.initial_bytes = initial_bytes,
+		.hpage_bytes = hpage_bytes,
+	};
+	err = plan_data(map, segments, error);
+	if (err) {
+		fl__image_map_fini(map);
+		return err;
+	}
+	plan_extents(map);
+	return 0;
+}
+
+/* Pages that a later segment has zeroed again are not data. */
+static void fill_refine(struct fl__image_map *map, const uint8_t *storage)
+{
+	uint64_t first_off = fl__image_map_first_off(map);
+	struct fl__runs refined = { 0 };
+
+	for (size_t i = 0; i < map->data.count; i++) {
+		const struct fl__run *run = &map->data.items[i];
+
+		for (uint64_t p = 0; p < run->hpage_len; p++) {
+			uint64_t hpage_idx = run->hpage_off + p;
+			uint64_t off = hpage_idx * map->hpage_bytes;
+
+			if (bytes_are_zero(storage + (off - first_off),
+					   map->hpage_bytes))
+				continue;
+			/* Without memory the old list stays: it says data of
+			 * pages that are zero, which is merely slower. */
+			if (fl__runs_append(&refined, hpage_idx, 1)) {
+				fl__runs_fini(&refined);
+				return;
+			}
+		}
+	}
+	fl__runs_fini(&map->data);
+	map->data = refined;
+}
+
+static void fill_segment(const struct fl__image_map *map,
+			 const struct fl_segment *segment, uint8_t *storage)
+{
+	uint64_t first_off = fl__image_map_first_off(map), done = 0;
+	struct piece piece;
+	size_t at = 0;
+
+	while (piece_next(segment, map->hpage_bytes, &done, &piece)) {
+		const struct fl__runs *data = &map->data;
+
+		if (at >= data->count ||
+		    piece.hpage_idx < data->items[at].hpage_off ||
+		    piece.hpage_idx >= data->items[at].hpage_off +
+					       data->items[at].hpage_len)
+			at = fl__runs_find(data, piece.hpage_idx);
+		/* A page outside the list never gets a non-zero byte. */
+		if (at < data->count &&
+		    piece.hpage_idx >= data->items[at].hpage_off)
+			memcpy(storage + (piece.off - first_off), piece.bytes,
+			       (size_t)piece.len);
+	}
+}
+
+void fl__image_map_fill(struct fl__image_map *map,
+			const struct fl__segments *segments, uint8_t *storage)
+{
+	for (size_t i = 0; i < segments->count; i++) {
+		struct fl_segment segment;
+
+		if (map->trap && i == map->trap_segment_idx)
+			break;
+		if (segments->get(segments, i, &segment) == FL__SEGMENT_OURS)
+			fill_segment(map, &segment, storage);
+	}
+	if (map->is_overlapping)
+		fill_refine(map, storage);
+}
+
+void fl__image_map_fini(struct fl__image_map *map)
+{
+	fl__runs_fini(&map->data);
+}
+
+uint64_t fl__image_map_first_off(const struct fl__image_map *map)
+{
+	return map->extent_count ? map->extents[0].hpage_off * map->hpage_bytes
+				 : 0;
+}
+
+uint64_t fl__image_map_span_bytes(const struct fl__image_map *map)
+{
+	const struct fl__run *last;
+
+	if (!map->extent_count)
+		return 0;
+	last = &map->extents[map->extent_count - 1];
+	return (last->hpage_off + last->hpage_len) * map->hpage_bytes -
+	       fl__image_map_first_off(map);
+}

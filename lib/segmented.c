@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * segmented.c - the portable backend: copy at attach, discard at reset.
+ *
+ * Takes geometry and images like any backend; needs nothing of the host but
+ * os.h. An image is plain memory. Every attach copies the image's data pages,
+ * every reset discards all that was accessible. No kernel feature, no
+ * state besides the slot's own fields, hence no locks.
+ */
+#include "backend.h"
+
+#include <stdlib.h>
+
+struct fl__host {
+	char unused;
+};
+
+struct fl__arena {
+	struct fl__geometry geometry;
+};
+
+static int segmented_open(const char *disabled, const char *rung,
+			  struct fl__host **host, struct fl_error *error)
+{
+	(void)disabled;
+	if (rung && strcmp(rung, "discard"))
+		return fl__error_set(error, -ENOTSUP,
+			"the segmented backend has only the rung \"discard\", not \"%s\"",
+			rung);
+	*host = calloc(1, sizeof(**host));
+	if (!*host)
+		return fl__error_set(error, -ENOMEM, "no memory for a context");
+	return 0;
+}
+
+static void segmented_close(struct fl__host *host)
+{
+	free(host);
+}
+
+static const char *segmented_rung(const struct fl__host *host,
+				  const char **reason)
+{
+	(void)host;
+	*reason = "the segmented backend tracks nothing";
+	return "discard";
+}
+
+static bool segmented_feature(const struct fl__host *host, uint32_t idx,
+			      struct fl_feature *feature)
+{
+	(void)host;
+	(void)idx;
+	(void)feature;
+	return false;
+}
+
+static int segmented_image_create(struct fl__host *host,
+				  struct fl_image *image,
+				  const struct fl__segments *segments,
+				  struct fl_error *error)
+{
+	uint64_t span = fl__image_map_span_bytes(&image->map);
+	uint8_t *bytes;
+	int err;
+
+	(void)host;
+	if (!span)
+		return 0;
+	err = fl__os_reserve(span, image->map.hpage_bytes, &bytes);
+	if (err)
+		goto err_report;
+	err = fl__os_allow(bytes, span);
+	if (err)
+		goto err_release;
+	fl__image_map_fill(&image->map, segments, bytes);
+	image->bytes = bytes;
+	return 0;
+err_release:
+	fl__os_release(bytes, span);
+err_report:
+	return fl__error_set(error, err,
+			     "cannot get %llu bytes to store an image",
+			     (unsigned long long)span);
+}
+
+static void segmented_image_destroy(struct fl__host *host,
+				    struct fl_image *image)
+{
+	(void)host;
+	if (image->bytes)
+		fl__os_release((uint8_t *)(uintptr_t)image->bytes,
+			       fl__image_map_span_bytes(&image->map));
+}
+
+static int segmented_arena_open(struct fl__host *host,
+				const struct fl__geometry *geometry,
+				struct fl__arena **arena,
+				struct fl_error *error)
+{
+	(void)host;
+	*arena = malloc(sizeof(**arena));
+	if (!*arena)
+		return fl__error_set(error, -ENOMEM, "no memory for a pool");
+	(*arena)->geometry = *geometry;
+	return 0;
+}
+
+static void segmented_arena_close(struct fl__arena *arena)
+{
+	free(arena);
+}
+
+static void segmented_copy(const struct fl__slot *slot,
+			   const struct fl_image *image)
+{
+	const struct fl__image_map *map = &image->map;
+	uint64_t first_off = fl__image_map_first_off(map);
+
+	for (size_t i = 0; i < map->data.count; i++) {
+		uint64_t off = map->data.items[i].hpage_off * map->hpage_bytes;
+
+		memcpy(slot->base + off, image->bytes + (off - first_off),
+		       (size_t)(map->data.items[i].hpage_len *
+				map->hpage_bytes));
+	}
+}
+
+static int segmented_attach(struct fl__arena *arena, struct fl__slot *slot,
+			    struct fl_image *image, uint64_t size_bytes)
+{
+	const struct fl__geometry *geometry = &arena->geometry;
+	uint64_t target = fl__geometry_allowed(geometry, size_bytes);
+	int err = 0;
+
+	if (!slot->is_open)
+		err = fl__os_allow(slot->base - geometry->prefix_bytes,
+				   geometry->prefix_bytes);
+	if (!err && target > slot->allowed_bytes)
+		err = fl__os_allow(slot->base + slot->allowed_bytes,
+				   target - slot->allowed_bytes);
+	if (!err && target < slot->allowed_bytes)
+		err = fl__os_deny(slot->base + target,
+				  slot->allowed_bytes - target);
+	if (err)
+		return err;
+	slot->is_open = true;
+	slot->allowed_bytes = target;
+	slot->attached_bytes = size_bytes;
+	slot->size_bytes = size_bytes;
+	if (image)
+		segmented_copy(slot, image);
+	return 0;
+}
+
+static int segmented_detach(struct fl__arena *arena, struct fl__slot *slot)
+{
+	const struct fl__geometry *geometry = &arena->geometry;
+
+	slot->is_open = false;
+	slot->allowed_bytes = 0;
+	return fl__os_renew(slot->base - geometry->prefix_bytes,
+			    geometry->prefix_bytes + geometry->max_bytes);
+}
+
+static int segmented_grow(struct fl__arena *arena, struct fl__slot *slot,
+			  uint64_t size_bytes)
+{
+	uint64_t target = fl__geometry_allowed(&arena->geometry, size_bytes);
+	int err = 0;
+
+	if (target > slot->allowed_bytes)
+		err = fl__os_allow(slot->base + slot->allowed_bytes,
+				   target - slot->allowed_bytes);
+	if (err)
+		return err;
+	slot->allowed_bytes = target;
+	slot->size_bytes = size_bytes;
+	return 0;
+}
+
+static int segmented_reset(struct fl__arena *arena, struct fl__slot *slot)
+{
+	const struct fl__geometry *geometry = &arena->geometry;
+	uint64_t target = fl__geometry_allowed(geometry, slot->attached_bytes);
+	int err;
+
+	err = fl__os_discard(slot->base - geometry->prefix_bytes,
+			     geometry->prefix_bytes + slot->allowed_bytes);
+	if (!err && target < slot->allowed_bytes)
+		err = fl__os_deny(slot->base + target,
+				  slot->allowed_bytes - target);
+	slot->allowed_bytes = target;
+	slot->size_bytes = slot->attached_bytes;
+	return err;
+}
+
+static int segmented_prefault(struct fl__arena *arena, struct fl__slot *slot,
+			      uint64_t offset_bytes, uint64_t length_bytes)
+{
+	uint64_t hpage = arena->geometry.hpage_bytes;
+	uint64_t first = fl_round_down(offset_bytes, hpage);
+
+	fl__os_touch(slot->base + first,
+		     offset_bytes + length_bytes - first);
+	return 0;
+}
+
+static void segmented_prefetch(struct fl__host *host, struct fl_image *image,
+			       uint64_t offset_bytes, uint64_t length_bytes)
+{
+	(void)host;
+	(void)image;
+	(void)offset_bytes;
+	(void)length_bytes;
+}
+
+static int segmented_account(const struct fl__arena *arena,
+			     const struct fl__slot *slot,
+			     struct fl_pool_usage *usage)
+{
+	(void)arena;
+	(void)slot;
+	(void)usage;
+	return -ENOTSUP;
+}
+
+static bool segmented_is_mine(const struct fl__arena *arena,
+			      const struct fl__slot *slot, const void *addr)
+{
+	(void)arena;
+	(void)slot;
+	(void)addr;
+	return false;
+}
+
+const struct fl__backend fl__backend_segmented = {
+	.name = "segmented",
+	.open = segmented_open,
+	.close = segmented_close,
+	.rung = segmented_rung,
+	.feature = segmented_feature,
+	.image_create = segmented_image_create,
+	.image_destroy = segmented_image_destroy,
+	.arena_open = segmented_arena_open,
+	.arena_close = segmented_arena_close,
+	.attach = segmented_attach,
+	.detach = segmented_detach,
+	.grow = segmented_grow,
+	.reset = segmented_reset,
+	.prefault = segmented_prefault,
+	.prefetch = segmented_prefetch,
+	.account = segmented_account,
+	.is_mine = segmented_is_mine,
+};

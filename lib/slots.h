@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * slots.h - which free index to hand out.
+ *
+ * Takes indices back with the affinity they were last used for; gives the
+ * index that costs the next user least. Pure: no lock, no clock, no system
+ * call; the caller serialises. Every operation is O(1), the hash chains being
+ * as short as a hash keeps them.
+ *
+ * An index is cold (never used), used, free, or retired. Free indices are in
+ * one list by age; those with an affinity are also in the list of that
+ * affinity's group. With reuse affinity, a taker gets: the youngest free
+ * index of its own affinity; else, while fewer than max_warm are free, a cold
+ * one; else the oldest free one; else whatever is left. With next-available,
+ * the youngest free one; with random, any, uniformly.
+ *
+ * Invariant: cold + used + free + retired = capacity.
+ */
+#ifndef FL_SLOTS_H
+#define FL_SLOTS_H
+
+#include "faultline.h"
+#include "util.h"
+
+#define FL__SLOT_NONE	UINT32_MAX
+
+struct fl__slots_entry {
+	uint64_t affinity;	/* of the last user; 0: none */
+	uint32_t older, younger;	/* in the free list */
+	uint32_t group_older, group_younger;
+	uint32_t group;		/* FL__SLOT_NONE: in no group */
+	uint32_t position;	/* in free_order, for random */
+	uint8_t state;
+};
+
+/* Free indices of one affinity. There are never more groups than indices. */
+struct fl__slots_group {
+	uint64_t affinity;
+	uint32_t oldest, youngest;
+	uint32_t next;		/* in its hash chain, or in the list of unused */
+};
+
+struct fl__slots {
+	enum fl_strategy strategy;
+	uint32_t capacity;
+	uint32_t max_warm;
+	uint32_t cold_next;	/* first index never used */
+	uint32_t free_count, used_count, retired_count;
+	uint32_t oldest, youngest;
+	uint32_t unused_group;
+	uint32_t bucket_mask;
+	uint64_t random_state;
+	struct fl__slots_entry *entries;
+	struct fl__slots_group *groups;
+	uint32_t *buckets;
+	uint32_t *free_order;	/* random strategy only */
+};
+
+/* -ENOMEM. */
+int fl__slots_init(struct fl__slots *slots, uint32_t capacity,
+		   enum fl_strategy strategy, uint32_t max_warm,
+		   uint64_t seed);
+void fl__slots_fini(struct fl__slots *slots);
+
+/* FL__SLOT_NONE when nothing is free. */
+uint32_t fl__slots_take(struct fl__slots *slots, uint64_t affinity);
+
+/* Only an index that is free and of this affinity. */
+uint32_t fl__slots_take_affine(struct fl__slots *slots, uint64_t affinity);
+
+/* The oldest free index that has any affinity: for trimming. */
+uint32_t fl__slots_take_oldest(struct fl__slots *slots);
+
+/* affinity 0: the index is as good as another for everyone. */
+void fl__slots_give(struct fl__slots *slots, uint32_t idx, uint64_t affinity);
+void fl__slots_retire(struct fl__slots *slots, uint32_t idx);
+
+bool fl__slots_is_valid(const struct fl__slots *slots);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* stock.c - shelves, lock and waiting around slots; see stock.h. */
+#include "stock.h"
+
+int fl__stock_init(struct fl__stock *stock, const char *name, uint32_t capacity,
+		   enum fl_strategy strategy, uint32_t max_warm, uint64_t seed)
+{
+	int err;
+
+	memset(stock, 0, sizeof(*stock));
+	stock->name = name;
+	/* The other strategies choose among all that are free. What is on the
+	 * shelves is warm, and the slots do not know of it. */
+	if (strategy == FL_STRATEGY_REUSE_AFFINITY &&
+	    max_warm >= FL__STOCK_SHELVES) {
+		stock->has_shelves = true;
+		max_warm -= FL__STOCK_SHELVES;
+	}
+	err = fl__slots_init(&stock->slots, capacity, strategy, max_warm, seed);
+	if (err)
+		return err;
+	err = fl__os_lock_init(&stock->lock);
+	if (err)
+		goto err_slots;
+	err = fl__os_cond_init(&stock->given);
+	if (err)
+		goto err_lock;
+	return 0;
+err_lock:
+	fl__os_lock_fini(&stock->lock);
+err_slots:
+	fl__slots_fini(&stock->slots);
+	return err;
+}
+
+void fl__stock_fini(struct fl__stock *stock)
+{
+	if (!stock->slots.entries)
+		return;
+	fl__os_cond_fini(&stock->given);
+	fl__os_lock_fini(&stock->lock);
+	fl__slots_fini(&stock->slots);
+}
+
+static uint32_t *shelf_here(struct fl__stock *stock)
+{
+	return &stock->shelves[fl__os_cpu() % FL__STOCK_SHELVES].idx_plus_1;
+}
+
+/* The affinity of an index on a shelf is written before it gets there and read
+ * before it is taken off: stale by then at worst, and then merely a slot of
+ * another affinity is handed out. */
+static uint64_t *affinity_of(struct fl__stock *stock, uint32_t idx)
+{
+	return &stock->slots.entries[idx].affinity;
+}
+
+static bool shelf_take(struct fl__stock *stock, uint64_t affinity,
+		       uint32_t *idx)
+{
+	uint32_t *shelf = shelf_here(stock);
+	uint32_t there = __atomic_load_n(shelf, __ATOMIC_RELAXED);
+
+	if (!there || __atomic_load_n(affinity_of(stock, there - 1),
+				      __ATOMIC_RELAXED) != affinity)
+		return false;
+	/* Acquire: what the giver did to the slot is done. */
+	if (!__atomic_compare_exchange_n(shelf, &there, 0, false,
+					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return false;
+	*idx = there - 1;
+	return true;
+}
+
+static void give_locked(struct fl__stock *stock, uint32_t idx)
+{
+	fl__slots_give(&stock->slots, idx,
+		       __atomic_load_n(affinity_of(stock, idx),
+				       __ATOMIC_RELAXED));
+	if (stock->wide_waiters)
+		fl__os_cond_broadcast(&stock->given);
+	else if (stock->waiters)
+		fl__os_cond_signal(&stock->given);
+}
+
+/* With the lock: what is on the shelves becomes free. */
+static void shelves_clear(struct fl__stock *stock)
+{
+	for (uint32_t i = 0; i < FL__STOCK_SHELVES; i++) {
+		uint32_t there = __atomic_exchange_n(
+			&stock->shelves[i].idx_plus_1, 0, __ATOMIC_SEQ_CST);
+
+		if (there)
+			give_locked(stock, there - 1);
+	}
+}
+
+static uint32_t slots_left(const struct fl__slots *slots)
+{
+	return slots->free_count + slots->capacity - slots->cold_next;
+}
+
+static bool take_locked(struct fl__stock *stock, const uint64_t *affinities,
+			uint32_t count, uint32_t *idx)
+{
+	if (slots_left(&stock->slots) < count)
+		return false;
+	for (uint32_t i = 0; i < count; i++)
+		idx[i] = fl__slots_take(&stock->slots, affinities[i]);
+	return true;
+}
+
+/* With the lock. Each give wakes one waiter, or all if some need several; a
+ * waiter that finds too little waits on. */
+static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
+		      uint32_t count, uint64_t deadline_ns, uint32_t *idx)
+{
+	bool is_in_time = true;
+	int err = 0;
+
+	stock->wide_waiters += count > 1;
+	__atomic_add_fetch(&stock->waiters, 1, __ATOMIC_SEQ_CST);
+	for (;;) {
+		shelves_clear(stock);
+		if (take_locked(stock, affinities, count, idx))
+			break;
+		if (!is_in_time)
+			err = -ETIMEDOUT;
+		/* So many are retired that there will never be enough. */
+		if (stock->slots.capacity - stock->slots.retired_count < count)
+			err = -EAGAIN;
+		if (err)
+			break;
+		is_in_time = fl__os_cond_wait(&stock->given, &stock->lock,
+					      deadline_ns);
+	}
+	__atomic_sub_fetch(&stock->waiters, 1, __ATOMIC_SEQ_CST);
+	stock->wide_waiters -= count > 1;
+	return err;
+}
+
+static uint64_t deadline_of(uint64_t timeout_ns)
+{
+	uint64_t deadline;
+
+	if (fl_add_overflow(fl__os_now_ns(), timeout_ns, &deadline))
+		return UINT64_MAX;
+	return deadline;
+}
+
+static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
+			   uint32_t count, uint64_t timeout_ns, uint32_t *idx)
+{
+	int err = 0;
+
+	fl__os_lock(&stock->lock);
+	if (!take_locked(stock, affinities, count, idx)) {
+		shelves_clear(stock);
+		if (!take_locked(stock, affinities, count, idx))
+			err = timeout_ns ? stock_wait(stock, affinities, count,
+						      deadline_of(timeout_ns),
+						      idx)
+					 : -EAGAIN;
+	}
+	fl__os_unlock(&stock->lock);
+	return err;
+}
+
+int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
+		   uint32_t count, uint64_t timeout_ns, uint32_t *idx,
+		   struct fl_error *error)
+{
+	int err;
+
+	if (count == 1 && stock->has_shelves &&
+	    shelf_take(stock, *affinities, idx))
+		return 0;
+	err = stock_take_slow(stock, affinities, count, timeout_ns, idx);
+	if (!err)
+		return 0;
+	return fl__error_set(error, err,
+		"all %u %s of the pool are in use (%u retired); release one, wait with timeout_ns, or raise max_%s",
+		stock->slots.capacity, stock->name,
+		fl__stock_count(stock).retired, stock->name);
+}
+
+/* Put idx on this processor's shelf; what was there comes off. */
+static uint32_t shelf_swap(struct fl__stock *stock, uint32_t idx)
+{
+	uint32_t *shelf = shelf_here(stock), mine = idx + 1;
+	uint32_t before = __atomic_exchange_n(shelf, mine, __ATOMIC_SEQ_CST);
+
+	/* Sequentially consistent with a waiter that announces itself and
+	 * then clears the shelves: if it has not seen this index, its
+	 * announcement is seen here. */
+	if (__atomic_load_n(&stock->waiters, __ATOMIC_SEQ_CST) &&
+	    __atomic_compare_exchange_n(shelf, &mine, 0, false,
+					__ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+		fl__os_lock(&stock->lock);
+		give_locked(stock, idx);
+		fl__os_unlock(&stock->lock);
+	}
+	return before;
+}
+
+void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity)
+{
+	__atomic_store_n(affinity_of(stock, idx), affinity, __ATOMIC_RELAXED);
+	if (stock->has_shelves && affinity) {
+		uint32_t before = shelf_swap(stock, idx);
+
+		if (!before)
+			return;
+		idx = before - 1;
+	}
+	fl__os_lock(&stock->lock);
+	give_locked(stock, idx);
+	fl__os_unlock(&stock->lock);
+}
+
+void fl__stock_retire(struct fl__stock *stock, uint32_t idx)
+{
+	fl__os_lock(&stock->lock);
+	fl__slots_retire(&stock->slots, idx);
+	/* Who waits for a slot that will never come must look again. */
+	if (stock->waiters)
+		fl__os_cond_broadcast(&stock->given);
+	fl__os_unlock(&stock->lock);
+}
+
+uint32_t fl__stock_take_oldest(struct fl__stock *stock)
+{
+	uint32_t idx;
+
+	fl__os_lock(&stock->lock);
+	shelves_clear(stock);
+	idx = fl__slots_take_oldest(&stock->slots);
+	fl__os_unlock(&stock->lock);
+	return idx;
+}
+
+struct fl__stock_counts fl__stock_count(struct fl__stock *stock)
+{
+	struct fl__stock_counts counts;
+
+	fl__os_lock(&stock->lock);
+	shelves_clear(stock);
+	counts = (struct fl__stock_counts){
+		.used = stock->slots.used_count,
+		.free = stock->slots.free_count,
+		.retired = stock->slots.retired_count,
+		.ever_used = stock->slots.cold_next,
+	};
+	fl__os_unlock(&stock->lock);
+	return counts;
+}

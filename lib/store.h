@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * store.h - from an image map to an image: storage, identity, references.
+ *
+ * Takes segments and a context; gives an immutable, reference-counted image
+ * whose bytes the context's backend keeps. Identity is the serial, never
+ * the address. Any thread.
+ */
+#ifndef FL_STORE_H
+#define FL_STORE_H
+
+#include "context.h"
+
+int fl__image_create(struct fl_context *context,
+		     const struct fl__segments *segments,
+		     uint64_t initial_bytes, struct fl_image **image,
+		     struct fl_error *error);
+
+#endif

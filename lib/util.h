@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * util.h - checked arithmetic, rounding and asserts.
+ *
+ * Everything that adds or multiplies a size which a module, an image file or
+ * a caller supplied goes through the checked forms: they return true when
+ * the result does not fit, like the compiler builtins they stand for.
+ *
+ * fl_assert states what Faultline itself promises, never what the kernel or a
+ * caller does: those get an error. It is compiled in by --enable-checks, and
+ * --enable-checks=full adds fl_assert_full for whole-structure walkers.
+ */
+#ifndef FL_UTIL_H
+#define FL_UTIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define FL_WPAGE_BYTES		((uint64_t)65536)
+#define FL_ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define fl_container_of(ptr, type, member) \
+	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+
+#if defined(__GNUC__)
+#define FL_PRINTF(fmt, args)	__attribute__((format(printf, fmt, args)))
+#define fl_likely(x)		__builtin_expect(!!(x), 1)
+#define fl_unlikely(x)		__builtin_expect(!!(x), 0)
+#else
+#define FL_PRINTF(fmt, args)
+#define fl_likely(x)		(x)
+#define fl_unlikely(x)		(x)
+#endif
+
+#if defined(FL_CHECKS) && FL_CHECKS >= 1
+#include <assert.h>
+#define fl_assert(x)		assert(x)
+#else
+#define fl_assert(x)		((void)sizeof(!(x)))
+#endif
+#if defined(FL_CHECKS) && FL_CHECKS >= 2
+#define fl_assert_full(x)	assert(x)
+#else
+#define fl_assert_full(x)	((void)sizeof(!(x)))
+#endif
+
+static inline bool fl_add_overflow(uint64_t a, uint64_t b, uint64_t *sum)
+{
+	*sum = a + b;
+	return *sum < a;
+}
+
+static inline bool fl_mul_overflow(uint64_t a, uint64_t b, uint64_t *product)
+{
+	*product = a * b;
+	return a && *product / a != b;
+}
+
+/* unit is a power of two in all four. */
+static inline uint64_t fl_round_down(uint64_t value, uint64_t unit)
+{
+	return value & ~(unit - 1);
+}
+
+/* The caller knows that value + unit fits. */
+static inline uint64_t fl_round_up(uint64_t value, uint64_t unit)
+{
+	return (value + unit - 1) & ~(unit - 1);
+}
+
+static inline bool fl_round_up_overflow(uint64_t value, uint64_t unit,
+					uint64_t *rounded)
+{
+	if (fl_add_overflow(value, unit - 1, rounded))
+		return true;
+	*rounded = fl_round_down(*rounded, unit);
+	return false;
+}
+
+static inline bool fl_is_pow2(uint64_t value)
+{
+	return value && !(value & (value - 1));
+}
+
+static inline uint64_t fl_min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t fl_max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Does [off, off + len) lie within [0, size)? Never overflows. */
+static inline bool fl_range_fits(uint64_t off, uint64_t len, uint64_t size)
+{
+	return off <= size && len <= size - off;
+}
+
+#endif

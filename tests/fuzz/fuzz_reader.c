@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * fuzz_reader.c - the section reader on any bytes.
+ *
+ * Built with -fsanitize=fuzzer and -DFL_LIBFUZZER this is a libFuzzer target;
+ * without, a program that replays every file of the directory it is given (a
+ * corpus, or what the fuzzer found) and counts them as one case. The bytes
+ * are read from an allocation of exactly their size, so that the address
+ * sanitizer sees a read past the end. After that every view is read, and every
+ * expression evaluated with the imported globals at some value.
+ */
+#include "reader.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+
+static uint64_t touch(const struct fl__reader *r, struct fl__view view)
+{
+	uint64_t sum = 0;
+
+	for (uint64_t i = 0; i < view.len; i++)
+		sum += r->bytes[view.off + i];
+	return sum;
+}
+
+static uint64_t evaluate(const struct fl__reader *r, const struct fl__const *c)
+{
+	uint64_t values[64], value = 0;
+
+	for (size_t i = 0; i < FL_ARRAY_SIZE(values); i++)
+		values[i] = i * 0x0123456789abcdefu;
+	fl__reader_eval(r, c, values, FL_ARRAY_SIZE(values), &value);
+	return value + touch(r, c->expr);
+}
+
+static uint64_t visit(const struct fl__reader *r)
+{
+	uint64_t sum = touch(r, r->data_section);
+
+	for (uint32_t i = 0; i < r->memory_count; i++)
+		sum += touch(r, r->memories[i].import_module) +
+		       touch(r, r->memories[i].import_name) +
+		       touch(r, r->memories[i].export_name);
+	for (uint32_t i = 0; i < r->table_count; i++)
+		sum += touch(r, r->tables[i].import_name) +
+		       touch(r, r->tables[i].export_name) +
+		       touch(r, r->tables[i].init.expr);
+	for (uint32_t i = 0; i < r->global_count; i++)
+		sum += evaluate(r, &r->globals[i].init);
+	for (uint32_t i = 0; i < r->data_count; i++)
+		sum += evaluate(r, &r->data[i].offset) +
+		       touch(r, r->data[i].flags) + touch(r, r->data[i].size) +
+		       touch(r, r->data[i].bytes);
+	for (uint32_t i = 0; i < r->elem_count; i++)
+		sum += evaluate(r, &r->elems[i].offset) +
+		       touch(r, r->elems[i].items);
+	return sum;
+}
+
+/* Keeps the sums from being optimised away. */
+static volatile uint64_t fuzz_sum;
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
+{
+	struct fl_error error;
+	struct fl__reader reader;
+
+	if (fl__reader_read(&reader, bytes, length, &error)) {
+		/* What the error promises. */
+		if (error.byte_off > length || !error.text[0])
+			abort();
+		return 0;
+	}
+	fuzz_sum = visit(&reader);
+	fl__reader_fini(&reader);
+	return 0;
+}
+
+#ifndef FL_LIBFUZZER
+static int replay_file(const char *directory, const char *name)
+{
+	char path[4096];
+	uint8_t *bytes = NULL;
+	long length = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	file = fopen(path, "rb");
+	if (file && !fseek(file, 0, SEEK_END))
+		length = ftell(file);
+	if (length >= 0)
+		bytes = malloc(length ? (size_t)length : 1);
+	if (!bytes || fseek(file, 0, SEEK_SET) ||
+	    fread(bytes, 1, (size_t)length, file) != (size_t)length) {
+		printf("cannot read %s\n", path);
+		length = -1;
+	} else {
+		LLVMFuzzerTestOneInput(bytes, (size_t)length);
+	}
+	free(bytes);
+	if (file)
+		fclose(file);
+	return length < 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct dirent *entry;
+	unsigned int files = 0, failed = 0;
+	DIR *directory = argc == 2 ? opendir(argv[1]) : NULL;
+
+	if (!directory) {
+		printf("usage: fuzz_reader DIRECTORY, one that can be read\n"
+		       "0 passed, 1 failed, 0 skipped\n");
+		return 1;
+	}
+	while ((entry = readdir(directory))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		failed += (unsigned int)replay_file(argv[1], entry->d_name);
+		files++;
+	}
+	closedir(directory);
+	printf("%u files replayed, %u could not be read\n", files, failed);
+	failed = failed || !files;
+	printf("%u passed, %u failed, 0 skipped\n", !failed, failed);
+	return (int)failed;
+}
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * wasm_build.h - module bytes put together in C, so that tests need no opaque
+ * fixtures.
+ *
+ * A struct wasm is a growing row of bytes. A module is one that begins with
+ * wasm_header(); a section is put together in another one and appended, with
+ * id and size, by wasm_section(), which frees it. Nothing is checked: broken
+ * modules are made the same way. Integers are written in their shortest form.
+ * Out of memory ends the program.
+ *
+ *	struct wasm module = { 0 }, memories = { 0 };
+ *
+ *	wasm_header(&module);
+ *	wasm_u(&memories, 1);
+ *	wasm_limits(&memories, 1, 2, 10);
+ *	wasm_section(&module, WASM_MEMORY, &memories);
+ *	... module.bytes, module.length ...
+ *	wasm_free(&module);
+ */
+#ifndef WASM_BUILD_H
+#define WASM_BUILD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct wasm {
+	uint8_t *bytes;
+	size_t length;
+	size_t capacity;
+};
+
+enum wasm_section_id {
+	WASM_CUSTOM = 0,
+	WASM_TYPE = 1,
+	WASM_IMPORT = 2,
+	WASM_FUNCTION = 3,
+	WASM_TABLE = 4,
+	WASM_MEMORY = 5,
+	WASM_GLOBAL = 6,
+	WASM_EXPORT = 7,
+	WASM_START = 8,
+	WASM_ELEMENT = 9,
+	WASM_CODE = 10,
+	WASM_DATA = 11,
+	WASM_DATA_COUNT = 12,
+	WASM_TAG = 13,
+};
+
+#define WASM_NO_MAX UINT64_MAX
+
+void wasm_free(struct wasm *w);
+
+void wasm_raw(struct wasm *w, const void *bytes, size_t length);
+/* wasm_bytes(w, 0x60, 0, 0) */
+#define wasm_bytes(w, ...)                            \
+	wasm_raw(w, (const uint8_t[]){ __VA_ARGS__ }, \
+		 sizeof((const uint8_t[]){ __VA_ARGS__ }))
+void wasm_u(struct wasm *w, uint64_t value); /* unsigned LEB128 */
+void wasm_s(struct wasm *w, int64_t value); /* signed LEB128 */
+void wasm_name(struct wasm *w, const char *name);
+
+void wasm_header(struct wasm *w);
+void wasm_section(struct wasm *module, enum wasm_section_id id,
+		  struct wasm *contents);
+/* The same from bytes: wasm_section_bytes(w, WASM_START, 0). */
+#define wasm_section_bytes(w, id, ...)                            \
+	wasm_section_raw(w, id, (const uint8_t[]){ __VA_ARGS__ }, \
+			 sizeof((const uint8_t[]){ __VA_ARGS__ }))
+void wasm_section_raw(struct wasm *module, enum wasm_section_id id,
+		      const void *contents, size_t length);
+
+/* Flags, minimum, and the maximum when flag bit 0 is set. */
+void wasm_limits(struct wasm *w, unsigned int flags, uint64_t min,
+		 uint64_t max);
+
+/* Constant expressions, `end` included. */
+void wasm_i32_const(struct wasm *w, uint32_t value);
+void wasm_i64_const(struct wasm *w, uint64_t value);
+void wasm_global_get(struct wasm *w, uint32_t global_idx);
+
+/* Items of a data section: length, then the content. */
+void wasm_data_active(struct wasm *w, uint32_t offset, const void *bytes,
+		      size_t length);
+void wasm_data_passive(struct wasm *w, const void *bytes, size_t length);
+
+/* Whole sections with one item. max: WASM_NO_MAX for none. */
+void wasm_one_memory(struct wasm *module, uint64_t min, uint64_t max);
+void wasm_one_export(struct wasm *module, const char *name, unsigned int kind,
+		     uint32_t idx);
+void wasm_one_data(struct wasm *module, uint32_t offset, const void *bytes,
+		   size_t length);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * wasm-image-load.c - a module's file, read, loaded and imaged.
+ *
+ * The file is read into memory and not mapped, because a mapping would fault
+ * if somebody cut the file short meanwhile. A memory whose image the library
+ * did not build when it loaded the module is built here with the values of
+ * --global; why it cannot be built is kept beside it.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "wasm-image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What fl_module_load() takes; more need not be read to be refused. */
+#define MAX_FILE_BYTES	((size_t)1 << 30)
+
+static int read_all(int fd, const char *path, uint8_t **bytes, size_t *length)
+{
+	size_t room = 0, used = 0;
+	ssize_t got;
+
+	for (;;) {
+		if (used == room) {
+			uint8_t *grown;
+
+			room = room ? room * 2 : 65536;
+			grown = realloc(*bytes, room);
+			if (!grown)
+				return fail("%s: no memory for %zu bytes", path,
+					    room);
+			*bytes = grown;
+		}
+		got = read(fd, *bytes + used, room - used);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return fail("cannot read %s: %s", path,
+				    strerror(errno));
+		if (!got)
+			break;
+		used += (size_t)got;
+		if (used > MAX_FILE_BYTES)
+			return fail("%s is larger than 1 GiB, the most that a module may have",
+				    path);
+	}
+	*length = used;
+	return 0;
+}
+
+static int subject_read(struct subject *subject)
+{
+	const char *path = subject->options->path;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), status;
+
+	if (fd < 0)
+		return fail("cannot open %s: %s", path, strerror(errno));
+	status = read_all(fd, path, &subject->bytes, &subject->length_bytes);
+	close(fd);
+	return status;
+}
+
+static int build_with(const struct subject *subject, uint32_t memory_idx,
+		      uint64_t *globals, uint32_t count,
+		      struct fl_image **image, struct fl_error *error)
+{
+	struct fl_image_config config;
+
+	fl_image_config_init(&config);
+	config.imported_globals = globals;
+	config.imported_global_count = count;
+	return fl_image_from_module(subject->context, subject->module,
+				    memory_idx, &config, image, error);
+}
+
+/* How many of the imported globals must have values for the memory's image to
+ * be built; more than there are if no values do. Found by trying: the more
+ * have values, the more offsets are known. */
+static uint32_t globals_needed(const struct subject *subject,
+			       uint32_t memory_idx)
+{
+	uint32_t low = 0, high = subject->info.imported_global_count + 1;
+	uint64_t *zeroes = calloc(high, sizeof(*zeroes));
+
+	while (zeroes && low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		struct fl_image *image = NULL;
+
+		if (middle > subject->info.imported_global_count ||
+		    build_with(subject, memory_idx, zeroes, middle, &image,
+			       NULL) == -EINVAL)
+			low = middle + 1;
+		else
+			/* Built, or an error that is not about globals. */
+			high = middle;
+		fl_image_release(image);
+	}
+	free(zeroes);
+	return low;
+}
+
+static void explain_missing(const struct subject *subject, uint32_t memory_idx,
+			    struct memory *memory)
+{
+	uint32_t needed = globals_needed(subject, memory_idx);
+	uint32_t count = subject->info.imported_global_count;
+
+	if (needed > count)
+		snprintf(memory->reason, sizeof(memory->reason),
+			 "a data segment's offset is not a number known before instantiation");
+	else
+		snprintf(memory->reason, sizeof(memory->reason),
+			 "a data segment's offset depends on imported globals: give the values of the first %u of %u with --global N=VALUE, N from 0",
+			 needed, count);
+}
+
+static int memory_open(const struct subject *subject, uint32_t memory_idx)
+{
+	const struct options *options = subject->options;
+	struct memory *memory = &subject->memories[memory_idx];
+	struct fl_error error;
+	int err = 0;
+
+	memory->type.size = sizeof(memory->type);
+	fl_module_memory_type(subject->module, memory_idx, &memory->type);
+	memory->image = fl_module_image(subject->module, memory_idx);
+	if (memory->image)
+		fl_image_retain(memory->image);
+	else
+		err = build_with(subject, memory_idx, options->globals,
+				 options->global_count, &memory->image, &error);
+	if (err == -ENOMEM || err == -EPERM || err == -EIO)
+		return fail_with(options->path, &error);
+	if (err == -EINVAL)
+		explain_missing(subject, memory_idx, memory);
+	else if (err)
+		snprintf(memory->reason, sizeof(memory->reason), "%s",
+			 error.text);
+	memory->info.size = sizeof(memory->info);
+	if (!err)
+		fl_image_info(memory->image, &memory->info);
+	return 0;
+}
+
+static int check_globals(const struct subject *subject)
+{
+	const struct options *options = subject->options;
+
+	if (options->global_count > subject->info.imported_global_count)
+		return fail("--global %u has a value, but %s imports %u globals",
+			    options->global_count - 1, options->path,
+			    subject->info.imported_global_count);
+	for (uint32_t i = 0; i < options->global_count; i++) {
+		if (!options->given[i])
+			return fail("--global %u has a value and %u has none; give every one up to the last, 0 where it does not matter",
+				    options->global_count - 1, i);
+	}
+	return 0;
+}
+
+static int subject_open_memories(struct subject *subject)
+{
+	int status;
+
+	subject->memories = calloc((size_t)subject->info.memory_count + 1,
+				   sizeof(*subject->memories));
+	if (!subject->memories)
+		return fail("no memory");
+	status = check_globals(subject);
+	for (uint32_t i = 0; i < subject->info.memory_count && !status; i++)
+		status = memory_open(subject, i);
+	return status;
+}
+
+int subject_open(struct subject *subject)
+{
+	struct fl_module_config config;
+	struct fl_error error;
+	int status = subject_read(subject);
+
+	if (status)
+		return status;
+	/* The data-free module needs no images, hence no context. */
+	if (subject->options->verb != VERB_DATA_FREE &&
+	    fl_context_create(NULL, &subject->context, &error))
+		return fail("%s", error.text);
+	fl_module_config_init(&config);
+	config.bytes = subject->bytes;
+	config.length_bytes = subject->length_bytes;
+	config.ownership = FL_BYTES_BORROW;
+	if (fl_module_load(subject->context, &config, &subject->module,
+			   &error))
+		return fail_with(subject->options->path, &error);
+	subject->info.size = sizeof(subject->info);
+	fl_module_info(subject->module, &subject->info);
+	return subject->context ? subject_open_memories(subject) : 0;
+}
+
+void subject_close(struct subject *subject)
+{
+	uint32_t count = subject->memories ? subject->info.memory_count : 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		fl_image_release(subject->memories[i].image);
+	free(subject->memories);
+	fl_module_release(subject->module);
+	fl_context_destroy(subject->context);
+	free(subject->bytes);
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * wasm-image.c - looks at a module the way a pool does.
+ *
+ * Takes the file of a WebAssembly module; shows the images of its memories
+ * (show), cycles instances of it through a pool (cycle), or writes the
+ * data-free module that goes with the images (data-free). Guest code is never
+ * run. Uses the public interface only, so it is also a worked example of it.
+ *
+ * Exit status: 0 done, 1 failed (one sentence on stderr), 2 usage.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "wasm-image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_COUNT	10000000
+#define MAX_THREADS	1024
+/* Samples of all threads together: 24 bytes each. */
+#define MAX_SAMPLES	100000000
+#define MAX_GLOBALS	1000000
+
+int fail(const char *format, ...)
+{
+	char text[4096];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	for (char *c = text; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	}
+	fprintf(stderr, "wasm-image: %s\n", text);
+	return 1;
+}
+
+int fail_with(const char *path, const struct fl_error *error)
+{
+	if (error->byte_off == FL_ERROR_NO_OFFSET)
+		return fail("%s: %s", path, error->text);
+	return fail("%s: byte %" PRIu64 ": %s", path, error->byte_off,
+		    error->text);
+}
+
+uint64_t hpage_bytes(void)
+{
+	return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* --------------------------------------------------------------- data-free */
+
+static int write_all(int fd, const uint8_t *bytes, uint64_t len)
+{
+	while (len) {
+		ssize_t done = write(fd, bytes, (size_t)len);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		bytes += done;
+		len -= (uint64_t)done;
+	}
+	return fsync(fd) && errno != EINVAL ? -errno : 0;
+}
+
+/* A file of its own beside the target, then a rename: whoever looks finds the
+ * old file or the whole new one. */
+static int replace_file(const char *path, const uint8_t *bytes, uint64_t len)
+{
+	mode_t mask = umask(0);
+	char *beside = NULL;
+	int fd, err;
+
+	umask(mask);
+	if (asprintf(&beside, "%s.XXXXXX", path) < 0)
+		return fail("no memory");
+	fd = mkostemp(beside, O_CLOEXEC);
+	if (fd < 0) {
+		err = fail("cannot make a file beside %s: %s", path,
+			   strerror(errno));
+		free(beside);
+		return err;
+	}
+	err = fchmod(fd, 0666 & ~mask) ? -errno : write_all(fd, bytes, len);
+	if (close(fd) && !err)
+		err = -errno;
+	if (!err && rename(beside, path))
+		err = -errno;
+	if (err) {
+		unlink(beside);
+		err = fail("cannot write %s: %s", path, strerror(-err));
+	}
+	free(beside);
+	return err;
+}
+
+static int check_output(const struct options *options)
+{
+	struct stat in, out;
+
+	if (stat(options->out_path, &out))
+		return errno == ENOENT ? 0
+				       : fail("cannot write %s: %s",
+					      options->out_path,
+					      strerror(errno));
+	if (!S_ISREG(out.st_mode))
+		return fail("cannot write %s: it is there and is no regular file",
+			    options->out_path);
+	if (!stat(options->path, &in) && in.st_dev == out.st_dev &&
+	    in.st_ino == out.st_ino)
+		return fail("%s is the input; name another file for the output",
+			    options->out_path);
+	return 0;
+}
+
+static int data_free(const struct subject *subject)
+{
+	struct fl_data_free_report report = { .size = sizeof(report) };
+	const struct options *options = subject->options;
+	struct fl_error error;
+	uint64_t length;
+	void *bytes;
+	int status = check_output(options);
+
+	if (status)
+		return status;
+	if (fl_module_write_data_free(subject->module, &bytes, &length,
+				      &report, &error))
+		return fail_with(options->path, &error);
+	status = replace_file(options->out_path, bytes, length);
+	fl_bytes_free(bytes);
+	if (status)
+		return status;
+	printf("%s: %" PRIu64 " bytes, from %" PRIu64 "\n"
+	       "emptied    %u active segments of %" PRIu64 " bytes\n"
+	       "kept       %u active segments of %" PRIu64 " bytes\n",
+	       options->out_path, length, subject->info.length_bytes,
+	       report.emptied_count, report.emptied_bytes, report.kept_count,
+	       report.kept_bytes);
+	if (report.kept_count)
+		printf("           the first is data segment %u: %s\n",
+		       report.first_kept_idx, report.kept_reason);
+	return 0;
+}
+
+/* ----------------------------------------------------------------- options */
+
+enum {
+	OPT_HELP = 'h',
+	OPT_VERSION = 'V',
+	OPT_JSON = 256,
+	OPT_COUNT,
+	OPT_THREADS,
+	OPT_READS,
+	OPT_WRITES,
+	OPT_GLOBAL,
+};
+
+static const struct option long_options[] = {
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "count", required_argument, NULL, OPT_COUNT },
+	{ "threads", required_argument, NULL, OPT_THREADS },
+	{ "touch-reads", required_argument, NULL, OPT_READS },
+	{ "touch-writes", required_argument, NULL, OPT_WRITES },
+	{ "global", required_argument, NULL, OPT_GLOBAL },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const char usage_text[] =
+	"usage: wasm-image [show] [--json] [--global N=VALUE]... module.wasm\n"
+	"       wasm-image cycle [--count N] [--threads T] [--touch-reads R]\n"
+	"                        [--touch-writes W] [--global N=VALUE]... module.wasm\n"
+	"       wasm-image data-free in.wasm out.wasm\n"
+	"       wasm-image --help | --version\n"
+	"\n"
+	"show       the initial content of the module's memories, by pages (default)\n"
+	"cycle      time acquire, touch and release of instances from a pool; no guest\n"
+	"           code is run (2000 cycles, 1 thread, 64 reads, 16 writes)\n"
+	"data-free  write the module with its active data segments emptied, for a\n"
+	"           runtime whose memories come with their content\n"
+	"\n"
+	"--global N=VALUE  the value of imported global N, from 0, for modules that\n"
+	"                  place their data by it\n"
+	"\n"
+	"Exit status: 0 done, 1 failed, 2 usage.\n";
+
+__attribute__((format(printf, 1, 2), noreturn)) static void
+usage_error(const char *format, ...)
+{
+	va_list args;
+
+	fputs("wasm-image: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputs(" (wasm-image --help says more)\n", stderr);
+	exit(2);
+}
+
+/* A number with nothing before or after it, in C's notation. */
+static bool parse_number(const char *text, const char *end, uint64_t *value)
+{
+	char *stop;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*value = strtoull(text, &stop, 0);
+	return !errno && stop == end;
+}
+
+static uint64_t option_number(const char *name, const char *text, uint64_t min,
+			      uint64_t max)
+{
+	uint64_t value;
+
+	if (!parse_number(text, text + strlen(text), &value) || value < min ||
+	    value > max)
+		usage_error("--%s is \"%s\"; it must be a number from %" PRIu64
+			    " to %" PRIu64, name, text, min, max);
+	return value;
+}
+
+static void option_global(struct options *options, const char *text)
+{
+	const char *equals = strchr(text, '=');
+	uint64_t idx, value;
+
+	if (!equals || !parse_number(text, equals, &idx) ||
+	    !parse_number(equals + 1, text + strlen(text), &value) ||
+	    idx >= MAX_GLOBALS)
+		usage_error("--global is \"%s\"; it must be N=VALUE, two numbers, N below %d",
+			    text, MAX_GLOBALS);
+	if (idx >= options->global_count) {
+		size_t count = (size_t)idx + 1, old = options->global_count;
+		uint64_t *globals = realloc(options->globals,
+					    count * sizeof(*globals));
+		bool *given = realloc(options->given, count * sizeof(*given));
+
+		if (!globals || !given)
+			usage_error("no memory for --global %s", text);
+		memset(globals + old, 0, (count - old) * sizeof(*globals));
+		memset(given + old, 0, (count - old) * sizeof(*given));
+		options->globals = globals;
+		options->given = given;
+		options->global_count = (uint32_t)count;
+	}
+	options->globals[idx] = value;
+	options->given[idx] = true;
+}
+
+/* Which verbs an option belongs to, as bits. */
+static unsigned int option_verbs(int option)
+{
+	switch (option) {
+	case OPT_JSON:
+		return 1u << VERB_SHOW;
+	case OPT_GLOBAL:
+		return 1u << VERB_SHOW | 1u << VERB_CYCLE;
+	default:
+		return 1u << VERB_CYCLE;
+	}
+}
+
+/* False after --help and --version. */
+static bool parse_option(struct options *options, int option)
+{
+	switch (option) {
+	case OPT_HELP:
+		fputs(usage_text, stdout);
+		return false;
+	case OPT_VERSION:
+		printf("wasm-image of Faultline %s\n", fl_version());
+		return false;
+	case OPT_JSON:
+		options->is_json = true;
+		break;
+	case OPT_COUNT:
+		options->count = option_number("count", optarg, 1, MAX_COUNT);
+		break;
+	case OPT_THREADS:
+		options->threads = option_number("threads", optarg, 1,
+						 MAX_THREADS);
+		break;
+	case OPT_READS:
+		options->reads = option_number("touch-reads", optarg, 0,
+					       UINT32_MAX);
+		break;
+	case OPT_WRITES:
+		options->writes = option_number("touch-writes", optarg, 0,
+						UINT32_MAX);
+		break;
+	case OPT_GLOBAL:
+		option_global(options, optarg);
+		break;
+	default:
+		/* getopt has said what is wrong. */
+		exit(2);
+	}
+	return true;
+}
+
+static void parse_words(struct options *options, char **words)
+{
+	static const struct {
+		const char *name;
+		enum verb verb;
+	} verbs[] = {
+		{ "show", VERB_SHOW },
+		{ "cycle", VERB_CYCLE },
+		{ "data-free", VERB_DATA_FREE },
+	};
+
+	for (size_t i = 0; *words && i < sizeof(verbs) / sizeof(*verbs); i++) {
+		if (strcmp(*words, verbs[i].name))
+			continue;
+		options->verb = verbs[i].verb;
+		words++;
+		break;
+	}
+	if (!*words)
+		usage_error("no module is named");
+	options->path = *words++;
+	if (options->verb == VERB_DATA_FREE) {
+		if (!*words)
+			usage_error("data-free needs a file to write to");
+		options->out_path = *words++;
+	}
+	if (*words)
+		usage_error("\"%s\" is one word too many", *words);
+}
+
+static bool parse(struct options *options, int argc, char **argv)
+{
+	unsigned int common = ~0u;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "hV", long_options, NULL)) !=
+	       -1) {
+		if (!parse_option(options, option))
+			return false;
+		common &= option_verbs(option);
+	}
+	parse_words(options, argv + optind);
+	if (!(common >> options->verb & 1))
+		usage_error("an option of another verb is given");
+	if (options->count * options->threads > MAX_SAMPLES)
+		usage_error("--count times --threads is more than %d",
+			    MAX_SAMPLES);
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	static int (*const actions[])(const struct subject *) = {
+		[VERB_SHOW] = show,
+		[VERB_CYCLE] = cycle,
+		[VERB_DATA_FREE] = data_free,
+	};
+	struct options options = {
+		.count = 2000, .threads = 1, .reads = 64, .writes = 16,
+	};
+	struct subject subject = { .options = &options };
+	int status = 0;
+
+	if (parse(&options, argc, argv)) {
+		status = subject_open(&subject);
+		if (!status)
+			status = actions[options.verb](&subject);
+		subject_close(&subject);
+	}
+	free(options.globals);
+	free(options.given);
+	if ((fflush(stdout) || ferror(stdout)) && !status)
+		status = fail("cannot write the output: %s", strerror(errno));
+	return status;
+}

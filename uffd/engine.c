@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * engine.c - the Linux backend: composes the files of uffd/ into backend.h.
+ *
+ * Takes geometry and images; gives slots that map the image's memory file
+ * privately, so that the kernel shares clean pages between all slots and
+ * copies a page when it is first written. How a slot is made clean is its
+ * context's rung, best first:
+ *
+ * track	dirty.h with a userfaultfd: what was written is copied back
+ * scan		dirty.h without: what is private is copied back
+ * dontneed	everything accessible is dropped
+ *
+ * On every rung, the border between accessible and not moves back by an
+ * mprotect if the memory had grown, and a clean slot is attached to the same
+ * image without a system call.
+ *
+ * Locks: none. A slot belongs to one caller at a time; the rest is immutable.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "backend.h"
+#include "dirty.h"
+#include "memfd.h"
+#include "probe.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum rung { RUNG_TRACK, RUNG_SCAN, RUNG_DONTNEED, RUNG_COUNT };
+
+static const char *const rung_names[RUNG_COUNT] = {
+	[RUNG_TRACK] = "track",
+	[RUNG_SCAN] = "scan",
+	[RUNG_DONTNEED] = "dontneed",
+};
+
+struct fl__host {
+	struct fl__probe probe;
+	enum rung rung;
+	const char *reason;	/* why no better rung; NULL: the best */
+};
+
+#define ARENA_SHARDS	16
+
+struct fl__arena {
+	struct fl__geometry geometry;
+	const struct fl__host *host;
+	/* Neighbouring slots use different descriptors: a file's reference
+	 * count is a cache line that every call on it writes. */
+	struct fl__dirty_host shards[ARENA_SHARDS];
+	uint32_t shard_count;
+	struct fl__dirty *dirty;	/* one a slot */
+};
+
+/* The features that a rung needs, in the order in which they are missed. */
+static const struct {
+	enum rung rung;
+	enum fl__feature needs;
+} rung_needs[] = {
+	{ RUNG_TRACK, FL__FEATURE_PAGEMAP_SCAN },
+	{ RUNG_TRACK, FL__FEATURE_UFFD },
+	{ RUNG_TRACK, FL__FEATURE_UFFD_WP_ASYNC },
+	{ RUNG_SCAN, FL__FEATURE_PAGEMAP_SCAN },
+};
+
+static const char *rung_lacks(const struct fl__probe *probe, enum rung rung)
+{
+	for (size_t i = 0; i < FL_ARRAY_SIZE(rung_needs); i++) {
+		if (rung_needs[i].rung == rung &&
+		    !fl__probe_has(probe, rung_needs[i].needs))
+			return probe->results[rung_needs[i].needs].reason;
+	}
+	return NULL;
+}
+
+static int host_choose_rung(struct fl__host *host, const char *wanted,
+			    struct fl_error *error)
+{
+	for (int r = 0; r < RUNG_COUNT; r++) {
+		const char *lacks = rung_lacks(&host->probe, (enum rung)r);
+
+		host->rung = (enum rung)r;
+		if (wanted && strcmp(wanted, rung_names[r])) {
+			host->reason = "a lower rung was asked for";
+			continue;
+		}
+		if (!lacks)
+			return 0;
+		host->reason = lacks;
+		if (wanted)
+			return fl__error_set(error, -ENOTSUP,
+				"rung \"%s\" cannot be had: %s", wanted,
+				lacks);
+	}
+	return fl__error_set(error, -EINVAL,
+		"there is no rung \"%s\"; use track, scan or dontneed", wanted);
+}
+
+static int linux_open(const char *disabled, const char *rung,
+		      struct fl__host **out, struct fl_error *error)
+{
+	struct fl__host *host = calloc(1, sizeof(*host));
+	const struct fl__probe_result *seals;
+	int err = 0;
+
+	if (!host)
+		return fl__error_set(error, -ENOMEM, "no memory for a context");
+	fl__probe_run(&host->probe, disabled);
+	seals = &host->probe.results[FL__FEATURE_MEMFD_SEALS];
+	if (seals->support != FL_SUPPORT_YES)
+		err = fl__error_set(error, -ENOTSUP,
+			"the linux backend needs sealed memory files: %s",
+			seals->reason);
+	if (!err)
+		err = host_choose_rung(host, rung, error);
+	if (err) {
+		free(host);
+		return err;
+	}
+	*out = host;
+	return 0;
+}
+
+static void linux_close(struct fl__host *host)
+{
+	free(host);
+}
+
+static const char *linux_rung(const struct fl__host *host, const char **reason)
+{
+	*reason = host->reason;
+	return rung_names[host->rung];
+}
+
+static bool linux_feature(const struct fl__host *host, uint32_t idx,
+			  struct fl_feature *feature)
+{
+	return fl__probe_describe(&host->probe, idx, feature);
+}
+
+static int linux_image_create(struct fl__host *host, struct fl_image *image,
+			      const struct fl__segments *segments,
+			      struct fl_error *error)
+{
+	return fl__memfd_create(image, segments,
+				fl__probe_has(&host->probe,
+					      FL__FEATURE_COLLAPSE),
+				error);
+}
+
+static void linux_image_destroy(struct fl__host *host, struct fl_image *image)
+{
+	(void)host;
+	fl__memfd_destroy(image);
+}
+
+static void shard_close(struct fl__dirty_host *shard)
+{
+	if (shard->uffd_fd >= 0)
+		close(shard->uffd_fd);
+	if (shard->pagemap_fd >= 0)
+		close(shard->pagemap_fd);
+}
+
+static int shard_open(struct fl__dirty_host *shard, const struct fl__host *host,
+		      struct fl_error *error)
+{
+	enum fl__uffd_door door;
+	int err;
+
+	shard->uffd_fd = shard->pagemap_fd = -1;
+	shard->written_form =
+		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN)
+			? FL__SCAN_WRITTEN : FL__SCAN_WRITTEN_SLOW;
+	if (host->rung == RUNG_DONTNEED)
+		return 0;
+	shard->pagemap_fd = fl__scan_open();
+	if (shard->pagemap_fd < 0)
+		return fl__error_set(error,
+				     fl__error_fold(shard->pagemap_fd),
+				     "cannot open /proc/self/pagemap: %s",
+				     strerror(-shard->pagemap_fd));
+	if (host->rung == RUNG_SCAN)
+		return 0;
+	shard->uffd_fd = fl__uffd_open(&door);
+	if (shard->uffd_fd >= 0)
+		return 0;
+	err = shard->uffd_fd;
+	shard_close(shard);
+	return fl__error_set(error, fl__error_fold(err),
+			     "cannot open a userfaultfd: %s", strerror(-err));
+}
+
+static void arena_close_shards(struct fl__arena *arena)
+{
+	while (arena->shard_count)
+		shard_close(&arena->shards[--arena->shard_count]);
+}
+
+static int arena_open_shards(struct fl__arena *arena, struct fl_error *error)
+{
+	uint32_t wanted = (uint32_t)fl_min_u64(ARENA_SHARDS,
+					       arena->geometry.slot_count);
+
+	while (arena->shard_count < wanted) {
+		int err = shard_open(&arena->shards[arena->shard_count],
+				     arena->host, error);
+
+		if (err) {
+			arena_close_shards(arena);
+			return err;
+		}
+		arena->shard_count++;
+	}
+	return 0;
+}
+
+static const struct fl__dirty_host *shard_of(const struct fl__arena *arena,
+					     const struct fl__slot *slot)
+{
+	return &arena->shards[slot->idx % arena->shard_count];
+}
+
+static int linux_arena_open(struct fl__host *host,
+			    const struct fl__geometry *geometry,
+			    struct fl__arena **out, struct fl_error *error)
+{
+	struct fl__arena *arena = calloc(1, sizeof(*arena));
+	size_t size;
+	int err;
+
+	if (!arena)
+		return fl__error_set(error, -ENOMEM, "no memory for a pool");
+	size = ((size_t)geometry->slot_count + 1) * sizeof(*arena->dirty);
+	if (posix_memalign((void **)&arena->dirty, 128, size)) {
+		free(arena);
+		return fl__error_set(error, -ENOMEM, "no memory for a pool");
+	}
+	memset(arena->dirty, 0, size);
+	arena->geometry = *geometry;
+	arena->host = host;
+	err = arena_open_shards(arena, error);
+	if (err) {
+		free(arena->dirty);
+		free(arena);
+		return err;
+	}
+	*out = arena;
+	return 0;
+}
+
+static void linux_arena_close(struct fl__arena *arena)
+{
+	for (uint32_t i = 0; i < arena->geometry.slot_count; i++)
+		fl__dirty_fini(&arena->dirty[i]);
+	arena_close_shards(arena);
+	free(arena->dirty);
+	free(arena);
+}
+
+static int slot_map_extents(const struct fl__slot *slot,
+			    const struct fl_image *image)
+{
+	const struct fl__image_map *map = &image->map;
+
+	for (uint32_t i = 0; i < map->extent_count; i++) {
+		uint64_t off = map->extents[i].hpage_off * map->hpage_bytes;
+		uint64_t len = map->extents[i].hpage_len * map->hpage_bytes;
+
+		if (mmap(slot->base + off, (size_t)len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_FIXED, image->fd,
+			 (off_t)off) == MAP_FAILED)
+			return fl__error_fold(-errno);
+	}
+	return 0;
+}
+
+/* Move the border between what is accessible and what is not. */
+static int slot_move_border(struct fl__slot *slot, uint64_t target)
+{
+	int err = 0;
+
+	if (target > slot->allowed_bytes)
+		err = fl__os_allow(slot->base + slot->allowed_bytes,
+				   target - slot->allowed_bytes);
+	else if (target < slot->allowed_bytes)
+		err = fl__os_deny(slot->base + target,
+				  slot->allowed_bytes - target);
+	if (!err)
+		slot->allowed_bytes = target;
+	return err;
+}
+
+static int linux_detach(struct fl__arena *arena, struct fl__slot *slot)
+{
+	const struct fl__geometry *geometry = &arena->geometry;
+
+	slot->is_open = false;
+	slot->allowed_bytes = 0;
+	fl__dirty_forget(&arena->dirty[slot->idx]);
+	return fl__os_renew(slot->base - geometry->prefix_bytes,
+			    geometry->prefix_bytes + geometry->max_bytes);
+}
+
+static int linux_attach(struct fl__arena *arena, struct fl__slot *slot,
+			struct fl_image *image, uint64_t size_bytes)
+{
+	const struct fl__geometry *geometry = &arena->geometry;
+	uint64_t target = fl__geometry_allowed(geometry, size_bytes);
+	bool is_fresh;
+	int err = 0;
+
+	if (slot->is_open && slot->image != image)
+		err = linux_detach(arena, slot);
+	is_fresh = !slot->is_open;
+	if (!err && is_fresh)
+		err = fl__os_allow(slot->base - geometry->prefix_bytes,
+				   geometry->prefix_bytes);
+	if (!err)
+		err = slot_move_border(slot, target);
+	if (!err && is_fresh && image)
+		err = slot_map_extents(slot, image);
+	if (err)
+		return err;
+	slot->is_open = true;
+	slot->attached_bytes = size_bytes;
+	slot->size_bytes = size_bytes;
+	return 0;
+}
+
+static int linux_grow(struct fl__arena *arena, struct fl__slot *slot,
+		      uint64_t size_bytes)
+{
+	int err = slot_move_border(slot, fl__geometry_allowed(&arena->geometry,
+							      size_bytes));
+
+	if (!err)
+		slot->size_bytes = size_bytes;
+	return err;
+}
+
+/* A prefix is small; one that is not is dropped. */
+#define PREFIX_CLEAR_BYTES	FL_WPAGE_BYTES
+
+static int reset_prefix(const struct fl__arena *arena,
+			const struct fl__slot *slot)
+{
+	uint64_t len = arena->geometry.prefix_bytes;
+	uint8_t *start = slot->base - len;
+
+	if (len > PREFIX_CLEAR_BYTES)
+		return madvise(start, (size_t)len, MADV_DONTNEED) ? -errno : 0;
+	/* Without a prefix the address is a guard's: not even for no bytes. */
+	if (len)
+		memset(start, 0, (size_t)len);
+	return 0;
+}
+
+static int reset_drop(const struct fl__arena *arena,
+		      const struct fl__slot *slot)
+{
+	uint64_t prefix = arena->geometry.prefix_bytes;
+	uint64_t len = prefix + slot->allowed_bytes;
+
+	if (len && madvise(slot->base - prefix, (size_t)len, MADV_DONTNEED))
+		return -errno;
+	return 0;
+}
+
+static int linux_reset(struct fl__arena *arena, struct fl__slot *slot)
+{
+	const struct fl__geometry *geometry = &arena->geometry;
+	int err;
+
+	if (arena->host->rung == RUNG_DONTNEED) {
+		err = reset_drop(arena, slot);
+	} else {
+		err = reset_prefix(arena, slot);
+		if (!err)
+			err = fl__dirty_reset(&arena->dirty[slot->idx],
+					      shard_of(arena, slot), geometry,
+					      slot);
+	}
+	if (err)
+		return fl__error_fold(err);
+	slot->size_bytes = slot->attached_bytes;
+	return slot_move_border(slot, fl__geometry_allowed(
+					      geometry, slot->attached_bytes));
+}
+
+static int linux_prefault(struct fl__arena *arena, struct fl__slot *slot,
+			  uint64_t offset_bytes, uint64_t length_bytes)
+{
+	uint64_t first = fl_round_down(offset_bytes,
+				       arena->geometry.hpage_bytes);
+	uint64_t len = fl_round_up(offset_bytes + length_bytes - first,
+				   arena->geometry.hpage_bytes);
+
+	if (!madvise(slot->base + first, (size_t)len, MADV_POPULATE_WRITE))
+		return 0;
+	if (errno != EINVAL)
+		return fl__error_fold(-errno);
+	/* A kernel that does not know the advice. */
+	fl__os_touch(slot->base + first, len);
+	return 0;
+}
+
+/* Everything an image holds is in memory from the start. */
+static void linux_prefetch(struct fl__host *host, struct fl_image *image,
+			   uint64_t offset_bytes, uint64_t length_bytes)
+{
+	(void)host;
+	(void)image;
+	(void)offset_bytes;
+	(void)length_bytes;
+}
+
+static int on_account(void *user, const struct fl__kernel_region *region)
+{
+	struct fl_pool_usage *usage = user;
+	uint64_t len = region->end - region->start;
+
+	/* The zero page belongs to nobody. */
+	if (region->categories & FL_PAGE_IS_PFNZERO)
+		return 0;
+	if (region->categories & FL_PAGE_IS_SWAPPED)
+		usage->swapped_bytes += len;
+	else if (region->categories & FL_PAGE_IS_FILE)
+		usage->shared_bytes += len;
+	else
+		usage->private_bytes += len;
+	if (!(region->categories & FL_PAGE_IS_FILE) &&
+	    region->categories & FL_PAGE_IS_WRITTEN)
+		usage->dirty_bytes += len;
+	return 0;
+}
+
+static int linux_account(const struct fl__arena *arena,
+			 const struct fl__slot *slot,
+			 struct fl_pool_usage *usage)
+{
+	const struct fl__geometry *geometry = &arena->geometry;
+	uint64_t base = (uintptr_t)slot->base;
+
+	if (shard_of(arena, slot)->pagemap_fd < 0)
+		return -ENOTSUP;
+	return fl__error_fold(fl__scan(shard_of(arena, slot)->pagemap_fd,
+				       base - geometry->prefix_bytes,
+				       base + geometry->max_bytes,
+				       FL__SCAN_ACCOUNT, on_account,
+				       usage));
+}
+
+static bool linux_is_mine(const struct fl__arena *arena,
+			  const struct fl__slot *slot, const void *addr)
+{
+	(void)arena;
+	(void)slot;
+	(void)addr;
+	return false;
+}
+
+const struct fl__backend fl__backend_linux = {
+	.name = "linux",
+	.open = linux_open,
+	.close = linux_close,
+	.rung = linux_rung,
+	.feature = linux_feature,
+	.image_create = linux_image_create,
+	.image_destroy = linux_image_destroy,
+	.arena_open = linux_arena_open,
+	.arena_close = linux_arena_close,
+	.attach = linux_attach,
+	.detach = linux_detach,
+	.grow = linux_grow,
+	.reset = linux_reset,
+	.prefault = linux_prefault,
+	.prefetch = linux_prefetch,
+	.account = linux_account,
+	.is_mine = linux_is_mine,
+};

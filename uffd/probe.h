@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * probe.h - what can this kernel, in this process, do?
+ *
+ * Takes the names that FAULTLINE_DISABLE lists; gives, for each row of
+ * features.def, what was found by trying it: a verdict, the errno, and what a
+ * user would change. A value, filled once and never growing. The one place
+ * where a version number decides is FAST_SCAN, and there says why.
+ */
+#ifndef FL_PROBE_H
+#define FL_PROBE_H
+
+#include "backend.h"
+#include "uffd.h"
+
+enum fl__feature {
+#define FL_FEATURE(id, name, since, note, gives) FL__FEATURE_##id,
+#include "features.def"
+#undef FL_FEATURE
+	FL__FEATURE_COUNT,
+};
+
+struct fl__probe_result {
+	enum fl_support support;
+	int err;		/* 0 or -errno of the call that failed */
+	const char *reason;	/* NULL when there is support */
+	const char *remedy;	/* NULL when nothing helps */
+};
+
+struct fl__probe {
+	struct fl__probe_result results[FL__FEATURE_COUNT];
+	enum fl__uffd_door door;	/* by which UFFD opened */
+};
+
+void fl__probe_run(struct fl__probe *probe, const char *disabled);
+
+static inline bool fl__probe_has(const struct fl__probe *probe,
+				 enum fl__feature feature)
+{
+	return probe->results[feature].support == FL_SUPPORT_YES;
+}
+
+/* Row idx as the public call gives it; false past the last. */
+bool fl__probe_describe(const struct fl__probe *probe, uint32_t idx,
+			struct fl_feature *feature);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* scan.c - the PAGEMAP_SCAN loop; see scan.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "scan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+/* Small enough for the kernel's buffer to be cheap, below the 512 at which
+ * walk_end goes stale. */
+#define SCAN_REGIONS	32
+
+int fl__scan_open(void)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static void scan_ask(struct fl__kernel_scan *scan, enum fl__scan_form form)
+{
+	switch (form) {
+	case FL__SCAN_WRITTEN:
+		scan->category_mask = FL_PAGE_IS_WRITTEN;
+		scan->return_mask = FL_PAGE_IS_WRITTEN;
+		break;
+	case FL__SCAN_WRITTEN_SLOW:
+		scan->category_mask = FL_PAGE_IS_WRITTEN;
+		scan->return_mask = FL_PAGE_IS_WRITTEN | FL_PAGE_IS_SWAPPED;
+		break;
+	case FL__SCAN_TOUCHED:
+		scan->category_anyof_mask = FL_PAGE_IS_PRESENT |
+					    FL_PAGE_IS_SWAPPED;
+		scan->return_mask = FL_PAGE_IS_FILE | FL_PAGE_IS_PFNZERO |
+				    FL_PAGE_IS_SWAPPED;
+		break;
+	case FL__SCAN_ACCOUNT:
+		scan->category_anyof_mask = FL_PAGE_IS_PRESENT |
+					    FL_PAGE_IS_SWAPPED;
+		scan->return_mask = FL_PAGE_IS_FILE | FL_PAGE_IS_PFNZERO |
+				    FL_PAGE_IS_SWAPPED | FL_PAGE_IS_WRITTEN;
+		break;
+	}
+}
+
+int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
+	     enum fl__scan_form form, fl__scan_fn *fn, void *user)
+{
+	struct fl__kernel_region regions[SCAN_REGIONS];
+	struct fl__kernel_scan scan = {
+		.size = sizeof(scan),
+		.end = end,
+		.vec = (uintptr_t)regions,
+		.vec_len = SCAN_REGIONS,
+	};
+
+	scan_ask(&scan, form);
+	while (start < end) {
+		int count, err;
+
+		scan.start = start;
+		count = ioctl(pagemap_fd, FL_PAGEMAP_SCAN, &scan);
+		if (count < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		for (int i = 0; i < count; i++) {
+			err = fn(user, &regions[i]);
+			if (err)
+				return err;
+		}
+		if (scan.walk_end <= start || scan.walk_end > end)
+			return -EIO;
+		start = scan.walk_end;
+	}
+	return 0;
+}
+
+bool fl__scan_is_private(uint64_t categories, bool is_file)
+{
+	/* A swapped entry of a private mapping holds bytes of its own. */
+	if (categories & FL_PAGE_IS_SWAPPED)
+		return true;
+	/* KSM may put the zero page where a written page of zeroes was, also
+	 * in a file mapping: there it differs from the file. */
+	return is_file ? !(categories & FL_PAGE_IS_FILE)
+		       : !(categories & FL_PAGE_IS_PFNZERO);
+}

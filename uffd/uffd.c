@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* uffd.c - opening and using a userfaultfd; see uffd.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "uffd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define WP_FEATURES	(UFFD_FEATURE_PAGEFAULT_FLAG_WP | \
+			 UFFD_FEATURE_WP_HUGETLBFS_SHMEM | \
+			 UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_WP_ASYNC)
+
+const char *fl__uffd_door_name(enum fl__uffd_door door)
+{
+	static const char *const names[FL__UFFD_DOORS] = {
+		[FL__UFFD_DEVICE] = "device",
+		[FL__UFFD_SYSCALL] = "syscall",
+		[FL__UFFD_USER_MODE_ONLY] = "user-mode-only",
+	};
+
+	return names[door];
+}
+
+static int open_device(void)
+{
+	int device, fd, err;
+
+	device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	if (device < 0)
+		return -errno;
+	fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+	err = errno;
+	close(device);
+	return fd < 0 ? -err : fd;
+}
+
+int fl__uffd_open_door(enum fl__uffd_door door)
+{
+	int flags = O_CLOEXEC | O_NONBLOCK;
+	long fd;
+
+	if (door == FL__UFFD_DEVICE)
+		return open_device();
+	if (door == FL__UFFD_USER_MODE_ONLY)
+		flags |= UFFD_USER_MODE_ONLY;
+	fd = syscall(SYS_userfaultfd, flags);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int fl__uffd_handshake(int fd, uint64_t features, uint64_t *offered)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+
+	if (ioctl(fd, UFFDIO_API, &api))
+		return -errno;
+	if (offered)
+		*offered = api.features;
+	return 0;
+}
+
+int fl__uffd_open(enum fl__uffd_door *door)
+{
+	int fd = -ENOSYS, err;
+
+	for (int d = 0; d < FL__UFFD_DOORS && fd < 0; d++) {
+		*door = (enum fl__uffd_door)d;
+		fd = fl__uffd_open_door(*door);
+	}
+	if (fd < 0)
+		return fd;
+	err = fl__uffd_handshake(fd, WP_FEATURES, NULL);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int fl__uffd_register_wp(int fd, uint64_t start, uint64_t len)
+{
+	struct uffdio_register reg = {
+		.range = { .start = start, .len = len },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+
+	return ioctl(fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
+}
+
+int fl__uffd_protect(int fd, uint64_t start, uint64_t len)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { .start = start, .len = len },
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	/* EAGAIN: the address space is changing; nothing was done. */
+	while (ioctl(fd, UFFDIO_WRITEPROTECT, &wp)) {
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}
