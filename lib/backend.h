@@ -49,6 +49,7 @@ struct fl__geometry {
 	uint64_t max_bytes;	/* accessible ceiling, whole host pages */
 	uint64_t prefix_bytes;	/* whole host pages before the base */
 	uint64_t hpage_bytes;
+	uint64_t max_kept_bytes;	/* by a clean slot; more is dropped */
 	uint32_t slot_count;
 	bool is_accessible;	/* FL_BOUNDS_ACCESSIBLE */
 };
@@ -74,6 +75,7 @@ struct fl__slot {
 	uint64_t size_bytes;		/* current, as the guest sees it */
 	uint64_t attached_bytes;	/* size at attach: what reset restores */
 	uint64_t allowed_bytes;		/* [0, this) is accessible */
+	uint64_t kept_bytes;		/* private memory kept when CLEAN */
 	bool is_open;			/* false: EMPTY */
 	void *backend_data;
 };

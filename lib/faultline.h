@@ -17,8 +17,8 @@
  * - A pool belongs to the process that made it. After fork() the child may
  *   call nothing on it; calls that can fail answer -ECHILD there.
  * - The library installs no signal handler, never aborts, and starts no
- *   thread. A runtime's own SIGSEGV handler asks fl_fault_lookup() what an
- *   address means.
+ *   thread but the one of fl_pool_trim_on_pressure(). A runtime's own SIGSEGV
+ *   handler asks fl_fault_lookup() what an address means.
  * - Handles are safe to use from any thread unless a call says otherwise.
  *   The bytes of a memory are the guest's: the library does not order
  *   accesses to them.
@@ -381,7 +381,7 @@ struct fl_image_info {
 	uint64_t stored_bytes;		/* storage the image takes */
 	uint32_t extent_count;		/* mappings an attached image takes */
 	enum fl_trap trap;		/* instantiation traps after this */
-	uint32_t trap_segment_idx;
+	uint32_t trap_segment_idx;	/* among all data segments given */
 	uint32_t reserved;
 	uint64_t serial;		/* identity, never used twice */
 };
@@ -434,7 +434,7 @@ struct fl_pool_config {
 	/* Distance between two bases. 0: as small as the rest allows. Default
 	 * 8 GiB: 32-bit index plus 32-bit offset never leaves the slot. */
 	uint64_t memory_stride_bytes;
-	uint64_t memory_alignment_bytes;	/* of each base: host page */
+	uint64_t memory_alignment_bytes;	/* of each base; 0: host page */
 	uint64_t guard_before_bytes;		/* inaccessible before: 0 */
 	uint64_t guard_after_bytes;		/* after the maximum: 64 KiB */
 	uint64_t prefix_bytes;			/* writable, ends at base: 0 */
@@ -447,7 +447,16 @@ struct fl_pool_config {
 	/* How many freed slots may stay warm before one is taken from
 	 * another image in preference to a slot never used: 100. */
 	uint32_t max_warm_memories;
-	uint32_t reserved;
+	/* Compare every n-th released slot with its image byte for byte, and look
+	 * whether memory of the process is pinned; 0: never. A slot that
+	 * differs is retired and its release answers -EIO. For canaries
+	 * and tests: an audit reads the whole memory. 0. */
+	uint32_t audit_every;
+	/* Memory that a free slot may keep resident for its next tenant, and
+	 * all free slots together: 64 MiB, UINT64_MAX. A slot over its
+	 * budget drops what it kept; a pool over its, its oldest slots. */
+	uint64_t max_idle_slot_bytes;
+	uint64_t max_idle_bytes;
 };
 
 FL_API void fl_pool_config_init(struct fl_pool_config *config);
@@ -469,7 +478,7 @@ FL_API int fl_pool_destroy(struct fl_pool *pool);
 
 /* Would an instance of the module fit this pool? Call it before compiling.
  * -E2BIG names the limit, the value and the field of fl_pool_config to
- * raise; -ENOTSUP what the pool cannot hold at all. Allocates nothing. */
+ * raise (a limit of 0 too). Allocates nothing. */
 FL_API int fl_pool_validate(const struct fl_pool *pool,
 			    const struct fl_module *module,
 			    struct fl_error *error);
@@ -481,10 +490,15 @@ struct fl_pool_info {
 	uint64_t max_memory_bytes;
 	uint32_t max_memories;
 	uint32_t live_memories;
-	uint32_t warm_memories;		/* free, with an image still attached */
+	uint32_t warm_memories;		/* free, used before and not emptied */
 	uint32_t retired_memories;	/* never handed out again */
 	uint32_t max_instances;
 	uint32_t live_instances;
+	uint64_t audited;		/* releases compared with the image */
+	uint64_t audit_failures;	/* of them, that differed: retired */
+	uint64_t audit_pins;		/* of them, beside pinned memory: emptied */
+	uint64_t idle_kept_bytes;	/* kept in free slots, as budgeted; 0
+					 * without max_idle_bytes */
 };
 
 FL_API void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info);
@@ -516,6 +530,30 @@ FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
 			uint64_t *trimmed_bytes);
 
+/* When the host runs short of memory: /proc/pressure/memory, or a control
+ * group's memory.pressure. */
+struct fl_pressure_config {
+	size_t size;
+	const char *path;	/* NULL: /proc/pressure/memory */
+	uint32_t stall_us;	/* so much stall ("some") ... 150,000 */
+	uint32_t window_us;	/* ... within this time: 2,000,000 */
+	uint64_t trim_bytes;	/* fl_pool_trim() by this much: UINT64_MAX */
+};
+
+FL_API void fl_pressure_config_init(struct fl_pressure_config *config);
+
+/*
+ * Start a thread that trims the pool whenever the kernel reports that pressure;
+ * fl_pool_destroy() ends it. Once a pool. config may be NULL.
+ *
+ * Errors: -EINVAL (stall and window are not what the kernel takes; without
+ * privilege the window must be a multiple of 2 s), -EBUSY (there is one
+ * already), -ENOTSUP, -EPERM, -ENOMEM, -ECHILD.
+ */
+FL_API int fl_pool_trim_on_pressure(struct fl_pool *pool,
+				    const struct fl_pressure_config *config,
+				    struct fl_error *error);
+
 /* ------------------------------------------------------------------ memory */
 
 /*
@@ -532,13 +570,15 @@ struct fl_memory {
 struct fl_memory_config {
 	size_t size;
 	struct fl_image *image;		/* initial content, NULL for zeroes */
-	uint64_t initial_bytes;		/* 0 with an image: the image's */
+	/* 0 with an image: the image's. Another size is taken as it is, as
+	 * long as the image's content fits. */
+	uint64_t initial_bytes;
 	uint64_t max_bytes;		/* growth ends here; UINT64_MAX: pool's */
 	uint64_t page_bytes;		/* unit of growth: 65536 */
 	uint32_t is_shared;		/* several threads use it */
+	uint32_t is_lent;		/* as after fl_memory_lend() */
 	/* How long to wait for a free slot, in nanoseconds. 0: not at all,
 	 * -EAGAIN; UINT64_MAX: for ever. */
-	uint32_t reserved;
 	uint64_t timeout_ns;
 };
 
@@ -558,15 +598,32 @@ FL_API int fl_memory_acquire(struct fl_pool *pool,
 /*
  * Give a memory back and make its slot clean. Any thread, once.
  *
- * Before the call: no thread runs guest code in it or uses it through the
- * host, and no I/O into or out of it is in flight. A memory that belongs to
- * an instance is released with the instance.
+ * Before the call, and nothing checks it:
+ * - no thread runs guest code in it or uses it through the host;
+ * - no I/O into or out of it is in flight: cancelled *and* reaped. A read that
+ *   lands later writes into the next tenant's memory; a vmsplice() or
+ *   MSG_ZEROCOPY send still queued sends the next tenant's bytes;
+ * - if any page of it is pinned or lent to someone for longer than the tenancy
+ *   (io_uring registered buffers, RDMA, vfio, vmsplice()), fl_memory_lend()
+ *   was called;
+ * - nobody else erases write-protect marks: a forked child using inherited
+ *   descriptors, or a process that may open this one's pagemap.
+ * A memory that belongs to an instance is released with the instance.
  *
  * Returns 0 also when the slot could not be cleaned: it is then retired, which
- * fl_pool_info() counts. -EINVAL: not a live memory taken alone.
- * -ECHILD: a forked child; nothing was done.
+ * fl_pool_info() counts. -EINVAL: not a live memory taken alone, as after a
+ * release of it that nobody has followed with an acquire. -EIO: an audit found
+ * the slot unclean; it is retired. -ECHILD: a forked child; nothing was done.
  */
 FL_API int fl_memory_release(struct fl_memory *memory);
+
+/*
+ * Declare that pages of the memory are pinned, or lent to someone who may hold
+ * them after its release. The release then gives its slot new pages instead of
+ * copying back in place; the old ones stay with who holds them. Call it before
+ * the pages are lent. Lasts for the tenancy. Any thread. -ECHILD.
+ */
+FL_API int fl_memory_lend(struct fl_memory *memory);
 
 /* The live memory whose base this is, NULL if none: for runtimes that free by
  * pointer. Any thread, no lock. */
@@ -575,8 +632,8 @@ FL_API struct fl_memory *fl_memory_find(const struct fl_pool *pool,
 
 /*
  * memory.grow: make the memory delta_pages larger, in place, filled with
- * zeroes. *old_pages (optional) gets the size before. Growth of one memory is
- * serialised; other threads may use the memory meanwhile.
+ * zeroes. *old_pages (optional) gets the size before, in whole pages. Growth of
+ * one memory is serialised; other threads may use the memory meanwhile.
  *
  * Errors: -E2BIG (beyond the maximum: memory.grow answers -1), -ENOMEM.
  * Specification: "memory.grow".
@@ -605,8 +662,9 @@ FL_API enum fl_trap fl_memory_fill(struct fl_memory *memory, uint64_t offset,
 /*
  * Apply the active segments of a module to a live memory, in order, as
  * instantiation does: for a side module whose memory is imported and has
- * content. The trap of the first segment that does not fit is returned; what
- * came before it is written. config gives the imported globals, and may be NULL.
+ * content. Returns 0, also when a segment does not fit: then *trap says so, and
+ * what came before it is written. config gives the imported globals, and may be
+ * NULL.
  *
  * Errors: -EINVAL when a segment's offset cannot be known; *trap is
  * FL_TRAP_NONE then, and the segments before it are written.
@@ -648,7 +706,8 @@ FL_API int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 			       struct fl_error *error);
 
 /* Give an instance and its memories back, in reverse order. The preconditions
- * of fl_memory_release() hold for each of them. Returns 0 or -ECHILD. */
+ * of fl_memory_release() hold for each of them. Returns 0, -EIO (as
+ * fl_memory_release(), for any of them) or -ECHILD. */
 FL_API int fl_instance_release(struct fl_instance *instance);
 
 /* Memory memory_idx of the module's index space, imported ones included; NULL
@@ -697,8 +756,8 @@ struct fl_fault {
 /*
  * What does a faulting address mean? Async-signal-safe; any thread. Returns
  * whether the address belongs to a pool of the context. An address in a guard
- * between two slots belongs to the slot below it when it lies at or above
- * that slot's base.
+ * between two slots belongs to the slot below it, unless only the slot above it
+ * is live and the address is within that one's leading guard or prefix.
  */
 FL_API bool fl_fault_lookup(const struct fl_context *context, const void *addr,
 			    struct fl_fault *fault);

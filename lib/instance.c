@@ -163,21 +163,26 @@ static int instance_take_memories(struct fl_instance *instance,
 	return err;
 }
 
-static void instance_give(struct fl_instance *instance)
+static int instance_give(struct fl_instance *instance)
 {
 	struct fl_pool *pool = instance->pool;
 	struct fl_module *module = instance->module;
 	uint32_t imported = module->reader.imported_memory_count;
+	int result = 0;
 
-	while (instance->memory_count > imported)
-		fl__memory_give(fl__memory_of(
+	while (instance->memory_count > imported) {
+		int err = fl__memory_give(fl__memory_of(
 			instance->memories[--instance->memory_count]));
+
+		result = err ? err : result;
+	}
 	instance->memory_count = 0;
 	instance->module = NULL;
 	fl__stock_give(&pool->instance_stock,
 		       (uint32_t)(instance - pool->instances),
 		       INSTANCE_AFFINITY);
 	fl_module_release(module);
+	return result;
 }
 
 static int instance_fill(struct fl_instance *instance,
@@ -230,7 +235,7 @@ int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 	instance->memory_count = 0;
 	err = instance_fill(instance, &known, error);
 	if (err) {
-		instance_give(instance);
+		(void)instance_give(instance);
 		return err;
 	}
 	*out = instance;
@@ -244,9 +249,7 @@ int fl_instance_release(struct fl_instance *instance)
 	if (!instance)
 		return 0;
 	err = fl__pool_check_owner(instance->pool, NULL);
-	if (!err)
-		instance_give(instance);
-	return err;
+	return err ? err : instance_give(instance);
 }
 
 struct fl_memory *fl_instance_memory(const struct fl_instance *instance,

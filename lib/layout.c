@@ -130,6 +130,7 @@ static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
 	geometry->hpage_bytes = hpage;
 	geometry->slot_count = config->max_memories;
 	geometry->is_accessible = config->bounds == FL_BOUNDS_ACCESSIBLE;
+	geometry->max_kept_bytes = config->max_idle_slot_bytes;
 	layout->align_bytes = align;
 	layout->reserved_bytes = 0;
 	if (!geometry->slot_count)

@@ -46,7 +46,7 @@ static void lookup_classify(const struct fl_context *context,
 {
 	int64_t off = (int64_t)((uintptr_t)addr -
 				(uintptr_t)memory->pub.base);
-	uint64_t length = fl__memory_length(&memory->pub);
+	uint64_t length;
 
 	fault->offset_bytes = off;
 	if (__atomic_load_n(&memory->state, __ATOMIC_ACQUIRE) !=
@@ -54,6 +54,8 @@ static void lookup_classify(const struct fl_context *context,
 		fault->kind = FL_FAULT_FREE_SLOT;
 		return;
 	}
+	/* After the state: LIVE comes with the length of the same tenant. */
+	length = fl__memory_length(&memory->pub);
 	fault->memory = &memory->pub;
 	fault->instance = __atomic_load_n(&memory->instance, __ATOMIC_RELAXED);
 	if (off >= 0 && (uint64_t)off < length) {

@@ -51,6 +51,20 @@ static int request_check(const struct fl_pool *pool,
 	return 0;
 }
 
+/* What a free slot keeps counts for the pool's budget; counted only if there is
+ * one, because all threads would write the sum. */
+static void memory_count(struct fl__memory *memory, uint64_t kept_bytes)
+{
+	struct fl_pool *pool = memory->pool;
+
+	if (pool->config.max_idle_bytes == UINT64_MAX)
+		return;
+	__atomic_add_fetch(&pool->idle_kept_bytes,
+			   kept_bytes - memory->counted_bytes,
+			   __ATOMIC_RELAXED);
+	memory->counted_bytes = kept_bytes;
+}
+
 void fl__memory_empty(struct fl__memory *memory)
 {
 	struct fl_pool *pool = memory->pool;
@@ -59,6 +73,8 @@ void fl__memory_empty(struct fl__memory *memory)
 
 	err = pool->context->backend->detach(pool->arena, &memory->slot);
 	memory->slot.image = NULL;
+	memory->slot.kept_bytes = 0;
+	memory_count(memory, 0);
 	if (err) {
 		__atomic_store_n(&memory->state, FL__MEMORY_RETIRED,
 				 __ATOMIC_RELEASE);
@@ -107,11 +123,14 @@ static uint64_t affinity_of(const struct fl_image *image)
 static void memory_begin(struct fl__memory *memory,
 			 const struct fl__memory_request *request)
 {
+	memory_count(memory, 0);
 	memory->is_shared = request->is_shared;
+	__atomic_store_n(&memory->is_lent, request->is_lent, __ATOMIC_RELAXED);
 	memory->page_bytes = request->page_bytes;
 	memory->max_bytes = fl_min_u64(request->max_bytes,
 				       memory->pool->config.max_memory_bytes);
-	memory->instance = request->instance;
+	__atomic_store_n(&memory->instance, request->instance,
+			 __ATOMIC_RELAXED);
 	__atomic_store_n(&memory->pub.length_bytes, request->initial_bytes,
 			 __ATOMIC_RELEASE);
 	/* A handler that sees LIVE sees all of the above. */
@@ -131,7 +150,7 @@ static void memory_undo(struct fl_pool *pool, const uint32_t *idx,
 				       ? affinity_of(memory->slot.image) : 0);
 	}
 	while (failed--)
-		fl__memory_give(&pool->memories[idx[failed]]);
+		(void)fl__memory_give(&pool->memories[idx[failed]]);
 }
 
 int fl__memory_take(struct fl_pool *pool,
@@ -167,18 +186,66 @@ int fl__memory_take(struct fl_pool *pool,
 	return 0;
 }
 
-void fl__memory_give(struct fl__memory *memory)
+/* Remove a slot that was found unclean: what is in it must never be seen. */
+static void memory_retire(struct fl__memory *memory)
 {
 	struct fl_pool *pool = memory->pool;
+	struct fl_image *image = memory->slot.image;
+
+	(void)pool->context->backend->detach(pool->arena, &memory->slot);
+	memory->slot.image = NULL;
+	__atomic_store_n(&memory->state, FL__MEMORY_RETIRED, __ATOMIC_RELEASE);
+	fl__stock_retire(&pool->memory_stock, memory->slot.idx);
+	fl_image_release(image);
+}
+
+/* Give a clean slot to the stock, and keep the pool within its budget. */
+static void memory_shelve(struct fl__memory *memory)
+{
+	struct fl_pool *pool = memory->pool;
+	uint64_t budget = pool->config.max_idle_bytes;
+
+	memory_count(memory, memory->slot.kept_bytes);
+	fl__stock_give(&pool->memory_stock, memory->slot.idx,
+		       affinity_of(memory->slot.image));
+	while (__atomic_load_n(&pool->idle_kept_bytes, __ATOMIC_RELAXED) >
+	       budget) {
+		uint32_t idx = fl__stock_take_oldest(&pool->memory_stock);
+
+		if (idx == FL__SLOT_NONE)
+			break;
+		fl__memory_empty(&pool->memories[idx]);
+	}
+}
+
+int fl__memory_give(struct fl__memory *memory)
+{
+	struct fl_pool *pool = memory->pool;
+	uint64_t length_bytes = fl__memory_length(&memory->pub);
 
 	__atomic_store_n(&memory->state, FL__MEMORY_FREE, __ATOMIC_RELEASE);
 	__atomic_store_n(&memory->instance, NULL, __ATOMIC_RELAXED);
-	if (pool->context->backend->reset(pool->arena, &memory->slot)) {
+	/* Whoever still holds a lent page keeps it; the slot gets others. */
+	if (__atomic_load_n(&memory->is_lent, __ATOMIC_RELAXED) ||
+	    pool->context->backend->reset(pool->arena, &memory->slot)) {
 		fl__memory_empty(memory);
-		return;
+		return 0;
 	}
-	fl__stock_give(&pool->memory_stock, memory->slot.idx,
-		       affinity_of(memory->slot.image));
+	if (fl_unlikely(pool->config.audit_every)) {
+		enum fl__audit_verdict verdict = fl__audit(memory,
+							   length_bytes);
+
+		if (verdict == FL__AUDIT_DIRTY) {
+			memory_retire(memory);
+			return -EIO;
+		}
+		if (verdict == FL__AUDIT_PINNED) {
+			fl__memory_empty(memory);
+			return 0;
+		}
+	}
+	memory_shelve(memory);
+	return 0;
 }
 
 static int config_to_request(const struct fl_memory_config *config,
@@ -206,6 +273,7 @@ static int config_to_request(const struct fl_memory_config *config,
 		.max_bytes = known.max_bytes,
 		.page_bytes = known.page_bytes,
 		.is_shared = known.is_shared != 0,
+		.is_lent = known.is_lent != 0,
 	};
 	*timeout_ns = known.timeout_ns;
 	if (!request->initial_bytes && known.image)
@@ -252,8 +320,17 @@ int fl_memory_release(struct fl_memory *pub)
 					 FL__MEMORY_FREE, false,
 					 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return -EINVAL;
-	fl__memory_give(memory);
-	return 0;
+	return fl__memory_give(memory);
+}
+
+int fl_memory_lend(struct fl_memory *pub)
+{
+	struct fl__memory *memory = fl__memory_of(pub);
+	int err = fl__pool_check_owner(memory->pool, NULL);
+
+	if (!err)
+		__atomic_store_n(&memory->is_lent, true, __ATOMIC_RELAXED);
+	return err;
 }
 
 struct fl_memory *fl_memory_find(const struct fl_pool *pool, const void *base)

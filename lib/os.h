@@ -51,6 +51,20 @@ int fl__os_fork_guard_init(struct fl__os_fork_guard *guard);
 void fl__os_fork_guard_fini(struct fl__os_fork_guard *guard);
 bool fl__os_is_forked(const struct fl__os_fork_guard *guard);
 
+/*
+ * A thread that calls fn whenever the kernel reports memory pressure: stall_us of
+ * stall within window_us, by the file at path. -EINVAL, -ENOTSUP, -EPERM,
+ * -ENOMEM. Stopping waits for a call under way; NULL is allowed.
+ */
+struct fl__os_watch;
+int fl__os_watch_pressure(const char *path, uint32_t stall_us,
+			  uint32_t window_us, void (*fn)(void *user),
+			  void *user, struct fl__os_watch **watch);
+void fl__os_watch_stop(struct fl__os_watch *watch);
+
+/* Memory of this process that is pinned, as far as the system tells. */
+uint64_t fl__os_pinned_bytes(void);
+
 /* Nanoseconds of a clock that never goes back. */
 uint64_t fl__os_now_ns(void);
 

@@ -98,8 +98,16 @@ void fl__os_touch(uint8_t *addr, uint64_t len)
 {
 	uint64_t hpage = fl__os_hpage_bytes();
 
-	for (uint64_t off = 0; off < len; off += hpage)
-		(void)__atomic_fetch_or(addr + off, 0, __ATOMIC_RELAXED);
+	for (uint64_t off = 0; off < len; off += hpage) {
+		/* Volatile: a compiler may make a mere load of the rest. */
+		volatile uint8_t *byte = addr + off;
+		uint8_t there = __atomic_load_n(byte, __ATOMIC_RELAXED);
+
+		/* Either it is written, or somebody else has written it. */
+		(void)__atomic_compare_exchange_n(byte, &there, there, false,
+						  __ATOMIC_RELAXED,
+						  __ATOMIC_RELAXED);
+	}
 }
 
 int fl__os_fork_guard_init(struct fl__os_fork_guard *guard)

@@ -22,6 +22,8 @@ void fl_pool_config_init(struct fl_pool_config *config)
 		.bounds = FL_BOUNDS_GUARDED,
 		.strategy = FL_STRATEGY_REUSE_AFFINITY,
 		.max_warm_memories = 100,
+		.max_idle_slot_bytes = (uint64_t)64 << 20,
+		.max_idle_bytes = UINT64_MAX,
 	};
 }
 
@@ -236,6 +238,7 @@ int fl_pool_destroy(struct fl_pool *pool)
 	if (fl__stock_count(&pool->memory_stock).used ||
 	    fl__stock_count(&pool->instance_stock).used)
 		return -EBUSY;
+	fl__os_watch_stop(pool->pressure_watch);
 	pool_unlink(pool);
 	pool->context->backend->arena_close(pool->arena);
 	pool_free(pool);
@@ -344,8 +347,11 @@ void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info)
 	memories = fl__stock_count(&mutable_pool->memory_stock);
 	instances = fl__stock_count(&mutable_pool->instance_stock);
 	filled.live_memories = memories.used;
-	filled.warm_memories = memories.free;
+	filled.warm_memories = memories.warm;
 	filled.retired_memories = memories.retired;
 	filled.live_instances = instances.used;
+	fl__audit_info(pool, &filled);
+	filled.idle_kept_bytes = __atomic_load_n(&pool->idle_kept_bytes,
+						 __ATOMIC_RELAXED);
 	fl__sized_write(info, &filled, sizeof(filled));
 }

@@ -41,8 +41,10 @@ struct fl__memory {
 	struct fl_instance *instance;	/* atomic; NULL: taken alone */
 	uint32_t state;			/* atomic, enum fl__memory_state */
 	bool is_shared;
+	bool is_lent;			/* atomic; set only while LIVE */
 	uint64_t page_bytes;
 	uint64_t max_bytes;
+	uint64_t counted_bytes;		/* in pool->idle_kept_bytes */
 	struct fl__os_lock grow_lock;
 } __attribute__((aligned(128)));	/* two threads never share a line */
 
@@ -75,6 +77,12 @@ struct fl_pool {
 	struct fl__os_fork_guard fork_guard;
 	struct fl__memory *memories;
 	struct fl_instance *instances;
+	struct fl__os_watch *pressure_watch;	/* NULL: none */
+	uint64_t pressure_trim_bytes;
+
+	/* Atomic; written only by pools that ask for audits or a budget. */
+	uint64_t releases, audited, audit_failures, audit_pins;
+	uint64_t idle_kept_bytes;
 
 	/* Aligned, so that what is above is only read when they are used. */
 	struct fl__stock memory_stock;
@@ -95,6 +103,7 @@ struct fl__memory_request {
 	uint64_t max_bytes;
 	uint64_t page_bytes;
 	bool is_shared;
+	bool is_lent;
 	struct fl_instance *instance;
 };
 
@@ -103,9 +112,22 @@ int fl__memory_take(struct fl_pool *pool,
 		    const struct fl__memory_request *requests, uint32_t count,
 		    uint64_t timeout_ns, struct fl_memory **memories,
 		    struct fl_error *error);
-void fl__memory_give(struct fl__memory *memory);
+/* 0, or -EIO when an audit found the slot unclean: it is given back or retired
+ * in any case. */
+int fl__memory_give(struct fl__memory *memory);
 /* Empty an owned slot, whatever state it is in, and give it to the stock. */
 void fl__memory_empty(struct fl__memory *memory);
+
+enum fl__audit_verdict {
+	FL__AUDIT_CLEAN = 0,	/* or not this one's turn */
+	FL__AUDIT_PINNED,	/* the slot is to be emptied */
+	FL__AUDIT_DIRTY,	/* the slot is to be retired */
+};
+
+/* A slot that was just reset, from a tenant whose size was length_bytes. */
+enum fl__audit_verdict fl__audit(struct fl__memory *memory,
+				 uint64_t length_bytes);
+void fl__audit_info(const struct fl_pool *pool, struct fl_pool_info *info);
 
 static inline struct fl__memory *fl__memory_of(const struct fl_memory *pub)
 {

@@ -162,8 +162,10 @@ static void free_add(struct fl__slots *slots, uint32_t idx)
 	slots->youngest = idx;
 	entry->position = slots->free_count;
 	slots->free_order[slots->free_count++] = idx;
-	if (entry->affinity)
+	if (entry->affinity) {
+		slots->warm_count++;
 		group_add(slots, idx, entry->affinity);
+	}
 }
 
 static void free_remove(struct fl__slots *slots, uint32_t idx)
@@ -181,8 +183,10 @@ static void free_remove(struct fl__slots *slots, uint32_t idx)
 		slots->youngest = entry->older;
 	slots->free_order[entry->position] = last;
 	slots->entries[last].position = entry->position;
-	if (entry->group != FL__SLOT_NONE)
+	if (entry->group != FL__SLOT_NONE) {
+		slots->warm_count--;
 		group_remove(slots, idx);
+	}
 }
 
 static uint32_t use_free(struct fl__slots *slots, uint32_t idx)

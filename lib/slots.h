@@ -46,6 +46,7 @@ struct fl__slots {
 	uint32_t max_warm;
 	uint32_t cold_next;	/* first index never used */
 	uint32_t free_count, used_count, retired_count;
+	uint32_t warm_count;	/* free, with an affinity */
 	uint32_t oldest, youngest;
 	uint32_t unused_group;
 	uint32_t bucket_mask;

@@ -247,7 +247,7 @@ struct fl__stock_counts fl__stock_count(struct fl__stock *stock)
 	shelves_clear(stock);
 	counts = (struct fl__stock_counts){
 		.used = stock->slots.used_count,
-		.free = stock->slots.free_count,
+		.warm = stock->slots.warm_count,
 		.retired = stock->slots.retired_count,
 		.ever_used = stock->slots.cold_next,
 	};

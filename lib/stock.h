@@ -41,7 +41,7 @@ struct fl__stock {
 };
 
 struct fl__stock_counts {
-	uint32_t used, free, retired, ever_used;
+	uint32_t used, warm, retired, ever_used;
 };
 
 /* -ENOMEM. Without shelves unless the strategy is reuse affinity and max_warm is

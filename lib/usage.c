@@ -4,7 +4,8 @@
  *
  * Takes a pool; gives figures read from the page tables, and emptied slots. A
  * slot that is trimmed is taken from the stock like any other, so that no
- * acquire can meet it half emptied.
+ * acquire can meet it half emptied. Trimming can be left to a thread that
+ * waits for memory pressure.
  */
 #include "pool.h"
 #include "sized.h"
@@ -66,4 +67,50 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 	if (trimmed_bytes)
 		*trimmed_bytes = usage.private_bytes;
 	return 0;
+}
+
+void fl_pressure_config_init(struct fl_pressure_config *config)
+{
+	*config = (struct fl_pressure_config){
+		.size = sizeof(*config),
+		.stall_us = 150000,
+		.window_us = 2000000,
+		.trim_bytes = UINT64_MAX,
+	};
+}
+
+static void on_pressure(void *user)
+{
+	struct fl_pool *pool = user;
+
+	(void)fl_pool_trim(pool, pool->pressure_trim_bytes, NULL);
+}
+
+int fl_pool_trim_on_pressure(struct fl_pool *pool,
+			     const struct fl_pressure_config *config,
+			     struct fl_error *error)
+{
+	struct fl_pressure_config known;
+	int err = fl__pool_check_owner(pool, error);
+
+	fl_pressure_config_init(&known);
+	if (!err && config)
+		err = fl__sized_read(&known, sizeof(known), config,
+				     "fl_pressure_config", error);
+	if (err)
+		return err;
+	if (pool->pressure_watch)
+		return fl__error_set(error, -EBUSY,
+			"the pool is trimmed on pressure already");
+	if (!known.path)
+		known.path = "/proc/pressure/memory";
+	pool->pressure_trim_bytes = known.trim_bytes;
+	err = fl__os_watch_pressure(known.path, known.stall_us,
+				    known.window_us, on_pressure, pool,
+				    &pool->pressure_watch);
+	if (!err)
+		return 0;
+	return fl__error_set(error, err,
+		"cannot watch %s for %u us of stall in %u us: %s; the window is 500,000 to 10,000,000 us and, without privilege, a multiple of 2,000,000",
+		known.path, known.stall_us, known.window_us, fl_strerror(err));
 }

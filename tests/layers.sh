@@ -16,7 +16,7 @@ make_tmp
 cat >"$tmp/ranks" <<'EOF'
 0 faultline
 1 util run error sized
-2 os os_posix os_windows
+2 os os_posix os_watch os_windows
 3 cursor constexpr reader reader_pass reader_entities reader_segments
 4 image snapshot
 5 backend segmented
@@ -24,7 +24,7 @@ cat >"$tmp/ranks" <<'EOF'
 7 store
 8 module datafree
 9 slots stock
-10 pool ondemand layout lookup memory usage instance bulk
+10 pool ondemand layout lookup memory usage audit instance bulk
 EOF
 
 # file prefix, then what it may include: paths, or dir/ for all of a folder

@@ -13,13 +13,18 @@
  * is restored the next time, and if not its memory is not kept. */
 #define DROP_HPAGES	64
 
-/* Protecting over so many pages that are protected already costs less than
- * another system call. */
-#define BRIDGE_HPAGES	64
-
 /* Unmarked chunks between marked ones are marked too when there are so few of
  * them: a scan more costs as much as two page tables of marks. */
 #define BRIDGE_CHUNKS	2
+
+/* Runs that a scan gets at once: so many on the stack, and when there were more
+ * as many as the kernel gives. */
+#define FEW_REGIONS	64
+
+/* Copying begins on lines that the processor has been told of. Its own
+ * prefetching stops at the end of each page. */
+#define AHEAD_BYTES	512
+#define LINE_BYTES	64
 
 /* The slot's content from one address to another: image or zeroes. */
 struct area {
@@ -40,18 +45,26 @@ struct reset {
 	uint64_t allowed_end, tracked_end;
 	uint16_t now;
 	bool was_touched;		/* an unmarked chunk was */
+	uint64_t hot_count, idle_count;	/* pages, in this reset */
+	uint64_t unmarked_kept;		/* private pages in unmarked chunks */
 	/* To be protected, not yet done. */
 	uint64_t protect_start, protect_end;
 	struct area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
 	uint32_t area_count;
 	uint32_t area_idx;		/* where the scan is */
+	struct fl__scan_buffer buffer;
+	struct fl__kernel_region few[FEW_REGIONS];
 };
 
 void fl__dirty_forget(struct fl__dirty *dirty)
 {
-	for (size_t i = 0; i < dirty->chunk_count; i++)
+	for (size_t i = 0; i < dirty->chunk_count; i++) {
 		dirty->chunks[i].is_marked = false;
+		memset(dirty->chunks[i].kept, 0, sizeof(dirty->chunks[i].kept));
+	}
 	dirty->tracked_bytes = 0;
+	dirty->idle_cost = 0;
+	dirty->kept_hpages = 0;
 	dirty->resets = 0;
 }
 
@@ -60,7 +73,8 @@ void fl__dirty_fini(struct fl__dirty *dirty)
 	for (size_t i = 0; i < dirty->chunk_count; i++)
 		free(dirty->chunks[i].heat);
 	free(dirty->chunks);
-	*dirty = (struct fl__dirty){ 0 };
+	free(dirty->regions);
+	memset(dirty, 0, sizeof(*dirty));
 }
 
 static void areas_add(struct reset *reset, uint64_t start, uint64_t end,
@@ -145,13 +159,6 @@ static uint64_t hpage_of(const struct reset *reset, uint64_t addr)
 	return (addr - reset->chunk_base) >> reset->hpage_shift;
 }
 
-/* Of a page whose chunk has heat: every marked one. */
-static struct fl__heat *heat_of(const struct reset *reset, uint64_t addr)
-{
-	return &reset->dirty->chunks[chunk_of(reset, addr)]
-			.heat[hpage_of(reset, addr) & reset->chunk_hpages_mask];
-}
-
 static int protect_flush(struct reset *reset)
 {
 	uint64_t start = reset->protect_start;
@@ -163,15 +170,12 @@ static int protect_flush(struct reset *reset)
 	return fl__uffd_protect(reset->host->uffd_fd, start, len);
 }
 
-/* Between the run that is pending and this one lie no open pages: an open page
- * in between would have flushed. */
+/* Runs that touch become one system call. */
 static int protect_add(struct reset *reset, uint64_t start, uint64_t end)
 {
 	int err;
 
-	if (reset->protect_end && start >= reset->protect_end &&
-	    start - reset->protect_end <=
-		    BRIDGE_HPAGES * reset->hpage_bytes) {
+	if (reset->protect_end && start == reset->protect_end) {
 		reset->protect_end = end;
 		return 0;
 	}
@@ -189,33 +193,28 @@ static const struct area *area_at(struct reset *reset, uint64_t addr)
 }
 
 /* [start, end) lies in one area. */
-static int restore(const struct reset *reset, const struct area *area,
-		   uint64_t start, uint64_t end, bool is_cold)
+static void restore(const struct area *area, uint64_t start, uint64_t end)
 {
 	void *at = (void *)(uintptr_t)start;
 	size_t len = (size_t)(end - start);
 
-	if (is_cold && len >= DROP_HPAGES * reset->hpage_bytes)
-		return madvise(at, len, MADV_DONTNEED) ? -errno : 0;
 	if (area->image)
 		memcpy(at, area->image + (start - area->start), len);
 	else
 		memset(at, 0, len);
-	return 0;
 }
 
-/* A stretch of pages of one marked chunk and one area, all to be left open or
- * all to be protected. */
-static int settle(struct reset *reset, const struct area *area,
-		  uint64_t start, uint64_t end, bool is_open)
+static bool is_worth_dropping(const struct reset *reset, uint64_t start,
+			      uint64_t end)
 {
-	int err = restore(reset, area, start, end, !is_open);
+	return reset->host->uffd_fd >= 0 &&
+	       end - start >= DROP_HPAGES * reset->hpage_bytes;
+}
 
-	if (err)
-		return err;
-	if (!is_open)
-		return protect_add(reset, start, end);
-	return protect_flush(reset);
+static int drop(uint64_t start, uint64_t end)
+{
+	return madvise((void *)(uintptr_t)start, (size_t)(end - start),
+		       MADV_DONTNEED) ? -errno : 0;
 }
 
 static bool bytes_differ(const struct reset *reset, const struct area *area,
@@ -230,88 +229,204 @@ static bool bytes_differ(const struct reset *reset, const struct area *area,
 	return *bytes || memcmp(bytes, bytes + 1, len - 1);
 }
 
-static bool page_stays_open(struct reset *reset, const struct area *area,
-			    uint64_t addr)
+static bool bit_get(const uint64_t *bits, uint32_t idx)
 {
-	uint64_t idx = hpage_of(reset, addr);
-	struct fl__heat *heat = heat_of(reset, addr);
-	enum fl__heat_verdict verdict = fl__heat_written(heat, reset->now, idx);
+	return bits[idx / 64] >> idx % 64 & 1;
+}
 
-	if (verdict == FL__HEAT_COMPARE)
+static void bit_set(uint64_t *bits, uint32_t idx, bool value)
+{
+	uint64_t bit = UINT64_C(1) << idx % 64;
+
+	bits[idx / 64] = value ? bits[idx / 64] | bit : bits[idx / 64] & ~bit;
+}
+
+/* Of an address in a marked chunk. */
+static struct fl__dirty_chunk *chunk_at(const struct reset *reset,
+					uint64_t addr)
+{
+	return &reset->dirty->chunks[chunk_of(reset, addr)];
+}
+
+static uint32_t hpage_in_chunk(const struct reset *reset, uint64_t addr)
+{
+	return (uint32_t)hpage_of(reset, addr) & reset->chunk_hpages_mask;
+}
+
+static enum fl__heat_verdict page_judge(struct reset *reset,
+					const struct area *area, uint64_t addr)
+{
+	struct fl__dirty_chunk *chunk = chunk_at(reset, addr);
+	uint32_t idx = hpage_in_chunk(reset, addr);
+	struct fl__heat *heat = &chunk->heat[idx];
+	uint64_t number = hpage_of(reset, addr);
+	enum fl__heat_verdict verdict = fl__heat_written(
+		heat, bit_get(chunk->open, idx), reset->now, number);
+
+	if (verdict == FL__HEAT_WARM)
 		verdict = fl__heat_compared(heat,
 					    bytes_differ(reset, area, addr),
-					    idx);
-	return verdict == FL__HEAT_OPEN;
+					    reset->now, number);
+	if (!bit_get(chunk->kept, idx)) {
+		bit_set(chunk->kept, idx, true);
+		reset->dirty->kept_hpages++;
+	}
+	bit_set(chunk->open, idx, true);
+	bit_set(chunk->hot, idx, verdict == FL__HEAT_HOT);
+	if (verdict == FL__HEAT_IDLE) {
+		chunk->has_idle = true;
+		reset->idle_count++;
+	} else if (verdict == FL__HEAT_HOT) {
+		reset->hot_count++;
+		if (!fl__heat_is_due(chunk->next_end, heat->when))
+			chunk->next_end = heat->when;
+	}
+	return verdict;
+}
+
+/* Pages just dropped are protected at once: an empty entry without a mark would
+ * be reported as written for ever. */
+static int drop_fresh(struct reset *reset, uint64_t start, uint64_t end)
+{
+	int err = drop(start, end);
+
+	for (uint64_t addr = start; addr < end; addr += reset->hpage_bytes) {
+		struct fl__dirty_chunk *chunk = chunk_at(reset, addr);
+		uint32_t idx = hpage_in_chunk(reset, addr);
+
+		bit_set(chunk->open, idx, false);
+		bit_set(chunk->kept, idx, false);
+		reset->dirty->kept_hpages--;
+	}
+	return err ? err : protect_add(reset, start, end);
+}
+
+/* A stretch of pages of one area with one verdict. */
+static int settle(struct reset *reset, const struct area *area, uint64_t start,
+		  uint64_t end, enum fl__heat_verdict verdict)
+{
+	if (verdict == FL__HEAT_IDLE)
+		return 0;
+	if (verdict == FL__HEAT_FRESH && is_worth_dropping(reset, start, end))
+		return drop_fresh(reset, start, end);
+	restore(area, start, end);
+	return 0;
 }
 
 static int settle_run(struct reset *reset, const struct area *area,
 		      uint64_t start, uint64_t end)
 {
+	enum fl__heat_verdict verdict = FL__HEAT_IDLE;
 	uint64_t at = start;
-	bool is_open = false;
 	int err = 0;
 
 	for (uint64_t addr = start; addr < end && !err;
 	     addr += reset->hpage_bytes) {
-		bool next = page_stays_open(reset, area, addr);
+		enum fl__heat_verdict next = page_judge(reset, area, addr);
 
-		if (addr > start && next != is_open) {
-			err = settle(reset, area, at, addr, is_open);
+		if (next != verdict) {
+			err = settle(reset, area, at, addr, verdict);
 			at = addr;
 		}
-		is_open = next;
+		verdict = next;
 	}
-	return err ? err : settle(reset, area, at, end, is_open);
+	return err ? err : settle(reset, area, at, end, verdict);
 }
 
-/* Where the pages from start on end whose lease goes on after this release: the
- * steady state, in which nothing is to be decided. */
-static uint64_t open_end(const struct reset *reset, uint64_t start,
-			 uint64_t end)
+/* Do leases end in this chunk now? Then every hot page of it is looked at, which
+ * finds the next end. */
+static bool chunk_has_ends(const struct reset *reset,
+			   struct fl__dirty_chunk *chunk)
+{
+	if (!fl__heat_is_due(chunk->next_end, reset->now))
+		return chunk->ends_round == reset->now;
+	chunk->ends_round = reset->now;
+	chunk->next_end = (uint16_t)(reset->now + FL__HEAT_MAX_LEASE);
+	return true;
+}
+
+/* Where the hot pages from start on end that have nothing to be decided: the
+ * steady state. */
+static uint64_t hot_end(struct reset *reset, uint64_t start, uint64_t end)
 {
 	uint64_t addr = start;
 
-	for (; addr < end; addr += reset->hpage_bytes) {
-		struct fl__heat *heat = heat_of(reset, addr);
+	while (addr < end) {
+		struct fl__dirty_chunk *chunk = chunk_at(reset, addr);
 
-		if (!fl__heat_stays_open(heat))
+		if (!bit_get(chunk->hot, hpage_in_chunk(reset, addr)) ||
+		    chunk_has_ends(reset, chunk))
 			break;
+		reset->hot_count++;
+		addr += reset->hpage_bytes;
 	}
 	return addr;
 }
 
-static int on_written(void *user, const struct fl__kernel_region *region)
+static int written_region(struct reset *reset, uint64_t start,
+			  uint64_t region_end)
 {
-	struct reset *reset = user;
-	uint64_t start = region->start;
 	int err = 0;
 
-	while (start < region->end && !err) {
+	while (start < region_end && !err) {
 		const struct area *area = area_at(reset, start);
-		uint64_t end = fl_min_u64(region->end, area->end);
-		uint64_t open = open_end(reset, start, end);
+		uint64_t end = fl_min_u64(region_end, area->end);
+		uint64_t hot = hot_end(reset, start, end);
 
-		if (open > start)
-			err = settle(reset, area, start, open, true);
-		if (!err && end > open)
-			err = settle_run(reset, area, open, end);
+		if (hot > start)
+			restore(area, start, hot);
+		if (end > hot)
+			err = settle_run(reset, area, hot, end);
 		start = end;
 	}
 	return err;
 }
 
+static void look_ahead(const struct reset *reset, uint64_t addr)
+{
+	const struct area *area = &reset->areas[reset->area_idx];
+
+	for (uint64_t at = addr; at < addr + AHEAD_BYTES; at += LINE_BYTES)
+		__builtin_prefetch((const void *)(uintptr_t)at, 1);
+	if (!area->image || addr >= area->end)
+		return;
+	for (uint64_t at = 0; at < AHEAD_BYTES; at += LINE_BYTES)
+		__builtin_prefetch(area->image + (addr - area->start) + at);
+}
+
+static int on_written(void *user, const struct fl__kernel_region *regions,
+		      size_t count)
+{
+	struct reset *reset = user;
+	int err = 0;
+
+	for (size_t i = 0; i < count && !err; i++) {
+		if (count > FEW_REGIONS / 2 && i + 1 < count)
+			look_ahead(reset, regions[i + 1].start);
+		err = written_region(reset, regions[i].start, regions[i].end);
+	}
+	return err;
+}
+
 /* The first sight of a written page counts for its heat. */
-static void heat_begin(struct reset *reset, uint64_t start, uint64_t end)
+static void heat_begin(struct reset *reset, uint64_t start, uint64_t end,
+		       bool is_kept)
 {
 	for (uint64_t addr = start; addr < end; addr += reset->hpage_bytes) {
 		struct fl__dirty_chunk *chunk =
 			chunk_find(reset, chunk_of(reset, addr));
+		uint32_t idx = hpage_in_chunk(reset, addr);
 
-		if (chunk && chunk->heat)
-			*heat_of(reset, addr) = (struct fl__heat){
-				.last = reset->now,
-				.level = 1,
-			};
+		if (!chunk || !chunk->heat)
+			continue;
+		/* A marked one has grown; others are counted when marked. */
+		if (chunk->is_marked && is_kept && !bit_get(chunk->kept, idx))
+			reset->dirty->kept_hpages++;
+		bit_set(chunk->kept, idx, is_kept);
+		chunk->heat[idx] = (struct fl__heat){
+			.when = reset->now,
+			.level = 1,
+		};
 	}
 }
 
@@ -328,26 +443,41 @@ static void chunks_touch(struct reset *reset, uint64_t start, uint64_t end)
 }
 
 /* The scan was asked for one area alone. */
-static int on_touched(void *user, const struct fl__kernel_region *region)
+static int touched_region(struct reset *reset,
+			  const struct fl__kernel_region *region)
 {
-	struct reset *reset = user;
 	const struct area *area = area_at(reset, region->start);
+	bool is_dropped;
 
 	if (reset->host->uffd_fd >= 0 && reset->dirty->resets)
 		chunks_touch(reset, region->start, region->end);
 	if (!fl__scan_is_private(region->categories, area->image != NULL))
 		return 0;
-	heat_begin(reset, region->start, region->end);
-	/* Without tracking every private page is copied back for ever; at
-	 * least let it not fault as well. */
-	return restore(reset, area, region->start, region->end,
-		       reset->host->uffd_fd >= 0);
+	is_dropped = is_worth_dropping(reset, region->start, region->end);
+	heat_begin(reset, region->start, region->end, !is_dropped);
+	if (is_dropped)
+		return drop(region->start, region->end);
+	reset->unmarked_kept += (region->end - region->start) >>
+				reset->hpage_shift;
+	restore(area, region->start, region->end);
+	return 0;
+}
+
+static int on_touched(void *user, const struct fl__kernel_region *regions,
+		      size_t count)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < count && !err; i++)
+		err = touched_region(user, &regions[i]);
+	return err;
 }
 
 static int scan_marked(struct reset *reset, uint64_t start, uint64_t end)
 {
 	int err = fl__scan(reset->host->pagemap_fd, start, end,
-			   reset->host->written_form, on_written, reset);
+			   reset->host->written_form, &reset->buffer,
+			   on_written, reset);
 
 	return err ? err : protect_flush(reset);
 }
@@ -358,13 +488,77 @@ static int scan_unmarked(struct reset *reset, uint64_t start, uint64_t end)
 		const struct area *area = area_at(reset, start);
 		uint64_t stop = fl_min_u64(end, area->end);
 		int err = fl__scan(reset->host->pagemap_fd, start, stop,
-				   FL__SCAN_TOUCHED, on_touched, reset);
+				   FL__SCAN_TOUCHED, &reset->buffer,
+				   on_touched, reset);
 
 		if (err)
 			return err;
 		start = stop;
 	}
 	return 0;
+}
+
+/* Has comparing idle pages cost as much as a sweep would? Comparing one takes a
+ * tenth of a microsecond, a fault eight times that, the system call and its
+ * interrupts up to ten. */
+static bool is_sweep_due(const struct reset *reset)
+{
+	return reset->dirty->idle_cost > 100 + 8 * reset->hot_count;
+}
+
+static int sweep_range(const struct reset *reset, uint64_t start, uint64_t end)
+{
+	const struct fl__dirty_host *host = reset->host;
+
+	if (host->written_form != FL__SCAN_WRITTEN)
+		return fl__uffd_protect(host->uffd_fd, start, end - start);
+	return fl__scan_protect(host->pagemap_fd, start, end);
+}
+
+/* Watch every page again, of all marked chunks or of those with idle pages. */
+static int sweep(struct reset *reset, bool is_all)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	uint64_t from = 0, to = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < dirty->chunk_count && !err; i++) {
+		struct fl__dirty_chunk *chunk = &dirty->chunks[i];
+		uint64_t start = fl_max_u64(chunk_addr(reset, i), reset->base);
+
+		if (!chunk->is_marked || !(is_all || chunk->has_idle))
+			continue;
+		chunk->has_idle = false;
+		memset(chunk->open, 0, sizeof(chunk->open));
+		memset(chunk->hot, 0, sizeof(chunk->hot));
+		if (to != start) {
+			err = to ? sweep_range(reset, from, to) : 0;
+			from = start;
+		}
+		to = fl_min_u64(chunk_addr(reset, i + 1), reset->tracked_end);
+	}
+	dirty->idle_cost = 0;
+	return err || !to ? err : sweep_range(reset, from, to);
+}
+
+/* Keep nothing: not what is accessible, nor what is hidden behind the border. */
+static int drop_all(struct reset *reset)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	int err = drop(reset->base, fl_max_u64(reset->allowed_end,
+					       reset->tracked_end));
+
+	for (size_t i = 0; i < dirty->chunk_count; i++)
+		memset(dirty->chunks[i].kept, 0, sizeof(dirty->chunks[i].kept));
+	dirty->kept_hpages = 0;
+	reset->unmarked_kept = 0;
+	return err ? err : sweep(reset, true);
+}
+
+static uint64_t kept_bytes_of(const struct reset *reset)
+{
+	return (reset->dirty->kept_hpages + reset->unmarked_kept) *
+	       reset->hpage_bytes;
 }
 
 static bool chunk_is_marked(const struct reset *reset, size_t chunk_idx)
@@ -431,6 +625,38 @@ static void mark_bridges(struct reset *reset)
 	}
 }
 
+/*
+ * Map the image's pages of a range. An entry that is there is scanned twice as
+ * fast as an empty one that is marked, and its first read does not fault. The
+ * pages are the page cache's; nothing is copied. A failure costs just that.
+ */
+static void populate(const struct reset *reset, uint64_t start, uint64_t end)
+{
+	for (uint32_t i = 0; i < reset->area_count; i++) {
+		const struct area *area = &reset->areas[i];
+		uint64_t from = fl_max_u64(start, area->start);
+		uint64_t to = fl_min_u64(end, area->end);
+
+		if (area->image && from < to)
+			(void)madvise((void *)(uintptr_t)from,
+				      (size_t)(to - from), MADV_POPULATE_READ);
+	}
+}
+
+static void chunk_mark(const struct reset *reset,
+		       struct fl__dirty_chunk *chunk)
+{
+	memset(chunk->open, 0, sizeof(chunk->open));
+	memset(chunk->hot, 0, sizeof(chunk->hot));
+	for (size_t i = 0; i < FL_ARRAY_SIZE(chunk->kept); i++)
+		reset->dirty->kept_hpages +=
+			(uint64_t)__builtin_popcountll(chunk->kept[i]);
+	chunk->has_idle = false;
+	chunk->next_end = (uint16_t)(reset->now + FL__HEAT_MAX_LEASE);
+	chunk->ends_round = reset->now;
+	chunk->is_marked = true;
+}
+
 static int mark_chunks(struct reset *reset)
 {
 	struct fl__dirty *dirty = reset->dirty;
@@ -446,7 +672,8 @@ static int mark_chunks(struct reset *reset)
 		dirty->chunks[i].is_touched = false;
 		if (start >= end)
 			continue;
-		dirty->chunks[i].is_marked = true;
+		chunk_mark(reset, &dirty->chunks[i]);
+		populate(reset, start, fl_min_u64(end, reset->allowed_end));
 		err = protect_add(reset, start, end);
 	}
 	return err ? err : protect_flush(reset);
@@ -477,7 +704,7 @@ static int track_more(struct reset *reset)
 
 int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		    const struct fl__geometry *geometry,
-		    const struct fl__slot *slot)
+		    const struct fl__slot *slot, uint64_t *kept_bytes)
 {
 	uint64_t base = (uintptr_t)slot->base;
 	struct reset reset;
@@ -497,10 +724,16 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	reset.tracked_end = base + dirty->tracked_bytes;
 	reset.now = (uint16_t)dirty->resets;
 	reset.was_touched = false;
+	reset.hot_count = reset.idle_count = reset.unmarked_kept = 0;
 	reset.protect_start = reset.protect_end = 0;
 	reset.area_count = reset.area_idx = 0;
+	*kept_bytes = 0;
 	if (!slot->allowed_bytes)
 		return 0;
+	reset.buffer.regions = dirty->regions ? dirty->regions : reset.few;
+	reset.buffer.count = dirty->regions ? FL__SCAN_MAX_REGIONS
+					    : FEW_REGIONS;
+	reset.buffer.was_full = false;
 	areas_build(&reset);
 	err = scan_all(&reset);
 	if (!err && reset.was_touched) {
@@ -510,6 +743,17 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 			err = mark_chunks(&reset);
 		}
 	}
+	dirty->idle_cost += reset.idle_count;
+	if (!err && is_sweep_due(&reset))
+		err = sweep(&reset, false);
+	/* Chunks marked just now are counted on both sides: once too often. */
+	if (!err && kept_bytes_of(&reset) > geometry->max_kept_bytes)
+		err = drop_all(&reset);
+	*kept_bytes = kept_bytes_of(&reset);
+	/* If there is no memory, the next one asks several times again. */
+	if (reset.buffer.was_full && !dirty->regions)
+		dirty->regions = malloc(FL__SCAN_MAX_REGIONS *
+					sizeof(*dirty->regions));
 	dirty->resets++;
 	return fl__error_fold(err);
 }

@@ -11,7 +11,11 @@
  * looks at every page. Found touched again, it becomes marked: its range is
  * registered with the userfaultfd, every page of it write-protected, holes
  * included, and from then on the kernel tells in one fast scan which pages
- * were written. Pages that heat.h leaves open are always among them.
+ * were written. A page that was written is restored and left open: it is
+ * reported every time from then on, and heat.h tells how to go on with it.
+ * When open pages that nobody writes have cost as much as protecting their
+ * chunks again would, that is done (a sweep): one system call, and one fault
+ * for each page of them that is in use after all.
  *
  * Invariants
  * - In a marked chunk every page is either protected or open, and an open page
@@ -31,6 +35,7 @@
 #include "scan.h"
 
 #define FL__CHUNK_BYTES		((uint64_t)2 << 20)
+#define FL__CHUNK_MAX_HPAGES	512	/* of 4 KiB; larger ones are fewer */
 
 /* What tracking works with. */
 struct fl__dirty_host {
@@ -41,16 +46,30 @@ struct fl__dirty_host {
 
 struct fl__dirty_chunk {
 	struct fl__heat *heat;		/* one a host page */
+	/* Which pages are open (all others of a marked chunk are protected), and
+	 * which of them are hot. In the steady state nothing else is looked
+	 * at. */
+	uint64_t open[FL__CHUNK_MAX_HPAGES / 64];
+	uint64_t hot[FL__CHUNK_MAX_HPAGES / 64];
+	/* Which pages are private copies, kept for the next tenant. */
+	uint64_t kept[FL__CHUNK_MAX_HPAGES / 64];
+	uint16_t next_end;		/* no lease ends before this reset */
+	uint16_t ends_round;		/* the last reset when some did */
 	bool is_marked;
 	bool is_touched;		/* found so in the reset under way */
+	bool has_idle;			/* open pages nobody has written */
 };
 
 /* One slot's knowledge. All zero is a slot just attached. */
 struct fl__dirty {
 	uint64_t tracked_bytes;
+	uint64_t idle_cost;		/* pages compared for nothing so far */
+	uint64_t kept_hpages;		/* in marked chunks */
 	uint32_t resets;
 	struct fl__dirty_chunk *chunks;
 	size_t chunk_count;		/* allocated */
+	/* For scans, once there were too many runs for the stack. */
+	struct fl__kernel_region *regions;
 } __attribute__((aligned(128)));	/* two threads never share a line */
 
 /* Forget everything: the slot was emptied or is attached anew. */
@@ -59,11 +78,13 @@ void fl__dirty_fini(struct fl__dirty *dirty);
 
 /*
  * Restore [0, slot->allowed_bytes) to the slot's image and zeroes. The range is
- * accessible. 0 or -errno of the closed set.
+ * accessible. *kept_bytes gets the private memory the slot keeps; it is at most
+ * geometry->max_kept_bytes, because a slot that keeps more drops it all. 0 or
+ * -errno of the closed set.
  */
 int fl__dirty_reset(struct fl__dirty *dirty,
 		    const struct fl__dirty_host *host,
 		    const struct fl__geometry *geometry,
-		    const struct fl__slot *slot);
+		    const struct fl__slot *slot, uint64_t *kept_bytes);
 
 #endif

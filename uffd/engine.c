@@ -261,21 +261,30 @@ static void linux_arena_close(struct fl__arena *arena)
 	free(arena);
 }
 
-static int slot_map_extents(const struct fl__slot *slot,
-			    const struct fl_image *image)
+/* Lay an image over an inaccessible slot: its extents from the file, zeroes
+ * around them up to target. */
+static int slot_map(struct fl__slot *slot, const struct fl_image *image,
+		    uint64_t target)
 {
-	const struct fl__image_map *map = &image->map;
+	uint32_t count = image ? image->map.extent_count : 0;
+	uint64_t at = 0;
 
-	for (uint32_t i = 0; i < map->extent_count; i++) {
-		uint64_t off = map->extents[i].hpage_off * map->hpage_bytes;
-		uint64_t len = map->extents[i].hpage_len * map->hpage_bytes;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct fl__run *extent = &image->map.extents[i];
+		uint64_t off = extent->hpage_off * image->map.hpage_bytes;
+		uint64_t len = extent->hpage_len * image->map.hpage_bytes;
+		int err = fl__os_allow(slot->base + at, off - at);
 
+		if (err)
+			return err;
 		if (mmap(slot->base + off, (size_t)len, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_FIXED, image->fd,
 			 (off_t)off) == MAP_FAILED)
 			return fl__error_fold(-errno);
+		at = off + len;
 	}
-	return 0;
+	slot->allowed_bytes = target;
+	return fl__os_allow(slot->base + at, target - at);
 }
 
 /* Move the border between what is accessible and what is not. */
@@ -310,19 +319,18 @@ static int linux_attach(struct fl__arena *arena, struct fl__slot *slot,
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	uint64_t target = fl__geometry_allowed(geometry, size_bytes);
-	bool is_fresh;
 	int err = 0;
 
 	if (slot->is_open && slot->image != image)
 		err = linux_detach(arena, slot);
-	is_fresh = !slot->is_open;
-	if (!err && is_fresh)
+	if (!err && !slot->is_open) {
 		err = fl__os_allow(slot->base - geometry->prefix_bytes,
 				   geometry->prefix_bytes);
-	if (!err)
+		if (!err)
+			err = slot_map(slot, image, target);
+	} else if (!err) {
 		err = slot_move_border(slot, target);
-	if (!err && is_fresh && image)
-		err = slot_map_extents(slot, image);
+	}
 	if (err)
 		return err;
 	slot->is_open = true;
@@ -382,7 +390,7 @@ static int linux_reset(struct fl__arena *arena, struct fl__slot *slot)
 		if (!err)
 			err = fl__dirty_reset(&arena->dirty[slot->idx],
 					      shard_of(arena, slot), geometry,
-					      slot);
+					      slot, &slot->kept_bytes);
 	}
 	if (err)
 		return fl__error_fold(err);
@@ -418,14 +426,14 @@ static void linux_prefetch(struct fl__host *host, struct fl_image *image,
 	(void)length_bytes;
 }
 
-static int on_account(void *user, const struct fl__kernel_region *region)
+static void account_add(struct fl_pool_usage *usage,
+			const struct fl__kernel_region *region)
 {
-	struct fl_pool_usage *usage = user;
 	uint64_t len = region->end - region->start;
 
 	/* The zero page belongs to nobody. */
 	if (region->categories & FL_PAGE_IS_PFNZERO)
-		return 0;
+		return;
 	if (region->categories & FL_PAGE_IS_SWAPPED)
 		usage->swapped_bytes += len;
 	else if (region->categories & FL_PAGE_IS_FILE)
@@ -435,6 +443,13 @@ static int on_account(void *user, const struct fl__kernel_region *region)
 	if (!(region->categories & FL_PAGE_IS_FILE) &&
 	    region->categories & FL_PAGE_IS_WRITTEN)
 		usage->dirty_bytes += len;
+}
+
+static int on_account(void *user, const struct fl__kernel_region *regions,
+		      size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		account_add(user, &regions[i]);
 	return 0;
 }
 
@@ -443,6 +458,8 @@ static int linux_account(const struct fl__arena *arena,
 			 struct fl_pool_usage *usage)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
+	struct fl__kernel_region regions[64];
+	struct fl__scan_buffer buffer = { regions, 64, false };
 	uint64_t base = (uintptr_t)slot->base;
 
 	if (shard_of(arena, slot)->pagemap_fd < 0)
@@ -450,7 +467,7 @@ static int linux_account(const struct fl__arena *arena,
 	return fl__error_fold(fl__scan(shard_of(arena, slot)->pagemap_fd,
 				       base - geometry->prefix_bytes,
 				       base + geometry->max_bytes,
-				       FL__SCAN_ACCOUNT, on_account,
+				       FL__SCAN_ACCOUNT, &buffer, on_account,
 				       usage));
 }
 

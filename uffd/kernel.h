@@ -50,6 +50,8 @@
 #define FL_PAGE_IS_PFNZERO	((uint64_t)1 << 5)
 #define FL_PAGE_IS_HUGE		((uint64_t)1 << 6)
 
+#define FL_PM_SCAN_WP_MATCHING	((uint64_t)1 << 0)
+
 struct fl__kernel_region {
 	uint64_t start;
 	uint64_t end;

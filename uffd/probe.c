@@ -95,14 +95,17 @@ struct tracked {
 	uint64_t written;	/* bit per page, by the scan */
 };
 
-static int on_tracked(void *user, const struct fl__kernel_region *region)
+static int on_tracked(void *user, const struct fl__kernel_region *regions,
+		      size_t count)
 {
 	struct tracked *tracked = user;
-	uint64_t base = (uintptr_t)tracked->addr;
+	uint64_t base = (uintptr_t)tracked->addr, hpage = tracked->hpage;
 
-	for (uint64_t at = region->start; at < region->end;
-	     at += tracked->hpage)
-		tracked->written |= UINT64_C(1) << (at - base) / tracked->hpage;
+	for (size_t i = 0; i < count; i++) {
+		for (uint64_t at = regions[i].start; at < regions[i].end;
+		     at += hpage)
+			tracked->written |= UINT64_C(1) << (at - base) / hpage;
+	}
 	return 0;
 }
 
@@ -127,6 +130,8 @@ static int tracked_map(struct tracked *tracked)
 
 static int tracked_run(struct tracked *tracked, enum fl__scan_form form)
 {
+	struct fl__kernel_region regions[4];
+	struct fl__scan_buffer buffer = { .regions = regions, .count = 4 };
 	uint64_t start = (uintptr_t)tracked->addr, len = 4 * tracked->hpage;
 	int err = fl__uffd_register_wp(tracked->uffd_fd, start, len);
 
@@ -137,7 +142,7 @@ static int tracked_run(struct tracked *tracked, enum fl__scan_form form)
 	*(volatile uint8_t *)(tracked->addr + tracked->hpage) = 1;
 	*(volatile uint8_t *)(tracked->addr + 3 * tracked->hpage) = 1;
 	tracked->written = 0;
-	err = fl__scan(tracked->pagemap_fd, start, start + len, form,
+	err = fl__scan(tracked->pagemap_fd, start, start + len, form, &buffer,
 		       on_tracked, tracked);
 	if (err)
 		return err;
@@ -188,9 +193,11 @@ static void probe_UFFD_WP_ASYNC(struct fl__probe *probe,
 	}
 }
 
-static int on_any(void *user, const struct fl__kernel_region *region)
+static int on_any(void *user, const struct fl__kernel_region *regions,
+		  size_t count)
 {
-	(void)region;
+	(void)regions;
+	(void)count;
 	*(bool *)user = true;
 	return 0;
 }
@@ -200,6 +207,8 @@ static void probe_PAGEMAP_SCAN(struct fl__probe *probe,
 {
 	uint64_t hpage = fl__os_hpage_bytes();
 	uint64_t here = fl_round_down((uintptr_t)&hpage, hpage);
+	struct fl__kernel_region region;
+	struct fl__scan_buffer buffer = { .regions = &region, .count = 1 };
 	bool is_seen = false;
 	int fd = fl__scan_open(), err;
 
@@ -210,8 +219,8 @@ static void probe_PAGEMAP_SCAN(struct fl__probe *probe,
 		    "mount /proc in the container");
 		return;
 	}
-	err = fl__scan(fd, here, here + hpage, FL__SCAN_TOUCHED, on_any,
-		       &is_seen);
+	err = fl__scan(fd, here, here + hpage, FL__SCAN_TOUCHED, &buffer,
+		       on_any, &is_seen);
 	close(fd);
 	if (err)
 		say(result, err == -ENOTTY || err == -EINVAL

@@ -9,10 +9,6 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
-/* Small enough for the kernel's buffer to be cheap, below the 512 at which
- * walk_end goes stale. */
-#define SCAN_REGIONS	32
-
 int fl__scan_open(void)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -47,14 +43,14 @@ static void scan_ask(struct fl__kernel_scan *scan, enum fl__scan_form form)
 }
 
 int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
-	     enum fl__scan_form form, fl__scan_fn *fn, void *user)
+	     enum fl__scan_form form, struct fl__scan_buffer *buffer,
+	     fl__scan_fn *fn, void *user)
 {
-	struct fl__kernel_region regions[SCAN_REGIONS];
 	struct fl__kernel_scan scan = {
 		.size = sizeof(scan),
 		.end = end,
-		.vec = (uintptr_t)regions,
-		.vec_len = SCAN_REGIONS,
+		.vec = (uintptr_t)buffer->regions,
+		.vec_len = fl_min_u64(buffer->count, FL__SCAN_MAX_REGIONS),
 	};
 
 	scan_ask(&scan, form);
@@ -68,10 +64,33 @@ int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
 				continue;
 			return -errno;
 		}
-		for (int i = 0; i < count; i++) {
-			err = fn(user, &regions[i]);
-			if (err)
-				return err;
+		err = count ? fn(user, buffer->regions, (size_t)count) : 0;
+		if (err)
+			return err;
+		if (scan.walk_end <= start || scan.walk_end > end)
+			return -EIO;
+		start = scan.walk_end;
+		if (start < end)
+			buffer->was_full = true;
+	}
+	return 0;
+}
+
+int fl__scan_protect(int pagemap_fd, uint64_t start, uint64_t end)
+{
+	struct fl__kernel_scan scan = {
+		.size = sizeof(scan),
+		.flags = FL_PM_SCAN_WP_MATCHING,
+		.end = end,
+		.category_mask = FL_PAGE_IS_WRITTEN,
+	};
+
+	while (start < end) {
+		scan.start = start;
+		if (ioctl(pagemap_fd, FL_PAGEMAP_SCAN, &scan) < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
 		}
 		if (scan.walk_end <= start || scan.walk_end > end)
 			return -EIO;

@@ -29,15 +29,33 @@ enum fl__scan_form {
 	FL__SCAN_ACCOUNT,
 };
 
-/* Returns 0 to go on; anything else ends the scan and is returned by it. */
-typedef int fl__scan_fn(void *user, const struct fl__kernel_region *region);
+/* The next runs, one or more. Returns 0 to go on; anything else ends the scan and
+ * is returned by it. */
+typedef int fl__scan_fn(void *user, const struct fl__kernel_region *regions,
+			size_t count);
+
+/* Where the kernel puts runs. More than FL__SCAN_MAX_REGIONS are not used: the
+ * kernel then says wrongly how far it came. */
+#define FL__SCAN_MAX_REGIONS	512
+
+struct fl__scan_buffer {
+	struct fl__kernel_region *regions;
+	size_t count;
+	bool was_full;		/* set when a scan needed more than one call */
+};
 
 /* The pagemap of this process, close-on-exec; or -errno. */
 int fl__scan_open(void);
 
 /* -errno as the kernel gave it; -EIO when a walk makes no progress. */
 int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
-	     enum fl__scan_form form, fl__scan_fn *fn, void *user);
+	     enum fl__scan_form form, struct fl__scan_buffer *buffer,
+	     fl__scan_fn *fn, void *user);
+
+/* Write-protect every written page of a tracked range, and only those: what was
+ * protected is not even rewritten, unlike with UFFDIO_WRITEPROTECT. Not for
+ * kernels on which the fast form misreads swapped entries. -errno. */
+int fl__scan_protect(int pagemap_fd, uint64_t start, uint64_t end);
 
 /* Of a touched page: may its bytes differ from the mapped file (is_file), or
  * from zero (anonymous memory)? */
