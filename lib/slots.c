@@ -162,10 +162,8 @@ static void free_add(struct fl__slots *slots, uint32_t idx)
 	slots->youngest = idx;
 	entry->position = slots->free_count;
 	slots->free_order[slots->free_count++] = idx;
-	if (entry->affinity) {
-		slots->warm_count++;
-		group_add(slots, idx, entry->affinity);
-	}
+	slots->warm_count += entry->affinity != 0;
+	group_add(slots, idx, entry->affinity);
 }
 
 static void free_remove(struct fl__slots *slots, uint32_t idx)
@@ -183,10 +181,8 @@ static void free_remove(struct fl__slots *slots, uint32_t idx)
 		slots->youngest = entry->older;
 	slots->free_order[entry->position] = last;
 	slots->entries[last].position = entry->position;
-	if (entry->group != FL__SLOT_NONE) {
-		slots->warm_count--;
-		group_remove(slots, idx);
-	}
+	slots->warm_count -= entry->affinity != 0;
+	group_remove(slots, idx);
 }
 
 static uint32_t use_free(struct fl__slots *slots, uint32_t idx)
@@ -210,8 +206,7 @@ static uint32_t use_cold(struct fl__slots *slots)
 
 uint32_t fl__slots_take_affine(struct fl__slots *slots, uint64_t affinity)
 {
-	uint32_t group = affinity ? group_find(slots, affinity)
-				  : FL__SLOT_NONE;
+	uint32_t group = group_find(slots, affinity);
 
 	if (group == FL__SLOT_NONE)
 		return FL__SLOT_NONE;
@@ -245,7 +240,9 @@ static uint32_t take_by_affinity(struct fl__slots *slots, uint64_t affinity)
 {
 	uint32_t idx = fl__slots_take_affine(slots, affinity);
 
-	if (idx == FL__SLOT_NONE && slots->free_count < slots->max_warm)
+	if (idx == FL__SLOT_NONE)
+		idx = fl__slots_take_affine(slots, 0);
+	if (idx == FL__SLOT_NONE && slots->warm_count < slots->max_warm)
 		idx = use_cold(slots);
 	if (idx == FL__SLOT_NONE)
 		idx = use_free(slots, slots->oldest);
@@ -298,8 +295,7 @@ bool fl__slots_is_valid(const struct fl__slots *slots)
 			return false;
 		if (slots->free_order[slots->entries[i].position] != i)
 			return false;
-		if ((slots->entries[i].group != FL__SLOT_NONE) !=
-		    (slots->entries[i].affinity != 0))
+		if (slots->entries[i].group == FL__SLOT_NONE)
 			return false;
 	}
 	for (uint32_t i = 0; i < slots->capacity; i++)

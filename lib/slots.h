@@ -8,10 +8,11 @@
  * as short as a hash keeps them.
  *
  * An index is cold (never used), used, free, or retired. Free indices are in
- * one list by age; those with an affinity are also in the list of that
- * affinity's group. With reuse affinity, a taker gets: the youngest free
- * index of its own affinity; else, while fewer than max_warm are free, a cold
- * one; else the oldest free one; else whatever is left. With next-available,
+ * one list by age, and also in the list of their affinity's group; affinity 0
+ * is that of indices which were emptied. With reuse affinity, a taker gets: the
+ * youngest free index of its own affinity; else the youngest emptied one; else,
+ * while fewer than max_warm are warm, a cold one; else the oldest free one;
+ * else whatever is left. With next-available,
  * the youngest free one; with random, any, uniformly.
  *
  * Invariant: cold + used + free + retired = capacity.

@@ -37,7 +37,9 @@ static uint32_t count_state(const struct slots_model *model, enum state state)
 	return n;
 }
 
-/* The youngest or oldest free index, of an affinity or (0) of any. */
+#define ANY UINT64_MAX
+
+/* The youngest or oldest free index, of an affinity or of any. */
 static uint32_t find_free(const struct slots_model *model, uint64_t affinity,
 			  bool youngest)
 {
@@ -45,7 +47,7 @@ static uint32_t find_free(const struct slots_model *model, uint64_t affinity,
 
 	for (uint32_t i = 0; i < model->capacity; i++) {
 		if (model->slots[i].state != FREE ||
-		    (affinity && model->slots[i].affinity != affinity))
+		    (affinity != ANY && model->slots[i].affinity != affinity))
 			continue;
 		if (found == FL__SLOT_NONE ||
 		    (model->slots[i].freed > model->slots[found].freed) ==
@@ -62,7 +64,7 @@ static bool is_right(const struct slots_model *model, enum fl_strategy strategy,
 {
 	uint32_t n_cold = count_state(model, COLD);
 	uint32_t n_free = count_state(model, FREE);
-	uint32_t affine = FL__SLOT_NONE;
+	uint32_t affine;
 
 	if (!n_cold && !n_free)
 		return got == FL__SLOT_NONE;
@@ -72,15 +74,17 @@ static bool is_right(const struct slots_model *model, enum fl_strategy strategy,
 		return model->slots[got].state == FREE ||
 		       model->slots[got].state == COLD;
 	if (strategy == FL_STRATEGY_NEXT_AVAILABLE)
-		return n_free ? got == find_free(model, 0, true) :
+		return n_free ? got == find_free(model, ANY, true) :
 				model->slots[got].state == COLD;
-	if (affinity)
-		affine = find_free(model, affinity, true);
+	affine = find_free(model, affinity, true);
+	if (affine == FL__SLOT_NONE)
+		affine = find_free(model, 0, true);
 	if (affine != FL__SLOT_NONE)
 		return got == affine;
+	/* No free one is emptied: all are warm. */
 	if (n_cold && (n_free < max_warm || !n_free))
 		return model->slots[got].state == COLD;
-	return got == find_free(model, 0, false);
+	return got == find_free(model, ANY, false);
 }
 
 static void model_give(struct slots_model *model, uint32_t idx,

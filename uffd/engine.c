@@ -278,7 +278,7 @@ static int slot_map(struct fl__slot *slot, const struct fl_image *image,
 		if (err)
 			return err;
 		if (mmap(slot->base + off, (size_t)len, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_FIXED, image->fd,
+			 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, image->fd,
 			 (off_t)off) == MAP_FAILED)
 			return fl__error_fold(-errno);
 		at = off + len;
