@@ -59,8 +59,13 @@ struct reset {
 void fl__dirty_forget(struct fl__dirty *dirty)
 {
 	for (size_t i = 0; i < dirty->chunk_count; i++) {
-		dirty->chunks[i].is_marked = false;
-		memset(dirty->chunks[i].kept, 0, sizeof(dirty->chunks[i].kept));
+		struct fl__dirty_chunk *chunk = &dirty->chunks[i];
+
+		if (chunk->is_marked)
+			memset(chunk->heat, 0,
+			       FL__CHUNK_MAX_HPAGES * sizeof(*chunk->heat));
+		memset(chunk->kept, 0, sizeof(chunk->kept));
+		chunk->is_marked = chunk->is_touched = false;
 	}
 	dirty->tracked_bytes = 0;
 	dirty->idle_cost = 0;
@@ -147,8 +152,7 @@ static struct fl__dirty_chunk *chunk_make(const struct reset *reset,
 	}
 	chunk = &dirty->chunks[chunk_idx];
 	if (!chunk->heat)
-		chunk->heat = calloc((size_t)(FL__CHUNK_BYTES /
-					      reset->hpage_bytes),
+		chunk->heat = calloc(FL__CHUNK_MAX_HPAGES,
 				     sizeof(*chunk->heat));
 	return chunk->heat ? chunk : NULL;
 }
@@ -419,9 +423,13 @@ static void heat_begin(struct reset *reset, uint64_t start, uint64_t end,
 
 		if (!chunk || !chunk->heat)
 			continue;
-		/* A marked one has grown; others are counted when marked. */
-		if (chunk->is_marked && is_kept && !bit_get(chunk->kept, idx))
+		/* More of a marked one has become accessible: counted here;
+		 * the pages of others are counted when they are marked. */
+		if (chunk->is_marked && is_kept &&
+		    !bit_get(chunk->kept, idx)) {
 			reset->dirty->kept_hpages++;
+			reset->unmarked_kept--;
+		}
 		bit_set(chunk->kept, idx, is_kept);
 		chunk->heat[idx] = (struct fl__heat){
 			.when = reset->now,
@@ -454,11 +462,12 @@ static int touched_region(struct reset *reset,
 	if (!fl__scan_is_private(region->categories, area->image != NULL))
 		return 0;
 	is_dropped = is_worth_dropping(reset, region->start, region->end);
+	if (!is_dropped)
+		reset->unmarked_kept += (region->end - region->start) >>
+					reset->hpage_shift;
 	heat_begin(reset, region->start, region->end, !is_dropped);
 	if (is_dropped)
 		return drop(region->start, region->end);
-	reset->unmarked_kept += (region->end - region->start) >>
-				reset->hpage_shift;
 	restore(area, region->start, region->end);
 	return 0;
 }
@@ -643,14 +652,24 @@ static void populate(const struct reset *reset, uint64_t start, uint64_t end)
 	}
 }
 
-static void chunk_mark(const struct reset *reset,
-		       struct fl__dirty_chunk *chunk)
+/* What the chunk keeps was counted for this reset alone; now it stays counted. */
+static void count_kept(struct reset *reset, const struct fl__dirty_chunk *chunk)
 {
+	for (size_t i = 0; i < FL_ARRAY_SIZE(chunk->kept); i++) {
+		uint64_t kept = (uint64_t)__builtin_popcountll(chunk->kept[i]);
+
+		reset->dirty->kept_hpages += kept;
+		reset->unmarked_kept -= kept;
+	}
+}
+
+/* Also of a chunk that is marked, when more of it has become accessible. */
+static void chunk_mark(struct reset *reset, struct fl__dirty_chunk *chunk)
+{
+	if (!chunk->is_marked)
+		count_kept(reset, chunk);
 	memset(chunk->open, 0, sizeof(chunk->open));
 	memset(chunk->hot, 0, sizeof(chunk->hot));
-	for (size_t i = 0; i < FL_ARRAY_SIZE(chunk->kept); i++)
-		reset->dirty->kept_hpages +=
-			(uint64_t)__builtin_popcountll(chunk->kept[i]);
 	chunk->has_idle = false;
 	chunk->next_end = (uint16_t)(reset->now + FL__HEAT_MAX_LEASE);
 	chunk->ends_round = reset->now;
@@ -746,7 +765,6 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	dirty->idle_cost += reset.idle_count;
 	if (!err && is_sweep_due(&reset))
 		err = sweep(&reset, false);
-	/* Chunks marked just now are counted on both sides: once too often. */
 	if (!err && kept_bytes_of(&reset) > geometry->max_kept_bytes)
 		err = drop_all(&reset);
 	*kept_bytes = kept_bytes_of(&reset);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POOL_SLOTS	16
+#define POOL_SLOTS	256
 
 struct way {
 	const char *backend;
