@@ -15,6 +15,7 @@
 #include "test.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -208,34 +209,42 @@ static inline void conform_open_one_slot(struct conform *conform)
 
 static inline const char *conform_rung_needs(void)
 {
-	static char reason[300];
+	static char reason[400];
 	struct fl_error error = { .text = "" };
 	struct fl_context *context = NULL;
 	struct fl_context_config config;
+	const char *how, *why = NULL;
 
 	fl_context_config_init(&config);
 	config.backend = test_rung->backend;
-	if (!fl_context_create(&config, &context, &error)) {
-		fl_context_destroy(context);
-		return NULL;
+	if (fl_context_create(&config, &context, &error)) {
+		memcpy(reason, error.text, sizeof(error.text));
+		return reason;
 	}
-	memcpy(reason, error.text, sizeof(error.text));
-	return reason;
+	how = fl_context_rung(context, &why);
+	snprintf(reason, sizeof(reason),
+		 "the rung here is \"%s\", not \"%s\": %s", how, test_rung->how,
+		 why ? why : "no reason given");
+	why = strcmp(how, test_rung->how) ? reason : NULL;
+	fl_context_destroy(context);
+	return why;
 }
 
 static const struct test_rung conform_rungs[] = {
 #if FL_WITH_UFFD
-	{ "linux", "linux", NULL, conform_rung_needs },
-	{ "linux_slow_scan", "linux", "pagemap-fast-scan", conform_rung_needs },
-	{ "linux_scan_alone", "linux", "userfaultfd", conform_rung_needs },
-	{ "linux_dontneed", "linux", "pagemap-scan", conform_rung_needs },
-	{ "linux_bare", "linux",
-	  "userfaultfd,uffd-wp-async,pagemap-scan,"
-	  "pagemap-fast-scan,madv-collapse,madv-populate,madv-wipeonfork,"
-	  "memory-pressure",
+	{ "linux", "linux", "track", NULL, conform_rung_needs },
+	{ "linux_slow_scan", "linux", "track", "pagemap-fast-scan",
+	  conform_rung_needs },
+	{ "linux_scan_alone", "linux", "scan", "userfaultfd",
+	  conform_rung_needs },
+	{ "linux_dontneed", "linux", "dontneed", "pagemap-scan",
+	  conform_rung_needs },
+	{ "linux_bare", "linux", "dontneed",
+	  "userfaultfd,uffd-wp-async,pagemap-scan,pagemap-fast-scan,"
+	  "madv-collapse,madv-populate,madv-wipeonfork,memory-pressure",
 	  conform_rung_needs },
 #endif
-	{ "segmented", "segmented", NULL, conform_rung_needs },
+	{ "segmented", "segmented", "discard", NULL, conform_rung_needs },
 };
 
 #define CONFORM_MAIN(cases)                                                 \

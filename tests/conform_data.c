@@ -400,7 +400,6 @@ static void apply_segments_in_part(void)
 	struct fl_module *module;
 	struct conform conform;
 	struct wasm w = { 0 }, data = { 0 };
-	int err;
 
 	conform_open(&conform, NULL);
 	wasm_header(&w);
@@ -412,9 +411,9 @@ static void apply_segments_in_part(void)
 	wasm_section(&w, WASM_DATA, &data);
 	module = module_load(&conform, &w);
 	memory = conform_take(&conform, NULL, WPAGE);
-	err = fl_memory_apply_segments(memory, module, 0, NULL, &trap, &error);
-	/* The header does not say which of the two goes with a trap. */
-	CHECK(err == 0 || err == -EFAULT);
+	CHECK_EQ(fl_memory_apply_segments(memory, module, 0, NULL, &trap,
+					  &error),
+		 0);
 	CHECK_EQ(trap, OOB);
 	check_text(memory, 10, "first");
 	CHECK_EQ(conform_first_data(memory->base + 15, WPAGE - 15), WPAGE - 15);
@@ -434,7 +433,7 @@ static void apply_segments_in_part(void)
 static void apply_segments_placed_by_globals(void)
 {
 	uint64_t globals[2] = { 5, 3000 };
-	enum fl_trap trap = FL_TRAP_NONE;
+	enum fl_trap trap = OOB;
 	struct fl_image_config config;
 	struct fl_memory *memory;
 	struct fl_module *module;
@@ -445,6 +444,10 @@ static void apply_segments_placed_by_globals(void)
 	memory = conform_take(&conform, NULL, 2 * WPAGE);
 	CHECK_EQ(fl_memory_apply_segments(memory, module, 0, NULL, &trap, NULL),
 		 -EINVAL);
+	CHECK_EQ(trap, FL_TRAP_NONE);
+	/* What came before the one that cannot be placed. */
+	check_text(memory, 0, "fixed");
+	memset(memory->base, 0, 5);
 	fl_image_config_init(&config);
 	config.imported_globals = globals;
 	config.imported_global_count = 2;

@@ -325,6 +325,7 @@ static int child_calls(void *arg)
 	CHECK_EQ(fl_memory_grow(c->memory, 1, NULL), -ECHILD);
 	CHECK_EQ(fl_memory_prefault(c->memory, 0, 1), -ECHILD);
 	CHECK_EQ(fl_memory_release(c->memory), -ECHILD);
+	CHECK_EQ(fl_pool_trim(c->conform->pool, UINT64_MAX, NULL), -ECHILD);
 	CHECK_EQ(fl_pool_destroy(c->conform->pool), -ECHILD);
 	return 0;
 }

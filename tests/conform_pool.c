@@ -21,6 +21,46 @@ static void backend_is_the_one_asked_for(void)
 	fl_context_destroy(context);
 }
 
+/* By name, as by taking features away; the better ones are a reason away. */
+static void rung_by_name(void)
+{
+	static const char *const names[] = { "track", "scan", "dontneed" };
+	bool is_linux = !strcmp(test_rung->backend, "linux");
+	struct fl_context_config config;
+	bool is_offered = !is_linux;
+
+	fl_context_config_init(&config);
+	config.backend = test_rung->backend;
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(names); i++) {
+		struct fl_context *context = NULL;
+		struct fl_error error = { .text = "" };
+		const char *why = NULL;
+		int err;
+
+		config.rung = names[i];
+		is_offered |= !strcmp(names[i], test_rung->how);
+		err = fl_context_create(&config, &context, &error);
+		if (!is_linux)
+			continue;
+		if (!is_offered) {
+			CHECK_EQ(err, -ENOTSUP);
+			CHECK_HAS(error.text, "FAULTLINE_DISABLE");
+			continue;
+		}
+		CONFORM_MUST(err, &error);
+		CHECK(!strcmp(fl_context_rung(context, &why), names[i]));
+		CHECK_EQ(why != NULL, i != 0);
+		fl_context_destroy(context);
+	}
+	config.rung = "no such rung";
+	{
+		struct fl_context *context = NULL;
+
+		CHECK(fl_context_create(&config, &context, NULL) < 0);
+		CHECK(context == NULL);
+	}
+}
+
 static void best_backend(void)
 {
 	struct fl_context *context = NULL;
@@ -632,8 +672,80 @@ static void random_slots_by_seed(void)
 	CHECK(memcmp(one, other, sizeof(one)) != 0);
 }
 
+/* -------------------------------------------------------------------- trim */
+
+/* Free slots lose their images, live ones nothing, and what comes next is as
+ * clean as ever. */
+static void trimmed_slots_are_cold_and_clean(void)
+{
+	uint8_t *data = malloc(MIB);
+	struct fl_memory *live, *memories[3];
+	struct conform conform;
+	struct fl_image *image;
+
+	MUST(data != NULL);
+	memset(data, 0x3e, MIB);
+	conform_open(&conform, NULL);
+	image = conform_image_of(&conform, 2 * MIB, 4096, data, MIB);
+	live = conform_take(&conform, image, 0);
+	memset(live->base, 0x3f, 2 * MIB);
+	for (int round = 0; round < 4; round++) {
+		uint64_t trimmed = 1;
+
+		for (int i = 0; i < 3; i++) {
+			memories[i] = conform_take(&conform, image, 0);
+			CHECK_EQ(conform_first_data(memories[i]->base, 4096),
+				 4096);
+			CHECK(!memcmp(memories[i]->base + 4096, data, MIB));
+			memset(memories[i]->base, 0x40, 2 * MIB);
+		}
+		for (int i = 0; i < 3; i++)
+			conform_give(memories[i]);
+		CHECK_EQ(fl_pool_trim(conform.pool, 0, &trimmed), 0);
+		CHECK_EQ(fl_pool_trim(conform.pool, UINT64_MAX, NULL), 0);
+		CHECK_EQ(conform_info(&conform).warm_memories, 0);
+		CHECK_EQ(conform_info(&conform).live_memories, 1);
+		CHECK_EQ(conform_info(&conform).retired_memories, 0);
+		CHECK_EQ(live->base[0], 0x3f);
+		CHECK_EQ(live->base[2 * MIB - 1], 0x3f);
+	}
+	conform_give(live);
+	fl_image_release(image);
+	conform_close(&conform);
+	free(data);
+}
+
+/* What a tenant wrote is private, and free slots hold no more after a trim. */
+static void usage_counts_private_pages(void)
+{
+	bool can_look = strcmp(test_rung->how, "dontneed") &&
+			strcmp(test_rung->how, "discard");
+	struct fl_pool_usage usage = { .size = sizeof(usage) };
+	struct fl_error error = { .text = "" };
+	struct conform conform;
+	struct fl_memory *memory;
+
+	conform_open(&conform, NULL);
+	memory = conform_take(&conform, NULL, 4 * MIB);
+	memset(memory->base, 1, MIB);
+	if (!can_look) {
+		CHECK_EQ(fl_pool_usage(conform.pool, &usage, &error), -ENOTSUP);
+		CHECK(error.text[0] != '\0');
+	} else {
+		CONFORM_OK(fl_pool_usage(conform.pool, &usage, &error), &error);
+		CHECK(usage.private_bytes + usage.swapped_bytes >= MIB);
+		CHECK(usage.private_bytes <= 2 * MIB);
+		CHECK(usage.dirty_bytes >= MIB);
+		CHECK_EQ(usage.idle_private_bytes, 0);
+	}
+	conform_give(memory);
+	CHECK_EQ(fl_pool_trim(conform.pool, UINT64_MAX, NULL), 0);
+	conform_close(&conform);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(backend_is_the_one_asked_for),
+	TEST_CASE(rung_by_name),
 	TEST_CASE(best_backend),
 	TEST_CASE(unknown_backend),
 	TEST_CASE(backends_taken_away),
@@ -655,6 +767,8 @@ static const struct test_case cases[] = {
 	TEST_CASE(no_warm_slots),
 	TEST_CASE(random_slots),
 	TEST_CASE(random_slots_by_seed),
+	TEST_CASE(trimmed_slots_are_cold_and_clean),
+	TEST_CASE(usage_counts_private_pages),
 };
 
 CONFORM_MAIN(cases)

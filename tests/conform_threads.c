@@ -230,42 +230,98 @@ static void instances_from_several_threads(void)
 	}
 }
 
+static void *wait_for_slot(void *arg)
+{
+	struct crew *crew = arg;
+	struct fl_memory *memory = NULL;
+
+	CHECK_EQ(try_take(crew, NULL, &memory), 0);
+	atomic_fetch_add(&crew->count, 1);
+	if (memory)
+		CHECK_EQ(fl_memory_release(memory), 0);
+	return NULL;
+}
+
+/* Three memories of one wpage each, data in the first. */
+static void crew_open_wide(struct crew *crew, uint32_t slots)
+{
+	struct fl_module_config module_config;
+	struct fl_pool_config config;
+	struct fl_error error = { .text = "" };
+	struct wasm w = { 0 }, memories = { 0 };
+
+	memset(crew, 0, sizeof(*crew));
+	crew->rounds = 200;
+	conform_pool_config(&config);
+	config.max_memories = slots;
+	config.max_memories_per_instance = 3;
+	conform_open(&crew->conform, &config);
+	wasm_header(&w);
+	wasm_u(&memories, 3);
+	for (int i = 0; i < 3; i++)
+		wasm_limits(&memories, 0, 1, 0);
+	wasm_section(&w, WASM_MEMORY, &memories);
+	wasm_one_data(&w, 100, "thread", 6);
+	fl_module_config_init(&module_config);
+	module_config.bytes = w.bytes;
+	module_config.length_bytes = w.length;
+	CONFORM_MUST(fl_module_load(crew->conform.context, &module_config,
+				    &crew->module, &error),
+		     &error);
+	wasm_free(&w);
+}
+
 /* As many slots as one instance needs, or a few more: whoever waits for the
  * rest of its memories must not keep those of another that waits too. */
 static void several_memories_for_each(void)
 {
 	for (uint32_t slots = 3; slots <= 5; slots++) {
-		struct fl_pool_config config;
 		struct crew crew;
-		struct fl_error error;
-		struct wasm w = { 0 }, memories = { 0 };
-		struct fl_module_config module_config;
 
-		memset(&crew, 0, sizeof(crew));
-		crew.rounds = 200;
-		conform_pool_config(&config);
-		config.max_memories = slots;
-		config.max_memories_per_instance = 3;
-		conform_open(&crew.conform, &config);
-		wasm_header(&w);
-		wasm_u(&memories, 3);
-		for (int i = 0; i < 3; i++)
-			wasm_limits(&memories, 0, 1, 0);
-		wasm_section(&w, WASM_MEMORY, &memories);
-		wasm_one_data(&w, 100, "thread", 6);
-		fl_module_config_init(&module_config);
-		module_config.bytes = w.bytes;
-		module_config.length_bytes = w.length;
-		CONFORM_MUST(fl_module_load(crew.conform.context,
-					    &module_config, &crew.module,
-					    &error),
-			     &error);
-		wasm_free(&w);
+		crew_open_wide(&crew, slots);
 		crew_run(&crew, instance_loop, THREADS);
 		CHECK_EQ(conform_info(&crew.conform).live_memories, 0);
 		fl_module_release(crew.module);
 		conform_close(&crew.conform);
 	}
+}
+
+/* A slot that is free goes to who needs one, though another has waited longer
+ * for three. */
+static void one_slot_beside_a_wait_for_three(void)
+{
+	struct fl_memory *held[3], *memory = NULL;
+	struct fl_memory_config config;
+	pthread_t wide, narrow;
+	uint64_t given_ns;
+	struct crew crew;
+
+	crew_open_wide(&crew, 3);
+	crew.rounds = 1;
+	crew.timeout_ns = 10000ull * MS;
+	fl_memory_config_init(&config);
+	for (int i = 0; i < 3; i++)
+		held[i] = conform_take(&crew.conform, NULL, WPAGE);
+	MUST_EQ(pthread_create(&wide, NULL, instance_loop, &crew), 0);
+	test_sleep_ms(50);
+	MUST_EQ(pthread_create(&narrow, NULL, wait_for_slot, &crew), 0);
+	test_sleep_ms(50);
+	given_ns = test_now_ns();
+	conform_give(held[0]);
+	pthread_join(narrow, NULL);
+	/* Not only when its time was up. */
+	CHECK(test_now_ns() - given_ns < 5000ull * MS);
+	CHECK_EQ(atomic_load(&crew.count), 1);
+	/* Two in use: the one in between is there for whoever asks. */
+	CHECK_EQ(fl_memory_acquire(crew.conform.pool, &config, &memory, NULL),
+		 0);
+	if (memory)
+		conform_give(memory);
+	conform_give(held[1]);
+	conform_give(held[2]);
+	pthread_join(wide, NULL);
+	fl_module_release(crew.module);
+	conform_close(&crew.conform);
 }
 
 /* Many slots, few instances: the wait is for the count. */
@@ -415,18 +471,6 @@ static void instances_run_out(void)
 	conform_close(&conform);
 }
 
-static void *wait_for_slot(void *arg)
-{
-	struct crew *crew = arg;
-	struct fl_memory *memory = NULL;
-
-	CHECK_EQ(try_take(crew, NULL, &memory), 0);
-	atomic_fetch_add(&crew->count, 1);
-	if (memory)
-		CHECK_EQ(fl_memory_release(memory), 0);
-	return NULL;
-}
-
 static void release_wakes_who_waits(void)
 {
 	struct fl_memory *memory;
@@ -464,7 +508,8 @@ static void *impatient_loop(void *arg)
 		int err;
 
 		fl_memory_config_init(&config);
-		config.initial_bytes = WPAGE;
+		config.initial_bytes = 2 * WPAGE;
+		config.image = crew->images[i / 8 % 2];
 		config.timeout_ns = (uint64_t)(i % 7) * 20000;
 		err = fl_memory_acquire(crew->conform.pool, &config, &memory,
 					NULL);
@@ -487,7 +532,7 @@ static void *mixed_loop(void *arg)
 	for (int i = 0; i < crew->rounds; i++) {
 		struct fl_memory *memory = NULL;
 
-		CHECK_EQ(try_take(crew, NULL, &memory), 0);
+		CHECK_EQ(try_take(crew, crew->images[i / 4 % 2], &memory), 0);
 		if (!memory)
 			break;
 		memory->base[i % 100] = 1;
@@ -503,8 +548,12 @@ static void no_wake_up_is_lost(void)
 
 		crew_open(&crew, slots);
 		crew.rounds = 1000;
+		/* A slot may wait for the image it last held. */
+		crew.images[1] = conform_image_of(&crew.conform, 2 * WPAGE,
+						  WPAGE, "image", 5);
 		crew_run(&crew, mixed_loop, 6);
 		CHECK_EQ(conform_info(&crew.conform).live_memories, 0);
+		fl_image_release(crew.images[1]);
 		conform_close(&crew.conform);
 	}
 }
@@ -671,6 +720,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(fewer_slots_than_threads),
 	TEST_CASE(instances_from_several_threads),
 	TEST_CASE(several_memories_for_each),
+	TEST_CASE(one_slot_beside_a_wait_for_three),
 	TEST_CASE(waiting_for_an_instance),
 	TEST_CASE(modules_from_several_threads),
 	TEST_CASE(full_pool_is_an_error),

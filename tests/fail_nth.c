@@ -538,7 +538,7 @@ static void check_cycle(struct conform *conform, struct fl_module *module,
 			int round)
 {
 	bool is_linux = !strcmp(test_rung->backend, "linux");
-	bool is_dontneed = !strcmp(test_rung->name, "linux_dontneed");
+	bool is_dontneed = !strcmp(test_rung->how, "dontneed");
 	bool grows = round % 4 == 3, is_warm = round >= 8;
 	struct fl_instance *instance = NULL;
 	struct cost cost;

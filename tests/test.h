@@ -51,6 +51,7 @@ struct test_case {
 struct test_rung {
 	const char *name; /* of the suite */
 	const char *backend; /* for fl_context_config.backend */
+	const char *how; /* what fl_context_rung() must answer then */
 	const char *disable; /* for FAULTLINE_DISABLE; NULL: as it is */
 	const char *(*needs)(void); /* asked with disable in effect */
 };
