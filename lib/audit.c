@@ -18,16 +18,16 @@ static bool all_zero(const uint8_t *bytes, uint64_t len)
 /* [0, end) against the image's extents and the zeroes around them. */
 static bool equals_image(const struct fl__slot *slot, uint64_t end)
 {
-	const struct fl__image_map *map = slot->image ? &slot->image->map
-						      : NULL;
+	const struct fl__image_map *map = slot->image ? &slot->image->map :
+							NULL;
 	uint32_t count = map ? map->extent_count : 0;
 	uint64_t at = 0;
 
 	for (uint32_t i = 0; i < count && at < end; i++) {
 		uint64_t first_off = fl__image_map_first_off(map);
 		uint64_t off = map->extents[i].hpage_off * map->hpage_bytes;
-		uint64_t stop = off + map->extents[i].hpage_len *
-					      map->hpage_bytes;
+		uint64_t stop =
+			off + map->extents[i].hpage_len * map->hpage_bytes;
 
 		off = fl_min_u64(off, end);
 		stop = fl_min_u64(stop, end);
@@ -45,11 +45,11 @@ static bool is_clean(const struct fl__memory *memory, uint64_t length_bytes)
 {
 	const struct fl__geometry *geometry = &memory->pool->layout.memories;
 	const struct fl__slot *slot = &memory->slot;
-	uint64_t end = fl_round_up(fl_max_u64(length_bytes,
-					      slot->attached_bytes),
-				   geometry->hpage_bytes);
-	uint64_t hidden = end > slot->allowed_bytes ? end - slot->allowed_bytes
-						    : 0;
+	uint64_t end =
+		fl_round_up(fl_max_u64(length_bytes, slot->attached_bytes),
+			    geometry->hpage_bytes);
+	uint64_t hidden =
+		end > slot->allowed_bytes ? end - slot->allowed_bytes : 0;
 	uint8_t *border = slot->base + slot->allowed_bytes;
 	bool clean;
 
@@ -75,8 +75,8 @@ enum fl__audit_verdict fl__audit(struct fl__memory *memory,
 				 uint64_t length_bytes)
 {
 	struct fl_pool *pool = memory->pool;
-	uint64_t release = __atomic_add_fetch(&pool->releases, 1,
-					      __ATOMIC_RELAXED);
+	uint64_t release =
+		__atomic_add_fetch(&pool->releases, 1, __ATOMIC_RELAXED);
 
 	if (release % pool->config.audit_every || !shows_image(memory))
 		return FL__AUDIT_CLEAN;
@@ -95,8 +95,7 @@ enum fl__audit_verdict fl__audit(struct fl__memory *memory,
 void fl__audit_info(const struct fl_pool *pool, struct fl_pool_info *info)
 {
 	info->audited = __atomic_load_n(&pool->audited, __ATOMIC_RELAXED);
-	info->audit_failures = __atomic_load_n(&pool->audit_failures,
-					       __ATOMIC_RELAXED);
-	info->audit_pins = __atomic_load_n(&pool->audit_pins,
-					   __ATOMIC_RELAXED);
+	info->audit_failures =
+		__atomic_load_n(&pool->audit_failures, __ATOMIC_RELAXED);
+	info->audit_pins = __atomic_load_n(&pool->audit_pins, __ATOMIC_RELAXED);
 }

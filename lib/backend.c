@@ -25,20 +25,21 @@ bool fl__name_is_listed(const char *list, const char *name)
 	return false;
 }
 
-static int backend_try(const struct fl__backend *candidate,
-		       const char *rung, const char *disabled, struct fl__host **host,
+static int backend_try(const struct fl__backend *candidate, const char *rung,
+		       const char *disabled, struct fl__host **host,
 		       struct fl_error *error)
 {
 	if (fl__name_is_listed(disabled, candidate->name))
-		return fl__error_set(error, -ENOTSUP,
+		return fl__error_set(
+			error, -ENOTSUP,
 			"backend \"%s\" is taken away by FAULTLINE_DISABLE",
 			candidate->name);
 	return candidate->open(disabled, rung, host, error);
 }
 
 int fl__backend_open(const char *name, const char *rung, const char *disabled,
-		     const struct fl__backend **backend,
-		     struct fl__host **host, struct fl_error *error)
+		     const struct fl__backend **backend, struct fl__host **host,
+		     struct fl_error *error)
 {
 	int err = fl__error_set(error, -ENOTSUP,
 				"this library has no backend \"%s\"",
@@ -47,8 +48,7 @@ int fl__backend_open(const char *name, const char *rung, const char *disabled,
 	for (size_t i = 0; fl__backends[i]; i++) {
 		if (name && strcmp(name, fl__backends[i]->name))
 			continue;
-		err = backend_try(fl__backends[i], rung, disabled, host,
-				  error);
+		err = backend_try(fl__backends[i], rung, disabled, host, error);
 		if (!err) {
 			*backend = fl__backends[i];
 			return 0;

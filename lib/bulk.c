@@ -39,8 +39,7 @@ static bool data_is_dropped(const struct fl_instance *instance,
 			    uint32_t data_idx)
 {
 	/* Instantiation has dropped the active ones. */
-	if (instance->module->reader.data[data_idx].mode !=
-	    FL__SEGMENT_PASSIVE)
+	if (instance->module->reader.data[data_idx].mode != FL__SEGMENT_PASSIVE)
 		return true;
 	return instance->dropped[data_idx / 64] >> data_idx % 64 & 1;
 }
@@ -89,8 +88,10 @@ static int apply_all(struct fl_memory *memory, const struct fl_module *module,
 		    data->memory_idx != memory_idx)
 			continue;
 		if (!fl__module_segment(module, i, globals, &segment))
-			return fl__error_set(error, -EINVAL,
-				"the offset of data segment %u depends on an imported global; give its value in imported_globals", i);
+			return fl__error_set(
+				error, -EINVAL,
+				"the offset of data segment %u depends on an imported global; give its value in imported_globals",
+				i);
 		if (!memory_fits(memory, segment.offset_bytes,
 				 segment.length_bytes)) {
 			*trap = FL_TRAP_MEMORY_OUT_OF_BOUNDS;
@@ -121,11 +122,12 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 			return err;
 	}
 	if (memory_idx >= module->reader.memory_count)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"the module has %u memories; there is no memory %u",
 			module->reader.memory_count, memory_idx);
 	globals.values = known.imported_globals;
-	globals.count = known.imported_globals ? known.imported_global_count
-					       : 0;
+	globals.count = known.imported_globals ? known.imported_global_count :
+						 0;
 	return apply_all(memory, module, memory_idx, &globals, trap, error);
 }

@@ -56,8 +56,7 @@ struct fl_context *fl__context_retain(struct fl_context *context)
 void fl_context_destroy(struct fl_context *context)
 {
 	/* The last one out must see what the others wrote. */
-	if (!context ||
-	    __atomic_sub_fetch(&context->refs, 1, __ATOMIC_ACQ_REL))
+	if (!context || __atomic_sub_fetch(&context->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	context->backend->close(context->host);
 	fl__os_lock_fini(&context->lock);

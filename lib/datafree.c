@@ -13,9 +13,9 @@
 
 #include <stdlib.h>
 
-#define OP_I32_CONST	0x41
-#define OP_I64_CONST	0x42
-#define OP_END		0x0b
+#define OP_I32_CONST 0x41
+#define OP_I64_CONST 0x42
+#define OP_END 0x0b
 
 /* Writes when out is not NULL, counts always. */
 struct sink {
@@ -95,8 +95,7 @@ static void report_kept(struct fl_data_free_report *report, uint32_t data_idx,
 
 /* keeps[m]: from here on, segments of memory m stay whole. */
 static void write_section(const struct fl_module *module, bool *keeps,
-			  struct sink *sink,
-			  struct fl_data_free_report *report)
+			  struct sink *sink, struct fl_data_free_report *report)
 {
 	const struct fl__reader *reader = &module->reader;
 
@@ -121,8 +120,7 @@ static void write_section(const struct fl_module *module, bool *keeps,
 			report_kept(report, i, data->bytes.len, reason);
 		}
 		sink_bytes(sink, reader->bytes + data->flags.off,
-			   data->bytes.off + data->bytes.len -
-				   data->flags.off);
+			   data->bytes.off + data->bytes.len - data->flags.off);
 	}
 }
 

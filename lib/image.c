@@ -25,7 +25,7 @@ static bool bytes_are_zero(const uint8_t *bytes, uint64_t len)
 /* The part of a segment that lies in one host page. */
 struct piece {
 	uint64_t hpage_idx;
-	uint64_t off;		/* in the memory */
+	uint64_t off; /* in the memory */
 	const uint8_t *bytes;
 	uint64_t len;
 };
@@ -83,8 +83,10 @@ static int plan_data(struct fl__image_map *map,
 		if (status == FL__SEGMENT_OTHER)
 			continue;
 		if (status == FL__SEGMENT_UNKNOWN)
-			return fl__error_set(error, -EINVAL,
-				"the offset of data segment %zu depends on an imported global; give its value in imported_globals", i);
+			return fl__error_set(
+				error, -EINVAL,
+				"the offset of data segment %zu depends on an imported global; give its value in imported_globals",
+				i);
 		if (status == FL__SEGMENT_TRAP ||
 		    !fl_range_fits(segment.offset_bytes, segment.length_bytes,
 				   map->initial_bytes)) {
@@ -98,7 +100,8 @@ static int plan_data(struct fl__image_map *map,
 					     "no memory to plan an image");
 	}
 	if (map->data_end_bytes > FL__IMAGE_MAX_END_BYTES)
-		return fl__error_set(error, -E2BIG,
+		return fl__error_set(
+			error, -E2BIG,
 			"initial content ends at byte %llu; an image ends at 1 TiB or before",
 			(unsigned long long)map->data_end_bytes);
 	fl__runs_normalise(&map->data);
@@ -259,8 +262,9 @@ void fl__image_map_fini(struct fl__image_map *map)
 
 uint64_t fl__image_map_first_off(const struct fl__image_map *map)
 {
-	return map->extent_count ? map->extents[0].hpage_off * map->hpage_bytes
-				 : 0;
+	return map->extent_count ?
+		       map->extents[0].hpage_off * map->hpage_bytes :
+		       0;
 }
 
 uint64_t fl__image_map_span_bytes(const struct fl__image_map *map)

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 /* One instance slot is as good as another. */
-#define INSTANCE_AFFINITY	1
+#define INSTANCE_AFFINITY 1
 
 void fl_instance_config_init(struct fl_instance_config *config)
 {
@@ -26,13 +26,13 @@ static int instance_make_room(struct fl_instance *instance,
 			      const struct fl_module *module)
 {
 	uint32_t memories = module->reader.memory_count;
-	size_t words = module->passive_count
-			       ? (size_t)module->reader.data_count / 64 + 1
-			       : 0;
+	size_t words = module->passive_count ?
+			       (size_t)module->reader.data_count / 64 + 1 :
+			       0;
 
 	if (memories > instance->memory_capacity) {
-		struct fl_memory **grown = realloc(instance->memories,
-						   memories * sizeof(*grown));
+		struct fl_memory **grown =
+			realloc(instance->memories, memories * sizeof(*grown));
 
 		if (!grown)
 			return -ENOMEM;
@@ -64,7 +64,8 @@ static int instance_use_imported(struct fl_instance *instance,
 
 	if (config->imported_memory_count != count ||
 	    (count && !config->imported_memories))
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"the module imports %u memories, fl_instance_config gives %u",
 			count, config->imported_memory_count);
 	for (uint32_t i = 0; i < count; i++) {
@@ -72,22 +73,23 @@ static int instance_use_imported(struct fl_instance *instance,
 
 		if (!memory)
 			return fl__error_set(error, -EINVAL,
-				"imported_memories[%u] is NULL", i);
-		if (fl__memory_length(memory) <
-		    module->memories[i].min_bytes)
-			return fl__error_set(error, -EINVAL,
+					     "imported_memories[%u] is NULL",
+					     i);
+		if (fl__memory_length(memory) < module->memories[i].min_bytes)
+			return fl__error_set(
+				error, -EINVAL,
 				"imported memory %u has %llu bytes, the module asks for %llu",
 				i,
 				(unsigned long long)fl__memory_length(memory),
-				(unsigned long long)
-					module->memories[i].min_bytes);
+				(unsigned long long)module->memories[i]
+					.min_bytes);
 		if (module->memories[i].active_end_bytes >
 		    fl__memory_length(memory))
-			return fl__error_set_trap(error,
-				FL_TRAP_MEMORY_OUT_OF_BOUNDS,
+			return fl__error_set_trap(
+				error, FL_TRAP_MEMORY_OUT_OF_BOUNDS,
 				"a data segment ends at byte %llu of imported memory %u, which has %llu",
-				(unsigned long long)
-					module->memories[i].active_end_bytes,
+				(unsigned long long)module->memories[i]
+					.active_end_bytes,
 				i,
 				(unsigned long long)fl__memory_length(memory));
 		instance->memories[i] = memory;
@@ -111,7 +113,8 @@ static int instance_apply(struct fl_memory *memory,
 	err = fl_memory_apply_segments(memory, module, memory_idx, &globals,
 				       &trap, error);
 	if (!err && trap)
-		err = fl__error_set_trap(error, trap,
+		err = fl__error_set_trap(
+			error, trap,
 			"a data segment is out of bounds of memory %u",
 			memory_idx);
 	return err;
@@ -255,8 +258,9 @@ int fl_instance_release(struct fl_instance *instance)
 struct fl_memory *fl_instance_memory(const struct fl_instance *instance,
 				     uint32_t memory_idx)
 {
-	return memory_idx < instance->memory_count
-		       ? instance->memories[memory_idx] : NULL;
+	return memory_idx < instance->memory_count ?
+		       instance->memories[memory_idx] :
+		       NULL;
 }
 
 struct fl_module *fl_instance_module(const struct fl_instance *instance)

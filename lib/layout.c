@@ -9,9 +9,9 @@
 
 /* Where the stride allows it, bases are aligned to this, so that image and
  * memory are congruent modulo a large page. */
-#define LARGE_PAGE_BYTES	((uint64_t)2 << 20)
+#define LARGE_PAGE_BYTES ((uint64_t)2 << 20)
 
-#define LAYOUT_MAX_BYTES	(UINT64_MAX >> 1)
+#define LAYOUT_MAX_BYTES (UINT64_MAX >> 1)
 
 static unsigned long long ull(uint64_t value)
 {
@@ -20,7 +20,8 @@ static unsigned long long ull(uint64_t value)
 
 static int layout_too_large(struct fl_error *error, const char *field)
 {
-	return fl__error_set(error, -ENOMEM,
+	return fl__error_set(
+		error, -ENOMEM,
 		"the pool does not fit any address space; lower %s", field);
 }
 
@@ -29,28 +30,32 @@ static int layout_check(const struct fl_pool_config *config,
 {
 	if (!fl_is_pow2(config->memory_alignment_bytes) &&
 	    config->memory_alignment_bytes)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"memory_alignment_bytes is %llu; it must be a power of two",
 			ull(config->memory_alignment_bytes));
 	if (config->bounds != FL_BOUNDS_GUARDED &&
 	    config->bounds != FL_BOUNDS_ACCESSIBLE)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"bounds is %d; use an enumerator of enum fl_bounds",
 			(int)config->bounds);
 	if (config->strategy != FL_STRATEGY_REUSE_AFFINITY &&
 	    config->strategy != FL_STRATEGY_NEXT_AVAILABLE &&
 	    config->strategy != FL_STRATEGY_RANDOM)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"strategy is %d; use an enumerator of enum fl_strategy",
 			(int)config->strategy);
 	if (config->max_tables && !config->table_element_bytes)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"max_tables is %u but table_element_bytes is 0",
 			config->max_tables);
 	if (config->max_stacks && !config->stack_bytes)
 		return fl__error_set(error, -EINVAL,
-			"max_stacks is %u but stack_bytes is 0",
-			config->max_stacks);
+				     "max_stacks is %u but stack_bytes is 0",
+				     config->max_stacks);
 	return 0;
 }
 
@@ -65,14 +70,17 @@ static int layout_stride(const struct fl_pool_config *config, uint64_t align,
 	}
 	*stride = config->memory_stride_bytes;
 	if (*stride < need)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"memory_stride_bytes is %llu; max_memory_bytes, prefix_bytes and %s together need %llu",
 			ull(*stride),
-			config->guard_before_bytes > config->guard_after_bytes
-				? "guard_before_bytes" : "guard_after_bytes",
+			config->guard_before_bytes > config->guard_after_bytes ?
+				"guard_before_bytes" :
+				"guard_after_bytes",
 			ull(need));
 	if (*stride % align)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"memory_stride_bytes is %llu; it must be a multiple of %llu (memory_alignment_bytes, or the host page)",
 			ull(*stride), ull(align));
 	return 0;

@@ -27,14 +27,12 @@ static struct fl__memory *lookup_memory(struct fl_pool *pool, uint64_t off)
 		return NULL;
 	lower = &pool->memories[idx];
 	if (idx + 1 == geometry->slot_count ||
-	    __atomic_load_n(&lower->state, __ATOMIC_ACQUIRE) ==
-		    FL__MEMORY_LIVE)
+	    __atomic_load_n(&lower->state, __ATOMIC_ACQUIRE) == FL__MEMORY_LIVE)
 		return lower;
 	upper = lower + 1;
 	if (geometry->stride_bytes - into >
 		    geometry->prefix_bytes + pool->config.guard_before_bytes ||
-	    __atomic_load_n(&upper->state, __ATOMIC_ACQUIRE) !=
-		    FL__MEMORY_LIVE)
+	    __atomic_load_n(&upper->state, __ATOMIC_ACQUIRE) != FL__MEMORY_LIVE)
 		return lower;
 	return upper;
 }
@@ -44,8 +42,7 @@ static void lookup_classify(const struct fl_context *context,
 			    struct fl__memory *memory, const void *addr,
 			    struct fl_fault *fault)
 {
-	int64_t off = (int64_t)((uintptr_t)addr -
-				(uintptr_t)memory->pub.base);
+	int64_t off = (int64_t)((uintptr_t)addr - (uintptr_t)memory->pub.base);
 	uint64_t length;
 
 	fault->offset_bytes = off;
@@ -76,8 +73,8 @@ static bool lookup_in_pool(const struct fl_context *context,
 			   struct fl_fault *fault)
 {
 	const struct fl__geometry *geometry = &pool->layout.memories;
-	uint64_t off = (uint64_t)((uintptr_t)addr -
-				  (uintptr_t)geometry->reservation);
+	uint64_t off =
+		(uint64_t)((uintptr_t)addr - (uintptr_t)geometry->reservation);
 	struct fl__memory *memory;
 
 	if (off >= geometry->reserved_bytes || !geometry->slot_count)

@@ -11,7 +11,7 @@
 #include "sized.h"
 
 /* Serials of images count up from 1. */
-#define AFFINITY_NO_IMAGE	UINT64_MAX
+#define AFFINITY_NO_IMAGE UINT64_MAX
 
 void fl_memory_config_init(struct fl_memory_config *config)
 {
@@ -29,22 +29,26 @@ static int request_check(const struct fl_pool *pool,
 	const struct fl_image *image = request->image;
 
 	if (request->initial_bytes > pool->config.max_memory_bytes)
-		return fl__error_set(error, -E2BIG,
+		return fl__error_set(
+			error, -E2BIG,
 			"the memory starts with %llu bytes, the pool allows %llu; raise max_memory_bytes",
 			(unsigned long long)request->initial_bytes,
 			(unsigned long long)pool->config.max_memory_bytes);
 	if (!image)
 		return 0;
 	if (image->context != pool->context)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"the image was made with another context than the pool");
 	if (image->map.trap)
-		return fl__error_set_trap(error, image->map.trap,
+		return fl__error_set_trap(
+			error, image->map.trap,
 			"data segment %zu is out of bounds of the memory's %llu bytes",
 			image->map.trap_segment_idx,
 			(unsigned long long)image->map.initial_bytes);
 	if (image->map.data_end_bytes > request->initial_bytes)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"initial_bytes is %llu, but the image has content up to byte %llu",
 			(unsigned long long)request->initial_bytes,
 			(unsigned long long)image->map.data_end_bytes);
@@ -100,7 +104,8 @@ static int memory_attach(struct fl__memory *memory,
 		/* The old image may still be mapped in part. */
 		memory->slot.image = old;
 		fl__memory_empty(memory);
-		return fl__error_set(error, err,
+		return fl__error_set(
+			error, err,
 			"cannot map the memory's initial content: %s; if vm.max_map_count is reached, raise it or lower max_memories",
 			fl_strerror(err));
 	}
@@ -146,8 +151,9 @@ static void memory_undo(struct fl_pool *pool, const uint32_t *idx,
 		struct fl__memory *memory = &pool->memories[idx[i]];
 
 		fl__stock_give(&pool->memory_stock, idx[i],
-			       memory->slot.is_open
-				       ? affinity_of(memory->slot.image) : 0);
+			       memory->slot.is_open ?
+				       affinity_of(memory->slot.image) :
+				       0);
 	}
 	while (failed--)
 		(void)fl__memory_give(&pool->memories[idx[failed]]);
@@ -232,8 +238,8 @@ int fl__memory_give(struct fl__memory *memory)
 		return 0;
 	}
 	if (fl_unlikely(pool->config.audit_every)) {
-		enum fl__audit_verdict verdict = fl__audit(memory,
-							   length_bytes);
+		enum fl__audit_verdict verdict =
+			fl__audit(memory, length_bytes);
 
 		if (verdict == FL__AUDIT_DIRTY) {
 			memory_retire(memory);
@@ -264,7 +270,8 @@ static int config_to_request(const struct fl_memory_config *config,
 	}
 	if (!known.page_bytes || !fl_is_pow2(known.page_bytes) ||
 	    known.page_bytes > FL_WPAGE_BYTES)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"page_bytes is %llu; it must be a power of two up to 65536",
 			(unsigned long long)known.page_bytes);
 	*request = (struct fl__memory_request){
@@ -279,7 +286,8 @@ static int config_to_request(const struct fl_memory_config *config,
 	if (!request->initial_bytes && known.image)
 		request->initial_bytes = known.image->map.initial_bytes;
 	if (request->initial_bytes > request->max_bytes)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"the memory starts with %llu bytes, more than its max_bytes of %llu",
 			(unsigned long long)request->initial_bytes,
 			(unsigned long long)request->max_bytes);
@@ -336,9 +344,9 @@ int fl_memory_lend(struct fl_memory *pub)
 struct fl_memory *fl_memory_find(const struct fl_pool *pool, const void *base)
 {
 	const struct fl__geometry *geometry = &pool->layout.memories;
-	uint64_t off = (uint64_t)((uintptr_t)base -
-				  (uintptr_t)geometry->reservation) -
-		       geometry->first_off;
+	uint64_t off =
+		(uint64_t)((uintptr_t)base - (uintptr_t)geometry->reservation) -
+		geometry->first_off;
 	uint64_t idx = off / geometry->stride_bytes;
 
 	if (off % geometry->stride_bytes || idx >= geometry->slot_count)
@@ -400,10 +408,8 @@ int fl_memory_prefault(struct fl_memory *pub, uint64_t offset_bytes,
 		return -EINVAL;
 	if (!length_bytes)
 		return 0;
-	return memory->pool->context->backend->prefault(memory->pool->arena,
-							&memory->slot,
-							offset_bytes,
-							length_bytes);
+	return memory->pool->context->backend->prefault(
+		memory->pool->arena, &memory->slot, offset_bytes, length_bytes);
 }
 
 uint64_t fl_memory_length(const struct fl_memory *memory)

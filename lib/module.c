@@ -55,8 +55,9 @@ static enum fl__segment_status memory_get(const struct fl__segments *segments,
 	if (!is_known || module->reader.memories[data->memory_idx].is_imported)
 		return FL__SEGMENT_OTHER;
 	return fl_range_fits(segment->offset_bytes, segment->length_bytes,
-			     module->memories[data->memory_idx].min_bytes)
-		       ? FL__SEGMENT_OTHER : FL__SEGMENT_TRAP;
+			     module->memories[data->memory_idx].min_bytes) ?
+		       FL__SEGMENT_OTHER :
+		       FL__SEGMENT_TRAP;
 }
 
 static int module_build_image(struct fl_context *context,
@@ -113,8 +114,7 @@ static void module_measure(struct fl_module *module)
 }
 
 /* -ENOMEM is an error; everything else is a memory without an image. */
-static int module_build_images(struct fl_module *module,
-			       struct fl_error *error)
+static int module_build_images(struct fl_module *module, struct fl_error *error)
 {
 	const struct fl__globals none = { NULL, 0 };
 
@@ -123,18 +123,21 @@ static int module_build_images(struct fl_module *module,
 		int err;
 
 		if (!module->context) {
-			memory->reason = "the module was loaded without a context";
+			memory->reason =
+				"the module was loaded without a context";
 			continue;
 		}
 		if (memory->has_unknown_offsets) {
-			memory->reason = "a data segment's offset depends on an imported global";
+			memory->reason =
+				"a data segment's offset depends on an imported global";
 			continue;
 		}
 		err = module_build_image(module->context, module, i,
 					 memory->min_bytes, &none,
 					 &memory->image, error);
 		if (err == -E2BIG)
-			memory->reason = "its initial content ends beyond 1 TiB";
+			memory->reason =
+				"its initial content ends beyond 1 TiB";
 		else if (err)
 			return err;
 	}
@@ -149,7 +152,8 @@ static int module_take_bytes(struct fl_module *module,
 		return fl__error_set(error, -EINVAL,
 				     "fl_module_config.bytes is NULL");
 	if (config->length_bytes > FL__READER_MAX_BYTES)
-		return fl__error_set(error, -E2BIG,
+		return fl__error_set(
+			error, -E2BIG,
 			"the module has %llu bytes; a module may have up to %llu",
 			(unsigned long long)config->length_bytes,
 			(unsigned long long)FL__READER_MAX_BYTES);
@@ -157,7 +161,8 @@ static int module_take_bytes(struct fl_module *module,
 	if (config->ownership == FL_BYTES_BORROW)
 		return 0;
 	if (config->ownership != FL_BYTES_COPY)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"fl_module_config.ownership is neither copy nor borrow");
 	module->owned_bytes = malloc((size_t)config->length_bytes + 1);
 	if (!module->owned_bytes)
@@ -268,12 +273,13 @@ int fl_image_from_module(struct fl_context *context,
 			return err;
 	}
 	if (memory_idx >= module->reader.memory_count)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"the module has %u memories; there is no memory %u",
 			module->reader.memory_count, memory_idx);
 	globals.values = known.imported_globals;
-	globals.count = known.imported_globals ? known.imported_global_count
-					       : 0;
+	globals.count = known.imported_globals ? known.imported_global_count :
+						 0;
 	initial = known.initial_bytes;
 	if (!initial)
 		initial = module->memories[memory_idx].min_bytes;
@@ -292,8 +298,7 @@ void fl_module_info(const struct fl_module *module, struct fl_module_info *info)
 		.global_count = reader->global_count,
 		.imported_global_count = reader->imported_global_count,
 		.data_count = reader->data_count,
-		.active_data_count = reader->data_count -
-				     module->passive_count,
+		.active_data_count = reader->data_count - module->passive_count,
 		.element_count = reader->elem_count,
 		.has_start = reader->has_start,
 		.length_bytes = reader->length,
@@ -312,8 +317,7 @@ static const char *module_name(const struct fl_module *module, bool is_given,
 			       const struct fl__view *view, size_t *len)
 {
 	*len = is_given ? (size_t)view->len : 0;
-	return is_given ? (const char *)module->reader.bytes + view->off
-			: NULL;
+	return is_given ? (const char *)module->reader.bytes + view->off : NULL;
 }
 
 int fl_module_memory_type(const struct fl_module *module, uint32_t memory_idx,
@@ -375,8 +379,9 @@ int fl_module_table_type(const struct fl_module *module, uint32_t table_idx,
 struct fl_image *fl_module_image(const struct fl_module *module,
 				 uint32_t memory_idx)
 {
-	return memory_idx < module->reader.memory_count
-		       ? module->memories[memory_idx].image : NULL;
+	return memory_idx < module->reader.memory_count ?
+		       module->memories[memory_idx].image :
+		       NULL;
 }
 
 int fl_module_data(const struct fl_module *module, uint32_t data_idx,

@@ -22,7 +22,7 @@
 #define MAP_NORESERVE 0
 #endif
 
-#define RESERVE_FLAGS	(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+#define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 uint64_t fl__os_hpage_bytes(void)
 {
@@ -42,7 +42,8 @@ int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr)
 	if (map == MAP_FAILED)
 		return fl__error_fold(-errno);
 	head = slack ? (align_bytes - (uintptr_t)map % align_bytes) %
-			       align_bytes : 0;
+			       align_bytes :
+		       0;
 	/* Unmapping the slack can fail only by running out of mappings, and
 	 * then the slack merely stays reserved. */
 	if (head)
@@ -159,8 +160,8 @@ const char *fl__os_getenv(const char *name)
 #if defined(__GLIBC__) || defined(__FreeBSD__)
 	return secure_getenv(name);
 #else
-	return getuid() == geteuid() && getgid() == getegid() ? getenv(name)
-							      : NULL;
+	return getuid() == geteuid() && getgid() == getegid() ? getenv(name) :
+								NULL;
 #endif
 }
 

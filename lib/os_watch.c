@@ -23,7 +23,7 @@
 struct fl__os_watch {
 	pthread_t thread;
 	int pressure_fd;
-	int stop_fds[2];	/* a pipe; closed at the far end: stop */
+	int stop_fds[2]; /* a pipe; closed at the far end: stop */
 	void (*fn)(void *user);
 	void *user;
 };
@@ -57,8 +57,9 @@ static int watch_open(struct fl__os_watch *watch, const char *path,
 
 	watch->pressure_fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (watch->pressure_fd < 0)
-		return errno == ENOENT ? -ENOTSUP
-		       : errno == EACCES ? -EPERM : fl__error_fold(-errno);
+		return errno == ENOENT ? -ENOTSUP :
+		       errno == EACCES ? -EPERM :
+					 fl__error_fold(-errno);
 	len = snprintf(trigger, sizeof(trigger), "some %u %u", stall_us,
 		       window_us);
 	/* The kernel wants the NUL too. */

@@ -126,7 +126,8 @@ static int pool_alloc_lists(struct fl_pool *pool, struct fl_error *error)
 	if (!err)
 		err = pool_alloc_memories(pool);
 	if (err)
-		return fl__error_set(error, err,
+		return fl__error_set(
+			error, err,
 			"no memory to describe %u memories and %u instances",
 			config->max_memories, config->max_instances);
 	pool->instances = calloc((size_t)config->max_instances + 1,
@@ -148,7 +149,8 @@ static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
 	err = fl__os_reserve(layout->reserved_bytes, layout->align_bytes,
 			     &layout->memories.reservation);
 	if (err)
-		return fl__error_set(error, err,
+		return fl__error_set(
+			error, err,
 			"cannot reserve %llu bytes of address space for %u memories of stride %llu; lower max_memories or memory_stride_bytes, or raise `ulimit -v`",
 			(unsigned long long)layout->reserved_bytes,
 			pool->config.max_memories,
@@ -214,9 +216,8 @@ int fl_pool_create(struct fl_context *context,
 	if (!err)
 		err = pool_alloc_lists(pool, error);
 	if (!err)
-		err = backend->arena_open(context->host,
-					  &pool->layout.memories, &pool->arena,
-					  error);
+		err = backend->arena_open(context->host, &pool->layout.memories,
+					  &pool->arena, error);
 	if (err) {
 		pool_free(pool);
 		return err;
@@ -248,7 +249,8 @@ int fl_pool_destroy(struct fl_pool *pool)
 int fl__pool_check_owner(const struct fl_pool *pool, struct fl_error *error)
 {
 	if (fl_unlikely(fl__os_is_forked(&pool->fork_guard)))
-		return fl__error_set(error, -ECHILD,
+		return fl__error_set(
+			error, -ECHILD,
 			"this process was forked from the pool's owner; make a pool of its own");
 	return 0;
 }
@@ -259,16 +261,17 @@ static int validate_memories(const struct fl_pool *pool,
 {
 	const struct fl_pool_config *config = &pool->config;
 	const struct fl__reader *reader = &module->reader;
-	uint32_t defined = reader->memory_count -
-			   reader->imported_memory_count;
+	uint32_t defined = reader->memory_count - reader->imported_memory_count;
 	uint32_t allowed = config->max_memories_per_instance;
 
 	if (defined > allowed)
-		return fl__error_set(error, -E2BIG,
+		return fl__error_set(
+			error, -E2BIG,
 			"the module defines %u memories, the pool allows %u an instance; raise max_memories_per_instance",
 			defined, allowed);
 	if (defined > config->max_memories)
-		return fl__error_set(error, -E2BIG,
+		return fl__error_set(
+			error, -E2BIG,
 			"the module defines %u memories, the pool has %u; raise max_memories",
 			defined, config->max_memories);
 	for (uint32_t i = reader->imported_memory_count;
@@ -276,7 +279,8 @@ static int validate_memories(const struct fl_pool *pool,
 		uint64_t min = module->memories[i].min_bytes;
 
 		if (min > config->max_memory_bytes)
-			return fl__error_set(error, -E2BIG,
+			return fl__error_set(
+				error, -E2BIG,
 				"memory %u starts with %llu bytes, the pool allows %llu; raise max_memory_bytes",
 				i, (unsigned long long)min,
 				(unsigned long long)config->max_memory_bytes);
@@ -296,19 +300,22 @@ static int validate_tables(const struct fl_pool *pool,
 	if (!config->max_tables)
 		return 0;
 	if (defined > config->max_tables_per_instance)
-		return fl__error_set(error, -E2BIG,
+		return fl__error_set(
+			error, -E2BIG,
 			"the module defines %u tables, the pool allows %u an instance; raise max_tables_per_instance",
 			defined, config->max_tables_per_instance);
 	if (defined > config->max_tables)
-		return fl__error_set(error, -E2BIG,
+		return fl__error_set(
+			error, -E2BIG,
 			"the module defines %u tables, the pool has %u; raise max_tables",
 			defined, config->max_tables);
-	for (uint32_t i = reader->imported_table_count;
-	     i < reader->table_count; i++) {
+	for (uint32_t i = reader->imported_table_count; i < reader->table_count;
+	     i++) {
 		uint64_t min = reader->tables[i].limits.min;
 
 		if (min > config->max_table_elements)
-			return fl__error_set(error, -E2BIG,
+			return fl__error_set(
+				error, -E2BIG,
 				"table %u starts with %llu elements, the pool allows %llu; raise max_table_elements",
 				i, (unsigned long long)min,
 				(unsigned long long)config->max_table_elements);
@@ -322,10 +329,12 @@ int fl_pool_validate(const struct fl_pool *pool, const struct fl_module *module,
 	int err;
 
 	if (module->context != pool->context)
-		return fl__error_set(error, -EINVAL,
+		return fl__error_set(
+			error, -EINVAL,
 			"the module was loaded with another context, or none; load it with the pool's");
 	if (!pool->config.max_instances)
-		return fl__error_set(error, -E2BIG,
+		return fl__error_set(
+			error, -E2BIG,
 			"the pool holds no instances; raise max_instances");
 	err = validate_memories(pool, module, error);
 	return err ? err : validate_tables(pool, module, error);
@@ -351,7 +360,7 @@ void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info)
 	filled.retired_memories = memories.retired;
 	filled.live_instances = instances.used;
 	fl__audit_info(pool, &filled);
-	filled.idle_kept_bytes = __atomic_load_n(&pool->idle_kept_bytes,
-						 __ATOMIC_RELAXED);
+	filled.idle_kept_bytes =
+		__atomic_load_n(&pool->idle_kept_bytes, __ATOMIC_RELAXED);
 	fl__sized_write(info, &filled, sizeof(filled));
 }

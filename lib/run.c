@@ -43,10 +43,11 @@ int fl__runs_append(struct fl__runs *runs, uint64_t hpage_off,
 		return 0;
 	fl_assert(hpage_len <= UINT64_MAX - hpage_off);
 	last = runs->count ? &runs->items[runs->count - 1] : NULL;
-	if (last && hpage_off >= last->hpage_off && hpage_off <= run_end(last)) {
-		last->hpage_len = fl_max_u64(run_end(last),
-					     hpage_off + hpage_len) -
-				  last->hpage_off;
+	if (last && hpage_off >= last->hpage_off &&
+	    hpage_off <= run_end(last)) {
+		last->hpage_len =
+			fl_max_u64(run_end(last), hpage_off + hpage_len) -
+			last->hpage_off;
 		return 0;
 	}
 	err = runs_reserve(runs);
@@ -79,9 +80,9 @@ void fl__runs_normalise(struct fl__runs *runs)
 		struct fl__run *next = &runs->items[i];
 
 		if (next->hpage_off <= run_end(last))
-			last->hpage_len = fl_max_u64(run_end(last),
-						     run_end(next)) -
-					  last->hpage_off;
+			last->hpage_len =
+				fl_max_u64(run_end(last), run_end(next)) -
+				last->hpage_off;
 		else
 			runs->items[++kept] = *next;
 	}
@@ -95,8 +96,8 @@ bool fl__runs_is_valid(const struct fl__runs *runs)
 	for (size_t i = 0; i < runs->count; i++) {
 		if (!runs->items[i].hpage_len)
 			return false;
-		if (i && run_end(&runs->items[i - 1]) >=
-				 runs->items[i].hpage_off)
+		if (i &&
+		    run_end(&runs->items[i - 1]) >= runs->items[i].hpage_off)
 			return false;
 	}
 	return true;

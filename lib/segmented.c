@@ -24,7 +24,8 @@ static int segmented_open(const char *disabled, const char *rung,
 {
 	(void)disabled;
 	if (rung && strcmp(rung, "discard"))
-		return fl__error_set(error, -ENOTSUP,
+		return fl__error_set(
+			error, -ENOTSUP,
 			"the segmented backend has only the rung \"discard\", not \"%s\"",
 			rung);
 	*host = calloc(1, sizeof(**host));
@@ -55,8 +56,7 @@ static bool segmented_feature(const struct fl__host *host, uint32_t idx,
 	return false;
 }
 
-static int segmented_image_create(struct fl__host *host,
-				  struct fl_image *image,
+static int segmented_image_create(struct fl__host *host, struct fl_image *image,
 				  const struct fl__segments *segments,
 				  struct fl_error *error)
 {
@@ -201,8 +201,7 @@ static int segmented_prefault(struct fl__arena *arena, struct fl__slot *slot,
 	uint64_t hpage = arena->geometry.hpage_bytes;
 	uint64_t first = fl_round_down(offset_bytes, hpage);
 
-	fl__os_touch(slot->base + first,
-		     offset_bytes + length_bytes - first);
+	fl__os_touch(slot->base + first, offset_bytes + length_bytes - first);
 	return 0;
 }
 

@@ -5,7 +5,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { COLD = 0, USED, FREE, RETIRED };
+enum {
+	COLD = 0,
+	USED,
+	FREE,
+	RETIRED
+};
 
 int fl__slots_init(struct fl__slots *slots, uint32_t capacity,
 		   enum fl_strategy strategy, uint32_t max_warm, uint64_t seed)
@@ -23,8 +28,8 @@ int fl__slots_init(struct fl__slots *slots, uint32_t capacity,
 		.unused_group = capacity ? 0 : FL__SLOT_NONE,
 		.bucket_mask = buckets - 1,
 		.random_state = seed,
-		.entries = calloc((size_t)capacity + 1,
-				  sizeof(*slots->entries)),
+		.entries =
+			calloc((size_t)capacity + 1, sizeof(*slots->entries)),
 		.groups = calloc((size_t)capacity + 1, sizeof(*slots->groups)),
 		.buckets = malloc(buckets * sizeof(*slots->buckets)),
 		.free_order = calloc((size_t)capacity + 1,
@@ -38,8 +43,8 @@ int fl__slots_init(struct fl__slots *slots, uint32_t capacity,
 	memset(slots->buckets, 0xff, buckets * sizeof(*slots->buckets));
 	for (uint32_t i = 0; i < capacity; i++) {
 		slots->entries[i].group = FL__SLOT_NONE;
-		slots->groups[i].next = i + 1 < capacity ? i + 1
-							 : FL__SLOT_NONE;
+		slots->groups[i].next = i + 1 < capacity ? i + 1 :
+							   FL__SLOT_NONE;
 	}
 	return 0;
 }

@@ -157,10 +157,10 @@ static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
 	if (!take_locked(stock, affinities, count, idx)) {
 		shelves_clear(stock);
 		if (!take_locked(stock, affinities, count, idx))
-			err = timeout_ns ? stock_wait(stock, affinities, count,
-						      deadline_of(timeout_ns),
-						      idx)
-					 : -EAGAIN;
+			err = timeout_ns ?
+				      stock_wait(stock, affinities, count,
+						 deadline_of(timeout_ns), idx) :
+				      -EAGAIN;
 	}
 	fl__os_unlock(&stock->lock);
 	return err;
@@ -178,7 +178,8 @@ int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
 	err = stock_take_slow(stock, affinities, count, timeout_ns, idx);
 	if (!err)
 		return 0;
-	return fl__error_set(error, err,
+	return fl__error_set(
+		error, err,
 		"all %u %s of the pool are in use (%u retired); release one, wait with timeout_ns, or raise max_%s",
 		stock->slots.capacity, stock->name,
 		fl__stock_count(stock).retired, stock->name);

@@ -75,7 +75,8 @@ int fl_image_from_segments(struct fl_context *context, uint64_t initial_bytes,
 
 	for (size_t i = 0; i < count; i++) {
 		if (list[i].length_bytes && !list[i].bytes)
-			return fl__error_set(error, -EINVAL,
+			return fl__error_set(
+				error, -EINVAL,
 				"segment %zu has a length and no bytes", i);
 	}
 	return fl__image_create(context, &segments, initial_bytes, image,
@@ -91,8 +92,8 @@ static uint64_t image_data_units(const struct fl__image_map *map,
 	for (size_t i = 0; i < map->data.count; i++) {
 		const struct fl__run *run = &map->data.items[i];
 		uint64_t first = run->hpage_off / unit_hpages;
-		uint64_t end = (run->hpage_off + run->hpage_len - 1) /
-				       unit_hpages + 1;
+		uint64_t end =
+			(run->hpage_off + run->hpage_len - 1) / unit_hpages + 1;
 
 		first = fl_max_u64(first, counted_end);
 		if (end > first)
@@ -144,8 +145,8 @@ int fl_image_wpage_has_data(const struct fl_image *image, uint64_t wpage_idx)
 	uint64_t hpages = FL_WPAGE_BYTES / image->map.hpage_bytes;
 
 	return wpage_idx < UINT64_MAX / FL_WPAGE_BYTES &&
-	       fl__runs_overlap(&image->map.data, wpage_idx * hpages,
-				hpages) != 0;
+	       fl__runs_overlap(&image->map.data, wpage_idx * hpages, hpages) !=
+		       0;
 }
 
 int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
@@ -158,14 +159,15 @@ int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
 	if (!fl_range_fits(offset_bytes, length_bytes, map->initial_bytes))
 		return -EINVAL;
 	memset(dst, 0, (size_t)length_bytes);
-	for (size_t i = fl__runs_find(&map->data,
-				      offset_bytes / map->hpage_bytes);
+	for (size_t i =
+		     fl__runs_find(&map->data, offset_bytes / map->hpage_bytes);
 	     i < map->data.count; i++) {
 		const struct fl__run *run = &map->data.items[i];
 		uint64_t low = fl_max_u64(run->hpage_off * map->hpage_bytes,
 					  offset_bytes);
 		uint64_t high = fl_min_u64((run->hpage_off + run->hpage_len) *
-						   map->hpage_bytes, end);
+						   map->hpage_bytes,
+					   end);
 
 		if (low >= high)
 			break;

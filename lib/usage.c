@@ -40,10 +40,11 @@ int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 	for (uint32_t i = 0; i < used && !err; i++)
 		err = usage_add(pool, &pool->memories[i], &filled);
 	if (err)
-		return fl__error_set(error, err,
-			"the page tables cannot be read: %s",
-			err == -ENOTSUP ? "this needs rung \"scan\" or \"track\""
-					: fl_strerror(err));
+		return fl__error_set(
+			error, err, "the page tables cannot be read: %s",
+			err == -ENOTSUP ?
+				"this needs rung \"scan\" or \"track\"" :
+				fl_strerror(err));
 	fl__sized_write(usage, &filled, sizeof(filled));
 	return 0;
 }
@@ -101,16 +102,16 @@ int fl_pool_trim_on_pressure(struct fl_pool *pool,
 		return err;
 	if (pool->pressure_watch)
 		return fl__error_set(error, -EBUSY,
-			"the pool is trimmed on pressure already");
+				     "the pool is trimmed on pressure already");
 	if (!known.path)
 		known.path = "/proc/pressure/memory";
 	pool->pressure_trim_bytes = known.trim_bytes;
-	err = fl__os_watch_pressure(known.path, known.stall_us,
-				    known.window_us, on_pressure, pool,
-				    &pool->pressure_watch);
+	err = fl__os_watch_pressure(known.path, known.stall_us, known.window_us,
+				    on_pressure, pool, &pool->pressure_watch);
 	if (!err)
 		return 0;
-	return fl__error_set(error, err,
+	return fl__error_set(
+		error, err,
 		"cannot watch %s for %u us of stall in %u us: %s; the window is 500,000 to 10,000,000 us and, without privilege, a multiple of 2,000,000",
 		known.path, known.stall_us, known.window_us, fl_strerror(err));
 }

@@ -1,60 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
-/* dirty.c - scanning, restoring, protecting; see dirty.h. */
+/* dirty.c - scanning, marking, sweeping; see dirty.h and reset.h. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "dirty.h"
+#include "reset.h"
 #include "uffd.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* A cold run this long is dropped, not restored: if it is written again it
- * is restored the next time, and if not its memory is not kept. */
-#define DROP_HPAGES	64
-
 /* Unmarked chunks between marked ones are marked too when there are so few of
  * them: a scan more costs as much as two page tables of marks. */
-#define BRIDGE_CHUNKS	2
-
-/* Runs that a scan gets at once: so many on the stack, and when there were more
- * as many as the kernel gives. */
-#define FEW_REGIONS	64
-
-/* Copying begins on lines that the processor has been told of. Its own
- * prefetching stops at the end of each page. */
-#define AHEAD_BYTES	512
-#define LINE_BYTES	64
-
-/* The slot's content from one address to another: image or zeroes. */
-struct area {
-	uint64_t start, end;	/* addresses */
-	const uint8_t *image;	/* bytes of [start, end), NULL: zeroes */
-};
-
-/* One reset under way. Addresses are absolute; host pages aligned. */
-struct reset {
-	struct fl__dirty *dirty;
-	const struct fl__dirty_host *host;
-	const struct fl__slot *slot;
-	uint64_t hpage_bytes;
-	uint32_t hpage_shift;		/* the same; a division costs too much */
-	uint32_t chunk_hpages_mask;
-	uint64_t base;
-	uint64_t chunk_base;		/* address of chunk 0 */
-	uint64_t allowed_end, tracked_end;
-	uint16_t now;
-	bool was_touched;		/* an unmarked chunk was */
-	uint64_t hot_count, idle_count;	/* pages, in this reset */
-	uint64_t unmarked_kept;		/* private pages in unmarked chunks */
-	/* To be protected, not yet done. */
-	uint64_t protect_start, protect_end;
-	struct area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
-	uint32_t area_count;
-	uint32_t area_idx;		/* where the scan is */
-	struct fl__scan_buffer buffer;
-	struct fl__kernel_region few[FEW_REGIONS];
-};
+#define BRIDGE_CHUNKS 2
 
 void fl__dirty_forget(struct fl__dirty *dirty)
 {
@@ -82,16 +39,16 @@ void fl__dirty_fini(struct fl__dirty *dirty)
 	memset(dirty, 0, sizeof(*dirty));
 }
 
-static void areas_add(struct reset *reset, uint64_t start, uint64_t end,
+static void areas_add(struct fl__reset *reset, uint64_t start, uint64_t end,
 		      const uint8_t *image)
 {
 	end = fl_min_u64(end, reset->allowed_end);
 	if (start < end)
 		reset->areas[reset->area_count++] =
-			(struct area){ start, end, image };
+			(struct fl__area){ start, end, image };
 }
 
-static void areas_build(struct reset *reset)
+static void areas_build(struct fl__reset *reset)
 {
 	const struct fl_image *image = reset->slot->image;
 	uint64_t at = reset->base, first;
@@ -113,26 +70,22 @@ static void areas_build(struct reset *reset)
 	areas_add(reset, at, reset->allowed_end, NULL);
 }
 
-static size_t chunk_of(const struct reset *reset, uint64_t addr)
-{
-	return (size_t)((addr - reset->chunk_base) / FL__CHUNK_BYTES);
-}
-
-static uint64_t chunk_addr(const struct reset *reset, size_t chunk_idx)
+static uint64_t chunk_addr(const struct fl__reset *reset, size_t chunk_idx)
 {
 	return reset->chunk_base + chunk_idx * FL__CHUNK_BYTES;
 }
 
-static struct fl__dirty_chunk *chunk_find(const struct reset *reset,
+static struct fl__dirty_chunk *chunk_find(const struct fl__reset *reset,
 					  size_t chunk_idx)
 {
-	return chunk_idx < reset->dirty->chunk_count
-		       ? &reset->dirty->chunks[chunk_idx] : NULL;
+	return chunk_idx < reset->dirty->chunk_count ?
+		       &reset->dirty->chunks[chunk_idx] :
+		       NULL;
 }
 
 /* The chunk with room for heat; NULL without memory, and then it stays
  * unmarked, which is slower and as right. */
-static struct fl__dirty_chunk *chunk_make(const struct reset *reset,
+static struct fl__dirty_chunk *chunk_make(const struct fl__reset *reset,
 					  size_t chunk_idx)
 {
 	struct fl__dirty *dirty = reset->dirty;
@@ -152,296 +105,15 @@ static struct fl__dirty_chunk *chunk_make(const struct reset *reset,
 	}
 	chunk = &dirty->chunks[chunk_idx];
 	if (!chunk->heat)
-		chunk->heat = calloc(FL__CHUNK_MAX_HPAGES,
-				     sizeof(*chunk->heat));
+		chunk->heat =
+			calloc(FL__CHUNK_MAX_HPAGES, sizeof(*chunk->heat));
 	return chunk->heat ? chunk : NULL;
 }
 
-/* The host page's number, counted from chunk 0. */
-static uint64_t hpage_of(const struct reset *reset, uint64_t addr)
+static void chunks_touch(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
-	return (addr - reset->chunk_base) >> reset->hpage_shift;
-}
-
-static int protect_flush(struct reset *reset)
-{
-	uint64_t start = reset->protect_start;
-	uint64_t len = reset->protect_end - start;
-
-	if (!len)
-		return 0;
-	reset->protect_end = reset->protect_start = 0;
-	return fl__uffd_protect(reset->host->uffd_fd, start, len);
-}
-
-/* Runs that touch become one system call. */
-static int protect_add(struct reset *reset, uint64_t start, uint64_t end)
-{
-	int err;
-
-	if (reset->protect_end && start == reset->protect_end) {
-		reset->protect_end = end;
-		return 0;
-	}
-	err = protect_flush(reset);
-	reset->protect_start = start;
-	reset->protect_end = end;
-	return err;
-}
-
-static const struct area *area_at(struct reset *reset, uint64_t addr)
-{
-	while (addr >= reset->areas[reset->area_idx].end)
-		reset->area_idx++;
-	return &reset->areas[reset->area_idx];
-}
-
-/* [start, end) lies in one area. */
-static void restore(const struct area *area, uint64_t start, uint64_t end)
-{
-	void *at = (void *)(uintptr_t)start;
-	size_t len = (size_t)(end - start);
-
-	if (area->image)
-		memcpy(at, area->image + (start - area->start), len);
-	else
-		memset(at, 0, len);
-}
-
-static bool is_worth_dropping(const struct reset *reset, uint64_t start,
-			      uint64_t end)
-{
-	return reset->host->uffd_fd >= 0 &&
-	       end - start >= DROP_HPAGES * reset->hpage_bytes;
-}
-
-static int drop(uint64_t start, uint64_t end)
-{
-	return madvise((void *)(uintptr_t)start, (size_t)(end - start),
-		       MADV_DONTNEED) ? -errno : 0;
-}
-
-static bool bytes_differ(const struct reset *reset, const struct area *area,
-			 uint64_t addr)
-{
-	const uint8_t *bytes = (const uint8_t *)(uintptr_t)addr;
-	size_t len = (size_t)reset->hpage_bytes;
-
-	if (area->image)
-		return memcmp(bytes, area->image + (addr - area->start), len);
-	/* Zero if the first byte is, and each equals the one before it. */
-	return *bytes || memcmp(bytes, bytes + 1, len - 1);
-}
-
-static bool bit_get(const uint64_t *bits, uint32_t idx)
-{
-	return bits[idx / 64] >> idx % 64 & 1;
-}
-
-static void bit_set(uint64_t *bits, uint32_t idx, bool value)
-{
-	uint64_t bit = UINT64_C(1) << idx % 64;
-
-	bits[idx / 64] = value ? bits[idx / 64] | bit : bits[idx / 64] & ~bit;
-}
-
-/* Of an address in a marked chunk. */
-static struct fl__dirty_chunk *chunk_at(const struct reset *reset,
-					uint64_t addr)
-{
-	return &reset->dirty->chunks[chunk_of(reset, addr)];
-}
-
-static uint32_t hpage_in_chunk(const struct reset *reset, uint64_t addr)
-{
-	return (uint32_t)hpage_of(reset, addr) & reset->chunk_hpages_mask;
-}
-
-static enum fl__heat_verdict page_judge(struct reset *reset,
-					const struct area *area, uint64_t addr)
-{
-	struct fl__dirty_chunk *chunk = chunk_at(reset, addr);
-	uint32_t idx = hpage_in_chunk(reset, addr);
-	struct fl__heat *heat = &chunk->heat[idx];
-	uint64_t number = hpage_of(reset, addr);
-	enum fl__heat_verdict verdict = fl__heat_written(
-		heat, bit_get(chunk->open, idx), reset->now, number);
-
-	if (verdict == FL__HEAT_WARM)
-		verdict = fl__heat_compared(heat,
-					    bytes_differ(reset, area, addr),
-					    reset->now, number);
-	if (!bit_get(chunk->kept, idx)) {
-		bit_set(chunk->kept, idx, true);
-		reset->dirty->kept_hpages++;
-	}
-	bit_set(chunk->open, idx, true);
-	bit_set(chunk->hot, idx, verdict == FL__HEAT_HOT);
-	if (verdict == FL__HEAT_IDLE) {
-		chunk->has_idle = true;
-		reset->idle_count++;
-	} else if (verdict == FL__HEAT_HOT) {
-		reset->hot_count++;
-		if (!fl__heat_is_due(chunk->next_end, heat->when))
-			chunk->next_end = heat->when;
-	}
-	return verdict;
-}
-
-/* Pages just dropped are protected at once: an empty entry without a mark would
- * be reported as written for ever. */
-static int drop_fresh(struct reset *reset, uint64_t start, uint64_t end)
-{
-	int err = drop(start, end);
-
-	for (uint64_t addr = start; addr < end; addr += reset->hpage_bytes) {
-		struct fl__dirty_chunk *chunk = chunk_at(reset, addr);
-		uint32_t idx = hpage_in_chunk(reset, addr);
-
-		bit_set(chunk->open, idx, false);
-		bit_set(chunk->kept, idx, false);
-		reset->dirty->kept_hpages--;
-	}
-	return err ? err : protect_add(reset, start, end);
-}
-
-/* A stretch of pages of one area with one verdict. */
-static int settle(struct reset *reset, const struct area *area, uint64_t start,
-		  uint64_t end, enum fl__heat_verdict verdict)
-{
-	if (verdict == FL__HEAT_IDLE)
-		return 0;
-	if (verdict == FL__HEAT_FRESH && is_worth_dropping(reset, start, end))
-		return drop_fresh(reset, start, end);
-	restore(area, start, end);
-	return 0;
-}
-
-static int settle_run(struct reset *reset, const struct area *area,
-		      uint64_t start, uint64_t end)
-{
-	enum fl__heat_verdict verdict = FL__HEAT_IDLE;
-	uint64_t at = start;
-	int err = 0;
-
-	for (uint64_t addr = start; addr < end && !err;
-	     addr += reset->hpage_bytes) {
-		enum fl__heat_verdict next = page_judge(reset, area, addr);
-
-		if (next != verdict) {
-			err = settle(reset, area, at, addr, verdict);
-			at = addr;
-		}
-		verdict = next;
-	}
-	return err ? err : settle(reset, area, at, end, verdict);
-}
-
-/* Do leases end in this chunk now? Then every hot page of it is looked at, which
- * finds the next end. */
-static bool chunk_has_ends(const struct reset *reset,
-			   struct fl__dirty_chunk *chunk)
-{
-	if (!fl__heat_is_due(chunk->next_end, reset->now))
-		return chunk->ends_round == reset->now;
-	chunk->ends_round = reset->now;
-	chunk->next_end = (uint16_t)(reset->now + FL__HEAT_MAX_LEASE);
-	return true;
-}
-
-/* Where the hot pages from start on end that have nothing to be decided: the
- * steady state. */
-static uint64_t hot_end(struct reset *reset, uint64_t start, uint64_t end)
-{
-	uint64_t addr = start;
-
-	while (addr < end) {
-		struct fl__dirty_chunk *chunk = chunk_at(reset, addr);
-
-		if (!bit_get(chunk->hot, hpage_in_chunk(reset, addr)) ||
-		    chunk_has_ends(reset, chunk))
-			break;
-		reset->hot_count++;
-		addr += reset->hpage_bytes;
-	}
-	return addr;
-}
-
-static int written_region(struct reset *reset, uint64_t start,
-			  uint64_t region_end)
-{
-	int err = 0;
-
-	while (start < region_end && !err) {
-		const struct area *area = area_at(reset, start);
-		uint64_t end = fl_min_u64(region_end, area->end);
-		uint64_t hot = hot_end(reset, start, end);
-
-		if (hot > start)
-			restore(area, start, hot);
-		if (end > hot)
-			err = settle_run(reset, area, hot, end);
-		start = end;
-	}
-	return err;
-}
-
-static void look_ahead(const struct reset *reset, uint64_t addr)
-{
-	const struct area *area = &reset->areas[reset->area_idx];
-
-	for (uint64_t at = addr; at < addr + AHEAD_BYTES; at += LINE_BYTES)
-		__builtin_prefetch((const void *)(uintptr_t)at, 1);
-	if (!area->image || addr >= area->end)
-		return;
-	for (uint64_t at = 0; at < AHEAD_BYTES; at += LINE_BYTES)
-		__builtin_prefetch(area->image + (addr - area->start) + at);
-}
-
-static int on_written(void *user, const struct fl__kernel_region *regions,
-		      size_t count)
-{
-	struct reset *reset = user;
-	int err = 0;
-
-	for (size_t i = 0; i < count && !err; i++) {
-		if (count > FEW_REGIONS / 2 && i + 1 < count)
-			look_ahead(reset, regions[i + 1].start);
-		err = written_region(reset, regions[i].start, regions[i].end);
-	}
-	return err;
-}
-
-/* The first sight of a written page counts for its heat. */
-static void heat_begin(struct reset *reset, uint64_t start, uint64_t end,
-		       bool is_kept)
-{
-	for (uint64_t addr = start; addr < end; addr += reset->hpage_bytes) {
-		struct fl__dirty_chunk *chunk =
-			chunk_find(reset, chunk_of(reset, addr));
-		uint32_t idx = hpage_in_chunk(reset, addr);
-
-		if (!chunk || !chunk->heat)
-			continue;
-		/* More of a marked one has become accessible: counted here;
-		 * the pages of others are counted when they are marked. */
-		if (chunk->is_marked && is_kept &&
-		    !bit_get(chunk->kept, idx)) {
-			reset->dirty->kept_hpages++;
-			reset->unmarked_kept--;
-		}
-		bit_set(chunk->kept, idx, is_kept);
-		chunk->heat[idx] = (struct fl__heat){
-			.when = reset->now,
-			.level = 1,
-		};
-	}
-}
-
-static void chunks_touch(struct reset *reset, uint64_t start, uint64_t end)
-{
-	for (size_t i = chunk_of(reset, start);
-	     i <= chunk_of(reset, end - 1); i++) {
+	for (size_t i = fl__reset_chunk_of(reset, start);
+	     i <= fl__reset_chunk_of(reset, end - 1); i++) {
 		struct fl__dirty_chunk *chunk = chunk_make(reset, i);
 
 		if (chunk)
@@ -451,25 +123,16 @@ static void chunks_touch(struct reset *reset, uint64_t start, uint64_t end)
 }
 
 /* The scan was asked for one area alone. */
-static int touched_region(struct reset *reset,
+static int touched_region(struct fl__reset *reset,
 			  const struct fl__kernel_region *region)
 {
-	const struct area *area = area_at(reset, region->start);
-	bool is_dropped;
+	const struct fl__area *area = fl__reset_area_at(reset, region->start);
 
 	if (reset->host->uffd_fd >= 0 && reset->dirty->resets)
 		chunks_touch(reset, region->start, region->end);
 	if (!fl__scan_is_private(region->categories, area->image != NULL))
 		return 0;
-	is_dropped = is_worth_dropping(reset, region->start, region->end);
-	if (!is_dropped)
-		reset->unmarked_kept += (region->end - region->start) >>
-					reset->hpage_shift;
-	heat_begin(reset, region->start, region->end, !is_dropped);
-	if (is_dropped)
-		return drop(region->start, region->end);
-	restore(area, region->start, region->end);
-	return 0;
+	return fl__settle_private(reset, area, region->start, region->end);
 }
 
 static int on_touched(void *user, const struct fl__kernel_region *regions,
@@ -482,23 +145,29 @@ static int on_touched(void *user, const struct fl__kernel_region *regions,
 	return err;
 }
 
-static int scan_marked(struct reset *reset, uint64_t start, uint64_t end)
+static int on_written(void *user, const struct fl__kernel_region *regions,
+		      size_t count)
+{
+	return fl__settle_written(user, regions, count);
+}
+
+static int scan_marked(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	int err = fl__scan(reset->host->pagemap_fd, start, end,
 			   reset->host->written_form, &reset->buffer,
 			   on_written, reset);
 
-	return err ? err : protect_flush(reset);
+	return err ? err : fl__settle_flush(reset);
 }
 
-static int scan_unmarked(struct reset *reset, uint64_t start, uint64_t end)
+static int scan_unmarked(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	while (start < end) {
-		const struct area *area = area_at(reset, start);
+		const struct fl__area *area = fl__reset_area_at(reset, start);
 		uint64_t stop = fl_min_u64(end, area->end);
 		int err = fl__scan(reset->host->pagemap_fd, start, stop,
-				   FL__SCAN_TOUCHED, &reset->buffer,
-				   on_touched, reset);
+				   FL__SCAN_TOUCHED, &reset->buffer, on_touched,
+				   reset);
 
 		if (err)
 			return err;
@@ -510,12 +179,13 @@ static int scan_unmarked(struct reset *reset, uint64_t start, uint64_t end)
 /* Has comparing idle pages cost as much as a sweep would? Comparing one takes a
  * tenth of a microsecond, a fault eight times that, the system call and its
  * interrupts up to ten. */
-static bool is_sweep_due(const struct reset *reset)
+static bool is_sweep_due(const struct fl__reset *reset)
 {
 	return reset->dirty->idle_cost > 100 + 8 * reset->hot_count;
 }
 
-static int sweep_range(const struct reset *reset, uint64_t start, uint64_t end)
+static int sweep_range(const struct fl__reset *reset, uint64_t start,
+		       uint64_t end)
 {
 	const struct fl__dirty_host *host = reset->host;
 
@@ -525,7 +195,7 @@ static int sweep_range(const struct reset *reset, uint64_t start, uint64_t end)
 }
 
 /* Watch every page again, of all marked chunks or of those with idle pages. */
-static int sweep(struct reset *reset, bool is_all)
+static int sweep(struct fl__reset *reset, bool is_all)
 {
 	struct fl__dirty *dirty = reset->dirty;
 	uint64_t from = 0, to = 0;
@@ -551,11 +221,11 @@ static int sweep(struct reset *reset, bool is_all)
 }
 
 /* Keep nothing: not what is accessible, nor what is hidden behind the border. */
-static int drop_all(struct reset *reset)
+static int drop_all(struct fl__reset *reset)
 {
 	struct fl__dirty *dirty = reset->dirty;
-	int err = drop(reset->base, fl_max_u64(reset->allowed_end,
-					       reset->tracked_end));
+	int err = fl__settle_drop(reset->base, fl_max_u64(reset->allowed_end,
+							  reset->tracked_end));
 
 	for (size_t i = 0; i < dirty->chunk_count; i++)
 		memset(dirty->chunks[i].kept, 0, sizeof(dirty->chunks[i].kept));
@@ -564,13 +234,13 @@ static int drop_all(struct reset *reset)
 	return err ? err : sweep(reset, true);
 }
 
-static uint64_t kept_bytes_of(const struct reset *reset)
+static uint64_t kept_bytes_of(const struct fl__reset *reset)
 {
 	return (reset->dirty->kept_hpages + reset->unmarked_kept) *
 	       reset->hpage_bytes;
 }
 
-static bool chunk_is_marked(const struct reset *reset, size_t chunk_idx)
+static bool chunk_is_marked(const struct fl__reset *reset, size_t chunk_idx)
 {
 	const struct fl__dirty_chunk *chunk = chunk_find(reset, chunk_idx);
 
@@ -578,10 +248,10 @@ static bool chunk_is_marked(const struct reset *reset, size_t chunk_idx)
 }
 
 /* Where the stretch of chunks like the one at addr ends, at most at limit. */
-static uint64_t stretch_end(const struct reset *reset, uint64_t addr,
+static uint64_t stretch_end(const struct fl__reset *reset, uint64_t addr,
 			    uint64_t limit)
 {
-	size_t chunk_idx = chunk_of(reset, addr);
+	size_t chunk_idx = fl__reset_chunk_of(reset, addr);
 	bool is_marked = chunk_is_marked(reset, chunk_idx);
 
 	do {
@@ -593,19 +263,19 @@ static uint64_t stretch_end(const struct reset *reset, uint64_t addr,
 	return fl_min_u64(chunk_addr(reset, chunk_idx), limit);
 }
 
-static int scan_all(struct reset *reset)
+static int scan_all(struct fl__reset *reset)
 {
-	uint64_t tracked_end = fl_min_u64(reset->tracked_end,
-					  reset->allowed_end);
+	uint64_t tracked_end =
+		fl_min_u64(reset->tracked_end, reset->allowed_end);
 	uint64_t addr = reset->base;
 	int err = 0;
 
 	while (addr < tracked_end && !err) {
 		uint64_t end = stretch_end(reset, addr, tracked_end);
 
-		err = chunk_is_marked(reset, chunk_of(reset, addr))
-			      ? scan_marked(reset, addr, end)
-			      : scan_unmarked(reset, addr, end);
+		err = chunk_is_marked(reset, fl__reset_chunk_of(reset, addr)) ?
+			      scan_marked(reset, addr, end) :
+			      scan_unmarked(reset, addr, end);
 		addr = end;
 	}
 	if (!err && addr < reset->allowed_end)
@@ -614,7 +284,7 @@ static int scan_all(struct reset *reset)
 }
 
 /* Few unmarked chunks between marked ones are worth marking. */
-static void mark_bridges(struct reset *reset)
+static void mark_bridges(struct fl__reset *reset)
 {
 	size_t last = SIZE_MAX, count = reset->dirty->chunk_count;
 
@@ -639,10 +309,11 @@ static void mark_bridges(struct reset *reset)
  * fast as an empty one that is marked, and its first read does not fault. The
  * pages are the page cache's; nothing is copied. A failure costs just that.
  */
-static void populate(const struct reset *reset, uint64_t start, uint64_t end)
+static void populate(const struct fl__reset *reset, uint64_t start,
+		     uint64_t end)
 {
 	for (uint32_t i = 0; i < reset->area_count; i++) {
-		const struct area *area = &reset->areas[i];
+		const struct fl__area *area = &reset->areas[i];
 		uint64_t from = fl_max_u64(start, area->start);
 		uint64_t to = fl_min_u64(end, area->end);
 
@@ -653,7 +324,8 @@ static void populate(const struct reset *reset, uint64_t start, uint64_t end)
 }
 
 /* What the chunk keeps was counted for this reset alone; now it stays counted. */
-static void count_kept(struct reset *reset, const struct fl__dirty_chunk *chunk)
+static void count_kept(struct fl__reset *reset,
+		       const struct fl__dirty_chunk *chunk)
 {
 	for (size_t i = 0; i < FL_ARRAY_SIZE(chunk->kept); i++) {
 		uint64_t kept = (uint64_t)__builtin_popcountll(chunk->kept[i]);
@@ -664,7 +336,7 @@ static void count_kept(struct reset *reset, const struct fl__dirty_chunk *chunk)
 }
 
 /* Also of a chunk that is marked, when more of it has become accessible. */
-static void chunk_mark(struct reset *reset, struct fl__dirty_chunk *chunk)
+static void chunk_mark(struct fl__reset *reset, struct fl__dirty_chunk *chunk)
 {
 	if (!chunk->is_marked)
 		count_kept(reset, chunk);
@@ -676,7 +348,7 @@ static void chunk_mark(struct reset *reset, struct fl__dirty_chunk *chunk)
 	chunk->is_marked = true;
 }
 
-static int mark_chunks(struct reset *reset)
+static int mark_chunks(struct fl__reset *reset)
 {
 	struct fl__dirty *dirty = reset->dirty;
 	int err = 0;
@@ -693,17 +365,17 @@ static int mark_chunks(struct reset *reset)
 			continue;
 		chunk_mark(reset, &dirty->chunks[i]);
 		populate(reset, start, fl_min_u64(end, reset->allowed_end));
-		err = protect_add(reset, start, end);
+		err = fl__settle_protect(reset, start, end);
 	}
-	return err ? err : protect_flush(reset);
+	return err ? err : fl__settle_flush(reset);
 }
 
 /* Register what is accessible now; the part of a marked chunk that came with
  * it has to be marked too. */
-static int track_more(struct reset *reset)
+static int track_more(struct fl__reset *reset)
 {
 	uint64_t start = reset->tracked_end;
-	size_t chunk_idx = chunk_of(reset, start);
+	size_t chunk_idx = fl__reset_chunk_of(reset, start);
 	int err;
 
 	if (start >= reset->allowed_end)
@@ -718,7 +390,8 @@ static int track_more(struct reset *reset)
 		return 0;
 	return fl__uffd_protect(reset->host->uffd_fd, start,
 				fl_min_u64(chunk_addr(reset, chunk_idx + 1),
-					   reset->tracked_end) - start);
+					   reset->tracked_end) -
+					start);
 }
 
 int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
@@ -726,7 +399,7 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		    const struct fl__slot *slot, uint64_t *kept_bytes)
 {
 	uint64_t base = (uintptr_t)slot->base;
-	struct reset reset;
+	struct fl__reset reset;
 	int err;
 
 	/* Not the areas: clearing them would cost more than some resets. */
@@ -735,8 +408,8 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	reset.slot = slot;
 	reset.hpage_bytes = geometry->hpage_bytes;
 	reset.hpage_shift = (uint32_t)__builtin_ctzll(geometry->hpage_bytes);
-	reset.chunk_hpages_mask = (uint32_t)(FL__CHUNK_BYTES /
-					     geometry->hpage_bytes - 1);
+	reset.chunk_hpages_mask =
+		(uint32_t)(FL__CHUNK_BYTES / geometry->hpage_bytes - 1);
 	reset.base = base;
 	reset.chunk_base = fl_round_down(base, FL__CHUNK_BYTES);
 	reset.allowed_end = base + slot->allowed_bytes;
@@ -750,8 +423,8 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	if (!slot->allowed_bytes)
 		return 0;
 	reset.buffer.regions = dirty->regions ? dirty->regions : reset.few;
-	reset.buffer.count = dirty->regions ? FL__SCAN_MAX_REGIONS
-					    : FEW_REGIONS;
+	reset.buffer.count = dirty->regions ? FL__SCAN_MAX_REGIONS :
+					      FL__RESET_REGIONS;
 	reset.buffer.was_full = false;
 	areas_build(&reset);
 	err = scan_all(&reset);
@@ -770,8 +443,8 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	*kept_bytes = kept_bytes_of(&reset);
 	/* If there is no memory, the next one asks several times again. */
 	if (reset.buffer.was_full && !dirty->regions)
-		dirty->regions = malloc(FL__SCAN_MAX_REGIONS *
-					sizeof(*dirty->regions));
+		dirty->regions =
+			malloc(FL__SCAN_MAX_REGIONS * sizeof(*dirty->regions));
 	dirty->resets++;
 	return fl__error_fold(err);
 }

@@ -29,7 +29,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum rung { RUNG_TRACK, RUNG_SCAN, RUNG_DONTNEED, RUNG_COUNT };
+enum rung {
+	RUNG_TRACK,
+	RUNG_SCAN,
+	RUNG_DONTNEED,
+	RUNG_COUNT
+};
 
 static const char *const rung_names[RUNG_COUNT] = {
 	[RUNG_TRACK] = "track",
@@ -40,10 +45,10 @@ static const char *const rung_names[RUNG_COUNT] = {
 struct fl__host {
 	struct fl__probe probe;
 	enum rung rung;
-	const char *reason;	/* why no better rung; NULL: the best */
+	const char *reason; /* why no better rung; NULL: the best */
 };
 
-#define ARENA_SHARDS	16
+#define ARENA_SHARDS 16
 
 struct fl__arena {
 	struct fl__geometry geometry;
@@ -52,7 +57,7 @@ struct fl__arena {
 	 * count is a cache line that every call on it writes. */
 	struct fl__dirty_host shards[ARENA_SHARDS];
 	uint32_t shard_count;
-	struct fl__dirty *dirty;	/* one a slot */
+	struct fl__dirty *dirty; /* one a slot */
 };
 
 /* The features that a rung needs, in the order in which they are missed. */
@@ -92,10 +97,11 @@ static int host_choose_rung(struct fl__host *host, const char *wanted,
 		host->reason = lacks;
 		if (wanted)
 			return fl__error_set(error, -ENOTSUP,
-				"rung \"%s\" cannot be had: %s", wanted,
-				lacks);
+					     "rung \"%s\" cannot be had: %s",
+					     wanted, lacks);
 	}
-	return fl__error_set(error, -EINVAL,
+	return fl__error_set(
+		error, -EINVAL,
 		"there is no rung \"%s\"; use track, scan or dontneed", wanted);
 }
 
@@ -111,7 +117,8 @@ static int linux_open(const char *disabled, const char *rung,
 	fl__probe_run(&host->probe, disabled);
 	seals = &host->probe.results[FL__FEATURE_MEMFD_SEALS];
 	if (seals->support != FL_SUPPORT_YES)
-		err = fl__error_set(error, -ENOTSUP,
+		err = fl__error_set(
+			error, -ENOTSUP,
 			"the linux backend needs sealed memory files: %s",
 			seals->reason);
 	if (!err)
@@ -145,10 +152,9 @@ static int linux_image_create(struct fl__host *host, struct fl_image *image,
 			      const struct fl__segments *segments,
 			      struct fl_error *error)
 {
-	return fl__memfd_create(image, segments,
-				fl__probe_has(&host->probe,
-					      FL__FEATURE_COLLAPSE),
-				error);
+	return fl__memfd_create(
+		image, segments,
+		fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE), error);
 }
 
 static void linux_image_destroy(struct fl__host *host, struct fl_image *image)
@@ -173,14 +179,14 @@ static int shard_open(struct fl__dirty_host *shard, const struct fl__host *host,
 
 	shard->uffd_fd = shard->pagemap_fd = -1;
 	shard->written_form =
-		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN)
-			? FL__SCAN_WRITTEN : FL__SCAN_WRITTEN_SLOW;
+		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN) ?
+			FL__SCAN_WRITTEN :
+			FL__SCAN_WRITTEN_SLOW;
 	if (host->rung == RUNG_DONTNEED)
 		return 0;
 	shard->pagemap_fd = fl__scan_open();
 	if (shard->pagemap_fd < 0)
-		return fl__error_set(error,
-				     fl__error_fold(shard->pagemap_fd),
+		return fl__error_set(error, fl__error_fold(shard->pagemap_fd),
 				     "cannot open /proc/self/pagemap: %s",
 				     strerror(-shard->pagemap_fd));
 	if (host->rung == RUNG_SCAN)
@@ -202,8 +208,8 @@ static void arena_close_shards(struct fl__arena *arena)
 
 static int arena_open_shards(struct fl__arena *arena, struct fl_error *error)
 {
-	uint32_t wanted = (uint32_t)fl_min_u64(ARENA_SHARDS,
-					       arena->geometry.slot_count);
+	uint32_t wanted =
+		(uint32_t)fl_min_u64(ARENA_SHARDS, arena->geometry.slot_count);
 
 	while (arena->shard_count < wanted) {
 		int err = shard_open(&arena->shards[arena->shard_count],
@@ -351,7 +357,7 @@ static int linux_grow(struct fl__arena *arena, struct fl__slot *slot,
 }
 
 /* A prefix is small; one that is not is dropped. */
-#define PREFIX_CLEAR_BYTES	FL_WPAGE_BYTES
+#define PREFIX_CLEAR_BYTES FL_WPAGE_BYTES
 
 static int reset_prefix(const struct fl__arena *arena,
 			const struct fl__slot *slot)
@@ -395,15 +401,15 @@ static int linux_reset(struct fl__arena *arena, struct fl__slot *slot)
 	if (err)
 		return fl__error_fold(err);
 	slot->size_bytes = slot->attached_bytes;
-	return slot_move_border(slot, fl__geometry_allowed(
-					      geometry, slot->attached_bytes));
+	return slot_move_border(
+		slot, fl__geometry_allowed(geometry, slot->attached_bytes));
 }
 
 static int linux_prefault(struct fl__arena *arena, struct fl__slot *slot,
 			  uint64_t offset_bytes, uint64_t length_bytes)
 {
-	uint64_t first = fl_round_down(offset_bytes,
-				       arena->geometry.hpage_bytes);
+	uint64_t first =
+		fl_round_down(offset_bytes, arena->geometry.hpage_bytes);
 	uint64_t len = fl_round_up(offset_bytes + length_bytes - first,
 				   arena->geometry.hpage_bytes);
 
@@ -464,11 +470,10 @@ static int linux_account(const struct fl__arena *arena,
 
 	if (shard_of(arena, slot)->pagemap_fd < 0)
 		return -ENOTSUP;
-	return fl__error_fold(fl__scan(shard_of(arena, slot)->pagemap_fd,
-				       base - geometry->prefix_bytes,
-				       base + geometry->max_bytes,
-				       FL__SCAN_ACCOUNT, &buffer, on_account,
-				       usage));
+	return fl__error_fold(fl__scan(
+		shard_of(arena, slot)->pagemap_fd,
+		base - geometry->prefix_bytes, base + geometry->max_bytes,
+		FL__SCAN_ACCOUNT, &buffer, on_account, usage));
 }
 
 static bool linux_is_mine(const struct fl__arena *arena,

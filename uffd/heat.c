@@ -29,8 +29,9 @@ enum fl__heat_verdict fl__heat_written(struct fl__heat *heat, bool is_open,
 	bool is_hot = heat->level >= FL__HEAT_HOT_LEVEL;
 
 	if (is_open)
-		return is_hot && !fl__heat_is_due(heat->when, now)
-			       ? FL__HEAT_HOT : FL__HEAT_WARM;
+		return is_hot && !fl__heat_is_due(heat->when, now) ?
+			       FL__HEAT_HOT :
+			       FL__HEAT_WARM;
 	/* Watched since: a lease that was cut short counts as the last time. */
 	if (!(is_hot && !fl__heat_is_due(heat->when, now)) &&
 	    (uint16_t)(now - heat->when) > FL__HEAT_WINDOW)

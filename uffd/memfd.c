@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define LARGE_FOLIO_BYTES	((uint64_t)2 << 20)
+#define LARGE_FOLIO_BYTES ((uint64_t)2 << 20)
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -18,8 +18,9 @@
 
 static int memfd_open(void)
 {
-	int fd = memfd_create("faultline-image", MFD_CLOEXEC |
-			      MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+	int fd =
+		memfd_create("faultline-image",
+			     MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 
 	/* Kernels that do not know the flag refuse it. */
 	if (fd < 0 && errno == EINVAL)
@@ -64,9 +65,8 @@ static void memfd_collapse(const struct fl_image *image, uint8_t *bytes)
 	uint64_t off = fl_round_up(first, LARGE_FOLIO_BYTES);
 
 	for (; off + LARGE_FOLIO_BYTES <= end; off += LARGE_FOLIO_BYTES) {
-		uint64_t data = fl__runs_overlap(&map->data,
-						 off / map->hpage_bytes,
-						 chunk_hpages);
+		uint64_t data = fl__runs_overlap(
+			&map->data, off / map->hpage_bytes, chunk_hpages);
 
 		/* Holes would become memory. */
 		if (data >= chunk_hpages * 3 / 4)
@@ -93,8 +93,8 @@ static int memfd_fill(int fd, struct fl_image *image,
 		memfd_collapse(image, bytes);
 	/* A writable mapping would forbid the seal. */
 	fl__os_release(bytes, span);
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK |
-				   F_SEAL_SEAL))
+	if (fcntl(fd, F_ADD_SEALS,
+		  F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
 		return -errno;
 	err = memfd_map(fd, image, PROT_READ, &bytes);
 	if (!err)
@@ -115,10 +115,11 @@ int fl__memfd_create(struct fl_image *image,
 	if (err) {
 		if (fd >= 0)
 			close(fd);
-		return fl__error_set(error, fl__error_fold(err),
+		return fl__error_set(
+			error, fl__error_fold(err),
 			"cannot store an image of %llu bytes in a memory file: %s",
-			(unsigned long long)
-				fl__image_map_span_bytes(&image->map),
+			(unsigned long long)fl__image_map_span_bytes(
+				&image->map),
 			strerror(-err));
 	}
 	image->fd = fd;

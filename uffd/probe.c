@@ -41,14 +41,14 @@ static void probe_MEMFD_SEALS(struct fl__probe *probe,
 
 	(void)probe;
 	if (fd < 0) {
-		say(result, errno == ENOSYS ? FL_SUPPORT_MISSING
-					    : FL_SUPPORT_DENIED,
+		say(result,
+		    errno == ENOSYS ? FL_SUPPORT_MISSING : FL_SUPPORT_DENIED,
 		    -errno, "memfd_create failed",
 		    "allow memfd_create in the seccomp profile");
 		return;
 	}
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK |
-					   F_SEAL_SEAL))
+	if (fcntl(fd, F_ADD_SEALS,
+		  F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
 		say(result, FL_SUPPORT_BROKEN, -errno,
 		    "a memory file cannot be sealed", NULL);
 	else
@@ -56,8 +56,7 @@ static void probe_MEMFD_SEALS(struct fl__probe *probe,
 	close(fd);
 }
 
-static void probe_UFFD(struct fl__probe *probe,
-		       struct fl__probe_result *result)
+static void probe_UFFD(struct fl__probe *probe, struct fl__probe_result *result)
 {
 	int fd = fl__uffd_open(&probe->door);
 
@@ -92,7 +91,7 @@ struct tracked {
 	uint8_t *addr;
 	uint64_t hpage;
 	int uffd_fd, pagemap_fd;
-	uint64_t written;	/* bit per page, by the scan */
+	uint64_t written; /* bit per page, by the scan */
 };
 
 static int on_tracked(void *user, const struct fl__kernel_region *regions,
@@ -159,8 +158,8 @@ static int tracking_try(enum fl__scan_form form)
 	if (tracked.uffd_fd < 0)
 		return tracked.uffd_fd;
 	tracked.pagemap_fd = fl__scan_open();
-	err = tracked.pagemap_fd < 0 ? tracked.pagemap_fd
-				     : tracked_map(&tracked);
+	err = tracked.pagemap_fd < 0 ? tracked.pagemap_fd :
+				       tracked_map(&tracked);
 	if (!err)
 		err = tracked_run(&tracked, form);
 	if (tracked.addr && tracked.addr != MAP_FAILED)
@@ -223,8 +222,9 @@ static void probe_PAGEMAP_SCAN(struct fl__probe *probe,
 		       on_any, &is_seen);
 	close(fd);
 	if (err)
-		say(result, err == -ENOTTY || err == -EINVAL
-				    ? FL_SUPPORT_MISSING : FL_SUPPORT_DENIED,
+		say(result,
+		    err == -ENOTTY || err == -EINVAL ? FL_SUPPORT_MISSING :
+						       FL_SUPPORT_DENIED,
 		    err, "the kernel's pagemap has no PAGEMAP_SCAN",
 		    "use Linux 6.7 or newer");
 	else if (!is_seen)
@@ -324,16 +324,18 @@ static void probe_POPULATE(struct fl__probe *probe,
 			   struct fl__probe_result *result)
 {
 	(void)probe;
-	probe_advice(result, MADV_POPULATE_WRITE,
-		     "the kernel does not know MADV_POPULATE_WRITE; pages are touched one by one");
+	probe_advice(
+		result, MADV_POPULATE_WRITE,
+		"the kernel does not know MADV_POPULATE_WRITE; pages are touched one by one");
 }
 
 static void probe_WIPEONFORK(struct fl__probe *probe,
 			     struct fl__probe_result *result)
 {
 	(void)probe;
-	probe_advice(result, MADV_WIPEONFORK,
-		     "the kernel does not know MADV_WIPEONFORK; getpid() is used");
+	probe_advice(
+		result, MADV_WIPEONFORK,
+		"the kernel does not know MADV_WIPEONFORK; getpid() is used");
 }
 
 static void probe_PSI(struct fl__probe *probe, struct fl__probe_result *result)
@@ -342,8 +344,8 @@ static void probe_PSI(struct fl__probe *probe, struct fl__probe_result *result)
 
 	(void)probe;
 	if (fd < 0) {
-		say(result, errno == ENOENT ? FL_SUPPORT_MISSING
-					    : FL_SUPPORT_DENIED,
+		say(result,
+		    errno == ENOENT ? FL_SUPPORT_MISSING : FL_SUPPORT_DENIED,
 		    -errno, "/proc/pressure/memory does not open",
 		    "boot with psi=1 on a kernel with CONFIG_PSI");
 		return;

@@ -106,6 +106,6 @@ bool fl__scan_is_private(uint64_t categories, bool is_file)
 		return true;
 	/* KSM may put the zero page where a written page of zeroes was, also
 	 * in a file mapping: there it differs from the file. */
-	return is_file ? !(categories & FL_PAGE_IS_FILE)
-		       : !(categories & FL_PAGE_IS_PFNZERO);
+	return is_file ? !(categories & FL_PAGE_IS_FILE) :
+			 !(categories & FL_PAGE_IS_PFNZERO);
 }

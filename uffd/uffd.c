@@ -10,9 +10,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define WP_FEATURES	(UFFD_FEATURE_PAGEFAULT_FLAG_WP | \
-			 UFFD_FEATURE_WP_HUGETLBFS_SHMEM | \
-			 UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_WP_ASYNC)
+#define WP_FEATURES                                                         \
+	(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM | \
+	 UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_WP_ASYNC)
 
 const char *fl__uffd_door_name(enum fl__uffd_door door)
 {
