@@ -9,6 +9,8 @@
  */
 #include "pool.h"
 
+#define AUDIT_STEP_BYTES ((uint64_t)2 << 20)
+
 static bool all_zero(const uint8_t *bytes, uint64_t len)
 {
 	/* Zero if the first byte is, and each equals the one before it. */
@@ -16,10 +18,10 @@ static bool all_zero(const uint8_t *bytes, uint64_t len)
 }
 
 /* [0, end) against the image's extents and the zeroes around them. */
-static bool equals_image(const struct fl__slot *slot, uint64_t end)
+static bool equals_image(const struct fl__slot *slot,
+			 const struct fl_image *image, uint64_t end)
 {
-	const struct fl__image_map *map = slot->image ? &slot->image->map :
-							NULL;
+	const struct fl__image_map *map = image ? &image->map : NULL;
 	uint32_t count = map ? map->extent_count : 0;
 	uint64_t at = 0;
 
@@ -32,13 +34,46 @@ static bool equals_image(const struct fl__slot *slot, uint64_t end)
 		off = fl_min_u64(off, end);
 		stop = fl_min_u64(stop, end);
 		if (!all_zero(slot->base + at, off - at) ||
-		    memcmp(slot->base + off,
-			   slot->image->bytes + (off - first_off),
+		    memcmp(slot->base + off, image->bytes + (off - first_off),
 			   (size_t)(stop - off)))
 			return false;
 		at = stop;
 	}
 	return all_zero(slot->base + at, end - at);
+}
+
+/* What was grown is behind the border again: open it to look. */
+static bool hidden_is_zero(const struct fl__slot *slot, uint64_t end)
+{
+	uint64_t hidden =
+		end > slot->allowed_bytes ? end - slot->allowed_bytes : 0;
+	uint8_t *border = slot->base + slot->allowed_bytes;
+	bool is_zero;
+
+	if (fl__os_allow(border, hidden))
+		return false;
+	is_zero = all_zero(border, hidden);
+	return !fl__os_deny(border, hidden) && is_zero;
+}
+
+/* Where nothing is enforced, a tenant may have written past its size. Most of
+ * that was never touched, and reading it would make pages of it. */
+static bool rest_is_zero(const struct fl__memory *memory, uint64_t from)
+{
+	const struct fl__backend *backend = memory->pool->context->backend;
+	const struct fl__slot *slot = &memory->slot;
+
+	while (from < slot->allowed_bytes) {
+		uint64_t step = fl_min_u64(slot->allowed_bytes - from,
+					   AUDIT_STEP_BYTES);
+
+		if (backend->is_touched(memory->pool->arena, slot, from,
+					step) &&
+		    !all_zero(slot->base + from, step))
+			return false;
+		from += step;
+	}
+	return true;
 }
 
 static bool is_clean(const struct fl__memory *memory, uint64_t length_bytes)
@@ -48,27 +83,13 @@ static bool is_clean(const struct fl__memory *memory, uint64_t length_bytes)
 	uint64_t end =
 		fl_round_up(fl_max_u64(length_bytes, slot->attached_bytes),
 			    geometry->hpage_bytes);
-	uint64_t hidden =
-		end > slot->allowed_bytes ? end - slot->allowed_bytes : 0;
-	uint8_t *border = slot->base + slot->allowed_bytes;
-	bool clean;
+	uint64_t shown = fl_min_u64(end, slot->allowed_bytes);
+	bool shows_image = memory->pool->context->backend->clean_shows_image;
 
-	/* What was grown is behind the border again. */
-	if (fl__os_allow(border, hidden))
-		return false;
-	clean = equals_image(slot, end) &&
-		all_zero(slot->base - geometry->prefix_bytes,
-			 geometry->prefix_bytes);
-	if (fl__os_deny(border, hidden))
-		return false;
-	return clean;
-}
-
-/* The segmented backend copies an image when it is attached, not before. */
-static bool shows_image(const struct fl__memory *memory)
-{
-	return memory->pool->context->backend != &fl__backend_segmented ||
-	       !memory->slot.image;
+	return equals_image(slot, shows_image ? slot->image : NULL, shown) &&
+	       rest_is_zero(memory, shown) && hidden_is_zero(slot, end) &&
+	       all_zero(slot->base - geometry->prefix_bytes,
+			geometry->prefix_bytes);
 }
 
 enum fl__audit_verdict fl__audit(struct fl__memory *memory,
@@ -78,7 +99,7 @@ enum fl__audit_verdict fl__audit(struct fl__memory *memory,
 	uint64_t release =
 		__atomic_add_fetch(&pool->releases, 1, __ATOMIC_RELAXED);
 
-	if (release % pool->config.audit_every || !shows_image(memory))
+	if (release % pool->config.audit_every)
 		return FL__AUDIT_CLEAN;
 	__atomic_add_fetch(&pool->audited, 1, __ATOMIC_RELAXED);
 	if (!is_clean(memory, length_bytes)) {

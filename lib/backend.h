@@ -129,6 +129,14 @@ struct fl__backend {
 	int (*account)(const struct fl__arena *arena,
 		       const struct fl__slot *slot,
 		       struct fl_pool_usage *usage);
+	/* What a CLEAN slot holds: the image of its last tenant, or zeroes until
+	 * the next attach. */
+	bool clean_shows_image;
+	/* Is any page of a range resident or swapped out? True when the backend
+	 * cannot tell. */
+	bool (*is_touched)(const struct fl__arena *arena,
+			   const struct fl__slot *slot, uint64_t offset_bytes,
+			   uint64_t length_bytes);
 	/* Will the backend itself answer a fault at this address (a page that
 	 * it loads on demand)? Async-signal-safe. */
 	bool (*is_mine)(const struct fl__arena *arena,

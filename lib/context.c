@@ -90,6 +90,22 @@ int fl_context_feature(const struct fl_context *context, uint32_t idx,
 	return 0;
 }
 
+bool fl__context_lacks(const struct fl_context *context, const char *name,
+		       const char **reason)
+{
+	struct fl_feature feature;
+
+	for (uint32_t i = 0;
+	     context->backend->feature(context->host, i, &feature); i++) {
+		if (strcmp(feature.name, name))
+			continue;
+		if (reason)
+			*reason = feature.reason;
+		return feature.support != FL_SUPPORT_YES;
+	}
+	return false;
+}
+
 const char *fl_support_name(enum fl_support support)
 {
 	switch (support) {

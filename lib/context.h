@@ -25,4 +25,9 @@ struct fl_context {
 struct fl_context *fl__context_retain(struct fl_context *context);
 uint64_t fl__context_next_serial(struct fl_context *context);
 
+/* Was a feature found wanting, or taken away? A name that the backend does not
+ * list is not: nobody has looked. *reason (optional) says why. */
+bool fl__context_lacks(const struct fl_context *context, const char *name,
+		       const char **reason);
+
 #endif

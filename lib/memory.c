@@ -142,8 +142,8 @@ static void memory_begin(struct fl__memory *memory,
 	__atomic_store_n(&memory->state, FL__MEMORY_LIVE, __ATOMIC_RELEASE);
 }
 
-/* The slots from done on were taken and not attached; the one before has been
- * dealt with, those before that are live. */
+/* The slots after failed were taken and not attached; failed itself has been
+ * dealt with, and those before it are live. */
 static void memory_undo(struct fl_pool *pool, const uint32_t *idx,
 			uint32_t failed, uint32_t count)
 {
@@ -323,7 +323,7 @@ int fl_memory_release(struct fl_memory *pub)
 	if (err)
 		return err;
 	/* The exchange lets one of two releases through. */
-	if (memory->instance ||
+	if (__atomic_load_n(&memory->instance, __ATOMIC_RELAXED) ||
 	    !__atomic_compare_exchange_n(&memory->state, &expected,
 					 FL__MEMORY_FREE, false,
 					 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))

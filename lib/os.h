@@ -47,7 +47,9 @@ struct fl__os_fork_guard {
 	volatile uint32_t *word;
 	uint64_t owner;
 };
-int fl__os_fork_guard_init(struct fl__os_fork_guard *guard);
+/* can_wipe: let the system clear the word; else processes are told apart by
+ * number, which costs a system call each time. */
+int fl__os_fork_guard_init(struct fl__os_fork_guard *guard, bool can_wipe);
 void fl__os_fork_guard_fini(struct fl__os_fork_guard *guard);
 bool fl__os_is_forked(const struct fl__os_fork_guard *guard);
 

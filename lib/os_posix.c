@@ -111,10 +111,12 @@ void fl__os_touch(uint8_t *addr, uint64_t len)
 	}
 }
 
-int fl__os_fork_guard_init(struct fl__os_fork_guard *guard)
+int fl__os_fork_guard_init(struct fl__os_fork_guard *guard, bool can_wipe)
 {
 	guard->owner = (uint64_t)getpid();
 	guard->word = NULL;
+	if (!can_wipe)
+		return 0;
 #ifdef MADV_WIPEONFORK
 	size_t len = (size_t)fl__os_hpage_bytes();
 	void *map = mmap(NULL, len, PROT_READ | PROT_WRITE,

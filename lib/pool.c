@@ -161,7 +161,9 @@ static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
 
 static int pool_guard_fork(struct fl_pool *pool, struct fl_error *error)
 {
-	int err = fl__os_fork_guard_init(&pool->fork_guard);
+	int err = fl__os_fork_guard_init(
+		&pool->fork_guard,
+		!fl__context_lacks(pool->context, "madv-wipeonfork", NULL));
 
 	return err ? fl__error_set(error, err, "cannot map a fork guard") : 0;
 }
@@ -205,13 +207,14 @@ int fl_pool_create(struct fl_context *context,
 	if (!err)
 		err = fl__layout_plan(&pool->config, fl__os_hpage_bytes(),
 				      &pool->layout, error);
+	pool->context = context;
 	if (!err)
 		err = pool_guard_fork(pool, error);
 	if (err) {
 		free(pool);
 		return err;
 	}
-	pool->context = fl__context_retain(context);
+	(void)fl__context_retain(context);
 	err = pool_reserve(pool, error);
 	if (!err)
 		err = pool_alloc_lists(pool, error);

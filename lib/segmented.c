@@ -224,6 +224,17 @@ static int segmented_account(const struct fl__arena *arena,
 	return -ENOTSUP;
 }
 
+static bool segmented_is_touched(const struct fl__arena *arena,
+				 const struct fl__slot *slot,
+				 uint64_t offset_bytes, uint64_t length_bytes)
+{
+	(void)arena;
+	(void)slot;
+	(void)offset_bytes;
+	(void)length_bytes;
+	return true;
+}
+
 static bool segmented_is_mine(const struct fl__arena *arena,
 			      const struct fl__slot *slot, const void *addr)
 {
@@ -250,5 +261,7 @@ const struct fl__backend fl__backend_segmented = {
 	.prefault = segmented_prefault,
 	.prefetch = segmented_prefetch,
 	.account = segmented_account,
+	.clean_shows_image = false,
+	.is_touched = segmented_is_touched,
 	.is_mine = segmented_is_mine,
 };

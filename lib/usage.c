@@ -92,6 +92,7 @@ int fl_pool_trim_on_pressure(struct fl_pool *pool,
 			     struct fl_error *error)
 {
 	struct fl_pressure_config known;
+	const char *reason = NULL;
 	int err = fl__pool_check_owner(pool, error);
 
 	fl_pressure_config_init(&known);
@@ -100,6 +101,8 @@ int fl_pool_trim_on_pressure(struct fl_pool *pool,
 				     "fl_pressure_config", error);
 	if (err)
 		return err;
+	if (fl__context_lacks(pool->context, "memory-pressure", &reason))
+		return fl__error_set(error, -ENOTSUP, "%s", reason);
 	if (pool->pressure_watch)
 		return fl__error_set(error, -EBUSY,
 				     "the pool is trimmed on pressure already");

@@ -312,6 +312,8 @@ static void mark_bridges(struct fl__reset *reset)
 static void populate(const struct fl__reset *reset, uint64_t start,
 		     uint64_t end)
 {
+	if (!reset->host->can_populate)
+		return;
 	for (uint32_t i = 0; i < reset->area_count; i++) {
 		const struct fl__area *area = &reset->areas[i];
 		uint64_t from = fl_max_u64(start, area->start);

@@ -42,6 +42,7 @@ struct fl__dirty_host {
 	int pagemap_fd;
 	int uffd_fd;			/* -1: unmarked chunks only */
 	enum fl__scan_form written_form;
+	bool can_populate;		/* MADV_POPULATE_READ */
 };
 
 struct fl__dirty_chunk {

@@ -177,6 +177,7 @@ static int shard_open(struct fl__dirty_host *shard, const struct fl__host *host,
 	enum fl__uffd_door door;
 	int err;
 
+	shard->can_populate = fl__probe_has(&host->probe, FL__FEATURE_POPULATE);
 	shard->uffd_fd = shard->pagemap_fd = -1;
 	shard->written_form =
 		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN) ?
@@ -413,12 +414,12 @@ static int linux_prefault(struct fl__arena *arena, struct fl__slot *slot,
 	uint64_t len = fl_round_up(offset_bytes + length_bytes - first,
 				   arena->geometry.hpage_bytes);
 
-	if (!madvise(slot->base + first, (size_t)len, MADV_POPULATE_WRITE))
+	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_POPULATE)) {
+		fl__os_touch(slot->base + first, len);
 		return 0;
-	if (errno != EINVAL)
+	}
+	if (madvise(slot->base + first, (size_t)len, MADV_POPULATE_WRITE))
 		return fl__error_fold(-errno);
-	/* A kernel that does not know the advice. */
-	fl__os_touch(slot->base + first, len);
 	return 0;
 }
 
@@ -476,6 +477,31 @@ static int linux_account(const struct fl__arena *arena,
 		FL__SCAN_ACCOUNT, &buffer, on_account, usage));
 }
 
+static int on_touched(void *user, const struct fl__kernel_region *regions,
+		      size_t count)
+{
+	(void)regions;
+	(void)count;
+	*(bool *)user = true;
+	return 0;
+}
+
+static bool linux_is_touched(const struct fl__arena *arena,
+			     const struct fl__slot *slot, uint64_t offset_bytes,
+			     uint64_t length_bytes)
+{
+	int pagemap_fd = shard_of(arena, slot)->pagemap_fd;
+	struct fl__kernel_region region;
+	struct fl__scan_buffer buffer = { &region, 1, false };
+	uint64_t start = (uintptr_t)slot->base + offset_bytes;
+	bool is_touched = false;
+
+	return pagemap_fd < 0 ||
+	       fl__scan(pagemap_fd, start, start + length_bytes,
+			FL__SCAN_TOUCHED, &buffer, on_touched, &is_touched) ||
+	       is_touched;
+}
+
 static bool linux_is_mine(const struct fl__arena *arena,
 			  const struct fl__slot *slot, const void *addr)
 {
@@ -502,5 +528,7 @@ const struct fl__backend fl__backend_linux = {
 	.prefault = linux_prefault,
 	.prefetch = linux_prefetch,
 	.account = linux_account,
+	.clean_shows_image = true,
+	.is_touched = linux_is_touched,
 	.is_mine = linux_is_mine,
 };
