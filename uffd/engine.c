@@ -477,29 +477,16 @@ static int linux_account(const struct fl__arena *arena,
 		FL__SCAN_ACCOUNT, &buffer, on_account, usage));
 }
 
-static int on_touched(void *user, const struct fl__kernel_region *regions,
-		      size_t count)
-{
-	(void)regions;
-	(void)count;
-	*(bool *)user = true;
-	return 0;
-}
-
 static bool linux_is_touched(const struct fl__arena *arena,
 			     const struct fl__slot *slot, uint64_t offset_bytes,
 			     uint64_t length_bytes)
 {
 	int pagemap_fd = shard_of(arena, slot)->pagemap_fd;
-	struct fl__kernel_region region;
-	struct fl__scan_buffer buffer = { &region, 1, false };
 	uint64_t start = (uintptr_t)slot->base + offset_bytes;
-	bool is_touched = false;
 
 	return pagemap_fd < 0 ||
-	       fl__scan(pagemap_fd, start, start + length_bytes,
-			FL__SCAN_TOUCHED, &buffer, on_touched, &is_touched) ||
-	       is_touched;
+	       fl__scan_reads_touched(pagemap_fd, start, start + length_bytes,
+				      arena->geometry.hpage_bytes);
 }
 
 static bool linux_is_mine(const struct fl__arena *arena,

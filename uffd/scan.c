@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 int fl__scan_open(void)
 {
@@ -97,6 +98,30 @@ int fl__scan_protect(int pagemap_fd, uint64_t start, uint64_t end)
 		start = scan.walk_end;
 	}
 	return 0;
+}
+
+bool fl__scan_reads_touched(int pagemap_fd, uint64_t start, uint64_t end,
+			    uint64_t hpage_bytes)
+{
+	const uint64_t touched = UINT64_C(3) << 62; /* present, swapped */
+	uint64_t entries[512];
+
+	while (start < end) {
+		uint64_t count = fl_min_u64((end - start) / hpage_bytes,
+					    FL_ARRAY_SIZE(entries));
+		ssize_t len = (ssize_t)(count * sizeof(*entries));
+
+		if (pread(pagemap_fd, entries, (size_t)len,
+			  (off_t)(start / hpage_bytes * sizeof(*entries))) !=
+		    len)
+			return true;
+		for (uint64_t i = 0; i < count; i++) {
+			if (entries[i] & touched)
+				return true;
+		}
+		start += count * hpage_bytes;
+	}
+	return false;
 }
 
 bool fl__scan_is_private(uint64_t categories, bool is_file)

@@ -57,6 +57,14 @@ int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
  * kernels on which the fast form misreads swapped entries. -errno. */
 int fl__scan_protect(int pagemap_fd, uint64_t start, uint64_t end);
 
+/*
+ * Is any page of a range resident or swapped out? Reads the entries of pagemap
+ * one by one instead of scanning: for an audit, which must not believe the
+ * call that it audits. True also when they cannot be read.
+ */
+bool fl__scan_reads_touched(int pagemap_fd, uint64_t start, uint64_t end,
+			    uint64_t hpage_bytes);
+
 /* Of a touched page: may its bytes differ from the mapped file (is_file), or
  * from zero (anonymous memory)? */
 bool fl__scan_is_private(uint64_t categories, bool is_file);
