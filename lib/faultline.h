@@ -525,7 +525,8 @@ FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
  * free longest, until at least bytes were given back or no free slot has an
  * image attached. The next memory taken from such a slot starts cold.
  * *trimmed_bytes (optional) gets what was given back, as far as the backend can
- * tell. Any thread; live memories are not touched. -ECHILD.
+ * tell. Any thread; live memories are not touched. A slot counts as in use while
+ * it is emptied. -ECHILD.
  */
 FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
 			uint64_t *trimmed_bytes);

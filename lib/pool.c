@@ -159,13 +159,20 @@ static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
 	return 0;
 }
 
-static int pool_guard_fork(struct fl_pool *pool, struct fl_error *error)
+static int pool_init_guards(struct fl_pool *pool, struct fl_error *error)
 {
 	int err = fl__os_fork_guard_init(
 		&pool->fork_guard,
 		!fl__context_lacks(pool->context, "madv-wipeonfork", NULL));
 
-	return err ? fl__error_set(error, err, "cannot map a fork guard") : 0;
+	if (err)
+		return fl__error_set(error, err, "cannot map a fork guard");
+	err = fl__os_lock_init(&pool->trim_lock);
+	if (err) {
+		fl__os_fork_guard_fini(&pool->fork_guard);
+		return fl__error_set(error, err, "cannot make a lock");
+	}
+	return 0;
 }
 
 static void pool_free(struct fl_pool *pool)
@@ -176,6 +183,7 @@ static void pool_free(struct fl_pool *pool)
 	fl__stock_fini(&pool->memory_stock);
 	fl__os_release(pool->layout.memories.reservation,
 		       pool->layout.memories.reserved_bytes);
+	fl__os_lock_fini(&pool->trim_lock);
 	fl__os_fork_guard_fini(&pool->fork_guard);
 	fl_context_destroy(pool->context);
 	free(pool);
@@ -209,7 +217,7 @@ int fl_pool_create(struct fl_context *context,
 				      &pool->layout, error);
 	pool->context = context;
 	if (!err)
-		err = pool_guard_fork(pool, error);
+		err = pool_init_guards(pool, error);
 	if (err) {
 		free(pool);
 		return err;
@@ -232,6 +240,7 @@ int fl_pool_create(struct fl_context *context,
 
 int fl_pool_destroy(struct fl_pool *pool)
 {
+	bool is_busy;
 	int err;
 
 	if (!pool)
@@ -239,8 +248,11 @@ int fl_pool_destroy(struct fl_pool *pool)
 	err = fl__pool_check_owner(pool, NULL);
 	if (err)
 		return err;
-	if (fl__stock_count(&pool->memory_stock).used ||
-	    fl__stock_count(&pool->instance_stock).used)
+	fl__os_lock(&pool->trim_lock);
+	is_busy = fl__stock_count(&pool->memory_stock).used ||
+		  fl__stock_count(&pool->instance_stock).used;
+	fl__os_unlock(&pool->trim_lock);
+	if (is_busy)
 		return -EBUSY;
 	fl__os_watch_stop(pool->pressure_watch);
 	pool_unlink(pool);

@@ -13,8 +13,8 @@
  * stacks have their place; nothing hands them out yet.
  *
  * Locks: each stock has its own, held for list work only, never across a system
- * call. A memory's grow_lock serialises its growth. Between take and give a
- * slot belongs to one caller.
+ * call. A memory's grow_lock serialises its growth; the trim_lock, taken before
+ * any stock's, trimming. Between take and give a slot belongs to one caller.
  *
  * Invariants
  * - A slot whose reset or attach failed is emptied or retired, never given.
@@ -77,6 +77,9 @@ struct fl_pool {
 	struct fl__os_fork_guard fork_guard;
 	struct fl__memory *memories;
 	struct fl_instance *instances;
+	/* Held while slots are trimmed, so that fl_pool_destroy() does not take
+	 * the pressure thread's work for a tenant. */
+	struct fl__os_lock trim_lock;
 	struct fl__os_watch *pressure_watch;	/* NULL: none */
 	uint64_t pressure_trim_bytes;
 

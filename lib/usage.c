@@ -49,13 +49,10 @@ int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 	return 0;
 }
 
-int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
+static uint64_t trim_locked(struct fl_pool *pool, uint64_t bytes)
 {
 	struct fl_pool_usage usage = { .size = sizeof(usage) };
-	int err = fl__pool_check_owner(pool, NULL);
 
-	if (err)
-		return err;
 	while (usage.private_bytes < bytes) {
 		uint32_t idx = fl__stock_take_oldest(&pool->memory_stock);
 
@@ -65,8 +62,21 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 		(void)usage_add(pool, &pool->memories[idx], &usage);
 		fl__memory_empty(&pool->memories[idx]);
 	}
+	return usage.private_bytes;
+}
+
+int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
+{
+	uint64_t trimmed;
+	int err = fl__pool_check_owner(pool, NULL);
+
+	if (err)
+		return err;
+	fl__os_lock(&pool->trim_lock);
+	trimmed = trim_locked(pool, bytes);
+	fl__os_unlock(&pool->trim_lock);
 	if (trimmed_bytes)
-		*trimmed_bytes = usage.private_bytes;
+		*trimmed_bytes = trimmed;
 	return 0;
 }
 
