@@ -43,7 +43,8 @@ static bool equals_image(const struct fl__slot *slot,
 }
 
 /* What was grown is behind the border again: open it to look. */
-static bool hidden_is_zero(const struct fl__slot *slot, uint64_t end)
+static enum fl__audit_verdict audit_hidden(const struct fl__slot *slot,
+					   uint64_t end)
 {
 	uint64_t hidden =
 		end > slot->allowed_bytes ? end - slot->allowed_bytes : 0;
@@ -51,9 +52,11 @@ static bool hidden_is_zero(const struct fl__slot *slot, uint64_t end)
 	bool is_zero;
 
 	if (fl__os_allow(border, hidden))
-		return false;
+		return FL__AUDIT_UNSURE;
 	is_zero = all_zero(border, hidden);
-	return !fl__os_deny(border, hidden) && is_zero;
+	if (fl__os_deny(border, hidden))
+		return FL__AUDIT_UNSURE;
+	return is_zero ? FL__AUDIT_CLEAN : FL__AUDIT_DIRTY;
 }
 
 /* Where nothing is enforced, a tenant may have written past its size. Most of
@@ -76,7 +79,8 @@ static bool rest_is_zero(const struct fl__memory *memory, uint64_t from)
 	return true;
 }
 
-static bool is_clean(const struct fl__memory *memory, uint64_t length_bytes)
+static enum fl__audit_verdict audit_bytes(const struct fl__memory *memory,
+					  uint64_t length_bytes)
 {
 	const struct fl__geometry *geometry = &memory->pool->layout.memories;
 	const struct fl__slot *slot = &memory->slot;
@@ -86,10 +90,12 @@ static bool is_clean(const struct fl__memory *memory, uint64_t length_bytes)
 	uint64_t shown = fl_min_u64(end, slot->allowed_bytes);
 	bool shows_image = memory->pool->context->backend->clean_shows_image;
 
-	return equals_image(slot, shows_image ? slot->image : NULL, shown) &&
-	       rest_is_zero(memory, shown) && hidden_is_zero(slot, end) &&
-	       all_zero(slot->base - geometry->prefix_bytes,
-			geometry->prefix_bytes);
+	if (!equals_image(slot, shows_image ? slot->image : NULL, shown) ||
+	    !rest_is_zero(memory, shown) ||
+	    !all_zero(slot->base - geometry->prefix_bytes,
+		      geometry->prefix_bytes))
+		return FL__AUDIT_DIRTY;
+	return audit_hidden(slot, end);
 }
 
 enum fl__audit_verdict fl__audit(struct fl__memory *memory,
@@ -98,19 +104,19 @@ enum fl__audit_verdict fl__audit(struct fl__memory *memory,
 	struct fl_pool *pool = memory->pool;
 	uint64_t release =
 		__atomic_add_fetch(&pool->releases, 1, __ATOMIC_RELAXED);
+	enum fl__audit_verdict verdict;
 
 	if (release % pool->config.audit_every)
 		return FL__AUDIT_CLEAN;
 	__atomic_add_fetch(&pool->audited, 1, __ATOMIC_RELAXED);
-	if (!is_clean(memory, length_bytes)) {
+	verdict = audit_bytes(memory, length_bytes);
+	if (verdict == FL__AUDIT_DIRTY)
 		__atomic_add_fetch(&pool->audit_failures, 1, __ATOMIC_RELAXED);
-		return FL__AUDIT_DIRTY;
-	}
-	if (fl__os_pinned_bytes()) {
+	if (verdict == FL__AUDIT_CLEAN && fl__os_pinned_bytes()) {
 		__atomic_add_fetch(&pool->audit_pins, 1, __ATOMIC_RELAXED);
-		return FL__AUDIT_PINNED;
+		verdict = FL__AUDIT_UNSURE;
 	}
-	return FL__AUDIT_CLEAN;
+	return verdict;
 }
 
 void fl__audit_info(const struct fl_pool *pool, struct fl_pool_info *info)

@@ -41,18 +41,26 @@ int fl__backend_open(const char *name, const char *rung, const char *disabled,
 		     const struct fl__backend **backend, struct fl__host **host,
 		     struct fl_error *error)
 {
-	int err = fl__error_set(error, -ENOTSUP,
+	struct fl_error found;
+	int err = fl__error_set(&found, -ENOTSUP,
 				"this library has no backend \"%s\"",
 				name ? name : "");
 
 	for (size_t i = 0; fl__backends[i]; i++) {
 		if (name && strcmp(name, fl__backends[i]->name))
 			continue;
-		err = backend_try(fl__backends[i], rung, disabled, host, error);
+		err = backend_try(fl__backends[i], rung, disabled, host,
+				  &found);
 		if (!err) {
 			*backend = fl__backends[i];
 			return 0;
 		}
+		/* Who asks for a rung wants to know why there is not that one,
+		 * not that another backend does not have it either. */
+		if (rung && strcmp(rung, "discard"))
+			break;
 	}
+	if (error)
+		*error = found;
 	return err;
 }

@@ -18,9 +18,10 @@
  * Preconditions, stated once: sizes given in bytes need not be multiples of a
  * host page and are at most geometry->max_bytes; the image's initial
  * content fits the size. Calls return 0 or a negative errno of the closed
- * set. After an error from attach, grow excepted, or reset, the slot is in no
+ * set. After an error from attach or reset the slot is in no
  * known state, and the only call allowed is detach; when that fails too the
- * slot is retired. Until attach returns 0, slot->image is the image before. A failed grow changes nothing that can be seen.
+ * slot is retired. A grow that failed and could not be undone marks the slot
+ * torn, which fails its reset. Until attach returns 0, slot->image is the image before. A failed grow changes nothing that can be seen.
  *
  * Invariants every backend keeps
  * - After attach, [0, size rounded up to a host page) is accessible and shows the
@@ -64,7 +65,6 @@ struct fl_image {
 	 * readable for the image's whole life. */
 	const uint8_t *bytes;
 	int fd;				/* -1: not in a file */
-	void *backend_data;
 };
 
 /* One memory slot, as its backend sees it. Guarded by ownership of the slot. */
@@ -72,12 +72,13 @@ struct fl__slot {
 	uint8_t *base;
 	uint32_t idx;
 	struct fl_image *image;		/* attached; set and held by the core */
-	uint64_t size_bytes;		/* current, as the guest sees it */
 	uint64_t attached_bytes;	/* size at attach: what reset restores */
 	uint64_t allowed_bytes;		/* [0, this) is accessible */
 	uint64_t kept_bytes;		/* private memory kept when CLEAN */
 	bool is_open;			/* false: EMPTY */
-	void *backend_data;
+	/* A failed grow could not be undone: more may be accessible than
+	 * allowed_bytes says. The slot cannot be reset, only detached. */
+	bool is_torn;
 };
 
 struct fl__backend {
@@ -94,8 +95,8 @@ struct fl__backend {
 	bool (*feature)(const struct fl__host *host, uint32_t idx,
 			struct fl_feature *feature);
 
-	/* Give a planned image its storage and fill it: sets bytes, fd and
-	 * backend_data, seals what can be sealed. */
+	/* Give a planned image its storage and fill it: sets bytes and fd, seals
+	 * what can be sealed. */
 	int (*image_create)(struct fl__host *host, struct fl_image *image,
 			    const struct fl__segments *segments,
 			    struct fl_error *error);

@@ -112,12 +112,15 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 	struct fl_image_config known;
 	struct fl__globals globals;
 
+	int err = fl__pool_check_owner(fl__memory_of(memory)->pool, error);
+
 	*trap = FL_TRAP_NONE;
+	if (err)
+		return err;
 	fl_image_config_init(&known);
 	if (config) {
-		int err = fl__sized_read(&known, sizeof(known), config,
-					 "fl_image_config", error);
-
+		err = fl__sized_read(&known, sizeof(known), config,
+				     "fl_image_config", error);
 		if (err)
 			return err;
 	}

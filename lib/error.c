@@ -52,6 +52,9 @@ const char *fl_version(void)
 
 int fl__error_fold(int err)
 {
+	/* Something is used up, if not memory. */
+	if (err == -EMFILE || err == -ENFILE || err == -EFBIG || err == -ENOSPC)
+		return -ENOMEM;
 	return !err || error_find(err) ? err : -EIO;
 }
 

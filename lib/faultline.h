@@ -431,8 +431,10 @@ struct fl_pool_config {
 	uint32_t max_tables_per_instance;	/* 1 */
 	uint32_t max_stacks;			/* slots: 0 */
 	uint64_t max_memory_bytes;		/* of one memory: 4 GiB */
-	/* Distance between two bases. 0: as small as the rest allows. Default
-	 * 8 GiB: 32-bit index plus 32-bit offset never leaves the slot. */
+	/* What code that runs in one memory can reach from its base; the next
+	 * base, with its prefix, lies beyond it. 0: as small as the rest
+	 * allows. Default 8 GiB: an access that begins at a 32-bit index plus
+	 * a 32-bit offset faults or hits this memory. */
 	uint64_t memory_stride_bytes;
 	uint64_t memory_alignment_bytes;	/* of each base; 0: host page */
 	uint64_t guard_before_bytes;		/* inaccessible before: 0 */
@@ -486,7 +488,7 @@ FL_API int fl_pool_validate(const struct fl_pool *pool,
 struct fl_pool_info {
 	size_t size;		/* set by the caller to sizeof */
 	uint64_t reserved_bytes;	/* address space */
-	uint64_t memory_stride_bytes;	/* as laid out */
+	uint64_t memory_stride_bytes;	/* from base to base, prefix included */
 	uint64_t max_memory_bytes;
 	uint32_t max_memories;
 	uint32_t live_memories;
@@ -509,7 +511,9 @@ struct fl_pool_usage {
 	size_t size;			/* set by the caller to sizeof */
 	uint64_t private_bytes;		/* resident, of this pool alone */
 	uint64_t shared_bytes;		/* resident pages of images, mapped */
-	uint64_t swapped_bytes;		/* private, swapped out */
+	uint64_t swapped_bytes;		/* private, swapped out and not watched;
+					 * swapped pages that are watched look
+					 * like empty ones */
 	uint64_t dirty_bytes;		/* private and written or left
 					 * unwatched since the slot was clean */
 	uint64_t idle_private_bytes;	/* of private_bytes, in free slots */
@@ -521,12 +525,12 @@ FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 			 struct fl_error *error);
 
 /*
- * Give memory of free slots back to the system, those first that have been
- * free longest, until at least bytes were given back or no free slot has an
- * image attached. The next memory taken from such a slot starts cold.
- * *trimmed_bytes (optional) gets what was given back, as far as the backend can
- * tell. Any thread; live memories are not touched. A slot counts as in use while
- * it is emptied. -ECHILD.
+ * Give memory of free slots back to the system, those first that have been free
+ * longest (the one that each processor freed last counts as young), until at
+ * least bytes were given back or every free slot is empty. The next memory
+ * taken from such a slot starts cold. *trimmed_bytes (optional) gets what was
+ * given back, as far as the backend can tell. Any thread; live memories are not
+ * touched. -ECHILD.
  */
 FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
 			uint64_t *trimmed_bytes);
@@ -607,6 +611,7 @@ FL_API int fl_memory_acquire(struct fl_pool *pool,
  * - if any page of it is pinned or lent to someone for longer than the tenancy
  *   (io_uring registered buffers, RDMA, vfio, vmsplice()), fl_memory_lend()
  *   was called;
+ * - nothing was mapped over any part of it, or fl_memory_lend() was called;
  * - nobody else erases write-protect marks: a forked child using inherited
  *   descriptors, or a process that may open this one's pagemap.
  * A memory that belongs to an instance is released with the instance.
@@ -636,8 +641,9 @@ FL_API struct fl_memory *fl_memory_find(const struct fl_pool *pool,
  * zeroes. *old_pages (optional) gets the size before, in whole pages. Growth of
  * one memory is serialised; other threads may use the memory meanwhile.
  *
- * Errors: -E2BIG (beyond the maximum: memory.grow answers -1), -ENOMEM.
- * Specification: "memory.grow".
+ * Errors: -E2BIG (beyond the maximum), -ENOMEM, -ECHILD; -EPERM or -EIO when the
+ * kernel refuses otherwise. After each of them memory.grow answers -1, and
+ * nothing has changed. Specification: "memory.grow".
  */
 FL_API int fl_memory_grow(struct fl_memory *memory, uint64_t delta_pages,
 			  uint64_t *old_pages);

@@ -55,11 +55,10 @@ static int instance_make_room(struct fl_instance *instance,
 	return 0;
 }
 
-static int instance_use_imported(struct fl_instance *instance,
-				 const struct fl_instance_config *config,
-				 struct fl_error *error)
+static int check_imported(const struct fl_module *module,
+			  const struct fl_instance_config *config,
+			  struct fl_error *error)
 {
-	const struct fl_module *module = instance->module;
 	uint32_t count = module->reader.imported_memory_count;
 
 	if (config->imported_memory_count != count ||
@@ -92,8 +91,6 @@ static int instance_use_imported(struct fl_instance *instance,
 					.active_end_bytes,
 				i,
 				(unsigned long long)fl__memory_length(memory));
-		instance->memories[i] = memory;
-		instance->memory_count = i + 1;
 	}
 	return 0;
 }
@@ -120,10 +117,9 @@ static int instance_apply(struct fl_memory *memory,
 	return err;
 }
 
-static void instance_request(struct fl_instance *instance, uint32_t memory_idx,
-			     struct fl__memory_request *request)
+static void memory_request(const struct fl_module *module, uint32_t memory_idx,
+			   struct fl__memory_request *request)
 {
-	const struct fl_module *module = instance->module;
 	const struct fl__limits *limits =
 		&module->reader.memories[memory_idx].limits;
 	const struct fl__module_memory *wanted = &module->memories[memory_idx];
@@ -132,38 +128,25 @@ static void instance_request(struct fl_instance *instance, uint32_t memory_idx,
 		.image = wanted->image,
 		.initial_bytes = wanted->min_bytes,
 		.page_bytes = wanted->page_bytes,
-		.is_shared = limits->is_shared,
-		.instance = instance,
 	};
 	if (fl_mul_overflow(limits->max, wanted->page_bytes,
 			    &request->max_bytes))
 		request->max_bytes = UINT64_MAX;
 }
 
-static int instance_take_memories(struct fl_instance *instance,
-				  const struct fl_instance_config *config,
-				  struct fl_error *error)
+/* What the module defines, all or none. */
+static int take_memories(struct fl_pool *pool, const struct fl_module *module,
+			 uint64_t timeout_ns, struct fl_memory **memories,
+			 struct fl_error *error)
 {
-	const struct fl_module *module = instance->module;
 	uint32_t first = module->reader.imported_memory_count;
 	uint32_t count = module->reader.memory_count - first;
 	struct fl__memory_request requests[FL__READER_MAX_MEMORIES];
-	int err;
 
 	for (uint32_t i = 0; i < count; i++)
-		instance_request(instance, first + i, &requests[i]);
-	err = fl__memory_take(instance->pool, requests, count,
-			      config->timeout_ns, instance->memories + first,
-			      error);
-	if (err)
-		return err;
-	instance->memory_count = first + count;
-	for (uint32_t i = first; i < first + count && !err; i++) {
-		if (!module->memories[i].image)
-			err = instance_apply(instance->memories[i], module, i,
-					     config, error);
-	}
-	return err;
+		memory_request(module, first + i, &requests[i]);
+	return fl__memory_take(pool, requests, count, timeout_ns, memories,
+			       error);
 }
 
 static int instance_give(struct fl_instance *instance)
@@ -188,16 +171,89 @@ static int instance_give(struct fl_instance *instance)
 	return result;
 }
 
+/* The memories become the instance's in any case: whoever undoes it gives them
+ * back. */
+static void instance_own(struct fl_instance *instance,
+			 const struct fl_instance_config *config,
+			 struct fl_memory *const *memories)
+{
+	const struct fl__reader *reader = &instance->module->reader;
+	uint32_t imported = reader->imported_memory_count;
+
+	for (uint32_t i = 0; i < reader->memory_count; i++) {
+		if (i < imported) {
+			instance->memories[i] = config->imported_memories[i];
+			continue;
+		}
+		instance->memories[i] = memories[i - imported];
+		__atomic_store_n(
+			&fl__memory_of(instance->memories[i])->instance,
+			instance, __ATOMIC_RELAXED);
+	}
+	instance->memory_count = reader->memory_count;
+}
+
 static int instance_fill(struct fl_instance *instance,
 			 const struct fl_instance_config *config,
 			 struct fl_error *error)
 {
-	int err = instance_make_room(instance, instance->module);
+	const struct fl_module *module = instance->module;
+	int err = 0;
 
+	for (uint32_t i = module->reader.imported_memory_count;
+	     i < module->reader.memory_count && !err; i++) {
+		if (!module->memories[i].image)
+			err = instance_apply(instance->memories[i], module, i,
+					     config, error);
+	}
+	return err;
+}
+
+static void give_memories(const struct fl_module *module,
+			  struct fl_memory *const *memories)
+{
+	uint32_t count = module->reader.memory_count -
+			 module->reader.imported_memory_count;
+
+	while (count--)
+		(void)fl__memory_give(fl__memory_of(memories[count]));
+}
+
+/*
+ * The memories are taken first, and then the index: whoever holds an index
+ * waits for nothing, so that nobody waits for him in a circle.
+ */
+static int instance_take(struct fl_pool *pool, struct fl_module *module,
+			 uint64_t timeout_ns, struct fl_memory **memories,
+			 struct fl_instance **out, struct fl_error *error)
+{
+	uint64_t affinity = INSTANCE_AFFINITY, left = timeout_ns, begin = 0;
+	struct fl_instance *instance;
+	uint32_t idx;
+	int err;
+
+	if (timeout_ns && timeout_ns != UINT64_MAX)
+		begin = fl__os_now_ns();
+	err = take_memories(pool, module, timeout_ns, memories, error);
 	if (err)
-		return fl__error_set(error, err, "no memory for an instance");
-	err = instance_use_imported(instance, config, error);
-	return err ? err : instance_take_memories(instance, config, error);
+		return err;
+	if (begin)
+		left -= fl_min_u64(left, fl__os_now_ns() - begin);
+	err = fl__stock_take(&pool->instance_stock, &affinity, 1, left, &idx,
+			     error);
+	if (err) {
+		give_memories(module, memories);
+		return err;
+	}
+	instance = &pool->instances[idx];
+	if (instance_make_room(instance, module)) {
+		fl__stock_give(&pool->instance_stock, idx, affinity);
+		give_memories(module, memories);
+		return fl__error_set(error, -ENOMEM,
+				     "no memory for an instance");
+	}
+	*out = instance;
+	return 0;
 }
 
 static int instance_read_config(const struct fl_instance_config *config,
@@ -215,27 +271,25 @@ int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 			const struct fl_instance_config *config,
 			struct fl_instance **out, struct fl_error *error)
 {
+	struct fl_memory *memories[FL__READER_MAX_MEMORIES];
 	struct fl_instance_config known;
-	const uint64_t affinity = INSTANCE_AFFINITY;
-	struct fl_instance *instance;
-	uint32_t idx;
+	struct fl_instance *instance = NULL;
 	int err;
 
-	err = fl__pool_check_owner(pool, error);
-	if (!err)
-		err = instance_read_config(config, &known, error);
+	err = instance_read_config(config, &known, error);
 	if (!err)
 		err = fl_pool_validate(pool, module, error);
 	if (!err)
-		err = fl__stock_take(&pool->instance_stock, &affinity, 1,
-				     known.timeout_ns, &idx, error);
+		err = check_imported(module, &known, error);
+	if (!err)
+		err = instance_take(pool, module, known.timeout_ns, memories,
+				    &instance, error);
 	if (err)
 		return err;
-	instance = &pool->instances[idx];
 	instance->pool = pool;
 	instance->module = fl_module_retain(module);
 	instance->user = known.user;
-	instance->memory_count = 0;
+	instance_own(instance, &known, memories);
 	err = instance_fill(instance, &known, error);
 	if (err) {
 		(void)instance_give(instance);

@@ -63,6 +63,7 @@ static int layout_stride(const struct fl_pool_config *config, uint64_t align,
 			 uint64_t need, uint64_t *stride,
 			 struct fl_error *error)
 {
+	need = fl_max_u64(need, align);
 	if (!config->memory_stride_bytes) {
 		if (fl_round_up_overflow(need, align, stride))
 			return layout_too_large(error, "max_memory_bytes");
@@ -72,7 +73,7 @@ static int layout_stride(const struct fl_pool_config *config, uint64_t align,
 	if (*stride < need)
 		return fl__error_set(
 			error, -EINVAL,
-			"memory_stride_bytes is %llu; max_memory_bytes, prefix_bytes and %s together need %llu",
+			"memory_stride_bytes is %llu; max_memory_bytes and %s together need %llu",
 			ull(*stride),
 			config->guard_before_bytes > config->guard_after_bytes ?
 				"guard_before_bytes" :
@@ -117,7 +118,7 @@ static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
 			   struct fl__layout *layout, struct fl_error *error)
 {
 	struct fl__geometry *geometry = &layout->memories;
-	uint64_t prefix, before, after, align, bytes;
+	uint64_t prefix, before, after, align, reach, bytes;
 	int err;
 
 	err = layout_sizes(config, hpage, &geometry->max_bytes, &prefix,
@@ -126,13 +127,14 @@ static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
 		return err;
 	align = fl_max_u64(config->memory_alignment_bytes, hpage);
 	err = layout_stride(config, align,
-			    geometry->max_bytes + prefix +
-				    fl_max_u64(before, after),
-			    &geometry->stride_bytes, error);
+			    geometry->max_bytes + fl_max_u64(before, after),
+			    &reach, error);
 	if (err)
 		return err;
-	if (geometry->stride_bytes % LARGE_PAGE_BYTES == 0)
+	if (reach % LARGE_PAGE_BYTES == 0)
 		align = fl_max_u64(align, LARGE_PAGE_BYTES);
+	/* The next one's prefix is writable: it lies beyond the reach. */
+	geometry->stride_bytes = reach + fl_round_up(prefix, align);
 	geometry->first_off = fl_round_up(before + prefix, align);
 	geometry->prefix_bytes = prefix;
 	geometry->hpage_bytes = hpage;

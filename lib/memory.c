@@ -129,13 +129,11 @@ static void memory_begin(struct fl__memory *memory,
 			 const struct fl__memory_request *request)
 {
 	memory_count(memory, 0);
-	memory->is_shared = request->is_shared;
 	__atomic_store_n(&memory->is_lent, request->is_lent, __ATOMIC_RELAXED);
 	memory->page_bytes = request->page_bytes;
 	memory->max_bytes = fl_min_u64(request->max_bytes,
 				       memory->pool->config.max_memory_bytes);
-	__atomic_store_n(&memory->instance, request->instance,
-			 __ATOMIC_RELAXED);
+	__atomic_store_n(&memory->instance, NULL, __ATOMIC_RELAXED);
 	__atomic_store_n(&memory->pub.length_bytes, request->initial_bytes,
 			 __ATOMIC_RELEASE);
 	/* A handler that sees LIVE sees all of the above. */
@@ -159,6 +157,24 @@ static void memory_undo(struct fl_pool *pool, const uint32_t *idx,
 		(void)fl__memory_give(&pool->memories[idx[failed]]);
 }
 
+/* A slot that is being trimmed is in use for a moment. Who does not want to wait
+ * is not turned away for that: while the trim_lock is held, none is. */
+static int memory_take_idx(struct fl_pool *pool, const uint64_t *affinities,
+			   uint32_t count, uint64_t timeout_ns, uint32_t *idx,
+			   struct fl_error *error)
+{
+	int err = fl__stock_take(&pool->memory_stock, affinities, count,
+				 timeout_ns, idx, error);
+
+	if (err != -EAGAIN)
+		return err;
+	fl__os_lock(&pool->trim_lock);
+	err = fl__stock_take(&pool->memory_stock, affinities, count, 0, idx,
+			     error);
+	fl__os_unlock(&pool->trim_lock);
+	return err;
+}
+
 int fl__memory_take(struct fl_pool *pool,
 		    const struct fl__memory_request *requests, uint32_t count,
 		    uint64_t timeout_ns, struct fl_memory **memories,
@@ -174,8 +190,8 @@ int fl__memory_take(struct fl_pool *pool,
 		affinities[i] = affinity_of(requests[i].image);
 	}
 	if (!err && count)
-		err = fl__stock_take(&pool->memory_stock, affinities, count,
-				     timeout_ns, idx, error);
+		err = memory_take_idx(pool, affinities, count, timeout_ns, idx,
+				      error);
 	if (err)
 		return err;
 	for (uint32_t i = 0; i < count; i++) {
@@ -214,6 +230,9 @@ static void memory_shelve(struct fl__memory *memory)
 	memory_count(memory, memory->slot.kept_bytes);
 	fl__stock_give(&pool->memory_stock, memory->slot.idx,
 		       affinity_of(memory->slot.image));
+	if (__atomic_load_n(&pool->idle_kept_bytes, __ATOMIC_RELAXED) <= budget)
+		return;
+	fl__os_lock(&pool->trim_lock);
 	while (__atomic_load_n(&pool->idle_kept_bytes, __ATOMIC_RELAXED) >
 	       budget) {
 		uint32_t idx = fl__stock_take_oldest(&pool->memory_stock);
@@ -222,6 +241,7 @@ static void memory_shelve(struct fl__memory *memory)
 			break;
 		fl__memory_empty(&pool->memories[idx]);
 	}
+	fl__os_unlock(&pool->trim_lock);
 }
 
 int fl__memory_give(struct fl__memory *memory)
@@ -245,7 +265,7 @@ int fl__memory_give(struct fl__memory *memory)
 			memory_retire(memory);
 			return -EIO;
 		}
-		if (verdict == FL__AUDIT_PINNED) {
+		if (verdict == FL__AUDIT_UNSURE) {
 			fl__memory_empty(memory);
 			return 0;
 		}
@@ -279,7 +299,6 @@ static int config_to_request(const struct fl_memory_config *config,
 		.initial_bytes = known.initial_bytes,
 		.max_bytes = known.max_bytes,
 		.page_bytes = known.page_bytes,
-		.is_shared = known.is_shared != 0,
 		.is_lent = known.is_lent != 0,
 	};
 	*timeout_ns = known.timeout_ns;

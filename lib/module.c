@@ -117,6 +117,7 @@ static void module_measure(struct fl_module *module)
 static int module_build_images(struct fl_module *module, struct fl_error *error)
 {
 	const struct fl__globals none = { NULL, 0 };
+	struct fl_error found;
 
 	for (uint32_t i = 0; i < module->reader.memory_count; i++) {
 		struct fl__module_memory *memory = &module->memories[i];
@@ -134,12 +135,15 @@ static int module_build_images(struct fl_module *module, struct fl_error *error)
 		}
 		err = module_build_image(module->context, module, i,
 					 memory->min_bytes, &none,
-					 &memory->image, error);
+					 &memory->image, &found);
 		if (err == -E2BIG)
 			memory->reason =
 				"its initial content ends beyond 1 TiB";
-		else if (err)
+		else if (err) {
+			if (error)
+				*error = found;
 			return err;
+		}
 	}
 	return 0;
 }
@@ -151,13 +155,13 @@ static int module_take_bytes(struct fl_module *module,
 	if (!config->bytes)
 		return fl__error_set(error, -EINVAL,
 				     "fl_module_config.bytes is NULL");
+	module->bytes = config->bytes;
 	if (config->length_bytes > FL__READER_MAX_BYTES)
 		return fl__error_set(
 			error, -E2BIG,
 			"the module has %llu bytes; a module may have up to %llu",
 			(unsigned long long)config->length_bytes,
 			(unsigned long long)FL__READER_MAX_BYTES);
-	module->bytes = config->bytes;
 	if (config->ownership == FL_BYTES_BORROW)
 		return 0;
 	if (config->ownership != FL_BYTES_COPY)

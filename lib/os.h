@@ -103,6 +103,9 @@ bool fl__os_cond_wait(struct fl__os_cond *cond, struct fl__os_lock *lock,
 void fl__os_cond_signal(struct fl__os_cond *cond);
 void fl__os_cond_broadcast(struct fl__os_cond *cond);
 
+/* Let other threads run. */
+void fl__os_yield(void);
+
 /* A number for where the calling thread runs now: the same for threads on one
  * processor, different for most others. Only a hint. */
 uint32_t fl__os_cpu(void);

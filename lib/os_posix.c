@@ -243,3 +243,8 @@ uint32_t fl__os_cpu(void)
 	/* Threads differ in their stacks. */
 	return (uint32_t)((uintptr_t)__builtin_frame_address(0) >> 20);
 }
+
+void fl__os_yield(void)
+{
+	sched_yield();
+}

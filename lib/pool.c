@@ -51,7 +51,7 @@ static void pool_unlink(struct fl_pool *pool)
 	 * that this loop does not see has seen the list without the pool. */
 	__atomic_store_n(link, pool->next, __ATOMIC_SEQ_CST);
 	while (__atomic_load_n(&context->lookups, __ATOMIC_SEQ_CST))
-		;
+		fl__os_yield();
 	fl__os_unlock(&context->lock);
 }
 
@@ -341,8 +341,10 @@ static int validate_tables(const struct fl_pool *pool,
 int fl_pool_validate(const struct fl_pool *pool, const struct fl_module *module,
 		     struct fl_error *error)
 {
-	int err;
+	int err = fl__pool_check_owner(pool, error);
 
+	if (err)
+		return err;
 	if (module->context != pool->context)
 		return fl__error_set(
 			error, -EINVAL,

@@ -40,7 +40,6 @@ struct fl__memory {
 	struct fl_pool *pool;
 	struct fl_instance *instance;	/* atomic; NULL: taken alone */
 	uint32_t state;			/* atomic, enum fl__memory_state */
-	bool is_shared;
 	bool is_lent;			/* atomic; set only while LIVE */
 	uint64_t page_bytes;
 	uint64_t max_bytes;
@@ -105,9 +104,7 @@ struct fl__memory_request {
 	uint64_t initial_bytes;
 	uint64_t max_bytes;
 	uint64_t page_bytes;
-	bool is_shared;
 	bool is_lent;
-	struct fl_instance *instance;
 };
 
 /* Take count memories, all or none; at most FL__READER_MAX_MEMORIES. */
@@ -123,7 +120,7 @@ void fl__memory_empty(struct fl__memory *memory);
 
 enum fl__audit_verdict {
 	FL__AUDIT_CLEAN = 0,	/* or not this one's turn */
-	FL__AUDIT_PINNED,	/* the slot is to be emptied */
+	FL__AUDIT_UNSURE,	/* pinned, or not to be read: to be emptied */
 	FL__AUDIT_DIRTY,	/* the slot is to be retired */
 };
 

@@ -147,7 +147,6 @@ static int segmented_attach(struct fl__arena *arena, struct fl__slot *slot,
 	slot->is_open = true;
 	slot->allowed_bytes = target;
 	slot->attached_bytes = size_bytes;
-	slot->size_bytes = size_bytes;
 	if (image)
 		segmented_copy(slot, image);
 	return 0;
@@ -157,7 +156,7 @@ static int segmented_detach(struct fl__arena *arena, struct fl__slot *slot)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 
-	slot->is_open = false;
+	slot->is_open = slot->is_torn = false;
 	slot->allowed_bytes = 0;
 	return fl__os_renew(slot->base - geometry->prefix_bytes,
 			    geometry->prefix_bytes + geometry->max_bytes);
@@ -167,16 +166,17 @@ static int segmented_grow(struct fl__arena *arena, struct fl__slot *slot,
 			  uint64_t size_bytes)
 {
 	uint64_t target = fl__geometry_allowed(&arena->geometry, size_bytes);
-	int err = 0;
+	uint8_t *border = slot->base + slot->allowed_bytes;
+	int err;
 
-	if (target > slot->allowed_bytes)
-		err = fl__os_allow(slot->base + slot->allowed_bytes,
-				   target - slot->allowed_bytes);
-	if (err)
-		return err;
-	slot->allowed_bytes = target;
-	slot->size_bytes = size_bytes;
-	return 0;
+	if (target <= slot->allowed_bytes)
+		return 0;
+	err = fl__os_allow(border, target - slot->allowed_bytes);
+	if (!err)
+		slot->allowed_bytes = target;
+	else if (fl__os_deny(border, target - slot->allowed_bytes))
+		slot->is_torn = true;
+	return err;
 }
 
 static int segmented_reset(struct fl__arena *arena, struct fl__slot *slot)
@@ -185,13 +185,14 @@ static int segmented_reset(struct fl__arena *arena, struct fl__slot *slot)
 	uint64_t target = fl__geometry_allowed(geometry, slot->attached_bytes);
 	int err;
 
+	if (slot->is_torn)
+		return -EIO;
 	err = fl__os_discard(slot->base - geometry->prefix_bytes,
 			     geometry->prefix_bytes + slot->allowed_bytes);
 	if (!err && target < slot->allowed_bytes)
 		err = fl__os_deny(slot->base + target,
 				  slot->allowed_bytes - target);
 	slot->allowed_bytes = target;
-	slot->size_bytes = slot->attached_bytes;
 	return err;
 }
 

@@ -37,6 +37,9 @@ int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 	if (err)
 		return err;
 	used = fl__stock_count(&pool->memory_stock).ever_used;
+	/* Ask at least once, to say whether there is an answer. */
+	if (!used && pool->config.max_memories)
+		used = 1;
 	for (uint32_t i = 0; i < used && !err; i++)
 		err = usage_add(pool, &pool->memories[i], &filled);
 	if (err)
@@ -97,6 +100,29 @@ static void on_pressure(void *user)
 	(void)fl_pool_trim(pool, pool->pressure_trim_bytes, NULL);
 }
 
+/* With the trim_lock, for which the new thread waits if it is quick. */
+static int pressure_start(struct fl_pool *pool,
+			  const struct fl_pressure_config *config,
+			  struct fl_error *error)
+{
+	int err;
+
+	if (pool->pressure_watch)
+		return fl__error_set(error, -EBUSY,
+				     "the pool is trimmed on pressure already");
+	pool->pressure_trim_bytes = config->trim_bytes;
+	err = fl__os_watch_pressure(config->path, config->stall_us,
+				    config->window_us, on_pressure, pool,
+				    &pool->pressure_watch);
+	if (!err)
+		return 0;
+	return fl__error_set(
+		error, err,
+		"cannot watch %s for %u us of stall in %u us: %s; the window is 500,000 to 10,000,000 us and, without privilege, a multiple of 2,000,000",
+		config->path, config->stall_us, config->window_us,
+		fl_strerror(err));
+}
+
 int fl_pool_trim_on_pressure(struct fl_pool *pool,
 			     const struct fl_pressure_config *config,
 			     struct fl_error *error)
@@ -113,18 +139,10 @@ int fl_pool_trim_on_pressure(struct fl_pool *pool,
 		return err;
 	if (fl__context_lacks(pool->context, "memory-pressure", &reason))
 		return fl__error_set(error, -ENOTSUP, "%s", reason);
-	if (pool->pressure_watch)
-		return fl__error_set(error, -EBUSY,
-				     "the pool is trimmed on pressure already");
 	if (!known.path)
 		known.path = "/proc/pressure/memory";
-	pool->pressure_trim_bytes = known.trim_bytes;
-	err = fl__os_watch_pressure(known.path, known.stall_us, known.window_us,
-				    on_pressure, pool, &pool->pressure_watch);
-	if (!err)
-		return 0;
-	return fl__error_set(
-		error, err,
-		"cannot watch %s for %u us of stall in %u us: %s; the window is 500,000 to 10,000,000 us and, without privilege, a multiple of 2,000,000",
-		known.path, known.stall_us, known.window_us, fl_strerror(err));
+	fl__os_lock(&pool->trim_lock);
+	err = pressure_start(pool, &known, error);
+	fl__os_unlock(&pool->trim_lock);
+	return err;
 }

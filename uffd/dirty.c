@@ -27,6 +27,8 @@ void fl__dirty_forget(struct fl__dirty *dirty)
 	dirty->tracked_bytes = 0;
 	dirty->idle_cost = 0;
 	dirty->kept_hpages = 0;
+	dirty->hidden_hpages = 0;
+	dirty->highest_bytes = 0;
 	dirty->resets = 0;
 }
 
@@ -224,19 +226,26 @@ static int sweep(struct fl__reset *reset, bool is_all)
 static int drop_all(struct fl__reset *reset)
 {
 	struct fl__dirty *dirty = reset->dirty;
-	int err = fl__settle_drop(reset->base, fl_max_u64(reset->allowed_end,
-							  reset->tracked_end));
+	int err = fl__settle_drop(reset->base,
+				  reset->base + dirty->highest_bytes);
 
 	for (size_t i = 0; i < dirty->chunk_count; i++)
 		memset(dirty->chunks[i].kept, 0, sizeof(dirty->chunks[i].kept));
 	dirty->kept_hpages = 0;
-	reset->unmarked_kept = 0;
+	dirty->hidden_hpages = 0;
+	reset->unmarked_kept = reset->hidden_kept = 0;
 	return err ? err : sweep(reset, true);
 }
 
+/* What was hidden before and is not scanned now counts as it was then: too much
+ * at worst, when it was dropped meanwhile. */
 static uint64_t kept_bytes_of(const struct fl__reset *reset)
 {
-	return (reset->dirty->kept_hpages + reset->unmarked_kept) *
+	uint64_t hidden =
+		fl_max_u64(reset->dirty->hidden_hpages, reset->hidden_kept);
+
+	return (reset->dirty->kept_hpages + reset->unmarked_kept -
+		reset->hidden_kept + hidden) *
 	       reset->hpage_bytes;
 }
 
@@ -396,6 +405,20 @@ static int track_more(struct fl__reset *reset)
 					start);
 }
 
+static int watch_touched(struct fl__reset *reset)
+{
+	int err = track_more(reset);
+
+	if (err)
+		return err;
+	mark_bridges(reset);
+	/* What was touched is counted by chunk from now on. */
+	reset->hidden_kept = 0;
+	if (reset->allowed_end > reset->attached_end)
+		reset->dirty->hidden_hpages = 0;
+	return mark_chunks(reset);
+}
+
 int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		    const struct fl__geometry *geometry,
 		    const struct fl__slot *slot, uint64_t *kept_bytes)
@@ -414,13 +437,18 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		(uint32_t)(FL__CHUNK_BYTES / geometry->hpage_bytes - 1);
 	reset.base = base;
 	reset.chunk_base = fl_round_down(base, FL__CHUNK_BYTES);
+	reset.attached_end =
+		base + fl_round_up(slot->attached_bytes, geometry->hpage_bytes);
 	reset.allowed_end = base + slot->allowed_bytes;
 	reset.tracked_end = base + dirty->tracked_bytes;
 	reset.now = (uint16_t)dirty->resets;
 	reset.was_touched = false;
-	reset.hot_count = reset.idle_count = reset.unmarked_kept = 0;
+	reset.hot_count = reset.idle_count = 0;
+	reset.unmarked_kept = reset.hidden_kept = 0;
 	reset.protect_start = reset.protect_end = 0;
 	reset.area_count = reset.area_idx = 0;
+	dirty->highest_bytes =
+		fl_max_u64(dirty->highest_bytes, slot->allowed_bytes);
 	*kept_bytes = 0;
 	if (!slot->allowed_bytes)
 		return 0;
@@ -430,19 +458,16 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	reset.buffer.was_full = false;
 	areas_build(&reset);
 	err = scan_all(&reset);
-	if (!err && reset.was_touched) {
-		err = track_more(&reset);
-		if (!err) {
-			mark_bridges(&reset);
-			err = mark_chunks(&reset);
-		}
-	}
+	if (!err && reset.was_touched)
+		err = watch_touched(&reset);
 	dirty->idle_cost += reset.idle_count;
 	if (!err && is_sweep_due(&reset))
 		err = sweep(&reset, false);
 	if (!err && kept_bytes_of(&reset) > geometry->max_kept_bytes)
 		err = drop_all(&reset);
 	*kept_bytes = kept_bytes_of(&reset);
+	dirty->hidden_hpages =
+		fl_max_u64(dirty->hidden_hpages, reset.hidden_kept);
 	/* If there is no memory, the next one asks several times again. */
 	if (reset.buffer.was_full && !dirty->regions)
 		dirty->regions =

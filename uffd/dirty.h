@@ -64,8 +64,12 @@ struct fl__dirty_chunk {
 /* One slot's knowledge. All zero is a slot just attached. */
 struct fl__dirty {
 	uint64_t tracked_bytes;
+	uint64_t highest_bytes;		/* that were ever accessible */
 	uint64_t idle_cost;		/* pages compared for nothing so far */
 	uint64_t kept_hpages;		/* in marked chunks */
+	/* In unmarked ones, beyond the size that slots are attached with: not
+	 * seen again until a tenant grows that far. */
+	uint64_t hidden_hpages;
 	uint32_t resets;
 	struct fl__dirty_chunk *chunks;
 	size_t chunk_count;		/* allocated */

@@ -314,7 +314,7 @@ static int linux_detach(struct fl__arena *arena, struct fl__slot *slot)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 
-	slot->is_open = false;
+	slot->is_open = slot->is_torn = false;
 	slot->allowed_bytes = 0;
 	fl__dirty_forget(&arena->dirty[slot->idx]);
 	return fl__os_renew(slot->base - geometry->prefix_bytes,
@@ -342,22 +342,39 @@ static int linux_attach(struct fl__arena *arena, struct fl__slot *slot,
 		return err;
 	slot->is_open = true;
 	slot->attached_bytes = size_bytes;
-	slot->size_bytes = size_bytes;
 	return 0;
 }
 
+/*
+ * What a tenant before has grown is a mapping of its own, registered; what
+ * nobody has is another. The second is opened first, because only that can
+ * need a new mapping and so fail. A part that was opened by a call that then
+ * failed must not stay open: nothing would ever make it clean.
+ */
 static int linux_grow(struct fl__arena *arena, struct fl__slot *slot,
 		      uint64_t size_bytes)
 {
-	int err = slot_move_border(slot, fl__geometry_allowed(&arena->geometry,
-							      size_bytes));
+	uint64_t target = fl__geometry_allowed(&arena->geometry, size_bytes);
+	uint64_t allowed = slot->allowed_bytes;
+	uint64_t split = fl_max_u64(
+		allowed,
+		fl_min_u64(arena->dirty[slot->idx].tracked_bytes, target));
+	int err;
 
+	if (target <= allowed)
+		return 0;
+	err = fl__os_allow(slot->base + split, target - split);
 	if (!err)
-		slot->size_bytes = size_bytes;
+		err = fl__os_allow(slot->base + allowed, split - allowed);
+	if (!err)
+		slot->allowed_bytes = target;
+	else if (fl__os_deny(slot->base + allowed, target - allowed))
+		slot->is_torn = true;
 	return err;
 }
 
-/* A prefix is small; one that is not is dropped. */
+/* A prefix is small, and not counted; one that is not, or does not fit the
+ * budget, is dropped. */
 #define PREFIX_CLEAR_BYTES FL_WPAGE_BYTES
 
 static int reset_prefix(const struct fl__arena *arena,
@@ -366,7 +383,8 @@ static int reset_prefix(const struct fl__arena *arena,
 	uint64_t len = arena->geometry.prefix_bytes;
 	uint8_t *start = slot->base - len;
 
-	if (len > PREFIX_CLEAR_BYTES)
+	if (len >
+	    fl_min_u64(PREFIX_CLEAR_BYTES, arena->geometry.max_kept_bytes))
 		return madvise(start, (size_t)len, MADV_DONTNEED) ? -errno : 0;
 	/* Without a prefix the address is a guard's: not even for no bytes. */
 	if (len)
@@ -390,6 +408,8 @@ static int linux_reset(struct fl__arena *arena, struct fl__slot *slot)
 	const struct fl__geometry *geometry = &arena->geometry;
 	int err;
 
+	if (slot->is_torn)
+		return -EIO;
 	if (arena->host->rung == RUNG_DONTNEED) {
 		err = reset_drop(arena, slot);
 	} else {
@@ -401,7 +421,6 @@ static int linux_reset(struct fl__arena *arena, struct fl__slot *slot)
 	}
 	if (err)
 		return fl__error_fold(err);
-	slot->size_bytes = slot->attached_bytes;
 	return slot_move_border(
 		slot, fl__geometry_allowed(geometry, slot->attached_bytes));
 }
@@ -441,9 +460,16 @@ static void account_add(struct fl_pool_usage *usage,
 	/* The zero page belongs to nobody. */
 	if (region->categories & FL_PAGE_IS_PFNZERO)
 		return;
-	if (region->categories & FL_PAGE_IS_SWAPPED)
-		usage->swapped_bytes += len;
-	else if (region->categories & FL_PAGE_IS_FILE)
+	/* An empty entry with a mark calls itself swapped, as does a swapped page
+	 * with one; without a mark it is a page. */
+	if (region->categories & FL_PAGE_IS_SWAPPED) {
+		if (region->categories & FL_PAGE_IS_WRITTEN) {
+			usage->swapped_bytes += len;
+			usage->dirty_bytes += len;
+		}
+		return;
+	}
+	if (region->categories & FL_PAGE_IS_FILE)
 		usage->shared_bytes += len;
 	else
 		usage->private_bytes += len;

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define LARGE_FOLIO_BYTES ((uint64_t)2 << 20)
@@ -80,9 +81,14 @@ static int memfd_fill(int fd, struct fl_image *image,
 {
 	uint64_t first = fl__image_map_first_off(&image->map);
 	uint64_t span = fl__image_map_span_bytes(&image->map);
+	struct rlimit limit;
 	uint8_t *bytes;
 	int err;
 
+	/* Past this limit the kernel would send SIGXFSZ, which ends the host. */
+	if (!getrlimit(RLIMIT_FSIZE, &limit) &&
+	    limit.rlim_cur != RLIM_INFINITY && first + span > limit.rlim_cur)
+		return -EFBIG;
 	if (ftruncate(fd, (off_t)(first + span)))
 		return -errno;
 	err = memfd_map(fd, image, PROT_READ | PROT_WRITE, &bytes);
@@ -117,10 +123,13 @@ int fl__memfd_create(struct fl_image *image,
 			close(fd);
 		return fl__error_set(
 			error, fl__error_fold(err),
-			"cannot store an image of %llu bytes in a memory file: %s",
+			"cannot store an image of %llu bytes in a memory file: %s%s",
 			(unsigned long long)fl__image_map_span_bytes(
 				&image->map),
-			strerror(-err));
+			strerror(-err),
+			err == -EFBIG  ? "; raise `ulimit -f`" :
+			err == -EMFILE ? "; raise `ulimit -n`" :
+					 "");
 	}
 	image->fd = fd;
 	return 0;

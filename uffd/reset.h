@@ -33,11 +33,12 @@ struct fl__reset {
 	uint32_t chunk_hpages_mask;
 	uint64_t base;
 	uint64_t chunk_base;		/* address of chunk 0 */
-	uint64_t allowed_end, tracked_end;
+	uint64_t attached_end, allowed_end, tracked_end;
 	uint16_t now;
 	bool was_touched;		/* an unmarked chunk was */
 	uint64_t hot_count, idle_count;	/* pages, in this reset */
-	uint64_t unmarked_kept;		/* private pages in unmarked chunks */
+	uint64_t unmarked_kept;		/* private pages in unmarked chunks, */
+	uint64_t hidden_kept;		/* and of them, beyond attached_end */
 	/* To be protected, not yet done. */
 	uint64_t protect_start, protect_end;
 	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];

@@ -299,8 +299,14 @@ int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 {
 	bool is_dropped = is_worth_dropping(reset, start, end);
 
-	if (!is_dropped)
+	if (!is_dropped) {
+		uint64_t from = fl_max_u64(start, reset->attached_end);
+
 		reset->unmarked_kept += (end - start) >> reset->hpage_shift;
+		if (from < end)
+			reset->hidden_kept += (end - from) >>
+					      reset->hpage_shift;
+	}
 	heat_begin(reset, start, end, !is_dropped);
 	if (is_dropped)
 		return fl__settle_drop(start, end);
