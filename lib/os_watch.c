@@ -23,7 +23,7 @@
 struct fl__os_watch {
 	pthread_t thread;
 	int pressure_fd;
-	int stop_fds[2]; /* a pipe; closed at the far end: stop */
+	int stop_fds[2]; /* a pipe; anything written: stop */
 	void (*fn)(void *user);
 	void *user;
 };
@@ -118,8 +118,12 @@ void fl__os_watch_stop(struct fl__os_watch *watch)
 {
 	if (!watch)
 		return;
-	close(watch->stop_fds[1]);
+	/* Closing would not do: a forked child may hold the pipe too. A byte
+	 * always fits an empty pipe. */
+	while (write(watch->stop_fds[1], "", 1) < 0 && errno == EINTR)
+		;
 	pthread_join(watch->thread, NULL);
+	close(watch->stop_fds[1]);
 	close(watch->stop_fds[0]);
 	close(watch->pressure_fd);
 	free(watch);

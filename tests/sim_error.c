@@ -64,12 +64,21 @@ static void set_is_what_the_header_says(void)
 		CHECK(is_in_set(named[i]));
 }
 
+/* Something is used up that the set has no number of its own for. */
+static bool is_exhaustion(int number)
+{
+	return number == EMFILE || number == ENFILE || number == EFBIG ||
+	       number == ENOSPC;
+}
+
 static void kernel_numbers_fold_into_the_set(void)
 {
 	CHECK_EQ(fl__error_fold(0), 0);
 	for (int number = 1; number < 200; number++)
 		CHECK_EQ(fl__error_fold(-number),
-			 is_in_set(number) ? -number : -EIO);
+			 is_in_set(number)     ? -number :
+			 is_exhaustion(number) ? -ENOMEM :
+						 -EIO);
 }
 
 static void setting_an_error(void)
