@@ -49,6 +49,8 @@ static void budget_config(struct fl_pool_config *config, uint32_t slots)
 	config->max_memories = slots;
 	config->max_memory_bytes = MAX_BYTES;
 	config->memory_alignment_bytes = 2 * MIB;
+	/* What is mapped beside the pool must not become one mapping with it. */
+	config->guard_before_bytes = WPAGE;
 }
 
 static void budget_open(struct budget *budget,

@@ -772,7 +772,7 @@ static void pressure_trims_the_pool(void)
 	}
 	squeeze_start(&squeeze);
 	start_ns = test_now_ns();
-	CHECK(wait_warm_below(&conform, 1, 20000));
+	CHECK(wait_warm_below(&conform, 1, 12000));
 	test_note("trimmed after %" PRIu64 " ms of pressure in %s",
 		  (test_now_ns() - start_ns) / 1000000, squeeze.watched);
 	CHECK_EQ(conform_info(&conform).retired_memories, 0);
@@ -792,7 +792,7 @@ static void pressure_trims_the_pool(void)
 	}
 	/* And again: a second event is not lost. */
 	fill_slots(&conform, live, 0, 2 * MIB);
-	CHECK(wait_warm_below(&conform, SLOTS / 2, 20000));
+	CHECK(wait_warm_below(&conform, SLOTS / 2, 12000));
 	squeeze_end(&squeeze);
 	conform_close(&conform);
 }
@@ -815,7 +815,7 @@ static void the_pool_ends_under_pressure(void)
 		CHECK_EQ(watch(&conform, squeeze.watched, 20000, WINDOW_US,
 			       NULL),
 			 0);
-		CHECK(wait_warm_below(&conform, SLOTS, 20000));
+		CHECK(wait_warm_below(&conform, SLOTS, 12000));
 		err = fl_pool_destroy(conform.pool);
 		CHECK_EQ(err, 0);
 		was_at_work |= err != 0;
