@@ -124,13 +124,20 @@ static void chunks_touch(struct fl__reset *reset, uint64_t start, uint64_t end)
 	reset->was_touched = true;
 }
 
+/* A slot that is used once need not be watched: its chunks count as touched
+ * from the second release on. */
+static bool does_touch_count(const struct fl__reset *reset)
+{
+	return reset->host->uffd_fd >= 0 && reset->dirty->resets;
+}
+
 /* The scan was asked for one area alone. */
 static int touched_region(struct fl__reset *reset,
 			  const struct fl__kernel_region *region)
 {
 	const struct fl__area *area = fl__reset_area_at(reset, region->start);
 
-	if (reset->host->uffd_fd >= 0 && reset->dirty->resets)
+	if (does_touch_count(reset))
 		chunks_touch(reset, region->start, region->end);
 	if (!fl__scan_is_private(region->categories, area->image != NULL))
 		return 0;
@@ -140,10 +147,12 @@ static int touched_region(struct fl__reset *reset,
 static int on_touched(void *user, const struct fl__kernel_region *regions,
 		      size_t count)
 {
+	struct fl__reset *reset = user;
 	int err = 0;
 
 	for (size_t i = 0; i < count && !err; i++)
-		err = touched_region(user, &regions[i]);
+		err = touched_region(reset, fl__reset_region(reset, regions,
+							     count, i));
 	return err;
 }
 
@@ -162,14 +171,23 @@ static int scan_marked(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return err ? err : fl__settle_flush(reset);
 }
 
+/* Clean pages are asked for only to learn which chunks are in use. */
+static enum fl__scan_form unmarked_form(const struct fl__reset *reset,
+					const struct fl__area *area)
+{
+	if (does_touch_count(reset))
+		return FL__SCAN_TOUCHED;
+	return area->image ? FL__SCAN_PRIVATE_FILE : FL__SCAN_PRIVATE_ZERO;
+}
+
 static int scan_unmarked(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	while (start < end) {
 		const struct fl__area *area = fl__reset_area_at(reset, start);
 		uint64_t stop = fl_min_u64(end, area->end);
 		int err = fl__scan(reset->host->pagemap_fd, start, stop,
-				   FL__SCAN_TOUCHED, &reset->buffer, on_touched,
-				   reset);
+				   unmarked_form(reset, area), &reset->buffer,
+				   on_touched, reset);
 
 		if (err)
 			return err;
@@ -443,6 +461,7 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	reset.tracked_end = base + dirty->tracked_bytes;
 	reset.now = (uint16_t)dirty->resets;
 	reset.was_touched = false;
+	reset.is_downward = dirty->resets & 1;
 	reset.hot_count = reset.idle_count = 0;
 	reset.unmarked_kept = reset.hidden_kept = 0;
 	reset.protect_start = reset.protect_end = 0;

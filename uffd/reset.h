@@ -6,8 +6,10 @@
  * are watched; settle.c decides what becomes of each written page, and does
  * it. Between them goes this struct, which lives on the stack of one reset.
  *
- * Addresses are absolute and host-page aligned. Scans go upwards, so an area
- * once left is not entered again.
+ * Addresses are absolute and host-page aligned. Scans go upwards; what one call
+ * of them reported is settled upwards in one reset and downwards in the next,
+ * because what was copied last is still in the processor's caches and the
+ * copying begins with it.
  */
 #ifndef FL_RESET_H
 #define FL_RESET_H
@@ -36,6 +38,7 @@ struct fl__reset {
 	uint64_t attached_end, allowed_end, tracked_end;
 	uint16_t now;
 	bool was_touched;		/* an unmarked chunk was */
+	bool is_downward;		/* settles from the highest run on */
 	uint64_t hot_count, idle_count;	/* pages, in this reset */
 	uint64_t unmarked_kept;		/* private pages in unmarked chunks, */
 	uint64_t hidden_kept;		/* and of them, beyond attached_end */
@@ -68,13 +71,24 @@ static inline uint32_t fl__reset_hpage_idx(const struct fl__reset *reset,
 	       reset->chunk_hpages_mask;
 }
 
-/* The area of an address at or above the last one asked for. */
+/* The area of an address, looked for from the last one asked for on. */
 static inline const struct fl__area *fl__reset_area_at(struct fl__reset *reset,
 						       uint64_t addr)
 {
 	while (addr >= reset->areas[reset->area_idx].end)
 		reset->area_idx++;
+	while (addr < reset->areas[reset->area_idx].start)
+		reset->area_idx--;
 	return &reset->areas[reset->area_idx];
+}
+
+/* The run of a report that is settled as number i. */
+static inline const struct fl__kernel_region *
+fl__reset_region(const struct fl__reset *reset,
+		 const struct fl__kernel_region *regions, size_t count,
+		 size_t i)
+{
+	return &regions[reset->is_downward ? count - 1 - i : i];
 }
 
 /* Runs that the scan of a marked stretch reported as written. */

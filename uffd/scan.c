@@ -34,6 +34,22 @@ static void scan_ask(struct fl__kernel_scan *scan, enum fl__scan_form form)
 		scan->return_mask = FL_PAGE_IS_FILE | FL_PAGE_IS_PFNZERO |
 				    FL_PAGE_IS_SWAPPED;
 		break;
+	/* Not one form for both: a page that KSM has made the zero page differs
+	 * from the file. See fl__scan_is_private(). */
+	case FL__SCAN_PRIVATE_FILE:
+		scan->category_inverted = FL_PAGE_IS_FILE;
+		scan->category_mask = FL_PAGE_IS_FILE;
+		scan->category_anyof_mask = FL_PAGE_IS_PRESENT |
+					    FL_PAGE_IS_SWAPPED;
+		scan->return_mask = FL_PAGE_IS_FILE | FL_PAGE_IS_SWAPPED;
+		break;
+	case FL__SCAN_PRIVATE_ZERO:
+		scan->category_inverted = FL_PAGE_IS_PFNZERO;
+		scan->category_mask = FL_PAGE_IS_PFNZERO;
+		scan->category_anyof_mask = FL_PAGE_IS_PRESENT |
+					    FL_PAGE_IS_SWAPPED;
+		scan->return_mask = FL_PAGE_IS_PFNZERO | FL_PAGE_IS_SWAPPED;
+		break;
 	case FL__SCAN_ACCOUNT:
 		scan->category_anyof_mask = FL_PAGE_IS_PRESENT |
 					    FL_PAGE_IS_SWAPPED;

@@ -12,7 +12,9 @@
  *
  * FL__SCAN_TOUCHED needs no tracking: pages that are resident or swapped
  * out, each run with its categories (FL_PAGE_IS_*), from which
- * fl__scan_is_private() tells the ones that differ from what is mapped.
+ * fl__scan_is_private() tells the ones that differ from what is mapped. Who
+ * wants no others asks for FL__SCAN_PRIVATE_FILE or _ZERO, by the kind of the
+ * mapping: there are fewer runs to report.
  */
 #ifndef FL_SCAN_H
 #define FL_SCAN_H
@@ -25,6 +27,10 @@ enum fl__scan_form {
 	/* The same where the fast form misreads swapped entries (below 6.9). */
 	FL__SCAN_WRITTEN_SLOW,
 	FL__SCAN_TOUCHED,
+	/* Of these only the ones that fl__scan_is_private(), of a file mapping
+	 * and of anonymous memory. */
+	FL__SCAN_PRIVATE_FILE,
+	FL__SCAN_PRIVATE_ZERO,
 	/* Touched pages, and of each whether it was written: for counting. */
 	FL__SCAN_ACCOUNT,
 };

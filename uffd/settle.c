@@ -24,6 +24,9 @@
 #define AHEAD_BYTES 512
 #define LINE_BYTES 64
 
+/* What is copied at once when a long run is copied from its end. */
+#define STEP_BYTES (UINT64_C(32) << 10)
+
 int fl__settle_flush(struct fl__reset *reset)
 {
 	uint64_t start = reset->protect_start;
@@ -49,8 +52,7 @@ int fl__settle_protect(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return err;
 }
 
-/* [start, end) lies in one area. */
-static void restore(const struct fl__area *area, uint64_t start, uint64_t end)
+static void copy(const struct fl__area *area, uint64_t start, uint64_t end)
 {
 	void *at = (void *)(uintptr_t)start;
 	size_t len = (size_t)(end - start);
@@ -59,6 +61,17 @@ static void restore(const struct fl__area *area, uint64_t start, uint64_t end)
 		memcpy(at, area->image + (start - area->start), len);
 	else
 		memset(at, 0, len);
+}
+
+/* [start, end) lies in one area. */
+static void restore(const struct fl__reset *reset, const struct fl__area *area,
+		    uint64_t start, uint64_t end)
+{
+	while (reset->is_downward && end - start > STEP_BYTES) {
+		copy(area, end - STEP_BYTES, end);
+		end -= STEP_BYTES;
+	}
+	copy(area, start, end);
 }
 
 static bool is_worth_dropping(const struct fl__reset *reset, uint64_t start,
@@ -163,7 +176,7 @@ static int settle(struct fl__reset *reset, const struct fl__area *area,
 		return 0;
 	if (verdict == FL__HEAT_FRESH && is_worth_dropping(reset, start, end))
 		return drop_fresh(reset, start, end);
-	restore(area, start, end);
+	restore(reset, area, start, end);
 	return 0;
 }
 
@@ -228,7 +241,7 @@ static int written_region(struct fl__reset *reset, uint64_t start,
 		uint64_t hot = hot_end(reset, start, end);
 
 		if (hot > start)
-			restore(area, start, hot);
+			restore(reset, area, start, hot);
 		if (end > hot)
 			err = settle_run(reset, area, hot, end);
 		start = end;
@@ -242,7 +255,7 @@ static void look_ahead(const struct fl__reset *reset, uint64_t addr)
 
 	for (uint64_t at = addr; at < addr + AHEAD_BYTES; at += LINE_BYTES)
 		__builtin_prefetch((const void *)(uintptr_t)at, 1);
-	if (!area->image || addr >= area->end)
+	if (!area->image || addr < area->start || addr >= area->end)
 		return;
 	for (uint64_t at = 0; at < AHEAD_BYTES; at += LINE_BYTES)
 		__builtin_prefetch(area->image + (addr - area->start) + at);
@@ -251,12 +264,18 @@ static void look_ahead(const struct fl__reset *reset, uint64_t addr)
 int fl__settle_written(struct fl__reset *reset,
 		       const struct fl__kernel_region *regions, size_t count)
 {
+	bool is_long = count > FL__RESET_REGIONS / 2;
 	int err = 0;
 
 	for (size_t i = 0; i < count && !err; i++) {
-		if (count > FL__RESET_REGIONS / 2 && i + 1 < count)
-			look_ahead(reset, regions[i + 1].start);
-		err = written_region(reset, regions[i].start, regions[i].end);
+		const struct fl__kernel_region *region =
+			fl__reset_region(reset, regions, count, i);
+
+		if (is_long && i + 1 < count)
+			look_ahead(reset, fl__reset_region(reset, regions,
+							   count, i + 1)
+						  ->start);
+		err = written_region(reset, region->start, region->end);
 	}
 	return err;
 }
@@ -310,6 +329,6 @@ int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 	heat_begin(reset, start, end, !is_dropped);
 	if (is_dropped)
 		return fl__settle_drop(start, end);
-	restore(area, start, end);
+	restore(reset, area, start, end);
 	return 0;
 }
