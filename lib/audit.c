@@ -70,8 +70,7 @@ static bool rest_is_zero(const struct fl__memory *memory, uint64_t from)
 		uint64_t step = fl_min_u64(slot->allowed_bytes - from,
 					   AUDIT_STEP_BYTES);
 
-		if (backend->is_touched(memory->pool->arena, slot, from,
-					step) &&
+		if (backend->is_touched(memory->arena, slot, from, step) &&
 		    !all_zero(slot->base + from, step))
 			return false;
 		from += step;
@@ -82,7 +81,7 @@ static bool rest_is_zero(const struct fl__memory *memory, uint64_t from)
 static enum fl__audit_verdict audit_bytes(const struct fl__memory *memory,
 					  uint64_t length_bytes)
 {
-	const struct fl__geometry *geometry = &memory->pool->layout.memories;
+	const struct fl__geometry *geometry = memory->geometry;
 	const struct fl__slot *slot = &memory->slot;
 	uint64_t end =
 		fl_round_up(fl_max_u64(length_bytes, slot->attached_bytes),

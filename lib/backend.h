@@ -44,7 +44,6 @@ struct fl__arena;
 /* How the memory slots of a pool lie in its reservation. */
 struct fl__geometry {
 	uint8_t *reservation;
-	uint64_t reserved_bytes;
 	uint64_t first_off;	/* of slot 0's base from the reservation */
 	uint64_t stride_bytes;
 	uint64_t max_bytes;	/* accessible ceiling, whole host pages */
@@ -53,6 +52,7 @@ struct fl__geometry {
 	uint64_t max_kept_bytes;	/* by a clean slot; more is dropped */
 	uint32_t slot_count;
 	bool is_accessible;	/* FL_BOUNDS_ACCESSIBLE */
+	bool is_single_use;	/* slots are detached, and never reset */
 };
 
 /* One image: its map, its storage, who refers to it. */

@@ -41,7 +41,7 @@ static bool data_is_dropped(const struct fl_instance *instance,
 	/* Instantiation has dropped the active ones. */
 	if (instance->module->reader.data[data_idx].mode != FL__SEGMENT_PASSIVE)
 		return true;
-	return instance->dropped[data_idx / 64] >> data_idx % 64 & 1;
+	return instance->dropped_data[data_idx / 64] >> data_idx % 64 & 1;
 }
 
 enum fl_trap fl_memory_init(struct fl_instance *instance, uint32_t memory_idx,
@@ -72,8 +72,8 @@ void fl_data_drop(struct fl_instance *instance, uint32_t data_idx)
 	if (data_idx >= reader->data_count ||
 	    reader->data[data_idx].mode != FL__SEGMENT_PASSIVE)
 		return;
-	instance->dropped[data_idx / 64] |= UINT64_C(1) << data_idx % 64;
-	instance->has_dropped = true;
+	instance->dropped_data[data_idx / 64] |= UINT64_C(1) << data_idx % 64;
+	instance->has_dropped_data = true;
 }
 
 static int apply_all(struct fl_memory *memory, const struct fl_module *module,

@@ -90,6 +90,29 @@ int fl_context_feature(const struct fl_context *context, uint32_t idx,
 	return 0;
 }
 
+static uint32_t *walkers(const struct fl_context *context)
+{
+	return &((struct fl_context *)(uintptr_t)context)->lookups;
+}
+
+/* Sequentially consistent with unlinking: either that waits for this walk, or
+ * this walk does not see what was unlinked. */
+void fl__context_walk_begin(const struct fl_context *context)
+{
+	__atomic_add_fetch(walkers(context), 1, __ATOMIC_SEQ_CST);
+}
+
+void fl__context_walk_end(const struct fl_context *context)
+{
+	__atomic_sub_fetch(walkers(context), 1, __ATOMIC_SEQ_CST);
+}
+
+void fl__context_walk_wait(struct fl_context *context)
+{
+	while (__atomic_load_n(walkers(context), __ATOMIC_SEQ_CST))
+		fl__os_yield();
+}
+
 bool fl__context_lacks(const struct fl_context *context, const char *name,
 		       const char **reason)
 {

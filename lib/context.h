@@ -3,9 +3,10 @@
  * context.h - the root that owns the opened backend and knows the pools.
  *
  * Takes the host as it is; gives a backend and its host handle to images and
- * pools, each of which holds a reference. The list of pools is read by signal
- * handlers without a lock: a reader announces itself in `lookups`, and a pool
- * that leaves the list waits until no reader that might have seen it is left.
+ * pools, each of which holds a reference. The list of pools, and a pool's list of
+ * regions, are read by signal handlers without a lock: a reader announces itself
+ * in `lookups`, and what leaves a list waits until no reader that might have seen
+ * it is left.
  */
 #ifndef FL_CONTEXT_H
 #define FL_CONTEXT_H
@@ -24,6 +25,14 @@ struct fl_context {
 
 struct fl_context *fl__context_retain(struct fl_context *context);
 uint64_t fl__context_next_serial(struct fl_context *context);
+
+/* Between these two, what the lists hold stays. Async-signal-safe; a forked
+ * child has its own count. */
+void fl__context_walk_begin(const struct fl_context *context);
+void fl__context_walk_end(const struct fl_context *context);
+/* With the lock, after something was unlinked: until no walker can have seen
+ * it. */
+void fl__context_walk_wait(struct fl_context *context);
 
 /* Was a feature found wanting, or taken away? A name that the backend does not
  * list is not: nobody has looked. *reason (optional) says why. */

@@ -2,12 +2,15 @@
 /*
  * faultline.h - pooled instance memory for WebAssembly runtimes.
  *
- * A runtime loads a module, opens a pool once, and takes instances or single
- * memories from it. Each shows the module's initial content, is filled
- * lazily, and is made clean for the next tenant when it is released.
+ * A runtime loads a module, opens a pool once, and takes instances, or single
+ * memories, tables and fiber stacks, from it. Each shows the module's initial
+ * content, is filled lazily, and is made clean for the next tenant when it is
+ * released.
  *
  *	context ── module ── image
- *	      └─── pool ──── instance ── memory
+ *	      └─── pool ─┬── instance ── memory, table
+ *	                 ├── memory, table
+ *	                 └── stack
  *
  * Read before use
  *
@@ -57,6 +60,9 @@ struct fl_module;
 struct fl_image;
 struct fl_pool;
 struct fl_instance;
+struct fl_memory;
+struct fl_table;
+struct fl_stack;
 
 /* ------------------------------------------------------------------ errors */
 
@@ -282,6 +288,50 @@ FL_API struct fl_image *fl_module_image(const struct fl_module *module,
 FL_API int fl_module_data(const struct fl_module *module, uint32_t data_idx,
 			  const void **bytes, uint64_t *length_bytes);
 
+enum fl_segment_mode {
+	FL_SEGMENT_ACTIVE = 0,
+	FL_SEGMENT_PASSIVE = 1,
+	FL_SEGMENT_DECLARED = 2,	/* never in a table */
+};
+
+struct fl_element_segment {
+	size_t size;		/* set by the caller to sizeof */
+	enum fl_segment_mode mode;
+	uint32_t table_idx;	/* active */
+	uint32_t element_count;
+	uint32_t has_offset;	/* active, and known without the globals */
+	uint64_t offset;	/* in elements */
+};
+
+/* Element segment segment_idx. -EINVAL past the last. */
+FL_API int fl_module_element_segment(const struct fl_module *module,
+				     uint32_t segment_idx,
+				     struct fl_element_segment *segment);
+
+enum fl_element_kind {
+	FL_ELEMENT_NULL = 0,	/* ref.null */
+	FL_ELEMENT_FUNC = 1,	/* ref.func: idx in the function index space */
+	FL_ELEMENT_GLOBAL = 2,	/* global.get: idx in the global index space */
+	FL_ELEMENT_EXPR = 3,	/* another constant expression */
+};
+
+/* What an element of a segment, or a table's initialiser, says. */
+struct fl_element {
+	enum fl_element_kind kind;
+	uint32_t idx;
+	const void *expr;	/* the constant expression, `end` included; */
+	size_t expr_bytes;	/* NULL where the segment lists functions */
+};
+
+/*
+ * Copy elements [first, first + count) of a segment to elements[]; every mode,
+ * dropped or not. Time is linear in first + count for segments of expressions.
+ * -EINVAL when they are not within the segment.
+ */
+FL_API int fl_module_read_elements(const struct fl_module *module,
+				   uint32_t segment_idx, uint32_t first,
+				   uint32_t count, struct fl_element *elements);
+
 /* What fl_module_write_data_free() did. */
 struct fl_data_free_report {
 	size_t size;		/* set by the caller to sizeof */
@@ -419,6 +469,23 @@ enum fl_strategy {
 	FL_STRATEGY_RANDOM = 2,		/* any free slot, uniformly */
 };
 
+enum fl_allocation {
+	/* Everything is reserved when the pool is made; slots are reused. */
+	FL_ALLOCATION_POOLING = 0,
+	/* Each memory, table, instance structure and stack is a mapping of its
+	 * own, made when it is taken and unmapped when it is released. The
+	 * counts max_* do not limit (but a max_tables of 0 still leaves tables
+	 * to the runtime), and a memory or table may start larger than the
+	 * pool's maximum, which then is its maximum. Guards, images, traps and
+	 * calls are the same. For development, and for few and large tenants. */
+	FL_ALLOCATION_ON_DEMAND = 1,
+};
+
+enum fl_stack_growth {
+	FL_STACK_GROWS_DOWN = 0,
+	FL_STACK_GROWS_UP = 1,
+};
+
 /* A count of 0 reserves nothing. A maximum size of 0 still reserves the
  * stride and its guards, because code without bounds checks must trap on any
  * access. */
@@ -440,22 +507,41 @@ struct fl_pool_config {
 	uint64_t guard_before_bytes;		/* inaccessible before: 0 */
 	uint64_t guard_after_bytes;		/* after the maximum: 64 KiB */
 	uint64_t prefix_bytes;			/* writable, ends at base: 0 */
-	uint64_t max_table_elements;		/* 20,000 */
-	uint64_t table_element_bytes;		/* 32 */
-	uint64_t stack_bytes;			/* 256 KiB */
+	uint64_t max_table_elements;		/* of one table: 20,000 */
+	/* Width of an element of the tables that instances get, and the widest
+	 * that a table taken alone may have: 4, 8, 16, 24 or 32. Default 32. */
+	uint64_t table_element_bytes;
+	/* The null reference, table_element_bytes long; copied. NULL: zeroes. */
+	const void *table_null;
+	/* The runtime's own structure of each instance, at a fixed address per
+	 * slot: its size (0: none) and the alignment of its address, a power of
+	 * two up to 2 MiB (0: a host page's). */
+	uint64_t instance_bytes;
+	uint64_t instance_alignment_bytes;
+	uint64_t stack_bytes;			/* usable, of one stack: 256 KiB */
+	enum fl_stack_growth stack_growth;	/* FL_STACK_GROWS_DOWN */
+	uint32_t stack_alignment_bytes;		/* of its top: 16 */
+	/* Zero a stack before its next tenant: 0 (no). Of a zeroed stack so many
+	 * bytes from its top stay resident: 0. */
+	uint32_t zero_stacks;
+	uint32_t reserved;
+	uint64_t stack_keep_resident_bytes;
 	enum fl_bounds bounds;			/* FL_BOUNDS_GUARDED */
 	enum fl_strategy strategy;		/* FL_STRATEGY_REUSE_AFFINITY */
+	enum fl_allocation allocation;		/* FL_ALLOCATION_POOLING */
 	uint64_t random_seed;			/* for FL_STRATEGY_RANDOM */
 	/* How many freed slots may stay warm before one is taken from
-	 * another image in preference to a slot never used: 100. */
+	 * another image in preference to a slot never used: 100. Tables and
+	 * instance structures go by the same number, each for itself. */
 	uint32_t max_warm_memories;
 	/* Compare every n-th released slot with its image byte for byte, and look
 	 * whether memory of the process is pinned; 0: never. A slot that
 	 * differs is retired and its release answers -EIO. For canaries
 	 * and tests: an audit reads the whole memory. 0. */
 	uint32_t audit_every;
-	/* Memory that a free slot may keep resident for its next tenant, and
-	 * all free slots together: 64 MiB, UINT64_MAX. A slot over its
+	/* Memory that a free slot (of a memory, table or instance structure) may
+	 * keep resident for its next tenant, and all of them together: 64 MiB,
+	 * UINT64_MAX. A slot over its
 	 * budget drops what it kept; a pool over its, its oldest slots. */
 	uint64_t max_idle_slot_bytes;
 	uint64_t max_idle_bytes;
@@ -485,6 +571,37 @@ FL_API int fl_pool_validate(const struct fl_pool *pool,
 			    const struct fl_module *module,
 			    struct fl_error *error);
 
+/*
+ * What compiled code may take for granted about memories. A runtime fills it
+ * with what its compiler would like, fl_pool_adjust_tunables() makes it what
+ * holds in the pool, and the runtime compiles by that.
+ */
+struct fl_tunables {
+	size_t size;
+	/* From the base on, so many bytes are this memory's or fault: 4 GiB. */
+	uint64_t memory_reservation_bytes;
+	/* Inaccessible after the reservation, and before the base: 32 MiB, 0. */
+	uint64_t memory_guard_bytes;
+	uint64_t memory_guard_before_bytes;
+	uint32_t memory_may_move;	/* does growth move the base? 1 */
+	/* Does the code check bounds itself, whatever guards there are? 0 */
+	uint32_t checks_bounds;
+};
+
+FL_API void fl_tunables_init(struct fl_tunables *tunables);
+
+/*
+ * Lower *tunables to what the pool guarantees: the base never moves, the
+ * reservation and the guards are the pool's where they are smaller.
+ *
+ * Errors: -EINVAL (no fl_tunables); -ENOTSUP: the code does not check bounds,
+ * and the pool is FL_BOUNDS_ACCESSIBLE, so nothing else would; the error names
+ * both. Nothing is changed then.
+ */
+FL_API int fl_pool_adjust_tunables(const struct fl_pool *pool,
+				   struct fl_tunables *tunables,
+				   struct fl_error *error);
+
 struct fl_pool_info {
 	size_t size;		/* set by the caller to sizeof */
 	uint64_t reserved_bytes;	/* address space */
@@ -501,12 +618,55 @@ struct fl_pool_info {
 	uint64_t audit_pins;		/* of them, beside pinned memory: emptied */
 	uint64_t idle_kept_bytes;	/* kept in free slots, as budgeted; 0
 					 * without max_idle_bytes */
+	uint32_t max_tables;
+	uint32_t live_tables;
+	uint32_t warm_tables;
+	uint32_t retired_tables;
+	uint32_t warm_instances;	/* structures, as memories */
+	uint32_t retired_instances;
+	uint32_t max_stacks;
+	uint32_t live_stacks;
+	uint32_t retired_stacks;
+	uint32_t reserved;
+	/* Since the pool was made: handed out, and turned away for want of a
+	 * slot (-EAGAIN, -ETIMEDOUT) or of memory (-ENOMEM). */
+	uint64_t acquired_memories;
+	uint64_t acquired_tables;
+	uint64_t acquired_instances;
+	uint64_t acquired_stacks;
+	uint64_t refused_memories;
+	uint64_t refused_tables;
+	uint64_t refused_instances;
+	uint64_t refused_stacks;
 };
 
 FL_API void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info);
 
-/* What the pool's memories take, from the page tables, now. Live memories go on
- * running while they are counted. */
+/* One number of fl_pool_info or fl_pool_usage, for exporters of metrics. */
+struct fl_metric {
+	size_t size;		/* set by the caller to sizeof */
+	const char *name;	/* "memories_live" */
+	const char *unit;	/* "slots", "bytes", "events" */
+	const char *help;	/* one sentence */
+	uint32_t is_counter;	/* only ever grows */
+	uint32_t has_value;	/* 0: the backend cannot tell */
+	uint64_t value;
+};
+
+/* Metric idx, from 0 on. -EINVAL past the last, -ECHILD. Those of
+ * fl_pool_usage() cost what that costs. */
+FL_API int fl_pool_metric(struct fl_pool *pool, uint32_t idx,
+			  struct fl_metric *metric);
+
+/*
+ * Configuration, backend, rung, features and metrics as one JSON object in
+ * UTF-8, NUL-terminated; free *json with fl_bytes_free(). -ENOMEM, -ECHILD.
+ */
+FL_API int fl_pool_dump_json(struct fl_pool *pool, char **json,
+			     uint64_t *length_bytes, struct fl_error *error);
+
+/* What the pool's memories, tables and instance structures take, from the page
+ * tables, now. Live ones go on running while they are counted. */
 struct fl_pool_usage {
 	size_t size;			/* set by the caller to sizeof */
 	uint64_t private_bytes;		/* resident, of this pool alone */
@@ -534,6 +694,19 @@ FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
  */
 FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
 			uint64_t *trimmed_bytes);
+
+/*
+ * Empty the free slots that last showed one of the module's own images
+ * (fl_module_image()): for a module that will not come back. Live memories are
+ * not touched, and what is emptied counts as warm no more. *purged (optional)
+ * gets how many. Any thread. -ECHILD.
+ */
+FL_API int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
+			 uint32_t *purged);
+/* The same for one image, of whatever it was the content: a memory, a table, an
+ * instance structure. */
+FL_API int fl_pool_purge_image(struct fl_pool *pool,
+			       const struct fl_image *image, uint32_t *purged);
 
 /* When the host runs short of memory: /proc/pressure/memory, or a control
  * group's memory.pressure. */
@@ -682,47 +855,228 @@ FL_API int fl_memory_apply_segments(struct fl_memory *memory,
 				    const struct fl_image_config *config,
 				    enum fl_trap *trap, struct fl_error *error);
 
+/* ------------------------------------------------------------------- table */
+
+/*
+ * A table: elements of a fixed width, as the runtime represents references. This
+ * struct stays where it is while the table lives. Compiled code may read both
+ * fields at these offsets: base at 0, length at 8. Do not write them.
+ *
+ * base never moves, except when a table with dynamic storage grows. One thread
+ * at a time changes a table; the runtime sees to that.
+ */
+struct fl_table {
+	void *base;
+	uint64_t length;	/* in elements */
+};
+
+struct fl_table_config {
+	size_t size;
+	/* 4, 8, 16, 24 or 32. 0: the pool's table_element_bytes. */
+	uint32_t element_bytes;
+	uint32_t reserved;
+	uint64_t initial_elements;
+	uint64_t max_elements;	/* growth ends here; UINT64_MAX: the storage's */
+	/* The null reference, element_bytes long; copied. NULL: the pool's if
+	 * that is as wide, else zeroes. */
+	const void *null;
+	/* Initial content, from fl_image_from_segments() with offsets in bytes;
+	 * all initial_elements of it, nulls included: what the image leaves
+	 * out is zeroes. NULL: nulls. */
+	struct fl_image *image;
+	/*
+	 * For references that are counted. clone makes *dst, which holds
+	 * nothing, another reference like *src; drop ends the reference that
+	 * *element holds. Both see non-null elements only, and may not fail nor
+	 * call the table. NULL: elements are plain bytes.
+	 */
+	void (*clone)(void *user, void *dst, const void *src);
+	void (*drop)(void *user, void *element);
+	void *user;
+	uint64_t timeout_ns;	/* as in fl_memory_config */
+	/* For fl_table_create() alone. Static storage: memory of the caller,
+	 * aligned to 8 bytes, that outlives the table; growth ends with it and
+	 * base stays. NULL: dynamic storage, from malloc(), which moves. */
+	void *storage;
+	uint64_t storage_bytes;
+};
+
+FL_API void fl_table_config_init(struct fl_table_config *config);
+
+/*
+ * Take one table from the pool, without an instance. It grows in place, up to
+ * the pool's max_table_elements. Any thread.
+ *
+ * Errors: as fl_memory_acquire(). After an error nothing is held.
+ */
+FL_API int fl_table_acquire(struct fl_pool *pool,
+			    const struct fl_table_config *config,
+			    struct fl_table **table, struct fl_error *error);
+
+/*
+ * Make a table outside of any pool, in static or dynamic storage; all of its
+ * elements are null (config->image is not for it: -EINVAL).
+ *
+ * Errors: -EINVAL, -E2BIG (the storage is too small), -ENOMEM.
+ */
+FL_API int fl_table_create(const struct fl_table_config *config,
+			   struct fl_table **table, struct fl_error *error);
+
+/*
+ * End a table, made or taken: its elements are dropped, its slot is made clean;
+ * static storage is left as it is. No thread uses the table any more. One that
+ * belongs to an instance is released with it. Returns 0, -EINVAL (as
+ * fl_memory_release()), -EIO (an audit), -ECHILD.
+ */
+FL_API int fl_table_release(struct fl_table *table);
+
+/* The live table of the pool whose base this is, NULL if none. Any thread, no
+ * lock. */
+FL_API struct fl_table *fl_table_find(const struct fl_pool *pool,
+				      const void *base);
+
+/*
+ * table.get and table.set. Elements are copied (cloned, where the table has
+ * calls for it): to *element, from *element. A copied-out reference is the
+ * caller's to drop.
+ */
+FL_API enum fl_trap fl_table_get(const struct fl_table *table, uint64_t idx,
+				 void *element);
+FL_API enum fl_trap fl_table_set(struct fl_table *table, uint64_t idx,
+				 const void *element);
+
+/* table.size. */
+FL_API uint64_t fl_table_size(const struct fl_table *table);
+
+/*
+ * table.grow: delta elements more, each *element (NULL: null). *old_elements
+ * (optional) gets the size before. -E2BIG (beyond the maximum), -ENOMEM, -ECHILD:
+ * table.grow answers -1, and nothing has changed.
+ */
+FL_API int fl_table_grow(struct fl_table *table, uint64_t delta,
+			 const void *element, uint64_t *old_elements);
+
+/* table.fill; element NULL: null. Here and below bounds are checked before
+ * anything is written. */
+FL_API enum fl_trap fl_table_fill(struct fl_table *table, uint64_t idx,
+				  const void *element, uint64_t count);
+
+/* table.copy. dst and src may be the same table and overlap; both have elements
+ * of the same width, which validation saw to. */
+FL_API enum fl_trap fl_table_copy(struct fl_table *dst, uint64_t dst_idx,
+				  const struct fl_table *src, uint64_t src_idx,
+				  uint64_t count);
+
+/* table.init from elements that the runtime keeps: [src_idx, src_idx + count)
+ * of element_count at elements. A dropped segment is one of no elements. */
+FL_API enum fl_trap fl_table_init_elements(struct fl_table *table,
+					   uint64_t dst_idx,
+					   const void *elements,
+					   uint64_t element_count,
+					   uint64_t src_idx, uint64_t count);
+
 /* ---------------------------------------------------------------- instance */
 
 struct fl_instance_config {
 	size_t size;
 	/* The memories that the module imports, in order of import. They are
-	 * used as they are; their content is the caller's business. */
+	 * used as they are, unless fills_imports is set. */
 	struct fl_memory *const *imported_memories;
 	uint32_t imported_memory_count;
 	uint32_t imported_global_count;
 	const uint64_t *imported_globals;	/* as in fl_image_config */
-	uint64_t timeout_ns;			/* as in fl_memory_config */
+	uint64_t timeout_ns;	/* as in fl_memory_config, for each kind */
 	void *user;		/* returned by fl_instance_user() */
+	/* The tables that the module imports, in order of import. */
+	struct fl_table *const *imported_tables;
+	uint32_t imported_table_count;
+	/* Write the module's active data segments to imported memories too: they
+	 * have content already, as of a side module, and no image. 0 */
+	uint32_t fills_imports;
+	/*
+	 * Make the runtime's representation of a reference, in *element, which
+	 * holds nothing. Called for what active element segments, table
+	 * initialisers and table.init put into tables; not for nulls. May not
+	 * fail. NULL: tables begin with nulls or their image, and
+	 * their segments are the runtime's, with fl_table_init_elements().
+	 */
+	void (*make_element)(void *user, struct fl_instance *instance,
+			     const struct fl_element *from, void *element);
+	/* Initial content of the tables that the module defines, in order, as
+	 * fl_table_config.image; NULL, or NULL entries: none. It replaces the
+	 * table's initialiser and active segments. */
+	struct fl_image *const *table_images;
+	uint32_t table_image_count;
+	uint32_t reserved;
+	/* For tables that the module defines: as in fl_table_config, with user
+	 * of this struct. */
+	void (*clone_element)(void *user, void *dst, const void *src);
+	void (*drop_element)(void *user, void *element);
+	/* Initial content of the runtime's structure; NULL: zeroes. */
+	struct fl_image *structure_image;
+	/* What the module was compiled by; NULL: nothing is checked. Refused
+	 * (-ENOTSUP) if the pool guarantees less. */
+	const struct fl_tunables *tunables;
 };
 
 FL_API void fl_instance_config_init(struct fl_instance_config *config);
 
 /*
- * Take an instance: one slot for each memory that the module defines, showing
- * its initial content. config may be NULL. Any thread. Tables, globals and the
- * start function are the runtime's.
+ * Take an instance and initialise it: fl_instance_allocate(), then
+ * fl_instance_initialise(). config may be NULL. Any thread. Globals and the
+ * start function are the runtime's; so are tables in a pool whose max_tables
+ * is 0.
  *
  * Errors: as fl_memory_acquire() and fl_pool_validate(); -EFAULT: an active
  * segment is out of bounds, error->trap says which trap. After an error
- * nothing is held.
+ * nothing is held; what was written to imported memories and tables before
+ * stays written, as the specification says.
  */
 FL_API int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 			       const struct fl_instance_config *config,
 			       struct fl_instance **instance,
 			       struct fl_error *error);
 
-/* Give an instance and its memories back, in reverse order. The preconditions
- * of fl_memory_release() hold for each of them. Returns 0, -EIO (as
- * fl_memory_release(), for any of them) or -ECHILD. */
+/*
+ * The first half: one slot for each memory and table that the module defines,
+ * and one for the runtime's structure. Memories show their images; tables show
+ * theirs, or nulls. For runtimes that fill their structure before elements
+ * can be made. Errors: as fl_instance_acquire(), without segments.
+ */
+FL_API int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
+				const struct fl_instance_config *config,
+				struct fl_instance **instance,
+				struct fl_error *error);
+
+/*
+ * The second half, once, with the same config: tables, then memories, each in
+ * order; table initialisers and active segments that no image has
+ * covered. After an error (-EFAULT, -EINVAL) what came before is written and
+ * the instance is still to be released.
+ */
+FL_API int fl_instance_initialise(struct fl_instance *instance,
+				  const struct fl_instance_config *config,
+				  struct fl_error *error);
+
+/* Give an instance back: its memories, tables and structure in reverse order.
+ * The preconditions of fl_memory_release() hold for each of them. Returns 0,
+ * -EIO (as fl_memory_release(), for any of them) or -ECHILD. */
 FL_API int fl_instance_release(struct fl_instance *instance);
 
 /* Memory memory_idx of the module's index space, imported ones included; NULL
  * past the last. */
 FL_API struct fl_memory *fl_instance_memory(const struct fl_instance *instance,
 					    uint32_t memory_idx);
+/* Table table_idx likewise; NULL also where tables are the runtime's. */
+FL_API struct fl_table *fl_instance_table(const struct fl_instance *instance,
+					  uint32_t table_idx);
 FL_API struct fl_module *fl_instance_module(const struct fl_instance *instance);
 FL_API void *fl_instance_user(const struct fl_instance *instance);
+
+/* The runtime's own structure, instance_bytes of fl_pool_config; it stays at its
+ * address while the instance lives, and the slot's next instance has it there
+ * again. NULL when instance_bytes is 0. */
+FL_API void *fl_instance_structure(const struct fl_instance *instance);
 
 /*
  * memory.init: copy from data segment data_idx to a memory. A dropped segment,
@@ -736,18 +1090,60 @@ FL_API enum fl_trap fl_memory_init(struct fl_instance *instance,
 /* data.drop. */
 FL_API void fl_data_drop(struct fl_instance *instance, uint32_t data_idx);
 
+/*
+ * table.init from element segment segment_idx of the module, by make_element.
+ * A dropped segment counts as empty, as active and declared ones do after
+ * initialisation. An index past the last, and a segment that cannot be made
+ * for want of make_element, trap.
+ */
+FL_API enum fl_trap fl_table_init(struct fl_instance *instance,
+				  uint32_t table_idx, uint32_t segment_idx,
+				  uint64_t dst_idx, uint64_t src_idx,
+				  uint64_t count);
+/* elem.drop. */
+FL_API void fl_elem_drop(struct fl_instance *instance, uint32_t segment_idx);
+
+/* ------------------------------------------------------------------- stack */
+
+/*
+ * A fiber's stack, between two inaccessible guards. [low, high) is usable; top
+ * is where the first frame begins: high, rounded down to the alignment, or
+ * low where stacks grow up. Its bytes are never registered with userfaultfd.
+ */
+struct fl_stack {
+	uint8_t *low;
+	uint8_t *high;
+	uint8_t *top;
+};
+
+/*
+ * Take a stack. What is on it is unspecified, or zero with zero_stacks. Any
+ * thread. timeout_ns as in fl_memory_config.
+ *
+ * Errors: -EAGAIN, -ETIMEDOUT (all in use), -ENOTSUP (the pool's max_stacks is
+ * 0), -ENOMEM, -ECHILD.
+ */
+FL_API int fl_stack_acquire(struct fl_pool *pool, uint64_t timeout_ns,
+			    struct fl_stack **stack, struct fl_error *error);
+
+/* Give a stack back. Nothing runs on it any more. Any thread, once. -EINVAL: not
+ * a live stack; -ECHILD. A stack that cannot be zeroed is retired. */
+FL_API int fl_stack_release(struct fl_stack *stack);
+
 /* ------------------------------------------------------------------- fault */
 
 enum fl_fault_kind {
 	FL_FAULT_NOT_OURS = 0,		/* no pool of this context */
-	/* Outside the memory's current size but inside its slot or guards: a
-	 * WebAssembly trap if guest code did it. */
+	/* Outside the current size of a memory or table but inside its slot or
+	 * guards: a WebAssembly trap if guest code did it. */
 	FL_FAULT_OUT_OF_BOUNDS = 1,
-	/* Inside the memory's current size: not a trap of the guest, but a page
+	/* Inside the current size: not a trap of the guest, but a page
 	 * that could not be read (an image file that was truncated), or a bug. */
 	FL_FAULT_IN_BOUNDS = 2,
-	/* In the slot of no live memory: use after release. */
+	/* In the slot of nothing that lives: use after release. */
 	FL_FAULT_FREE_SLOT = 3,
+	/* Next to a stack: it has overflowed, or run under. */
+	FL_FAULT_STACK_GUARD = 4,
 };
 
 struct fl_fault {
@@ -758,13 +1154,19 @@ struct fl_fault {
 	struct fl_memory *memory;
 	struct fl_instance *instance;	/* NULL: the memory was taken alone */
 	int64_t offset_bytes;		/* from the base; negative before it */
+	/* At most one of memory, table and stack is not NULL; none, and an
+	 * instance: the address is at the runtime's structure. */
+	struct fl_table *table;
+	struct fl_stack *stack;
 };
 
 /*
  * What does a faulting address mean? Async-signal-safe; any thread. Returns
  * whether the address belongs to a pool of the context. An address in a guard
- * between two slots belongs to the slot below it, unless only the slot above it
- * is live and the address is within that one's leading guard or prefix.
+ * between two memories belongs to the one below it, unless only the one above it
+ * is live and the address is within that one's leading guard or prefix. A guard
+ * between two stacks is that of the stack which grows into it; on demand, and
+ * at the ends, that of the only stack there.
  */
 FL_API bool fl_fault_lookup(const struct fl_context *context, const void *addr,
 			    struct fl_fault *fault);

@@ -1,61 +1,97 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * instance.c - from a module to its memories, and back in reverse.
+ * instance.c - from a module to its memories, tables and structure, and back in
+ * reverse.
  *
- * Takes a validated module and a pool; gives an instance whose memories show
- * what instantiation would have written. A memory whose image could not be
- * built when the module was loaded (its segments are placed by imported
- * globals) gets its segments written now, in order. Whatever fails, all that
- * was taken is given back in reverse order.
+ * Takes a validated module and a pool; gives an instance whose memories and
+ * tables show what their images hold; initialise.c does the rest. Whatever
+ * fails, all that was taken is given back in reverse order.
+ *
+ * Memories are taken first, then tables, then the slot of the structure, which
+ * is the instance: everybody waits in this order, and holds an instance only
+ * who waits for nothing, so that nobody waits for another in a circle.
  */
 #include "pool.h"
 #include "sized.h"
 
 #include <stdlib.h>
 
-/* One instance slot is as good as another. */
-#define INSTANCE_AFFINITY 1
-
 void fl_instance_config_init(struct fl_instance_config *config)
 {
 	*config = (struct fl_instance_config){ .size = sizeof(*config) };
 }
 
-/* Room that stays with the slot, so that a reused one allocates nothing. */
-static int instance_make_room(struct fl_instance *instance,
-			      const struct fl_module *module)
+struct fl_instance *fl__instance_at(struct fl__memory *memory)
 {
-	uint32_t memories = module->reader.memory_count;
-	size_t words = module->passive_count ?
-			       (size_t)module->reader.data_count / 64 + 1 :
-			       0;
+	return memory->region ? &memory->region->instance :
+				&memory->pool->instances[memory->slot.idx];
+}
 
-	if (memories > instance->memory_capacity) {
-		struct fl_memory **grown =
-			realloc(instance->memories, memories * sizeof(*grown));
+void fl__instance_fini(struct fl_instance *instance)
+{
+	free(instance->memories);
+	free(instance->tables);
+	free(instance->dropped_data);
+	free(instance->dropped_elements);
+}
 
-		if (!grown)
-			return -ENOMEM;
-		instance->memories = grown;
-		instance->memory_capacity = memories;
-	}
-	if (words > instance->dropped_words) {
+/* Room in what stays with the slot, so that a reused one allocates nothing. */
+static int make_list(void **list, uint32_t count, uint32_t *capacity)
+{
+	void *grown;
+
+	if (count <= *capacity)
+		return 0;
+	grown = realloc(*list, count * sizeof(void *));
+	if (!grown)
+		return -ENOMEM;
+	*list = grown;
+	*capacity = count;
+	return 0;
+}
+
+/* All bits are clear while !*is_set. */
+static int make_bits(uint64_t **bits, size_t words, size_t *capacity,
+		     bool *is_set)
+{
+	if (words > *capacity) {
 		uint64_t *grown = calloc(words, sizeof(*grown));
 
 		if (!grown)
 			return -ENOMEM;
-		free(instance->dropped);
-		instance->dropped = grown;
-		instance->dropped_words = words;
-	} else if (instance->has_dropped) {
-		memset(instance->dropped, 0,
-		       instance->dropped_words * sizeof(*instance->dropped));
+		free(*bits);
+		*bits = grown;
+		*capacity = words;
+	} else if (*is_set) {
+		memset(*bits, 0, *capacity * sizeof(**bits));
 	}
-	instance->has_dropped = false;
+	*is_set = false;
 	return 0;
 }
 
-static int check_imported(const struct fl_module *module,
+static int instance_make_room(struct fl_instance *instance,
+			      const struct fl_module *module)
+{
+	const struct fl__reader *reader = &module->reader;
+	size_t data_words =
+		module->passive_count ? (size_t)reader->data_count / 64 + 1 : 0;
+	size_t element_words =
+		reader->elem_count ? (size_t)reader->elem_count / 64 + 1 : 0;
+
+	if (make_list((void **)&instance->memories, reader->memory_count,
+		      &instance->memory_capacity) ||
+	    make_list((void **)&instance->tables, reader->table_count,
+		      &instance->table_capacity) ||
+	    make_bits(&instance->dropped_data, data_words,
+		      &instance->data_words, &instance->has_dropped_data) ||
+	    make_bits(&instance->dropped_elements, element_words,
+		      &instance->element_words,
+		      &instance->has_dropped_elements))
+		return -ENOMEM;
+	return 0;
+}
+
+static int check_memories(const struct fl_module *module,
 			  const struct fl_instance_config *config,
 			  struct fl_error *error)
 {
@@ -82,8 +118,10 @@ static int check_imported(const struct fl_module *module,
 				(unsigned long long)fl__memory_length(memory),
 				(unsigned long long)module->memories[i]
 					.min_bytes);
-		if (module->memories[i].active_end_bytes >
-		    fl__memory_length(memory))
+		/* What this instance would not write traps all the same. */
+		if (!config->fills_imports &&
+		    module->memories[i].active_end_bytes >
+			    fl__memory_length(memory))
 			return fl__error_set_trap(
 				error, FL_TRAP_MEMORY_OUT_OF_BOUNDS,
 				"a data segment ends at byte %llu of imported memory %u, which has %llu",
@@ -95,26 +133,56 @@ static int check_imported(const struct fl_module *module,
 	return 0;
 }
 
-static int instance_apply(struct fl_memory *memory,
-			  const struct fl_module *module, uint32_t memory_idx,
-			  const struct fl_instance_config *config,
-			  struct fl_error *error)
+static bool has_tables(const struct fl_pool *pool)
 {
-	struct fl_image_config globals;
-	enum fl_trap trap;
-	int err;
+	return pool->config.max_tables != 0;
+}
 
-	fl_image_config_init(&globals);
-	globals.imported_globals = config->imported_globals;
-	globals.imported_global_count = config->imported_global_count;
-	err = fl_memory_apply_segments(memory, module, memory_idx, &globals,
-				       &trap, error);
-	if (!err && trap)
-		err = fl__error_set_trap(
-			error, trap,
-			"a data segment is out of bounds of memory %u",
-			memory_idx);
-	return err;
+static int check_tables(const struct fl_pool *pool,
+			const struct fl_module *module,
+			const struct fl_instance_config *config,
+			struct fl_error *error)
+{
+	const struct fl__reader *reader = &module->reader;
+	uint32_t count = reader->imported_table_count;
+	uint32_t defined = reader->table_count - count;
+
+	if (!has_tables(pool))
+		return 0;
+	if (config->imported_table_count != count ||
+	    (count && !config->imported_tables))
+		return fl__error_set(
+			error, -EINVAL,
+			"the module imports %u tables, fl_instance_config gives %u",
+			count, config->imported_table_count);
+	if (config->table_images && config->table_image_count != defined)
+		return fl__error_set(
+			error, -EINVAL,
+			"the module defines %u tables, table_image_count is %u",
+			defined, config->table_image_count);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct fl_table *table = config->imported_tables[i];
+
+		if (!table)
+			return fl__error_set(error, -EINVAL,
+					     "imported_tables[%u] is NULL", i);
+		if (fl_table_size(table) < reader->tables[i].limits.min)
+			return fl__error_set(
+				error, -EINVAL,
+				"imported table %u has %llu elements, the module asks for %llu",
+				i, (unsigned long long)fl_table_size(table),
+				(unsigned long long)reader->tables[i]
+					.limits.min);
+	}
+	return 0;
+}
+
+/* Images are all or nothing: where one segment traps, each has to be written
+ * in its turn, up to that one. */
+static struct fl_image *image_of(const struct fl_module *module,
+				 uint32_t memory_idx)
+{
+	return module->is_paged ? module->memories[memory_idx].image : NULL;
 }
 
 static void memory_request(const struct fl_module *module, uint32_t memory_idx,
@@ -125,7 +193,7 @@ static void memory_request(const struct fl_module *module, uint32_t memory_idx,
 	const struct fl__module_memory *wanted = &module->memories[memory_idx];
 
 	*request = (struct fl__memory_request){
-		.image = wanted->image,
+		.image = image_of(module, memory_idx),
 		.initial_bytes = wanted->min_bytes,
 		.page_bytes = wanted->page_bytes,
 	};
@@ -136,7 +204,7 @@ static void memory_request(const struct fl_module *module, uint32_t memory_idx,
 
 /* What the module defines, all or none. */
 static int take_memories(struct fl_pool *pool, const struct fl_module *module,
-			 uint64_t timeout_ns, struct fl_memory **memories,
+			 uint64_t timeout_ns, struct fl__memory **memories,
 			 struct fl_error *error)
 {
 	uint32_t first = module->reader.imported_memory_count;
@@ -145,37 +213,95 @@ static int take_memories(struct fl_pool *pool, const struct fl_module *module,
 
 	for (uint32_t i = 0; i < count; i++)
 		memory_request(module, first + i, &requests[i]);
-	return fl__memory_take(pool, requests, count, timeout_ns, memories,
-			       error);
+	return fl__bank_take(&pool->banks[FL__BANK_MEMORY], requests, count,
+			     timeout_ns, memories, error);
 }
 
-static int instance_give(struct fl_instance *instance)
+static int take_tables(struct fl_pool *pool, const struct fl_module *module,
+		       const struct fl_instance_config *config,
+		       struct fl_table **tables, struct fl_error *error)
 {
-	struct fl_pool *pool = instance->pool;
-	struct fl_module *module = instance->module;
-	uint32_t imported = module->reader.imported_memory_count;
-	int result = 0;
+	const struct fl__reader *reader = &module->reader;
+	uint32_t first = reader->imported_table_count;
+	uint32_t count = reader->table_count - first;
+	struct fl_table_config configs[FL__READER_MAX_TABLES];
 
-	while (instance->memory_count > imported) {
-		int err = fl__memory_give(fl__memory_of(
-			instance->memories[--instance->memory_count]));
+	if (!has_tables(pool))
+		return 0;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct fl__limits *limits =
+			&reader->tables[first + i].limits;
 
-		result = err ? err : result;
+		fl_table_config_init(&configs[i]);
+		configs[i].element_bytes =
+			(uint32_t)pool->config.table_element_bytes;
+		configs[i].initial_elements = limits->min;
+		configs[i].max_elements = limits->max;
+		configs[i].null = pool->table_null;
+		configs[i].image =
+			config->table_images ? config->table_images[i] : NULL;
+		configs[i].clone = config->clone_element;
+		configs[i].drop = config->drop_element;
+		configs[i].user = config->user;
 	}
-	instance->memory_count = 0;
-	instance->module = NULL;
-	fl__stock_give(&pool->instance_stock,
-		       (uint32_t)(instance - pool->instances),
-		       INSTANCE_AFFINITY);
-	fl_module_release(module);
-	return result;
+	return fl__table_take(pool, configs, count, config->timeout_ns, tables,
+			      error);
 }
 
-/* The memories become the instance's in any case: whoever undoes it gives them
- * back. */
-static void instance_own(struct fl_instance *instance,
+/* The slot of the structure is the instance. */
+static int take_structure(struct fl_pool *pool, const struct fl_module *module,
+			  const struct fl_instance_config *config,
+			  struct fl_instance **instance, struct fl_error *error)
+{
+	struct fl__memory_request request = {
+		.image = config->structure_image,
+		.initial_bytes = pool->config.instance_bytes,
+		.max_bytes = UINT64_MAX,
+		.page_bytes = 1,
+	};
+	struct fl__memory *structure;
+	int err = fl__bank_take(&pool->banks[FL__BANK_STRUCTURE], &request, 1,
+				config->timeout_ns, &structure, error);
+
+	if (err)
+		return err;
+	*instance = fl__instance_at(structure);
+	if (instance_make_room(*instance, module)) {
+		(void)fl__memory_give(structure);
+		return fl__error_set(error, -ENOMEM,
+				     "no memory for an instance");
+	}
+	(*instance)->structure = structure;
+	return 0;
+}
+
+static void give_memories(const struct fl_module *module,
+			  struct fl__memory *const *memories)
+{
+	uint32_t count = module->reader.memory_count -
+			 module->reader.imported_memory_count;
+
+	while (count--)
+		(void)fl__memory_give(memories[count]);
+}
+
+static void give_tables(const struct fl_pool *pool,
+			const struct fl_module *module,
+			struct fl_table *const *tables)
+{
+	uint32_t count = has_tables(pool) ?
+				 module->reader.table_count -
+					 module->reader.imported_table_count :
+				 0;
+
+	while (count--)
+		(void)fl__table_give(fl__table_of(tables[count]));
+}
+
+/* The memories and tables become the instance's. */
+static void own_memories(struct fl_instance *instance,
 			 const struct fl_instance_config *config,
-			 struct fl_memory *const *memories)
+			 struct fl__memory *const *memories)
 {
 	const struct fl__reader *reader = &instance->module->reader;
 	uint32_t imported = reader->imported_memory_count;
@@ -185,75 +311,71 @@ static void instance_own(struct fl_instance *instance,
 			instance->memories[i] = config->imported_memories[i];
 			continue;
 		}
-		instance->memories[i] = memories[i - imported];
-		__atomic_store_n(
-			&fl__memory_of(instance->memories[i])->instance,
-			instance, __ATOMIC_RELAXED);
+		instance->memories[i] = &memories[i - imported]->pub;
+		__atomic_store_n(&memories[i - imported]->instance, instance,
+				 __ATOMIC_RELAXED);
 	}
 	instance->memory_count = reader->memory_count;
 }
 
-static int instance_fill(struct fl_instance *instance,
-			 const struct fl_instance_config *config,
-			 struct fl_error *error)
+static void own_tables(struct fl_instance *instance,
+		       const struct fl_instance_config *config,
+		       struct fl_table *const *tables)
 {
-	const struct fl_module *module = instance->module;
-	int err = 0;
+	const struct fl__reader *reader = &instance->module->reader;
+	uint32_t imported = reader->imported_table_count;
 
-	for (uint32_t i = module->reader.imported_memory_count;
-	     i < module->reader.memory_count && !err; i++) {
-		if (!module->memories[i].image)
-			err = instance_apply(instance->memories[i], module, i,
-					     config, error);
+	instance->table_count = 0;
+	instance->image_tables[0] = instance->image_tables[1] = 0;
+	if (!has_tables(instance->pool))
+		return;
+	for (uint32_t i = 0; i < reader->table_count; i++) {
+		if (i < imported) {
+			instance->tables[i] = config->imported_tables[i];
+			continue;
+		}
+		instance->tables[i] = tables[i - imported];
+		__atomic_store_n(
+			&fl__table_of(instance->tables[i])->memory->instance,
+			instance, __ATOMIC_RELAXED);
+		if (config->table_images && config->table_images[i - imported])
+			instance->image_tables[i / 64] |= UINT64_C(1) << i % 64;
 	}
-	return err;
+	instance->table_count = reader->table_count;
 }
 
-static void give_memories(const struct fl_module *module,
-			  struct fl_memory *const *memories)
-{
-	uint32_t count = module->reader.memory_count -
-			 module->reader.imported_memory_count;
-
-	while (count--)
-		(void)fl__memory_give(fl__memory_of(memories[count]));
-}
-
-/*
- * The memories are taken first, and then the index: whoever holds an index
- * waits for nothing, so that nobody waits for him in a circle.
- */
 static int instance_take(struct fl_pool *pool, struct fl_module *module,
-			 uint64_t timeout_ns, struct fl_memory **memories,
+			 const struct fl_instance_config *config,
 			 struct fl_instance **out, struct fl_error *error)
 {
-	uint64_t affinity = INSTANCE_AFFINITY, left = timeout_ns, begin = 0;
+	struct fl__memory *memories[FL__READER_MAX_MEMORIES];
+	struct fl_table *tables[FL__READER_MAX_TABLES];
 	struct fl_instance *instance;
-	uint32_t idx;
 	int err;
 
-	if (timeout_ns && timeout_ns != UINT64_MAX)
-		begin = fl__os_now_ns();
-	err = take_memories(pool, module, timeout_ns, memories, error);
+	err = take_memories(pool, module, config->timeout_ns, memories, error);
 	if (err)
 		return err;
-	if (begin)
-		left -= fl_min_u64(left, fl__os_now_ns() - begin);
-	err = fl__stock_take(&pool->instance_stock, &affinity, 1, left, &idx,
-			     error);
-	if (err) {
-		give_memories(module, memories);
-		return err;
-	}
-	instance = &pool->instances[idx];
-	if (instance_make_room(instance, module)) {
-		fl__stock_give(&pool->instance_stock, idx, affinity);
-		give_memories(module, memories);
-		return fl__error_set(error, -ENOMEM,
-				     "no memory for an instance");
-	}
+	err = take_tables(pool, module, config, tables, error);
+	if (err)
+		goto err_memories;
+	err = take_structure(pool, module, config, &instance, error);
+	if (err)
+		goto err_tables;
+	instance->pool = pool;
+	instance->module = fl_module_retain(module);
+	instance->user = config->user;
+	instance->make_element = config->make_element;
+	instance->is_initialised = false;
+	own_memories(instance, config, memories);
+	own_tables(instance, config, tables);
 	*out = instance;
 	return 0;
+err_tables:
+	give_tables(pool, module, tables);
+err_memories:
+	give_memories(module, memories);
+	return err;
 }
 
 static int instance_read_config(const struct fl_instance_config *config,
@@ -267,30 +389,69 @@ static int instance_read_config(const struct fl_instance_config *config,
 			      "fl_instance_config", error);
 }
 
+static int instance_allocate(struct fl_pool *pool, struct fl_module *module,
+			     const struct fl_instance_config *config,
+			     struct fl_instance **out, struct fl_error *error)
+{
+	int err = fl_pool_validate(pool, module, error);
+
+	if (!err && config->tunables)
+		err = fl__tunables_check(pool, config->tunables, error);
+	if (!err)
+		err = check_memories(module, config, error);
+	if (!err)
+		err = check_tables(pool, module, config, error);
+	return err ? err : instance_take(pool, module, config, out, error);
+}
+
+int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
+			 const struct fl_instance_config *config,
+			 struct fl_instance **out, struct fl_error *error)
+{
+	struct fl_instance_config known;
+	int err = instance_read_config(config, &known, error);
+
+	return err ? err : instance_allocate(pool, module, &known, out, error);
+}
+
+static int instance_give(struct fl_instance *instance)
+{
+	struct fl__memory *structure = instance->structure;
+	struct fl_module *module = instance->module;
+	const struct fl__reader *reader = &module->reader;
+	int result = 0, err;
+
+	while (instance->memory_count > reader->imported_memory_count) {
+		err = fl__memory_give(fl__memory_of(
+			instance->memories[--instance->memory_count]));
+		result = err ? err : result;
+	}
+	while (instance->table_count > reader->imported_table_count) {
+		err = fl__table_give(fl__table_of(
+			instance->tables[--instance->table_count]));
+		result = err ? err : result;
+	}
+	instance->memory_count = instance->table_count = 0;
+	instance->module = NULL;
+	/* Last: with it the instance is somebody else's, or gone. */
+	err = fl__memory_give(structure);
+	fl_module_release(module);
+	return err ? err : result;
+}
+
 int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 			const struct fl_instance_config *config,
 			struct fl_instance **out, struct fl_error *error)
 {
-	struct fl_memory *memories[FL__READER_MAX_MEMORIES];
 	struct fl_instance_config known;
 	struct fl_instance *instance = NULL;
-	int err;
+	int err = instance_read_config(config, &known, error);
 
-	err = instance_read_config(config, &known, error);
 	if (!err)
-		err = fl_pool_validate(pool, module, error);
-	if (!err)
-		err = check_imported(module, &known, error);
-	if (!err)
-		err = instance_take(pool, module, known.timeout_ns, memories,
-				    &instance, error);
+		err = instance_allocate(pool, module, &known, &instance, error);
 	if (err)
 		return err;
-	instance->pool = pool;
-	instance->module = fl_module_retain(module);
-	instance->user = known.user;
-	instance_own(instance, &known, memories);
-	err = instance_fill(instance, &known, error);
+	err = fl__instance_initialise(instance, &known, error);
 	if (err) {
 		(void)instance_give(instance);
 		return err;
@@ -317,6 +478,13 @@ struct fl_memory *fl_instance_memory(const struct fl_instance *instance,
 		       NULL;
 }
 
+struct fl_table *fl_instance_table(const struct fl_instance *instance,
+				   uint32_t table_idx)
+{
+	return table_idx < instance->table_count ? instance->tables[table_idx] :
+						   NULL;
+}
+
 struct fl_module *fl_instance_module(const struct fl_instance *instance)
 {
 	return instance->module;
@@ -325,4 +493,11 @@ struct fl_module *fl_instance_module(const struct fl_instance *instance)
 void *fl_instance_user(const struct fl_instance *instance)
 {
 	return instance->user;
+}
+
+void *fl_instance_structure(const struct fl_instance *instance)
+{
+	return instance->pool->config.instance_bytes ?
+		       instance->structure->pub.base :
+		       NULL;
 }

@@ -113,6 +113,18 @@ static void module_measure(struct fl_module *module)
 	}
 }
 
+static void module_conclude(struct fl_module *module)
+{
+	module->is_paged = true;
+	for (uint32_t i = module->reader.imported_memory_count;
+	     i < module->reader.memory_count; i++) {
+		const struct fl_image *image = module->memories[i].image;
+
+		if (image && image->map.trap)
+			module->is_paged = false;
+	}
+}
+
 /* -ENOMEM is an error; everything else is a memory without an image. */
 static int module_build_images(struct fl_module *module, struct fl_error *error)
 {
@@ -145,6 +157,7 @@ static int module_build_images(struct fl_module *module, struct fl_error *error)
 			return err;
 		}
 	}
+	module_conclude(module);
 	return 0;
 }
 

@@ -29,6 +29,9 @@ struct fl_module {
 	struct fl_context *context;	/* a reference, NULL: only to look at */
 	struct fl__reader reader;
 	struct fl__module_memory *memories;
+	/* No data segment for a defined memory is known to trap: its image is all
+	 * of its initial content. */
+	bool is_paged;
 	uint32_t passive_count;
 	void *owned_bytes;		/* FL_BYTES_COPY */
 	const void *bytes;

@@ -240,6 +240,17 @@ uint32_t fl__stock_take_oldest(struct fl__stock *stock)
 	return idx;
 }
 
+uint32_t fl__stock_take_affine(struct fl__stock *stock, uint64_t affinity)
+{
+	uint32_t idx;
+
+	fl__os_lock(&stock->lock);
+	shelves_clear(stock);
+	idx = fl__slots_take_affine(&stock->slots, affinity);
+	fl__os_unlock(&stock->lock);
+	return idx;
+}
+
 struct fl__stock_counts fl__stock_count(struct fl__stock *stock)
 {
 	struct fl__stock_counts counts;

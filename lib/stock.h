@@ -65,6 +65,9 @@ void fl__stock_retire(struct fl__stock *stock, uint32_t idx);
  * FL__SLOT_NONE. */
 uint32_t fl__stock_take_oldest(struct fl__stock *stock);
 
+/* A free index of an affinity that is not 0, or FL__SLOT_NONE. */
+uint32_t fl__stock_take_affine(struct fl__stock *stock, uint64_t affinity);
+
 /* Exact while nobody takes or gives. */
 struct fl__stock_counts fl__stock_count(struct fl__stock *stock);
 

@@ -14,7 +14,7 @@ static int usage_add(struct fl_pool *pool, const struct fl__memory *memory,
 		     struct fl_pool_usage *usage)
 {
 	struct fl_pool_usage one = { .size = sizeof(one) };
-	int err = pool->context->backend->account(pool->arena, &memory->slot,
+	int err = pool->context->backend->account(memory->arena, &memory->slot,
 						  &one);
 
 	usage->private_bytes += one.private_bytes;
@@ -27,21 +27,35 @@ static int usage_add(struct fl_pool *pool, const struct fl__memory *memory,
 	return err;
 }
 
+static int usage_add_bank(struct fl__bank *bank, struct fl_pool_usage *usage)
+{
+	uint32_t used = fl__stock_count(&bank->stock).ever_used;
+	int err = 0;
+
+	if (!bank->geometry.max_bytes)
+		return 0;
+	/* Ask at least once, to say whether there is an answer. */
+	if (!used && bank->geometry.slot_count)
+		used = 1;
+	for (uint32_t i = 0; i < used && !err; i++)
+		err = usage_add(bank->pool, &bank->slots[i], usage);
+	return err;
+}
+
 int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 		  struct fl_error *error)
 {
 	struct fl_pool_usage filled = { .size = sizeof(filled) };
-	uint32_t used;
 	int err = fl__pool_check_owner(pool, error);
 
 	if (err)
 		return err;
-	used = fl__stock_count(&pool->memory_stock).ever_used;
-	/* Ask at least once, to say whether there is an answer. */
-	if (!used && pool->config.max_memories)
-		used = 1;
-	for (uint32_t i = 0; i < used && !err; i++)
-		err = usage_add(pool, &pool->memories[i], &filled);
+	if (pool->is_on_demand)
+		return fl__error_set(
+			error, -ENOTSUP,
+			"usage is not counted in a pool that allocates on demand");
+	for (int kind = 0; kind < FL__BANK_COUNT && !err; kind++)
+		err = usage_add_bank(&pool->banks[kind], &filled);
 	if (err)
 		return fl__error_set(
 			error, err, "the page tables cannot be read: %s",
@@ -52,18 +66,23 @@ int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 	return 0;
 }
 
+/* Memories first: they are the largest. */
 static uint64_t trim_locked(struct fl_pool *pool, uint64_t bytes)
 {
 	struct fl_pool_usage usage = { .size = sizeof(usage) };
+	int kind = 0;
 
-	while (usage.private_bytes < bytes) {
-		uint32_t idx = fl__stock_take_oldest(&pool->memory_stock);
+	while (usage.private_bytes < bytes && kind < FL__BANK_COUNT) {
+		struct fl__bank *bank = &pool->banks[kind];
+		uint32_t idx = fl__stock_take_oldest(&bank->stock);
 
-		if (idx == FL__SLOT_NONE)
-			break;
+		if (idx == FL__SLOT_NONE) {
+			kind++;
+			continue;
+		}
 		/* Only the count suffers if the backend cannot tell. */
-		(void)usage_add(pool, &pool->memories[idx], &usage);
-		fl__memory_empty(&pool->memories[idx]);
+		(void)usage_add(pool, &bank->slots[idx], &usage);
+		fl__memory_empty(&bank->slots[idx]);
 	}
 	return usage.private_bytes;
 }
@@ -75,12 +94,63 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 
 	if (err)
 		return err;
+	if (pool->is_on_demand)
+		bytes = 0;
 	fl__os_lock(&pool->trim_lock);
 	trimmed = trim_locked(pool, bytes);
 	fl__os_unlock(&pool->trim_lock);
 	if (trimmed_bytes)
 		*trimmed_bytes = trimmed;
 	return 0;
+}
+
+static uint32_t purge_bank(struct fl__bank *bank, const struct fl_image *image)
+{
+	uint32_t count = 0, idx;
+
+	while ((idx = fl__stock_take_affine(&bank->stock, image->serial)) !=
+	       FL__SLOT_NONE) {
+		fl__memory_empty(&bank->slots[idx]);
+		count++;
+	}
+	return count;
+}
+
+/* Under the trim_lock: who does not wait for a slot is not turned away for one
+ * that is being emptied. */
+int fl_pool_purge_image(struct fl_pool *pool, const struct fl_image *image,
+			uint32_t *purged)
+{
+	uint32_t count = 0;
+	int err = fl__pool_check_owner(pool, NULL);
+
+	if (err)
+		return err;
+	fl__os_lock(&pool->trim_lock);
+	for (int kind = 0; kind < FL__BANK_COUNT && !pool->is_on_demand; kind++)
+		count += purge_bank(&pool->banks[kind], image);
+	fl__os_unlock(&pool->trim_lock);
+	if (purged)
+		*purged = count;
+	return 0;
+}
+
+int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
+		  uint32_t *purged)
+{
+	uint32_t count = 0, of_image;
+	int err = fl__pool_check_owner(pool, NULL);
+
+	for (uint32_t i = 0; i < module->reader.memory_count && !err; i++) {
+		if (!module->memories[i].image)
+			continue;
+		err = fl_pool_purge_image(pool, module->memories[i].image,
+					  &of_image);
+		count += err ? 0 : of_image;
+	}
+	if (!err && purged)
+		*purged = count;
+	return err;
 }
 
 void fl_pressure_config_init(struct fl_pressure_config *config)

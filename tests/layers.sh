@@ -22,9 +22,9 @@ cat >"$tmp/ranks" <<'EOF'
 5 backend segmented
 6 context
 7 store
-8 module datafree
+8 module datafree element
 9 slots stock
-10 pool ondemand layout lookup memory usage audit instance bulk
+10 pool bank ondemand layout lookup memory usage audit instance initialise bulk table table_ops table_pool stack metrics validate
 EOF
 
 # file prefix, then what it may include: paths, or dir/ for all of a folder

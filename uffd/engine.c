@@ -171,9 +171,17 @@ static void shard_close(struct fl__dirty_host *shard)
 		close(shard->pagemap_fd);
 }
 
-static int shard_open(struct fl__dirty_host *shard, const struct fl__host *host,
-		      struct fl_error *error)
+/* Slots of no bytes, and those that are never reset, need nobody to look. */
+static bool arena_looks(const struct fl__arena *arena)
 {
+	return arena->host->rung != RUNG_DONTNEED &&
+	       !arena->geometry.is_single_use && arena->geometry.max_bytes;
+}
+
+static int shard_open(struct fl__dirty_host *shard,
+		      const struct fl__arena *arena, struct fl_error *error)
+{
+	const struct fl__host *host = arena->host;
 	enum fl__uffd_door door;
 	int err;
 
@@ -183,7 +191,7 @@ static int shard_open(struct fl__dirty_host *shard, const struct fl__host *host,
 		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN) ?
 			FL__SCAN_WRITTEN :
 			FL__SCAN_WRITTEN_SLOW;
-	if (host->rung == RUNG_DONTNEED)
+	if (!arena_looks(arena))
 		return 0;
 	shard->pagemap_fd = fl__scan_open();
 	if (shard->pagemap_fd < 0)
@@ -213,8 +221,8 @@ static int arena_open_shards(struct fl__arena *arena, struct fl_error *error)
 		(uint32_t)fl_min_u64(ARENA_SHARDS, arena->geometry.slot_count);
 
 	while (arena->shard_count < wanted) {
-		int err = shard_open(&arena->shards[arena->shard_count],
-				     arena->host, error);
+		int err = shard_open(&arena->shards[arena->shard_count], arena,
+				     error);
 
 		if (err) {
 			arena_close_shards(arena);

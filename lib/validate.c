@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * validate.c - does a module fit a pool, and does compiled code?
+ *
+ * Takes a pool, a loaded module, or what a compiler would like to take for
+ * granted; gives yes, or which limit stands in the way and which field of
+ * fl_pool_config raises it. Nothing is allocated or changed. Any thread.
+ */
+#include "pool.h"
+#include "sized.h"
+
+static int validate_memories(const struct fl_pool *pool,
+			     const struct fl_module *module,
+			     struct fl_error *error)
+{
+	const struct fl_pool_config *config = &pool->config;
+	const struct fl__reader *reader = &module->reader;
+	uint32_t defined = reader->memory_count - reader->imported_memory_count;
+	uint32_t allowed = config->max_memories_per_instance;
+
+	if (pool->is_on_demand)
+		return 0;
+	if (defined > allowed)
+		return fl__error_set(
+			error, -E2BIG,
+			"the module defines %u memories, the pool allows %u an instance; raise max_memories_per_instance",
+			defined, allowed);
+	if (defined > config->max_memories)
+		return fl__error_set(
+			error, -E2BIG,
+			"the module defines %u memories, the pool has %u; raise max_memories",
+			defined, config->max_memories);
+	for (uint32_t i = reader->imported_memory_count;
+	     i < reader->memory_count; i++) {
+		uint64_t min = module->memories[i].min_bytes;
+
+		if (min > config->max_memory_bytes)
+			return fl__error_set(
+				error, -E2BIG,
+				"memory %u starts with %llu bytes, the pool allows %llu; raise max_memory_bytes",
+				i, (unsigned long long)min,
+				(unsigned long long)config->max_memory_bytes);
+	}
+	return 0;
+}
+
+static int validate_tables(const struct fl_pool *pool,
+			   const struct fl_module *module,
+			   struct fl_error *error)
+{
+	const struct fl_pool_config *config = &pool->config;
+	const struct fl__reader *reader = &module->reader;
+	uint32_t defined = reader->table_count - reader->imported_table_count;
+
+	/* A pool without tables leaves them to the runtime. */
+	if (!config->max_tables || pool->is_on_demand)
+		return 0;
+	if (defined > config->max_tables_per_instance)
+		return fl__error_set(
+			error, -E2BIG,
+			"the module defines %u tables, the pool allows %u an instance; raise max_tables_per_instance",
+			defined, config->max_tables_per_instance);
+	if (defined > config->max_tables)
+		return fl__error_set(
+			error, -E2BIG,
+			"the module defines %u tables, the pool has %u; raise max_tables",
+			defined, config->max_tables);
+	for (uint32_t i = reader->imported_table_count; i < reader->table_count;
+	     i++) {
+		uint64_t min = reader->tables[i].limits.min;
+
+		if (min > config->max_table_elements)
+			return fl__error_set(
+				error, -E2BIG,
+				"table %u starts with %llu elements, the pool allows %llu; raise max_table_elements",
+				i, (unsigned long long)min,
+				(unsigned long long)config->max_table_elements);
+	}
+	return 0;
+}
+
+int fl_pool_validate(const struct fl_pool *pool, const struct fl_module *module,
+		     struct fl_error *error)
+{
+	int err = fl__pool_check_owner(pool, error);
+
+	if (err)
+		return err;
+	if (module->context != pool->context)
+		return fl__error_set(
+			error, -EINVAL,
+			"the module was loaded with another context, or none; load it with the pool's");
+	if (!pool->config.max_instances && !pool->is_on_demand)
+		return fl__error_set(
+			error, -E2BIG,
+			"the pool holds no instances; raise max_instances");
+	err = validate_memories(pool, module, error);
+	return err ? err : validate_tables(pool, module, error);
+}
+
+/* -------------------------------------------------------------- tunables */
+
+void fl_tunables_init(struct fl_tunables *tunables)
+{
+	*tunables = (struct fl_tunables){
+		.size = sizeof(*tunables),
+		.memory_reservation_bytes = (uint64_t)4 << 30,
+		.memory_guard_bytes = (uint64_t)32 << 20,
+		.memory_may_move = 1,
+	};
+}
+
+/* From a base on, so much is the memory's own or inaccessible: up to the prefix
+ * of the next. */
+static uint64_t reach_of(const struct fl_pool *pool)
+{
+	const struct fl__geometry *geometry =
+		&pool->layout.banks[FL__BANK_MEMORY];
+
+	return geometry->stride_bytes -
+	       fl_min_u64(geometry->stride_bytes,
+			  fl_round_up(geometry->prefix_bytes,
+				      pool->layout.align_bytes));
+}
+
+static int check_bounds(const struct fl_pool *pool,
+			const struct fl_tunables *tunables,
+			struct fl_error *error)
+{
+	if (pool->config.bounds == FL_BOUNDS_GUARDED || tunables->checks_bounds)
+		return 0;
+	return fl__error_set(
+		error, -ENOTSUP,
+		"checks_bounds is 0, but bounds of the pool is FL_BOUNDS_ACCESSIBLE: nothing would stop the code; compile with bounds checks or make the pool FL_BOUNDS_GUARDED");
+}
+
+int fl_pool_adjust_tunables(const struct fl_pool *pool,
+			    struct fl_tunables *tunables,
+			    struct fl_error *error)
+{
+	struct fl_tunables known;
+	uint64_t reach = reach_of(pool);
+	int err;
+
+	fl_tunables_init(&known);
+	err = fl__sized_read(&known, sizeof(known), tunables, "fl_tunables",
+			     error);
+	if (!err)
+		err = check_bounds(pool, &known, error);
+	if (err)
+		return err;
+	/* An accessible pool has a maximum that is open, and then the guard. */
+	known.memory_reservation_bytes =
+		fl_min_u64(known.memory_reservation_bytes, reach);
+	known.memory_guard_bytes =
+		fl_min_u64(known.memory_guard_bytes,
+			   reach - known.memory_reservation_bytes);
+	known.memory_guard_before_bytes = fl_min_u64(
+		known.memory_guard_before_bytes,
+		pool->config.prefix_bytes ? 0 :
+					    pool->config.guard_before_bytes);
+	known.memory_may_move = 0;
+	fl__sized_write(tunables, &known, sizeof(known));
+	return 0;
+}
+
+int fl__tunables_check(const struct fl_pool *pool,
+		       const struct fl_tunables *tunables,
+		       struct fl_error *error)
+{
+	struct fl_tunables known, adjusted;
+	int err;
+
+	fl_tunables_init(&known);
+	err = fl__sized_read(&known, sizeof(known), tunables, "fl_tunables",
+			     error);
+	if (err)
+		return err;
+	adjusted = known;
+	err = fl_pool_adjust_tunables(pool, &adjusted, error);
+	if (err || known.checks_bounds)
+		return err;
+	if (adjusted.memory_reservation_bytes ==
+		    known.memory_reservation_bytes &&
+	    adjusted.memory_guard_bytes == known.memory_guard_bytes &&
+	    adjusted.memory_guard_before_bytes ==
+		    known.memory_guard_before_bytes)
+		return 0;
+	return fl__error_set(
+		error, -ENOTSUP,
+		"the module was compiled for a reservation of %llu bytes and guards of %llu after and %llu before it, the pool guarantees %llu, %llu and %llu; compile by fl_pool_adjust_tunables(), or raise memory_stride_bytes or the guards",
+		(unsigned long long)known.memory_reservation_bytes,
+		(unsigned long long)known.memory_guard_bytes,
+		(unsigned long long)known.memory_guard_before_bytes,
+		(unsigned long long)adjusted.memory_reservation_bytes,
+		(unsigned long long)adjusted.memory_guard_bytes,
+		(unsigned long long)adjusted.memory_guard_before_bytes);
+}
