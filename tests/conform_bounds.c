@@ -403,6 +403,36 @@ static void accessible_pool(void)
 	conform_close(&conform);
 }
 
+/* Memories of one wpage, as close as a pool lays them: what crosses the end of
+ * one reaches its guard and not the next, whatever is there. */
+static void neighbours_are_apart(void)
+{
+	struct fl_memory *memories[4];
+	struct fl_pool_config config;
+	struct conform conform;
+
+	conform_pool_config(&config);
+	config.max_memory_bytes = WPAGE;
+	config.guard_after_bytes = 1;
+	conform_open(&conform, &config);
+	for (size_t i = 0; i < 4; i++) {
+		memories[i] = conform_take(&conform, NULL, WPAGE);
+		memset(memories[i]->base, 'a' + (int)i, WPAGE);
+	}
+	for (size_t i = 0; i < 4; i++) {
+		check_open_at(memories[i], WPAGE - 1);
+		check_trap_at(memories[i], WPAGE);
+		CHECK_EQ(fl_memory_copy(memories[i], WPAGE - 4,
+					memories[(i + 1) % 4], 0, 8),
+			 FL_TRAP_MEMORY_OUT_OF_BOUNDS);
+		CHECK_EQ(conform_first_data(memories[i]->base, WPAGE), 0);
+		CHECK_EQ(memories[i]->base[WPAGE - 1], 'a' + i);
+	}
+	for (size_t i = 0; i < 4; i++)
+		conform_give(memories[i]);
+	conform_close(&conform);
+}
+
 /* ----------------------------------------------------------------- children */
 
 static int child_reads(void *arg)
@@ -715,6 +745,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(bases_are_aligned),
 	TEST_CASE(stride_is_as_configured),
 	TEST_CASE(accessible_pool),
+	TEST_CASE(neighbours_are_apart),
 	TEST_CASE(children_die_of_sigsegv),
 	TEST_CASE(lookup_of_a_memory),
 	TEST_CASE(lookup_before_the_base),

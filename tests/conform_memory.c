@@ -593,7 +593,37 @@ static void random_operations(void)
 	}
 }
 
+/* A memory of 65,534 wpages in a slot of 4 GiB: the last two can be had, and no
+ * third; the last byte is there, and the next access traps. */
+static void all_of_four_gib(void)
+{
+	struct fl_pool_config config;
+	struct conform conform;
+
+	fl_pool_config_init(&config);
+	config.max_memories = 1;
+	config.max_instances = 0;
+	conform_open(&conform, &config);
+	for (int round = 0; round < 3; round++) {
+		struct fl_memory *memory =
+			conform_take(&conform, NULL, 65534 * WPAGE);
+		uint64_t old = 0;
+
+		CHECK(test_traps(memory->base + 65534 * WPAGE));
+		CHECK_EQ(fl_memory_grow(memory, 3, &old), -E2BIG);
+		CHECK_EQ(fl_memory_grow(memory, 2, &old), 0);
+		CHECK_EQ(old, 65534);
+		CHECK_EQ(memory->base[4 * GIB - 1], 0);
+		memory->base[4 * GIB - 1] = 1;
+		CHECK_EQ(fl_memory_grow(memory, 1, &old), -E2BIG);
+		CHECK(test_traps(memory->base + 4 * GIB));
+		conform_give(memory);
+	}
+	conform_close(&conform);
+}
+
 static const struct test_case cases[] = {
+	TEST_CASE(all_of_four_gib),
 	TEST_CASE(grow_to_the_maximum),
 	TEST_CASE(grow_to_the_pools_maximum),
 	TEST_CASE(grow_in_single_bytes),

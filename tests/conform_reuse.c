@@ -472,7 +472,38 @@ static void kernel_moves_pages(void)
 	free(data);
 }
 
+/* Nine host pages with the image over the middle three: every set of them
+ * written, so that runs begin and end in the image, around it, and across both
+ * of its edges. */
+static void every_pattern_of_nine_pages(void)
+{
+	uint64_t hpage = conform_hpage(), len = 9 * hpage;
+	uint8_t *content = calloc(1, len);
+	struct conform conform;
+	struct fl_image *image;
+
+	MUST(content != NULL);
+	memset(content + 3 * hpage, 0x2b, 3 * hpage);
+	conform_open_one_slot(&conform);
+	image = conform_image_of(&conform, len, 3 * hpage, content + 3 * hpage,
+				 3 * hpage);
+	for (uint32_t pattern = 0; pattern < 512; pattern++) {
+		struct fl_memory *memory = conform_take(&conform, image, 0);
+
+		CHECK(!memcmp(memory->base, content, len));
+		for (uint32_t i = 0; i < 9; i++) {
+			if (pattern >> i & 1)
+				memset(memory->base + i * hpage, 0x91, hpage);
+		}
+		conform_give(memory);
+	}
+	fl_image_release(image);
+	conform_close(&conform);
+	free(content);
+}
+
 static const struct test_case cases[] = {
+	TEST_CASE(every_pattern_of_nine_pages),
 	TEST_CASE(zero_after_ten_reuses),
 	TEST_CASE(image_after_ten_reuses),
 	TEST_CASE(sparse_writes_are_undone),
