@@ -150,6 +150,7 @@ static int on_touched(void *user, const struct fl__kernel_region *regions,
 	struct fl__reset *reset = user;
 	int err = 0;
 
+	fl__settle_begin(reset, regions, count);
 	for (size_t i = 0; i < count && !err; i++)
 		err = touched_region(reset, fl__reset_region(reset, regions,
 							     count, i));

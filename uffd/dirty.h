@@ -43,6 +43,7 @@ struct fl__dirty_host {
 	int uffd_fd;			/* -1: unmarked chunks only */
 	enum fl__scan_form written_form;
 	bool can_populate;		/* MADV_POPULATE_READ */
+	bool can_compare;		/* see copy.h */
 };
 
 struct fl__dirty_chunk {

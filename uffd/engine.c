@@ -21,6 +21,7 @@
 #define _GNU_SOURCE
 #endif
 #include "backend.h"
+#include "copy.h"
 #include "dirty.h"
 #include "memfd.h"
 #include "probe.h"
@@ -186,6 +187,7 @@ static int shard_open(struct fl__dirty_host *shard,
 	int err;
 
 	shard->can_populate = fl__probe_has(&host->probe, FL__FEATURE_POPULATE);
+	shard->can_compare = fl__copy_can_compare();
 	shard->uffd_fd = shard->pagemap_fd = -1;
 	shard->written_form =
 		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN) ?

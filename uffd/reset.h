@@ -39,6 +39,7 @@ struct fl__reset {
 	uint16_t now;
 	bool was_touched;		/* an unmarked chunk was */
 	bool is_downward;		/* settles from the highest run on */
+	bool is_bulky;			/* what a call reported is much */
 	uint64_t hot_count, idle_count;	/* pages, in this reset */
 	uint64_t unmarked_kept;		/* private pages in unmarked chunks, */
 	uint64_t hidden_kept;		/* and of them, beyond attached_end */
@@ -90,6 +91,10 @@ fl__reset_region(const struct fl__reset *reset,
 {
 	return &regions[reset->is_downward ? count - 1 - i : i];
 }
+
+/* Before the runs of a report, each of them all or in part, are restored. */
+void fl__settle_begin(struct fl__reset *reset,
+		      const struct fl__kernel_region *regions, size_t count);
 
 /* Runs that the scan of a marked stretch reported as written. */
 int fl__settle_written(struct fl__reset *reset,

@@ -10,6 +10,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "copy.h"
 #include "reset.h"
 #include "uffd.h"
 
@@ -26,6 +27,10 @@
 
 /* What is copied at once when a long run is copied from its end. */
 #define STEP_BYTES (UINT64_C(32) << 10)
+
+/* What is less than this, with its image, stays in the smallest cache or the
+ * next one, where copying blindly is as fast as comparing. */
+#define BULKY_BYTES (UINT64_C(64) << 10)
 
 int fl__settle_flush(struct fl__reset *reset)
 {
@@ -52,15 +57,18 @@ int fl__settle_protect(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return err;
 }
 
-static void copy(const struct fl__area *area, uint64_t start, uint64_t end)
+static void copy(const struct fl__reset *reset, const struct fl__area *area,
+		 uint64_t start, uint64_t end)
 {
 	void *at = (void *)(uintptr_t)start;
 	size_t len = (size_t)(end - start);
+	bool can_compare = reset->host->can_compare;
 
 	if (area->image)
-		memcpy(at, area->image + (start - area->start), len);
+		fl__copy_back(at, area->image + (start - area->start), len,
+			      can_compare && reset->is_bulky);
 	else
-		memset(at, 0, len);
+		fl__copy_zeroes(at, len, can_compare);
 }
 
 /* [start, end) lies in one area. */
@@ -68,10 +76,10 @@ static void restore(const struct fl__reset *reset, const struct fl__area *area,
 		    uint64_t start, uint64_t end)
 {
 	while (reset->is_downward && end - start > STEP_BYTES) {
-		copy(area, end - STEP_BYTES, end);
+		copy(reset, area, end - STEP_BYTES, end);
 		end -= STEP_BYTES;
 	}
-	copy(area, start, end);
+	copy(reset, area, start, end);
 }
 
 static bool is_worth_dropping(const struct fl__reset *reset, uint64_t start,
@@ -261,12 +269,23 @@ static void look_ahead(const struct fl__reset *reset, uint64_t addr)
 		__builtin_prefetch(area->image + (addr - area->start) + at);
 }
 
+void fl__settle_begin(struct fl__reset *reset,
+		      const struct fl__kernel_region *regions, size_t count)
+{
+	uint64_t len = 0;
+
+	for (size_t i = 0; i < count; i++)
+		len += regions[i].end - regions[i].start;
+	reset->is_bulky = len > BULKY_BYTES;
+}
+
 int fl__settle_written(struct fl__reset *reset,
 		       const struct fl__kernel_region *regions, size_t count)
 {
 	bool is_long = count > FL__RESET_REGIONS / 2;
 	int err = 0;
 
+	fl__settle_begin(reset, regions, count);
 	for (size_t i = 0; i < count && !err; i++) {
 		const struct fl__kernel_region *region =
 			fl__reset_region(reset, regions, count, i);
