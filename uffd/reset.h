@@ -39,7 +39,7 @@ struct fl__reset {
 	uint16_t now;
 	bool was_touched;		/* an unmarked chunk was */
 	bool is_downward;		/* settles from the highest run on */
-	bool is_bulky;			/* what a call reported is much */
+	bool is_comparing;		/* image bytes before they are copied */
 	uint64_t hot_count, idle_count;	/* pages, in this reset */
 	uint64_t unmarked_kept;		/* private pages in unmarked chunks, */
 	uint64_t hidden_kept;		/* and of them, beyond attached_end */

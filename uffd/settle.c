@@ -28,9 +28,11 @@
 /* What is copied at once when a long run is copied from its end. */
 #define STEP_BYTES (UINT64_C(32) << 10)
 
-/* What is less than this, with its image, stays in the smallest cache or the
- * next one, where copying blindly is as fast as comparing. */
-#define BULKY_BYTES (UINT64_C(64) << 10)
+/* Between these sizes comparing with the image is faster than copying blindly.
+ * Less stays, with its image, in the smallest cache or nearly; more comes from
+ * memory, which bounds both. */
+#define COMPARE_MIN_BYTES (UINT64_C(64) << 10)
+#define COMPARE_MAX_BYTES (UINT64_C(1) << 20)
 
 int fl__settle_flush(struct fl__reset *reset)
 {
@@ -66,7 +68,7 @@ static void copy(const struct fl__reset *reset, const struct fl__area *area,
 
 	if (area->image)
 		fl__copy_back(at, area->image + (start - area->start), len,
-			      can_compare && reset->is_bulky);
+			      can_compare && reset->is_comparing);
 	else
 		fl__copy_zeroes(at, len, can_compare);
 }
@@ -276,7 +278,8 @@ void fl__settle_begin(struct fl__reset *reset,
 
 	for (size_t i = 0; i < count; i++)
 		len += regions[i].end - regions[i].start;
-	reset->is_bulky = len > BULKY_BYTES;
+	reset->is_comparing = len > COMPARE_MIN_BYTES &&
+			      len <= COMPARE_MAX_BYTES;
 }
 
 int fl__settle_written(struct fl__reset *reset,
