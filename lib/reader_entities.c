@@ -110,21 +110,8 @@ static int grow_globals(struct fl__pass *p, uint32_t more)
 
 /* ------------------------------------------------------------------- types */
 
-/* An address or a count of the width that the limits ask for. */
-static int read_bound(struct fl__cursor *c, const char *what, bool is_64,
-		      uint64_t *value)
-{
-	uint32_t narrow = 0;
-	int err;
-
-	if (is_64)
-		return fl__cursor_u64(c, what, value);
-	err = fl__cursor_u32(c, what, &narrow);
-	*value = narrow;
-	return err;
-}
-
-/* The flags byte was read; unit is what the limits count. */
+/* The flags byte was read; unit is what the limits count. Whatever the width of
+ * addresses, both are integers of 64 bits. */
 static int read_min_max(struct fl__cursor *c, uint8_t flags, const char *unit,
 			struct fl__limits *limits)
 {
@@ -135,9 +122,9 @@ static int read_min_max(struct fl__cursor *c, uint8_t flags, const char *unit,
 	limits->is_shared = flags & LIMITS_SHARED;
 	limits->is_64 = flags & LIMITS_64;
 	limits->max = UINT64_MAX;
-	err = read_bound(c, "minimum", limits->is_64, &limits->min);
+	err = fl__cursor_u64(c, "minimum", &limits->min);
 	if (!err && limits->has_max)
-		err = read_bound(c, "maximum", limits->is_64, &limits->max);
+		err = fl__cursor_u64(c, "maximum", &limits->max);
 	if (err)
 		return err;
 	if (limits->has_max && limits->max < limits->min)
@@ -146,6 +133,19 @@ static int read_min_max(struct fl__cursor *c, uint8_t flags, const char *unit,
 				       " %s is below the minimum of %" PRIu64,
 				       limits->max, unit, limits->min);
 	return 0;
+}
+
+/* The address type says how many there may be: `most`. */
+static int check_most(struct fl__cursor *c, uint64_t off,
+		      const struct fl__limits *limits, uint64_t most,
+		      const char *unit)
+{
+	if (limits->min <= most && (!limits->has_max || limits->max <= most))
+		return 0;
+	return fl__cursor_fail(c, -ENOEXEC, off,
+			       "the limits go beyond the %" PRIu64
+			       " %s that its addresses reach",
+			       most, unit);
 }
 
 static int read_page_size(struct fl__cursor *c, uint8_t flags,
@@ -194,14 +194,10 @@ static int read_memory_type(struct fl__cursor *c, struct fl__limits *limits)
 	if (err)
 		return err;
 	if (limits->page_log2 == 0)
-		return 0; /* the integer's own width is the limit */
-	most = limits->is_64 ? (uint64_t)1 << 48 : 65536;
-	if (limits->min > most || (limits->has_max && limits->max > most))
-		return fl__cursor_fail(c, -ENOEXEC, start_off,
-				       "the memory has more than the %" PRIu64
-				       " pages that its addresses reach",
-				       most);
-	return 0;
+		most = limits->is_64 ? UINT64_MAX : UINT32_MAX;
+	else
+		most = limits->is_64 ? (uint64_t)1 << 48 : 65536;
+	return check_most(c, start_off, limits, most, "pages");
 }
 
 static int read_table_type(struct fl__cursor *c, struct fl__table_type *table)
@@ -229,7 +225,12 @@ static int read_table_type(struct fl__cursor *c, struct fl__table_type *table)
 	table->is_func = table->type.heap == FL__HEAP_FUNC ||
 			 table->type.heap == FL__HEAP_NOFUNC ||
 			 table->type.heap == FL__HEAP_DEFINED;
-	return read_min_max(c, flags, "elements", &table->limits);
+	err = read_min_max(c, flags, "elements", &table->limits);
+	if (err)
+		return err;
+	return check_most(c, start_off, &table->limits,
+			  table->limits.is_64 ? UINT64_MAX : UINT32_MAX,
+			  "elements");
 }
 
 static int read_global_type(struct fl__cursor *c, struct fl__global *global)
