@@ -186,7 +186,8 @@ struct fl_module_config {
 	enum fl_bytes_ownership ownership;
 	/* With FL_BYTES_BORROW: called once, when the library needs the bytes no
 	 * more (also when loading fails); from the thread that drops the
-	 * last reference. May be NULL. */
+	 * last reference, which may be that of fl_pool_trim_on_pressure().
+	 * See fl_module_release() for slots that hold one. May be NULL. */
 	void (*release)(void *user, const void *bytes);
 	void *user;
 };
@@ -214,7 +215,11 @@ FL_API int fl_module_load(struct fl_context *context,
 			  struct fl_module **module, struct fl_error *error);
 
 /* Modules are immutable and reference-counted. Instances hold a reference, so
- * a module may be released while they live. NULL is allowed in release. */
+ * a module may be released while they live. NULL is allowed in release. A free
+ * slot of a pool may go on holding that of its last instance, until its next one
+ * is of another module, or fl_pool_purge(), fl_pool_trim() of everything or
+ * fl_pool_destroy() lets go of it; where it is the last reference, it goes with
+ * the instance. */
 FL_API struct fl_module *fl_module_retain(struct fl_module *module);
 FL_API void fl_module_release(struct fl_module *module);
 
@@ -689,8 +694,9 @@ FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
  * longest (the one that each processor freed last counts as young), until at
  * least bytes were given back or every free slot is empty. The next memory
  * taken from such a slot starts cold. *trimmed_bytes (optional) gets what was
- * given back, as far as the backend can tell. Any thread; live memories are not
- * touched. -ECHILD.
+ * given back, as far as the backend can tell. When every free slot is empty,
+ * they let go of modules too. Any thread; live memories are not touched.
+ * -ECHILD.
  */
 FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
 			uint64_t *trimmed_bytes);
@@ -699,7 +705,8 @@ FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
  * Empty the free slots that last showed one of the module's own images
  * (fl_module_image()): for a module that will not come back. Live memories are
  * not touched, and what is emptied counts as warm no more. *purged (optional)
- * gets how many. Any thread. -ECHILD.
+ * gets how many. Free slots of instances let go of the module: call it while a
+ * reference is still held, then fl_module_release(). Any thread. -ECHILD.
  */
 FL_API int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
 			 uint32_t *purged);

@@ -10,6 +10,12 @@
  * Memories are taken first, then tables, then the slot of the structure, which
  * is the instance: everybody waits in this order, and holds an instance only
  * who waits for nothing, so that nobody waits for another in a circle.
+ *
+ * A slot that becomes free keeps the reference to its module for its next
+ * instance. All threads that use a module would write its count otherwise,
+ * twice an instance, and do little else where instances are small. Two ways
+ * end that: the next instance is of another module, or the pool lets go
+ * (fl__instance_forget). Who holds the last reference of all lets go at once.
  */
 #include "pool.h"
 #include "sized.h"
@@ -29,10 +35,72 @@ struct fl_instance *fl__instance_at(struct fl__memory *memory)
 
 void fl__instance_fini(struct fl_instance *instance)
 {
+	fl_module_release(instance->module);
 	free(instance->memories);
 	free(instance->tables);
 	free(instance->dropped_data);
 	free(instance->dropped_elements);
+}
+
+static void hold_module(struct fl_instance *instance, struct fl_module *module)
+{
+	struct fl_module *last = instance->module;
+
+	if (last == module)
+		return;
+	instance->module = fl_module_retain(module);
+	fl_module_release(last);
+}
+
+/* What is to be released when the instance is gone; NULL: the slot keeps it.
+ * Nobody can take a reference meanwhile when the slot's is the only one. */
+static struct fl_module *part_with_module(struct fl_instance *instance)
+{
+	struct fl_module *module = instance->module;
+
+	if (!instance->structure->region &&
+	    __atomic_load_n(&module->refs, __ATOMIC_ACQUIRE) > 1)
+		return NULL;
+	instance->module = NULL;
+	return module;
+}
+
+/* The modules of up to count slots from *from on, which nobody has: free ones,
+ * and retired ones. */
+static uint32_t collect_modules(struct fl_pool *pool,
+				const struct fl_module *module, uint32_t *from,
+				struct fl_module **held, uint32_t count)
+{
+	struct fl__bank *bank = &pool->banks[FL__BANK_STRUCTURE];
+	uint32_t found = 0;
+
+	fl__stock_freeze(&bank->stock);
+	for (; *from < bank->geometry.slot_count && found < count; ++*from) {
+		struct fl_instance *instance = &pool->instances[*from];
+
+		if (!fl__stock_is_free(&bank->stock, *from) &&
+		    __atomic_load_n(&bank->slots[*from].state,
+				    __ATOMIC_ACQUIRE) != FL__MEMORY_RETIRED)
+			continue;
+		if (!instance->module || (module && instance->module != module))
+			continue;
+		held[found++] = instance->module;
+		instance->module = NULL;
+	}
+	fl__stock_thaw(&bank->stock);
+	return found;
+}
+
+void fl__instance_forget(struct fl_pool *pool, const struct fl_module *module)
+{
+	struct fl_module *held[64];
+	uint32_t from = 0, count;
+
+	do {
+		count = collect_modules(pool, module, &from, held, 64);
+		for (uint32_t i = 0; i < count; i++)
+			fl_module_release(held[i]);
+	} while (count);
 }
 
 /* Room in what stays with the slot, so that a reused one allocates nothing. */
@@ -363,7 +431,7 @@ static int instance_take(struct fl_pool *pool, struct fl_module *module,
 	if (err)
 		goto err_tables;
 	instance->pool = pool;
-	instance->module = fl_module_retain(module);
+	hold_module(instance, module);
 	instance->user = config->user;
 	instance->make_element = config->make_element;
 	instance->is_initialised = false;
@@ -417,8 +485,8 @@ int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 static int instance_give(struct fl_instance *instance)
 {
 	struct fl__memory *structure = instance->structure;
-	struct fl_module *module = instance->module;
-	const struct fl__reader *reader = &module->reader;
+	const struct fl__reader *reader = &instance->module->reader;
+	struct fl_module *module;
 	int result = 0, err;
 
 	while (instance->memory_count > reader->imported_memory_count) {
@@ -432,7 +500,7 @@ static int instance_give(struct fl_instance *instance)
 		result = err ? err : result;
 	}
 	instance->memory_count = instance->table_count = 0;
-	instance->module = NULL;
+	module = part_with_module(instance);
 	/* Last: with it the instance is somebody else's, or gone. */
 	err = fl__memory_give(structure);
 	fl_module_release(module);

@@ -83,7 +83,9 @@ struct fl__table {
 
 struct fl_instance {
 	struct fl_pool *pool;
-	struct fl_module *module;	/* a reference; NULL: free */
+	/* A reference. A free slot keeps that of its last instance (instance.c);
+	 * NULL: none, or let go. */
+	struct fl_module *module;
 	struct fl__memory *structure;
 	void *user;
 	void (*make_element)(void *user, struct fl_instance *instance,
@@ -98,6 +100,9 @@ struct fl_instance {
 	bool has_dropped_data, has_dropped_elements;
 	bool is_initialised;
 	uint64_t image_tables[2];	/* that began with an image; one bit each */
+	/* Two instances side by side never share a cache line, wherever the
+	 * first begins. */
+	uint8_t apart[128];
 };
 
 struct fl__stack {
@@ -271,6 +276,9 @@ struct fl__memory *fl__lookup_slot(const struct fl_pool *pool,
 /* The instance whose structure's slot this is. */
 struct fl_instance *fl__instance_at(struct fl__memory *memory);
 void fl__instance_fini(struct fl_instance *instance);
+/* Free slots of instances let go of a module, or of all (NULL). Runs what the
+ * modules' owners want to be told; the caller holds no lock of a stock. */
+void fl__instance_forget(struct fl_pool *pool, const struct fl_module *module);
 
 /* The second half of fl_instance_acquire(); config is complete. */
 int fl__instance_initialise(struct fl_instance *instance,

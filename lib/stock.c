@@ -206,7 +206,11 @@ static uint32_t shelf_swap(struct fl__stock *stock, uint32_t idx)
 
 void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity)
 {
-	__atomic_store_n(affinity_of(stock, idx), affinity, __ATOMIC_RELAXED);
+	uint64_t *last = affinity_of(stock, idx);
+
+	/* The neighbours' are in the same cache line, and other threads'. */
+	if (__atomic_load_n(last, __ATOMIC_RELAXED) != affinity)
+		__atomic_store_n(last, affinity, __ATOMIC_RELAXED);
 	if (stock->has_shelves && affinity) {
 		uint32_t before = shelf_swap(stock, idx);
 
@@ -249,6 +253,22 @@ uint32_t fl__stock_take_affine(struct fl__stock *stock, uint64_t affinity)
 	idx = fl__slots_take_affine(&stock->slots, affinity);
 	fl__os_unlock(&stock->lock);
 	return idx;
+}
+
+void fl__stock_freeze(struct fl__stock *stock)
+{
+	fl__os_lock(&stock->lock);
+	shelves_clear(stock);
+}
+
+bool fl__stock_is_free(const struct fl__stock *stock, uint32_t idx)
+{
+	return stock->slots.entries[idx].group != FL__SLOT_NONE;
+}
+
+void fl__stock_thaw(struct fl__stock *stock)
+{
+	fl__os_unlock(&stock->lock);
 }
 
 struct fl__stock_counts fl__stock_count(struct fl__stock *stock)

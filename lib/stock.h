@@ -68,6 +68,12 @@ uint32_t fl__stock_take_oldest(struct fl__stock *stock);
 /* A free index of an affinity that is not 0, or FL__SLOT_NONE. */
 uint32_t fl__stock_take_affine(struct fl__stock *stock, uint64_t affinity);
 
+/* Between these no free index is taken, and fl__stock_is_free() may be asked;
+ * list work only, as under any lock here. */
+void fl__stock_freeze(struct fl__stock *stock);
+bool fl__stock_is_free(const struct fl__stock *stock, uint32_t idx);
+void fl__stock_thaw(struct fl__stock *stock);
+
 /* Exact while nobody takes or gives. */
 struct fl__stock_counts fl__stock_count(struct fl__stock *stock);
 

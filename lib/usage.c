@@ -99,6 +99,9 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 	fl__os_lock(&pool->trim_lock);
 	trimmed = trim_locked(pool, bytes);
 	fl__os_unlock(&pool->trim_lock);
+	/* Every free slot is empty, and may still hold a module. */
+	if (trimmed < bytes)
+		fl__instance_forget(pool, NULL);
 	if (trimmed_bytes)
 		*trimmed_bytes = trimmed;
 	return 0;
@@ -148,6 +151,8 @@ int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
 					  &of_image);
 		count += err ? 0 : of_image;
 	}
+	if (!err && !pool->is_on_demand)
+		fl__instance_forget(pool, module);
 	if (!err && purged)
 		*purged = count;
 	return err;

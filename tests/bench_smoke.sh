@@ -66,14 +66,27 @@ run cycle
 run cycle --threads 2 --random-writes 8 --image-wpages 32
 run cycle --grow 16 --image-wpages 4
 run firsttouch --choice sequential --slot empty,used
+run cycle --table 500 --table-writes 0,40 --image-wpages 4 \
+	--structure 20000 --structure-writes 0,3
+run cycle --threads 2 --table 1 --table-writes 1 --image-wpages 4
+run cycle --structure 65536 --structure-writes 16 --grow 1 --image-wpages 4
 run grow --touch 16
 run density --instances 20
+run empty
+run empty --modules 3 --structure 5000 --elements 0
+grep -q '"of_loop"' "$tmp/out" || failed "bench_empty compares with no loop"
+run empty --threads 1 --only faultline-stack
 
-for program in cycle firsttouch grow density; do
+for program in cycle firsttouch grow density empty; do
 	"$bench/bench_$program" --help >"$tmp/out" ||
 		failed "bench_$program --help fails"
 	grep -q '^usage: bench_' "$tmp/out" || failed "--help shows no usage"
 	"$bench/bench_$program" --no-such-option 1 2>/dev/null
 	test $? -eq 2 || failed "bench_$program takes an option it has not"
+done
+for args in "--table 4 --table-writes 5" \
+	"--structure 4096 --structure-writes 17"; do
+	"$bench/bench_cycle" $args >/dev/null 2>&1
+	test $? -eq 2 || failed "bench_cycle writes more than there is: $args"
 done
 passed

@@ -112,13 +112,29 @@ static void borrowed_released(void *user, const void *bytes)
 	borrowed->released++;
 }
 
-/* Borrowed bytes are needed as long as an instance may ask for a segment. */
-static void borrowed_bytes_outlive_the_instance(void)
+static struct fl_module *load_borrowed(struct conform *conform, struct wasm *w,
+				       struct borrowed *borrowed)
 {
 	struct fl_module_config config;
 	struct fl_module *module = NULL;
+
+	*borrowed = (struct borrowed){ .bytes = w->bytes };
+	fl_module_config_init(&config);
+	config.bytes = w->bytes;
+	config.length_bytes = w->length;
+	config.ownership = FL_BYTES_BORROW;
+	config.release = borrowed_released;
+	config.user = borrowed;
+	MUST_EQ(fl_module_load(conform->context, &config, &module, NULL), 0);
+	return module;
+}
+
+/* Borrowed bytes are needed as long as an instance may ask for a segment. */
+static void borrowed_bytes_outlive_the_instance(void)
+{
+	struct fl_module *module;
 	struct fl_instance *instance;
-	struct borrowed borrowed = { 0 };
+	struct borrowed borrowed;
 	struct conform conform;
 	struct wasm w = { 0 }, data = { 0 };
 
@@ -128,14 +144,7 @@ static void borrowed_bytes_outlive_the_instance(void)
 	wasm_u(&data, 1);
 	wasm_data_passive(&data, "passive", 7);
 	wasm_section(&w, WASM_DATA, &data);
-	borrowed.bytes = w.bytes;
-	fl_module_config_init(&config);
-	config.bytes = w.bytes;
-	config.length_bytes = w.length;
-	config.ownership = FL_BYTES_BORROW;
-	config.release = borrowed_released;
-	config.user = &borrowed;
-	MUST_EQ(fl_module_load(conform.context, &config, &module, NULL), 0);
+	module = load_borrowed(&conform, &w, &borrowed);
 	instance = instance_start(&conform, module);
 	CHECK(fl_module_retain(module) == module);
 	fl_module_release(module);
@@ -147,6 +156,215 @@ static void borrowed_bytes_outlive_the_instance(void)
 	CHECK_EQ(borrowed.released, 1);
 	conform_close(&conform);
 	wasm_free(&w);
+}
+
+/* ---------------------------------------------------- how long a module lives */
+
+/* Two modules whose ends are counted, and a pool with room for four instances
+ * and what is asked for. */
+struct lives {
+	struct conform conform;
+	struct wasm wasm;
+	struct borrowed borrowed[2];
+	struct fl_module *modules[2];
+};
+
+static void lives_open(struct lives *lives, const struct fl_pool_config *config)
+{
+	*lives = (struct lives){ 0 };
+	conform_open(&lives->conform, config);
+	wasm_header(&lives->wasm);
+	wasm_one_memory(&lives->wasm, 1, WASM_NO_MAX);
+	wasm_one_data(&lives->wasm, 5, "mine", 4);
+	for (int i = 0; i < 2; i++)
+		lives->modules[i] = load_borrowed(&lives->conform, &lives->wasm,
+						  &lives->borrowed[i]);
+}
+
+static void lives_close(struct lives *lives)
+{
+	conform_close(&lives->conform);
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(lives->borrowed[i].released, 1);
+	wasm_free(&lives->wasm);
+}
+
+/* count of a module at once, taken and given back. */
+static void use_slots(struct lives *lives, int which, int count)
+{
+	struct fl_instance *instances[4];
+
+	for (int i = 0; i < count; i++)
+		instances[i] =
+			instance_start(&lives->conform, lives->modules[which]);
+	for (int i = 0; i < count; i++) {
+		CHECK(fl_instance_module(instances[i]) ==
+		      lives->modules[which]);
+		CHECK_EQ(lives->borrowed[which].released, 0);
+		instance_stop(instances[i]);
+	}
+}
+
+static void purge_lets_go_of_one_module(void)
+{
+	struct fl_instance *instances[4];
+	struct lives lives;
+
+	lives_open(&lives, NULL);
+	for (int i = 0; i < 4; i++)
+		instances[i] =
+			instance_start(&lives.conform, lives.modules[i % 2]);
+	for (int i = 0; i < 4; i++)
+		instance_stop(instances[i]);
+	/* Two slots hold each module now, and nobody else the second one. */
+	fl_module_release(lives.modules[1]);
+	CHECK_EQ(fl_pool_purge(lives.conform.pool, lives.modules[0], NULL), 0);
+	CHECK_EQ(lives.borrowed[0].released, 0);
+	fl_module_release(lives.modules[0]);
+	CHECK_EQ(lives.borrowed[0].released, 1);
+	CHECK_EQ(lives.borrowed[1].released, 0);
+	lives_close(&lives);
+}
+
+/* The instance that lives goes on, and takes the module along. */
+static void purge_beside_a_live_instance(void)
+{
+	struct fl_instance *instance;
+	struct lives lives;
+
+	lives_open(&lives, NULL);
+	use_slots(&lives, 0, 3);
+	instance = instance_start(&lives.conform, lives.modules[0]);
+	CHECK_EQ(fl_pool_purge(lives.conform.pool, lives.modules[0], NULL), 0);
+	fl_module_release(lives.modules[0]);
+	CHECK_EQ(lives.borrowed[0].released, 0);
+	CHECK(fl_instance_module(instance) == lives.modules[0]);
+	check_text(fl_instance_memory(instance, 0), 5, "mine");
+	instance_stop(instance);
+	CHECK_EQ(lives.borrowed[0].released, 1);
+	fl_module_release(lives.modules[1]);
+	lives_close(&lives);
+}
+
+static void trim_lets_go_of_all_modules(void)
+{
+	struct lives lives;
+
+	lives_open(&lives, NULL);
+	for (int i = 0; i < 2; i++) {
+		use_slots(&lives, i, 2);
+		fl_module_release(lives.modules[i]);
+	}
+	CHECK_EQ(fl_pool_trim(lives.conform.pool, UINT64_MAX, NULL), 0);
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(lives.borrowed[i].released, 1);
+	lives_close(&lives);
+}
+
+static void other_instances_take_a_modules_slots(void)
+{
+	struct lives lives;
+
+	lives_open(&lives, NULL);
+	use_slots(&lives, 0, 4);
+	fl_module_release(lives.modules[0]);
+	use_slots(&lives, 1, 4);
+	CHECK_EQ(lives.borrowed[0].released, 1);
+	fl_module_release(lives.modules[1]);
+	lives_close(&lives);
+}
+
+/* Slots that nothing has ended before end with the pool; so do slots whose
+ * memory a budget has emptied. */
+static void modules_go_with_the_pool(void)
+{
+	struct fl_pool_config config;
+	struct lives lives;
+
+	conform_pool_config(&config);
+	for (int i = 0; i < 2; i++) {
+		config.max_idle_bytes = i ? 0 : UINT64_MAX;
+		lives_open(&lives, &config);
+		use_slots(&lives, 0, 3);
+		use_slots(&lives, 1, 2);
+		fl_module_release(lives.modules[0]);
+		fl_module_release(lives.modules[1]);
+		lives_close(&lives);
+	}
+}
+
+/* On demand nothing stays that could hold one. */
+static void modules_go_at_once_on_demand(void)
+{
+	struct fl_pool_config config;
+	struct lives lives;
+
+	conform_pool_config(&config);
+	config.allocation = FL_ALLOCATION_ON_DEMAND;
+	lives_open(&lives, &config);
+	for (int i = 0; i < 2; i++) {
+		use_slots(&lives, i, 4);
+		fl_module_release(lives.modules[i]);
+		CHECK_EQ(lives.borrowed[i].released, 1);
+	}
+	lives_close(&lives);
+}
+
+struct reentry {
+	struct fl_pool *pool;
+	const struct fl_module *other;
+	int calls;
+};
+
+static void call_the_pool(void *user, const void *bytes)
+{
+	struct reentry *reentry = user;
+
+	(void)bytes;
+	reentry->calls++;
+	CHECK_EQ(fl_pool_trim(reentry->pool, UINT64_MAX, NULL), 0);
+	CHECK_EQ(fl_pool_purge(reentry->pool, reentry->other, NULL), 0);
+	CHECK_EQ(conform_info(&(struct conform){ .pool = reentry->pool })
+			 .live_instances,
+		 0);
+}
+
+/* No lock is held when a module's owner is told of its end. */
+static void owner_calls_the_pool_at_the_end(void)
+{
+	struct fl_module_config config;
+	struct reentry reentry = { 0 };
+	struct fl_module *module = NULL;
+	struct lives lives;
+
+	lives_open(&lives, NULL);
+	reentry.pool = lives.conform.pool;
+	reentry.other = lives.modules[0];
+	fl_module_config_init(&config);
+	config.bytes = lives.wasm.bytes;
+	config.length_bytes = lives.wasm.length;
+	config.ownership = FL_BYTES_BORROW;
+	config.release = call_the_pool;
+	config.user = &reentry;
+	/* By the release of the only instance, and by trimming. */
+	for (int i = 1; i <= 2; i++) {
+		struct fl_instance *instances[2];
+
+		MUST_EQ(fl_module_load(lives.conform.context, &config, &module,
+				       NULL),
+			0);
+		for (int j = 0; j < i; j++)
+			instances[j] = instance_start(&lives.conform, module);
+		fl_module_release(module);
+		for (int j = 0; j < i; j++)
+			instance_stop(instances[j]);
+		CHECK_EQ(reentry.calls, 1);
+		CHECK_EQ(fl_pool_trim(lives.conform.pool, UINT64_MAX, NULL), 0);
+		CHECK_EQ(reentry.calls, i);
+	}
+	for (int i = 0; i < 2; i++)
+		fl_module_release(lives.modules[i]);
+	lives_close(&lives);
 }
 
 /* Modules take turns in one slot: with an image, without, a larger one. */
@@ -752,6 +970,13 @@ static const struct test_case cases[] = {
 	TEST_CASE(module_without_memory),
 	TEST_CASE(module_released_before_first_touch),
 	TEST_CASE(borrowed_bytes_outlive_the_instance),
+	TEST_CASE(purge_lets_go_of_one_module),
+	TEST_CASE(purge_beside_a_live_instance),
+	TEST_CASE(trim_lets_go_of_all_modules),
+	TEST_CASE(other_instances_take_a_modules_slots),
+	TEST_CASE(modules_go_with_the_pool),
+	TEST_CASE(modules_go_at_once_on_demand),
+	TEST_CASE(owner_calls_the_pool_at_the_end),
 	TEST_CASE(modules_take_turns),
 	TEST_CASE(several_memories),
 	TEST_CASE(imported_memory_with_an_image),

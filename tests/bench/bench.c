@@ -56,6 +56,10 @@ static void probe(const struct bench_case *c, struct bench_entry *e)
 	if (c->grow_bytes && !k->grow) {
 		snprintf(e->reason, sizeof(e->reason), "it cannot grow");
 		e->status = BENCH_SKIPPED;
+	} else if (bench_case_has_parts(c) && !k->parts) {
+		snprintf(e->reason, sizeof(e->reason),
+			 "it keeps memories, no tables and structures");
+		e->status = BENCH_SKIPPED;
 	} else if (k->probe && !k->probe(c, e->reason, sizeof(e->reason))) {
 		e->status = BENCH_SKIPPED;
 	}
@@ -85,14 +89,21 @@ static int run_entries(const struct bench_program *p,
 			status = 1;
 		free(entries[e].cycle_us.at);
 		free(entries[e].rate.at);
+		free(entries[e].alone_us.at);
 	}
 	return err ? 1 : status;
+}
+
+static const struct bench_competitor *const *
+own_rows(const struct bench_program *p)
+{
+	return p->own ? p->own : bench_faultline;
 }
 
 static int run_case(const struct bench_program *p,
 		    const struct bench_options *opt, uint64_t *values)
 {
-	size_t room = count(bench_faultline) + count(p->rivals);
+	size_t room = count(own_rows(p)) + count(p->rivals);
 	struct bench_workload w = { 0 };
 	struct bench_entry *entries;
 	struct bench_case *c;
@@ -108,7 +119,7 @@ static int run_case(const struct bench_program *p,
 	entries = calloc(room + 1, sizeof(*entries));
 	if (!entries)
 		goto out;
-	n = add_wanted(opt, bench_faultline, entries, 0);
+	n = add_wanted(opt, own_rows(p), entries, 0);
 	n = add_wanted(opt, p->rivals, entries, n);
 	if (n)
 		status = run_entries(p, opt, c, entries, n);
@@ -155,7 +166,7 @@ int bench_main(const struct bench_program *p, int argc, char **argv)
 	if (bench_options_parse(p, argc, argv, &opt))
 		return 2;
 	if (opt.list) {
-		list(bench_faultline);
+		list(own_rows(p));
 		list(p->rivals);
 		return 0;
 	}

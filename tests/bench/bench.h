@@ -33,6 +33,7 @@
 
 #define BENCH_WPAGE_BYTES	((uint64_t)65536)
 #define BENCH_SLOT_BYTES	((uint64_t)8 << 30)
+#define BENCH_ELEMENT_BYTES	((uint64_t)32)	/* of a table */
 #define BENCH_PARAMS_MAX	16
 #define BENCH_LIST_MAX		16
 #define BENCH_CPUS_MAX		256
@@ -56,6 +57,10 @@ struct bench_workload {
 	uint64_t spread_mib;		/* 0: all of the image */
 	uint64_t grow_wpages;
 	uint64_t grow_touch_hpages;	/* 0: each grown page */
+	uint64_t table_elements;
+	uint64_t table_writes;		/* elements */
+	uint64_t structure_bytes;
+	uint64_t structure_writes;	/* host pages */
 	enum bench_choice choice;
 };
 
@@ -66,13 +71,21 @@ struct bench_case {
 	uint64_t image_bytes;
 	uint64_t image_hpages;
 	uint64_t grow_bytes;
+	uint64_t table_bytes;
+	uint64_t structure_bytes;
 	uint8_t *image;			/* resident, image_bytes long */
 	uint32_t *read_idx;		/* host pages of the image */
 	uint32_t *write_idx;
 	uint32_t *grow_idx;		/* host pages, from image_bytes on */
+	uint32_t *element_idx;		/* elements of the table */
+	uint32_t *table_idx;		/* host pages that these lie in */
+	uint32_t *structure_idx;	/* host pages of the structure */
 	size_t n_reads;
 	size_t n_writes;
 	size_t n_grow;
+	size_t n_elements;
+	size_t n_table;
+	size_t n_structure;
 	int memfd;			/* the same bytes, sealed */
 	int pagemap_fd;			/* -1: cannot be opened */
 };
@@ -85,6 +98,12 @@ struct bench_guest {
 	uint32_t *drawn_idx;
 	size_t n_drawn;
 	uint64_t sink;
+};
+
+/* What an instance has besides its memory; NULL where the case has none. */
+struct bench_parts {
+	uint8_t *table;			/* table_bytes; zero is null */
+	uint8_t *structure;		/* the runtime's own, structure_bytes */
 };
 
 struct bench_competitor {
@@ -104,6 +123,9 @@ struct bench_competitor {
 	int (*attach)(void *state);
 	/* A memory that equals the image. */
 	int (*take)(void *state, uint8_t **base);
+	/* The rest of the instance that was taken, zeroed. NULL: it keeps
+	 * memories alone. */
+	void (*parts)(void *state, struct bench_parts *parts);
 	/* Append the case's grow_bytes of zeroes. NULL: cannot grow. */
 	int (*grow)(void *state);
 	/* Make the slot clean, and as small as the image again. */
@@ -124,6 +146,7 @@ struct bench_lane {
 	struct bench_guest guest;
 	void *state;
 	uint8_t *base;
+	struct bench_parts parts;
 	bool taken;
 };
 
@@ -178,6 +201,7 @@ struct bench_entry {
 	unsigned int block;
 	struct bench_samples cycle_us;
 	struct bench_samples rate;
+	struct bench_samples alone_us;	/* programs that ask how it scales */
 };
 
 struct bench_program {
@@ -185,12 +209,22 @@ struct bench_program {
 	const char *question;
 	const struct bench_param *params;
 	size_t n_params;
+	/* Faultline's rows; NULL: bench_faultline. */
+	const struct bench_competitor *const *own;
 	const struct bench_competitor *const *rivals;	/* NULL-terminated */
+	unsigned int n_threads;		/* unless told otherwise; 0: one */
+	/*
+	 * How does it scale? Each block runs twice, once on one thread and
+	 * once on all; the first rival is what scaling is compared with.
+	 */
+	bool is_scaling;
 	/* values may be changed to what really applies. */
 	void (*workload)(uint64_t *values, struct bench_workload *w);
 	int (*op)(struct bench_lane *lane);		/* timed */
 	/* Not NULL: run before each op, not timed. */
 	int (*prepare)(struct bench_lane *lane);
+	/* Not NULL: in place of bench_lane_verify(). */
+	int (*verify)(struct bench_lane *lane, char *why, size_t why_size);
 	/* Not NULL: measures a case in a way of its own, all on one thread. */
 	int (*measure)(const struct bench_program *p,
 		       const struct bench_options *opt,
@@ -216,6 +250,9 @@ void bench_guest_touch(struct bench_guest *g, const struct bench_case *c,
 		       uint8_t *base);
 void bench_guest_touch_grown(struct bench_guest *g,
 			     const struct bench_case *c, uint8_t *base);
+void bench_guest_touch_parts(struct bench_guest *g,
+			     const struct bench_case *c,
+			     const struct bench_parts *parts);
 
 /* lane.c */
 int bench_lane_open(struct bench_lane *lane, const struct bench_competitor *k,
@@ -254,6 +291,11 @@ void bench_report_rows(const struct bench_program *p,
 		       const struct bench_case *c,
 		       struct bench_entry *entries, size_t n_entries);
 void bench_report_status(const struct bench_entry *e);
+
+static inline bool bench_case_has_parts(const struct bench_case *c)
+{
+	return c->table_bytes || c->structure_bytes;
+}
 
 static inline uint64_t bench_rng_next(uint64_t *state)
 {

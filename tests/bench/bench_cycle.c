@@ -14,6 +14,10 @@ enum {
 	SPREAD,
 	CHOICE,
 	GROW,
+	TABLE,
+	TABLE_WRITES,
+	STRUCTURE,
+	STRUCTURE_WRITES,
 	N_PARAMS,
 };
 
@@ -34,6 +38,14 @@ static const struct bench_param params[N_PARAMS] = {
 		"how they are chosen: " BENCH_CHOICE_WORDS },
 	[GROW] = { "grow", BENCH_NUMBER, "0", NULL,
 		"64 KiB pages grown by and touched in each cycle" },
+	[TABLE] = { "table", BENCH_NUMBER, "0", NULL,
+		"whole instances, with a table of so many 32-byte elements" },
+	[TABLE_WRITES] = { "table-writes", BENCH_NUMBER, "0", NULL,
+		"elements written in each cycle, evenly spread" },
+	[STRUCTURE] = { "structure", BENCH_NUMBER, "0", NULL,
+		"whole instances, with so many bytes of the runtime's own" },
+	[STRUCTURE_WRITES] = { "structure-writes", BENCH_NUMBER, "0", NULL,
+		"host pages of it written in each cycle, evenly spread" },
 };
 
 static const struct bench_competitor *const rivals[] = {
@@ -60,6 +72,10 @@ static void workload(uint64_t *values, struct bench_workload *w)
 		.spread_mib = values[SPREAD],
 		.choice = (enum bench_choice)values[CHOICE],
 		.grow_wpages = values[GROW],
+		.table_elements = values[TABLE],
+		.table_writes = values[TABLE_WRITES],
+		.structure_bytes = values[STRUCTURE],
+		.structure_writes = values[STRUCTURE_WRITES],
 	};
 }
 

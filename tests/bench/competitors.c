@@ -3,7 +3,8 @@
  * competitors.c - slots, and the competitors that need no kernel feature.
  *
  * mmap-memcpy: what most C runtimes do. Each instance reserves 8 GiB, makes
- * the memory accessible and copies the data segments; free is munmap.
+ * the memory accessible and copies the data segments; free is munmap. Table
+ * and structure are calloc'ed each time.
  *
  * plain-mmap: a private mapping of the image and nothing around it. It has
  * no slot, no guard and no reset, and shows what attaching cannot go below.
@@ -56,11 +57,39 @@ int bench_slot_drop(uint8_t *at, uint64_t bytes)
 	return madvise(at, bytes, MADV_DONTNEED) ? -errno : 0;
 }
 
+int bench_table_map(const struct bench_case *c, uint8_t **table)
+{
+	void *at = NULL;
+
+	if (c->table_bytes) {
+		at = mmap(NULL, c->table_bytes, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (at == MAP_FAILED)
+			return -errno;
+	}
+	*table = at;
+	return 0;
+}
+
+void bench_table_unmap(const struct bench_case *c, uint8_t *table)
+{
+	if (table)
+		munmap(table, c->table_bytes);
+}
+
 struct plain {
 	const struct bench_case *c;
 	const struct bench_guest *guest;
 	uint8_t *base;
+	struct bench_parts parts;
 };
+
+static void plain_parts(void *state, struct bench_parts *parts)
+{
+	struct plain *p = state;
+
+	*parts = p->parts;
+}
 
 static int plain_setup(const struct bench_case *c,
 		       const struct bench_guest *guest, void **state)
@@ -90,7 +119,19 @@ static int mmap_memcpy_take(void *state, uint8_t **base)
 		return err;
 	memcpy(at, p->c->image, p->c->image_bytes);
 	*base = at;
-	return 0;
+	if (!bench_case_has_parts(p->c))
+		return 0;
+	/* One byte more: calloc(0) may answer NULL. */
+	p->parts.table = calloc(1, p->c->table_bytes + 1);
+	p->parts.structure = calloc(1, p->c->structure_bytes + 1);
+	return p->parts.table && p->parts.structure ? 0 : -ENOMEM;
+}
+
+static void mmap_memcpy_free_parts(struct plain *p)
+{
+	free(p->parts.table);
+	free(p->parts.structure);
+	p->parts = (struct bench_parts){ 0 };
 }
 
 static int mmap_memcpy_grow(void *state)
@@ -105,6 +146,7 @@ static int mmap_memcpy_give(void *state)
 	struct plain *p = state;
 	int err = munmap(p->base, BENCH_SLOT_BYTES) ? -errno : 0;
 
+	mmap_memcpy_free_parts(p);
 	p->base = NULL;
 	return err;
 }
@@ -115,6 +157,7 @@ static void mmap_memcpy_teardown(void *state)
 
 	if (p->base)
 		munmap(p->base, BENCH_SLOT_BYTES);
+	mmap_memcpy_free_parts(p);
 	free(p);
 }
 
@@ -124,6 +167,7 @@ const struct bench_competitor bench_mmap_memcpy = {
 	.features = "",
 	.setup = plain_setup,
 	.take = mmap_memcpy_take,
+	.parts = plain_parts,
 	.grow = mmap_memcpy_grow,
 	.give = mmap_memcpy_give,
 	.teardown = mmap_memcpy_teardown,
@@ -169,6 +213,34 @@ const struct bench_competitor bench_plain_mmap = {
 	.teardown = plain_mmap_teardown,
 };
 
+static void floor_teardown(void *state)
+{
+	struct plain *p = state;
+
+	munmap(p->base, p->c->image_bytes + p->c->grow_bytes);
+	bench_table_unmap(p->c, p->parts.table);
+	free(p->parts.structure);
+	free(p);
+}
+
+static int floor_setup_parts(struct plain *p)
+{
+	int err = bench_table_map(p->c, &p->parts.table);
+
+	if (!err && p->c->structure_bytes) {
+		p->parts.structure = aligned_alloc(
+			p->c->hpage_bytes,
+			(p->c->structure_bytes + p->c->hpage_bytes - 1) &
+				~(p->c->hpage_bytes - 1));
+		if (!p->parts.structure)
+			return -ENOMEM;
+		memset(p->parts.structure, 0, p->c->structure_bytes);
+	}
+	if (!err && p->parts.table)
+		memset(p->parts.table, 0, p->c->table_bytes);
+	return err;
+}
+
 static int floor_setup(const struct bench_case *c,
 		       const struct bench_guest *guest, void **state)
 {
@@ -189,7 +261,12 @@ static int floor_setup(const struct bench_case *c,
 	}
 	memcpy(p->base, c->image, c->image_bytes);
 	memset(p->base + c->image_bytes, 0, c->grow_bytes);
-	return 0;
+	err = floor_setup_parts(p);
+	if (err) {
+		floor_teardown(p);
+		*state = NULL;
+	}
+	return err;
 }
 
 static int floor_take(void *state, uint8_t **base)
@@ -216,6 +293,19 @@ static void copy_back(const struct bench_case *c, uint8_t *base,
 	}
 }
 
+/* The last page of a table may be a part of one. */
+static void zero_hpages(const struct bench_case *c, uint8_t *at, uint64_t bytes,
+			const uint32_t *idx, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t off = idx[i] * c->hpage_bytes;
+		uint64_t left = bytes - off;
+
+		memset(at + off, 0,
+		       left < c->hpage_bytes ? left : c->hpage_bytes);
+	}
+}
+
 static int floor_give(void *state)
 {
 	struct plain *p = state;
@@ -223,18 +313,13 @@ static int floor_give(void *state)
 
 	copy_back(c, p->base, c->write_idx, c->n_writes);
 	copy_back(c, p->base, p->guest->drawn_idx, p->guest->n_drawn);
-	for (size_t i = 0; i < c->n_grow; i++)
-		memset(p->base + c->image_bytes +
-		       c->grow_idx[i] * c->hpage_bytes, 0, c->hpage_bytes);
+	zero_hpages(c, p->base + c->image_bytes, c->grow_bytes, c->grow_idx,
+		    c->n_grow);
+	zero_hpages(c, p->parts.table, c->table_bytes, c->table_idx,
+		    c->n_table);
+	zero_hpages(c, p->parts.structure, c->structure_bytes,
+		    c->structure_idx, c->n_structure);
 	return 0;
-}
-
-static void floor_teardown(void *state)
-{
-	struct plain *p = state;
-
-	munmap(p->base, p->c->image_bytes + p->c->grow_bytes);
-	free(p);
 }
 
 const struct bench_competitor bench_memcpy_floor = {
@@ -243,6 +328,7 @@ const struct bench_competitor bench_memcpy_floor = {
 	.features = "",
 	.setup = floor_setup,
 	.take = floor_take,
+	.parts = plain_parts,
 	.grow = floor_grow,
 	.give = floor_give,
 	.teardown = floor_teardown,

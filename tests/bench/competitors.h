@@ -17,6 +17,9 @@ void bench_slot_release(uint8_t *base);
 int bench_slot_allow(uint8_t *at, uint64_t bytes);
 int bench_slot_deny(uint8_t *at, uint64_t bytes);
 int bench_slot_drop(uint8_t *at, uint64_t bytes);
+/* The case's table, zeroed, or NULL if it has none. */
+int bench_table_map(const struct bench_case *c, uint8_t **table);
+void bench_table_unmap(const struct bench_case *c, uint8_t *table);
 extern const struct bench_competitor bench_mmap_memcpy;
 extern const struct bench_competitor bench_plain_mmap;
 extern const struct bench_competitor bench_memcpy_floor;

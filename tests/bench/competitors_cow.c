@@ -15,6 +15,10 @@
  * swaps it can miss a written page, and verification may say so. It never
  * write-protects: a page once written is found at each reset.
  *
+ * A table is an anonymous range of its own, kept mapped, and reset over its
+ * size as the memory is: dropped, zeroed whole, or scanned. The runtime's
+ * structure is not pooled there: calloc() and free() each time.
+ *
  * Taking a slot that holds the image is free of system calls. The order of
  * steps follows the description of Wasmtime 48 (image switch: anonymous
  * memory over the old image's extent, then the new image over that).
@@ -34,6 +38,15 @@ struct cow {
 	uint8_t *base;
 	uint64_t accessible_bytes;
 	bool attached;
+	struct bench_parts parts;
+};
+
+/* What is reset at once: image bytes, and zeroes beyond the image. */
+struct range {
+	uint8_t *at;
+	uint64_t bytes;
+	const uint8_t *image;
+	uint64_t image_bytes;
 };
 
 static bool have_scan(const struct bench_case *c, char *reason, size_t size)
@@ -62,8 +75,11 @@ static int cow_setup(const struct bench_case *c,
 	if (!cow)
 		return -ENOMEM;
 	cow->c = c;
-	err = bench_slot_reserve(&cow->base);
+	err = bench_table_map(c, &cow->parts.table);
+	if (!err)
+		err = bench_slot_reserve(&cow->base);
 	if (err) {
+		bench_table_unmap(c, cow->parts.table);
 		free(cow);
 		return err;
 	}
@@ -95,7 +111,17 @@ static int cow_take(void *state, uint8_t **base)
 	struct cow *cow = state;
 
 	*base = cow->base;
-	return 0;
+	if (!cow->c->structure_bytes)
+		return 0;
+	cow->parts.structure = calloc(1, cow->c->structure_bytes);
+	return cow->parts.structure ? 0 : -ENOMEM;
+}
+
+static void cow_parts(void *state, struct bench_parts *parts)
+{
+	struct cow *cow = state;
+
+	*parts = cow->parts;
 }
 
 static int cow_grow(void *state)
@@ -109,42 +135,59 @@ static int cow_grow(void *state)
 	return err;
 }
 
+/* The last step of each way to give. */
 static int shrink(struct cow *cow)
 {
 	const struct bench_case *c = cow->c;
 
+	free(cow->parts.structure);
+	cow->parts.structure = NULL;
 	if (cow->accessible_bytes == c->image_bytes)
 		return 0;
 	cow->accessible_bytes = c->image_bytes;
 	return bench_slot_deny(cow->base + c->image_bytes, c->grow_bytes);
 }
 
-/* Image bytes where there is an image, zeroes beyond. */
-static void restore(const struct cow *cow, uint64_t from, uint64_t to)
+static struct range memory_of(const struct cow *cow)
 {
-	const struct bench_case *c = cow->c;
-	uint64_t copied = to < c->image_bytes ? to : c->image_bytes;
+	return (struct range){ cow->base, cow->accessible_bytes, cow->c->image,
+			       cow->c->image_bytes };
+}
+
+/* Whole host pages; of 0 bytes if there is no table. */
+static struct range table_of(const struct cow *cow)
+{
+	uint64_t mask = cow->c->hpage_bytes - 1;
+
+	return (struct range){ .at = cow->parts.table,
+			       .bytes = (cow->c->table_bytes + mask) & ~mask };
+}
+
+static void restore(const struct range *range, uint64_t from, uint64_t to)
+{
+	uint64_t copied = to < range->image_bytes ? to : range->image_bytes;
 
 	if (from < copied) {
-		memcpy(cow->base + from, c->image + from, copied - from);
+		memcpy(range->at + from, range->image + from, copied - from);
 		from = copied;
 	}
 	if (from < to)
-		memset(cow->base + from, 0, to - from);
+		memset(range->at + from, 0, to - from);
 }
 
 /*
- * One scan of [*at, accessible). Restores what it finds, moves *at to where
- * the walk ended.
+ * One scan of [*at, end of the range). Restores what it finds, moves *at to
+ * where the walk ended.
  */
-static int scan_once(struct cow *cow, uint64_t *at, uint64_t limit)
+static int scan_once(const struct cow *cow, const struct range *range,
+		     uint64_t *at, uint64_t limit)
 {
 	struct page_region regions[REGIONS];
-	const uint64_t base = (uintptr_t)cow->base;
+	const uint64_t base = (uintptr_t)range->at;
 	struct pm_scan_arg arg = {
 		.size = sizeof(arg),
 		.start = base + *at,
-		.end = base + cow->accessible_bytes,
+		.end = base + range->bytes,
 		.vec = (uintptr_t)regions,
 		.vec_len = limit,
 		.category_inverted = PAGE_IS_PFNZERO | PAGE_IS_FILE,
@@ -156,7 +199,7 @@ static int scan_once(struct cow *cow, uint64_t *at, uint64_t limit)
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++)
-		restore(cow, regions[i].start - base, regions[i].end - base);
+		restore(range, regions[i].start - base, regions[i].end - base);
 	*at = arg.walk_end - base;
 	return 0;
 }
@@ -164,8 +207,11 @@ static int scan_once(struct cow *cow, uint64_t *at, uint64_t limit)
 static int give_dontneed(void *state)
 {
 	struct cow *cow = state;
+	struct range table = table_of(cow);
 	int err = bench_slot_drop(cow->base, cow->accessible_bytes);
 
+	if (!err && table.bytes)
+		err = bench_slot_drop(table.at, table.bytes);
 	return err ? err : shrink(cow);
 }
 
@@ -173,30 +219,52 @@ static int give_keep(void *state)
 {
 	struct cow *cow = state;
 
-	restore(cow, 0, cow->accessible_bytes);
+	struct range memory = memory_of(cow), table = table_of(cow);
+
+	restore(&memory, 0, memory.bytes);
+	restore(&table, 0, table.bytes);
 	return shrink(cow);
+}
+
+static int scan_all(const struct cow *cow, struct range range)
+{
+	uint64_t at = 0;
+	int err = 0;
+
+	while (!err && at < range.bytes)
+		err = scan_once(cow, &range, &at, REGIONS);
+	return err;
 }
 
 static int give_scan(void *state)
 {
 	struct cow *cow = state;
+	int err = scan_all(cow, memory_of(cow));
+
+	if (!err)
+		err = scan_all(cow, table_of(cow));
+	return err ? err : shrink(cow);
+}
+
+static int scan_32(const struct cow *cow, struct range range)
+{
 	uint64_t at = 0;
 	int err = 0;
 
-	while (!err && at < cow->accessible_bytes)
-		err = scan_once(cow, &at, REGIONS);
-	return err ? err : shrink(cow);
+	if (range.bytes)
+		err = scan_once(cow, &range, &at, REGIONS_LIMIT);
+	if (!err && at < range.bytes)
+		err = bench_slot_drop(range.at + at, range.bytes - at);
+	return err;
 }
 
 static int give_scan_32(void *state)
 {
 	struct cow *cow = state;
-	uint64_t at = 0;
-	int err = scan_once(cow, &at, REGIONS_LIMIT);
+	int err = scan_32(cow, memory_of(cow));
 
-	if (!err && at < cow->accessible_bytes)
-		err = bench_slot_drop(cow->base + at,
-				      cow->accessible_bytes - at);
+	if (!err)
+		err = scan_32(cow, table_of(cow));
 	return err ? err : shrink(cow);
 }
 
@@ -217,6 +285,8 @@ static void cow_teardown(void *state)
 	struct cow *cow = state;
 
 	bench_slot_release(cow->base);
+	bench_table_unmap(cow->c, cow->parts.table);
+	free(cow->parts.structure);
 	free(cow);
 }
 
@@ -227,6 +297,7 @@ const struct bench_competitor bench_cow_dontneed = {
 	.setup = cow_setup,
 	.attach = cow_attach,
 	.take = cow_take,
+	.parts = cow_parts,
 	.grow = cow_grow,
 	.give = give_dontneed,
 	.detach = cow_detach,
@@ -240,6 +311,7 @@ const struct bench_competitor bench_cow_keep = {
 	.setup = cow_setup,
 	.attach = cow_attach,
 	.take = cow_take,
+	.parts = cow_parts,
 	.grow = cow_grow,
 	.give = give_keep,
 	.detach = cow_detach,
@@ -254,6 +326,7 @@ const struct bench_competitor bench_cow_scan = {
 	.setup = cow_setup,
 	.attach = cow_attach,
 	.take = cow_take,
+	.parts = cow_parts,
 	.grow = cow_grow,
 	.give = give_scan,
 	.detach = cow_detach,
@@ -268,6 +341,7 @@ const struct bench_competitor bench_cow_scan_32 = {
 	.setup = cow_setup,
 	.attach = cow_attach,
 	.take = cow_take,
+	.parts = cow_parts,
 	.grow = cow_grow,
 	.give = give_scan_32,
 	.detach = cow_detach,

@@ -3,9 +3,9 @@
  * lane.c - one competitor on one thread: its steps, and their verification.
  *
  * `taken` says whether the guest may touch the memory. Verification compares
- * each byte of a taken memory with the image, and of newly grown memory with
- * zero. It reads every page, which warms the slot: figures of a run with
- * --verify are not those of a run without.
+ * each byte of a taken memory with the image, and of newly grown memory, of
+ * the table and of the structure with zero. It reads every page, which warms
+ * the slot: figures of a run with --verify are not those of a run without.
  */
 #include "bench.h"
 
@@ -46,6 +46,8 @@ int bench_lane_take(struct bench_lane *lane)
 	int err = lane->competitor->take(lane->state, &lane->base);
 
 	lane->taken = !err;
+	if (!err && bench_case_has_parts(lane->c))
+		lane->competitor->parts(lane->state, &lane->parts);
 	return err;
 }
 
@@ -55,6 +57,8 @@ int bench_lane_touch(struct bench_lane *lane)
 	int err;
 
 	bench_guest_touch(&lane->guest, c, lane->base);
+	if (bench_case_has_parts(c))
+		bench_guest_touch_parts(&lane->guest, c, &lane->parts);
 	if (!c->grow_bytes)
 		return 0;
 	err = lane->competitor->grow(lane->state);
@@ -106,26 +110,37 @@ static int compare(const struct bench_lane *lane, char *why, size_t why_size)
 	return -EILSEQ;
 }
 
-static int compare_grown(const struct bench_lane *lane, char *why,
-			 size_t why_size)
+static int compare_zero(const uint8_t *at, uint64_t bytes, const char *what,
+			char *why, size_t why_size)
 {
-	const struct bench_case *c = lane->c;
-
-	for (uint64_t off = 0; off < c->grow_bytes; off++) {
-		if (!lane->base[c->image_bytes + off])
+	for (uint64_t off = 0; off < bytes; off++) {
+		if (!at[off])
 			continue;
-		snprintf(why, why_size, "VERIFY: byte %llu of grown memory is "
-			 "0x%02x, must be 0", (unsigned long long)off,
-			 lane->base[c->image_bytes + off]);
+		snprintf(why, why_size, "VERIFY: byte %llu of %s is 0x%02x, "
+			 "must be 0", (unsigned long long)off, what, at[off]);
 		return -EILSEQ;
 	}
 	return 0;
+}
+
+static int compare_parts(const struct bench_lane *lane, char *why,
+			 size_t why_size)
+{
+	const struct bench_case *c = lane->c;
+	int err = compare_zero(lane->parts.table, c->table_bytes, "the table",
+			       why, why_size);
+
+	return err ? err : compare_zero(lane->parts.structure,
+					c->structure_bytes, "the structure",
+					why, why_size);
 }
 
 static int verify_taken(struct bench_lane *lane, char *why, size_t why_size)
 {
 	int err = compare(lane, why, why_size);
 
+	if (!err)
+		err = compare_parts(lane, why, why_size);
 	if (err || !lane->c->grow_bytes)
 		return err;
 	err = lane->competitor->grow(lane->state);
@@ -133,7 +148,8 @@ static int verify_taken(struct bench_lane *lane, char *why, size_t why_size)
 		snprintf(why, why_size, "VERIFY: grow: %s", strerror(-err));
 		return err;
 	}
-	return compare_grown(lane, why, why_size);
+	return compare_zero(lane->base + lane->c->image_bytes,
+			    lane->c->grow_bytes, "grown memory", why, why_size);
 }
 
 /* A lane that was taken, but not yet touched, stays taken. */

@@ -113,7 +113,8 @@ static int set_list(struct bench_options *opt, const char *text)
 }
 
 static const struct harness_option harness_options[] = {
-	{ "threads", "N", "run on N threads at once (1)", set_threads },
+	{ "threads", "N", "run on N threads at once (1; bench_empty 2)",
+	  set_threads },
 	{ "cpu", "LIST", "pin thread i to the i-th processor of LIST",
 	  set_cpus },
 	{ "seconds", "S", "time for the rounds of each case (5)",
@@ -315,7 +316,7 @@ int bench_options_parse(const struct bench_program *p, int argc, char **argv,
 			struct bench_options *opt)
 {
 	*opt = (struct bench_options){
-		.n_threads = 1,
+		.n_threads = p->n_threads ? p->n_threads : 1,
 		.seconds = 5,
 		.n_sets = 5,
 	};

@@ -5,7 +5,10 @@
  * Medians and quartiles, never means: on a shared machine the slow tail
  * tells about the neighbours. The ratio column divides each median by that
  * of the row named "faultline", or of the first row that has figures: above
- * 1 is slower than that row.
+ * 1 is slower than that row. A program that asks how things scale has another
+ * table: what a cycle takes on one thread and on all, and how much more all get
+ * done than one; beside it what that is of the scaling of its first rival,
+ * which shares nothing.
  *
  * JSON: one object a line and nothing else on standard output; each repeats
  * the host's description, so that lines of several runs can be joined.
@@ -255,11 +258,45 @@ static double reference_us(struct bench_entry *entries, size_t n_entries)
 	return first;
 }
 
+/* How many times as much all threads get done as one; NAN: not measured. */
+static double scaling_of(const struct bench_options *opt, struct bench_entry *e)
+{
+	return opt->n_threads * bench_samples_quantile(&e->alone_us, 0.5) /
+	       bench_samples_quantile(&e->cycle_us, 0.5);
+}
+
+static double reference_scaling(const struct bench_program *p,
+				const struct bench_options *opt,
+				struct bench_entry *entries, size_t n_entries)
+{
+	for (size_t e = 0; e < n_entries; e++)
+		if (entries[e].competitor == p->rivals[0] &&
+		    entries[e].status == BENCH_OK)
+			return scaling_of(opt, &entries[e]);
+	return NAN;
+}
+
+static void json_scaling(const struct bench_options *opt,
+			 struct bench_entry *e, double reference)
+{
+	double scaling = scaling_of(opt, e);
+
+	if (isnan(scaling))
+		return;
+	printf(", \"alone_us\": %.4f, \"scaling\": %.4f",
+	       bench_samples_quantile(&e->alone_us, 0.5), scaling);
+	if (!isnan(reference))
+		printf(", \"of_loop\": %.4f", scaling / reference);
+}
+
 static void json_row(const struct bench_program *p,
 		     const struct bench_options *opt,
-		     const struct bench_case *c, struct bench_entry *e)
+		     const struct bench_case *c, struct bench_entry *e,
+		     double scaling)
 {
 	bench_report_json_start(p, opt, c, e);
+	if (e->status == BENCH_OK && p->is_scaling)
+		json_scaling(opt, e, scaling);
 	if (e->status == BENCH_OK)
 		printf(", \"median_us\": %.4f, \"q1_us\": %.4f, "
 		       "\"q3_us\": %.4f, \"cycles_per_s\": %.1f, "
@@ -284,6 +321,33 @@ static void table_row(struct bench_entry *e, double reference)
 	       e->competitor->note);
 }
 
+static void scaling_row(const struct bench_options *opt, struct bench_entry *e,
+			double reference)
+{
+	double scaling = scaling_of(opt, e);
+
+	printf("%-20s %10.4f %10.4f %10.4f %10.4f %8.3f %8.3f  %s\n",
+	       e->competitor->name, bench_samples_quantile(&e->alone_us, 0.5),
+	       bench_samples_quantile(&e->cycle_us, 0.5),
+	       bench_samples_quantile(&e->cycle_us, 0.25),
+	       bench_samples_quantile(&e->cycle_us, 0.75), scaling,
+	       scaling / reference, e->competitor->note);
+}
+
+static void table_head(const struct bench_program *p,
+		       const struct bench_options *opt)
+{
+	char all[32];
+
+	snprintf(all, sizeof(all), "%u thr. us", opt->n_threads);
+	if (p->is_scaling)
+		printf("%-20s %10s %10s %10s %10s %8s %8s\n", "competitor",
+		       "alone us", all, "q1", "q3", "scaling", "of loop");
+	else
+		printf("%-20s %10s %10s %10s %11s %8s\n", "competitor",
+		       "median us", "q1", "q3", "cycles/s", "ratio");
+}
+
 void bench_report_rows(const struct bench_program *p,
 		       const struct bench_options *opt,
 		       const struct bench_case *c,
@@ -291,14 +355,17 @@ void bench_report_rows(const struct bench_program *p,
 {
 	double reference = reference_us(entries, n_entries);
 
+	double scaling = reference_scaling(p, opt, entries, n_entries);
+
 	if (!opt->json)
-		printf("%-20s %10s %10s %10s %11s %8s\n", "competitor",
-		       "median us", "q1", "q3", "cycles/s", "ratio");
+		table_head(p, opt);
 	for (size_t e = 0; e < n_entries; e++) {
 		if (opt->json)
-			json_row(p, opt, c, &entries[e]);
+			json_row(p, opt, c, &entries[e], scaling);
 		else if (entries[e].status != BENCH_OK)
 			bench_report_status(&entries[e]);
+		else if (p->is_scaling)
+			scaling_row(opt, &entries[e], scaling);
 		else
 			table_row(&entries[e], reference);
 	}

@@ -18,7 +18,9 @@
  *
  * A block is about BLOCK_NS long, found out in the warm-up; a program with a
  * `prepare` step has blocks of one operation. Thread 0 keeps the books,
- * between the end of a block and the barrier that begins the next.
+ * between the end of a block and the barrier that begins the next. A program
+ * that asks how things scale has each block run on thread 0 alone, while the
+ * others sleep, right before all of them run it.
  *
  * An error of any thread is noted under the lock during a block; since a
  * barrier follows each block, all threads leave that competitor out from
@@ -37,6 +39,7 @@
 #define BLOCK_NS	UINT64_C(2000000)
 #define BLOCK_MIN	4
 #define BLOCK_MAX	512
+#define SCALING_BLOCK_MAX 65536		/* of operations that take nanoseconds */
 #define WARM_NS		UINT64_C(150000000)
 #define WARM_CYCLES	3000
 #define SPINS		2000
@@ -189,8 +192,9 @@ static int run_once(struct worker *w, size_t e)
 static void warm_up(struct worker *w, size_t e)
 {
 	struct runner *r = w->r;
+	unsigned int n = 0, half = 0, most =
+		r->program->is_scaling ? SCALING_BLOCK_MAX : BLOCK_MAX;
 	uint64_t end_ns, half_ns = 0, start_ns, cycle_ns;
-	unsigned int n = 0, half = 0;
 	int err = 0;
 
 	meet(r);
@@ -209,11 +213,20 @@ static void warm_up(struct worker *w, size_t e)
 	} else if (!w->idx) {
 		cycle_ns = (end_ns - start_ns - half_ns) / (n - half) + 1;
 		r->entries[e].block = r->program->prepare ? 1 :
-			BLOCK_NS / cycle_ns > BLOCK_MAX ? BLOCK_MAX :
+			BLOCK_NS / cycle_ns > most ? most :
 			BLOCK_NS / cycle_ns < BLOCK_MIN ? BLOCK_MIN :
 			(unsigned int)(BLOCK_NS / cycle_ns);
 	}
 	meet(r);
+}
+
+static void keep_books_alone(const struct worker *w, struct bench_entry *entry)
+{
+	if (entry->status == BENCH_OK &&
+	    bench_samples_add(&entry->alone_us,
+			      (double)(w->end_ns - w->start_ns) /
+				      entry->block / 1e3))
+		bench_entry_fail(entry, "samples", -ENOMEM);
 }
 
 static void keep_books(struct runner *r, struct bench_entry *entry)
@@ -246,7 +259,9 @@ static void verify(struct worker *w, size_t e)
 	struct bench_entry *entry = &w->r->entries[e];
 	char why[BENCH_REASON_BYTES] = "";
 
-	if (!bench_lane_verify(&w->lanes[e], why, sizeof(why)))
+	if (!(w->r->program->verify ? w->r->program->verify :
+				      bench_lane_verify)
+	     (&w->lanes[e], why, sizeof(why)))
 		return;
 	pthread_mutex_lock(&w->r->lock);
 	entry->status = BENCH_FAILED;
@@ -255,22 +270,43 @@ static void verify(struct worker *w, size_t e)
 	pthread_mutex_unlock(&w->r->lock);
 }
 
-static void run_block(struct worker *w, size_t e)
+/* Between the two barriers of a block. */
+static void run_ops(struct worker *w, size_t e, int err)
 {
-	struct runner *r = w->r;
-	const struct bench_program *p = r->program;
+	const struct bench_program *p = w->r->program;
 	struct bench_lane *lane = &w->lanes[e];
-	unsigned int block = r->entries[e].block;
-	int err = p->prepare ? p->prepare(lane) : p->op(lane);
+	unsigned int block = w->r->entries[e].block;
 
-	meet(r);
-	meet_spinning(r);
 	w->start_ns = now_ns();
 	for (unsigned int i = 0; i < block && !err; i++)
 		err = p->op(lane);
 	w->end_ns = now_ns();
 	if (err)
 		fail(w, e, "cycle", err);
+}
+
+static void run_block_alone(struct worker *w, size_t e)
+{
+	struct runner *r = w->r;
+
+	meet(r);
+	if (!w->idx) {
+		run_ops(w, e, r->program->op(&w->lanes[e]));
+		keep_books_alone(w, &r->entries[e]);
+	}
+	meet(r);
+}
+
+static void run_block(struct worker *w, size_t e)
+{
+	struct runner *r = w->r;
+	const struct bench_program *p = r->program;
+	struct bench_lane *lane = &w->lanes[e];
+	int err = p->prepare ? p->prepare(lane) : p->op(lane);
+
+	meet(r);
+	meet_spinning(r);
+	run_ops(w, e, err);
 	meet(r);
 	if (!w->idx)
 		keep_books(r, &r->entries[e]);
@@ -280,6 +316,14 @@ static void run_block(struct worker *w, size_t e)
 	if (usable(w, e))
 		verify(w, e);
 	meet(r);
+}
+
+static void run_blocks(struct worker *w, size_t e)
+{
+	if (usable(w, e) && w->r->program->is_scaling)
+		run_block_alone(w, e);
+	if (usable(w, e))
+		run_block(w, e);
 }
 
 static bool next_round(struct worker *w)
@@ -323,8 +367,7 @@ static void *work(void *arg)
 			(r->opt->seconds * 1e9 / r->n_sets);
 	while (next_round(w))
 		for (size_t i = 0; i < r->n_entries; i++)
-			if (usable(w, r->order[i]))
-				run_block(w, r->order[i]);
+			run_blocks(w, r->order[i]);
 	verify_all(w);
 	close_lanes(w);
 	return NULL;

@@ -34,6 +34,24 @@ static uint64_t *word_at(const struct bench_case *c, uint8_t *base,
 				    word_off(c, hpage_idx));
 }
 
+static int check_parts(const struct bench_workload *w, uint64_t hpage_bytes,
+		       char *why, size_t why_size)
+{
+	if (w->table_elements > UINT64_C(1) << 24 ||
+	    w->table_writes > w->table_elements) {
+		snprintf(why, why_size, "a table has up to 16777216 elements, "
+			 "and --table-writes no more than --table");
+		return -EINVAL;
+	}
+	if (w->structure_bytes > UINT64_C(1) << 30 ||
+	    w->structure_writes * hpage_bytes > w->structure_bytes) {
+		snprintf(why, why_size, "a structure has up to 1 GiB, and "
+			 "--structure-writes is no more than its host pages");
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int check_workload(const struct bench_workload *w, uint64_t hpages,
 			  uint64_t grown, char *why, size_t why_size)
 {
@@ -137,6 +155,34 @@ static int choose_grown(struct bench_case *c)
 	return 0;
 }
 
+/* Evenly spread. */
+static int choose_parts(struct bench_case *c)
+{
+	const struct bench_workload *w = &c->w;
+	uint64_t hpages = w->structure_bytes / c->hpage_bytes;
+
+	c->table_bytes = w->table_elements * BENCH_ELEMENT_BYTES;
+	c->structure_bytes = w->structure_bytes;
+	c->element_idx = numbers(w->table_writes);
+	c->table_idx = numbers(w->table_writes);
+	c->structure_idx = numbers(w->structure_writes);
+	if (!c->element_idx || !c->table_idx || !c->structure_idx)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < w->table_writes; i++) {
+		uint64_t idx = i * w->table_elements / w->table_writes;
+		uint32_t hpage_idx = (uint32_t)(idx * BENCH_ELEMENT_BYTES /
+						c->hpage_bytes);
+
+		c->element_idx[c->n_elements++] = (uint32_t)idx;
+		if (!c->n_table || c->table_idx[c->n_table - 1] != hpage_idx)
+			c->table_idx[c->n_table++] = hpage_idx;
+	}
+	for (uint64_t i = 0; i < w->structure_writes; i++)
+		c->structure_idx[c->n_structure++] =
+			(uint32_t)(i * hpages / w->structure_writes);
+	return 0;
+}
+
 static int fill_image(struct bench_case *c)
 {
 	uint64_t rng = SEED + 1;
@@ -194,6 +240,8 @@ static int build_case(struct bench_case *c, char *why, size_t why_size)
 		 c->image_hpages;
 	err = check_workload(w, hpages, c->grow_bytes / c->hpage_bytes,
 			     why, why_size);
+	if (!err)
+		err = check_parts(w, c->hpage_bytes, why, why_size);
 	if (err)
 		return err;
 	snprintf(why, why_size, "no memory for the image: lower "
@@ -201,6 +249,8 @@ static int build_case(struct bench_case *c, char *why, size_t why_size)
 	err = choose(c, hpages);
 	if (!err)
 		err = choose_grown(c);
+	if (!err)
+		err = choose_parts(c);
 	if (!err)
 		err = fill_image(c);
 	if (!err)
@@ -243,6 +293,9 @@ void bench_case_destroy(struct bench_case *c)
 	free(c->read_idx);
 	free(c->write_idx);
 	free(c->grow_idx);
+	free(c->element_idx);
+	free(c->table_idx);
+	free(c->structure_idx);
 	free(c);
 }
 
@@ -291,4 +344,23 @@ void bench_guest_touch_grown(struct bench_guest *g,
 {
 	for (size_t i = 0; i < c->n_grow; i++)
 		write_word(g, c, base + c->image_bytes, c->grow_idx[i]);
+}
+
+static void write_element(struct bench_guest *g, uint8_t *table, uint64_t idx)
+{
+	volatile uint64_t *word =
+		(uint64_t *)(void *)(table + idx * BENCH_ELEMENT_BYTES);
+
+	for (uint64_t i = 0; i < BENCH_ELEMENT_BYTES / sizeof(*word); i++)
+		word[i] = WRITTEN_BIT | g->tick;
+}
+
+void bench_guest_touch_parts(struct bench_guest *g,
+			     const struct bench_case *c,
+			     const struct bench_parts *parts)
+{
+	for (size_t i = 0; i < c->n_elements; i++)
+		write_element(g, parts->table, c->element_idx[i]);
+	for (size_t i = 0; i < c->n_structure; i++)
+		write_word(g, c, parts->structure, c->structure_idx[i]);
 }

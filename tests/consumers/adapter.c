@@ -28,6 +28,9 @@
 #include "overwhole.h"
 #include "small.h"
 #include "smallimp.h"
+#include "tables.h"
+#include "tableimp.h"
+#include "tableother.h"
 
 #ifdef STOCK_RT
 #include <wasm-rt-impl.h>
@@ -40,6 +43,7 @@
 
 struct Z_env_instance_t {
 	wasm_rt_memory_t memory;
+	wasm_rt_funcref_table_t table;
 };
 
 static struct fl_context *context;
@@ -49,6 +53,11 @@ static struct sigaction trap_handler;
 wasm_rt_memory_t *Z_envZ_memory(struct Z_env_instance_t *env)
 {
 	return &env->memory;
+}
+
+wasm_rt_funcref_table_t *Z_envZ_table(struct Z_env_instance_t *env)
+{
+	return &env->table;
 }
 
 #ifdef STOCK_RT
@@ -98,12 +107,20 @@ static struct fl_module *load(const char *name)
 	return module;
 }
 
-static void open_pool(uint32_t memories, uint64_t stride_bytes)
+static void open_pool_as(const struct fl_pool_config *config)
 {
 	struct fl_error error = { .text = "" };
-	struct fl_pool_config config;
 
 	MUST_EQ(fl_context_create(NULL, &context, &error), 0);
+	if (fl_pool_create(context, config, &pool, &error))
+		test_note("%s", error.text);
+	MUST(pool != NULL);
+}
+
+static void open_pool(uint32_t memories, uint64_t stride_bytes)
+{
+	struct fl_pool_config config;
+
 	fl_pool_config_init(&config);
 	config.max_instances = 0;
 	config.max_memories = memories;
@@ -111,9 +128,24 @@ static void open_pool(uint32_t memories, uint64_t stride_bytes)
 		config.memory_stride_bytes = stride_bytes;
 		config.max_memory_bytes = stride_bytes / 2;
 	}
-	if (fl_pool_create(context, &config, &pool, &error))
-		test_note("%s", error.text);
-	MUST(pool != NULL);
+	open_pool_as(&config);
+}
+
+/* Not wasm2c's null. */
+static const uint64_t other_null[3] = { 1, 2, 3 };
+
+static void open_table_pool(uint32_t memories, uint32_t tables)
+{
+	struct fl_pool_config config;
+
+	fl_pool_config_init(&config);
+	config.max_instances = 0;
+	config.max_memories = memories;
+	config.max_tables = tables;
+	config.max_table_elements = 8;
+	config.table_element_bytes = sizeof(wasm_rt_funcref_t);
+	config.table_null = other_null;
+	open_pool_as(&config);
 }
 
 static void close_pool(void)
@@ -130,6 +162,14 @@ static uint32_t live(void)
 
 	fl_pool_info(pool, &info);
 	return info.live_memories;
+}
+
+static uint32_t live_tables(void)
+{
+	struct fl_pool_info info = { .size = sizeof(info) };
+
+	fl_pool_info(pool, &info);
+	return info.live_tables;
 }
 
 /* ----------------------------------------------------------- calls to guests */
@@ -616,6 +656,344 @@ static void imported_memory_has_the_image(void)
 	close_pool();
 }
 
+/* -------------------------------------------------------------------- tables */
+
+struct tabled {
+	Z_tables_instance_t tables;
+	uint32_t argument;
+	uint32_t result;
+	wasm_rt_externref_t host;
+};
+
+static void table_instantiate(void *arg)
+{
+	Z_tables_instantiate(&((struct tabled *)arg)->tables);
+}
+
+static void table_call(void *arg)
+{
+	struct tabled *tabled = arg;
+
+	tabled->result = Z_tablesZ_call(&tabled->tables, tabled->argument);
+}
+
+static void table_get_host(void *arg)
+{
+	struct tabled *tabled = arg;
+
+	tabled->host = Z_tablesZ_get_host(&tabled->tables, tabled->argument);
+}
+
+static wasm_rt_trap_t call_at(struct tabled *tabled, uint32_t idx)
+{
+	tabled->argument = idx;
+	return try(table_call, tabled);
+}
+
+static wasm_rt_trap_t host_at(struct tabled *tabled, uint32_t idx)
+{
+	tabled->argument = idx;
+	return try(table_get_host, tabled);
+}
+
+static int make_tabled(struct tabled *tabled, const struct fl_module *module,
+		       struct fl_error *error)
+{
+	struct fl_wasm2c_batch batch;
+	int err;
+
+	memset(tabled, 0, sizeof(*tabled));
+	err = fl_wasm2c_begin(&batch, pool, module, &tabled->tables,
+			      sizeof(tabled->tables), 0, error);
+	if (err)
+		return err;
+	CHECK_EQ(try(table_instantiate, tabled), WASM_RT_TRAP_NONE);
+	fl_wasm2c_end(&batch);
+	return 0;
+}
+
+static void check_tables(struct tabled *tabled)
+{
+	CHECK_EQ(Z_tablesZ_size(&tabled->tables), 3);
+	CHECK_EQ(Z_tablesZ_size_host(&tabled->tables), 2);
+	CHECK_EQ(call_at(tabled, 0), WASM_RT_TRAP_NONE);
+	CHECK_EQ(tabled->result, 7);
+	CHECK_EQ(call_at(tabled, 1), WASM_RT_TRAP_NONE);
+	CHECK_EQ(tabled->result, 8);
+	CHECK_EQ(call_at(tabled, 2), WASM_RT_TRAP_CALL_INDIRECT);
+	CHECK_EQ(call_at(tabled, 3), WASM_RT_TRAP_CALL_INDIRECT);
+	CHECK_EQ(host_at(tabled, 1), WASM_RT_TRAP_NONE);
+	CHECK(tabled->host == NULL);
+	CHECK_EQ(host_at(tabled, 2), WASM_RT_TRAP_OOB);
+}
+
+static void tables_are_the_pools_and_clean(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_module *module;
+	struct tabled tabled;
+	int i;
+
+	open_table_pool(1, 2);
+	module = load("tables");
+	for (i = 0; i < 40; i++) {
+		MUST_EQ(make_tabled(&tabled, module, &error), 0);
+		CHECK_EQ(live_tables(), 2);
+		CHECK(fl_wasm2c_funcref_table(&tabled.tables.w2c_functions) !=
+		      NULL);
+		CHECK(fl_wasm2c_externref_table(&tabled.tables.w2c_hosts) !=
+		      NULL);
+		check_tables(&tabled);
+		Z_tablesZ_put(&tabled.tables, 2);
+		CHECK_EQ(call_at(&tabled, 2), WASM_RT_TRAP_NONE);
+		Z_tablesZ_put_host(&tabled.tables, 1, &tabled);
+		CHECK_EQ(Z_tablesZ_grow(&tabled.tables, 3), 3);
+		CHECK_EQ(call_at(&tabled, 5), WASM_RT_TRAP_NONE);
+		CHECK_EQ(tabled.result, 8);
+		Z_tables_free(&tabled.tables);
+		CHECK_EQ(live_tables(), 0);
+		CHECK_EQ(live(), 0);
+	}
+	fl_module_release(module);
+	close_pool();
+}
+
+static void table_grows_in_place(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_module *module;
+	struct tabled tabled;
+	const void *functions, *hosts;
+
+	open_table_pool(1, 2);
+	module = load("tables");
+	MUST_EQ(make_tabled(&tabled, module, &error), 0);
+	functions = tabled.tables.w2c_functions.data;
+	hosts = tabled.tables.w2c_hosts.data;
+	CHECK_EQ(tabled.tables.w2c_functions.max_size, 6);
+	CHECK_EQ(Z_tablesZ_grow(&tabled.tables, 0), 3);
+	CHECK_EQ(Z_tablesZ_grow(&tabled.tables, 2), 3);
+	/* The module's maximum, then the pool's. */
+	CHECK_EQ(Z_tablesZ_grow(&tabled.tables, 2), UINT32_MAX);
+	CHECK_EQ(Z_tablesZ_grow(&tabled.tables, UINT32_MAX), UINT32_MAX);
+	CHECK_EQ(Z_tablesZ_size(&tabled.tables), 5);
+	CHECK_EQ(tabled.tables.w2c_hosts.max_size, UINT32_MAX);
+	CHECK_EQ(Z_tablesZ_grow_host(&tabled.tables, 6, &error), 2);
+	CHECK_EQ(Z_tablesZ_grow_host(&tabled.tables, 1, &error), UINT32_MAX);
+	CHECK_EQ(Z_tablesZ_size_host(&tabled.tables), 8);
+	CHECK_EQ(host_at(&tabled, 1), WASM_RT_TRAP_NONE);
+	CHECK(tabled.host == NULL);
+	CHECK_EQ(host_at(&tabled, 7), WASM_RT_TRAP_NONE);
+	CHECK(tabled.host == &error);
+	CHECK(tabled.tables.w2c_functions.data == functions);
+	CHECK(tabled.tables.w2c_hosts.data == hosts);
+	Z_tables_free(&tabled.tables);
+	fl_module_release(module);
+	close_pool();
+}
+
+static void pool_without_tables(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_module *module;
+	struct tabled tabled;
+
+	open_pool(1, 0);
+	module = load("tables");
+	MUST_EQ(make_tabled(&tabled, module, &error), 0);
+	CHECK_EQ(live(), 1);
+	CHECK(!fl_wasm2c_funcref_table(&tabled.tables.w2c_functions));
+	CHECK(!fl_wasm2c_externref_table(&tabled.tables.w2c_hosts));
+	check_tables(&tabled);
+	CHECK_EQ(Z_tablesZ_grow(&tabled.tables, 3), 3);
+	CHECK_EQ(Z_tablesZ_grow_host(&tabled.tables, 100, NULL), 2);
+	Z_tables_free(&tabled.tables);
+	CHECK_EQ(live(), 0);
+	fl_module_release(module);
+	close_pool();
+}
+
+static void errors_hold_no_tables(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_pool_config config;
+	struct fl_wasm2c_batch batch;
+	struct fl_module *module;
+	struct tabled tabled;
+
+	open_table_pool(2, 3);
+	module = load("tables");
+	MUST_EQ(make_tabled(&tabled, module, &error), 0);
+	CHECK_EQ(fl_wasm2c_begin(&batch, pool, module, &batch, 1, 0, &error),
+		 -EAGAIN);
+	CHECK_EQ(live(), 1);
+	CHECK_EQ(live_tables(), 2);
+	Z_tables_free(&tabled.tables);
+	/* What nobody takes goes back. */
+	MUST_EQ(fl_wasm2c_begin(&batch, pool, module, &batch, 1, 0, &error), 0);
+	CHECK_EQ(live_tables(), 2);
+	fl_wasm2c_end(&batch);
+	CHECK_EQ(live_tables(), 0);
+	CHECK_EQ(live(), 0);
+	fl_module_release(module);
+	close_pool();
+
+	fl_pool_config_init(&config);
+	config.max_instances = 0;
+	config.max_tables = 2;
+	config.max_table_elements = 2;
+	open_pool_as(&config);
+	module = load("tables");
+	CHECK_EQ(fl_wasm2c_begin(&batch, pool, module, &batch, 1, 0, &error),
+		 -E2BIG);
+	CHECK_HAS(error.text, "max_table_elements");
+	CHECK_EQ(live(), 0);
+	fl_module_release(module);
+	close_pool();
+}
+
+static void instantiate_tableother(void *arg)
+{
+	Z_tableother_instantiate(arg);
+}
+
+/* Elements of another width would reach beyond the slot. */
+static void wrong_kinds_of_tables_are_a_trap(void)
+{
+	Z_tableother_instance_t instance = { 0 };
+	struct fl_error error = { .text = "" };
+	struct fl_wasm2c_batch batch;
+	struct fl_module *module;
+
+	open_table_pool(1, 2);
+	module = load("tables");
+	MUST_EQ(fl_wasm2c_begin(&batch, pool, module, &instance,
+				sizeof(instance), 0, &error),
+		0);
+	CHECK_EQ(try(instantiate_tableother, &instance),
+		 WASM_RT_TRAP_UNREACHABLE);
+	fl_wasm2c_end(&batch);
+	Z_tableother_free(&instance);
+	CHECK_EQ(live_tables(), 0);
+	CHECK_EQ(live(), 0);
+	fl_module_release(module);
+
+	/* And a module without tables. */
+	module = load("small");
+	memset(&instance, 0, sizeof(instance));
+	MUST_EQ(fl_wasm2c_begin(&batch, pool, module, &instance,
+				sizeof(instance), 0, &error),
+		0);
+	CHECK_EQ(try(instantiate_tableother, &instance),
+		 WASM_RT_TRAP_UNREACHABLE);
+	fl_wasm2c_end(&batch);
+	Z_tableother_free(&instance);
+	CHECK_EQ(live(), 0);
+	fl_module_release(module);
+	close_pool();
+}
+
+struct table_importer {
+	Z_tableimp_instance_t importer;
+	struct Z_env_instance_t env;
+	uint32_t argument;
+	uint32_t result;
+};
+
+static void table_importer_instantiate(void *arg)
+{
+	struct table_importer *it = arg;
+
+	Z_tableimp_instantiate(&it->importer, &it->env);
+}
+
+static void table_importer_call(void *arg)
+{
+	struct table_importer *it = arg;
+
+	it->result = Z_tableimpZ_call(&it->importer, it->argument);
+}
+
+static void imported_table_of_the_pool(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_table_config config;
+	struct table_importer it;
+	int i;
+
+	memset(&it, 0, sizeof(it));
+	open_table_pool(1, 1);
+	fl_table_config_init(&config);
+	config.initial_elements = 4;
+	config.max_elements = 8;
+	for (i = 0; i < 3; i++) {
+		MUST_EQ(fl_wasm2c_acquire_funcref_table(pool, &config,
+							&it.env.table, &error),
+			0);
+		CHECK_EQ(it.env.table.size, 4);
+		CHECK_EQ(it.env.table.max_size, 8);
+		CHECK_EQ(try(table_importer_instantiate, &it),
+			 WASM_RT_TRAP_NONE);
+		it.argument = 1;
+		CHECK_EQ(try(table_importer_call, &it), WASM_RT_TRAP_NONE);
+		CHECK_EQ(it.result, 9);
+		it.argument = 0;
+		CHECK_EQ(try(table_importer_call, &it),
+			 WASM_RT_TRAP_CALL_INDIRECT);
+		CHECK_EQ(Z_tableimpZ_grow(&it.importer, 4), 4);
+		CHECK_EQ(Z_tableimpZ_grow(&it.importer, 1), UINT32_MAX);
+		wasm_rt_free_funcref_table(&it.env.table);
+		CHECK_EQ(live_tables(), 0);
+		/* The importer outlives what it imports. */
+		it.argument = 1;
+		CHECK_EQ(try(table_importer_call, &it),
+			 WASM_RT_TRAP_CALL_INDIRECT);
+		Z_tableimp_free(&it.importer);
+	}
+	config.element_bytes = 8;
+	config.drop = (void (*)(void *, void *))abort;
+	CHECK_EQ(fl_wasm2c_acquire_funcref_table(pool, &config, &it.env.table,
+						 &error),
+		 -ENOTSUP);
+	CHECK_EQ(live_tables(), 0);
+	close_pool();
+}
+
+/* The second free of an instance must not end the slots' next tenant. */
+static void freed_twice(void)
+{
+	struct fl_error error = { .text = "" };
+	struct tabled first, second;
+	struct fl_module *module;
+	struct guest guests[2];
+
+	open_table_pool(1, 2);
+	module = load("tables");
+	MUST_EQ(make_tabled(&first, module, &error), 0);
+	Z_tables_free(&first.tables);
+	MUST_EQ(make_tabled(&second, module, &error), 0);
+	Z_tables_free(&first.tables);
+	CHECK_EQ(live(), 1);
+	CHECK_EQ(live_tables(), 2);
+	CHECK_EQ(call_at(&first, 0), WASM_RT_TRAP_CALL_INDIRECT);
+	check_tables(&second);
+	Z_tables_free(&second.tables);
+	fl_module_release(module);
+
+	module = load("small");
+	make_must(&guests[0], module);
+	Z_small_free(&guests[0].small);
+	make_must(&guests[1], module);
+	CHECK_EQ(Z_smallZ_grow(&guests[0].small, 1), UINT32_MAX);
+	Z_small_free(&guests[0].small);
+	CHECK_EQ(live(), 1);
+	check_fresh(&guests[1]);
+	Z_small_free(&guests[1].small);
+	CHECK_EQ(live(), 0);
+	fl_module_release(module);
+	close_pool();
+}
+
 /* --------------------------------------------------------------- the runtime */
 
 static void recurse(void *arg)
@@ -751,6 +1129,13 @@ static const struct test_case cases[] = {
 	TEST_CASE(bad_segment_traps_without_pool),
 	TEST_CASE(bad_segment_traps_with_pool),
 	TEST_CASE(imported_memory_has_the_image),
+	TEST_CASE(tables_are_the_pools_and_clean),
+	TEST_CASE(table_grows_in_place),
+	TEST_CASE(pool_without_tables),
+	TEST_CASE(errors_hold_no_tables),
+	TEST_CASE(wrong_kinds_of_tables_are_a_trap),
+	TEST_CASE(imported_table_of_the_pool),
+	TEST_CASE(freed_twice),
 	TEST_CASE(deep_recursion_is_exhaustion),
 #ifndef STOCK_RT
 	TEST_CASE(threads_trap_apart),
@@ -783,6 +1168,9 @@ int main(int argc, char **argv)
 #endif
 	Z_small_init_module();
 	Z_smallimp_init_module();
+	Z_tables_init_module();
+	Z_tableimp_init_module();
+	Z_tableother_init_module();
 	Z_overwhole_init_module();
 	Z_overfree_init_module();
 	Z_overimpwhole_init_module();

@@ -48,11 +48,12 @@ translate()
 build_adapter()
 {
 	objects=
-	for module in small smallimp over overimp; do
+	for module in small smallimp over overimp \
+			tables tableimp tableother; do
 		"$WAT2WASM" "$srcdir/modules/$module.wat" -o "$module.wasm"
 		"$DATA_FREE" "$module.wasm" "$module-free.wasm"
 		case $module in
-		small*)
+		small* | table*)
 			translate "$module-free.wasm" "$module"
 			objects="$objects $module.o"
 			;;

@@ -2,24 +2,27 @@
 /*
  * faultline-wasm2c.c - see faultline-wasm2c.h.
  *
- * The three __wrap_ functions stand in for wasm-rt's. Two questions decide
- * what they do:
+ * The __wrap_ functions stand in for wasm-rt's. Two questions decide what they
+ * do:
  *
  * - allocate: does the struct to be filled lie inside the instance of an open
  *   batch of this thread? Asking where it lies, and not in which order calls
- *   come, keeps memories apart that a host function allocates while an
- *   instance is made.
- * - grow and free: is the memory one of ours? wasm-rt has no room for a handle
- *   in its struct, so a map from base to memory answers. A map and not
- *   fl_memory_find(), because that needs the pool, and a list of pools would
- *   have to be kept in step with their destruction.
+ *   come, keeps memories and tables apart that a host function allocates while
+ *   an instance is made.
+ * - grow and free: is the memory or table one of ours? wasm-rt has no room for
+ *   a handle in its structs, so a map from base to handle answers. A map and
+ *   not fl_memory_find(), because that needs the pool, and a list of pools
+ *   would have to be kept in step with their destruction.
  *
- * The map is a table of fixed size with bounded probing, lock-free. An entry
- * is made before anyone knows the base and removed before the memory is
+ * A map has a fixed size and bounded probing, and is lock-free. An entry is
+ * made before anyone knows the base and removed before the memory or table is
  * released, so that a base is never in it twice, and whoever looks for a base
- * owns the memory: no entry that is found can change meanwhile.
+ * owns what it is of: no entry that is found can change meanwhile.
  *
- * State: the map, and per thread the innermost open batch.
+ * wasm2c's null references are all zero, and so are the tables that are taken
+ * here, whatever null the pool has for others.
+ *
+ * State: two maps, and per thread the innermost open batch.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -41,23 +44,42 @@ _Static_assert(_Generic(&wasm_rt_allocate_memory,
 #error "wasm2c keeps memories in reverse on big-endian hosts: no image fits"
 #endif
 
+_Static_assert(FL_WASM2C_MAX_TABLES <= 32, "is_funcref has 32 bits");
+
 #define WPAGE_BYTES ((uint64_t)65536)
 /* wasm_rt_memory_t.size has 32 bits, so 65,536 pages do not fit. */
 #define MAX_WPAGES ((uint64_t)65535)
 /* A 32-bit index plus a 32-bit offset. */
 #define MIN_STRIDE_BYTES ((uint64_t)8 << 30)
 
+/* Where a freed memory's struct points to: far from NULL and from the 47 bits
+ * that mappings get, and a fault on every 64-bit host. */
+#if UINTPTR_MAX > UINT32_MAX
+#define NOWHERE ((uint8_t *)((uintptr_t)1 << 55))
+#else
+#define NOWHERE ((uint8_t *)NULL)
+#endif
+
 /* 2^15 bases 8 GiB apart are more than an address space of 47 bits holds. */
-#define MAP_BITS 15
-#define MAP_ENTRIES (1u << MAP_BITS)
+#define MEMORY_MAP_BITS 15
+/* Tables lie closer: four for each memory that fits. */
+#define TABLE_MAP_BITS 17
 #define MAP_PROBES 32u
 
 struct map_entry {
 	_Atomic(uintptr_t) base; /* 0: empty */
-	_Atomic(struct fl_memory *) memory;
+	_Atomic(void *) handle;
 };
 
-static struct map_entry map[MAP_ENTRIES];
+struct map {
+	struct map_entry *entries;
+	unsigned int bits;
+};
+
+static struct map_entry memory_entries[1u << MEMORY_MAP_BITS];
+static struct map_entry table_entries[1u << TABLE_MAP_BITS];
+static const struct map memories = { memory_entries, MEMORY_MAP_BITS };
+static const struct map tables = { table_entries, TABLE_MAP_BITS };
 static _Thread_local struct fl_wasm2c_batch *innermost;
 
 void __wrap_wasm_rt_allocate_memory(wasm_rt_memory_t *memory,
@@ -68,6 +90,26 @@ void __real_wasm_rt_allocate_memory(wasm_rt_memory_t *memory,
 				    uint32_t initial_pages, uint32_t max_pages);
 uint32_t __real_wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t pages);
 void __real_wasm_rt_free_memory(wasm_rt_memory_t *memory);
+
+#define DECLARE_TABLE(type)                                         \
+	void __wrap_wasm_rt_allocate_##type##_table(                \
+		wasm_rt_##type##_table_t *table, uint32_t elements, \
+		uint32_t max_elements);                             \
+	uint32_t __wrap_wasm_rt_grow_##type##_table(                \
+		wasm_rt_##type##_table_t *table, uint32_t delta,    \
+		wasm_rt_##type##_t init);                           \
+	void __wrap_wasm_rt_free_##type##_table(                    \
+		wasm_rt_##type##_table_t *table);                   \
+	void __real_wasm_rt_allocate_##type##_table(                \
+		wasm_rt_##type##_table_t *table, uint32_t elements, \
+		uint32_t max_elements);                             \
+	uint32_t __real_wasm_rt_grow_##type##_table(                \
+		wasm_rt_##type##_table_t *table, uint32_t delta,    \
+		wasm_rt_##type##_t init);                           \
+	void __real_wasm_rt_free_##type##_table(wasm_rt_##type##_table_t *table)
+
+DECLARE_TABLE(funcref);
+DECLARE_TABLE(externref);
 
 __attribute__((format(printf, 3, 4))) static int
 fail(struct fl_error *error, int err, const char *format, ...)
@@ -85,46 +127,59 @@ fail(struct fl_error *error, int err, const char *format, ...)
 	return err;
 }
 
-/* --------------------------------------------------------------------- map */
+/* -------------------------------------------------------------------- maps */
 
-static struct map_entry *map_probe(uintptr_t base, unsigned int probe)
+static struct map_entry *map_probe(const struct map *map, uintptr_t base,
+				   unsigned int probe)
 {
 	/* Fibonacci hashing: bases differ in few and high bits. */
 	uint64_t hash = (uint64_t)(base >> 12) * 0x9e3779b97f4a7c15u;
 
-	return &map[((hash >> (64 - MAP_BITS)) + probe) % MAP_ENTRIES];
+	return &map->entries[((hash >> (64 - map->bits)) + probe) %
+			     (1u << map->bits)];
 }
 
-static struct map_entry *map_find(uintptr_t base)
+static struct map_entry *map_find(const struct map *map, const void *base)
 {
 	unsigned int i;
 
 	for (i = 0; base && i < MAP_PROBES; i++) {
-		struct map_entry *entry = map_probe(base, i);
+		struct map_entry *entry = map_probe(map, (uintptr_t)base, i);
 
 		if (atomic_load_explicit(&entry->base, memory_order_relaxed) ==
-		    base)
+		    (uintptr_t)base)
 			return entry;
 	}
 	return NULL;
 }
 
-static bool map_add(struct fl_memory *memory)
+static void *map_handle(const struct map_entry *entry)
 {
-	uintptr_t base = (uintptr_t)memory->base;
+	return entry ? atomic_load_explicit(&entry->handle,
+					    memory_order_relaxed) :
+		       NULL;
+}
+
+static int map_add(const struct map *map, const void *base, void *handle,
+		   struct fl_error *error)
+{
 	unsigned int i;
 
 	for (i = 0; i < MAP_PROBES; i++) {
-		struct map_entry *entry = map_probe(base, i);
+		struct map_entry *entry = map_probe(map, (uintptr_t)base, i);
 		uintptr_t empty = 0;
 
-		if (!atomic_compare_exchange_strong(&entry->base, &empty, base))
+		if (!atomic_compare_exchange_strong(&entry->base, &empty,
+						    (uintptr_t)base))
 			continue;
-		atomic_store_explicit(&entry->memory, memory,
+		atomic_store_explicit(&entry->handle, handle,
 				      memory_order_relaxed);
-		return true;
+		return 0;
 	}
-	return false;
+	return fail(error, -ENOMEM,
+		    "too many wasm2c memories or tables live at once: the "
+		    "adapter knows at most %u of this kind",
+		    1u << map->bits);
 }
 
 static void map_remove(struct map_entry *entry)
@@ -143,24 +198,21 @@ static int acquire(struct fl_pool *pool, const struct fl_memory_config *config,
 	err = fl_memory_acquire(pool, config, &taken, error);
 	if (err)
 		return err;
-	if (!map_add(taken)) {
+	err = map_add(&memories, taken->base, taken, error);
+	if (err) {
 		fl_memory_release(taken);
-		return fail(error, -ENOMEM,
-			    "too many wasm2c memories live at "
-			    "once: at most %u fit",
-			    MAP_ENTRIES);
+		return err;
 	}
 	*memory = taken;
 	return 0;
 }
 
-static int release(struct map_entry *entry)
+static void release(struct map_entry *entry)
 {
-	struct fl_memory *memory =
-		atomic_load_explicit(&entry->memory, memory_order_relaxed);
+	struct fl_memory *memory = map_handle(entry);
 
 	map_remove(entry);
-	return fl_memory_release(memory);
+	fl_memory_release(memory);
 }
 
 static void describe(wasm_rt_memory_t *memory, const struct fl_memory *from,
@@ -172,8 +224,14 @@ static void describe(wasm_rt_memory_t *memory, const struct fl_memory *from,
 	memory->max_pages = max_pages;
 }
 
-/* The largest size that both the pool and wasm2c allow. */
-static int pool_limit(const struct fl_pool *pool, uint64_t *max_bytes,
+/* What the pool offers: the largest memory that it and wasm2c allow, and
+ * whether it has tables. */
+struct offer {
+	uint64_t max_bytes;
+	bool has_tables;
+};
+
+static int read_offer(const struct fl_pool *pool, struct offer *offer,
 		      struct fl_error *error)
 {
 	struct fl_pool_info info = { .size = sizeof(info) };
@@ -187,9 +245,12 @@ static int pool_limit(const struct fl_pool *pool, uint64_t *max_bytes,
 			    "8 GiB: the pool has %llu",
 			    (unsigned long long)info.memory_stride_bytes);
 #endif
-	*max_bytes = MAX_WPAGES * WPAGE_BYTES;
-	if (info.max_memory_bytes < *max_bytes)
-		*max_bytes = info.max_memory_bytes;
+	offer->max_bytes = MAX_WPAGES * WPAGE_BYTES;
+	if (info.max_memory_bytes < offer->max_bytes)
+		offer->max_bytes = info.max_memory_bytes;
+	/* A pool's elements are 24 bytes wide, not the 12 of 32-bit hosts. */
+	offer->has_tables = info.max_tables > 0 &&
+			    sizeof(wasm_rt_funcref_t) % 8 == 0;
 	return 0;
 }
 
@@ -217,19 +278,17 @@ static int check_type(const struct fl_memory_type *type, uint32_t memory_idx,
 
 static int acquire_defined(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 			   const struct fl_module *module, uint32_t memory_idx,
-			   uint64_t timeout_ns, struct fl_error *error)
+			   uint64_t limit_bytes, uint64_t timeout_ns,
+			   struct fl_error *error)
 {
 	struct fl_memory_type type = { .size = sizeof(type) };
 	struct fl_memory_config config;
-	uint64_t limit_bytes;
 	int err;
 
 	err = fl_module_memory_type(module, memory_idx, &type);
 	if (err)
 		return fail(error, err, "%s", fl_strerror(err));
 	err = check_type(&type, memory_idx, error);
-	if (!err)
-		err = pool_limit(pool, &limit_bytes, error);
 	if (err)
 		return err;
 	fl_memory_config_init(&config);
@@ -245,14 +304,139 @@ static int acquire_defined(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 	return err;
 }
 
+/* ------------------------------------------------------------------ tables */
+
+static int table_acquire(struct fl_pool *pool,
+			 const struct fl_table_config *config,
+			 struct fl_table **table, struct fl_error *error)
+{
+	struct fl_table *taken;
+	int err;
+
+	err = fl_table_acquire(pool, config, &taken, error);
+	if (err)
+		return err;
+	err = map_add(&tables, taken->base, taken, error);
+	if (err) {
+		fl_table_release(taken);
+		return err;
+	}
+	*table = taken;
+	return 0;
+}
+
+static void table_release(struct map_entry *entry)
+{
+	struct fl_table *table = map_handle(entry);
+
+	map_remove(entry);
+	fl_table_release(table);
+}
+
+/* As large as wasm2c's fields can say, and with its null. */
+static void table_limit(struct fl_table_config *config, size_t element_bytes)
+{
+	static const unsigned char zeroes[sizeof(wasm_rt_funcref_t)];
+
+	config->size = sizeof(*config);
+	config->element_bytes = (uint32_t)element_bytes;
+	config->null = zeroes;
+	if (config->max_elements > UINT32_MAX)
+		config->max_elements = UINT32_MAX;
+}
+
+static int table_acquire_defined(struct fl_wasm2c_batch *batch,
+				 struct fl_pool *pool,
+				 const struct fl_module *module,
+				 uint32_t table_idx, uint64_t timeout_ns,
+				 struct fl_error *error)
+{
+	struct fl_table_type type = { .size = sizeof(type) };
+	struct fl_table_config config;
+	int err;
+
+	err = fl_module_table_type(module, table_idx, &type);
+	if (err)
+		return fail(error, err, "%s", fl_strerror(err));
+	if (type.is_64 || type.has_init)
+		return fail(error, -ENOTSUP,
+			    "table %u has %s: wasm2c of wabt 1.0.32 cannot "
+			    "run it",
+			    table_idx,
+			    type.is_64 ? "64-bit indices" : "an initialiser");
+	fl_table_config_init(&config);
+	config.initial_elements = type.min_elements;
+	config.max_elements = type.max_elements;
+	config.timeout_ns = timeout_ns;
+	table_limit(&config, type.is_func ? sizeof(wasm_rt_funcref_t) :
+					    sizeof(wasm_rt_externref_t));
+	err = table_acquire(pool, &config, &batch->tables[batch->table_count],
+			    error);
+	if (err)
+		return err;
+	if (type.is_func)
+		batch->is_funcref |= UINT32_C(1) << batch->table_count;
+	batch->table_count++;
+	return 0;
+}
+
+/* ------------------------------------------------------------------- batch */
+
 static void give_back_rest(struct fl_wasm2c_batch *batch)
 {
+	while (batch->table_count > batch->table_taken) {
+		const struct fl_table *table =
+			batch->tables[--batch->table_count];
+
+		table_release(map_find(&tables, table->base));
+	}
 	while (batch->count > batch->taken) {
 		const struct fl_memory *memory =
 			batch->memories[--batch->count];
 
-		release(map_find((uintptr_t)memory->base));
+		release(map_find(&memories, memory->base));
 	}
+}
+
+static int check_counts(const struct fl_module_info *info,
+			const struct offer *offer, struct fl_error *error)
+{
+	uint32_t memory_count =
+		info->memory_count - info->imported_memory_count;
+	uint32_t table_count = info->table_count - info->imported_table_count;
+
+	if (memory_count > FL_WASM2C_MAX_MEMORIES)
+		return fail(error, -E2BIG,
+			    "the module defines %u memories: the wasm2c "
+			    "adapter serves %d",
+			    memory_count, FL_WASM2C_MAX_MEMORIES);
+	if (offer->has_tables && table_count > FL_WASM2C_MAX_TABLES)
+		return fail(error, -E2BIG,
+			    "the module defines %u tables: the wasm2c adapter "
+			    "serves %d, from a pool without max_tables any",
+			    table_count, FL_WASM2C_MAX_TABLES);
+	return 0;
+}
+
+static int acquire_all(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
+		       const struct fl_module *module,
+		       const struct fl_module_info *info,
+		       const struct offer *offer, uint64_t timeout_ns,
+		       struct fl_error *error)
+{
+	uint32_t i;
+	int err = 0;
+
+	for (i = info->imported_memory_count; !err && i < info->memory_count;
+	     i++)
+		err = acquire_defined(batch, pool, module, i, offer->max_bytes,
+				      timeout_ns, error);
+	if (!offer->has_tables)
+		return err;
+	for (i = info->imported_table_count; !err && i < info->table_count; i++)
+		err = table_acquire_defined(batch, pool, module, i, timeout_ns,
+					    error);
+	return err;
 }
 
 int fl_wasm2c_begin(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
@@ -261,28 +445,29 @@ int fl_wasm2c_begin(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 		    struct fl_error *error)
 {
 	struct fl_module_info info = { .size = sizeof(info) };
-	uint32_t i;
+	struct offer offer;
 	int err;
 
+	err = read_offer(pool, &offer, error);
+	if (err)
+		return err;
 	fl_module_info(module, &info);
-	if (info.memory_count - info.imported_memory_count >
-	    FL_WASM2C_MAX_MEMORIES)
-		return fail(error, -E2BIG,
-			    "the module defines %u memories: "
-			    "the wasm2c adapter serves %d",
-			    info.memory_count - info.imported_memory_count,
-			    FL_WASM2C_MAX_MEMORIES);
+	err = check_counts(&info, &offer, error);
+	if (err)
+		return err;
 	batch->instance = (uintptr_t)instance;
 	batch->instance_bytes = instance_bytes;
 	batch->count = 0;
 	batch->taken = 0;
-	for (i = info.imported_memory_count; i < info.memory_count; i++) {
-		err = acquire_defined(batch, pool, module, i, timeout_ns,
-				      error);
-		if (err) {
-			give_back_rest(batch);
-			return err;
-		}
+	batch->table_count = 0;
+	batch->table_taken = 0;
+	batch->is_funcref = 0;
+	batch->has_tables = offer.has_tables;
+	err = acquire_all(batch, pool, module, &info, &offer, timeout_ns,
+			  error);
+	if (err) {
+		give_back_rest(batch);
+		return err;
 	}
 	batch->outer = innermost;
 	innermost = batch;
@@ -295,13 +480,15 @@ void fl_wasm2c_end(struct fl_wasm2c_batch *batch)
 	give_back_rest(batch);
 }
 
+/* ------------------------------------------------ what the host takes alone */
+
 int fl_wasm2c_acquire(struct fl_pool *pool,
 		      const struct fl_memory_config *config,
 		      wasm_rt_memory_t *memory, struct fl_error *error)
 {
 	struct fl_memory_config limited;
 	struct fl_memory *taken;
-	uint64_t limit_bytes;
+	struct offer offer;
 	int err;
 
 	fl_memory_config_init(&limited);
@@ -312,11 +499,11 @@ int fl_wasm2c_acquire(struct fl_pool *pool,
 		return fail(error, -ENOTSUP,
 			    "wasm2c of wabt 1.0.32 has no "
 			    "shared memories and no custom page sizes");
-	err = pool_limit(pool, &limit_bytes, error);
+	err = read_offer(pool, &offer, error);
 	if (err)
 		return err;
-	if (limited.max_bytes > limit_bytes)
-		limited.max_bytes = limit_bytes;
+	if (limited.max_bytes > offer.max_bytes)
+		limited.max_bytes = offer.max_bytes;
 	err = acquire(pool, &limited, &taken, error);
 	if (!err)
 		describe(memory, taken,
@@ -324,23 +511,41 @@ int fl_wasm2c_acquire(struct fl_pool *pool,
 	return err;
 }
 
+static int table_acquire_alone(struct fl_pool *pool,
+			       const struct fl_table_config *config,
+			       size_t element_bytes, struct fl_table **table,
+			       uint32_t *max_size, struct fl_error *error)
+{
+	struct fl_table_config limited;
+	int err;
+
+	fl_table_config_init(&limited);
+	memcpy(&limited, config,
+	       config->size < sizeof(limited) ? config->size : sizeof(limited));
+	if (limited.clone || limited.drop || limited.storage)
+		return fail(error, -ENOTSUP,
+			    "wasm2c's code writes to tables itself: clone, "
+			    "drop and storage are not for its tables");
+	table_limit(&limited, element_bytes);
+	err = table_acquire(pool, &limited, table, error);
+	if (!err)
+		*max_size = (uint32_t)limited.max_elements;
+	return err;
+}
+
 struct fl_memory *fl_wasm2c_memory(const wasm_rt_memory_t *memory)
 {
-	struct map_entry *entry = map_find((uintptr_t)memory->data);
-
-	return entry ? atomic_load_explicit(&entry->memory,
-					    memory_order_relaxed) :
-		       NULL;
+	return map_handle(map_find(&memories, memory->data));
 }
 
 /* ---------------------------------------------------- in place of wasm-rt's */
 
-static struct fl_wasm2c_batch *batch_of(const wasm_rt_memory_t *memory)
+static struct fl_wasm2c_batch *batch_of(const void *filled)
 {
 	struct fl_wasm2c_batch *batch = innermost;
 
 	while (batch &&
-	       (uintptr_t)memory - batch->instance >= batch->instance_bytes)
+	       (uintptr_t)filled - batch->instance >= batch->instance_bytes)
 		batch = batch->outer;
 	return batch;
 }
@@ -382,10 +587,108 @@ uint32_t __wrap_wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t pages)
 
 void __wrap_wasm_rt_free_memory(wasm_rt_memory_t *memory)
 {
-	struct map_entry *entry = map_find((uintptr_t)memory->data);
+	struct map_entry *entry = map_find(&memories, memory->data);
 
-	if (entry)
-		release(entry);
-	else
-		__real_wasm_rt_free_memory(memory);
+	if (!entry) {
+		if (memory->data != NOWHERE)
+			__real_wasm_rt_free_memory(memory);
+		return;
+	}
+	/* A second free must not release the slot's next tenant. */
+	memory->data = NOWHERE;
+	memory->pages = 0;
+	memory->size = 0;
+	release(entry);
 }
+
+static const struct fl_table *take_table(struct fl_wasm2c_batch *batch,
+					 uint32_t elements, bool is_funcref)
+{
+	const struct fl_table *table;
+
+	if (batch->table_taken == batch->table_count)
+		wasm_rt_trap(WASM_RT_TRAP_UNREACHABLE);
+	table = batch->tables[batch->table_taken];
+	/* Another module than the one that the tables were taken for: elements
+	 * of another width would reach beyond the slot. */
+	if (table->length != elements ||
+	    (batch->is_funcref >> batch->table_taken & 1) != is_funcref)
+		wasm_rt_trap(WASM_RT_TRAP_UNREACHABLE);
+	batch->table_taken++;
+	return table;
+}
+
+/* The two kinds of tables differ in their types alone. */
+#define DEFINE_TABLE(type, is_funcref)                                       \
+	int fl_wasm2c_acquire_##type##_table(                                \
+		struct fl_pool *pool, const struct fl_table_config *config,  \
+		wasm_rt_##type##_table_t *table, struct fl_error *error)     \
+	{                                                                    \
+		struct fl_table *taken;                                      \
+		uint32_t max_size;                                           \
+		int err = table_acquire_alone(pool, config,                  \
+					      sizeof(wasm_rt_##type##_t),    \
+					      &taken, &max_size, error);     \
+                                                                             \
+		if (err)                                                     \
+			return err;                                          \
+		table->data = taken->base;                                   \
+		table->size = (uint32_t)taken->length;                       \
+		table->max_size = max_size;                                  \
+		return 0;                                                    \
+	}                                                                    \
+                                                                             \
+	struct fl_table *fl_wasm2c_##type##_table(                           \
+		const wasm_rt_##type##_table_t *table)                       \
+	{                                                                    \
+		return map_handle(map_find(&tables, table->data));           \
+	}                                                                    \
+                                                                             \
+	void __wrap_wasm_rt_allocate_##type##_table(                         \
+		wasm_rt_##type##_table_t *table, uint32_t elements,          \
+		uint32_t max_elements)                                       \
+	{                                                                    \
+		struct fl_wasm2c_batch *batch = batch_of(table);             \
+                                                                             \
+		if (!batch || !batch->has_tables) {                          \
+			__real_wasm_rt_allocate_##type##_table(              \
+				table, elements, max_elements);              \
+			return;                                              \
+		}                                                            \
+		table->data = take_table(batch, elements, is_funcref)->base; \
+		table->size = elements;                                      \
+		table->max_size = max_elements;                              \
+	}                                                                    \
+                                                                             \
+	uint32_t __wrap_wasm_rt_grow_##type##_table(                         \
+		wasm_rt_##type##_table_t *table, uint32_t delta,             \
+		wasm_rt_##type##_t init)                                     \
+	{                                                                    \
+		struct fl_table *grown = fl_wasm2c_##type##_table(table);    \
+		uint64_t old_size;                                           \
+                                                                             \
+		if (!grown)                                                  \
+			return __real_wasm_rt_grow_##type##_table(           \
+				table, delta, init);                         \
+		if (fl_table_grow(grown, delta, &init, &old_size))           \
+			return UINT32_MAX;                                   \
+		table->size = (uint32_t)(old_size + delta);                  \
+		return (uint32_t)old_size;                                   \
+	}                                                                    \
+                                                                             \
+	void __wrap_wasm_rt_free_##type##_table(                             \
+		wasm_rt_##type##_table_t *table)                             \
+	{                                                                    \
+		struct map_entry *entry = map_find(&tables, table->data);    \
+                                                                             \
+		if (!entry) {                                                \
+			__real_wasm_rt_free_##type##_table(table);           \
+			return;                                              \
+		}                                                            \
+		table->data = NULL;                                          \
+		table->size = 0;                                             \
+		table_release(entry);                                        \
+	}
+
+DEFINE_TABLE(funcref, true)
+DEFINE_TABLE(externref, false)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * faultline-wasm2c.h - memories from a Faultline pool for modules that wabt's
- * wasm2c translated to C.
+ * faultline-wasm2c.h - memories and tables from a Faultline pool for modules
+ * that wabt's wasm2c translated to C.
  *
- * wasm2c's generated code asks wasm-rt for its memories, in a call that
- * cannot fail, and then copies the module's data segments into them. With
- * this adapter the memory comes from a pool and shows the segments already:
+ * wasm2c's generated code asks wasm-rt for its memories and tables, in calls
+ * that cannot fail, and then copies the module's data segments into them. With
+ * this adapter they come from a pool, and memories show the segments already:
  *
  *	struct fl_wasm2c_batch batch;
  *
@@ -14,7 +14,7 @@
  *			      sizeof(instance), 0, &error);
  *	if (err)
  *		...			nothing is held
- *	Z_app_instantiate(&instance);	takes the memories of the batch
+ *	Z_app_instantiate(&instance);	takes what the batch has
  *	fl_wasm2c_end(&batch);
  *	...
  *	Z_app_free(&instance);		gives them back to the pool
@@ -22,16 +22,26 @@
  * What to do once
  *
  * - Link with what `pkg-config --libs faultline-wasm2c` says, before
- *   -lwasm-rt-impl. It makes the linker send the calls of
- *   wasm_rt_allocate_memory, wasm_rt_grow_memory and wasm_rt_free_memory
- *   here. Memories that were not taken through this header go on to the
- *   wasm-rt that is linked, as before.
+ *   -lwasm-rt-impl. It makes the linker send the calls that allocate, grow
+ *   and free memories and tables here. What was not taken through this
+ *   header goes on to the wasm-rt that is linked, as before.
  * - Give wasm2c the data-free module (fl_module_write_data_free(), or
  *   `wasm-image`) and fl_module_load() the whole one. Given the whole module,
  *   wasm2c copies the segments again: correct, but no faster than without a
  *   pool.
  * - Keep the pool's default stride of 8 GiB and FL_BOUNDS_GUARDED: the
  *   generated code checks no bounds. A smaller stride is refused.
+ * - Tables are the pool's if its max_tables is not 0, and wasm-rt's otherwise.
+ *   Give it as many as instances have together, max_table_elements of the
+ *   largest, growth included, and table_element_bytes of 24 or more. They
+ *   begin with nulls; wasm2c's code writes the element segments.
+ *
+ * A table grows in place, up to the smaller of the module's maximum and the
+ * pool's max_table_elements; max_size of wasm-rt's struct shows the module's.
+ *
+ * What was freed is out of reach for the struct that described it: freeing it
+ * again does nothing, a memory's bytes fault, a table has no elements. So an
+ * importer that was not freed before what it imports harms no later tenant.
  *
  * Threads: any; begin, instantiate and end of one instance belong to one
  * thread. This is for wabt 1.0.32, whose generated code keeps a memory's size
@@ -50,10 +60,11 @@
 extern "C" {
 #endif
 
-/* Memories that one module may define. */
+/* Memories and tables that one module may define. */
 #define FL_WASM2C_MAX_MEMORIES 4
+#define FL_WASM2C_MAX_TABLES 16
 
-/* The memories of one instance between begin and end. Owned by the caller, who
+/* What is for one instance, between begin and end. Owned by the caller, who
  * keeps it where it is until fl_wasm2c_end(); the content is the adapter's. */
 struct fl_wasm2c_batch {
 	struct fl_wasm2c_batch *outer;
@@ -61,24 +72,31 @@ struct fl_wasm2c_batch {
 	size_t instance_bytes;
 	uint32_t count;
 	uint32_t taken;
+	uint32_t table_count;
+	uint32_t table_taken;
+	uint32_t is_funcref; /* a bit for each table */
+	uint32_t has_tables;
 	struct fl_memory *memories[FL_WASM2C_MAX_MEMORIES];
+	struct fl_table *tables[FL_WASM2C_MAX_TABLES];
 };
 
 /*
- * Take the memories that the module defines, each with its initial content.
- * instance and instance_bytes say where the struct is that wasm2c's
- * instantiate function will fill: memories inside it, and no others, are then
- * served from the batch. Zero the struct first, so that it can be freed after
- * a trap. timeout_ns as in fl_memory_config.
+ * Take the memories that the module defines, each with its initial content, and
+ * if the pool has tables, the tables that it defines, of nulls. instance and
+ * instance_bytes say where the struct is that wasm2c's instantiate function
+ * will fill: memories and tables inside it, and no others, are then served
+ * from the batch. Zero the struct first, so that it can be freed after a
+ * trap. timeout_ns as in fl_memory_config.
  *
- * Instantiating a module with other memories than those of the module given
- * here ends in WASM_RT_TRAP_UNREACHABLE.
+ * Instantiating a module with other memories or tables than those of the module
+ * given here ends in WASM_RT_TRAP_UNREACHABLE.
  *
- * Errors: as fl_memory_acquire(), among them -EFAULT for a module whose
- * instantiation traps; -ENOTSUP: the pool's stride is below 8 GiB, or a memory
- * is of a kind that wasm2c cannot translate; -E2BIG: more memories than
- * FL_WASM2C_MAX_MEMORIES. After an error nothing is held and the batch need
- * not be ended.
+ * Errors: as fl_memory_acquire() and fl_table_acquire(), among them -EFAULT for
+ * a module whose instantiation traps; -ENOTSUP: the pool's stride is below
+ * 8 GiB, or a memory or table is of a kind that wasm2c cannot translate;
+ * -E2BIG: more memories than FL_WASM2C_MAX_MEMORIES, more tables than
+ * FL_WASM2C_MAX_TABLES. After an error nothing is held and the batch need not
+ * be ended.
  */
 int fl_wasm2c_begin(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 		    const struct fl_module *module, const void *instance,
@@ -108,6 +126,30 @@ int fl_wasm2c_acquire(struct fl_pool *pool,
 /* The pool's memory behind a wasm-rt memory, for fl_memory_prefault() and the
  * like; NULL if it did not come through this header. */
 struct fl_memory *fl_wasm2c_memory(const wasm_rt_memory_t *memory);
+
+/*
+ * Take one table, for those that a module imports. Of *config the elements'
+ * width and null are wasm2c's; clone, drop and storage are not for its tables
+ * (-ENOTSUP). *table is written only on success; free it with
+ * wasm_rt_free_funcref_table() or its like, after the importers.
+ *
+ * Errors: as fl_table_acquire(), and -ENOTSUP.
+ */
+int fl_wasm2c_acquire_funcref_table(struct fl_pool *pool,
+				    const struct fl_table_config *config,
+				    wasm_rt_funcref_table_t *table,
+				    struct fl_error *error);
+int fl_wasm2c_acquire_externref_table(struct fl_pool *pool,
+				      const struct fl_table_config *config,
+				      wasm_rt_externref_table_t *table,
+				      struct fl_error *error);
+
+/* The pool's table behind a wasm-rt table; NULL if it did not come through this
+ * header. */
+struct fl_table *
+fl_wasm2c_funcref_table(const wasm_rt_funcref_table_t *table);
+struct fl_table *
+fl_wasm2c_externref_table(const wasm_rt_externref_table_t *table);
 
 #ifdef __cplusplus
 }
