@@ -55,6 +55,8 @@ struct fl__geometry {
 	bool is_single_use;	/* slots are detached, and never reset */
 };
 
+struct fl__prefill;
+
 /* One image: its map, its storage, who refers to it. */
 struct fl_image {
 	uint32_t refs;			/* atomic */
@@ -65,6 +67,8 @@ struct fl_image {
 	 * readable for the image's whole life. */
 	const uint8_t *bytes;
 	int fd;				/* -1: not in a file */
+	/* What its first tenants write; NULL: nobody wants to know. */
+	struct fl__prefill *prefill;
 };
 
 /* One memory slot, as its backend sees it. Guarded by ownership of the slot. */

@@ -124,6 +124,7 @@ struct slot {
 	uint64_t grow_pages;
 	uint64_t random_writes;
 	uint32_t first; /* of the hot pages */
+	uint64_t stride; /* and how far apart they are */
 	uint64_t tenants;
 	uint64_t acquire_calls; /* of all kinds, in all tenancies */
 };
@@ -135,10 +136,13 @@ static void slot_open(struct slot *slot, uint64_t image_bytes)
 
 	MUST(!!bytes);
 	memset(slot, 0, sizeof(*slot));
+	slot->stride = image_bytes < IMAGE_BYTES ? 25 : 61;
 	test_random_init(&slot->random, 7);
 	conform_pool_config(&config);
 	config.max_memories = 1;
 	config.max_memory_bytes = 2 * image_bytes;
+	/* So that a page table's part of it is the same each time. */
+	config.memory_alignment_bytes = 2 * MIB;
 	conform_open(&slot->conform, &config);
 	memset(bytes, 0x5a, image_bytes);
 	slot->image = conform_image_of(&slot->conform, image_bytes, 0, bytes,
@@ -161,8 +165,8 @@ static void counted_from_here(struct slot *slot)
 static void tenant_write(struct slot *slot, uint8_t *base)
 {
 	for (uint32_t i = 0; i < HOT; i++) {
-		base[(slot->first + i * 29) * UNIT]++;
-		(void)*(volatile uint8_t *)(base + i * 61 % HPAGES * UNIT);
+		base[(slot->first + i * slot->stride) * UNIT]++;
+		(void)*(volatile uint8_t *)(base + i * 29 * UNIT);
 	}
 	for (uint64_t i = 0; i < slot->random_writes; i++)
 		base[test_random_below(&slot->random, HPAGES) * UNIT]++;
@@ -328,6 +332,65 @@ static void rest_of_a_large_memory(void)
 	slot_close(&slot);
 }
 
+static void read_every(const uint8_t *base, uint64_t len, uint64_t step)
+{
+	for (uint64_t at = 0; at < len; at += step)
+		(void)*(volatile const uint8_t *)(base + at);
+}
+
+/* Is 2 MiB of the image one entry of the page table? A byte read there is a
+ * page fault for all of it, then. */
+static bool has_large_folios(struct slot *slot, uint64_t len)
+{
+	struct fl_memory *memory = conform_take(&slot->conform, slot->image, 0);
+	uint64_t faults;
+
+	read_every(memory->base, len, 2 * MIB);
+	faults = faults_so_far();
+	read_every(memory->base, len, UNIT);
+	faults = faults_so_far() - faults;
+	conform_give(memory);
+	return faults < len / (2 * MIB);
+}
+
+static void write_low_and_read_all(struct slot *slot, uint64_t len,
+				   unsigned int tenants)
+{
+	for (unsigned int i = 0; i < tenants; i++) {
+		struct fl_memory *memory =
+			conform_take(&slot->conform, slot->image, 0);
+
+		tenant_write(slot, memory->base);
+		read_every(memory->base, len, 2 * MIB);
+		conform_give(memory);
+	}
+}
+
+/* What is read only stays in large folios, which the scan reports whole, and is
+ * not marked page by page. */
+static void large_folios_stay(void)
+{
+	const uint64_t len = 8 * IMAGE_BYTES;
+	const unsigned int tenants = 100;
+	struct slot slot;
+
+	slot_open(&slot, len);
+	if (has_large_folios(&slot, len)) {
+		write_low_and_read_all(&slot, len, WARM_UP);
+		counted_from_here(&slot);
+		write_low_and_read_all(&slot, len, tenants);
+		if (is_how("track")) {
+			CHECK_EQ(calls.scans, 2 * tenants);
+			CHECK_EQ(calls.protects + calls.others, 0);
+			CHECK_EQ(calls.reported_hpages,
+				 tenants * (HOT + (len - IMAGE_BYTES) / UNIT));
+		}
+	} else {
+		test_note("no large folios here");
+	}
+	slot_close(&slot);
+}
+
 /* Marking a chunk maps the image's pages, which nobody has touched: they are
  * scanned faster, and read without a fault. */
 static void unread_pages_are_mapped(void)
@@ -348,13 +411,97 @@ static void unread_pages_are_mapped(void)
 	slot_close(&slot);
 }
 
+/* ---------------------------------------------------------- first tenants */
+
+#define SMALL_BYTES (28 * WPAGE) /* less than a large folio */
+
+static void slot_empty(struct slot *slot)
+{
+	CHECK_EQ(fl_pool_trim(slot->conform.pool, UINT64_MAX, NULL), 0);
+}
+
+static uint64_t private_bytes(struct slot *slot)
+{
+	struct fl_pool_usage usage = { .size = sizeof(usage) };
+
+	CHECK_EQ(fl_pool_usage(slot->conform.pool, &usage, NULL), 0);
+	return usage.private_bytes;
+}
+
+static void first_tenants(struct slot *slot, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		slot_empty(slot);
+		tenancies(slot, 1);
+	}
+}
+
+/* The next one finds the pages private, and all of them as the image says. */
+static void check_prefilled(struct slot *slot)
+{
+	struct fl_memory *memory;
+	uint64_t faults;
+
+	slot_empty(slot);
+	memory = conform_take(&slot->conform, slot->image, 0);
+	if (is_how("track") || is_how("scan"))
+		CHECK_EQ(private_bytes(slot), HOT * UNIT);
+	faults = faults_so_far();
+	for (uint32_t i = 0; i < HOT; i++)
+		memory->base[(slot->first + i * slot->stride) * UNIT]++;
+	if (is_how("track") || is_how("scan"))
+		check_no_faults(faults, HOT);
+	conform_give(memory);
+	memory = conform_take(&slot->conform, slot->image, 0);
+	for (uint64_t at = 0; at < SMALL_BYTES; at += UNIT)
+		CHECK_EQ(memory->base[at], 0x5a);
+	conform_give(memory);
+}
+
+/* What the last first tenants all wrote is made private ahead; what they write
+ * no more is not. */
+static void first_tenant_is_prefilled(void)
+{
+	struct slot slot;
+
+	slot_open(&slot, SMALL_BYTES);
+	first_tenants(&slot, 4);
+	check_prefilled(&slot);
+	slot.first = 12;
+	first_tenants(&slot, 10);
+	check_prefilled(&slot);
+	slot_close(&slot);
+}
+
+/* Tenants that have nothing in common are given nothing. */
+static void first_tenants_that_differ(void)
+{
+	struct fl_memory *memory;
+	struct slot slot;
+
+	slot_open(&slot, SMALL_BYTES);
+	for (unsigned int i = 0; i < 12; i++) {
+		slot.first = i;
+		first_tenants(&slot, 1);
+	}
+	slot_empty(&slot);
+	memory = conform_take(&slot.conform, slot.image, 0);
+	if (is_how("track") || is_how("scan"))
+		CHECK_EQ(private_bytes(&slot), 0);
+	conform_give(memory);
+	slot_close(&slot);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(same_pages_every_time, needs_small_hpages),
 	TEST_CASE_NEEDS(some_pages_at_random, needs_small_hpages),
 	TEST_CASE_NEEDS(pages_left_are_forgotten, needs_small_hpages),
 	TEST_CASE_NEEDS(grown_every_time, needs_small_hpages),
 	TEST_CASE_NEEDS(rest_of_a_large_memory, needs_small_hpages),
+	TEST_CASE_NEEDS(large_folios_stay, needs_small_hpages),
 	TEST_CASE_NEEDS(unread_pages_are_mapped, needs_small_hpages),
+	TEST_CASE_NEEDS(first_tenant_is_prefilled, needs_small_hpages),
+	TEST_CASE_NEEDS(first_tenants_that_differ, needs_small_hpages),
 };
 
 /* Not the segmented backend: it has other calls, and copies at attach. */

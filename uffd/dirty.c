@@ -30,6 +30,7 @@ void fl__dirty_forget(struct fl__dirty *dirty)
 	dirty->hidden_hpages = 0;
 	dirty->highest_bytes = 0;
 	dirty->resets = 0;
+	dirty->is_prefilled = false;
 }
 
 void fl__dirty_fini(struct fl__dirty *dirty)
@@ -137,9 +138,15 @@ static int touched_region(struct fl__reset *reset,
 {
 	const struct fl__area *area = fl__reset_area_at(reset, region->start);
 
-	if (does_touch_count(reset))
+	const uint64_t large = FL_PAGE_IS_HUGE | FL_PAGE_IS_FILE;
+	bool is_private =
+		fl__scan_is_private(region->categories, area->image != NULL);
+
+	/* 2 MiB of the image in one entry are scanned, and read, faster as they
+	 * are. */
+	if (does_touch_count(reset) && (region->categories & large) != large)
 		chunks_touch(reset, region->start, region->end);
-	if (!fl__scan_is_private(region->categories, area->image != NULL))
+	if (!is_private)
 		return 0;
 	return fl__settle_private(reset, area, region->start, region->end);
 }
@@ -388,16 +395,23 @@ static int mark_chunks(struct fl__reset *reset)
 		uint64_t end = fl_min_u64(chunk_addr(reset, i + 1),
 					  reset->tracked_end);
 
-		if (!dirty->chunks[i].is_touched)
-			continue;
-		dirty->chunks[i].is_touched = false;
-		if (start >= end)
+		if (!dirty->chunks[i].is_touched || start >= end)
 			continue;
 		chunk_mark(reset, &dirty->chunks[i]);
-		populate(reset, start, fl_min_u64(end, reset->allowed_end));
 		err = fl__settle_protect(reset, start, end);
 	}
-	return err ? err : fl__settle_flush(reset);
+	if (!err)
+		err = fl__settle_flush(reset);
+	/* Protecting splits a large folio's entry and leaves empty ones. */
+	for (size_t i = 0; i < dirty->chunk_count; i++) {
+		if (!err && dirty->chunks[i].is_touched)
+			populate(reset,
+				 fl_max_u64(chunk_addr(reset, i), reset->base),
+				 fl_min_u64(chunk_addr(reset, i + 1),
+					    reset->allowed_end));
+		dirty->chunks[i].is_touched = false;
+	}
+	return err;
 }
 
 /* Register what is accessible now; the part of a marked chunk that came with
@@ -438,11 +452,43 @@ static int watch_touched(struct fl__reset *reset)
 	return mark_chunks(reset);
 }
 
+void fl__dirty_prefill(struct fl__dirty *dirty,
+		       const struct fl__dirty_host *host,
+		       const struct fl__geometry *geometry,
+		       const struct fl__slot *slot,
+		       const struct fl_image *image, uint64_t size_bytes)
+{
+	uint64_t hpage_bytes = geometry->hpage_bytes;
+	uint64_t hpage_count = size_bytes / hpage_bytes;
+	struct fl__prefill_list list;
+	uint32_t len;
+
+	if (!image || !image->prefill || !host->can_populate)
+		return;
+	fl__prefill_get(image->prefill, &list, &dirty->prefill_turn);
+	for (uint32_t i = 0; i < list.count; i += len) {
+		len = fl__prefill_run(&list, i);
+		if (list.hpages[i] + len > hpage_count)
+			break;
+		(void)madvise(slot->base + list.hpages[i] * hpage_bytes,
+			      (size_t)(len * hpage_bytes), MADV_POPULATE_WRITE);
+	}
+	dirty->is_prefilled = list.count;
+}
+
+/* Is this the first release since the image was laid over the slot? */
+static bool is_first(const struct fl__reset *reset)
+{
+	return !reset->dirty->resets && reset->host->can_populate &&
+	       reset->slot->image && reset->slot->image->prefill;
+}
+
 int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		    const struct fl__geometry *geometry,
 		    const struct fl__slot *slot, uint64_t *kept_bytes)
 {
 	uint64_t base = (uintptr_t)slot->base;
+	struct fl__prefill_list first;
 	struct fl__reset reset;
 	int err;
 
@@ -477,7 +523,11 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 					      FL__RESET_REGIONS;
 	reset.buffer.was_full = false;
 	areas_build(&reset);
+	reset.first = is_first(&reset) ? &first : NULL;
+	first.count = 0;
 	err = scan_all(&reset);
+	if (!err && reset.first)
+		fl__prefill_learn(slot->image->prefill, &first);
 	if (!err && reset.was_touched)
 		err = watch_touched(&reset);
 	dirty->idle_cost += reset.idle_count;

@@ -32,6 +32,7 @@
 
 #include "backend.h"
 #include "heat.h"
+#include "prefill.h"
 #include "scan.h"
 
 #define FL__CHUNK_BYTES		((uint64_t)2 << 20)
@@ -42,7 +43,8 @@ struct fl__dirty_host {
 	int pagemap_fd;
 	int uffd_fd;			/* -1: unmarked chunks only */
 	enum fl__scan_form written_form;
-	bool can_populate;		/* MADV_POPULATE_READ */
+	bool can_populate;		/* MADV_POPULATE_READ, _WRITE */
+	bool can_collapse;		/* see memfd.h */
 	bool can_compare;		/* see copy.h */
 };
 
@@ -72,11 +74,23 @@ struct fl__dirty {
 	 * seen again until a tenant grows that far. */
 	uint64_t hidden_hpages;
 	uint32_t resets;
+	bool is_prefilled;		/* for its first tenant, */
+	uint32_t prefill_turn;		/* by this list */
 	struct fl__dirty_chunk *chunks;
 	size_t chunk_count;		/* allocated */
 	/* For scans, once there were too many runs for the stack. */
 	struct fl__kernel_region *regions;
 } __attribute__((aligned(128)));	/* two threads never share a line */
+
+/*
+ * Make the pages private that the first tenants of the slot's image write, in
+ * [0, size_bytes) of a slot that was attached just now. Never an error.
+ */
+void fl__dirty_prefill(struct fl__dirty *dirty,
+		       const struct fl__dirty_host *host,
+		       const struct fl__geometry *geometry,
+		       const struct fl__slot *slot,
+		       const struct fl_image *image, uint64_t size_bytes);
 
 /* Forget everything: the slot was emptied or is attached anew. */
 void fl__dirty_forget(struct fl__dirty *dirty);

@@ -153,14 +153,20 @@ static int linux_image_create(struct fl__host *host, struct fl_image *image,
 			      const struct fl__segments *segments,
 			      struct fl_error *error)
 {
-	return fl__memfd_create(
+	int err = fl__memfd_create(
 		image, segments,
 		fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE), error);
+
+	/* Without memory for it images are only slower. */
+	if (!err)
+		image->prefill = calloc(1, sizeof(*image->prefill));
+	return err;
 }
 
 static void linux_image_destroy(struct fl__host *host, struct fl_image *image)
 {
 	(void)host;
+	free(image->prefill);
 	fl__memfd_destroy(image);
 }
 
@@ -187,6 +193,7 @@ static int shard_open(struct fl__dirty_host *shard,
 	int err;
 
 	shard->can_populate = fl__probe_has(&host->probe, FL__FEATURE_POPULATE);
+	shard->can_collapse = fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE);
 	shard->can_compare = fl__copy_can_compare();
 	shard->uffd_fd = shard->pagemap_fd = -1;
 	shard->written_form =
@@ -350,6 +357,10 @@ static int linux_attach(struct fl__arena *arena, struct fl__slot *slot,
 	}
 	if (err)
 		return err;
+	if (!slot->is_open)
+		fl__dirty_prefill(&arena->dirty[slot->idx],
+				  shard_of(arena, slot), geometry, slot, image,
+				  size_bytes);
 	slot->is_open = true;
 	slot->attached_bytes = size_bytes;
 	return 0;

@@ -19,4 +19,7 @@ int fl__memfd_create(struct fl_image *image,
 		     struct fl_error *error);
 void fl__memfd_destroy(struct fl_image *image);
 
+/* Is an offset in a chunk that is collapsed, if that can be done at all? */
+bool fl__memfd_is_large(const struct fl_image *image, uint64_t off);
+
 #endif

@@ -48,6 +48,8 @@ struct fl__reset {
 	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
 	uint32_t area_count;
 	uint32_t area_idx;		/* where the scan is */
+	/* The slot's first tenant: what it wrote. NULL: nobody wants to know. */
+	struct fl__prefill_list *first;
 	struct fl__scan_buffer buffer;
 	struct fl__kernel_region few[FL__RESET_REGIONS];
 };

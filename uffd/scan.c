@@ -32,7 +32,7 @@ static void scan_ask(struct fl__kernel_scan *scan, enum fl__scan_form form)
 		scan->category_anyof_mask = FL_PAGE_IS_PRESENT |
 					    FL_PAGE_IS_SWAPPED;
 		scan->return_mask = FL_PAGE_IS_FILE | FL_PAGE_IS_PFNZERO |
-				    FL_PAGE_IS_SWAPPED;
+				    FL_PAGE_IS_SWAPPED | FL_PAGE_IS_HUGE;
 		break;
 	/* Not one form for both: a page that KSM has made the zero page differs
 	 * from the file. See fl__scan_is_private(). */

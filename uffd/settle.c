@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #endif
 #include "copy.h"
+#include "memfd.h"
 #include "reset.h"
 #include "uffd.h"
 
@@ -335,11 +336,53 @@ static void heat_begin(struct fl__reset *reset, uint64_t start, uint64_t end,
 	}
 }
 
+/*
+ * May the page's first read map 2 MiB of the image at once? Then making it
+ * private ahead takes more than it gives: the reads around it fault one by
+ * one.
+ */
+static bool is_in_large_folio(const struct fl__reset *reset,
+			      const struct fl__area *area, uint64_t addr)
+{
+	return area->image && reset->host->can_collapse &&
+	       fl__memfd_is_large(reset->slot->image, addr - reset->base);
+}
+
+/* A page that was prefilled is private, written or not. To compare a quarter of
+ * them each time is enough to find those that are of no use. */
+static bool is_unused(const struct fl__reset *reset,
+		      const struct fl__area *area, uint64_t addr)
+{
+	const struct fl__dirty *dirty = reset->dirty;
+
+	return dirty->is_prefilled &&
+	       ((addr >> reset->hpage_shift) - dirty->prefill_turn) % 4 == 0 &&
+	       !bytes_differ(reset, area, addr);
+}
+
+/* Before what the slot's first tenant wrote is restored. */
+static void first_note(struct fl__reset *reset, const struct fl__area *area,
+		       uint64_t start, uint64_t end)
+{
+	end = fl_min_u64(end, reset->attached_end);
+	for (uint64_t addr = start; addr < end; addr += reset->hpage_bytes) {
+		uint64_t hpage = (addr - reset->base) >> reset->hpage_shift;
+
+		if (is_in_large_folio(reset, area, addr) ||
+		    is_unused(reset, area, addr))
+			continue;
+		if (!fl__prefill_add(reset->first, (uint32_t)hpage))
+			return;
+	}
+}
+
 int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 		       uint64_t start, uint64_t end)
 {
 	bool is_dropped = is_worth_dropping(reset, start, end);
 
+	if (reset->first)
+		first_note(reset, area, start, end);
 	if (!is_dropped) {
 		uint64_t from = fl_max_u64(start, reset->attached_end);
 
