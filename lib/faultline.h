@@ -481,8 +481,11 @@ enum fl_allocation {
 	 * own, made when it is taken and unmapped when it is released. The
 	 * counts max_* do not limit (but a max_tables of 0 still leaves tables
 	 * to the runtime), and a memory or table may start larger than the
-	 * pool's maximum, which then is its maximum. Guards, images, traps and
-	 * calls are the same. For development, and for few and large tenants. */
+	 * pool's maximum, which then is its maximum: what strangers may ask
+	 * for is the runtime's to limit. Guards, images, traps and calls are the
+	 * same, but a handle is gone with its release: to release it again is
+	 * no error that is noticed. For development, and for few and large
+	 * tenants. */
 	FL_ALLOCATION_ON_DEMAND = 1,
 };
 
@@ -895,7 +898,8 @@ struct fl_table_config {
 	 * For references that are counted. clone makes *dst, which holds
 	 * nothing, another reference like *src; drop ends the reference that
 	 * *element holds. Both see non-null elements only, and may not fail nor
-	 * call the table. NULL: elements are plain bytes.
+	 * call the table. Both or neither; without, elements are plain bytes.
+	 * Not together with an image, whose references nobody has cloned.
 	 */
 	void (*clone)(void *user, void *dst, const void *src);
 	void (*drop)(void *user, void *element);
@@ -968,8 +972,8 @@ FL_API int fl_table_grow(struct fl_table *table, uint64_t delta,
 FL_API enum fl_trap fl_table_fill(struct fl_table *table, uint64_t idx,
 				  const void *element, uint64_t count);
 
-/* table.copy. dst and src may be the same table and overlap; both have elements
- * of the same width, which validation saw to. */
+/* table.copy. dst and src may be the same table and overlap. Tables of different
+ * widths trap. */
 FL_API enum fl_trap fl_table_copy(struct fl_table *dst, uint64_t dst_idx,
 				  const struct fl_table *src, uint64_t src_idx,
 				  uint64_t count);
@@ -1009,9 +1013,9 @@ struct fl_instance_config {
 	 */
 	void (*make_element)(void *user, struct fl_instance *instance,
 			     const struct fl_element *from, void *element);
-	/* Initial content of the tables that the module defines, in order, as
-	 * fl_table_config.image; NULL, or NULL entries: none. It replaces the
-	 * table's initialiser and active segments. */
+	/* Initial content of the tables that the module defines, one entry for
+	 * each, in order, as fl_table_config.image; NULL, or NULL entries: none.
+	 * It replaces the table's initialiser and active segments. */
 	struct fl_image *const *table_images;
 	uint32_t table_image_count;
 	uint32_t reserved;
@@ -1067,7 +1071,8 @@ FL_API int fl_instance_initialise(struct fl_instance *instance,
 
 /* Give an instance back: its memories, tables and structure in reverse order.
  * The preconditions of fl_memory_release() hold for each of them. Returns 0,
- * -EIO (as fl_memory_release(), for any of them) or -ECHILD. */
+ * -EIO (as fl_memory_release(), for any of them), -EINVAL (not a live
+ * instance) or -ECHILD. */
 FL_API int fl_instance_release(struct fl_instance *instance);
 
 /* Memory memory_idx of the module's index space, imported ones included; NULL

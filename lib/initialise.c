@@ -30,8 +30,7 @@ static void put_made(struct fl__table *table, uint64_t idx, void *made)
 {
 	uint8_t *element = fl__table_element(&table->pub, idx);
 
-	if (table->drop && memcmp(element, table->null, table->element_bytes))
-		table->drop(table->user, element);
+	fl__table_drop(table, element);
 	memcpy(element, made, table->element_bytes);
 }
 
@@ -73,8 +72,8 @@ static void run_initialiser(struct fl_instance *instance, uint32_t table_idx)
 	make_element(instance, fl__table_of(table), &from, made);
 	fl__table_put(fl__table_of(table), 0, made, table->length);
 	/* All of them are clones of the one that was made. */
-	if (fl__table_of(table)->clone && fl__table_of(table)->drop)
-		fl__table_of(table)->drop(fl__table_of(table)->user, made);
+	if (fl__table_of(table)->clone)
+		fl__table_drop(fl__table_of(table), made);
 }
 
 static int apply_segment(struct fl_instance *instance,
@@ -157,6 +156,27 @@ static int apply_data(struct fl_instance *instance,
 	return 0;
 }
 
+/* What this instance does not write traps all the same. That this comes before
+ * the segments of other memories is for nobody to see: those go. */
+static int check_unfilled(const struct fl_instance *instance,
+			  struct fl_error *error)
+{
+	const struct fl_module *module = instance->module;
+
+	for (uint32_t i = 0; i < module->reader.imported_memory_count; i++) {
+		uint64_t end = module->memories[i].active_end_bytes;
+		uint64_t length = fl__memory_length(instance->memories[i]);
+
+		if (end > length)
+			return fl__error_set_trap(
+				error, FL_TRAP_MEMORY_OUT_OF_BOUNDS,
+				"a data segment ends at byte %llu of imported memory %u, which has %llu",
+				(unsigned long long)end, i,
+				(unsigned long long)length);
+	}
+	return 0;
+}
+
 /* In order of the segments, whichever memory each is for. */
 static int initialise_memories(struct fl_instance *instance,
 			       const struct fl_instance_config *config,
@@ -164,7 +184,7 @@ static int initialise_memories(struct fl_instance *instance,
 {
 	const struct fl_module *module = instance->module;
 	const struct fl__reader *reader = &module->reader;
-	int err = 0;
+	int err = config->fills_imports ? 0 : check_unfilled(instance, error);
 
 	for (uint32_t i = 0; i < reader->data_count && !err; i++) {
 		uint32_t memory_idx = reader->data[i].memory_idx;

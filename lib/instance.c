@@ -186,17 +186,6 @@ static int check_memories(const struct fl_module *module,
 				(unsigned long long)fl__memory_length(memory),
 				(unsigned long long)module->memories[i]
 					.min_bytes);
-		/* What this instance would not write traps all the same. */
-		if (!config->fills_imports &&
-		    module->memories[i].active_end_bytes >
-			    fl__memory_length(memory))
-			return fl__error_set_trap(
-				error, FL_TRAP_MEMORY_OUT_OF_BOUNDS,
-				"a data segment ends at byte %llu of imported memory %u, which has %llu",
-				(unsigned long long)module->memories[i]
-					.active_end_bytes,
-				i,
-				(unsigned long long)fl__memory_length(memory));
 	}
 	return 0;
 }
@@ -223,6 +212,10 @@ static int check_tables(const struct fl_pool *pool,
 			error, -EINVAL,
 			"the module imports %u tables, fl_instance_config gives %u",
 			count, config->imported_table_count);
+	if (!config->clone_element != !config->drop_element)
+		return fl__error_set(
+			error, -EINVAL,
+			"of clone_element and drop_element only one is set; give both or neither");
 	if (config->table_images && config->table_image_count != defined)
 		return fl__error_set(
 			error, -EINVAL,
@@ -234,6 +227,14 @@ static int check_tables(const struct fl_pool *pool,
 		if (!table)
 			return fl__error_set(error, -EINVAL,
 					     "imported_tables[%u] is NULL", i);
+		if (fl__table_of(table)->element_bytes !=
+		    pool->config.table_element_bytes)
+			return fl__error_set(
+				error, -EINVAL,
+				"imported table %u has elements of %u bytes, the pool's table_element_bytes is %llu",
+				i, fl__table_of(table)->element_bytes,
+				(unsigned long long)
+					pool->config.table_element_bytes);
 		if (fl_table_size(table) < reader->tables[i].limits.min)
 			return fl__error_set(
 				error, -EINVAL,
@@ -535,7 +536,11 @@ int fl_instance_release(struct fl_instance *instance)
 	if (!instance)
 		return 0;
 	err = fl__pool_check_owner(instance->pool, NULL);
-	return err ? err : instance_give(instance);
+	if (err)
+		return err;
+	/* Given twice, a slot would have two tenants at once. */
+	return fl__memory_claim(instance->structure) ? instance_give(instance) :
+						       -EINVAL;
 }
 
 struct fl_memory *fl_instance_memory(const struct fl_instance *instance,

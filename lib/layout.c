@@ -191,6 +191,7 @@ static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
 		return err;
 	if (reach % LARGE_PAGE_BYTES == 0)
 		align = fl_max_u64(align, LARGE_PAGE_BYTES);
+	layout->memory_reach_bytes = reach;
 	/* The next one's prefix is writable: it lies beyond the reach. */
 	geometry->stride_bytes = reach + fl_round_up(prefix, align);
 	geometry->first_off = fl_round_up(before + prefix, align);

@@ -132,7 +132,9 @@ static void pool_free(struct fl_pool *pool)
 		fl__bank_close(&pool->banks[kind]);
 	pool_free_sides(pool);
 	fl__table_forget_nulls(pool);
-	fl__os_release(pool->reservation, pool->layout.reserved_bytes);
+	/* Without a reservation this would unmap what is at 0 and above. */
+	if (pool->reservation)
+		fl__os_release(pool->reservation, pool->layout.reserved_bytes);
 	fl__os_lock_fini(&pool->null_lock);
 	fl__os_lock_fini(&pool->trim_lock);
 	fl__os_fork_guard_fini(&pool->fork_guard);

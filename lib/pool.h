@@ -22,7 +22,8 @@
  *
  * Locks: each stock has its own, held for list work only, never across a system
  * call. A memory's grow_lock serialises its growth; the trim_lock, taken before
- * any stock's, trimming. Between take and give a slot belongs to one caller.
+ * any stock's, trimming; the null_lock, under which no other is taken, the
+ * building of images of nulls. Between take and give a slot belongs to one caller.
  *
  * Invariants
  * - A slot whose reset or attach failed is emptied or retired, never given.
@@ -136,6 +137,9 @@ struct fl__bank {
 /* Where everything lies, from the start of the reservation. */
 struct fl__layout {
 	struct fl__geometry banks[FL__BANK_COUNT];
+	/* From a memory's base on, so much is its own or inaccessible: up to the
+	 * prefix of the next. */
+	uint64_t memory_reach_bytes;
 	uint64_t reserved_bytes;
 	uint64_t align_bytes;
 	uint64_t stacks_off, stack_stride_bytes, stack_bytes;

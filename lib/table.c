@@ -40,6 +40,10 @@ int fl__table_read_config(const struct fl_table_config *config,
 			error, -EINVAL,
 			"element_bytes is %u; use 4, 8, 16, 24 or 32",
 			known->element_bytes);
+	if (!known->clone != !known->drop)
+		return fl__error_set(
+			error, -EINVAL,
+			"of clone and drop only one is set; give both or neither");
 	if (known->initial_elements > known->max_elements)
 		return fl__error_set(
 			error, -EINVAL,
@@ -153,14 +157,11 @@ int fl_table_release(struct fl_table *pub)
 	return 0;
 }
 
-/* Twice as large, so that growing one by one is not quadratic. */
-static int table_move(struct fl__table *table, uint64_t length)
+static int table_move(struct fl__table *table, uint64_t capacity)
 {
-	uint64_t capacity = fl_max_u64(length, 2 * table->capacity), bytes;
+	uint64_t bytes;
 	void *moved;
 
-	capacity =
-		fl_max_u64(length, fl_min_u64(capacity, table->max_elements));
 	if (fl_mul_overflow(capacity, table->element_bytes, &bytes) ||
 	    bytes >= SIZE_MAX / 2)
 		return -ENOMEM;
@@ -170,6 +171,17 @@ static int table_move(struct fl__table *table, uint64_t length)
 	table->pub.base = moved;
 	table->capacity = capacity;
 	return 0;
+}
+
+/* Twice as large if it can be had, so that growing one by one is not
+ * quadratic. */
+static int table_make_room(struct fl__table *table, uint64_t length)
+{
+	uint64_t wanted = fl_min_u64(2 * table->capacity, table->max_elements);
+
+	if (wanted > length && !table_move(table, wanted))
+		return 0;
+	return table_move(table, length);
 }
 
 int fl_table_grow(struct fl_table *pub, uint64_t delta, const void *element,
@@ -192,7 +204,7 @@ int fl_table_grow(struct fl_table *pub, uint64_t delta, const void *element,
 	if (length > table->capacity) {
 		if (table->memory || table->is_static)
 			return -E2BIG;
-		err = table_move(table, length);
+		err = table_make_room(table, length);
 		if (err)
 			return err;
 	}

@@ -25,6 +25,9 @@ void fl__table_begin(struct fl__table *table,
 void fl__table_put(struct fl__table *table, uint64_t idx, const void *element,
 		   uint64_t count);
 
+/* End the reference that an element holds, if it holds one. */
+void fl__table_drop(const struct fl__table *table, void *element);
+
 /* Drop what all elements hold; they are left as they are. */
 void fl__table_drop_all(struct fl__table *table);
 

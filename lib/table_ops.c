@@ -15,7 +15,7 @@ static bool is_null(const struct fl__table *table, const void *element)
 	return !memcmp(element, table->null, table->element_bytes);
 }
 
-static void element_drop(const struct fl__table *table, void *element)
+void fl__table_drop(const struct fl__table *table, void *element)
 {
 	if (table->drop && !is_null(table, element))
 		table->drop(table->user, element);
@@ -39,7 +39,7 @@ static void element_replace(const struct fl__table *table, void *dst,
 	uint8_t made[FL__MAX_ELEMENT_BYTES];
 
 	element_clone(table, made, src);
-	element_drop(table, dst);
+	fl__table_drop(table, dst);
 	memcpy(dst, made, table->element_bytes);
 }
 
@@ -78,16 +78,17 @@ void fl__table_put(struct fl__table *table, uint64_t idx, const void *element,
 
 	if (!count)
 		return;
-	if (is_zero(element, table->element_bytes)) {
+	/* A reference may be all zeroes, where null is not. */
+	if (table->clone && !is_null(table, element)) {
+		for (uint64_t i = 0; i < count;
+		     i++, dst += table->element_bytes)
+			element_clone(table, dst, element);
+		return;
+	}
+	if (is_zero(element, table->element_bytes))
 		memset(dst, 0, bytes);
-		return;
-	}
-	if (!table->clone || is_null(table, element)) {
+	else
 		fill_plain(dst, element, table->element_bytes, bytes);
-		return;
-	}
-	for (uint64_t i = 0; i < count; i++, dst += table->element_bytes)
-		element_clone(table, dst, element);
 }
 
 void fl__table_drop_all(struct fl__table *table)
@@ -95,7 +96,7 @@ void fl__table_drop_all(struct fl__table *table)
 	uint64_t length = fl_table_size(&table->pub);
 
 	for (uint64_t i = 0; table->drop && i < length; i++)
-		element_drop(table, fl__table_element(&table->pub, i));
+		fl__table_drop(table, fl__table_element(&table->pub, i));
 }
 
 static bool fits(const struct fl_table *table, uint64_t idx, uint64_t count)
@@ -141,7 +142,7 @@ enum fl_trap fl_table_fill(struct fl_table *pub, uint64_t idx,
 	element_clone(table, own, element);
 	for (uint64_t i = 0; i < count; i++)
 		element_replace(table, fl__table_element(pub, idx + i), own);
-	element_drop(table, own);
+	fl__table_drop(table, own);
 	return FL_TRAP_NONE;
 }
 
@@ -168,9 +169,10 @@ enum fl_trap fl_table_copy(struct fl_table *dst, uint64_t dst_idx,
 	const struct fl__table *table = fl__table_of(dst);
 	const uint8_t *from;
 
-	if (!fits(dst, dst_idx, count) || !fits(src, src_idx, count))
+	/* Of differing widths no index means the same in both. */
+	if (!fits(dst, dst_idx, count) || !fits(src, src_idx, count) ||
+	    table->element_bytes != fl__table_of(src)->element_bytes)
 		return FL_TRAP_TABLE_OUT_OF_BOUNDS;
-	fl_assert(table->element_bytes == fl__table_of(src)->element_bytes);
 	if (!count)
 		return FL_TRAP_NONE;
 	from = fl__table_element(src, src_idx);

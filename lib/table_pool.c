@@ -20,20 +20,40 @@ static bool is_all_zero(const uint8_t *bytes, size_t count)
 
 /* --------------------------------------------------------- images of nulls */
 
+/*
+ * How many nulls the image of a table's has: not as many as the table, but one
+ * of few sizes. Modules choose the sizes of their tables, and each
+ * image is storage and a descriptor. What it has beyond the table's length is
+ * seen by nobody: growth writes its elements.
+ */
+static uint64_t null_count(const struct fl_pool *pool,
+			   const struct fl_table_config *config)
+{
+	uint64_t most = pool->config.max_table_elements;
+	uint64_t bytes = pool->layout.banks[FL__BANK_TABLE].hpage_bytes;
+
+	if (config->initial_elements >= most)
+		return config->initial_elements;
+	while (bytes / config->element_bytes < config->initial_elements)
+		bytes *= 4;
+	return fl_min_u64(bytes / config->element_bytes, most);
+}
+
 static bool null_image_is(const struct fl__null_image *entry,
-			  const struct fl_table_config *config)
+			  const struct fl_table_config *config, uint64_t count)
 {
 	return entry->image && entry->element_bytes == config->element_bytes &&
-	       entry->element_count == config->initial_elements &&
+	       entry->element_count == count &&
 	       !memcmp(entry->null, config->null, config->element_bytes);
 }
 
 static int null_image_build(struct fl_pool *pool,
 			    const struct fl_table_config *config,
-			    struct fl_image **image, struct fl_error *error)
+			    uint64_t count, struct fl_image **image,
+			    struct fl_error *error)
 {
 	size_t width = config->element_bytes;
-	size_t bytes = (size_t)config->initial_elements * width;
+	size_t bytes = (size_t)count * width;
 	uint8_t *nulls = malloc(bytes);
 	struct fl_segment segment = { 0, nulls, bytes };
 	int err;
@@ -52,50 +72,66 @@ static int null_image_build(struct fl_pool *pool,
 
 /* With the null_lock. */
 static int null_image_find(struct fl_pool *pool,
-			   const struct fl_table_config *config,
+			   const struct fl_table_config *config, uint64_t count,
 			   struct fl_image **image, struct fl_error *error)
 {
 	struct fl__null_image *entry;
 	int err;
 
 	for (size_t i = 0; i < FL__NULL_IMAGES; i++) {
-		if (null_image_is(&pool->null_images[i], config)) {
+		if (null_image_is(&pool->null_images[i], config, count)) {
 			*image = pool->null_images[i].image;
 			return 0;
 		}
 	}
-	err = null_image_build(pool, config, image, error);
+	err = null_image_build(pool, config, count, image, error);
 	if (err)
 		return err;
 	entry = &pool->null_images[pool->null_next++ % FL__NULL_IMAGES];
 	fl_image_release(entry->image);
 	entry->image = *image;
-	entry->element_count = config->initial_elements;
+	entry->element_count = count;
 	entry->element_bytes = config->element_bytes;
 	memcpy(entry->null, config->null, config->element_bytes);
 	return 0;
 }
 
-/* A reference to the image that the table begins with; NULL: zeroes. */
-static int image_of(struct fl_pool *pool, const struct fl_table_config *config,
-		    struct fl_image **image, struct fl_error *error)
+static int null_image(struct fl_pool *pool,
+		      const struct fl_table_config *config,
+		      struct fl__memory_request *request,
+		      struct fl_error *error)
 {
+	uint64_t count = null_count(pool, config);
 	int err;
 
-	*image = config->image;
-	if (*image) {
-		fl_image_retain(*image);
+	/* On demand only: too large to be kept for another. */
+	if (count > pool->config.max_table_elements)
+		return null_image_build(pool, config, count, &request->image,
+					error);
+	request->initial_bytes = count * config->element_bytes;
+	fl__os_lock(&pool->null_lock);
+	err = null_image_find(pool, config, count, &request->image, error);
+	if (!err)
+		fl_image_retain(request->image);
+	fl__os_unlock(&pool->null_lock);
+	return err;
+}
+
+/* A reference to the image that the table begins with; NULL: zeroes. */
+static int request_image(struct fl_pool *pool,
+			 const struct fl_table_config *config,
+			 struct fl__memory_request *request,
+			 struct fl_error *error)
+{
+	request->image = config->image;
+	if (config->image) {
+		fl_image_retain(config->image);
 		return 0;
 	}
 	if (!config->initial_elements || !config->null ||
 	    is_all_zero(config->null, config->element_bytes))
 		return 0;
-	fl__os_lock(&pool->null_lock);
-	err = null_image_find(pool, config, image, error);
-	if (!err)
-		fl_image_retain(*image);
-	fl__os_unlock(&pool->null_lock);
-	return err;
+	return null_image(pool, config, request, error);
 }
 
 void fl__table_forget_nulls(struct fl_pool *pool)
@@ -122,6 +158,10 @@ static int config_check(const struct fl_pool *pool,
 		return fl__error_set(
 			error, -E2BIG,
 			"the pool has no tables; raise max_tables");
+	if (config->image && config->drop)
+		return fl__error_set(
+			error, -EINVAL,
+			"a table with an image cannot count references: nobody cloned those in the image");
 	if (config->element_bytes > pool->config.table_element_bytes)
 		return fl__error_set(
 			error, -E2BIG,
@@ -159,7 +199,7 @@ static int request_make(struct fl_pool *pool,
 		.max_bytes = UINT64_MAX,
 		.page_bytes = 1,
 	};
-	return image_of(pool, config, &request->image, error);
+	return request_image(pool, config, request, error);
 }
 
 static struct fl_table *table_begin(struct fl__memory *memory,
@@ -229,7 +269,10 @@ int fl_table_acquire(struct fl_pool *pool, const struct fl_table_config *config,
 
 struct fl_table *fl_table_find(const struct fl_pool *pool, const void *base)
 {
-	struct fl__memory *memory = fl__lookup_slot(pool, FL__BANK_TABLE, base);
+	struct fl__memory *memory = NULL;
 
+	/* Tables of nothing are all at one address, which finds none. */
+	if (pool->banks[FL__BANK_TABLE].geometry.stride_bytes)
+		memory = fl__lookup_slot(pool, FL__BANK_TABLE, base);
 	return memory ? &fl__table_at(memory)->pub : NULL;
 }

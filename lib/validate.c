@@ -110,19 +110,6 @@ void fl_tunables_init(struct fl_tunables *tunables)
 	};
 }
 
-/* From a base on, so much is the memory's own or inaccessible: up to the prefix
- * of the next. */
-static uint64_t reach_of(const struct fl_pool *pool)
-{
-	const struct fl__geometry *geometry =
-		&pool->layout.banks[FL__BANK_MEMORY];
-
-	return geometry->stride_bytes -
-	       fl_min_u64(geometry->stride_bytes,
-			  fl_round_up(geometry->prefix_bytes,
-				      pool->layout.align_bytes));
-}
-
 static int check_bounds(const struct fl_pool *pool,
 			const struct fl_tunables *tunables,
 			struct fl_error *error)
@@ -139,7 +126,7 @@ int fl_pool_adjust_tunables(const struct fl_pool *pool,
 			    struct fl_error *error)
 {
 	struct fl_tunables known;
-	uint64_t reach = reach_of(pool);
+	uint64_t reach = pool->layout.memory_reach_bytes;
 	int err;
 
 	fl_tunables_init(&known);

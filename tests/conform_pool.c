@@ -10,6 +10,7 @@
 #include "conform.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 /* ------------------------------------------------------------------ context */
 
@@ -743,6 +744,43 @@ static void usage_counts_private_pages(void)
 	conform_close(&conform);
 }
 
+/* A limit that is far below 100 TiB, where programs have their code. */
+static int refused_pool(void *arg)
+{
+	struct rlimit limit = { 64 * GIB, 64 * GIB };
+	struct fl_context *context = conform_context();
+	struct fl_error error = { .text = "" };
+	struct fl_pool_config config;
+	struct fl_pool *pool = NULL;
+
+	(void)arg;
+	if (setrlimit(RLIMIT_AS, &limit))
+		return 1;
+	fl_pool_config_init(&config);
+	config.max_memories = 16000;
+	CHECK_EQ(fl_pool_create(context, &config, &pool, &error), -ENOMEM);
+	CHECK(pool == NULL);
+	CHECK_HAS(error.text, "ulimit");
+	fl_context_destroy(context);
+	return test_has_failed() ? TEST_CHILD_FAILED : 0;
+}
+
+/* What could not be reserved is not unmapped either. */
+static void refused_reservation_leaves_the_rest_alone(void)
+{
+	struct test_end end = test_fork(refused_pool, NULL, 10);
+
+	CHECK_EQ(end.status, 0);
+	CHECK_EQ(end.signo, 0);
+}
+
+static const char *address_space_limit(void)
+{
+	return test_is_sanitized() ? TEST_NOT_BUILT
+		       "a sanitizer takes more address space than that" :
+				     NULL;
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(backend_is_the_one_asked_for),
 	TEST_CASE(rung_by_name),
@@ -756,6 +794,8 @@ static const struct test_case cases[] = {
 	TEST_CASE(values_that_contradict),
 	TEST_CASE(values_that_overflow),
 	TEST_CASE(too_much_address_space),
+	TEST_CASE_NEEDS(refused_reservation_leaves_the_rest_alone,
+			address_space_limit),
 	TEST_CASE(pool_is_only_reserved),
 	TEST_CASE(failed_acquire_holds_nothing),
 	TEST_CASE(initial_size_above_the_maximum),

@@ -102,6 +102,43 @@ void wasm_global_get(struct wasm *w, uint32_t global_idx)
 	wasm_bytes(w, 0x0b);
 }
 
+void wasm_ref_func(struct wasm *w, uint32_t func_idx)
+{
+	wasm_bytes(w, 0xd2);
+	wasm_u(w, func_idx);
+	wasm_bytes(w, 0x0b);
+}
+
+void wasm_ref_null(struct wasm *w, unsigned int heap_type)
+{
+	wasm_bytes(w, 0xd0, (uint8_t)heap_type, 0x0b);
+}
+
+void wasm_element_head(struct wasm *w, unsigned int flags, uint32_t table_idx,
+		       uint32_t offset, unsigned int heap_type)
+{
+	wasm_u(w, flags);
+	if (!(flags & WASM_ELEMENT_PASSIVE)) {
+		if (flags & WASM_ELEMENT_EXPLICIT)
+			wasm_u(w, table_idx);
+		wasm_i32_const(w, offset);
+	}
+	if (!(flags & (WASM_ELEMENT_PASSIVE | WASM_ELEMENT_EXPLICIT)))
+		return;
+	/* The kind of what are indices is 0: functions. */
+	wasm_bytes(w, flags & WASM_ELEMENT_EXPRS ? (uint8_t)heap_type : 0);
+}
+
+void wasm_element_active(struct wasm *w, uint32_t table_idx, uint32_t offset,
+			 const uint32_t *func_idx, size_t count)
+{
+	wasm_element_head(w, table_idx ? WASM_ELEMENT_EXPLICIT : 0, table_idx,
+			  offset, 0x70);
+	wasm_u(w, count);
+	for (size_t i = 0; i < count; i++)
+		wasm_u(w, func_idx[i]);
+}
+
 void wasm_data_active(struct wasm *w, uint32_t offset, const void *bytes,
 		      size_t length)
 {
@@ -125,6 +162,15 @@ void wasm_one_memory(struct wasm *module, uint64_t min, uint64_t max)
 	wasm_u(&contents, 1);
 	wasm_limits(&contents, max != WASM_NO_MAX, min, max);
 	wasm_section(module, WASM_MEMORY, &contents);
+}
+
+void wasm_one_table(struct wasm *module, uint64_t min, uint64_t max)
+{
+	struct wasm contents = { 0 };
+
+	wasm_bytes(&contents, 1, 0x70);
+	wasm_limits(&contents, max != WASM_NO_MAX, min, max);
+	wasm_section(module, WASM_TABLE, &contents);
 }
 
 void wasm_one_export(struct wasm *module, const char *name, unsigned int kind,

@@ -78,14 +78,32 @@ void wasm_limits(struct wasm *w, unsigned int flags, uint64_t min,
 void wasm_i32_const(struct wasm *w, uint32_t value);
 void wasm_i64_const(struct wasm *w, uint64_t value);
 void wasm_global_get(struct wasm *w, uint32_t global_idx);
+void wasm_ref_func(struct wasm *w, uint32_t func_idx);
+void wasm_ref_null(struct wasm *w, unsigned int heap_type);
 
 /* Items of a data section: length, then the content. */
 void wasm_data_active(struct wasm *w, uint32_t offset, const void *bytes,
 		      size_t length);
 void wasm_data_passive(struct wasm *w, const void *bytes, size_t length);
 
+/* Heads of items of an element section: flags, and what the flags ask for.
+ * table_idx and offset count for active ones, heap_type where it is written;
+ * functions or expressions follow, after their count. */
+enum wasm_element_flags {
+	WASM_ELEMENT_PASSIVE = 1, /* or declared, with the next */
+	WASM_ELEMENT_EXPLICIT = 2,
+	WASM_ELEMENT_EXPRS = 4,
+};
+
+void wasm_element_head(struct wasm *w, unsigned int flags, uint32_t table_idx,
+		       uint32_t offset, unsigned int heap_type);
+/* A whole item of functions, active in table_idx. */
+void wasm_element_active(struct wasm *w, uint32_t table_idx, uint32_t offset,
+			 const uint32_t *func_idx, size_t count);
+
 /* Whole sections with one item. max: WASM_NO_MAX for none. */
 void wasm_one_memory(struct wasm *module, uint64_t min, uint64_t max);
+void wasm_one_table(struct wasm *module, uint64_t min, uint64_t max);
 void wasm_one_export(struct wasm *module, const char *name, unsigned int kind,
 		     uint32_t idx);
 void wasm_one_data(struct wasm *module, uint32_t offset, const void *bytes,
