@@ -159,93 +159,6 @@ static int instance_make_room(struct fl_instance *instance,
 	return 0;
 }
 
-static int check_memories(const struct fl_module *module,
-			  const struct fl_instance_config *config,
-			  struct fl_error *error)
-{
-	uint32_t count = module->reader.imported_memory_count;
-
-	if (config->imported_memory_count != count ||
-	    (count && !config->imported_memories))
-		return fl__error_set(
-			error, -EINVAL,
-			"the module imports %u memories, fl_instance_config gives %u",
-			count, config->imported_memory_count);
-	for (uint32_t i = 0; i < count; i++) {
-		struct fl_memory *memory = config->imported_memories[i];
-
-		if (!memory)
-			return fl__error_set(error, -EINVAL,
-					     "imported_memories[%u] is NULL",
-					     i);
-		if (fl__memory_length(memory) < module->memories[i].min_bytes)
-			return fl__error_set(
-				error, -EINVAL,
-				"imported memory %u has %llu bytes, the module asks for %llu",
-				i,
-				(unsigned long long)fl__memory_length(memory),
-				(unsigned long long)module->memories[i]
-					.min_bytes);
-	}
-	return 0;
-}
-
-static bool has_tables(const struct fl_pool *pool)
-{
-	return pool->config.max_tables != 0;
-}
-
-static int check_tables(const struct fl_pool *pool,
-			const struct fl_module *module,
-			const struct fl_instance_config *config,
-			struct fl_error *error)
-{
-	const struct fl__reader *reader = &module->reader;
-	uint32_t count = reader->imported_table_count;
-	uint32_t defined = reader->table_count - count;
-
-	if (!has_tables(pool))
-		return 0;
-	if (config->imported_table_count != count ||
-	    (count && !config->imported_tables))
-		return fl__error_set(
-			error, -EINVAL,
-			"the module imports %u tables, fl_instance_config gives %u",
-			count, config->imported_table_count);
-	if (!config->clone_element != !config->drop_element)
-		return fl__error_set(
-			error, -EINVAL,
-			"of clone_element and drop_element only one is set; give both or neither");
-	if (config->table_images && config->table_image_count != defined)
-		return fl__error_set(
-			error, -EINVAL,
-			"the module defines %u tables, table_image_count is %u",
-			defined, config->table_image_count);
-	for (uint32_t i = 0; i < count; i++) {
-		const struct fl_table *table = config->imported_tables[i];
-
-		if (!table)
-			return fl__error_set(error, -EINVAL,
-					     "imported_tables[%u] is NULL", i);
-		if (fl__table_of(table)->element_bytes !=
-		    pool->config.table_element_bytes)
-			return fl__error_set(
-				error, -EINVAL,
-				"imported table %u has elements of %u bytes, the pool's table_element_bytes is %llu",
-				i, fl__table_of(table)->element_bytes,
-				(unsigned long long)
-					pool->config.table_element_bytes);
-		if (fl_table_size(table) < reader->tables[i].limits.min)
-			return fl__error_set(
-				error, -EINVAL,
-				"imported table %u has %llu elements, the module asks for %llu",
-				i, (unsigned long long)fl_table_size(table),
-				(unsigned long long)reader->tables[i]
-					.limits.min);
-	}
-	return 0;
-}
-
 /* Images are all or nothing: where one segment traps, each has to be written
  * in its turn, up to that one. */
 static struct fl_image *image_of(const struct fl_module *module,
@@ -295,7 +208,7 @@ static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 	uint32_t count = reader->table_count - first;
 	struct fl_table_config configs[FL__READER_MAX_TABLES];
 
-	if (!has_tables(pool))
+	if (!fl__pool_has_tables(pool))
 		return 0;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct fl__limits *limits =
@@ -358,7 +271,7 @@ static void give_tables(const struct fl_pool *pool,
 			const struct fl_module *module,
 			struct fl_table *const *tables)
 {
-	uint32_t count = has_tables(pool) ?
+	uint32_t count = fl__pool_has_tables(pool) ?
 				 module->reader.table_count -
 					 module->reader.imported_table_count :
 				 0;
@@ -396,7 +309,7 @@ static void own_tables(struct fl_instance *instance,
 
 	instance->table_count = 0;
 	instance->image_tables[0] = instance->image_tables[1] = 0;
-	if (!has_tables(instance->pool))
+	if (!fl__pool_has_tables(instance->pool))
 		return;
 	for (uint32_t i = 0; i < reader->table_count; i++) {
 		if (i < imported) {
@@ -464,12 +377,8 @@ static int instance_allocate(struct fl_pool *pool, struct fl_module *module,
 {
 	int err = fl_pool_validate(pool, module, error);
 
-	if (!err && config->tunables)
-		err = fl__tunables_check(pool, config->tunables, error);
 	if (!err)
-		err = check_memories(module, config, error);
-	if (!err)
-		err = check_tables(pool, module, config, error);
+		err = fl__instance_check(pool, module, config, error);
 	return err ? err : instance_take(pool, module, config, out, error);
 }
 

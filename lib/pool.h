@@ -294,9 +294,11 @@ int fl__stacks_open(struct fl_pool *pool, struct fl_error *error);
 void fl__stacks_close(struct fl_pool *pool);
 uint64_t fl__stacks_live(struct fl_pool *pool);
 
-/* Does the pool give what the code takes for granted? -ENOTSUP. */
-int fl__tunables_check(const struct fl_pool *pool,
-		       const struct fl_tunables *tunables,
+/* validate.c: do the imports and the rest of a complete config fit the module
+ * and the pool? -EINVAL, -ENOTSUP. */
+int fl__instance_check(const struct fl_pool *pool,
+		       const struct fl_module *module,
+		       const struct fl_instance_config *config,
 		       struct fl_error *error);
 
 enum fl__audit_verdict {
@@ -309,6 +311,12 @@ enum fl__audit_verdict {
 enum fl__audit_verdict fl__audit(struct fl__memory *memory,
 				 uint64_t length_bytes);
 void fl__audit_info(const struct fl_pool *pool, struct fl_pool_info *info);
+
+/* False: tables are the runtime's. */
+static inline bool fl__pool_has_tables(const struct fl_pool *pool)
+{
+	return pool->config.max_tables != 0;
+}
 
 static inline bool fl__table_width_is_valid(uint64_t bytes)
 {

@@ -162,25 +162,31 @@ static void copy_counted(struct fl_table *dst, uint64_t dst_idx,
 	}
 }
 
+/* Both ranges were checked. */
+static void copy_elements(struct fl_table *dst, uint64_t dst_idx,
+			  const uint8_t *src, uint64_t count)
+{
+	const struct fl__table *table = fl__table_of(dst);
+
+	if (!count)
+		return;
+	if (is_plain(table))
+		memmove(fl__table_element(dst, dst_idx), src,
+			(size_t)count * table->element_bytes);
+	else
+		copy_counted(dst, dst_idx, src, count);
+}
+
 enum fl_trap fl_table_copy(struct fl_table *dst, uint64_t dst_idx,
 			   const struct fl_table *src, uint64_t src_idx,
 			   uint64_t count)
 {
-	const struct fl__table *table = fl__table_of(dst);
-	const uint8_t *from;
-
 	/* Of differing widths no index means the same in both. */
 	if (!fits(dst, dst_idx, count) || !fits(src, src_idx, count) ||
-	    table->element_bytes != fl__table_of(src)->element_bytes)
+	    fl__table_of(dst)->element_bytes !=
+		    fl__table_of(src)->element_bytes)
 		return FL_TRAP_TABLE_OUT_OF_BOUNDS;
-	if (!count)
-		return FL_TRAP_NONE;
-	from = fl__table_element(src, src_idx);
-	if (is_plain(table))
-		memmove(fl__table_element(dst, dst_idx), from,
-			(size_t)count * table->element_bytes);
-	else
-		copy_counted(dst, dst_idx, from, count);
+	copy_elements(dst, dst_idx, fl__table_element(src, src_idx), count);
 	return FL_TRAP_NONE;
 }
 
@@ -189,19 +195,15 @@ enum fl_trap fl_table_init_elements(struct fl_table *dst, uint64_t dst_idx,
 				    uint64_t element_count, uint64_t src_idx,
 				    uint64_t count)
 {
-	const struct fl__table *table = fl__table_of(dst);
-	const uint8_t *from = elements;
+	size_t width = fl__table_of(dst)->element_bytes;
 
 	if (!fl_range_fits(src_idx, count, element_count) ||
 	    !fits(dst, dst_idx, count))
 		return FL_TRAP_TABLE_OUT_OF_BOUNDS;
-	if (!count)
-		return FL_TRAP_NONE;
-	from += (size_t)src_idx * table->element_bytes;
-	if (is_plain(table))
-		memmove(fl__table_element(dst, dst_idx), from,
-			(size_t)count * table->element_bytes);
-	else
-		copy_counted(dst, dst_idx, from, count);
+	if (count)
+		copy_elements(dst, dst_idx,
+			      (const uint8_t *)elements +
+				      (size_t)src_idx * width,
+			      count);
 	return FL_TRAP_NONE;
 }

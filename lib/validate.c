@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * validate.c - does a module fit a pool, and does compiled code?
+ * validate.c - does a module fit a pool, do imports fit a module, and does
+ * compiled code fit both?
  *
- * Takes a pool, a loaded module, or what a compiler would like to take for
- * granted; gives yes, or which limit stands in the way and which field of
- * fl_pool_config raises it. Nothing is allocated or changed. Any thread.
+ * Takes a pool, a loaded module, what an instance is to be made with, or what a
+ * compiler would like to take for granted; gives yes, or what stands in the way
+ * and which field changes it. Nothing is allocated or changed. Any thread.
  */
 #include "pool.h"
 #include "sized.h"
@@ -98,6 +99,90 @@ int fl_pool_validate(const struct fl_pool *pool, const struct fl_module *module,
 	return err ? err : validate_tables(pool, module, error);
 }
 
+/* --------------------------------------------------------------- imports */
+
+static int check_memories(const struct fl_module *module,
+			  const struct fl_instance_config *config,
+			  struct fl_error *error)
+{
+	uint32_t count = module->reader.imported_memory_count;
+
+	if (config->imported_memory_count != count ||
+	    (count && !config->imported_memories))
+		return fl__error_set(
+			error, -EINVAL,
+			"the module imports %u memories, fl_instance_config gives %u",
+			count, config->imported_memory_count);
+	for (uint32_t i = 0; i < count; i++) {
+		struct fl_memory *memory = config->imported_memories[i];
+
+		if (!memory)
+			return fl__error_set(error, -EINVAL,
+					     "imported_memories[%u] is NULL",
+					     i);
+		if (fl__memory_length(memory) < module->memories[i].min_bytes)
+			return fl__error_set(
+				error, -EINVAL,
+				"imported memory %u has %llu bytes, the module asks for %llu",
+				i,
+				(unsigned long long)fl__memory_length(memory),
+				(unsigned long long)module->memories[i]
+					.min_bytes);
+	}
+	return 0;
+}
+
+static int check_tables(const struct fl_pool *pool,
+			const struct fl_module *module,
+			const struct fl_instance_config *config,
+			struct fl_error *error)
+{
+	const struct fl__reader *reader = &module->reader;
+	uint32_t count = reader->imported_table_count;
+	uint32_t defined = reader->table_count - count;
+
+	if (!fl__pool_has_tables(pool))
+		return 0;
+	if (config->imported_table_count != count ||
+	    (count && !config->imported_tables))
+		return fl__error_set(
+			error, -EINVAL,
+			"the module imports %u tables, fl_instance_config gives %u",
+			count, config->imported_table_count);
+	if (!config->clone_element != !config->drop_element)
+		return fl__error_set(
+			error, -EINVAL,
+			"of clone_element and drop_element only one is set; give both or neither");
+	if (config->table_images && config->table_image_count != defined)
+		return fl__error_set(
+			error, -EINVAL,
+			"the module defines %u tables, table_image_count is %u",
+			defined, config->table_image_count);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct fl_table *table = config->imported_tables[i];
+
+		if (!table)
+			return fl__error_set(error, -EINVAL,
+					     "imported_tables[%u] is NULL", i);
+		if (fl__table_of(table)->element_bytes !=
+		    pool->config.table_element_bytes)
+			return fl__error_set(
+				error, -EINVAL,
+				"imported table %u has elements of %u bytes, the pool's table_element_bytes is %llu",
+				i, fl__table_of(table)->element_bytes,
+				(unsigned long long)
+					pool->config.table_element_bytes);
+		if (fl_table_size(table) < reader->tables[i].limits.min)
+			return fl__error_set(
+				error, -EINVAL,
+				"imported table %u has %llu elements, the module asks for %llu",
+				i, (unsigned long long)fl_table_size(table),
+				(unsigned long long)reader->tables[i]
+					.limits.min);
+	}
+	return 0;
+}
+
 /* -------------------------------------------------------------- tunables */
 
 void fl_tunables_init(struct fl_tunables *tunables)
@@ -151,9 +236,9 @@ int fl_pool_adjust_tunables(const struct fl_pool *pool,
 	return 0;
 }
 
-int fl__tunables_check(const struct fl_pool *pool,
-		       const struct fl_tunables *tunables,
-		       struct fl_error *error)
+static int tunables_check(const struct fl_pool *pool,
+			  const struct fl_tunables *tunables,
+			  struct fl_error *error)
 {
 	struct fl_tunables known, adjusted;
 	int err;
@@ -182,4 +267,18 @@ int fl__tunables_check(const struct fl_pool *pool,
 		(unsigned long long)adjusted.memory_reservation_bytes,
 		(unsigned long long)adjusted.memory_guard_bytes,
 		(unsigned long long)adjusted.memory_guard_before_bytes);
+}
+
+int fl__instance_check(const struct fl_pool *pool,
+		       const struct fl_module *module,
+		       const struct fl_instance_config *config,
+		       struct fl_error *error)
+{
+	int err = check_memories(module, config, error);
+
+	if (!err)
+		err = check_tables(pool, module, config, error);
+	if (!err && config->tunables)
+		err = tunables_check(pool, config->tunables, error);
+	return err;
 }
