@@ -168,6 +168,9 @@ static void memory_begin(struct fl__memory *memory,
 		request->max_bytes, limit_of(memory, request->initial_bytes));
 	__atomic_store_n(&memory->acquired, memory->acquired + 1,
 			 __ATOMIC_RELAXED);
+	if (memory->region)
+		__atomic_add_fetch(&memory->bank->acquired, 1,
+				   __ATOMIC_RELAXED);
 	__atomic_store_n(&memory->instance, NULL, __ATOMIC_RELAXED);
 	__atomic_store_n(&memory->pub.length_bytes, request->initial_bytes,
 			 __ATOMIC_RELEASE);

@@ -8,7 +8,7 @@
  * released.
  *
  *	context ── module ── image
- *	      └─── pool ─┬── instance ── memory, table
+ *	      └─── pool ─┬── instance ── memory, table, structure
  *	                 ├── memory, table
  *	                 └── stack
  *
@@ -324,8 +324,10 @@ enum fl_element_kind {
 struct fl_element {
 	enum fl_element_kind kind;
 	uint32_t idx;
-	const void *expr;	/* the constant expression, `end` included; */
-	size_t expr_bytes;	/* NULL where the segment lists functions */
+	/* The constant expression, `end` included, valid while the module lives;
+	 * NULL where the segment lists functions. */
+	const void *expr;
+	size_t expr_bytes;
 };
 
 /*
@@ -483,8 +485,8 @@ enum fl_allocation {
 	 * to the runtime), and a memory or table may start larger than the
 	 * pool's maximum, which then is its maximum: what strangers may ask
 	 * for is the runtime's to limit. Guards, images, traps and calls are the
-	 * same, but a handle is gone with its release: to release it again is
-	 * no error that is noticed. For development, and for few and large
+	 * same. Nothing is ever free, so budgets, audits, trimming and purging
+	 * find nothing to do. For development, and for few and large
 	 * tenants. */
 	FL_ALLOCATION_ON_DEMAND = 1,
 };
@@ -512,7 +514,9 @@ struct fl_pool_config {
 	 * a 32-bit offset faults or hits this memory. */
 	uint64_t memory_stride_bytes;
 	uint64_t memory_alignment_bytes;	/* of each base; 0: host page */
-	uint64_t guard_before_bytes;		/* inaccessible before: 0 */
+	/* Inaccessible before a base and its prefix: 0. Two slots share one
+	 * guard, as large as the larger; at 0 only the first slot has none. */
+	uint64_t guard_before_bytes;
 	uint64_t guard_after_bytes;		/* after the maximum: 64 KiB */
 	uint64_t prefix_bytes;			/* writable, ends at base: 0 */
 	uint64_t max_table_elements;		/* of one table: 20,000 */
@@ -568,8 +572,8 @@ FL_API int fl_pool_create(struct fl_context *context,
 			  const struct fl_pool_config *config,
 			  struct fl_pool **pool, struct fl_error *error);
 
-/* Unmap the pool. -EBUSY while instances or memories live, and then nothing is
- * changed. NULL is allowed. */
+/* Unmap the pool. -EBUSY while instances, memories, tables or stacks live, and
+ * then nothing is changed; -ECHILD. NULL is allowed. */
 FL_API int fl_pool_destroy(struct fl_pool *pool);
 
 /* Would an instance of the module fit this pool? Call it before compiling.
@@ -668,7 +672,9 @@ FL_API int fl_pool_metric(struct fl_pool *pool, uint32_t idx,
 
 /*
  * Configuration, backend, rung, features and metrics as one JSON object in
- * UTF-8, NUL-terminated; free *json with fl_bytes_free(). -ENOMEM, -ECHILD.
+ * UTF-8, NUL-terminated; free *json with fl_bytes_free(). *length_bytes
+ * (optional) does not count the NUL. A metric without value is null. -ENOMEM,
+ * -ECHILD.
  */
 FL_API int fl_pool_dump_json(struct fl_pool *pool, char **json,
 			     uint64_t *length_bytes, struct fl_error *error);
@@ -688,7 +694,8 @@ struct fl_pool_usage {
 };
 
 /* Errors: -ENOTSUP (the backend cannot look: its rung is "dontneed" or
- * "discard"), -ECHILD, -EIO. Costs a walk of the page tables. */
+ * "discard"; or the pool allocates on demand), -ECHILD, -EIO. Costs a walk of
+ * the page tables. */
 FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 			 struct fl_error *error);
 
@@ -874,6 +881,9 @@ FL_API int fl_memory_apply_segments(struct fl_memory *memory,
  *
  * base never moves, except when a table with dynamic storage grows. One thread
  * at a time changes a table; the runtime sees to that.
+ *
+ * No guard enforces the length: what lies between it and the end of the slot is
+ * accessible. Compiled code compares each index with length.
  */
 struct fl_table {
 	void *base;
@@ -918,7 +928,8 @@ FL_API void fl_table_config_init(struct fl_table_config *config);
  * Take one table from the pool, without an instance. It grows in place, up to
  * the pool's max_table_elements. Any thread.
  *
- * Errors: as fl_memory_acquire(). After an error nothing is held.
+ * Errors: as fl_memory_acquire(); -E2BIG also when the pool's max_tables is 0.
+ * After an error nothing is held.
  */
 FL_API int fl_table_acquire(struct fl_pool *pool,
 			    const struct fl_table_config *config,
@@ -1008,8 +1019,10 @@ struct fl_instance_config {
 	 * Make the runtime's representation of a reference, in *element, which
 	 * holds nothing. Called for what active element segments, table
 	 * initialisers and table.init put into tables; not for nulls. May not
-	 * fail. NULL: tables begin with nulls or their image, and
-	 * their segments are the runtime's, with fl_table_init_elements().
+	 * fail. *from is good during the call. The one that the instance was
+	 * allocated with is used as long as it lives. NULL: tables begin with
+	 * nulls or their image, and their segments are the runtime's, with
+	 * fl_table_init_elements().
 	 */
 	void (*make_element)(void *user, struct fl_instance *instance,
 			     const struct fl_element *from, void *element);
@@ -1133,7 +1146,7 @@ struct fl_stack {
  * thread. timeout_ns as in fl_memory_config.
  *
  * Errors: -EAGAIN, -ETIMEDOUT (all in use), -ENOTSUP (the pool's max_stacks is
- * 0), -ENOMEM, -ECHILD.
+ * 0, or, on demand, its stack_bytes), -ENOMEM, -ECHILD.
  */
 FL_API int fl_stack_acquire(struct fl_pool *pool, uint64_t timeout_ns,
 			    struct fl_stack **stack, struct fl_error *error);
@@ -1147,14 +1160,18 @@ FL_API int fl_stack_release(struct fl_stack *stack);
 enum fl_fault_kind {
 	FL_FAULT_NOT_OURS = 0,		/* no pool of this context */
 	/* Outside the current size of a memory or table but inside its slot or
-	 * guards: a WebAssembly trap if guest code did it. */
+	 * guards: a WebAssembly trap if guest code did it. The part of a slot
+	 * that is accessible anyway (struct fl_table, FL_BOUNDS_ACCESSIBLE) does
+	 * not fault. */
 	FL_FAULT_OUT_OF_BOUNDS = 1,
 	/* Inside the current size: not a trap of the guest, but a page
 	 * that could not be read (an image file that was truncated), or a bug. */
 	FL_FAULT_IN_BOUNDS = 2,
 	/* In the slot of nothing that lives: use after release. */
 	FL_FAULT_FREE_SLOT = 3,
-	/* Next to a stack: it has overflowed, or run under. */
+	/* Next to a stack: it has overflowed, or run under. Only a handler on an
+	 * alternate stack (SA_ONSTACK) sees that; whether it is the guest's trap
+	 * the runtime knows (is_trap is 0). */
 	FL_FAULT_STACK_GUARD = 4,
 };
 
@@ -1165,7 +1182,8 @@ struct fl_fault {
 	uint32_t reserved;
 	struct fl_memory *memory;
 	struct fl_instance *instance;	/* NULL: the memory was taken alone */
-	int64_t offset_bytes;		/* from the base; negative before it */
+	int64_t offset_bytes;		/* from the base, or low of a stack;
+					 * negative before it */
 	/* At most one of memory, table and stack is not NULL; none, and an
 	 * instance: the address is at the runtime's structure. */
 	struct fl_table *table;

@@ -2,7 +2,7 @@
 /*
  * image.h - a memory's initial content: what is where, no storage.
  *
- * Stage 2: takes segments in order, gives an image map: which host pages hold
+ * Takes segments in order, gives an image map: which host pages hold
  * a byte that is not zero, and the few extents worth mapping. Zero pages
  * before the first extent, after the last, and in long runs between cost
  * nothing, now or later. Shorter ones inside an extent are holes of the

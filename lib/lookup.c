@@ -81,7 +81,11 @@ static void classify_live(struct fl__memory *memory, const void *addr,
 
 		fault->table = &table->pub;
 		fault->trap = FL_TRAP_TABLE_OUT_OF_BOUNDS;
-		length = fl_table_size(&table->pub) * table->element_bytes;
+		length = fl_table_size(&table->pub);
+		/* May be that of the tenant before: it is for no guest to touch
+		 * what is not yet handed out. */
+		length *= __atomic_load_n(&table->element_bytes,
+					  __ATOMIC_RELAXED);
 	} else {
 		fault->instance = fl__instance_at(memory);
 	}
@@ -202,6 +206,7 @@ bool fl_fault_lookup(const struct fl_context *context, const void *addr,
 	return is_found;
 }
 
+/* Live, like the next. */
 static struct fl__memory *slot_at_base(const struct fl__bank *bank,
 				       const void *base)
 {
@@ -209,11 +214,15 @@ static struct fl__memory *slot_at_base(const struct fl__bank *bank,
 	uint64_t off =
 		(uint64_t)((uintptr_t)base - (uintptr_t)geometry->reservation) -
 		geometry->first_off;
-	uint64_t idx = off / geometry->stride_bytes;
+	uint64_t idx;
 
+	/* Slots of nothing have no place. */
+	if (!geometry->stride_bytes)
+		return NULL;
+	idx = off / geometry->stride_bytes;
 	if (off % geometry->stride_bytes || idx >= geometry->slot_count)
 		return NULL;
-	return &bank->slots[idx];
+	return fl__memory_is_live(&bank->slots[idx]) ? &bank->slots[idx] : NULL;
 }
 
 static struct fl__memory *region_at_base(const struct fl_pool *pool,
@@ -226,7 +235,8 @@ static struct fl__memory *region_at_base(const struct fl_pool *pool,
 	fl__context_walk_begin(pool->context);
 	region = fl__region_at(pool, base);
 	if (region && !region->is_stack && region->memory.pub.base == base &&
-	    region->memory.bank->kind == kind)
+	    region->memory.bank->kind == kind &&
+	    fl__memory_is_live(&region->memory))
 		memory = &region->memory;
 	fl__context_walk_end(pool->context);
 	return memory;
@@ -235,9 +245,6 @@ static struct fl__memory *region_at_base(const struct fl_pool *pool,
 struct fl__memory *fl__lookup_slot(const struct fl_pool *pool,
 				   enum fl__bank_kind kind, const void *base)
 {
-	struct fl__memory *memory =
-		pool->is_on_demand ? region_at_base(pool, kind, base) :
-				     slot_at_base(&pool->banks[kind], base);
-
-	return memory && fl__memory_is_live(memory) ? memory : NULL;
+	return pool->is_on_demand ? region_at_base(pool, kind, base) :
+				    slot_at_base(&pool->banks[kind], base);
 }

@@ -86,7 +86,9 @@ static void info_banks(struct fl_pool *pool, struct fl_pool_info *info)
 static void info_fill(struct fl_pool *pool, struct fl_pool_info *info)
 {
 	*info = (struct fl_pool_info){
-		.reserved_bytes = pool->layout.reserved_bytes,
+		.reserved_bytes =
+			pool->layout.reserved_bytes +
+			__atomic_load_n(&pool->mapped_bytes, __ATOMIC_RELAXED),
 		.memory_stride_bytes =
 			pool->layout.banks[FL__BANK_MEMORY].stride_bytes,
 		.max_memory_bytes = pool->config.max_memory_bytes,

@@ -128,6 +128,7 @@ static int pool_init_guards(struct fl_pool *pool, struct fl_error *error)
 static void pool_free(struct fl_pool *pool)
 {
 	fl__stacks_close(pool);
+	fl__regions_free(pool);
 	for (int kind = FL__BANK_COUNT; kind--;)
 		fl__bank_close(&pool->banks[kind]);
 	pool_free_sides(pool);

@@ -77,7 +77,7 @@ struct fl__table {
 	void (*clone)(void *user, void *dst, const void *src);
 	void (*drop)(void *user, void *element);
 	void *user;
-	uint32_t element_bytes;
+	uint32_t element_bytes;		/* atomic: handlers read it */
 	bool is_static;
 	uint8_t null[FL__MAX_ELEMENT_BYTES];
 } __attribute__((aligned(128)));
@@ -167,6 +167,7 @@ struct fl_pool {
 	struct fl_instance *instances;	/* likewise */
 	struct fl__stack *stacks;
 	struct fl__region *regions;	/* atomic links; context->lock to change */
+	struct fl__region *spare_regions;	/* context->lock */
 	uint8_t table_null[FL__MAX_ELEMENT_BYTES];
 	/* Held while slots are trimmed, so that fl_pool_destroy() does not take
 	 * the pressure thread's work for a tenant. */
@@ -183,6 +184,7 @@ struct fl_pool {
 
 	uint64_t refused_stacks;	/* atomic */
 	uint64_t live_stacks, acquired_stacks;	/* atomic; on demand only */
+	uint64_t mapped_bytes;		/* likewise: of the regions */
 
 	/* Aligned, so that what is above is only read when they are used. */
 	struct fl__bank banks[FL__BANK_COUNT];
@@ -235,7 +237,9 @@ void fl__memory_empty(struct fl__memory *memory);
 
 /* ------------------------------------------------------------ ondemand.c */
 
-/* One mapping with one memory, table, structure or stack in it. */
+/* One mapping with one memory, table, structure or stack in it. It stays, as a
+ * spare one without a mapping, until the pool goes: a handle that was released
+ * can be told from one that lives, as in a pool of slots. */
 struct fl__region {
 	struct fl__region *next;	/* atomic; pool->regions */
 	uint8_t *start;
@@ -253,6 +257,7 @@ int fl__region_make(struct fl__bank *bank,
 		    struct fl__memory **memory, struct fl_error *error);
 /* The memory is not live, and its slot detached or never attached. */
 void fl__region_drop(struct fl__region *region);
+void fl__regions_free(struct fl_pool *pool);
 int fl__region_make_stack(struct fl_pool *pool, struct fl__stack **stack,
 			  struct fl_error *error);
 /* The region that an address is in; NULL: none. Takes no lock: the caller is

@@ -2,7 +2,7 @@
 /*
  * reader.h - one linear pass over the bytes of a WebAssembly module.
  *
- * Stage 1: takes untrusted bytes, gives views into them: memories, tables,
+ * Takes untrusted bytes, gives views into them: memories, tables,
  * globals, data and element segments, exports of memories and tables, and
  * the values of constant expressions as far as they are known.
  *

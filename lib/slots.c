@@ -23,8 +23,8 @@ int fl__slots_init(struct fl__slots *slots, uint32_t capacity,
 		.strategy = strategy,
 		.capacity = capacity,
 		.max_warm = max_warm,
-		.oldest = FL__SLOT_NONE,
-		.youngest = FL__SLOT_NONE,
+		.warm = { FL__SLOT_NONE, FL__SLOT_NONE, 0 },
+		.emptied = { FL__SLOT_NONE, FL__SLOT_NONE, 0 },
 		.unused_group = capacity ? 0 : FL__SLOT_NONE,
 		.bucket_mask = buckets - 1,
 		.random_state = seed,
@@ -153,40 +153,63 @@ static void group_remove(struct fl__slots *slots, uint32_t idx)
 	entry->group = FL__SLOT_NONE;
 }
 
+/* The list by age that a free index is in. */
+static struct fl__slots_list *list_of(struct fl__slots *slots, uint32_t idx)
+{
+	return slots->entries[idx].affinity ? &slots->warm : &slots->emptied;
+}
+
+static void list_add(struct fl__slots *slots, uint32_t idx)
+{
+	struct fl__slots_list *to = list_of(slots, idx);
+	struct fl__slots_entry *entry = &slots->entries[idx];
+
+	entry->freed = slots->given++;
+	entry->older = to->youngest;
+	entry->younger = FL__SLOT_NONE;
+	if (to->youngest != FL__SLOT_NONE)
+		slots->entries[to->youngest].younger = idx;
+	else
+		to->oldest = idx;
+	to->youngest = idx;
+	to->count++;
+}
+
+static void list_remove(struct fl__slots *slots, uint32_t idx)
+{
+	struct fl__slots_list *from = list_of(slots, idx);
+	const struct fl__slots_entry *entry = &slots->entries[idx];
+
+	if (entry->older != FL__SLOT_NONE)
+		slots->entries[entry->older].younger = entry->younger;
+	else
+		from->oldest = entry->younger;
+	if (entry->younger != FL__SLOT_NONE)
+		slots->entries[entry->younger].older = entry->older;
+	else
+		from->youngest = entry->older;
+	from->count--;
+}
+
 static void free_add(struct fl__slots *slots, uint32_t idx)
 {
 	struct fl__slots_entry *entry = &slots->entries[idx];
 
 	entry->state = FREE;
-	entry->older = slots->youngest;
-	entry->younger = FL__SLOT_NONE;
-	if (slots->youngest != FL__SLOT_NONE)
-		slots->entries[slots->youngest].younger = idx;
-	else
-		slots->oldest = idx;
-	slots->youngest = idx;
 	entry->position = slots->free_count;
 	slots->free_order[slots->free_count++] = idx;
-	slots->warm_count += entry->affinity != 0;
+	list_add(slots, idx);
 	group_add(slots, idx, entry->affinity);
 }
 
 static void free_remove(struct fl__slots *slots, uint32_t idx)
 {
-	struct fl__slots_entry *entry = &slots->entries[idx];
+	const struct fl__slots_entry *entry = &slots->entries[idx];
 	uint32_t last = slots->free_order[--slots->free_count];
 
-	if (entry->older != FL__SLOT_NONE)
-		slots->entries[entry->older].younger = entry->younger;
-	else
-		slots->oldest = entry->younger;
-	if (entry->younger != FL__SLOT_NONE)
-		slots->entries[entry->younger].older = entry->older;
-	else
-		slots->youngest = entry->older;
 	slots->free_order[entry->position] = last;
 	slots->entries[last].position = entry->position;
-	slots->warm_count -= entry->affinity != 0;
+	list_remove(slots, idx);
 	group_remove(slots, idx);
 }
 
@@ -220,11 +243,19 @@ uint32_t fl__slots_take_affine(struct fl__slots *slots, uint64_t affinity)
 
 uint32_t fl__slots_take_oldest(struct fl__slots *slots)
 {
-	uint32_t idx = slots->oldest;
+	return use_free(slots, slots->warm.oldest);
+}
 
-	while (idx != FL__SLOT_NONE && !slots->entries[idx].affinity)
-		idx = slots->entries[idx].younger;
-	return use_free(slots, idx);
+static uint32_t take_youngest(struct fl__slots *slots)
+{
+	uint32_t warm = slots->warm.youngest;
+	uint32_t emptied = slots->emptied.youngest;
+
+	if (warm == FL__SLOT_NONE ||
+	    (emptied != FL__SLOT_NONE &&
+	     slots->entries[emptied].freed > slots->entries[warm].freed))
+		return use_free(slots, emptied);
+	return use_free(slots, warm);
 }
 
 static uint32_t take_random(struct fl__slots *slots)
@@ -247,10 +278,10 @@ static uint32_t take_by_affinity(struct fl__slots *slots, uint64_t affinity)
 
 	if (idx == FL__SLOT_NONE)
 		idx = fl__slots_take_affine(slots, 0);
-	if (idx == FL__SLOT_NONE && slots->warm_count < slots->max_warm)
+	if (idx == FL__SLOT_NONE && slots->warm.count < slots->max_warm)
 		idx = use_cold(slots);
 	if (idx == FL__SLOT_NONE)
-		idx = use_free(slots, slots->oldest);
+		idx = fl__slots_take_oldest(slots);
 	return idx == FL__SLOT_NONE ? use_cold(slots) : idx;
 }
 
@@ -262,7 +293,7 @@ uint32_t fl__slots_take(struct fl__slots *slots, uint64_t affinity)
 	case FL_STRATEGY_RANDOM:
 		return take_random(slots);
 	case FL_STRATEGY_NEXT_AVAILABLE:
-		idx = use_free(slots, slots->youngest);
+		idx = take_youngest(slots);
 		return idx == FL__SLOT_NONE ? use_cold(slots) : idx;
 	case FL_STRATEGY_REUSE_AFFINITY:
 		break;
@@ -289,23 +320,36 @@ void fl__slots_retire(struct fl__slots *slots, uint32_t idx)
 	slots->entries[idx].state = RETIRED;
 }
 
+static bool list_is_valid(const struct fl__slots *slots,
+			  const struct fl__slots_list *list, bool is_warm)
+{
+	uint32_t count = 0;
+	uint64_t freed = 0;
+
+	for (uint32_t i = list->oldest; i != FL__SLOT_NONE;
+	     i = slots->entries[i].younger) {
+		const struct fl__slots_entry *entry = &slots->entries[i];
+
+		if (entry->state != FREE || (entry->affinity != 0) != is_warm ||
+		    entry->group == FL__SLOT_NONE ||
+		    slots->free_order[entry->position] != i ||
+		    entry->freed < freed || ++count > slots->capacity)
+			return false;
+		freed = entry->freed;
+	}
+	return count == list->count;
+}
+
 bool fl__slots_is_valid(const struct fl__slots *slots)
 {
-	uint32_t by_age = 0, by_state[4] = { 0 };
+	uint32_t by_state[4] = { 0 };
 
-	for (uint32_t i = slots->oldest; i != FL__SLOT_NONE;
-	     i = slots->entries[i].younger) {
-		if (slots->entries[i].state != FREE ||
-		    ++by_age > slots->capacity)
-			return false;
-		if (slots->free_order[slots->entries[i].position] != i)
-			return false;
-		if (slots->entries[i].group == FL__SLOT_NONE)
-			return false;
-	}
 	for (uint32_t i = 0; i < slots->capacity; i++)
 		by_state[slots->entries[i].state]++;
-	return by_age == slots->free_count && by_state[FREE] == by_age &&
+	return list_is_valid(slots, &slots->warm, true) &&
+	       list_is_valid(slots, &slots->emptied, false) &&
+	       slots->warm.count + slots->emptied.count == slots->free_count &&
+	       by_state[FREE] == slots->free_count &&
 	       by_state[USED] == slots->used_count &&
 	       by_state[RETIRED] == slots->retired_count &&
 	       by_state[COLD] == slots->capacity - slots->cold_next;

@@ -8,12 +8,12 @@
  * as short as a hash keeps them.
  *
  * An index is cold (never used), used, free, or retired. Free indices are in
- * one list by age, and also in the list of their affinity's group; affinity 0
- * is that of indices which were emptied. With reuse affinity, a taker gets: the
- * youngest free index of its own affinity; else the youngest emptied one; else,
- * while fewer than max_warm are warm, a cold one; else the oldest free one;
- * else whatever is left. With next-available,
- * the youngest free one; with random, any, uniformly.
+ * one of two lists by age, that of the warm or that of the emptied, which have
+ * affinity 0; and also in the list of their affinity's group. With reuse
+ * affinity, a taker gets: the youngest free index of its own affinity; else the
+ * youngest emptied one; else, while fewer than max_warm are warm, a cold one;
+ * else the oldest warm one; else whatever is left. With next-available, the
+ * youngest free one; with random, any, uniformly.
  *
  * Invariant: cold + used + free + retired = capacity.
  */
@@ -27,7 +27,8 @@
 
 struct fl__slots_entry {
 	uint64_t affinity;	/* of the last user; 0: none */
-	uint32_t older, younger;	/* in the free list */
+	uint64_t freed;		/* how many were given before it */
+	uint32_t older, younger;	/* in its list by age */
 	uint32_t group_older, group_younger;
 	uint32_t group;		/* FL__SLOT_NONE: in no group */
 	uint32_t position;	/* in free_order, for random */
@@ -41,14 +42,19 @@ struct fl__slots_group {
 	uint32_t next;		/* in its hash chain, or in the list of unused */
 };
 
+/* Free indices by age. */
+struct fl__slots_list {
+	uint32_t oldest, youngest, count;
+};
+
 struct fl__slots {
 	enum fl_strategy strategy;
 	uint32_t capacity;
 	uint32_t max_warm;
 	uint32_t cold_next;	/* first index never used */
 	uint32_t free_count, used_count, retired_count;
-	uint32_t warm_count;	/* free, with an affinity */
-	uint32_t oldest, youngest;
+	struct fl__slots_list warm, emptied;	/* with an affinity, without */
+	uint64_t given;
 	uint32_t unused_group;
 	uint32_t bucket_mask;
 	uint64_t random_state;

@@ -9,13 +9,10 @@ int fl__stock_init(struct fl__stock *stock, const char *name, uint32_t capacity,
 
 	memset(stock, 0, sizeof(*stock));
 	stock->name = name;
-	/* The other strategies choose among all that are free. What is on the
-	 * shelves is warm, and the slots do not know of it. */
-	if (strategy == FL_STRATEGY_REUSE_AFFINITY &&
-	    max_warm >= FL__STOCK_SHELVES) {
-		stock->has_shelves = true;
-		max_warm -= FL__STOCK_SHELVES;
-	}
+	stock->max_warm = max_warm;
+	/* The other strategies choose among all that are free. */
+	stock->has_shelves = strategy == FL_STRATEGY_REUSE_AFFINITY &&
+			     max_warm >= FL__STOCK_SHELVES;
 	err = fl__slots_init(&stock->slots, capacity, strategy, max_warm, seed);
 	if (err)
 		return err;
@@ -95,6 +92,27 @@ static void shelves_clear(struct fl__stock *stock)
 	}
 }
 
+/* With the lock. What is on the shelves is warm too, and the slots do not know
+ * of it. The shelves are looked at only where that decides between a cold index
+ * and an old one: their lines belong to threads that take no lock. */
+static void limit_warm(struct fl__stock *stock)
+{
+	struct fl__slots *slots = &stock->slots;
+	uint32_t shelved = 0;
+
+	slots->max_warm = stock->max_warm;
+	if (!stock->has_shelves || slots->cold_next == slots->capacity ||
+	    slots->warm.count + FL__STOCK_SHELVES < stock->max_warm)
+		return;
+	for (uint32_t i = 0; i < FL__STOCK_SHELVES; i++)
+		shelved += __atomic_load_n(&stock->shelves[i].idx_plus_1,
+					   __ATOMIC_RELAXED) != 0;
+	if (shelved == stock->max_warm)
+		shelves_clear(stock);
+	else
+		slots->max_warm -= shelved;
+}
+
 static uint32_t slots_left(const struct fl__slots *slots)
 {
 	return slots->free_count + slots->capacity - slots->cold_next;
@@ -105,6 +123,7 @@ static bool take_locked(struct fl__stock *stock, const uint64_t *affinities,
 {
 	if (slots_left(&stock->slots) < count)
 		return false;
+	limit_warm(stock);
 	for (uint32_t i = 0; i < count; i++)
 		idx[i] = fl__slots_take(&stock->slots, affinities[i]);
 	return true;
@@ -279,7 +298,7 @@ struct fl__stock_counts fl__stock_count(struct fl__stock *stock)
 	shelves_clear(stock);
 	counts = (struct fl__stock_counts){
 		.used = stock->slots.used_count,
-		.warm = stock->slots.warm_count,
+		.warm = stock->slots.warm.count,
 		.retired = stock->slots.retired_count,
 		.ever_used = stock->slots.cold_next,
 	};

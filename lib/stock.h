@@ -32,6 +32,7 @@ struct fl__shelf {
 struct fl__stock {
 	struct fl__shelf shelves[FL__STOCK_SHELVES];
 	const char *name;		/* as in the field max_<name> */
+	uint32_t max_warm;		/* shelves included */
 	bool has_shelves;
 	struct fl__os_lock lock;	/* guards all below */
 	struct fl__slots slots;

@@ -63,7 +63,8 @@ void fl__table_begin(struct fl__table *table,
 	table->clone = config->clone;
 	table->drop = config->drop;
 	table->user = config->user;
-	table->element_bytes = config->element_bytes;
+	__atomic_store_n(&table->element_bytes, config->element_bytes,
+			 __ATOMIC_RELAXED);
 	memset(table->null, 0, sizeof(table->null));
 	if (config->null)
 		memcpy(table->null, config->null, config->element_bytes);

@@ -2,7 +2,7 @@
 /*
  * dirty.h - what did this tenant write, and undo exactly that.
  *
- * Stage 7: takes a slot whose guest has stopped; gives it back equal to its
+ * Takes a slot whose guest has stopped; gives it back equal to its
  * image, in time proportional to what was written. Memory is seen in chunks
  * of 2 MiB, one page table each.
  *
