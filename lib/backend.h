@@ -21,7 +21,8 @@
  * set. After an error from attach or reset the slot is in no
  * known state, and the only call allowed is detach; when that fails too the
  * slot is retired. A grow that failed and could not be undone marks the slot
- * torn, which fails its reset. Until attach returns 0, slot->image is the image before. A failed grow changes nothing that can be seen.
+ * torn, which fails its reset. Until attach returns 0, slot->image is the image
+ * before. A failed grow changes nothing that can be seen.
  *
  * Invariants every backend keeps
  * - After attach, [0, size rounded up to a host page) is accessible and shows the

@@ -313,6 +313,7 @@ static void dump_config(const struct fl_pool *pool, struct text *text)
 	NUMBER(stack_alignment_bytes);
 	NUMBER(zero_stacks);
 	NUMBER(stack_keep_resident_bytes);
+	NUMBER(random_seed);
 	NUMBER(max_warm_memories);
 	NUMBER(audit_every);
 	NUMBER(max_idle_slot_bytes);

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
-/* pool.c - opening, closing, validating against and waiting for a pool. */
+/*
+ * pool.c - opening and closing a pool.
+ *
+ * Takes a configuration; gives a pool with its reservation, banks, stacks and
+ * locks, in the context's list, and takes all of it down in reverse order.
+ */
 #include "pool.h"
 #include "sized.h"
 

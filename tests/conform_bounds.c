@@ -5,7 +5,7 @@
  * configured, and what fl_fault_lookup() says of an address.
  *
  * Every trap must be a SIGSEGV at the very address: many runtimes handle
- * nothing else. "Case N" is a number of the list of Wasmtime's pooling tests.
+ * nothing else.
  */
 #define _GNU_SOURCE
 #include "conform.h"
@@ -117,7 +117,6 @@ static void size_is_enforced(void)
 	}
 }
 
-/* Case 4. */
 static void size_is_enforced_after_growth(void)
 {
 	struct fl_pool_config config;
@@ -168,7 +167,7 @@ static void growth_in_single_bytes_is_enforced(void)
 	conform_close(&conform);
 }
 
-/* Case 32: a tenant that grew leaves nothing open for a smaller one. */
+/* A tenant that grew leaves nothing open for a smaller one. */
 static void size_is_enforced_after_reuse(void)
 {
 	uint8_t *data = malloc(40 * WPAGE);
@@ -210,7 +209,7 @@ static void size_is_enforced_after_reuse(void)
 	free(data);
 }
 
-/* Case 16: a maximum of 0 keeps stride and guards. */
+/* A maximum of 0 keeps stride and guards. */
 static void maximum_of_zero_still_traps(void)
 {
 	struct fl_pool_config config;

@@ -77,7 +77,6 @@ static void check_segments(struct conform *conform, uint64_t initial_bytes,
 	fl_image_release(image);
 }
 
-/* wasmtime.md 4, case 3. */
 static void segment_over_a_page_border(void)
 {
 	static const char big[] = "across the border", small[] = "second";
@@ -243,7 +242,7 @@ static void long_zero_runs(void)
 
 static void sizes_off_the_page(void)
 {
-	/* 761,927: wasmtime.md 4, case 30. */
+	/* No multiple of anything. */
 	static const uint64_t sizes[] = { 1,	 5,	6,	4095,
 					  4096,	 4097,	65534,	65535,
 					  65537, 70000, 761927, 4194304 - 1 };

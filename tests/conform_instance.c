@@ -2,8 +2,6 @@
 /*
  * conform_instance.c - from a module to instances: what fits a pool, which
  * memory is which, and what is given back after an error.
- *
- * "Case N" is a number of the list of Wasmtime's pooling tests.
  */
 #define _GNU_SOURCE
 #include "conform_module.h"
@@ -12,7 +10,7 @@
 
 /* -------------------------------------------------------------------- start */
 
-/* Case 1: a table is the runtime's, whatever the pool says of tables. */
+/* A table is the runtime's, whatever the pool says of tables. */
 static void memory_and_table(void)
 {
 	struct fl_instance *instance;
@@ -79,7 +77,7 @@ static void module_without_memory(void)
 	conform_close(&conform);
 }
 
-/* Case 10: the module goes, the instance and all its pages stay. */
+/* The module goes, the instance and all its pages stay. */
 static void module_released_before_first_touch(void)
 {
 	struct conform conform;
@@ -496,7 +494,7 @@ static struct fl_module *load_importing(struct conform *conform)
 	return module_load(conform, &w);
 }
 
-/* Case 11, and the way an image serves an imported memory: taken alone with the
+/* The way an image serves an imported memory: taken alone with the
  * module's image, then handed to the instance. */
 static void imported_memory_with_an_image(void)
 {
@@ -661,7 +659,7 @@ static void check_refused(struct conform *conform, struct fl_module *module,
 	check_nothing_held(conform);
 }
 
-/* Case 2: limit, value and field to raise are named. */
+/* Limit, value and field to raise are named. */
 static void limits_are_validated(void)
 {
 	static const uint64_t mins[] = { 1, 1, 1, 1, 1 };
@@ -782,7 +780,7 @@ static void memory64(void)
 	conform_close(&conform);
 }
 
-/* Case 29 with modules: memories of 5 and 6 bytes in one slot. */
+/* Memories of 5 and 6 bytes in one slot. */
 static void memories_of_single_bytes(void)
 {
 	struct fl_pool_config config;
@@ -829,7 +827,7 @@ static void memories_of_single_bytes(void)
 
 /* ----------------------------------------------------- failed instantiation */
 
-/* Case 33 and "a failed acquire gives everything back": the second memory's
+/* "A failed acquire gives everything back": the second memory's
  * segment does not fit. */
 static void trap_gives_everything_back(void)
 {

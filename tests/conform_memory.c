@@ -2,8 +2,6 @@
 /*
  * conform_memory.c - one memory taken alone: growth, bulk operations, access by
  * the kernel, fork; and random operations against the model.
- *
- * "Case N" is a number of the list of Wasmtime's pooling tests.
  */
 #define _GNU_SOURCE
 #include "conform.h"
@@ -15,7 +13,7 @@
 
 /* ------------------------------------------------------------------- growth */
 
-/* Case 2 and the specification of memory.grow. */
+/* The specification of memory.grow. */
 static void grow_to_the_maximum(void)
 {
 	struct conform conform;

@@ -3,8 +3,6 @@
  * conform_pool.c - configuration: what a pool refuses and how it says so, which
  * slot it hands out, what is given back after an error, structs of other
  * versions of the header, the context and its backends.
- *
- * "Case N" is a number of the list of Wasmtime's pooling tests.
  */
 #define _GNU_SOURCE
 #include "conform.h"
@@ -400,7 +398,6 @@ static void initial_size_above_the_maximum(void)
 	conform_close(&conform);
 }
 
-/* Case 9 and 25. */
 static void all_slots_come_back(void)
 {
 	struct fl_pool_config config;

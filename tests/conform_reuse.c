@@ -3,8 +3,8 @@
  * conform_reuse.c - what the next tenant of a slot sees: image and zeroes,
  * whatever the ones before wrote, grew, or had written by the kernel.
  *
- * "Case N" is a number of the list of Wasmtime's pooling tests: what others
- * found worth a regression test holds here too.
+ * What others found worth a regression test holds here too: HACKING.md, "The
+ * anchor's cases".
  */
 #define _GNU_SOURCE
 #include "conform.h"
@@ -16,7 +16,6 @@
 
 /* -------------------------------------------------------------------- reuse */
 
-/* Case 5. */
 static void zero_after_ten_reuses(void)
 {
 	struct conform conform;
@@ -150,7 +149,7 @@ static void writes_in_changing_patterns(void)
 	free(data);
 }
 
-/* Case 13: what the tenant before left, image or bytes, shows in none of the
+/* What the tenant before left, image or bytes, shows in none of the
  * next ones. */
 static void switch_image_and_no_image(void)
 {
@@ -191,7 +190,7 @@ static void switch_image_and_no_image(void)
 	conform_close(&conform);
 }
 
-/* Case 32, and what was grown is zero for whoever grows next. */
+/* What was grown is zero for whoever grows next. */
 static void grown_memory_is_clean_again(void)
 {
 	struct conform conform;
@@ -245,7 +244,7 @@ static void grow_over_an_old_image(void)
 	conform_close(&conform);
 }
 
-/* Case 29, and the bytes behind the size up to the end of the host page. */
+/* Also the bytes behind the size up to the end of the host page. */
 static void custom_page_sizes_in_one_slot(void)
 {
 	static const uint64_t sizes[] = { 5, 6, 4095, 5, 4097, 1, 0, 9000, 3 };

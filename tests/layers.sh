@@ -16,9 +16,9 @@ make_tmp
 cat >"$tmp/ranks" <<'EOF'
 0 faultline
 1 util run error sized
-2 os os_posix os_watch os_windows
+2 os os_posix os_watch
 3 cursor constexpr reader reader_pass reader_entities reader_segments
-4 image snapshot
+4 image
 5 backend segmented
 6 context
 7 store

@@ -129,7 +129,7 @@ facts_addresses()
 		;;
 	esac
 	fact ULIMIT_N "$(limit_of 'Max open files')" \
-		"open files; a pool takes up to 32, an image 1"
+		"open files; a pool takes up to 96, an image 1"
 }
 
 facts_memory()
