@@ -207,6 +207,23 @@ static inline void conform_open_one_slot(struct conform *conform)
 	conform_open(conform, &config);
 }
 
+/* A child that runs fn(arg) ends well: its calls failed as they should. */
+static inline void conform_check_child(int (*fn)(void *arg), void *arg)
+{
+	struct test_end end = test_fork(fn, arg, 10);
+
+	CHECK_EQ(end.status, 0);
+	CHECK_EQ(end.signo, 0);
+}
+
+/* What a case needs in which malloc() is asked for more than there is. */
+static inline const char *conform_malloc_fails(void)
+{
+	return test_is_sanitized() ? TEST_NOT_BUILT
+		       "a sanitizer's malloc() ends the program" :
+				     NULL;
+}
+
 static inline const char *conform_rung_needs(void)
 {
 	static char reason[400];

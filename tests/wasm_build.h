@@ -97,9 +97,45 @@ enum wasm_element_flags {
 
 void wasm_element_head(struct wasm *w, unsigned int flags, uint32_t table_idx,
 		       uint32_t offset, unsigned int heap_type);
-/* A whole item of functions, active in table_idx. */
-void wasm_element_active(struct wasm *w, uint32_t table_idx, uint32_t offset,
-			 const uint32_t *func_idx, size_t count);
+
+/* A module put together item by item, sections in any order. Building it empties
+ * it; types are always (func), (struct (field f64) (field v128)), (array i32).
+ * Tables are of functions; max: WASM_NO_MAX for none. */
+struct wasm_parts {
+	struct {
+		struct wasm items;
+		uint32_t count;
+	} of[WASM_TAG];
+};
+
+void wasm_parts_build(struct wasm_parts *parts, struct wasm *module);
+/* The section's items, which get one more; its bytes are the caller's. */
+struct wasm *wasm_add(struct wasm_parts *parts, enum wasm_section_id id);
+
+void wasm_import_funcs(struct wasm_parts *parts, uint32_t count);
+void wasm_import_table(struct wasm_parts *parts, uint64_t min);
+void wasm_import_memory(struct wasm_parts *parts, uint64_t min);
+void wasm_import_global(struct wasm_parts *parts, unsigned int type);
+
+void wasm_add_table(struct wasm_parts *parts, uint64_t min, uint64_t max);
+void wasm_add_table64(struct wasm_parts *parts, uint64_t min);
+/* With an initialiser, an expression for the caller to append. */
+struct wasm *wasm_add_table_init(struct wasm_parts *parts, uint64_t min,
+				 uint64_t max);
+void wasm_add_memory(struct wasm_parts *parts, uint64_t min);
+void wasm_add_data(struct wasm_parts *parts, uint32_t offset, const char *text);
+/* Element segments. This one is a head and a count; functions or expressions are
+ * for the caller to append. */
+struct wasm *wasm_add_elements(struct wasm_parts *parts, unsigned int flags,
+			       uint32_t table_idx, uint32_t offset,
+			       unsigned int heap_type, uint32_t count);
+/* Functions from first on: active, and passive. */
+void wasm_add_funcs(struct wasm_parts *parts, uint32_t table_idx,
+		    uint32_t offset, uint32_t first, uint32_t count);
+void wasm_add_passive(struct wasm_parts *parts, uint32_t first, uint32_t count);
+/* Active in table 0, of expressions: one function and one null. */
+void wasm_add_func_and_null(struct wasm_parts *parts, uint32_t offset,
+			    uint32_t func_idx);
 
 /* Whole sections with one item. max: WASM_NO_MAX for none. */
 void wasm_one_memory(struct wasm *module, uint64_t min, uint64_t max);

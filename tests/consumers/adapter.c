@@ -415,6 +415,22 @@ static void errors_hold_nothing(void)
 	close_pool();
 }
 
+/* Begun for the module of that name, what instantiates another one traps. */
+static void check_wrong_module(const char *name, void (*instantiate)(void *arg),
+			       void *instance, size_t size)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_module *module = load(name);
+	struct fl_wasm2c_batch batch;
+
+	MUST_EQ(fl_wasm2c_begin(&batch, pool, module, instance, size, 0,
+				&error),
+		0);
+	CHECK_EQ(try(instantiate, instance), WASM_RT_TRAP_UNREACHABLE);
+	fl_wasm2c_end(&batch);
+	fl_module_release(module);
+}
+
 static void instantiate_overfree(void *arg)
 {
 	Z_overfree_instantiate(arg);
@@ -424,20 +440,11 @@ static void instantiate_overfree(void *arg)
 static void wrong_module_is_a_trap(void)
 {
 	Z_overfree_instance_t instance = { 0 };
-	struct fl_error error = { .text = "" };
-	struct fl_wasm2c_batch batch;
-	struct fl_module *imports;
 
 	open_pool(2, 0);
-	imports = load("smallimp");
-	MUST_EQ(fl_wasm2c_begin(&batch, pool, imports, &instance,
-				sizeof(instance), 0, &error),
-		0);
-	CHECK_EQ(try(instantiate_overfree, &instance),
-		 WASM_RT_TRAP_UNREACHABLE);
-	fl_wasm2c_end(&batch);
+	check_wrong_module("smallimp", instantiate_overfree, &instance,
+			   sizeof(instance));
 	CHECK_EQ(live(), 0);
-	fl_module_release(imports);
 	close_pool();
 }
 
@@ -860,36 +867,19 @@ static void instantiate_tableother(void *arg)
 /* Elements of another width would reach beyond the slot. */
 static void wrong_kinds_of_tables_are_a_trap(void)
 {
-	Z_tableother_instance_t instance = { 0 };
-	struct fl_error error = { .text = "" };
-	struct fl_wasm2c_batch batch;
-	struct fl_module *module;
+	/* The second one is a module without tables. */
+	static const char *const names[] = { "tables", "small" };
+	Z_tableother_instance_t instance;
 
 	open_table_pool(1, 2);
-	module = load("tables");
-	MUST_EQ(fl_wasm2c_begin(&batch, pool, module, &instance,
-				sizeof(instance), 0, &error),
-		0);
-	CHECK_EQ(try(instantiate_tableother, &instance),
-		 WASM_RT_TRAP_UNREACHABLE);
-	fl_wasm2c_end(&batch);
-	Z_tableother_free(&instance);
-	CHECK_EQ(live_tables(), 0);
-	CHECK_EQ(live(), 0);
-	fl_module_release(module);
-
-	/* And a module without tables. */
-	module = load("small");
-	memset(&instance, 0, sizeof(instance));
-	MUST_EQ(fl_wasm2c_begin(&batch, pool, module, &instance,
-				sizeof(instance), 0, &error),
-		0);
-	CHECK_EQ(try(instantiate_tableother, &instance),
-		 WASM_RT_TRAP_UNREACHABLE);
-	fl_wasm2c_end(&batch);
-	Z_tableother_free(&instance);
-	CHECK_EQ(live(), 0);
-	fl_module_release(module);
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(names); i++) {
+		memset(&instance, 0, sizeof(instance));
+		check_wrong_module(names[i], instantiate_tableother, &instance,
+				   sizeof(instance));
+		Z_tableother_free(&instance);
+		CHECK_EQ(live_tables(), 0);
+		CHECK_EQ(live(), 0);
+	}
 	close_pool();
 }
 
