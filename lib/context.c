@@ -28,6 +28,7 @@ int fl_context_create(const struct fl_context_config *config,
 	if (!context)
 		return fl__error_set(error, -ENOMEM, "no memory for a context");
 	context->refs = 1;
+	(void)fl__os_fork_guard_init(&context->fork_guard, false);
 	err = fl__os_lock_init(&context->lock);
 	if (err) {
 		fl__error_set(error, err, "cannot make a lock");
@@ -90,27 +91,38 @@ int fl_context_feature(const struct fl_context *context, uint32_t idx,
 	return 0;
 }
 
-static uint32_t *walkers(const struct fl_context *context)
+/*
+ * Sequentially consistent with unlinking: a walker that a wait does not see has
+ * begun after it, and does not see what was unlinked.
+ */
+uint32_t fl__context_walk_begin(const struct fl_context *context)
 {
-	return &((struct fl_context *)(uintptr_t)context)->lookups;
+	struct fl_context *walked = (struct fl_context *)(uintptr_t)context;
+	uint32_t turn = __atomic_load_n(&walked->turn, __ATOMIC_SEQ_CST) % 2;
+
+	__atomic_add_fetch(&walked->lookups[turn], 1, __ATOMIC_SEQ_CST);
+	return turn;
 }
 
-/* Sequentially consistent with unlinking: either that waits for this walk, or
- * this walk does not see what was unlinked. */
-void fl__context_walk_begin(const struct fl_context *context)
+void fl__context_walk_end(const struct fl_context *context, uint32_t turn)
 {
-	__atomic_add_fetch(walkers(context), 1, __ATOMIC_SEQ_CST);
+	struct fl_context *walked = (struct fl_context *)(uintptr_t)context;
+
+	__atomic_sub_fetch(&walked->lookups[turn], 1, __ATOMIC_SEQ_CST);
 }
 
-void fl__context_walk_end(const struct fl_context *context)
-{
-	__atomic_sub_fetch(walkers(context), 1, __ATOMIC_SEQ_CST);
-}
-
+/* Both turns: a walker may have read the turn long before it was counted. */
 void fl__context_walk_wait(struct fl_context *context)
 {
-	while (__atomic_load_n(walkers(context), __ATOMIC_SEQ_CST))
-		fl__os_yield();
+	for (int i = 0; i < 2; i++) {
+		uint32_t old = __atomic_fetch_add(&context->turn, 1,
+						  __ATOMIC_SEQ_CST) %
+			       2;
+
+		while (__atomic_load_n(&context->lookups[old],
+				       __ATOMIC_SEQ_CST))
+			fl__os_yield();
+	}
 }
 
 bool fl__context_lacks(const struct fl_context *context, const char *name,

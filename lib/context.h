@@ -20,16 +20,21 @@ struct fl_context {
 	uint64_t last_serial;		/* atomic */
 	struct fl__os_lock lock;	/* guards changes to the list */
 	struct fl_pool *pools;		/* atomic links, newest first */
-	uint32_t lookups;		/* atomic: handlers walking the list */
+	/* Atomic: handlers walking the lists, by the turn in which they began.
+	 * Who waits for them lets others begin in the other turn, so that it
+	 * ends however many there are. */
+	uint32_t lookups[2];
+	uint32_t turn;			/* atomic */
+	struct fl__os_fork_guard fork_guard;
 };
 
 struct fl_context *fl__context_retain(struct fl_context *context);
 uint64_t fl__context_next_serial(struct fl_context *context);
 
-/* Between these two, what the lists hold stays. Async-signal-safe; a forked
- * child has its own count. */
-void fl__context_walk_begin(const struct fl_context *context);
-void fl__context_walk_end(const struct fl_context *context);
+/* Between these two, what the lists hold stays. Async-signal-safe. Begin gives
+ * what end takes. */
+uint32_t fl__context_walk_begin(const struct fl_context *context);
+void fl__context_walk_end(const struct fl_context *context, uint32_t turn);
 /* With the lock, after something was unlinked: until no walker can have seen
  * it. */
 void fl__context_walk_wait(struct fl_context *context);

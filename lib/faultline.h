@@ -17,8 +17,10 @@
  * - Release has preconditions that no library can check: no thread runs guest
  *   code in the memory, and no I/O into or out of it is in flight (cancelled
  *   and reaped, not merely cancelled). See fl_memory_release().
- * - A pool belongs to the process that made it. After fork() the child may
- *   call nothing on it; calls that can fail answer -ECHILD there.
+ * - A context and its pools belong to the process that made them. After fork()
+ *   the child may call nothing on them; calls on pools that can fail answer
+ *   -ECHILD there, and so does fl_pool_create(). It can make a context of its
+ *   own.
  * - The library installs no signal handler, never aborts, and starts no
  *   thread but the one of fl_pool_trim_on_pressure(). A runtime's own SIGSEGV
  *   handler asks fl_fault_lookup() what an address means.
@@ -566,7 +568,7 @@ FL_API void fl_pool_config_init(struct fl_pool_config *config);
  *
  * Errors: -EINVAL (a value that contradicts another: both are named),
  * -ENOMEM (not enough address space: the error says how much was asked and
- * which value makes it smaller), -EPERM.
+ * which value makes it smaller), -EPERM, -ECHILD.
  */
 FL_API int fl_pool_create(struct fl_context *context,
 			  const struct fl_pool_config *config,
@@ -716,7 +718,8 @@ FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
  * (fl_module_image()): for a module that will not come back. Live memories are
  * not touched, and what is emptied counts as warm no more. *purged (optional)
  * gets how many. Free slots of instances let go of the module: call it while a
- * reference is still held, then fl_module_release(). Any thread. -ECHILD.
+ * reference is still held, then fl_module_release(). Where other threads acquire
+ * meanwhile, one of them may be the last to let go, a moment later. Any thread. -ECHILD.
  */
 FL_API int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
 			 uint32_t *purged);

@@ -258,6 +258,8 @@ enum fl_trap fl_table_init(struct fl_instance *instance, uint32_t table_idx,
 	    !fl_range_fits(dst_idx, count, fl_table_size(table)) ||
 	    (count && !instance->make_element))
 		return FL_TRAP_TABLE_OUT_OF_BOUNDS;
+	if (!count)
+		return FL_TRAP_NONE;
 	put_segment(instance, table, &reader->elems[segment_idx], dst_idx,
 		    src_idx, count);
 	return FL_TRAP_NONE;

@@ -192,9 +192,10 @@ bool fl_fault_lookup(const struct fl_context *context, const void *addr,
 {
 	struct fl_pool *pool;
 	bool is_found = false;
+	uint32_t turn;
 
 	*fault = (struct fl_fault){ .kind = FL_FAULT_NOT_OURS };
-	fl__context_walk_begin(context);
+	turn = fl__context_walk_begin(context);
 	pool = __atomic_load_n(&context->pools, __ATOMIC_SEQ_CST);
 	while (pool && !is_found) {
 		is_found = pool->is_on_demand ?
@@ -202,7 +203,7 @@ bool fl_fault_lookup(const struct fl_context *context, const void *addr,
 				   lookup_in_pool(pool, addr, fault);
 		pool = __atomic_load_n(&pool->next, __ATOMIC_SEQ_CST);
 	}
-	fl__context_walk_end(context);
+	fl__context_walk_end(context, turn);
 	return is_found;
 }
 
@@ -231,14 +232,14 @@ static struct fl__memory *region_at_base(const struct fl_pool *pool,
 {
 	struct fl__memory *memory = NULL;
 	struct fl__region *region;
+	uint32_t turn = fl__context_walk_begin(pool->context);
 
-	fl__context_walk_begin(pool->context);
 	region = fl__region_at(pool, base);
 	if (region && !region->is_stack && region->memory.pub.base == base &&
 	    region->memory.bank->kind == kind &&
 	    fl__memory_is_live(&region->memory))
 		memory = &region->memory;
-	fl__context_walk_end(pool->context);
+	fl__context_walk_end(pool->context, turn);
 	return memory;
 }
 

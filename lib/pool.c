@@ -189,6 +189,11 @@ int fl_pool_create(struct fl_context *context,
 	struct fl_pool *pool;
 	int err;
 
+	/* Locks and counts that threads of the parent held stay so here. */
+	if (fl__os_is_forked(&context->fork_guard))
+		return fl__error_set(
+			error, -ECHILD,
+			"this process was forked from the context's owner; make a context of its own");
 	if (posix_memalign((void **)&pool, 128, sizeof(*pool)))
 		return fl__error_set(error, -ENOMEM, "no memory for a pool");
 	memset(pool, 0, sizeof(*pool));
@@ -244,6 +249,6 @@ int fl__pool_check_owner(const struct fl_pool *pool, struct fl_error *error)
 	if (fl_unlikely(fl__os_is_forked(&pool->fork_guard)))
 		return fl__error_set(
 			error, -ECHILD,
-			"this process was forked from the pool's owner; make a pool of its own");
+			"this process was forked from the pool's owner; make a context and a pool of its own");
 	return 0;
 }

@@ -16,6 +16,9 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -141,6 +144,23 @@ static void tenancy_grown(struct budget *budget, uint64_t delta_bytes)
 	check_clean(budget, memory);
 	touch_runs(memory, IMAGE_BYTES, delta_bytes);
 	conform_give(memory);
+}
+
+/* --------------------------------------------------------------------- heap */
+
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+#define HAS_HEAP_FIGURES
+#endif
+
+static uint64_t heap_bytes(void)
+{
+#ifdef HAS_HEAP_FIGURES
+	struct mallinfo2 info = mallinfo2();
+
+	return info.uordblks + info.hblkhd;
+#else
+	return 0;
+#endif
 }
 
 /* ----------------------------------------------------------------- resident */
@@ -290,6 +310,100 @@ static void hidden_growth_counts(void)
 	budget_close(&budget);
 }
 
+/* A budget of the pool that is never reached, so that its count is kept. */
+static void open_counted(struct budget *budget)
+{
+	struct fl_pool_config config;
+
+	budget_config(&config, 1);
+	config.max_idle_bytes = GIB;
+	budget_open(budget, &config);
+}
+
+/* What is counted is what is there, or a little more. */
+static void check_counted(const struct budget *budget)
+{
+	struct resident now = resident_of(budget);
+	uint64_t there = now.private_bytes + now.swapped_bytes;
+	uint64_t counted = conform_info(&budget->conform).idle_kept_bytes;
+
+	if (counted < there || counted > there + MIB / 2)
+		CHECK_EQ(counted, there);
+}
+
+static void tenancy_at_the_top(struct budget *budget, uint64_t delta_bytes)
+{
+	struct fl_memory *memory = budget_take(budget);
+	uint64_t end = IMAGE_BYTES + delta_bytes;
+
+	CHECK_EQ(fl_memory_grow(memory, delta_bytes / WPAGE, NULL), 0);
+	check_clean(budget, memory);
+	touch_runs(memory, end - MIB / 2, MIB / 2);
+	conform_give(memory);
+}
+
+/* Each tenant grows less far than the one before and writes the top of it:
+ * what is hidden adds up. */
+static void hidden_growth_adds_up(void)
+{
+	struct fl_pool_config config;
+	struct budget budget;
+
+	open_counted(&budget);
+	for (uint64_t delta = 5 * MIB; delta; delta -= MIB / 2) {
+		tenancy_at_the_top(&budget, delta);
+		check_counted(&budget);
+	}
+	budget_close(&budget);
+	budget_config(&config, 1);
+	config.max_idle_slot_bytes = MIB;
+	budget_open(&budget, &config);
+	for (uint64_t delta = 5 * MIB; delta; delta -= MIB / 2) {
+		tenancy_at_the_top(&budget, delta);
+		check_kept_at_most(&budget, MIB);
+	}
+	budget_close(&budget);
+}
+
+/* One that grows by a page has not looked at all that is hidden. */
+static void little_growth_counts_the_rest(void)
+{
+	struct budget budget;
+
+	open_counted(&budget);
+	tenancy_at_the_top(&budget, 5 * MIB);
+	check_counted(&budget);
+	for (int i = 0; i < 5; i++) {
+		struct fl_memory *memory = budget_take(&budget);
+
+		CHECK_EQ(fl_memory_grow(memory, 1, NULL), 0);
+		touch(memory, IMAGE_BYTES, 4 * KIB);
+		conform_give(memory);
+		check_counted(&budget);
+	}
+	budget_close(&budget);
+}
+
+/* Memories of one image need not start with one size. */
+static void smaller_memories_hide_what_larger_ones_wrote(void)
+{
+	struct budget budget;
+
+	open_counted(&budget);
+	for (uint64_t size = MAX_BYTES; size > IMAGE_BYTES; size -= MIB / 2) {
+		struct fl_memory *memory =
+			budget_note(&budget, conform_take(&budget.conform,
+							  budget.image, size));
+
+		check_clean(&budget, memory);
+		touch_runs(memory, size - MIB / 2, MIB / 2);
+		touch_runs(memory, DATA_OFF, MIB / 2);
+		conform_give(memory);
+		check_counted(&budget);
+	}
+	budget_close(&budget);
+}
+
 static void keep_nothing(uint64_t prefix_bytes, enum fl_bounds bounds)
 {
 	struct fl_pool_config config;
@@ -325,6 +439,45 @@ static void a_budget_of_zero_keeps_nothing(void)
 {
 	keep_nothing(0, FL_BOUNDS_GUARDED);
 	keep_nothing(0, FL_BOUNDS_ACCESSIBLE);
+}
+
+static const char *needs_heap_figures(void)
+{
+#ifdef HAS_HEAP_FIGURES
+	void *volatile some = malloc(MIB);
+	bool is_told = heap_bytes() >= MIB;
+
+	free(some);
+	return is_told ? NULL : "the allocator does not tell what is in use";
+#else
+	return "the C library has no mallinfo2()";
+#endif
+}
+
+/* One page in each 2 MiB of a large memory: what the engine knows of them is
+ * much, and goes with the pages when the slot is emptied. */
+static void trim_gives_back_what_was_known(void)
+{
+	const uint64_t size = GIB;
+	struct fl_pool_config config;
+	struct budget budget;
+	uint64_t before;
+
+	budget_config(&config, 1);
+	config.max_memory_bytes = size;
+	budget_open(&budget, &config);
+	before = heap_bytes();
+	for (int i = 0; i < 3; i++) {
+		struct fl_memory *memory =
+			conform_take(&budget.conform, NULL, size);
+
+		for (uint64_t off = 0; off < size; off += 2 * MIB)
+			memory->base[off] = 1;
+		conform_give(memory);
+	}
+	CHECK_EQ(fl_pool_trim(budget.conform.pool, UINT64_MAX, NULL), 0);
+	CHECK(heap_bytes() < before + 128 * KIB);
+	budget_close(&budget);
 }
 
 /* The prefix is memory of the slot too. */
@@ -1248,6 +1401,10 @@ static const struct test_case cases[] = {
 	TEST_CASE(a_slot_over_its_budget_keeps_nothing),
 	TEST_CASE(the_budget_itself_is_kept),
 	TEST_CASE(hidden_growth_counts),
+	TEST_CASE(hidden_growth_adds_up),
+	TEST_CASE(little_growth_counts_the_rest),
+	TEST_CASE(smaller_memories_hide_what_larger_ones_wrote),
+	TEST_CASE_NEEDS(trim_gives_back_what_was_known, needs_heap_figures),
 	TEST_CASE(a_budget_of_zero_keeps_nothing),
 	TEST_CASE(a_budget_of_zero_keeps_no_prefix),
 	TEST_CASE(small_budgets_keep_slots_clean),

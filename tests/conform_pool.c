@@ -778,7 +778,34 @@ static const char *address_space_limit(void)
 				     NULL;
 }
 
+/* Not from the parent's context, whose locks may be held there; from a new
+ * one. */
+static int make_in_child(void *arg)
+{
+	struct conform *parent = arg;
+	struct fl_error error = { .text = "" };
+	struct fl_pool *pool = NULL;
+	struct conform conform;
+
+	CHECK_EQ(fl_pool_create(parent->context, NULL, &pool, &error), -ECHILD);
+	CHECK_HAS(error.text, "context of its own");
+	conform_open(&conform, NULL);
+	conform_give(conform_take(&conform, NULL, WPAGE));
+	conform_close(&conform);
+	return test_has_failed() ? TEST_CHILD_FAILED : 0;
+}
+
+static void child_makes_its_own(void)
+{
+	struct conform conform;
+
+	conform_open(&conform, NULL);
+	CHECK_EQ(test_fork(make_in_child, &conform, 20).status, 0);
+	conform_close(&conform);
+}
+
 static const struct test_case cases[] = {
+	TEST_CASE(child_makes_its_own),
 	TEST_CASE(backend_is_the_one_asked_for),
 	TEST_CASE(rung_by_name),
 	TEST_CASE(best_backend),

@@ -578,12 +578,17 @@ static void check_cycle(struct conform *conform, struct fl_module *module,
  * it, and one more if it grew. */
 static void warm_slot_is_cheap(void)
 {
+	struct fl_pool_config pool_config;
 	struct fl_module_config config;
 	struct fl_module *module = NULL;
 	struct conform conform;
 	struct wasm w = { 0 };
 
-	conform_open(&conform, NULL);
+	conform_pool_config(&pool_config);
+	/* The pages of one memory are in one page table, wherever the pool lies:
+	 * what is known of them is allocated for each. */
+	pool_config.memory_alignment_bytes = 2 * MIB;
+	conform_open(&conform, &pool_config);
 	wasm_header(&w);
 	wasm_one_memory(&w, 4, WASM_NO_MAX);
 	wasm_one_data(&w, 70000, "content", 7);

@@ -700,7 +700,7 @@ static const char *needs_pressure(void)
 		before = stalled_us(squeeze.watched);
 		squeeze_start(&squeeze);
 		reason = "a group over its limit does not stall here";
-		for (int i = 0; i < 100 && reason; i++) {
+		for (int i = 0; i < 200 && reason; i++) {
 			test_sleep_ms(100);
 			if (stalled_us(squeeze.watched) - before > 200000)
 				reason = NULL;

@@ -13,8 +13,34 @@
  * them: a scan more costs as much as two page tables of marks. */
 #define BRIDGE_CHUNKS 2
 
+/* What a slot of a large memory knew is given back when it is forgotten, all
+ * but what these take; else it would stay when the slot is emptied. */
+#define FORGET_CHUNKS 16
+
+static void unmarked_clear(struct fl__dirty *dirty)
+{
+	if (dirty->unmarked_hpages)
+		memset(dirty->unmarked, 0,
+		       dirty->unmarked_count * sizeof(*dirty->unmarked));
+	dirty->unmarked_hpages = 0;
+}
+
+static void chunks_shrink(struct fl__dirty *dirty)
+{
+	struct fl__dirty_chunk *fewer;
+
+	if (dirty->chunk_count <= FORGET_CHUNKS)
+		return;
+	while (dirty->chunk_count > FORGET_CHUNKS)
+		free(dirty->chunks[--dirty->chunk_count].heat);
+	fewer = realloc(dirty->chunks, FORGET_CHUNKS * sizeof(*fewer));
+	if (fewer)
+		dirty->chunks = fewer;
+}
+
 void fl__dirty_forget(struct fl__dirty *dirty)
 {
+	chunks_shrink(dirty);
 	for (size_t i = 0; i < dirty->chunk_count; i++) {
 		struct fl__dirty_chunk *chunk = &dirty->chunks[i];
 
@@ -27,7 +53,7 @@ void fl__dirty_forget(struct fl__dirty *dirty)
 	dirty->tracked_bytes = 0;
 	dirty->idle_cost = 0;
 	dirty->kept_hpages = 0;
-	dirty->hidden_hpages = 0;
+	unmarked_clear(dirty);
 	dirty->highest_bytes = 0;
 	dirty->resets = 0;
 	dirty->is_prefilled = false;
@@ -38,6 +64,7 @@ void fl__dirty_fini(struct fl__dirty *dirty)
 	for (size_t i = 0; i < dirty->chunk_count; i++)
 		free(dirty->chunks[i].heat);
 	free(dirty->chunks);
+	free(dirty->unmarked);
 	free(dirty->regions);
 	memset(dirty, 0, sizeof(*dirty));
 }
@@ -188,8 +215,31 @@ static enum fl__scan_form unmarked_form(const struct fl__reset *reset,
 	return area->image ? FL__SCAN_PRIVATE_FILE : FL__SCAN_PRIVATE_ZERO;
 }
 
+/* [start, end) is about to be scanned, and counted anew. What a tenant before
+ * had, that grew further, is hidden and stays counted. */
+static void uncount_range(struct fl__reset *reset, uint64_t start, uint64_t end)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	uint64_t highest = reset->base + dirty->highest_bytes;
+	size_t last = fl__reset_unmarked_idx(reset, end - 1);
+
+	if (!dirty->unmarked_hpages)
+		return;
+	for (size_t i = fl__reset_unmarked_idx(reset, start);
+	     i <= last && i < dirty->unmarked_count; i++) {
+		uint64_t low = reset->base + i * FL_WPAGE_BYTES;
+		uint64_t high = fl_min_u64(low + FL_WPAGE_BYTES, highest);
+		uint64_t seen = fl_min_u64(end, high) - fl_max_u64(start, low);
+		uint64_t rest = (high - low - seen) >> reset->hpage_shift;
+
+		if (dirty->unmarked[i] > rest)
+			fl__reset_uncount(dirty, i, dirty->unmarked[i] - rest);
+	}
+}
+
 static int scan_unmarked(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
+	uncount_range(reset, start, end);
 	while (start < end) {
 		const struct fl__area *area = fl__reset_area_at(reset, start);
 		uint64_t stop = fl_min_u64(end, area->end);
@@ -258,20 +308,13 @@ static int drop_all(struct fl__reset *reset)
 	for (size_t i = 0; i < dirty->chunk_count; i++)
 		memset(dirty->chunks[i].kept, 0, sizeof(dirty->chunks[i].kept));
 	dirty->kept_hpages = 0;
-	dirty->hidden_hpages = 0;
-	reset->unmarked_kept = reset->hidden_kept = 0;
+	unmarked_clear(dirty);
 	return err ? err : sweep(reset, true);
 }
 
-/* What was hidden before and is not scanned now counts as it was then: too much
- * at worst, when it was dropped meanwhile. */
 static uint64_t kept_bytes_of(const struct fl__reset *reset)
 {
-	uint64_t hidden =
-		fl_max_u64(reset->dirty->hidden_hpages, reset->hidden_kept);
-
-	return (reset->dirty->kept_hpages + reset->unmarked_kept -
-		reset->hidden_kept + hidden) *
+	return (reset->dirty->kept_hpages + reset->dirty->unmarked_hpages) *
 	       reset->hpage_bytes;
 }
 
@@ -360,23 +403,31 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 	}
 }
 
-/* What the chunk keeps was counted for this reset alone; now it stays counted. */
-static void count_kept(struct fl__reset *reset,
-		       const struct fl__dirty_chunk *chunk)
+/* What was found in the chunk is counted by its bits from now on. */
+static void count_kept(struct fl__reset *reset, size_t chunk_idx)
 {
-	for (size_t i = 0; i < FL_ARRAY_SIZE(chunk->kept); i++) {
-		uint64_t kept = (uint64_t)__builtin_popcountll(chunk->kept[i]);
+	struct fl__dirty *dirty = reset->dirty;
+	const uint64_t *kept = dirty->chunks[chunk_idx].kept;
 
-		reset->dirty->kept_hpages += kept;
-		reset->unmarked_kept -= kept;
+	for (uint32_t i = 0; i < FL__CHUNK_MAX_HPAGES; i++) {
+		uint64_t addr =
+			chunk_addr(reset, chunk_idx) + i * reset->hpage_bytes;
+
+		if (!(kept[i / 64] >> i % 64 & 1))
+			continue;
+		dirty->kept_hpages++;
+		fl__reset_uncount(dirty, fl__reset_unmarked_idx(reset, addr),
+				  1);
 	}
 }
 
 /* Also of a chunk that is marked, when more of it has become accessible. */
-static void chunk_mark(struct fl__reset *reset, struct fl__dirty_chunk *chunk)
+static void chunk_mark(struct fl__reset *reset, size_t chunk_idx)
 {
+	struct fl__dirty_chunk *chunk = &reset->dirty->chunks[chunk_idx];
+
 	if (!chunk->is_marked)
-		count_kept(reset, chunk);
+		count_kept(reset, chunk_idx);
 	memset(chunk->open, 0, sizeof(chunk->open));
 	memset(chunk->hot, 0, sizeof(chunk->hot));
 	chunk->has_idle = false;
@@ -397,7 +448,7 @@ static int mark_chunks(struct fl__reset *reset)
 
 		if (!dirty->chunks[i].is_touched || start >= end)
 			continue;
-		chunk_mark(reset, &dirty->chunks[i]);
+		chunk_mark(reset, i);
 		err = fl__settle_protect(reset, start, end);
 	}
 	if (!err)
@@ -445,10 +496,6 @@ static int watch_touched(struct fl__reset *reset)
 	if (err)
 		return err;
 	mark_bridges(reset);
-	/* What was touched is counted by chunk from now on. */
-	reset->hidden_kept = 0;
-	if (reset->allowed_end > reset->attached_end)
-		reset->dirty->hidden_hpages = 0;
 	return mark_chunks(reset);
 }
 
@@ -510,7 +557,7 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	reset.was_touched = false;
 	reset.is_downward = dirty->resets & 1;
 	reset.hot_count = reset.idle_count = 0;
-	reset.unmarked_kept = reset.hidden_kept = 0;
+	reset.is_uncounted = false;
 	reset.protect_start = reset.protect_end = 0;
 	reset.area_count = reset.area_idx = 0;
 	dirty->highest_bytes =
@@ -533,11 +580,10 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	dirty->idle_cost += reset.idle_count;
 	if (!err && is_sweep_due(&reset))
 		err = sweep(&reset, false);
-	if (!err && kept_bytes_of(&reset) > geometry->max_kept_bytes)
+	if (!err && (reset.is_uncounted ||
+		     kept_bytes_of(&reset) > geometry->max_kept_bytes))
 		err = drop_all(&reset);
 	*kept_bytes = kept_bytes_of(&reset);
-	dirty->hidden_hpages =
-		fl_max_u64(dirty->hidden_hpages, reset.hidden_kept);
 	/* If there is no memory, the next one asks several times again. */
 	if (reset.buffer.was_full && !dirty->regions)
 		dirty->regions =

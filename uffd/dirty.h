@@ -69,10 +69,13 @@ struct fl__dirty {
 	uint64_t tracked_bytes;
 	uint64_t highest_bytes;		/* that were ever accessible */
 	uint64_t idle_cost;		/* pages compared for nothing so far */
-	uint64_t kept_hpages;		/* in marked chunks */
-	/* In unmarked ones, beyond the size that slots are attached with: not
-	 * seen again until a tenant grows that far. */
-	uint64_t hidden_hpages;
+	uint64_t kept_hpages;		/* in marked chunks, by their bits */
+	/* Private pages that no such bit counts, of each FL_WPAGE_BYTES from the
+	 * base on, and their sum. What is hidden behind the border stays
+	 * counted as it was last seen. */
+	uint8_t *unmarked;
+	size_t unmarked_count;		/* allocated */
+	uint64_t unmarked_hpages;
 	uint32_t resets;
 	bool is_prefilled;		/* for its first tenant, */
 	uint32_t prefill_turn;		/* by this list */

@@ -41,8 +41,7 @@ struct fl__reset {
 	bool is_downward;		/* settles from the highest run on */
 	bool is_comparing;		/* image bytes before they are copied */
 	uint64_t hot_count, idle_count;	/* pages, in this reset */
-	uint64_t unmarked_kept;		/* private pages in unmarked chunks, */
-	uint64_t hidden_kept;		/* and of them, beyond attached_end */
+	bool is_uncounted;		/* for want of memory */
 	/* To be protected, not yet done. */
 	uint64_t protect_start, protect_end;
 	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
@@ -106,6 +105,24 @@ int fl__settle_written(struct fl__reset *reset,
  * their heat if the chunk keeps one. [start, end) lies in the area. */
 int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 		       uint64_t start, uint64_t end);
+
+/* Take up to hpages private pages off those of dirty->unmarked[idx]. */
+static inline void fl__reset_uncount(struct fl__dirty *dirty, size_t idx,
+				     uint64_t hpages)
+{
+	if (idx >= dirty->unmarked_count)
+		return;
+	hpages = fl_min_u64(hpages, dirty->unmarked[idx]);
+	dirty->unmarked[idx] -= (uint8_t)hpages;
+	dirty->unmarked_hpages -= hpages;
+}
+
+/* The index in dirty->unmarked of an address. */
+static inline size_t fl__reset_unmarked_idx(const struct fl__reset *reset,
+					    uint64_t addr)
+{
+	return (size_t)((addr - reset->base) / FL_WPAGE_BYTES);
+}
 
 /* Drop whatever is resident; -errno. */
 int fl__settle_drop(uint64_t start, uint64_t end);

@@ -15,6 +15,7 @@
 #include "reset.h"
 #include "uffd.h"
 
+#include <stdlib.h>
 #include <sys/mman.h>
 
 /* A cold run this long is dropped, not restored: if it is written again it
@@ -326,7 +327,9 @@ static void heat_begin(struct fl__reset *reset, uint64_t start, uint64_t end,
 		 * the pages of others are counted when they are marked. */
 		if (chunk->is_marked && is_kept && !bit_get(chunk->kept, idx)) {
 			reset->dirty->kept_hpages++;
-			reset->unmarked_kept--;
+			fl__reset_uncount(reset->dirty,
+					  fl__reset_unmarked_idx(reset, addr),
+					  1);
 		}
 		bit_set(chunk->kept, idx, is_kept);
 		chunk->heat[idx] = (struct fl__heat){
@@ -376,6 +379,37 @@ static void first_note(struct fl__reset *reset, const struct fl__area *area,
 	}
 }
 
+static bool unmarked_make(struct fl__dirty *dirty, size_t count)
+{
+	uint8_t *grown;
+
+	if (count <= dirty->unmarked_count)
+		return true;
+	grown = realloc(dirty->unmarked, count * sizeof(*grown));
+	if (!grown)
+		return false;
+	memset(grown + dirty->unmarked_count, 0,
+	       (count - dirty->unmarked_count) * sizeof(*grown));
+	dirty->unmarked = grown;
+	dirty->unmarked_count = count;
+	return true;
+}
+
+/* The scan has taken what was counted of [start, end) before off the count. */
+static void count_unmarked(struct fl__reset *reset, uint64_t start,
+			   uint64_t end)
+{
+	struct fl__dirty *dirty = reset->dirty;
+
+	if (!unmarked_make(dirty, fl__reset_unmarked_idx(reset, end - 1) + 1)) {
+		reset->is_uncounted = true;
+		return;
+	}
+	dirty->unmarked_hpages += (end - start) >> reset->hpage_shift;
+	for (; start < end; start += reset->hpage_bytes)
+		dirty->unmarked[fl__reset_unmarked_idx(reset, start)]++;
+}
+
 int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 		       uint64_t start, uint64_t end)
 {
@@ -383,14 +417,8 @@ int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 
 	if (reset->first)
 		first_note(reset, area, start, end);
-	if (!is_dropped) {
-		uint64_t from = fl_max_u64(start, reset->attached_end);
-
-		reset->unmarked_kept += (end - start) >> reset->hpage_shift;
-		if (from < end)
-			reset->hidden_kept += (end - from) >>
-					      reset->hpage_shift;
-	}
+	if (!is_dropped)
+		count_unmarked(reset, start, end);
 	heat_begin(reset, start, end, !is_dropped);
 	if (is_dropped)
 		return fl__settle_drop(start, end);
