@@ -36,8 +36,6 @@ struct fl_instance *fl__instance_at(struct fl__memory *memory)
 void fl__instance_fini(struct fl_instance *instance)
 {
 	fl_module_release(instance->module);
-	free(instance->memories);
-	free(instance->tables);
 	free(instance->dropped_data);
 	free(instance->dropped_elements);
 }
@@ -103,21 +101,6 @@ void fl__instance_forget(struct fl_pool *pool, const struct fl_module *module)
 	} while (count);
 }
 
-/* Room in what stays with the slot, so that a reused one allocates nothing. */
-static int make_list(void **list, uint32_t count, uint32_t *capacity)
-{
-	void *grown;
-
-	if (count <= *capacity)
-		return 0;
-	grown = realloc(*list, count * sizeof(void *));
-	if (!grown)
-		return -ENOMEM;
-	*list = grown;
-	*capacity = count;
-	return 0;
-}
-
 /* All bits are clear while !*is_set. */
 static int make_bits(uint64_t **bits, size_t words, size_t *capacity,
 		     bool *is_set)
@@ -137,6 +120,8 @@ static int make_bits(uint64_t **bits, size_t words, size_t *capacity,
 	return 0;
 }
 
+/* Room for the bits of dropped segments. It stays with the slot, so that a reused
+ * one allocates for more of them only. */
 static int instance_make_room(struct fl_instance *instance,
 			      const struct fl_module *module)
 {
@@ -146,11 +131,7 @@ static int instance_make_room(struct fl_instance *instance,
 	size_t element_words =
 		reader->elem_count ? (size_t)reader->elem_count / 64 + 1 : 0;
 
-	if (make_list((void **)&instance->memories, reader->memory_count,
-		      &instance->memory_capacity) ||
-	    make_list((void **)&instance->tables, reader->table_count,
-		      &instance->table_capacity) ||
-	    make_bits(&instance->dropped_data, data_words,
+	if (make_bits(&instance->dropped_data, data_words,
 		      &instance->data_words, &instance->has_dropped_data) ||
 	    make_bits(&instance->dropped_elements, element_words,
 		      &instance->element_words,

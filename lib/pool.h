@@ -91,10 +91,11 @@ struct fl_instance {
 	void *user;
 	void (*make_element)(void *user, struct fl_instance *instance,
 			     const struct fl_element *from, void *element);
-	struct fl_memory **memories;	/* module's index space */
-	struct fl_table **tables;	/* likewise; none: the runtime's */
 	uint32_t memory_count, table_count;
-	uint32_t memory_capacity, table_capacity;
+	/* The module's index spaces, as many as the reader lets through: a slot
+	 * allocates nothing for them, whatever module comes. */
+	struct fl_memory *memories[FL__READER_MAX_MEMORIES];
+	struct fl_table *tables[FL__READER_MAX_TABLES];	/* none: runtime's */
 	/* One bit a segment. */
 	uint64_t *dropped_data, *dropped_elements;
 	size_t data_words, element_words;
