@@ -241,6 +241,9 @@ struct fl_module_info {
 	uint64_t active_data_bytes;
 	uint64_t passive_data_bytes;
 	uint64_t length_bytes;	/* of the module itself */
+	/* Why instances write active data segments one by one, in no memory
+	 * showing an image; NULL: each memory goes by fl_memory_type. */
+	const char *segmented_reason;
 };
 
 FL_API void fl_module_info(const struct fl_module *module,

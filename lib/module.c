@@ -319,6 +319,10 @@ void fl_module_info(const struct fl_module *module, struct fl_module_info *info)
 		.element_count = reader->elem_count,
 		.has_start = reader->has_start,
 		.length_bytes = reader->length,
+		.segmented_reason =
+			module->is_paged || !module->context ?
+				NULL :
+				"a data segment is out of bounds: what comes before it has to be written, and what comes after it not",
 	};
 
 	for (uint32_t i = 0; i < reader->data_count; i++) {

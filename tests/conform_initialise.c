@@ -115,6 +115,7 @@ static void data_segment_out_of_bounds(void)
  * the elements are there all the same. */
 static void image_that_traps_comes_after_elements(void)
 {
+	struct fl_module_info info = { .size = sizeof(info) };
 	struct runtime rt;
 
 	open_importing_table(&rt);
@@ -122,6 +123,8 @@ static void image_that_traps_comes_after_elements(void)
 	wasm_add_funcs(&rt.parts, 0, 2, 5, 2);
 	wasm_add_data(&rt.parts, 65534, "beyond");
 	runtime_load(&rt);
+	fl_module_info(rt.module, &info);
+	CHECK_HAS(info.segmented_reason, "out of bounds");
 	runtime_traps(&rt, OOB);
 	CHECK_TABLE(rt.table, NONE, NONE, FUNC(5), FUNC(6));
 	check_nothing_is_held(&rt.conform);

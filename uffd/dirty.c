@@ -13,6 +13,10 @@
  * them: a scan more costs as much as two page tables of marks. */
 #define BRIDGE_CHUNKS 2
 
+/* A chunk is scanned in a microsecond or less; a slot with thousands of them is
+ * unmapped in some milliseconds. */
+#define STALE_LIMIT (UINT64_C(1) << 14)
+
 /* What a slot of a large memory knew is given back when it is forgotten, all
  * but what these take; else it would stay when the slot is emptied. */
 #define FORGET_CHUNKS 16
@@ -52,6 +56,7 @@ void fl__dirty_forget(struct fl__dirty *dirty)
 	}
 	dirty->tracked_bytes = 0;
 	dirty->idle_cost = 0;
+	dirty->stale_cost = 0;
 	dirty->kept_hpages = 0;
 	unmarked_clear(dirty);
 	dirty->highest_bytes = 0;
@@ -489,6 +494,26 @@ static int track_more(struct fl__reset *reset)
 					start);
 }
 
+/*
+ * In an accessible arena, what one tenant touched far beyond its size is scanned
+ * for all that come after it. Marked chunks above everything that is written
+ * now, and above the size, are paid for until that has cost what mapping the
+ * slot anew costs; then the caller does so.
+ */
+static bool is_stale(struct fl__reset *reset)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	uint64_t from = fl_max_u64(reset->attached_end, reset->reported_end);
+	uint64_t end = fl_min_u64(reset->tracked_end, reset->allowed_end);
+	uint64_t stale = 0;
+
+	for (size_t i = fl__reset_chunk_of(reset, from) + 1;
+	     i < dirty->chunk_count && chunk_addr(reset, i) < end; i++)
+		stale += dirty->chunks[i].is_marked;
+	dirty->stale_cost = stale ? dirty->stale_cost + stale : 0;
+	return dirty->stale_cost > STALE_LIMIT;
+}
+
 static int watch_touched(struct fl__reset *reset)
 {
 	int err = track_more(reset);
@@ -555,6 +580,7 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	reset.tracked_end = base + dirty->tracked_bytes;
 	reset.now = (uint16_t)dirty->resets;
 	reset.was_touched = false;
+	reset.reported_end = 0;
 	reset.is_downward = dirty->resets & 1;
 	reset.hot_count = reset.idle_count = 0;
 	reset.is_uncounted = false;
@@ -580,6 +606,8 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	dirty->idle_cost += reset.idle_count;
 	if (!err && is_sweep_due(&reset))
 		err = sweep(&reset, false);
+	if (!err && is_stale(&reset))
+		err = -EAGAIN;
 	if (!err && (reset.is_uncounted ||
 		     kept_bytes_of(&reset) > geometry->max_kept_bytes))
 		err = drop_all(&reset);

@@ -38,6 +38,7 @@ struct fl__reset {
 	uint64_t attached_end, allowed_end, tracked_end;
 	uint16_t now;
 	bool was_touched;		/* an unmarked chunk was */
+	uint64_t reported_end;		/* of the highest written page */
 	bool is_downward;		/* settles from the highest run on */
 	bool is_comparing;		/* image bytes before they are copied */
 	uint64_t hot_count, idle_count;	/* pages, in this reset */

@@ -291,6 +291,9 @@ int fl__settle_written(struct fl__reset *reset,
 	int err = 0;
 
 	fl__settle_begin(reset, regions, count);
+	if (count)
+		reset->reported_end =
+			fl_max_u64(reset->reported_end, regions[count - 1].end);
 	for (size_t i = 0; i < count && !err; i++) {
 		const struct fl__kernel_region *region =
 			fl__reset_region(reset, regions, count, i);
