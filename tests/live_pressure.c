@@ -707,6 +707,9 @@ static const char *needs_pressure(void)
 		}
 	}
 	squeeze_end(&squeeze);
+	/* With a sanitizer the group's limit is mostly taken by the program. */
+	if (reason && test_is_sanitized())
+		reason = TEST_NOT_BUILT "no stall beside a sanitizer's memory";
 	return reason;
 }
 
