@@ -21,7 +21,7 @@
  * set. After an error from attach or reset the slot is in no
  * known state, and the only call allowed is detach; when that fails too the
  * slot is retired. A grow that failed and could not be undone marks the slot
- * torn, which fails its reset. Until attach returns 0, slot->image is the image
+ * torn, which fails its reset. Until attach returns 0, space->image is the image
  * before. A failed grow changes nothing that can be seen.
  *
  * Invariants every backend keeps
@@ -34,8 +34,8 @@
 #ifndef FL_BACKEND_H
 #define FL_BACKEND_H
 
-#include "image.h"
-#include "os.h"
+#include "image/image.h"
+#include "os/os.h"
 
 /* What a backend opens once for a context, and once for a pool. Each backend
  * defines its own. */
@@ -73,7 +73,7 @@ struct fl_image {
 };
 
 /* One memory slot, as its backend sees it. Guarded by ownership of the slot. */
-struct fl__slot {
+struct fl__space {
 	uint8_t *base;
 	uint32_t idx;
 	struct fl_image *image;		/* attached; set and held by the core */
@@ -115,25 +115,22 @@ struct fl__backend {
 	void (*arena_close)(struct fl__arena *arena);
 
 	/* From EMPTY or CLEAN: show image (NULL: zeroes) at size. */
-	int (*attach)(struct fl__arena *arena, struct fl__slot *slot,
+	int (*attach)(struct fl__arena *arena, struct fl__space *space,
 		      struct fl_image *image, uint64_t size_bytes);
 	/* From any state to EMPTY. */
-	int (*detach)(struct fl__arena *arena, struct fl__slot *slot);
+	int (*detach)(struct fl__arena *arena, struct fl__space *space);
 	/* size_bytes is larger than the current size. */
-	int (*grow)(struct fl__arena *arena, struct fl__slot *slot,
+	int (*grow)(struct fl__arena *arena, struct fl__space *space,
 		    uint64_t size_bytes);
-	int (*reset)(struct fl__arena *arena, struct fl__slot *slot);
+	int (*reset)(struct fl__arena *arena, struct fl__space *space);
 
 	/* Make a range within the current size resident and writable. */
-	int (*prefault)(struct fl__arena *arena, struct fl__slot *slot,
+	int (*prefault)(struct fl__arena *arena, struct fl__space *space,
 			uint64_t offset_bytes, uint64_t length_bytes);
-	/* Ask for a range of an image before it is needed; a hint. */
-	void (*prefetch)(struct fl__host *host, struct fl_image *image,
-			 uint64_t offset_bytes, uint64_t length_bytes);
 	/* Add what the slot takes to usage; any state, its guest may run.
 	 * -ENOTSUP when the page tables cannot be read. */
 	int (*account)(const struct fl__arena *arena,
-		       const struct fl__slot *slot,
+		       const struct fl__space *space,
 		       struct fl_pool_usage *usage);
 	/* What a CLEAN slot holds: the image of its last tenant, or zeroes until
 	 * the next attach. */
@@ -141,12 +138,8 @@ struct fl__backend {
 	/* Is any page of a range resident or swapped out? True when the backend
 	 * cannot tell. */
 	bool (*is_touched)(const struct fl__arena *arena,
-			   const struct fl__slot *slot, uint64_t offset_bytes,
+			   const struct fl__space *space, uint64_t offset_bytes,
 			   uint64_t length_bytes);
-	/* Will the backend itself answer a fault at this address (a page that
-	 * it loads on demand)? Async-signal-safe. */
-	bool (*is_mine)(const struct fl__arena *arena,
-			const struct fl__slot *slot, const void *addr);
 };
 
 /* In order of preference; NULL ends the list. */

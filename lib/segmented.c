@@ -111,7 +111,7 @@ static void segmented_arena_close(struct fl__arena *arena)
 	free(arena);
 }
 
-static void segmented_copy(const struct fl__slot *slot,
+static void segmented_copy(const struct fl__space *space,
 			   const struct fl_image *image)
 {
 	const struct fl__image_map *map = &image->map;
@@ -120,129 +120,111 @@ static void segmented_copy(const struct fl__slot *slot,
 	for (size_t i = 0; i < map->data.count; i++) {
 		uint64_t off = map->data.items[i].hpage_off * map->hpage_bytes;
 
-		memcpy(slot->base + off, image->bytes + (off - first_off),
+		memcpy(space->base + off, image->bytes + (off - first_off),
 		       (size_t)(map->data.items[i].hpage_len *
 				map->hpage_bytes));
 	}
 }
 
-static int segmented_attach(struct fl__arena *arena, struct fl__slot *slot,
+static int segmented_attach(struct fl__arena *arena, struct fl__space *space,
 			    struct fl_image *image, uint64_t size_bytes)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	uint64_t target = fl__geometry_allowed(geometry, size_bytes);
 	int err = 0;
 
-	if (!slot->is_open)
-		err = fl__os_allow(slot->base - geometry->prefix_bytes,
+	if (!space->is_open)
+		err = fl__os_allow(space->base - geometry->prefix_bytes,
 				   geometry->prefix_bytes);
-	if (!err && target > slot->allowed_bytes)
-		err = fl__os_allow(slot->base + slot->allowed_bytes,
-				   target - slot->allowed_bytes);
-	if (!err && target < slot->allowed_bytes)
-		err = fl__os_deny(slot->base + target,
-				  slot->allowed_bytes - target);
+	if (!err && target > space->allowed_bytes)
+		err = fl__os_allow(space->base + space->allowed_bytes,
+				   target - space->allowed_bytes);
+	if (!err && target < space->allowed_bytes)
+		err = fl__os_deny(space->base + target,
+				  space->allowed_bytes - target);
 	if (err)
 		return err;
-	slot->is_open = true;
-	slot->allowed_bytes = target;
-	slot->attached_bytes = size_bytes;
+	space->is_open = true;
+	space->allowed_bytes = target;
+	space->attached_bytes = size_bytes;
 	if (image)
-		segmented_copy(slot, image);
+		segmented_copy(space, image);
 	return 0;
 }
 
-static int segmented_detach(struct fl__arena *arena, struct fl__slot *slot)
+static int segmented_detach(struct fl__arena *arena, struct fl__space *space)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 
-	slot->is_open = slot->is_torn = false;
-	slot->allowed_bytes = 0;
-	return fl__os_renew(slot->base - geometry->prefix_bytes,
+	space->is_open = space->is_torn = false;
+	space->allowed_bytes = 0;
+	return fl__os_renew(space->base - geometry->prefix_bytes,
 			    geometry->prefix_bytes + geometry->max_bytes);
 }
 
-static int segmented_grow(struct fl__arena *arena, struct fl__slot *slot,
+static int segmented_grow(struct fl__arena *arena, struct fl__space *space,
 			  uint64_t size_bytes)
 {
 	uint64_t target = fl__geometry_allowed(&arena->geometry, size_bytes);
-	uint8_t *border = slot->base + slot->allowed_bytes;
+	uint8_t *border = space->base + space->allowed_bytes;
 	int err;
 
-	if (target <= slot->allowed_bytes)
+	if (target <= space->allowed_bytes)
 		return 0;
-	err = fl__os_allow(border, target - slot->allowed_bytes);
+	err = fl__os_allow(border, target - space->allowed_bytes);
 	if (!err)
-		slot->allowed_bytes = target;
-	else if (fl__os_deny(border, target - slot->allowed_bytes))
-		slot->is_torn = true;
+		space->allowed_bytes = target;
+	else if (fl__os_deny(border, target - space->allowed_bytes))
+		space->is_torn = true;
 	return err;
 }
 
-static int segmented_reset(struct fl__arena *arena, struct fl__slot *slot)
+static int segmented_reset(struct fl__arena *arena, struct fl__space *space)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
-	uint64_t target = fl__geometry_allowed(geometry, slot->attached_bytes);
+	uint64_t target = fl__geometry_allowed(geometry, space->attached_bytes);
 	int err;
 
-	if (slot->is_torn)
+	if (space->is_torn)
 		return -EIO;
-	err = fl__os_discard(slot->base - geometry->prefix_bytes,
-			     geometry->prefix_bytes + slot->allowed_bytes);
-	if (!err && target < slot->allowed_bytes)
-		err = fl__os_deny(slot->base + target,
-				  slot->allowed_bytes - target);
-	slot->allowed_bytes = target;
+	err = fl__os_discard(space->base - geometry->prefix_bytes,
+			     geometry->prefix_bytes + space->allowed_bytes);
+	if (!err && target < space->allowed_bytes)
+		err = fl__os_deny(space->base + target,
+				  space->allowed_bytes - target);
+	space->allowed_bytes = target;
 	return err;
 }
 
-static int segmented_prefault(struct fl__arena *arena, struct fl__slot *slot,
+static int segmented_prefault(struct fl__arena *arena, struct fl__space *space,
 			      uint64_t offset_bytes, uint64_t length_bytes)
 {
 	uint64_t hpage = arena->geometry.hpage_bytes;
 	uint64_t first = fl_round_down(offset_bytes, hpage);
 
-	fl__os_touch(slot->base + first, offset_bytes + length_bytes - first);
+	fl__os_touch(space->base + first, offset_bytes + length_bytes - first);
 	return 0;
 }
 
-static void segmented_prefetch(struct fl__host *host, struct fl_image *image,
-			       uint64_t offset_bytes, uint64_t length_bytes)
-{
-	(void)host;
-	(void)image;
-	(void)offset_bytes;
-	(void)length_bytes;
-}
-
 static int segmented_account(const struct fl__arena *arena,
-			     const struct fl__slot *slot,
+			     const struct fl__space *space,
 			     struct fl_pool_usage *usage)
 {
 	(void)arena;
-	(void)slot;
+	(void)space;
 	(void)usage;
 	return -ENOTSUP;
 }
 
 static bool segmented_is_touched(const struct fl__arena *arena,
-				 const struct fl__slot *slot,
+				 const struct fl__space *space,
 				 uint64_t offset_bytes, uint64_t length_bytes)
 {
 	(void)arena;
-	(void)slot;
+	(void)space;
 	(void)offset_bytes;
 	(void)length_bytes;
 	return true;
-}
-
-static bool segmented_is_mine(const struct fl__arena *arena,
-			      const struct fl__slot *slot, const void *addr)
-{
-	(void)arena;
-	(void)slot;
-	(void)addr;
-	return false;
 }
 
 const struct fl__backend fl__backend_segmented = {
@@ -260,9 +242,7 @@ const struct fl__backend fl__backend_segmented = {
 	.grow = segmented_grow,
 	.reset = segmented_reset,
 	.prefault = segmented_prefault,
-	.prefetch = segmented_prefetch,
 	.account = segmented_account,
 	.clean_shows_image = false,
 	.is_touched = segmented_is_touched,
-	.is_mine = segmented_is_mine,
 };

@@ -360,7 +360,7 @@ static const struct row rows[] = {
 #define FL_METRIC_INFO(name, unit, is_counter, field, help) \
 	{ #name, unit, is_counter, false },
 #define FL_METRIC_USAGE(name, unit, field, help) { #name, unit, false, true },
-#include "lib/metrics.def"
+#include "pool/metrics.def"
 #undef FL_METRIC_INFO
 #undef FL_METRIC_USAGE
 };

@@ -52,7 +52,7 @@ check_note()
 			echo "$1: $path is not in tests/tests.am"
 	done <"$tmp/tests"
 	section "$1" "Where used" |
-		grep -qE '(lib|uffd)/[a-z0-9_]+\.[ch]' ||
+		grep -qE '(lib|uffd)/[a-z0-9_/]+\.[ch]' ||
 		echo "$1 does not say where it is used"
 	grep -qF "$1 " kernel-notes/kernel-notes.am ||
 		echo "$1 is not in kernel-notes.am"

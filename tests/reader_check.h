@@ -12,7 +12,7 @@
 #ifndef READER_CHECK_H
 #define READER_CHECK_H
 
-#include "reader.h"
+#include "wasm/reader.h"
 #include "wasm_build.h"
 
 #include <stdbool.h>

@@ -6,7 +6,7 @@
  */
 #include "test.h"
 
-#include "uffd/copy.h"
+#include "uffd/track/copy.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  */
 #include "test.h"
 
-#include "lib/error.h"
+#include "base/error.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ static const struct {
 	const char *meaning;
 } rows[] = {
 #define FL_ERROR(code, meaning) { code, meaning },
-#include "lib/error.def"
+#include "base/error.def"
 #undef FL_ERROR
 };
 

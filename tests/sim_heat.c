@@ -3,7 +3,7 @@
  * sim_heat.c - which pages are watched, played through on invented writes.
  *
  * A slot of 1,024 host pages in two chunks. Each release follows the rule of
- * uffd/dirty.c over uffd/heat.h: open pages are reported, hot ones copied back
+ * uffd/track/dirty.c over uffd/track/heat.h: open pages are reported, hot ones copied back
  * without a question, the others compared; when the comparisons that found
  * nothing have cost as much as a sweep, the chunks that hold such pages are
  * watched again. No memory is looked at: a page differs if the trace wrote it.
@@ -18,7 +18,7 @@
  */
 #include "test.h"
 
-#include "uffd/heat.h"
+#include "uffd/track/heat.h"
 
 #include <string.h>
 
@@ -60,7 +60,7 @@ static void slot_init(struct slot *slot)
 	test_random_init(&slot->random, 20);
 }
 
-/* ------------------------------------------- the caller, as uffd/dirty.c is */
+/* ------------------------------------------- the caller, as uffd/track/dirty.c is */
 
 static void page_judge(struct slot *slot, uint32_t idx)
 {

@@ -6,7 +6,7 @@
  */
 #include "test.h"
 
-#include "lib/pool.h"
+#include "pool/pool.h"
 
 #include <errno.h>
 #include <string.h>

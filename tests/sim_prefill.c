@@ -5,7 +5,7 @@
  */
 #include "test.h"
 
-#include "uffd/prefill.h"
+#include "uffd/track/prefill.h"
 
 #include <string.h>
 

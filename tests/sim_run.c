@@ -5,7 +5,7 @@
  */
 #include "test.h"
 
-#include "lib/run.h"
+#include "base/run.h"
 
 #include <string.h>
 

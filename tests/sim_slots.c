@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * sim_slots.c - which index is handed out, against a model that looks at every
+ * sim_freelist.c - which index is handed out, against a model that looks at every
  * index each time: random operations, and every short sequence of operations
  * there is. Pure; nothing of the kernel is needed.
  */
 #include "test.h"
 
-#include "lib/slots.h"
+#include "slots/freelist.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,13 +45,13 @@ static uint32_t count_state(const struct slots_model *model, enum state state)
 static uint32_t find_free(const struct slots_model *model, uint64_t affinity,
 			  bool youngest)
 {
-	uint32_t found = FL__SLOT_NONE;
+	uint32_t found = FL__IDX_NONE;
 
 	for (uint32_t i = 0; i < model->capacity; i++) {
 		if (model->slots[i].state != FREE ||
 		    (affinity != ANY && model->slots[i].affinity != affinity))
 			continue;
-		if (found == FL__SLOT_NONE ||
+		if (found == FL__IDX_NONE ||
 		    (model->slots[i].freed > model->slots[found].freed) ==
 			    youngest)
 			found = i;
@@ -69,7 +69,7 @@ static bool is_right(const struct slots_model *model, enum fl_strategy strategy,
 	uint32_t affine;
 
 	if (!n_cold && !n_free)
-		return got == FL__SLOT_NONE;
+		return got == FL__IDX_NONE;
 	if (got >= model->capacity)
 		return false;
 	if (strategy == FL_STRATEGY_RANDOM)
@@ -79,9 +79,9 @@ static bool is_right(const struct slots_model *model, enum fl_strategy strategy,
 		return n_free ? got == find_free(model, ANY, true) :
 				model->slots[got].state == COLD;
 	affine = find_free(model, affinity, true);
-	if (affine == FL__SLOT_NONE)
+	if (affine == FL__IDX_NONE)
 		affine = find_free(model, 0, true);
-	if (affine != FL__SLOT_NONE)
+	if (affine != FL__IDX_NONE)
 		return got == affine;
 	/* No free one is emptied: all are warm. */
 	if (n_cold && (n_free < max_warm || !n_free))
@@ -100,21 +100,21 @@ static void model_give(struct slots_model *model, uint32_t idx,
 /* The oldest free index that is not emptied. */
 static uint32_t find_oldest_warm(const struct slots_model *model)
 {
-	uint32_t found = FL__SLOT_NONE;
+	uint32_t found = FL__IDX_NONE;
 
 	for (uint32_t i = 0; i < model->capacity; i++) {
 		if (model->slots[i].state == FREE && model->slots[i].affinity &&
-		    (found == FL__SLOT_NONE ||
+		    (found == FL__IDX_NONE ||
 		     model->slots[i].freed < model->slots[found].freed))
 			found = i;
 	}
 	return found;
 }
 
-static void check_counts(const struct fl__slots *slots,
+static void check_counts(const struct fl__freelist *slots,
 			 const struct slots_model *model)
 {
-	CHECK(fl__slots_is_valid(slots));
+	CHECK(fl__freelist_is_valid(slots));
 	CHECK_EQ(slots->free_count, count_state(model, FREE));
 	CHECK_EQ(slots->used_count, count_state(model, USED));
 	CHECK_EQ(slots->retired_count, count_state(model, RETIRED));
@@ -122,7 +122,7 @@ static void check_counts(const struct fl__slots *slots,
 	CHECK_EQ(slots->warm.oldest, find_oldest_warm(model));
 }
 
-static void random_step(struct test_random *random, struct fl__slots *slots,
+static void random_step(struct test_random *random, struct fl__freelist *slots,
 			struct slots_model *model, enum fl_strategy strategy,
 			uint32_t max_warm)
 {
@@ -131,9 +131,9 @@ static void random_step(struct test_random *random, struct fl__slots *slots,
 	uint32_t idx;
 
 	if (test_random_below(random, 2)) {
-		idx = fl__slots_take(slots, affinity);
+		idx = fl__freelist_take(slots, affinity);
 		CHECK(is_right(model, strategy, max_warm, affinity, idx));
-		if (idx != FL__SLOT_NONE)
+		if (idx != FL__IDX_NONE)
 			model->slots[idx].state = USED;
 		return;
 	}
@@ -142,10 +142,10 @@ static void random_step(struct test_random *random, struct fl__slots *slots,
 		if (model->slots[idx].state != USED)
 			continue;
 		if (test_random_below(random, 60)) {
-			fl__slots_give(slots, idx, affinity);
+			fl__freelist_give(slots, idx, affinity);
 			model_give(model, idx, affinity);
 		} else {
-			fl__slots_retire(slots, idx);
+			fl__freelist_retire(slots, idx);
 			model->slots[idx].state = RETIRED;
 		}
 		return;
@@ -162,9 +162,9 @@ static void run_random(enum fl_strategy strategy)
 	for (int i = 0; i < 20; i++) {
 		struct slots_model model = { .capacity = capacities[i % 4] };
 		uint32_t max_warm = warm[i / 4];
-		struct fl__slots slots;
+		struct fl__freelist slots;
 
-		MUST_EQ(fl__slots_init(&slots, model.capacity, strategy,
+		MUST_EQ(fl__freelist_init(&slots, model.capacity, strategy,
 				       max_warm, 12345),
 			0);
 		check_counts(&slots, &model);
@@ -173,7 +173,7 @@ static void run_random(enum fl_strategy strategy)
 				    max_warm);
 			check_counts(&slots, &model);
 		}
-		fl__slots_fini(&slots);
+		fl__freelist_fini(&slots);
 	}
 }
 
@@ -194,53 +194,53 @@ static void any_at_random(void)
 
 static void nothing_at_all(void)
 {
-	struct fl__slots slots;
+	struct fl__freelist slots;
 
-	MUST_EQ(fl__slots_init(&slots, 0, FL_STRATEGY_REUSE_AFFINITY, 10, 0),
+	MUST_EQ(fl__freelist_init(&slots, 0, FL_STRATEGY_REUSE_AFFINITY, 10, 0),
 		0);
-	CHECK_EQ(fl__slots_take(&slots, 1), FL__SLOT_NONE);
-	CHECK_EQ(fl__slots_take_affine(&slots, 1), FL__SLOT_NONE);
-	CHECK_EQ(fl__slots_take_oldest(&slots), FL__SLOT_NONE);
-	CHECK(fl__slots_is_valid(&slots));
-	fl__slots_fini(&slots);
+	CHECK_EQ(fl__freelist_take(&slots, 1), FL__IDX_NONE);
+	CHECK_EQ(fl__freelist_take_affine(&slots, 1), FL__IDX_NONE);
+	CHECK_EQ(fl__freelist_take_oldest(&slots), FL__IDX_NONE);
+	CHECK(fl__freelist_is_valid(&slots));
+	fl__freelist_fini(&slots);
 }
 
 static void only_what_is_affine(void)
 {
-	struct fl__slots slots;
+	struct fl__freelist slots;
 	uint32_t a, b;
 
-	MUST_EQ(fl__slots_init(&slots, 4, FL_STRATEGY_REUSE_AFFINITY, 4, 0), 0);
-	CHECK_EQ(fl__slots_take_affine(&slots, 7), FL__SLOT_NONE);
-	a = fl__slots_take(&slots, 7);
-	b = fl__slots_take(&slots, 7);
-	fl__slots_give(&slots, a, 7);
-	fl__slots_give(&slots, b, 8);
-	CHECK_EQ(fl__slots_take_affine(&slots, 9), FL__SLOT_NONE);
-	CHECK_EQ(fl__slots_take_affine(&slots, 7), a);
-	CHECK_EQ(fl__slots_take_affine(&slots, 7), FL__SLOT_NONE);
-	CHECK_EQ(fl__slots_take_affine(&slots, 8), b);
-	CHECK(fl__slots_is_valid(&slots));
-	fl__slots_fini(&slots);
+	MUST_EQ(fl__freelist_init(&slots, 4, FL_STRATEGY_REUSE_AFFINITY, 4, 0), 0);
+	CHECK_EQ(fl__freelist_take_affine(&slots, 7), FL__IDX_NONE);
+	a = fl__freelist_take(&slots, 7);
+	b = fl__freelist_take(&slots, 7);
+	fl__freelist_give(&slots, a, 7);
+	fl__freelist_give(&slots, b, 8);
+	CHECK_EQ(fl__freelist_take_affine(&slots, 9), FL__IDX_NONE);
+	CHECK_EQ(fl__freelist_take_affine(&slots, 7), a);
+	CHECK_EQ(fl__freelist_take_affine(&slots, 7), FL__IDX_NONE);
+	CHECK_EQ(fl__freelist_take_affine(&slots, 8), b);
+	CHECK(fl__freelist_is_valid(&slots));
+	fl__freelist_fini(&slots);
 }
 
 /* Trimming takes the oldest with an image, and leaves those without. */
 static void oldest_first_for_trimming(void)
 {
-	struct fl__slots slots;
+	struct fl__freelist slots;
 	uint32_t taken[4];
 
-	MUST_EQ(fl__slots_init(&slots, 4, FL_STRATEGY_REUSE_AFFINITY, 4, 0), 0);
+	MUST_EQ(fl__freelist_init(&slots, 4, FL_STRATEGY_REUSE_AFFINITY, 4, 0), 0);
 	for (int i = 0; i < 4; i++)
-		taken[i] = fl__slots_take(&slots, 1);
-	fl__slots_give(&slots, taken[2], 0);
-	fl__slots_give(&slots, taken[1], 5);
-	fl__slots_give(&slots, taken[3], 6);
-	CHECK_EQ(fl__slots_take_oldest(&slots), taken[1]);
-	CHECK_EQ(fl__slots_take_oldest(&slots), taken[3]);
-	CHECK_EQ(fl__slots_take_oldest(&slots), FL__SLOT_NONE);
-	CHECK(fl__slots_is_valid(&slots));
-	fl__slots_fini(&slots);
+		taken[i] = fl__freelist_take(&slots, 1);
+	fl__freelist_give(&slots, taken[2], 0);
+	fl__freelist_give(&slots, taken[1], 5);
+	fl__freelist_give(&slots, taken[3], 6);
+	CHECK_EQ(fl__freelist_take_oldest(&slots), taken[1]);
+	CHECK_EQ(fl__freelist_take_oldest(&slots), taken[3]);
+	CHECK_EQ(fl__freelist_take_oldest(&slots), FL__IDX_NONE);
+	CHECK(fl__freelist_is_valid(&slots));
+	fl__freelist_fini(&slots);
 }
 
 /* Each of 16 free indices is as likely as another: 16,000 draws, 1,000 each;
@@ -248,38 +248,38 @@ static void oldest_first_for_trimming(void)
 static void random_is_uniform(void)
 {
 	uint32_t counts[16] = { 0 };
-	struct fl__slots slots;
+	struct fl__freelist slots;
 
-	MUST_EQ(fl__slots_init(&slots, 16, FL_STRATEGY_RANDOM, 4, 99), 0);
+	MUST_EQ(fl__freelist_init(&slots, 16, FL_STRATEGY_RANDOM, 4, 99), 0);
 	for (int i = 0; i < 16000; i++) {
-		uint32_t idx = fl__slots_take(&slots, 1);
+		uint32_t idx = fl__freelist_take(&slots, 1);
 
 		MUST(idx < 16);
 		counts[idx]++;
-		fl__slots_give(&slots, idx, 1);
+		fl__freelist_give(&slots, idx, 1);
 	}
 	for (int i = 0; i < 16; i++)
 		CHECK(counts[i] > 847 && counts[i] < 1153);
-	fl__slots_fini(&slots);
+	fl__freelist_fini(&slots);
 }
 
 /* More affinities over time than indices: groups are taken back. */
 static void many_affinities(void)
 {
-	struct fl__slots slots;
+	struct fl__freelist slots;
 
-	MUST_EQ(fl__slots_init(&slots, 3, FL_STRATEGY_REUSE_AFFINITY, 3, 0), 0);
+	MUST_EQ(fl__freelist_init(&slots, 3, FL_STRATEGY_REUSE_AFFINITY, 3, 0), 0);
 	for (uint64_t affinity = 1; affinity < 5000; affinity++) {
-		uint32_t idx = fl__slots_take(&slots, affinity);
+		uint32_t idx = fl__freelist_take(&slots, affinity);
 
 		MUST(idx < 3);
-		fl__slots_give(&slots, idx, affinity);
-		CHECK_EQ(fl__slots_take(&slots, affinity), idx);
-		fl__slots_give(&slots, idx, affinity);
+		fl__freelist_give(&slots, idx, affinity);
+		CHECK_EQ(fl__freelist_take(&slots, affinity), idx);
+		fl__freelist_give(&slots, idx, affinity);
 		if (affinity % 100 == 0)
-			CHECK(fl__slots_is_valid(&slots));
+			CHECK(fl__freelist_is_valid(&slots));
 	}
-	fl__slots_fini(&slots);
+	fl__freelist_fini(&slots);
 }
 
 /* ---------------------------------------------------------- every sequence */
@@ -310,36 +310,36 @@ struct explorer {
 
 /* What an operation answers; false: not what it should. */
 static bool op_run(const struct explorer *explorer, const struct op *op,
-		   struct fl__slots *slots, struct slots_model *model)
+		   struct fl__freelist *slots, struct slots_model *model)
 {
 	uint32_t got, want;
 	bool is_good = true;
 
 	switch (op->kind) {
 	case OP_GIVE:
-		fl__slots_give(slots, op->idx, op->affinity);
+		fl__freelist_give(slots, op->idx, op->affinity);
 		model_give(model, op->idx, op->affinity);
 		return true;
 	case OP_RETIRE:
-		fl__slots_retire(slots, op->idx);
+		fl__freelist_retire(slots, op->idx);
 		model->slots[op->idx].state = RETIRED;
 		return true;
 	case OP_TAKE:
-		got = fl__slots_take(slots, op->affinity);
+		got = fl__freelist_take(slots, op->affinity);
 		is_good = is_right(model, explorer->strategy,
 				   explorer->max_warm, op->affinity, got);
 		break;
 	case OP_TAKE_AFFINE:
-		got = fl__slots_take_affine(slots, op->affinity);
+		got = fl__freelist_take_affine(slots, op->affinity);
 		want = find_free(model, op->affinity, true);
 		is_good = got == want;
 		break;
 	default:
-		got = fl__slots_take_oldest(slots);
+		got = fl__freelist_take_oldest(slots);
 		want = find_oldest_warm(model);
 		is_good = got == want;
 	}
-	if (is_good && got != FL__SLOT_NONE)
+	if (is_good && got != FL__IDX_NONE)
 		model->slots[got].state = USED;
 	return is_good;
 }
@@ -349,11 +349,11 @@ static bool op_run(const struct explorer *explorer, const struct op *op,
 static void explore_run(struct explorer *explorer, uint32_t count,
 			struct slots_model *model)
 {
-	struct fl__slots slots;
+	struct fl__freelist slots;
 	bool is_good = true;
 
 	*model = (struct slots_model){ .capacity = explorer->capacity };
-	MUST_EQ(fl__slots_init(&slots, explorer->capacity, explorer->strategy,
+	MUST_EQ(fl__freelist_init(&slots, explorer->capacity, explorer->strategy,
 			       explorer->max_warm, 7),
 		0);
 	for (uint32_t i = 0; i < count && is_good; i++)
@@ -367,7 +367,7 @@ static void explore_run(struct explorer *explorer, uint32_t count,
 		check_counts(&slots, model);
 	}
 	explorer->sequences++;
-	fl__slots_fini(&slots);
+	fl__freelist_fini(&slots);
 }
 
 static void explore(struct explorer *explorer, uint32_t count);
@@ -447,13 +447,13 @@ static void every_sequence_at_random(void)
 
 /* Exactly capacity distinct indices, again and again; 100,000 operations. */
 static void exhaust_and_refill(struct test_random *random,
-			       struct fl__slots *slots, uint32_t capacity)
+			       struct fl__freelist *slots, uint32_t capacity)
 {
 	uint32_t taken[MANY_SLOTS], left = capacity;
 	bool is_out[MANY_SLOTS] = { false };
 
 	while (left) {
-		uint32_t idx = fl__slots_take(
+		uint32_t idx = fl__freelist_take(
 			slots, 1 + test_random_below(random, 20));
 
 		MUST(idx < capacity && !is_out[idx]);
@@ -461,17 +461,17 @@ static void exhaust_and_refill(struct test_random *random,
 		taken[--left] = idx;
 	}
 	for (uint64_t affinity = 0; affinity < 20; affinity++)
-		CHECK_EQ(fl__slots_take(slots, affinity), FL__SLOT_NONE);
-	CHECK_EQ(fl__slots_take_oldest(slots), FL__SLOT_NONE);
+		CHECK_EQ(fl__freelist_take(slots, affinity), FL__IDX_NONE);
+	CHECK_EQ(fl__freelist_take_oldest(slots), FL__IDX_NONE);
 	CHECK_EQ(slots->used_count, capacity);
 	for (uint32_t i = capacity; i--;) {
 		uint32_t swap = (uint32_t)test_random_below(random, i + 1);
 		uint32_t idx = taken[swap];
 
 		taken[swap] = taken[i];
-		fl__slots_give(slots, idx, test_random_below(random, 20));
+		fl__freelist_give(slots, idx, test_random_below(random, 20));
 	}
-	CHECK(fl__slots_is_valid(slots));
+	CHECK(fl__freelist_is_valid(slots));
 }
 
 static void all_of_any_capacity(void)
@@ -483,16 +483,16 @@ static void all_of_any_capacity(void)
 	for (uint32_t round = 0; ops < 100000; round++) {
 		uint32_t capacity =
 			1 + (uint32_t)test_random_below(&random, MANY_SLOTS);
-		struct fl__slots slots;
+		struct fl__freelist slots;
 
-		MUST_EQ(fl__slots_init(
+		MUST_EQ(fl__freelist_init(
 				&slots, capacity, (enum fl_strategy)(round % 3),
 				(uint32_t)test_random_below(&random, capacity),
 				round),
 			0);
 		for (int i = 0; i < 5; i++, ops += 2 * capacity)
 			exhaust_and_refill(&random, &slots, capacity);
-		fl__slots_fini(&slots);
+		fl__freelist_fini(&slots);
 	}
 }
 
@@ -503,17 +503,17 @@ static void affinity_is_mostly_hit(void)
 	uint32_t live[100], n_live = 0, hits = 0, takes = 0;
 	uint64_t last[100] = { 0 };
 	struct test_random random;
-	struct fl__slots slots;
+	struct fl__freelist slots;
 
 	test_random_init(&random, 22);
-	MUST_EQ(fl__slots_init(&slots, 100, FL_STRATEGY_REUSE_AFFINITY, 100, 0),
+	MUST_EQ(fl__freelist_init(&slots, 100, FL_STRATEGY_REUSE_AFFINITY, 100, 0),
 		0);
 	for (int i = 0; i < 100000; i++) {
 		uint64_t affinity = 1 + test_random_below(&random, 15);
 		uint32_t idx, at;
 
 		if (n_live < 100 && test_random_below(&random, 2)) {
-			idx = fl__slots_take(&slots, affinity);
+			idx = fl__freelist_take(&slots, affinity);
 			MUST(idx < 100);
 			hits += last[idx] == affinity;
 			takes++;
@@ -523,12 +523,12 @@ static void affinity_is_mostly_hit(void)
 			at = (uint32_t)test_random_below(&random, n_live);
 			idx = live[at];
 			live[at] = live[--n_live];
-			fl__slots_give(&slots, idx, last[idx]);
+			fl__freelist_give(&slots, idx, last[idx]);
 		}
 	}
 	test_note("%u of %u", hits, takes);
 	CHECK(hits * 5 > takes);
-	fl__slots_fini(&slots);
+	fl__freelist_fini(&slots);
 }
 
 /* New images get cold slots until max_warm are warm; then the one that has
@@ -537,19 +537,19 @@ static void cold_until_enough_are_warm(void)
 {
 	for (uint32_t max_warm = 0; max_warm < 12; max_warm++) {
 		uint32_t ring = max_warm ? max_warm : 1;
-		struct fl__slots slots;
+		struct fl__freelist slots;
 
-		MUST_EQ(fl__slots_init(&slots, 20, FL_STRATEGY_REUSE_AFFINITY,
+		MUST_EQ(fl__freelist_init(&slots, 20, FL_STRATEGY_REUSE_AFFINITY,
 				       max_warm, 0),
 			0);
 		for (uint32_t i = 0; i < 100; i++) {
-			uint32_t idx = fl__slots_take(&slots, i + 1);
+			uint32_t idx = fl__freelist_take(&slots, i + 1);
 
 			CHECK_EQ(idx, i % ring);
-			fl__slots_give(&slots, idx, i + 1);
+			fl__freelist_give(&slots, idx, i + 1);
 			CHECK(slots.warm.count <= ring);
 		}
-		fl__slots_fini(&slots);
+		fl__freelist_fini(&slots);
 	}
 }
 
@@ -559,14 +559,14 @@ static void longest_free_goes_first(void)
 {
 	struct test_random random;
 	uint32_t order[50];
-	struct fl__slots slots;
+	struct fl__freelist slots;
 
 	test_random_init(&random, 23);
-	MUST_EQ(fl__slots_init(&slots, 50, FL_STRATEGY_REUSE_AFFINITY, 0, 0),
+	MUST_EQ(fl__freelist_init(&slots, 50, FL_STRATEGY_REUSE_AFFINITY, 0, 0),
 		0);
 	for (int round = 0; round < 100; round++) {
 		for (uint32_t i = 0; i < 50; i++)
-			order[i] = fl__slots_take(&slots, 1000);
+			order[i] = fl__freelist_take(&slots, 1000);
 		for (uint32_t i = 50; i--;) {
 			uint32_t at =
 				(uint32_t)test_random_below(&random, i + 1);
@@ -576,15 +576,15 @@ static void longest_free_goes_first(void)
 			order[i] = idx;
 		}
 		for (uint32_t i = 0; i < 50; i++)
-			fl__slots_give(&slots, order[i], 1 + i % 2);
-		CHECK_EQ(fl__slots_take(&slots, 2), order[49]);
-		fl__slots_give(&slots, order[49], 2);
+			fl__freelist_give(&slots, order[i], 1 + i % 2);
+		CHECK_EQ(fl__freelist_take(&slots, 2), order[49]);
+		fl__freelist_give(&slots, order[49], 2);
 		for (uint32_t i = 0; i < 50; i++)
-			CHECK_EQ(fl__slots_take(&slots, 3), order[i]);
+			CHECK_EQ(fl__freelist_take(&slots, 3), order[i]);
 		for (uint32_t i = 0; i < 50; i++)
-			fl__slots_give(&slots, order[i], 1000);
+			fl__freelist_give(&slots, order[i], 1000);
 	}
-	fl__slots_fini(&slots);
+	fl__freelist_fini(&slots);
 }
 
 static const struct test_case cases[] = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
  * sim_stock.c - free indices shared between threads: shelves, takes of several
- * at once, waiting and waking. Written from lib/stock.h.
+ * at once, waiting and waking. Written from lib/slots/stock.h.
  *
  * fl__os_cpu() is replaced (--wrap): a thread runs where it says it does, so
  * that shelves can be met in any order on any machine. Some cases pin threads
@@ -10,7 +10,7 @@
 #define _GNU_SOURCE
 #include "test.h"
 
-#include "lib/stock.h"
+#include "slots/stock.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -43,7 +43,7 @@ static void stock_open(struct fl__stock *stock, uint32_t capacity,
 
 static int take(struct fl__stock *stock, uint64_t affinity, uint32_t *idx)
 {
-	*idx = FL__SLOT_NONE;
+	*idx = FL__IDX_NONE;
 	return fl__stock_take(stock, &affinity, 1, 0, idx, NULL);
 }
 
@@ -126,13 +126,13 @@ static void found_on_any_shelf(void)
 		idx = must_take(&stock, 50 + cpu);
 		fl__stock_give(&stock, idx, 2);
 		cpu_here = 2 * cpu;
-		CHECK_EQ(fl__stock_take_affine(&stock, 3), FL__SLOT_NONE);
+		CHECK_EQ(fl__stock_take_affine(&stock, 3), FL__IDX_NONE);
 		CHECK_EQ(fl__stock_take_affine(&stock, 2), 0);
 		CHECK_EQ(take(&stock, 2, &idx), -EAGAIN);
 		fl__stock_give(&stock, 0, 9);
 		CHECK_EQ(fl__stock_take_oldest(&stock), 0);
 		fl__stock_give(&stock, 0, 0);
-		CHECK_EQ(fl__stock_take_oldest(&stock), FL__SLOT_NONE);
+		CHECK_EQ(fl__stock_take_oldest(&stock), FL__IDX_NONE);
 	}
 	fl__stock_fini(&stock);
 }
@@ -254,7 +254,7 @@ static void stock_of_nothing(void)
 	CHECK_EQ(take(&stock, 1, &idx), -EAGAIN);
 	CHECK_EQ(fl__stock_take(&stock, &affinity, 1, UINT64_MAX, &idx, NULL),
 		 -EAGAIN);
-	CHECK_EQ(fl__stock_take_oldest(&stock), FL__SLOT_NONE);
+	CHECK_EQ(fl__stock_take_oldest(&stock), FL__IDX_NONE);
 	fl__stock_fini(&stock);
 }
 
@@ -417,7 +417,7 @@ static void *trimmer_loop(void *arg)
 		uint32_t idx = i % 2 ? fl__stock_take_oldest(&crew->stock) :
 				       fl__stock_take_affine(&crew->stock, 2);
 
-		if (idx != FL__SLOT_NONE) {
+		if (idx != FL__IDX_NONE) {
 			crew_hold(crew, &idx, 1);
 			fl__stock_give(&crew->stock, idx, 0);
 		}
@@ -532,7 +532,7 @@ static void *waiter_loop(void *arg)
 
 	cpu_here = 1;
 	for (uint32_t i = 0; i < duel->rounds; i++) {
-		uint32_t idx = FL__SLOT_NONE;
+		uint32_t idx = FL__IDX_NONE;
 
 		pthread_barrier_wait(&duel->start);
 		CHECK_EQ(fl__stock_take(&duel->stock, &affinity, 1, UINT64_MAX,

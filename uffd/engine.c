@@ -21,8 +21,8 @@
 #define _GNU_SOURCE
 #endif
 #include "backend.h"
-#include "copy.h"
-#include "dirty.h"
+#include "uffd/track/copy.h"
+#include "uffd/track/dirty.h"
 #include "memfd.h"
 #include "probe.h"
 
@@ -243,9 +243,9 @@ static int arena_open_shards(struct fl__arena *arena, struct fl_error *error)
 }
 
 static const struct fl__dirty_host *shard_of(const struct fl__arena *arena,
-					     const struct fl__slot *slot)
+					     const struct fl__space *space)
 {
-	return &arena->shards[slot->idx % arena->shard_count];
+	return &arena->shards[space->idx % arena->shard_count];
 }
 
 static int linux_arena_open(struct fl__host *host,
@@ -287,7 +287,7 @@ static void linux_arena_close(struct fl__arena *arena)
 
 /* Lay an image over an inaccessible slot: its extents from the file, zeroes
  * around them up to target. */
-static int slot_map(struct fl__slot *slot, const struct fl_image *image,
+static int slot_map(struct fl__space *space, const struct fl_image *image,
 		    uint64_t target)
 {
 	uint32_t count = image ? image->map.extent_count : 0;
@@ -297,72 +297,72 @@ static int slot_map(struct fl__slot *slot, const struct fl_image *image,
 		const struct fl__run *extent = &image->map.extents[i];
 		uint64_t off = extent->hpage_off * image->map.hpage_bytes;
 		uint64_t len = extent->hpage_len * image->map.hpage_bytes;
-		int err = fl__os_allow(slot->base + at, off - at);
+		int err = fl__os_allow(space->base + at, off - at);
 
 		if (err)
 			return err;
-		if (mmap(slot->base + off, (size_t)len, PROT_READ | PROT_WRITE,
+		if (mmap(space->base + off, (size_t)len, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, image->fd,
 			 (off_t)off) == MAP_FAILED)
 			return fl__error_fold(-errno);
 		at = off + len;
 	}
-	slot->allowed_bytes = target;
-	return fl__os_allow(slot->base + at, target - at);
+	space->allowed_bytes = target;
+	return fl__os_allow(space->base + at, target - at);
 }
 
 /* Move the border between what is accessible and what is not. */
-static int slot_move_border(struct fl__slot *slot, uint64_t target)
+static int slot_move_border(struct fl__space *space, uint64_t target)
 {
 	int err = 0;
 
-	if (target > slot->allowed_bytes)
-		err = fl__os_allow(slot->base + slot->allowed_bytes,
-				   target - slot->allowed_bytes);
-	else if (target < slot->allowed_bytes)
-		err = fl__os_deny(slot->base + target,
-				  slot->allowed_bytes - target);
+	if (target > space->allowed_bytes)
+		err = fl__os_allow(space->base + space->allowed_bytes,
+				   target - space->allowed_bytes);
+	else if (target < space->allowed_bytes)
+		err = fl__os_deny(space->base + target,
+				  space->allowed_bytes - target);
 	if (!err)
-		slot->allowed_bytes = target;
+		space->allowed_bytes = target;
 	return err;
 }
 
-static int linux_detach(struct fl__arena *arena, struct fl__slot *slot)
+static int linux_detach(struct fl__arena *arena, struct fl__space *space)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 
-	slot->is_open = slot->is_torn = false;
-	slot->allowed_bytes = 0;
-	fl__dirty_forget(&arena->dirty[slot->idx]);
-	return fl__os_renew(slot->base - geometry->prefix_bytes,
+	space->is_open = space->is_torn = false;
+	space->allowed_bytes = 0;
+	fl__dirty_forget(&arena->dirty[space->idx]);
+	return fl__os_renew(space->base - geometry->prefix_bytes,
 			    geometry->prefix_bytes + geometry->max_bytes);
 }
 
-static int linux_attach(struct fl__arena *arena, struct fl__slot *slot,
+static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 			struct fl_image *image, uint64_t size_bytes)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	uint64_t target = fl__geometry_allowed(geometry, size_bytes);
 	int err = 0;
 
-	if (slot->is_open && slot->image != image)
-		err = linux_detach(arena, slot);
-	if (!err && !slot->is_open) {
-		err = fl__os_allow(slot->base - geometry->prefix_bytes,
+	if (space->is_open && space->image != image)
+		err = linux_detach(arena, space);
+	if (!err && !space->is_open) {
+		err = fl__os_allow(space->base - geometry->prefix_bytes,
 				   geometry->prefix_bytes);
 		if (!err)
-			err = slot_map(slot, image, target);
+			err = slot_map(space, image, target);
 	} else if (!err) {
-		err = slot_move_border(slot, target);
+		err = slot_move_border(space, target);
 	}
 	if (err)
 		return err;
-	if (!slot->is_open)
-		fl__dirty_prefill(&arena->dirty[slot->idx],
-				  shard_of(arena, slot), geometry, slot, image,
+	if (!space->is_open)
+		fl__dirty_prefill(&arena->dirty[space->idx],
+				  shard_of(arena, space), geometry, space, image,
 				  size_bytes);
-	slot->is_open = true;
-	slot->attached_bytes = size_bytes;
+	space->is_open = true;
+	space->attached_bytes = size_bytes;
 	return 0;
 }
 
@@ -372,25 +372,25 @@ static int linux_attach(struct fl__arena *arena, struct fl__slot *slot,
  * need a new mapping and so fail. A part that was opened by a call that then
  * failed must not stay open: nothing would ever make it clean.
  */
-static int linux_grow(struct fl__arena *arena, struct fl__slot *slot,
+static int linux_grow(struct fl__arena *arena, struct fl__space *space,
 		      uint64_t size_bytes)
 {
 	uint64_t target = fl__geometry_allowed(&arena->geometry, size_bytes);
-	uint64_t allowed = slot->allowed_bytes;
+	uint64_t allowed = space->allowed_bytes;
 	uint64_t split = fl_max_u64(
 		allowed,
-		fl_min_u64(arena->dirty[slot->idx].tracked_bytes, target));
+		fl_min_u64(arena->dirty[space->idx].tracked_bytes, target));
 	int err;
 
 	if (target <= allowed)
 		return 0;
-	err = fl__os_allow(slot->base + split, target - split);
+	err = fl__os_allow(space->base + split, target - split);
 	if (!err)
-		err = fl__os_allow(slot->base + allowed, split - allowed);
+		err = fl__os_allow(space->base + allowed, split - allowed);
 	if (!err)
-		slot->allowed_bytes = target;
-	else if (fl__os_deny(slot->base + allowed, target - allowed))
-		slot->is_torn = true;
+		space->allowed_bytes = target;
+	else if (fl__os_deny(space->base + allowed, target - allowed))
+		space->is_torn = true;
 	return err;
 }
 
@@ -399,10 +399,10 @@ static int linux_grow(struct fl__arena *arena, struct fl__slot *slot,
 #define PREFIX_CLEAR_BYTES FL_WPAGE_BYTES
 
 static int reset_prefix(const struct fl__arena *arena,
-			const struct fl__slot *slot)
+			const struct fl__space *space)
 {
 	uint64_t len = arena->geometry.prefix_bytes;
-	uint8_t *start = slot->base - len;
+	uint8_t *start = space->base - len;
 
 	if (len >
 	    fl_min_u64(PREFIX_CLEAR_BYTES, arena->geometry.max_kept_bytes))
@@ -414,39 +414,39 @@ static int reset_prefix(const struct fl__arena *arena,
 }
 
 static int reset_drop(const struct fl__arena *arena,
-		      const struct fl__slot *slot)
+		      const struct fl__space *space)
 {
 	uint64_t prefix = arena->geometry.prefix_bytes;
-	uint64_t len = prefix + slot->allowed_bytes;
+	uint64_t len = prefix + space->allowed_bytes;
 
-	if (len && madvise(slot->base - prefix, (size_t)len, MADV_DONTNEED))
+	if (len && madvise(space->base - prefix, (size_t)len, MADV_DONTNEED))
 		return -errno;
 	return 0;
 }
 
-static int linux_reset(struct fl__arena *arena, struct fl__slot *slot)
+static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	int err;
 
-	if (slot->is_torn)
+	if (space->is_torn)
 		return -EIO;
 	if (arena->host->rung == RUNG_DONTNEED) {
-		err = reset_drop(arena, slot);
+		err = reset_drop(arena, space);
 	} else {
-		err = reset_prefix(arena, slot);
+		err = reset_prefix(arena, space);
 		if (!err)
-			err = fl__dirty_reset(&arena->dirty[slot->idx],
-					      shard_of(arena, slot), geometry,
-					      slot, &slot->kept_bytes);
+			err = fl__dirty_reset(&arena->dirty[space->idx],
+					      shard_of(arena, space), geometry,
+					      space, &space->kept_bytes);
 	}
 	if (err)
 		return fl__error_fold(err);
 	return slot_move_border(
-		slot, fl__geometry_allowed(geometry, slot->attached_bytes));
+		space, fl__geometry_allowed(geometry, space->attached_bytes));
 }
 
-static int linux_prefault(struct fl__arena *arena, struct fl__slot *slot,
+static int linux_prefault(struct fl__arena *arena, struct fl__space *space,
 			  uint64_t offset_bytes, uint64_t length_bytes)
 {
 	uint64_t first =
@@ -455,22 +455,12 @@ static int linux_prefault(struct fl__arena *arena, struct fl__slot *slot,
 				   arena->geometry.hpage_bytes);
 
 	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_POPULATE)) {
-		fl__os_touch(slot->base + first, len);
+		fl__os_touch(space->base + first, len);
 		return 0;
 	}
-	if (madvise(slot->base + first, (size_t)len, MADV_POPULATE_WRITE))
+	if (madvise(space->base + first, (size_t)len, MADV_POPULATE_WRITE))
 		return fl__error_fold(-errno);
 	return 0;
-}
-
-/* Everything an image holds is in memory from the start. */
-static void linux_prefetch(struct fl__host *host, struct fl_image *image,
-			   uint64_t offset_bytes, uint64_t length_bytes)
-{
-	(void)host;
-	(void)image;
-	(void)offset_bytes;
-	(void)length_bytes;
 }
 
 static void account_add(struct fl_pool_usage *usage,
@@ -508,41 +498,32 @@ static int on_account(void *user, const struct fl__kernel_region *regions,
 }
 
 static int linux_account(const struct fl__arena *arena,
-			 const struct fl__slot *slot,
+			 const struct fl__space *space,
 			 struct fl_pool_usage *usage)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	struct fl__kernel_region regions[64];
 	struct fl__scan_buffer buffer = { regions, 64, false };
-	uint64_t base = (uintptr_t)slot->base;
+	uint64_t base = (uintptr_t)space->base;
 
-	if (shard_of(arena, slot)->pagemap_fd < 0)
+	if (shard_of(arena, space)->pagemap_fd < 0)
 		return -ENOTSUP;
 	return fl__error_fold(fl__scan(
-		shard_of(arena, slot)->pagemap_fd,
+		shard_of(arena, space)->pagemap_fd,
 		base - geometry->prefix_bytes, base + geometry->max_bytes,
 		FL__SCAN_ACCOUNT, &buffer, on_account, usage));
 }
 
 static bool linux_is_touched(const struct fl__arena *arena,
-			     const struct fl__slot *slot, uint64_t offset_bytes,
+			     const struct fl__space *space, uint64_t offset_bytes,
 			     uint64_t length_bytes)
 {
-	int pagemap_fd = shard_of(arena, slot)->pagemap_fd;
-	uint64_t start = (uintptr_t)slot->base + offset_bytes;
+	int pagemap_fd = shard_of(arena, space)->pagemap_fd;
+	uint64_t start = (uintptr_t)space->base + offset_bytes;
 
 	return pagemap_fd < 0 ||
 	       fl__scan_reads_touched(pagemap_fd, start, start + length_bytes,
 				      arena->geometry.hpage_bytes);
-}
-
-static bool linux_is_mine(const struct fl__arena *arena,
-			  const struct fl__slot *slot, const void *addr)
-{
-	(void)arena;
-	(void)slot;
-	(void)addr;
-	return false;
 }
 
 const struct fl__backend fl__backend_linux = {
@@ -560,9 +541,7 @@ const struct fl__backend fl__backend_linux = {
 	.grow = linux_grow,
 	.reset = linux_reset,
 	.prefault = linux_prefault,
-	.prefetch = linux_prefetch,
 	.account = linux_account,
 	.clean_shows_image = true,
 	.is_touched = linux_is_touched,
-	.is_mine = linux_is_mine,
 };

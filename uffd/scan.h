@@ -20,7 +20,7 @@
 #define FL_SCAN_H
 
 #include "kernel.h"
-#include "util.h"
+#include "base/util.h"
 
 enum fl__scan_form {
 	FL__SCAN_WRITTEN,

@@ -9,7 +9,7 @@
  * sanitizer sees a read past the end. After that every view is read, and every
  * expression evaluated with the imported globals at some value.
  */
-#include "reader.h"
+#include "wasm/reader.h"
 
 #include <dirent.h>
 #include <stdio.h>

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * image.h - a memory's initial content: what is where, no storage.
+ *
+ * Takes segments in order, gives an image map: which host pages hold
+ * a byte that is not zero, and the few extents worth mapping. Zero pages
+ * before the first extent, after the last, and in long runs between cost
+ * nothing, now or later. Shorter ones inside an extent are holes of the
+ * storage.
+ *
+ * Two passes, both pure. Planning reads the segments and decides; filling
+ * copies each byte once, to where the storage wants it. Between them the
+ * backend makes the storage. Offsets in the storage are offsets in the
+ * memory, so that both are congruent modulo any large page.
+ *
+ * A map is immutable after filling.
+ */
+#ifndef FL_IMAGE_H
+#define FL_IMAGE_H
+
+#include "base/error.h"
+#include "base/run.h"
+
+/* Mappings one attached image may take, and the zero run that is worth one. */
+#define FL__IMAGE_MAX_EXTENTS	4
+#define FL__IMAGE_MIN_GAP_BYTES	(4 * FL_WPAGE_BYTES)
+
+/* Where the last data byte may lie. Keeps every sum of offsets far from
+ * overflow, and a sparse image mappable. */
+#define FL__IMAGE_MAX_END_BYTES	((uint64_t)1 << 40)
+
+/* Segments in order. get() writes segment idx, or says that it is not one of
+ * this memory's, or that instantiation traps before it, or that it cannot be
+ * known. */
+enum fl__segment_status {
+	FL__SEGMENT_OURS = 0,
+	FL__SEGMENT_OTHER = 1,
+	FL__SEGMENT_TRAP = 2,
+	FL__SEGMENT_UNKNOWN = 3,
+};
+
+struct fl__segments {
+	size_t count;
+	const void *owner;
+	enum fl__segment_status (*get)(const struct fl__segments *segments,
+				       size_t idx, struct fl_segment *segment);
+};
+
+struct fl__image_map {
+	uint64_t initial_bytes;
+	uint64_t hpage_bytes;
+	uint64_t data_first_bytes;	/* lowest byte written by a segment */
+	uint64_t data_end_bytes;	/* highest + 1; 0: no data */
+	struct fl__runs data;		/* host pages with a non-zero byte */
+	struct fl__run extents[FL__IMAGE_MAX_EXTENTS];
+	uint32_t extent_count;
+	enum fl_trap trap;
+	size_t trap_segment_idx;
+	bool is_overlapping;		/* a segment may have written over one */
+};
+
+/* -EINVAL when a segment is FL__SEGMENT_UNKNOWN, -E2BIG, -ENOMEM. The map is valid
+ * (and to be finished by fini) only on success. */
+int fl__image_map_plan(struct fl__image_map *map,
+		       const struct fl__segments *segments,
+		       uint64_t initial_bytes, uint64_t hpage_bytes,
+		       struct fl_error *error);
+
+/* Copy the segments into storage: zeroed memory in which byte b of the memory
+ * is storage[b - first byte of the first extent]. Writes within extents only. */
+void fl__image_map_fill(struct fl__image_map *map,
+			const struct fl__segments *segments, uint8_t *storage);
+
+void fl__image_map_fini(struct fl__image_map *map);
+
+/* The first byte of the first extent, and the bytes to the end of the last; 0
+ * when there is none. */
+uint64_t fl__image_map_first_off(const struct fl__image_map *map);
+uint64_t fl__image_map_span_bytes(const struct fl__image_map *map);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * bulk.c - bulk memory operations with the specification's trap rules.
+ *
+ * Takes live memories and offsets of any value; gives a trap, or the bytes
+ * moved. Bounds are checked against the size at the start and before
+ * anything is written, so a trap changes nothing. A memory never shrinks while
+ * it lives, so a size that was read stays good.
+ */
+#include "pool/pool.h"
+#include "base/sized.h"
+
+static bool memory_fits(const struct fl_memory *memory, uint64_t off,
+			uint64_t len)
+{
+	return fl_range_fits(off, len, fl__memory_length(memory));
+}
+
+enum fl_trap fl_memory_copy(struct fl_memory *dst, uint64_t dst_off,
+			    const struct fl_memory *src, uint64_t src_off,
+			    uint64_t len)
+{
+	if (!memory_fits(dst, dst_off, len) || !memory_fits(src, src_off, len))
+		return FL_TRAP_MEMORY_OUT_OF_BOUNDS;
+	memmove(dst->base + dst_off, src->base + src_off, (size_t)len);
+	return FL_TRAP_NONE;
+}
+
+enum fl_trap fl_memory_fill(struct fl_memory *memory, uint64_t off,
+			    uint8_t value, uint64_t len)
+{
+	if (!memory_fits(memory, off, len))
+		return FL_TRAP_MEMORY_OUT_OF_BOUNDS;
+	memset(memory->base + off, value, (size_t)len);
+	return FL_TRAP_NONE;
+}
+
+static bool data_is_dropped(const struct fl_instance *instance,
+			    uint32_t data_idx)
+{
+	/* Instantiation has dropped the active ones. */
+	if (instance->module->reader.data[data_idx].mode != FL__SEGMENT_PASSIVE)
+		return true;
+	return instance->dropped_data[data_idx / 64] >> data_idx % 64 & 1;
+}
+
+enum fl_trap fl_memory_init(struct fl_instance *instance, uint32_t memory_idx,
+			    uint32_t data_idx, uint64_t dst_off,
+			    uint64_t src_off, uint64_t len)
+{
+	const struct fl__reader *reader = &instance->module->reader;
+	struct fl_memory *memory = fl_instance_memory(instance, memory_idx);
+	const struct fl__view *bytes;
+	uint64_t available;
+
+	if (!memory || data_idx >= reader->data_count)
+		return FL_TRAP_MEMORY_OUT_OF_BOUNDS;
+	bytes = &reader->data[data_idx].bytes;
+	available = data_is_dropped(instance, data_idx) ? 0 : bytes->len;
+	if (!fl_range_fits(src_off, len, available) ||
+	    !memory_fits(memory, dst_off, len))
+		return FL_TRAP_MEMORY_OUT_OF_BOUNDS;
+	memcpy(memory->base + dst_off, reader->bytes + bytes->off + src_off,
+	       (size_t)len);
+	return FL_TRAP_NONE;
+}
+
+void fl_data_drop(struct fl_instance *instance, uint32_t data_idx)
+{
+	const struct fl__reader *reader = &instance->module->reader;
+
+	if (data_idx >= reader->data_count ||
+	    reader->data[data_idx].mode != FL__SEGMENT_PASSIVE)
+		return;
+	instance->dropped_data[data_idx / 64] |= UINT64_C(1) << data_idx % 64;
+	instance->has_dropped_data = true;
+}
+
+static int apply_all(struct fl_memory *memory, const struct fl_module *module,
+		     uint32_t memory_idx, const struct fl__globals *globals,
+		     enum fl_trap *trap, struct fl_error *error)
+{
+	for (uint32_t i = 0; i < module->reader.data_count; i++) {
+		const struct fl__data *data = &module->reader.data[i];
+		struct fl_segment segment;
+
+		if (data->mode != FL__SEGMENT_ACTIVE ||
+		    data->memory_idx != memory_idx)
+			continue;
+		if (!fl__module_segment(module, i, globals, &segment))
+			return fl__error_set(
+				error, -EINVAL,
+				"the offset of data segment %u depends on an imported global; give its value in imported_globals",
+				i);
+		if (!memory_fits(memory, segment.offset_bytes,
+				 segment.length_bytes)) {
+			*trap = FL_TRAP_MEMORY_OUT_OF_BOUNDS;
+			return 0;
+		}
+		memcpy(memory->base + segment.offset_bytes, segment.bytes,
+		       (size_t)segment.length_bytes);
+	}
+	return 0;
+}
+
+int fl_memory_apply_segments(struct fl_memory *memory,
+			     const struct fl_module *module,
+			     uint32_t memory_idx,
+			     const struct fl_image_config *config,
+			     enum fl_trap *trap, struct fl_error *error)
+{
+	struct fl_image_config known;
+	struct fl__globals globals;
+
+	int err = fl__pool_check_owner(fl__memory_of(memory)->pool, error);
+
+	*trap = FL_TRAP_NONE;
+	if (err)
+		return err;
+	fl_image_config_init(&known);
+	if (config) {
+		err = fl__sized_read(&known, sizeof(known), config,
+				     "fl_image_config", error);
+		if (err)
+			return err;
+	}
+	if (memory_idx >= module->reader.memory_count)
+		return fl__error_set(
+			error, -EINVAL,
+			"the module has %u memories; there is no memory %u",
+			module->reader.memory_count, memory_idx);
+	globals.values = known.imported_globals;
+	globals.count = known.imported_globals ? known.imported_global_count :
+						 0;
+	return apply_all(memory, module, memory_idx, &globals, trap, error);
+}

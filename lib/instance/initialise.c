@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * initialise.c - the part of instantiation that writes tables and memories.
+ *
+ * Takes an allocated instance; does what the specification does after globals
+ * and before the start function: tables get their initialisers, then active
+ * element segments in order, then active data segments in order; the first that
+ * does not fit traps after what came before it was written. What an image
+ * covers is there already, and no step writes it. Images are used only where
+ * no segment with a known offset traps (is_paged of module.h), so that what
+ * traps does so in its turn. Also table.init and elem.drop, which read the same segments.
+ */
+#include "module/element.h"
+#include "pool/pool.h"
+#include "base/sized.h"
+#include "table.h"
+
+static void make_element(struct fl_instance *instance,
+			 const struct fl__table *table,
+			 const struct fl_element *from, void *element)
+{
+	if (from->kind == FL_ELEMENT_NULL)
+		memcpy(element, table->null, table->element_bytes);
+	else
+		instance->make_element(instance->user, instance, from, element);
+}
+
+/* An element that was made is the table's: it is not cloned once more. */
+static void put_made(struct fl__table *table, uint64_t idx, void *made)
+{
+	uint8_t *element = fl__table_element(&table->pub, idx);
+
+	fl__table_drop(table, element);
+	memcpy(element, made, table->element_bytes);
+}
+
+static void put_segment(struct fl_instance *instance, struct fl_table *table,
+			const struct fl__elem *segment, uint64_t dst_idx,
+			uint64_t src_idx, uint64_t count)
+{
+	uint8_t made[FL__MAX_ELEMENT_BYTES];
+	struct fl__elements walk;
+	struct fl_element from;
+
+	fl__elements_begin(&walk, &instance->module->reader, segment);
+	while (src_idx-- && fl__elements_next(&walk, &from))
+		continue;
+	for (; count && fl__elements_next(&walk, &from); count--) {
+		make_element(instance, fl__table_of(table), &from, made);
+		put_made(fl__table_of(table), dst_idx++, made);
+	}
+}
+
+static bool has_image(const struct fl_instance *instance, uint32_t table_idx)
+{
+	return instance->image_tables[table_idx / 64] >> table_idx % 64 & 1;
+}
+
+static void run_initialiser(struct fl_instance *instance, uint32_t table_idx)
+{
+	const struct fl__reader *reader = &instance->module->reader;
+	struct fl_table *table = instance->tables[table_idx];
+	uint8_t made[FL__MAX_ELEMENT_BYTES];
+	struct fl_element from;
+
+	if (!reader->tables[table_idx].has_init || !table->length ||
+	    has_image(instance, table_idx))
+		return;
+	fl__element_of_expr(reader, &reader->tables[table_idx].init, &from);
+	if (from.kind == FL_ELEMENT_NULL)
+		return;
+	make_element(instance, fl__table_of(table), &from, made);
+	fl__table_put(fl__table_of(table), 0, made, table->length);
+	/* All of them are clones of the one that was made. */
+	if (fl__table_of(table)->clone)
+		fl__table_drop(fl__table_of(table), made);
+}
+
+static int apply_segment(struct fl_instance *instance,
+			 const struct fl_instance_config *config,
+			 uint32_t segment_idx, struct fl_error *error)
+{
+	const struct fl__reader *reader = &instance->module->reader;
+	const struct fl__elem *segment = &reader->elems[segment_idx];
+	struct fl_table *table = instance->tables[segment->table_idx];
+	uint64_t offset;
+
+	if (!fl__reader_eval(reader, &segment->offset, config->imported_globals,
+			     config->imported_globals ?
+				     config->imported_global_count :
+				     0,
+			     &offset))
+		return fl__error_set(
+			error, -EINVAL,
+			"the offset of element segment %u depends on an imported global; give its value in imported_globals",
+			segment_idx);
+	if (!fl_range_fits(offset, segment->count, fl_table_size(table)))
+		return fl__error_set_trap(
+			error, FL_TRAP_TABLE_OUT_OF_BOUNDS,
+			"element segment %u is out of bounds of table %u, which has %llu elements",
+			segment_idx, segment->table_idx,
+			(unsigned long long)fl_table_size(table));
+	if (!has_image(instance, segment->table_idx))
+		put_segment(instance, table, segment, offset, 0,
+			    segment->count);
+	return 0;
+}
+
+static int initialise_tables(struct fl_instance *instance,
+			     const struct fl_instance_config *config,
+			     struct fl_error *error)
+{
+	const struct fl__reader *reader = &instance->module->reader;
+	int err = 0;
+
+	/* The runtime's own, or filled by it. */
+	if (!instance->table_count || !instance->make_element)
+		return 0;
+	for (uint32_t i = reader->imported_table_count;
+	     i < instance->table_count; i++)
+		run_initialiser(instance, i);
+	for (uint32_t i = 0; i < reader->elem_count && !err; i++) {
+		if (reader->elems[i].mode == FL__SEGMENT_ACTIVE)
+			err = apply_segment(instance, config, i, error);
+	}
+	return err;
+}
+
+static int apply_data(struct fl_instance *instance,
+		      const struct fl_instance_config *config,
+		      uint32_t data_idx, struct fl_error *error)
+{
+	const struct fl_module *module = instance->module;
+	uint32_t memory_idx = module->reader.data[data_idx].memory_idx;
+	struct fl_memory *memory = instance->memories[memory_idx];
+	struct fl__globals globals = { config->imported_globals,
+				       config->imported_globals ?
+					       config->imported_global_count :
+					       0 };
+	struct fl_segment segment;
+
+	if (!fl__module_segment(module, data_idx, &globals, &segment))
+		return fl__error_set(
+			error, -EINVAL,
+			"the offset of data segment %u depends on an imported global; give its value in imported_globals",
+			data_idx);
+	if (!fl_range_fits(segment.offset_bytes, segment.length_bytes,
+			   fl__memory_length(memory)))
+		return fl__error_set_trap(
+			error, FL_TRAP_MEMORY_OUT_OF_BOUNDS,
+			"data segment %u is out of bounds of memory %u, which has %llu bytes",
+			data_idx, memory_idx,
+			(unsigned long long)fl__memory_length(memory));
+	memcpy(memory->base + segment.offset_bytes, segment.bytes,
+	       (size_t)segment.length_bytes);
+	return 0;
+}
+
+/* What this instance does not write traps all the same. That this comes before
+ * the segments of other memories is for nobody to see: those go. */
+static int check_unfilled(const struct fl_instance *instance,
+			  struct fl_error *error)
+{
+	const struct fl_module *module = instance->module;
+
+	for (uint32_t i = 0; i < module->reader.imported_memory_count; i++) {
+		uint64_t end = module->memories[i].active_end_bytes;
+		uint64_t length = fl__memory_length(instance->memories[i]);
+
+		if (end > length)
+			return fl__error_set_trap(
+				error, FL_TRAP_MEMORY_OUT_OF_BOUNDS,
+				"a data segment ends at byte %llu of imported memory %u, which has %llu",
+				(unsigned long long)end, i,
+				(unsigned long long)length);
+	}
+	return 0;
+}
+
+/* In order of the segments, whichever memory each is for. */
+static int initialise_memories(struct fl_instance *instance,
+			       const struct fl_instance_config *config,
+			       struct fl_error *error)
+{
+	const struct fl_module *module = instance->module;
+	const struct fl__reader *reader = &module->reader;
+	int err = config->fills_imports ? 0 : check_unfilled(instance, error);
+
+	for (uint32_t i = 0; i < reader->data_count && !err; i++) {
+		uint32_t memory_idx = reader->data[i].memory_idx;
+		bool is_imported = memory_idx < reader->imported_memory_count;
+
+		if (reader->data[i].mode != FL__SEGMENT_ACTIVE)
+			continue;
+		if (is_imported ? config->fills_imports :
+				  !module->is_paged ||
+					  !module->memories[memory_idx].image)
+			err = apply_data(instance, config, i, error);
+	}
+	return err;
+}
+
+int fl__instance_initialise(struct fl_instance *instance,
+			    const struct fl_instance_config *config,
+			    struct fl_error *error)
+{
+	int err;
+
+	if (instance->is_initialised)
+		return fl__error_set(error, -EINVAL,
+				     "the instance was initialised before");
+	instance->is_initialised = true;
+	err = initialise_tables(instance, config, error);
+	return err ? err : initialise_memories(instance, config, error);
+}
+
+int fl_instance_initialise(struct fl_instance *instance,
+			   const struct fl_instance_config *config,
+			   struct fl_error *error)
+{
+	struct fl_instance_config known;
+	int err = fl__pool_check_owner(instance->pool, error);
+
+	fl_instance_config_init(&known);
+	if (!err && config)
+		err = fl__sized_read(&known, sizeof(known), config,
+				     "fl_instance_config", error);
+	return err ? err : fl__instance_initialise(instance, &known, error);
+}
+
+/* ---------------------------------------------------- table.init, elem.drop */
+
+static uint64_t elements_left(const struct fl_instance *instance,
+			      uint32_t segment_idx)
+{
+	const struct fl__elem *segment =
+		&instance->module->reader.elems[segment_idx];
+
+	/* Initialisation has dropped the others. */
+	if (segment->mode != FL__SEGMENT_PASSIVE)
+		return 0;
+	if (instance->dropped_elements[segment_idx / 64] >> segment_idx % 64 &
+	    1)
+		return 0;
+	return segment->count;
+}
+
+enum fl_trap fl_table_init(struct fl_instance *instance, uint32_t table_idx,
+			   uint32_t segment_idx, uint64_t dst_idx,
+			   uint64_t src_idx, uint64_t count)
+{
+	const struct fl__reader *reader = &instance->module->reader;
+	struct fl_table *table = fl_instance_table(instance, table_idx);
+
+	if (!table || segment_idx >= reader->elem_count ||
+	    !fl_range_fits(src_idx, count,
+			   elements_left(instance, segment_idx)) ||
+	    !fl_range_fits(dst_idx, count, fl_table_size(table)) ||
+	    (count && !instance->make_element))
+		return FL_TRAP_TABLE_OUT_OF_BOUNDS;
+	if (!count)
+		return FL_TRAP_NONE;
+	put_segment(instance, table, &reader->elems[segment_idx], dst_idx,
+		    src_idx, count);
+	return FL_TRAP_NONE;
+}
+
+void fl_elem_drop(struct fl_instance *instance, uint32_t segment_idx)
+{
+	const struct fl__reader *reader = &instance->module->reader;
+
+	if (segment_idx >= reader->elem_count ||
+	    reader->elems[segment_idx].mode != FL__SEGMENT_PASSIVE)
+		return;
+	instance->dropped_elements[segment_idx / 64] |= UINT64_C(1)
+							<< segment_idx % 64;
+	instance->has_dropped_elements = true;
+}

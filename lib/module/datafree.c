@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * datafree.c - the module that goes with its images.
+ *
+ * Takes a loaded module; gives the bytes of one in which active data segments
+ * are empty and end where the whole ones ended. Everything outside the data
+ * section is copied as it is; a segment that must stay whole is copied as it
+ * is too. A first walk sizes the section, a second writes it, by the same
+ * function: the bytes written are the bytes counted.
+ */
+#include "module.h"
+#include "base/sized.h"
+
+#include <stdlib.h>
+
+#define OP_I32_CONST 0x41
+#define OP_I64_CONST 0x42
+#define OP_END 0x0b
+
+/* Writes when out is not NULL, counts always. */
+struct sink {
+	uint8_t *out;
+	uint64_t len;
+};
+
+static void sink_bytes(struct sink *sink, const void *bytes, uint64_t len)
+{
+	if (sink->out)
+		memcpy(sink->out + sink->len, bytes, (size_t)len);
+	sink->len += len;
+}
+
+static void sink_byte(struct sink *sink, uint8_t byte)
+{
+	sink_bytes(sink, &byte, 1);
+}
+
+static void sink_uleb(struct sink *sink, uint64_t value)
+{
+	for (; value >= 0x80; value >>= 7)
+		sink_byte(sink, (uint8_t)(value | 0x80));
+	sink_byte(sink, (uint8_t)value);
+}
+
+static void sink_sleb(struct sink *sink, int64_t value)
+{
+	for (; value < -64 || value > 63; value >>= 7)
+		sink_byte(sink, (uint8_t)((uint64_t)value | 0x80));
+	sink_byte(sink, (uint8_t)((uint64_t)value & 0x7f));
+}
+
+/* NULL when the segment can be emptied, and then *end is where it ends. */
+static const char *keep_reason(const struct fl_module *module,
+			       uint32_t data_idx, uint64_t *end)
+{
+	const struct fl__data *data = &module->reader.data[data_idx];
+	const struct fl__globals none = { NULL, 0 };
+	struct fl_segment segment;
+	bool is_64;
+
+	is_64 = module->reader.memories[data->memory_idx].limits.is_64;
+	if (!fl__module_segment(module, data_idx, &none, &segment))
+		return "its offset depends on an imported global";
+	if (fl_add_overflow(segment.offset_bytes, segment.length_bytes, end) ||
+	    (!is_64 && *end > UINT32_MAX))
+		return "it ends beyond the address type";
+	return NULL;
+}
+
+static void write_emptied(const struct fl_module *module,
+			  const struct fl__data *data, uint64_t end,
+			  struct sink *sink)
+{
+	bool is_64 = module->reader.memories[data->memory_idx].limits.is_64;
+
+	sink_byte(sink, data->memory_idx ? 2 : 0);
+	if (data->memory_idx)
+		sink_uleb(sink, data->memory_idx);
+	sink_byte(sink, is_64 ? OP_I64_CONST : OP_I32_CONST);
+	sink_sleb(sink, is_64 ? (int64_t)end : (int64_t)(int32_t)end);
+	sink_byte(sink, OP_END);
+	sink_uleb(sink, 0);
+}
+
+static void report_kept(struct fl_data_free_report *report, uint32_t data_idx,
+			uint64_t bytes, const char *reason)
+{
+	if (!report->kept_count) {
+		report->first_kept_idx = data_idx;
+		report->kept_reason = reason;
+	}
+	report->kept_count++;
+	report->kept_bytes += bytes;
+}
+
+/* keeps[m]: from here on, segments of memory m stay whole. */
+static void write_section(const struct fl_module *module, bool *keeps,
+			  struct sink *sink, struct fl_data_free_report *report)
+{
+	const struct fl__reader *reader = &module->reader;
+
+	memset(keeps, 0, reader->memory_count * sizeof(*keeps));
+	sink_uleb(sink, reader->data_count);
+	for (uint32_t i = 0; i < reader->data_count; i++) {
+		const struct fl__data *data = &reader->data[i];
+		const char *reason = NULL;
+		uint64_t end = 0;
+
+		if (data->mode == FL__SEGMENT_ACTIVE) {
+			reason = keep_reason(module, i, &end);
+			if (!reason && keeps[data->memory_idx])
+				reason = "an earlier one of its memory is kept";
+			if (!reason) {
+				write_emptied(module, data, end, sink);
+				report->emptied_count++;
+				report->emptied_bytes += data->bytes.len;
+				continue;
+			}
+			keeps[data->memory_idx] = true;
+			report_kept(report, i, data->bytes.len, reason);
+		}
+		sink_bytes(sink, reader->bytes + data->flags.off,
+			   data->bytes.off + data->bytes.len - data->flags.off);
+	}
+}
+
+static void write_module(const struct fl_module *module, bool *keeps,
+			 uint64_t section_len, struct sink *sink)
+{
+	const struct fl__reader *reader = &module->reader;
+	struct fl_data_free_report ignored = { .size = sizeof(ignored) };
+	uint64_t after = reader->data_section.off + reader->data_section.len;
+
+	sink_bytes(sink, reader->bytes, reader->data_section_start_off);
+	sink_byte(sink, 11);
+	sink_uleb(sink, section_len);
+	write_section(module, keeps, sink, &ignored);
+	sink_bytes(sink, reader->bytes + after, reader->length - after);
+}
+
+int fl_module_write_data_free(const struct fl_module *module, void **bytes,
+			      uint64_t *length_bytes,
+			      struct fl_data_free_report *report,
+			      struct fl_error *error)
+{
+	const struct fl__reader *reader = &module->reader;
+	struct fl_data_free_report filled = { .size = sizeof(filled) };
+	struct sink counted = { 0 }, whole = { 0 }, written = { 0 };
+	bool *keeps = calloc(reader->memory_count + 1, sizeof(*keeps));
+
+	if (!keeps)
+		goto nomem;
+	if (reader->data_section.len) {
+		write_section(module, keeps, &counted, &filled);
+		write_module(module, keeps, counted.len, &whole);
+	} else {
+		whole.len = reader->length;
+	}
+	written.out = malloc((size_t)whole.len + 1);
+	if (!written.out)
+		goto nomem;
+	if (reader->data_section.len)
+		write_module(module, keeps, counted.len, &written);
+	else
+		sink_bytes(&written, reader->bytes, reader->length);
+	fl_assert(written.len == whole.len);
+	free(keeps);
+	*bytes = written.out;
+	*length_bytes = written.len;
+	if (report)
+		fl__sized_write(report, &filled, sizeof(filled));
+	return 0;
+nomem:
+	free(keeps);
+	return fl__error_set(error, -ENOMEM, "no memory to write a module");
+}
+
+void fl_bytes_free(void *bytes)
+{
+	free(bytes);
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* module.c - loading and describing modules; see module.h. */
+#include "module.h"
+#include "base/sized.h"
+
+#include <stdlib.h>
+
+void fl_module_config_init(struct fl_module_config *config)
+{
+	*config = (struct fl_module_config){ .size = sizeof(*config) };
+}
+
+void fl_image_config_init(struct fl_image_config *config)
+{
+	*config = (struct fl_image_config){ .size = sizeof(*config) };
+}
+
+bool fl__module_segment(const struct fl_module *module, uint32_t data_idx,
+			const struct fl__globals *globals,
+			struct fl_segment *segment)
+{
+	const struct fl__reader *reader = &module->reader;
+	const struct fl__data *data = &reader->data[data_idx];
+
+	segment->bytes = reader->bytes + data->bytes.off;
+	segment->length_bytes = data->bytes.len;
+	return fl__reader_eval(reader, &data->offset, globals->values,
+			       globals->count, &segment->offset_bytes);
+}
+
+/* The active segments of one memory, seen as instantiation sees them: one of
+ * another defined memory that does not fit stops this one too. */
+struct memory_segments {
+	const struct fl_module *module;
+	uint32_t memory_idx;
+	struct fl__globals globals;
+};
+
+static enum fl__segment_status memory_get(const struct fl__segments *segments,
+					  size_t idx,
+					  struct fl_segment *segment)
+{
+	const struct memory_segments *from = segments->owner;
+	const struct fl_module *module = from->module;
+	const struct fl__data *data = &module->reader.data[idx];
+	bool is_ours = data->memory_idx == from->memory_idx;
+	bool is_known;
+
+	if (data->mode != FL__SEGMENT_ACTIVE)
+		return FL__SEGMENT_OTHER;
+	is_known = fl__module_segment(module, (uint32_t)idx, &from->globals,
+				      segment);
+	if (is_ours)
+		return is_known ? FL__SEGMENT_OURS : FL__SEGMENT_UNKNOWN;
+	if (!is_known || module->reader.memories[data->memory_idx].is_imported)
+		return FL__SEGMENT_OTHER;
+	return fl_range_fits(segment->offset_bytes, segment->length_bytes,
+			     module->memories[data->memory_idx].min_bytes) ?
+		       FL__SEGMENT_OTHER :
+		       FL__SEGMENT_TRAP;
+}
+
+static int module_build_image(struct fl_context *context,
+			      const struct fl_module *module,
+			      uint32_t memory_idx, uint64_t initial_bytes,
+			      const struct fl__globals *globals,
+			      struct fl_image **image, struct fl_error *error)
+{
+	struct memory_segments from = { module, memory_idx, *globals };
+	struct fl__segments segments = {
+		.count = module->reader.data_count,
+		.owner = &from,
+		.get = memory_get,
+	};
+
+	return fl__image_create(context, &segments, initial_bytes, image,
+				error);
+}
+
+static void module_measure(struct fl_module *module)
+{
+	const struct fl__reader *reader = &module->reader;
+	const struct fl__globals none = { NULL, 0 };
+
+	for (uint32_t i = 0; i < reader->memory_count; i++) {
+		const struct fl__limits *limits = &reader->memories[i].limits;
+		struct fl__module_memory *memory = &module->memories[i];
+
+		memory->page_bytes = (uint64_t)1 << limits->page_log2;
+		if (fl_mul_overflow(limits->min, memory->page_bytes,
+				    &memory->min_bytes))
+			memory->min_bytes = UINT64_MAX;
+	}
+	for (uint32_t i = 0; i < reader->data_count; i++) {
+		struct fl__module_memory *memory;
+		struct fl_segment segment;
+		uint64_t end;
+
+		if (reader->data[i].mode != FL__SEGMENT_ACTIVE) {
+			module->passive_count++;
+			continue;
+		}
+		memory = &module->memories[reader->data[i].memory_idx];
+		if (!fl__module_segment(module, i, &none, &segment)) {
+			memory->has_unknown_offsets = true;
+			continue;
+		}
+		if (fl_add_overflow(segment.offset_bytes, segment.length_bytes,
+				    &end))
+			end = UINT64_MAX;
+		memory->active_end_bytes =
+			fl_max_u64(memory->active_end_bytes, end);
+	}
+}
+
+static void module_conclude(struct fl_module *module)
+{
+	module->is_paged = true;
+	for (uint32_t i = module->reader.imported_memory_count;
+	     i < module->reader.memory_count; i++) {
+		const struct fl_image *image = module->memories[i].image;
+
+		if (image && image->map.trap)
+			module->is_paged = false;
+	}
+}
+
+/* -ENOMEM is an error; everything else is a memory without an image. */
+static int module_build_images(struct fl_module *module, struct fl_error *error)
+{
+	const struct fl__globals none = { NULL, 0 };
+	struct fl_error found;
+
+	for (uint32_t i = 0; i < module->reader.memory_count; i++) {
+		struct fl__module_memory *memory = &module->memories[i];
+		int err;
+
+		if (!module->context) {
+			memory->reason =
+				"the module was loaded without a context";
+			continue;
+		}
+		if (memory->has_unknown_offsets) {
+			memory->reason =
+				"a data segment's offset depends on an imported global";
+			continue;
+		}
+		err = module_build_image(module->context, module, i,
+					 memory->min_bytes, &none,
+					 &memory->image, &found);
+		if (err == -E2BIG)
+			memory->reason =
+				"its initial content ends beyond 1 TiB";
+		else if (err) {
+			if (error)
+				*error = found;
+			return err;
+		}
+	}
+	module_conclude(module);
+	return 0;
+}
+
+static int module_take_bytes(struct fl_module *module,
+			     const struct fl_module_config *config,
+			     struct fl_error *error)
+{
+	if (!config->bytes)
+		return fl__error_set(error, -EINVAL,
+				     "fl_module_config.bytes is NULL");
+	module->bytes = config->bytes;
+	if (config->length_bytes > FL__READER_MAX_BYTES)
+		return fl__error_set(
+			error, -E2BIG,
+			"the module has %llu bytes; a module may have up to %llu",
+			(unsigned long long)config->length_bytes,
+			(unsigned long long)FL__READER_MAX_BYTES);
+	if (config->ownership == FL_BYTES_BORROW)
+		return 0;
+	if (config->ownership != FL_BYTES_COPY)
+		return fl__error_set(
+			error, -EINVAL,
+			"fl_module_config.ownership is neither copy nor borrow");
+	module->owned_bytes = malloc((size_t)config->length_bytes + 1);
+	if (!module->owned_bytes)
+		return fl__error_set(error, -ENOMEM,
+				     "no memory to copy the module's bytes");
+	memcpy(module->owned_bytes, config->bytes,
+	       (size_t)config->length_bytes);
+	module->bytes = module->owned_bytes;
+	return 0;
+}
+
+static void module_free(struct fl_module *module)
+{
+	if (module->memories) {
+		for (uint32_t i = 0; i < module->reader.memory_count; i++)
+			fl_image_release(module->memories[i].image);
+	}
+	free(module->memories);
+	fl__reader_fini(&module->reader);
+	free(module->owned_bytes);
+	if (module->release)
+		module->release(module->user, module->bytes);
+	fl_context_destroy(module->context);
+	free(module);
+}
+
+static int module_fill(struct fl_module *module,
+		       const struct fl_module_config *config,
+		       struct fl_error *error)
+{
+	int err = module_take_bytes(module, config, error);
+
+	if (!err)
+		err = fl__reader_read(&module->reader, module->bytes,
+				      config->length_bytes, error);
+	if (err)
+		return err;
+	module->memories = calloc(module->reader.memory_count + 1,
+				  sizeof(*module->memories));
+	if (!module->memories)
+		return fl__error_set(error, -ENOMEM, "no memory for a module");
+	module_measure(module);
+	return module_build_images(module, error);
+}
+
+int fl_module_load(struct fl_context *context,
+		   const struct fl_module_config *config,
+		   struct fl_module **out, struct fl_error *error)
+{
+	struct fl_module_config known;
+	struct fl_module *module;
+	int err;
+
+	fl_module_config_init(&known);
+	err = fl__sized_read(&known, sizeof(known), config, "fl_module_config",
+			     error);
+	if (err)
+		return err;
+	module = calloc(1, sizeof(*module));
+	if (!module) {
+		if (known.release && known.ownership == FL_BYTES_BORROW)
+			known.release(known.user, known.bytes);
+		return fl__error_set(error, -ENOMEM, "no memory for a module");
+	}
+	module->refs = 1;
+	module->context = context ? fl__context_retain(context) : NULL;
+	if (known.ownership == FL_BYTES_BORROW) {
+		module->release = known.release;
+		module->user = known.user;
+	}
+	err = module_fill(module, &known, error);
+	if (err) {
+		module_free(module);
+		return err;
+	}
+	*out = module;
+	return 0;
+}
+
+struct fl_module *fl_module_retain(struct fl_module *module)
+{
+	__atomic_fetch_add(&module->refs, 1, __ATOMIC_RELAXED);
+	return module;
+}
+
+void fl_module_release(struct fl_module *module)
+{
+	/* The last one out must see what the others wrote. */
+	if (module && !__atomic_sub_fetch(&module->refs, 1, __ATOMIC_ACQ_REL))
+		module_free(module);
+}
+
+int fl_image_from_module(struct fl_context *context,
+			 const struct fl_module *module, uint32_t memory_idx,
+			 const struct fl_image_config *config,
+			 struct fl_image **image, struct fl_error *error)
+{
+	struct fl_image_config known;
+	struct fl__globals globals;
+	uint64_t initial;
+
+	fl_image_config_init(&known);
+	if (config) {
+		int err = fl__sized_read(&known, sizeof(known), config,
+					 "fl_image_config", error);
+
+		if (err)
+			return err;
+	}
+	if (memory_idx >= module->reader.memory_count)
+		return fl__error_set(
+			error, -EINVAL,
+			"the module has %u memories; there is no memory %u",
+			module->reader.memory_count, memory_idx);
+	globals.values = known.imported_globals;
+	globals.count = known.imported_globals ? known.imported_global_count :
+						 0;
+	initial = known.initial_bytes;
+	if (!initial)
+		initial = module->memories[memory_idx].min_bytes;
+	return module_build_image(context, module, memory_idx, initial,
+				  &globals, image, error);
+}
+
+void fl_module_info(const struct fl_module *module, struct fl_module_info *info)
+{
+	const struct fl__reader *reader = &module->reader;
+	struct fl_module_info filled = {
+		.memory_count = reader->memory_count,
+		.imported_memory_count = reader->imported_memory_count,
+		.table_count = reader->table_count,
+		.imported_table_count = reader->imported_table_count,
+		.global_count = reader->global_count,
+		.imported_global_count = reader->imported_global_count,
+		.data_count = reader->data_count,
+		.active_data_count = reader->data_count - module->passive_count,
+		.element_count = reader->elem_count,
+		.has_start = reader->has_start,
+		.length_bytes = reader->length,
+		.segmented_reason =
+			module->is_paged || !module->context ?
+				NULL :
+				"a data segment is out of bounds: what comes before it has to be written, and what comes after it not",
+	};
+
+	for (uint32_t i = 0; i < reader->data_count; i++) {
+		if (reader->data[i].mode == FL__SEGMENT_ACTIVE)
+			filled.active_data_bytes += reader->data[i].bytes.len;
+		else
+			filled.passive_data_bytes += reader->data[i].bytes.len;
+	}
+	fl__sized_write(info, &filled, sizeof(filled));
+}
+
+static const char *module_name(const struct fl_module *module, bool is_given,
+			       const struct fl__view *view, size_t *len)
+{
+	*len = is_given ? (size_t)view->len : 0;
+	return is_given ? (const char *)module->reader.bytes + view->off : NULL;
+}
+
+int fl_module_memory_type(const struct fl_module *module, uint32_t memory_idx,
+			  struct fl_memory_type *type)
+{
+	const struct fl__memory_type *read;
+	const struct fl__module_memory *memory;
+	struct fl_memory_type filled;
+
+	if (memory_idx >= module->reader.memory_count)
+		return -EINVAL;
+	read = &module->reader.memories[memory_idx];
+	memory = &module->memories[memory_idx];
+	filled = (struct fl_memory_type){
+		.min_pages = read->limits.min,
+		.max_pages = read->limits.max,
+		.page_bytes = memory->page_bytes,
+		.is_imported = read->is_imported,
+		.is_shared = read->limits.is_shared,
+		.is_64 = read->limits.is_64,
+		.has_image = memory->image != NULL,
+		.no_image_reason = memory->reason,
+	};
+	filled.import_module = module_name(module, read->is_imported,
+					   &read->import_module,
+					   &filled.import_module_bytes);
+	filled.import_name = module_name(module, read->is_imported,
+					 &read->import_name,
+					 &filled.import_name_bytes);
+	filled.export_name = module_name(module, read->is_exported,
+					 &read->export_name,
+					 &filled.export_name_bytes);
+	fl__sized_write(type, &filled, sizeof(filled));
+	return 0;
+}
+
+int fl_module_table_type(const struct fl_module *module, uint32_t table_idx,
+			 struct fl_table_type *type)
+{
+	const struct fl__table_type *read;
+	struct fl_table_type filled;
+
+	if (table_idx >= module->reader.table_count)
+		return -EINVAL;
+	read = &module->reader.tables[table_idx];
+	filled = (struct fl_table_type){
+		.min_elements = read->limits.min,
+		.max_elements = read->limits.max,
+		.init_elements = read->init_elements,
+		.is_imported = read->is_imported,
+		.is_64 = read->limits.is_64,
+		.is_func = read->is_func,
+		.has_init = read->has_init,
+	};
+	fl__sized_write(type, &filled, sizeof(filled));
+	return 0;
+}
+
+struct fl_image *fl_module_image(const struct fl_module *module,
+				 uint32_t memory_idx)
+{
+	return memory_idx < module->reader.memory_count ?
+		       module->memories[memory_idx].image :
+		       NULL;
+}
+
+int fl_module_data(const struct fl_module *module, uint32_t data_idx,
+		   const void **bytes, uint64_t *length_bytes)
+{
+	const struct fl__data *data;
+
+	if (data_idx >= module->reader.data_count)
+		return -EINVAL;
+	data = &module->reader.data[data_idx];
+	*bytes = module->reader.bytes + data->bytes.off;
+	*length_bytes = data->bytes.len;
+	return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * module.h - a loaded module: its bytes, what the reader saw, its images.
+ *
+ * Takes bytes (copied or borrowed); gives one immutable, reference-counted
+ * object that pools validate, instances show and bulk operations read. Images
+ * are built once here, never per instance. Any thread.
+ */
+#ifndef FL_MODULE_H
+#define FL_MODULE_H
+
+#include "wasm/reader.h"
+#include "store.h"
+
+/* What loading found about one memory. */
+struct fl__module_memory {
+	struct fl_image *image;		/* NULL: see reason */
+	const char *reason;		/* static text */
+	uint64_t min_bytes;		/* UINT64_MAX if it does not fit */
+	uint64_t page_bytes;
+	/* Highest end of an active segment whose offset is known: an imported
+	 * memory smaller than this makes instantiation trap. */
+	uint64_t active_end_bytes;
+	bool has_unknown_offsets;
+};
+
+struct fl_module {
+	uint32_t refs;			/* atomic */
+	struct fl_context *context;	/* a reference, NULL: only to look at */
+	struct fl__reader reader;
+	struct fl__module_memory *memories;
+	/* No data segment for a defined memory is known to trap: its image is all
+	 * of its initial content. */
+	bool is_paged;
+	uint32_t passive_count;
+	void *owned_bytes;		/* FL_BYTES_COPY */
+	const void *bytes;
+	void (*release)(void *user, const void *bytes);
+	void *user;
+};
+
+/* Values for imported globals, as in fl_image_config. */
+struct fl__globals {
+	const uint64_t *values;
+	uint32_t count;
+};
+
+/* Active segment data_idx of any memory: where it goes. False when its
+ * offset is not known with these globals. */
+bool fl__module_segment(const struct fl_module *module, uint32_t data_idx,
+			const struct fl__globals *globals,
+			struct fl_segment *segment);
+
+#endif

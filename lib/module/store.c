@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* store.c - image objects; see store.h. */
+#include "store.h"
+#include "base/sized.h"
+
+#include <stdlib.h>
+
+int fl__image_create(struct fl_context *context,
+		     const struct fl__segments *segments,
+		     uint64_t initial_bytes, struct fl_image **out,
+		     struct fl_error *error)
+{
+	struct fl_image *image = calloc(1, sizeof(*image));
+	int err;
+
+	if (!image)
+		return fl__error_set(error, -ENOMEM, "no memory for an image");
+	image->refs = 1;
+	image->fd = -1;
+	err = fl__image_map_plan(&image->map, segments, initial_bytes,
+				 fl__os_hpage_bytes(), error);
+	if (err)
+		goto err_free;
+	err = context->backend->image_create(context->host, image, segments,
+					     error);
+	if (err)
+		goto err_map;
+	image->context = fl__context_retain(context);
+	image->serial = fl__context_next_serial(context);
+	*out = image;
+	return 0;
+err_map:
+	fl__image_map_fini(&image->map);
+err_free:
+	free(image);
+	return err;
+}
+
+struct fl_image *fl_image_retain(struct fl_image *image)
+{
+	__atomic_fetch_add(&image->refs, 1, __ATOMIC_RELAXED);
+	return image;
+}
+
+void fl_image_release(struct fl_image *image)
+{
+	struct fl_context *context;
+
+	/* The last one out must see what the others wrote. */
+	if (!image || __atomic_sub_fetch(&image->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	context = image->context;
+	context->backend->image_destroy(context->host, image);
+	fl__image_map_fini(&image->map);
+	free(image);
+	fl_context_destroy(context);
+}
+
+static enum fl__segment_status list_get(const struct fl__segments *segments,
+					size_t idx, struct fl_segment *segment)
+{
+	*segment = ((const struct fl_segment *)segments->owner)[idx];
+	return FL__SEGMENT_OURS;
+}
+
+int fl_image_from_segments(struct fl_context *context, uint64_t initial_bytes,
+			   const struct fl_segment *list, size_t count,
+			   struct fl_image **image, struct fl_error *error)
+{
+	struct fl__segments segments = {
+		.count = count,
+		.owner = list,
+		.get = list_get,
+	};
+
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].length_bytes && !list[i].bytes)
+			return fl__error_set(
+				error, -EINVAL,
+				"segment %zu has a length and no bytes", i);
+	}
+	return fl__image_create(context, &segments, initial_bytes, image,
+				error);
+}
+
+/* How many pages of unit_hpages hold data. */
+static uint64_t image_data_units(const struct fl__image_map *map,
+				 uint64_t unit_hpages)
+{
+	uint64_t units = 0, counted_end = 0;
+
+	for (size_t i = 0; i < map->data.count; i++) {
+		const struct fl__run *run = &map->data.items[i];
+		uint64_t first = run->hpage_off / unit_hpages;
+		uint64_t end =
+			(run->hpage_off + run->hpage_len - 1) / unit_hpages + 1;
+
+		first = fl_max_u64(first, counted_end);
+		if (end > first)
+			units += end - first;
+		counted_end = fl_max_u64(counted_end, end);
+	}
+	return units;
+}
+
+static uint64_t image_spanned_units(const struct fl__image_map *map,
+				    uint64_t unit_bytes)
+{
+	if (!map->data_end_bytes)
+		return 0;
+	return (map->data_end_bytes - 1) / unit_bytes -
+	       map->data_first_bytes / unit_bytes + 1;
+}
+
+void fl_image_info(const struct fl_image *image, struct fl_image_info *info)
+{
+	const struct fl__image_map *map = &image->map;
+	uint64_t hpage = map->hpage_bytes;
+	struct fl_image_info filled = {
+		.initial_bytes = map->initial_bytes,
+		.data_first_bytes = map->data_first_bytes,
+		.data_end_bytes = map->data_end_bytes,
+		.spanned_wpages = image_spanned_units(map, FL_WPAGE_BYTES),
+		.data_wpages = image_data_units(map, FL_WPAGE_BYTES / hpage),
+		.spanned_hpages = image_spanned_units(map, hpage),
+		.data_hpages = image_data_units(map, 1),
+		.stored_bytes = fl__runs_total(&map->data) * hpage,
+		.extent_count = map->extent_count,
+		.trap = map->trap,
+		.trap_segment_idx = (uint32_t)map->trap_segment_idx,
+		.serial = image->serial,
+	};
+
+	fl__sized_write(info, &filled, sizeof(filled));
+}
+
+int fl_image_hpage_has_data(const struct fl_image *image, uint64_t hpage_idx)
+{
+	return hpage_idx < UINT64_MAX &&
+	       fl__runs_overlap(&image->map.data, hpage_idx, 1) != 0;
+}
+
+int fl_image_wpage_has_data(const struct fl_image *image, uint64_t wpage_idx)
+{
+	uint64_t hpages = FL_WPAGE_BYTES / image->map.hpage_bytes;
+
+	return wpage_idx < UINT64_MAX / FL_WPAGE_BYTES &&
+	       fl__runs_overlap(&image->map.data, wpage_idx * hpages, hpages) !=
+		       0;
+}
+
+int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
+		  void *dst, uint64_t length_bytes)
+{
+	const struct fl__image_map *map = &image->map;
+	uint64_t first_off = fl__image_map_first_off(map);
+	uint64_t end = offset_bytes + length_bytes;
+
+	if (!fl_range_fits(offset_bytes, length_bytes, map->initial_bytes))
+		return -EINVAL;
+	memset(dst, 0, (size_t)length_bytes);
+	for (size_t i =
+		     fl__runs_find(&map->data, offset_bytes / map->hpage_bytes);
+	     i < map->data.count; i++) {
+		const struct fl__run *run = &map->data.items[i];
+		uint64_t low = fl_max_u64(run->hpage_off * map->hpage_bytes,
+					  offset_bytes);
+		uint64_t high = fl_min_u64((run->hpage_off + run->hpage_len) *
+						   map->hpage_bytes,
+					   end);
+
+		if (low >= high)
+			break;
+		memcpy((uint8_t *)dst + (low - offset_bytes),
+		       image->bytes + (low - first_off), (size_t)(high - low));
+	}
+	return 0;
+}

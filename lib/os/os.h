@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * os.h - what the portable core asks of an operating system.
+ *
+ * One of the two seams (the other is backend.h). Preconditions, stated once:
+ * addresses and lengths are multiples of fl__os_hpage_bytes(), ranges lie
+ * within one reservation, a length of 0 does nothing. Calls return 0 or a
+ * negative errno of the closed set. Nothing here keeps state; all of it is
+ * safe from any thread.
+ */
+#ifndef FL_OS_H
+#define FL_OS_H
+
+#include "base/util.h"
+
+#include <pthread.h>
+
+/* Size of a host page; a power of two that does not change. */
+uint64_t fl__os_hpage_bytes(void);
+
+/* Address space without memory: inaccessible, uncommitted, aligned to
+ * align_bytes (a power of two). */
+int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr);
+void fl__os_release(uint8_t *addr, uint64_t len);
+
+/* Make a range readable and writable; what was never accessible reads as zero,
+ * what was resident keeps its bytes. */
+int fl__os_allow(uint8_t *addr, uint64_t len);
+
+/* Make a range inaccessible. Its bytes stay. */
+int fl__os_deny(uint8_t *addr, uint64_t len);
+
+/* Drop the bytes of a range of anonymous memory: it reads as zero from now on
+ * and takes no memory. Access stays as it is. */
+int fl__os_discard(uint8_t *addr, uint64_t len);
+
+/* Replace whatever is mapped by fresh reserved address space: inaccessible
+ * and empty. The way back from any failure. */
+int fl__os_renew(uint8_t *addr, uint64_t len);
+
+/* Make every host page of a range of accessible memory resident and writable,
+ * by writing it without changing it; safe beside threads that use it. */
+void fl__os_touch(uint8_t *addr, uint64_t len);
+
+/* A word that a forked child sees as gone. */
+struct fl__os_fork_guard {
+	volatile uint32_t *word;
+	uint64_t owner;
+};
+/* can_wipe: let the system clear the word; else processes are told apart by
+ * number, which costs a system call each time. */
+int fl__os_fork_guard_init(struct fl__os_fork_guard *guard, bool can_wipe);
+void fl__os_fork_guard_fini(struct fl__os_fork_guard *guard);
+bool fl__os_is_forked(const struct fl__os_fork_guard *guard);
+
+/*
+ * A thread that calls fn whenever the kernel reports memory pressure: stall_us of
+ * stall within window_us, by the file at path. -EINVAL, -ENOTSUP, -EPERM,
+ * -ENOMEM. Stopping waits for a call under way; NULL is allowed.
+ */
+struct fl__os_watch;
+int fl__os_watch_pressure(const char *path, uint32_t stall_us,
+			  uint32_t window_us, void (*fn)(void *user),
+			  void *user, struct fl__os_watch **watch);
+void fl__os_watch_stop(struct fl__os_watch *watch);
+
+/* Memory of this process that is pinned, as far as the system tells. */
+uint64_t fl__os_pinned_bytes(void);
+
+/* Nanoseconds of a clock that never goes back. */
+uint64_t fl__os_now_ns(void);
+
+/* An environment variable, NULL in programs with raised privileges. */
+const char *fl__os_getenv(const char *name);
+
+struct fl__os_lock {
+	pthread_mutex_t mutex;
+};
+
+struct fl__os_cond {
+	pthread_cond_t cond;
+};
+
+int fl__os_lock_init(struct fl__os_lock *lock);
+void fl__os_lock_fini(struct fl__os_lock *lock);
+static inline void fl__os_lock(struct fl__os_lock *lock)
+{
+	pthread_mutex_lock(&lock->mutex);
+}
+
+static inline void fl__os_unlock(struct fl__os_lock *lock)
+{
+	pthread_mutex_unlock(&lock->mutex);
+}
+
+int fl__os_cond_init(struct fl__os_cond *cond);
+void fl__os_cond_fini(struct fl__os_cond *cond);
+/* Wait until signalled or until fl__os_now_ns() reaches deadline_ns
+ * (UINT64_MAX: no deadline). False when the deadline has passed. May wake
+ * early; the caller loops. */
+bool fl__os_cond_wait(struct fl__os_cond *cond, struct fl__os_lock *lock,
+		      uint64_t deadline_ns);
+void fl__os_cond_signal(struct fl__os_cond *cond);
+void fl__os_cond_broadcast(struct fl__os_cond *cond);
+
+/* Let other threads run. */
+void fl__os_yield(void);
+
+/* A number for where the calling thread runs now: the same for threads on one
+ * processor, different for most others. Only a hint. */
+uint32_t fl__os_cpu(void);
+
+#endif

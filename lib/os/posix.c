@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * os_posix.c - os.h over mmap, mprotect and pthreads.
+ *
+ * Discarding is an mmap of fresh anonymous memory, which POSIX defines;
+ * MADV_DONTNEED means different things on different systems. Where the system
+ * has MADV_WIPEONFORK the fork guard costs a load, elsewhere a getpid().
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "os.h"
+#include "base/error.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+
+#define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+uint64_t fl__os_hpage_bytes(void)
+{
+	return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr)
+{
+	uint64_t hpage = fl__os_hpage_bytes(), slack, head;
+	uint8_t *map;
+
+	slack = align_bytes > hpage ? align_bytes - hpage : 0;
+	if (len > (SIZE_MAX >> 1) - slack)
+		return -ENOMEM;
+	map = mmap(NULL, (size_t)(len + slack), PROT_NONE, RESERVE_FLAGS, -1,
+		   0);
+	if (map == MAP_FAILED)
+		return fl__error_fold(-errno);
+	head = slack ? (align_bytes - (uintptr_t)map % align_bytes) %
+			       align_bytes :
+		       0;
+	/* Unmapping the slack can fail only by running out of mappings, and
+	 * then the slack merely stays reserved. */
+	if (head)
+		(void)munmap(map, (size_t)head);
+	if (slack > head)
+		(void)munmap(map + head + len, (size_t)(slack - head));
+	*addr = map + head;
+	return 0;
+}
+
+void fl__os_release(uint8_t *addr, uint64_t len)
+{
+	if (len)
+		(void)munmap(addr, (size_t)len);
+}
+
+static int os_protect(uint8_t *addr, uint64_t len, int prot)
+{
+	if (len && mprotect(addr, (size_t)len, prot))
+		return fl__error_fold(-errno);
+	return 0;
+}
+
+int fl__os_allow(uint8_t *addr, uint64_t len)
+{
+	return os_protect(addr, len, PROT_READ | PROT_WRITE);
+}
+
+int fl__os_deny(uint8_t *addr, uint64_t len)
+{
+	return os_protect(addr, len, PROT_NONE);
+}
+
+static int os_remap(uint8_t *addr, uint64_t len, int prot)
+{
+	if (len && mmap(addr, (size_t)len, prot, RESERVE_FLAGS | MAP_FIXED, -1,
+			0) == MAP_FAILED)
+		return fl__error_fold(-errno);
+	return 0;
+}
+
+int fl__os_discard(uint8_t *addr, uint64_t len)
+{
+	return os_remap(addr, len, PROT_READ | PROT_WRITE);
+}
+
+int fl__os_renew(uint8_t *addr, uint64_t len)
+{
+	return os_remap(addr, len, PROT_NONE);
+}
+
+void fl__os_touch(uint8_t *addr, uint64_t len)
+{
+	uint64_t hpage = fl__os_hpage_bytes();
+
+	for (uint64_t off = 0; off < len; off += hpage) {
+		/* Volatile: a compiler may make a mere load of the rest. */
+		volatile uint8_t *byte = addr + off;
+		uint8_t there = __atomic_load_n(byte, __ATOMIC_RELAXED);
+
+		/* Either it is written, or somebody else has written it. */
+		(void)__atomic_compare_exchange_n(byte, &there, there, false,
+						  __ATOMIC_RELAXED,
+						  __ATOMIC_RELAXED);
+	}
+}
+
+int fl__os_fork_guard_init(struct fl__os_fork_guard *guard, bool can_wipe)
+{
+	guard->owner = (uint64_t)getpid();
+	guard->word = NULL;
+	if (!can_wipe)
+		return 0;
+#ifdef MADV_WIPEONFORK
+	size_t len = (size_t)fl__os_hpage_bytes();
+	void *map = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (map == MAP_FAILED)
+		return fl__error_fold(-errno);
+	if (madvise(map, len, MADV_WIPEONFORK)) {
+		munmap(map, len);
+	} else {
+		guard->word = map;
+		*guard->word = 1;
+	}
+#endif
+	return 0;
+}
+
+void fl__os_fork_guard_fini(struct fl__os_fork_guard *guard)
+{
+	if (guard->word)
+		munmap((void *)(uintptr_t)guard->word,
+		       (size_t)fl__os_hpage_bytes());
+	guard->word = NULL;
+}
+
+bool fl__os_is_forked(const struct fl__os_fork_guard *guard)
+{
+	if (guard->word)
+		return !*guard->word;
+	return (uint64_t)getpid() != guard->owner;
+}
+
+uint64_t fl__os_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+const char *fl__os_getenv(const char *name)
+{
+#if defined(__GLIBC__) || defined(__FreeBSD__)
+	return secure_getenv(name);
+#else
+	return getuid() == geteuid() && getgid() == getegid() ? getenv(name) :
+								NULL;
+#endif
+}
+
+int fl__os_lock_init(struct fl__os_lock *lock)
+{
+	pthread_mutexattr_t attr;
+	int err = pthread_mutexattr_init(&attr);
+
+	if (err)
+		return fl__error_fold(-err);
+#ifdef __GLIBC__
+	/* Held for list work only: spinning a little is cheaper than the two
+	 * context switches of a sleep. */
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+	err = pthread_mutex_init(&lock->mutex, &attr);
+	pthread_mutexattr_destroy(&attr);
+	return fl__error_fold(-err);
+}
+
+void fl__os_lock_fini(struct fl__os_lock *lock)
+{
+	pthread_mutex_destroy(&lock->mutex);
+}
+
+int fl__os_cond_init(struct fl__os_cond *cond)
+{
+	pthread_condattr_t attr;
+	int err = pthread_condattr_init(&attr);
+
+	if (err)
+		return fl__error_fold(-err);
+	/* The same clock as fl__os_now_ns(). */
+	err = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	if (!err)
+		err = pthread_cond_init(&cond->cond, &attr);
+	pthread_condattr_destroy(&attr);
+	return fl__error_fold(-err);
+}
+
+void fl__os_cond_fini(struct fl__os_cond *cond)
+{
+	pthread_cond_destroy(&cond->cond);
+}
+
+bool fl__os_cond_wait(struct fl__os_cond *cond, struct fl__os_lock *lock,
+		      uint64_t deadline_ns)
+{
+	struct timespec until;
+
+	if (deadline_ns == UINT64_MAX)
+		return !pthread_cond_wait(&cond->cond, &lock->mutex);
+	until.tv_sec = (time_t)(deadline_ns / 1000000000u);
+	until.tv_nsec = (long)(deadline_ns % 1000000000u);
+	return pthread_cond_timedwait(&cond->cond, &lock->mutex, &until) !=
+	       ETIMEDOUT;
+}
+
+void fl__os_cond_signal(struct fl__os_cond *cond)
+{
+	pthread_cond_signal(&cond->cond);
+}
+
+void fl__os_cond_broadcast(struct fl__os_cond *cond)
+{
+	pthread_cond_broadcast(&cond->cond);
+}
+
+uint32_t fl__os_cpu(void)
+{
+#ifdef __GLIBC__
+	int cpu = sched_getcpu();
+
+	if (cpu >= 0)
+		return (uint32_t)cpu;
+#endif
+	/* Threads differ in their stacks. */
+	return (uint32_t)((uintptr_t)__builtin_frame_address(0) >> 20);
+}
+
+void fl__os_yield(void)
+{
+	sched_yield();
+}

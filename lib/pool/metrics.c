@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * metrics.c - a pool's numbers, for people and for exporters.
+ *
+ * Takes a pool; gives its counts as a struct, one by one with names, and with the
+ * configuration as JSON. The names are those of metrics.def. A number is exact
+ * while nobody takes or gives.
+ */
+#include "pool.h"
+#include "base/sized.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------- info */
+
+struct bank_counts {
+	uint32_t live, warm, retired;
+	uint64_t acquired, refused;
+};
+
+static void count_bank(struct fl__bank *bank, struct bank_counts *counts)
+{
+	struct fl__stock_counts stock = { 0 };
+
+	counts->refused = __atomic_load_n(&bank->refused, __ATOMIC_RELAXED);
+	if (bank->pool->is_on_demand) {
+		counts->live = (uint32_t)fl__bank_live(bank);
+		counts->acquired =
+			__atomic_load_n(&bank->acquired, __ATOMIC_RELAXED);
+		return;
+	}
+	stock = fl__stock_count(&bank->stock);
+	counts->live = stock.used;
+	counts->warm = stock.warm;
+	counts->retired = stock.retired;
+	for (uint32_t i = 0; i < stock.ever_used; i++)
+		counts->acquired += __atomic_load_n(&bank->slots[i].acquired,
+						    __ATOMIC_RELAXED);
+}
+
+static void info_stacks(struct fl_pool *pool, struct fl_pool_info *info)
+{
+	struct fl__stock_counts stock;
+
+	info->max_stacks = pool->config.max_stacks;
+	info->live_stacks = (uint32_t)fl__stacks_live(pool);
+	info->refused_stacks =
+		__atomic_load_n(&pool->refused_stacks, __ATOMIC_RELAXED);
+	info->acquired_stacks =
+		__atomic_load_n(&pool->acquired_stacks, __ATOMIC_RELAXED);
+	if (pool->is_on_demand)
+		return;
+	stock = fl__stock_count(&pool->stack_stock);
+	info->retired_stacks = stock.retired;
+	for (uint32_t i = 0; i < stock.ever_used; i++)
+		info->acquired_stacks += __atomic_load_n(
+			&pool->stacks[i].acquired, __ATOMIC_RELAXED);
+}
+
+static void info_banks(struct fl_pool *pool, struct fl_pool_info *info)
+{
+	struct bank_counts counts[FL__BANK_COUNT] = { { 0 } };
+
+	for (int kind = 0; kind < FL__BANK_COUNT; kind++)
+		count_bank(&pool->banks[kind], &counts[kind]);
+	info->live_memories = counts[FL__BANK_MEMORY].live;
+	info->warm_memories = counts[FL__BANK_MEMORY].warm;
+	info->retired_memories = counts[FL__BANK_MEMORY].retired;
+	info->acquired_memories = counts[FL__BANK_MEMORY].acquired;
+	info->refused_memories = counts[FL__BANK_MEMORY].refused;
+	info->live_tables = counts[FL__BANK_TABLE].live;
+	info->warm_tables = counts[FL__BANK_TABLE].warm;
+	info->retired_tables = counts[FL__BANK_TABLE].retired;
+	info->acquired_tables = counts[FL__BANK_TABLE].acquired;
+	info->refused_tables = counts[FL__BANK_TABLE].refused;
+	info->live_instances = counts[FL__BANK_STRUCTURE].live;
+	info->warm_instances = counts[FL__BANK_STRUCTURE].warm;
+	info->retired_instances = counts[FL__BANK_STRUCTURE].retired;
+	info->acquired_instances = counts[FL__BANK_STRUCTURE].acquired;
+	info->refused_instances = counts[FL__BANK_STRUCTURE].refused;
+}
+
+static void info_fill(struct fl_pool *pool, struct fl_pool_info *info)
+{
+	*info = (struct fl_pool_info){
+		.reserved_bytes =
+			pool->layout.reserved_bytes +
+			__atomic_load_n(&pool->mapped_bytes, __ATOMIC_RELAXED),
+		.memory_stride_bytes =
+			pool->layout.banks[FL__BANK_MEMORY].stride_bytes,
+		.max_memory_bytes = pool->config.max_memory_bytes,
+		.max_memories = pool->config.max_memories,
+		.max_instances = pool->config.max_instances,
+		.max_tables = pool->config.max_tables,
+		.idle_kept_bytes = __atomic_load_n(&pool->idle_kept_bytes,
+						   __ATOMIC_RELAXED),
+	};
+	info_banks(pool, info);
+	info_stacks(pool, info);
+	fl__audit_info(pool, info);
+}
+
+void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info)
+{
+	struct fl_pool_info filled;
+
+	/* Counting clears the shelves, which nobody can see. */
+	info_fill((struct fl_pool *)(uintptr_t)pool, &filled);
+	fl__sized_write(info, &filled, sizeof(filled));
+}
+
+/* ---------------------------------------------------------------- metrics */
+
+static const struct {
+	const char *name, *unit, *help;
+	uint32_t is_counter;
+	bool is_usage;
+	size_t field_off, field_bytes;
+} metric_rows[] = {
+#define FIELD(type, field) \
+	offsetof(struct type, field), sizeof(((struct type *)0)->field)
+#define FL_METRIC_INFO(name, unit, is_counter, field, help) \
+	{ #name, unit, help, is_counter, false, FIELD(fl_pool_info, field) },
+#define FL_METRIC_USAGE(name, unit, field, help) \
+	{ #name, unit, help, 0, true, FIELD(fl_pool_usage, field) },
+#include "metrics.def"
+#undef FL_METRIC_INFO
+#undef FL_METRIC_USAGE
+#undef FIELD
+};
+
+/* What the rows are read from. */
+struct snapshot {
+	struct fl_pool_info info;
+	struct fl_pool_usage usage;
+	bool has_usage;
+};
+
+static void metric_read(const struct snapshot *from, size_t idx,
+			struct fl_metric *metric)
+{
+	bool is_usage = metric_rows[idx].is_usage;
+	const uint8_t *base = is_usage ? (const uint8_t *)&from->usage :
+					 (const uint8_t *)&from->info;
+	uint32_t narrow;
+
+	*metric = (struct fl_metric){
+		.name = metric_rows[idx].name,
+		.unit = metric_rows[idx].unit,
+		.help = metric_rows[idx].help,
+		.is_counter = metric_rows[idx].is_counter,
+		.has_value = !is_usage || from->has_usage,
+	};
+	if (!metric->has_value)
+		return;
+	if (metric_rows[idx].field_bytes == sizeof(narrow)) {
+		memcpy(&narrow, base + metric_rows[idx].field_off,
+		       sizeof(narrow));
+		metric->value = narrow;
+	} else {
+		memcpy(&metric->value, base + metric_rows[idx].field_off,
+		       sizeof(metric->value));
+	}
+}
+
+static void snapshot_take(struct fl_pool *pool, bool wants_usage,
+			  struct snapshot *snapshot)
+{
+	memset(snapshot, 0, sizeof(*snapshot));
+	info_fill(pool, &snapshot->info);
+	snapshot->usage.size = sizeof(snapshot->usage);
+	if (wants_usage)
+		snapshot->has_usage =
+			!fl_pool_usage(pool, &snapshot->usage, NULL);
+}
+
+int fl_pool_metric(struct fl_pool *pool, uint32_t idx, struct fl_metric *metric)
+{
+	struct fl_metric filled;
+	struct snapshot snapshot;
+	int err = fl__pool_check_owner(pool, NULL);
+
+	if (err)
+		return err;
+	if (idx >= FL_ARRAY_SIZE(metric_rows))
+		return -EINVAL;
+	snapshot_take(pool, metric_rows[idx].is_usage, &snapshot);
+	metric_read(&snapshot, idx, &filled);
+	fl__sized_write(metric, &filled, sizeof(filled));
+	return 0;
+}
+
+/* ------------------------------------------------------------------- JSON */
+
+/* Text that grows; after a failure it stays as it is and says so at the end. */
+struct text {
+	char *bytes;
+	size_t length, capacity;
+	bool has_failed;
+	bool wants_comma;
+};
+
+static void text_append(struct text *text, const char *bytes, size_t length)
+{
+	if (text->length + length + 1 > text->capacity && !text->has_failed) {
+		size_t capacity = 2 * (text->length + length) + 1024;
+		char *grown = realloc(text->bytes, capacity);
+
+		text->has_failed = !grown;
+		if (grown) {
+			text->bytes = grown;
+			text->capacity = capacity;
+		}
+	}
+	if (text->has_failed)
+		return;
+	memcpy(text->bytes + text->length, bytes, length);
+	text->length += length;
+	text->bytes[text->length] = '\0';
+}
+
+static void text_raw(struct text *text, const char *string)
+{
+	text_append(text, string, strlen(string));
+}
+
+static void text_string(struct text *text, const char *string)
+{
+	char escaped[8];
+
+	text_raw(text, "\"");
+	for (; *string; string++) {
+		unsigned char c = (unsigned char)*string;
+
+		if (c == '"' || c == '\\' || c < 0x20) {
+			snprintf(escaped, sizeof(escaped), "\\u%04x", c);
+			text_raw(text, escaped);
+		} else {
+			text_append(text, string, 1);
+		}
+	}
+	text_raw(text, "\"");
+}
+
+static void text_key(struct text *text, const char *key)
+{
+	if (text->wants_comma)
+		text_raw(text, ",");
+	text->wants_comma = true;
+	if (key) {
+		text_string(text, key);
+		text_raw(text, ":");
+	}
+}
+
+static void text_open(struct text *text, const char *key, const char *bracket)
+{
+	text_key(text, key);
+	text_raw(text, bracket);
+	text->wants_comma = false;
+}
+
+static void text_close(struct text *text, const char *bracket)
+{
+	text_raw(text, bracket);
+	text->wants_comma = true;
+}
+
+static void text_pair(struct text *text, const char *key, const char *value)
+{
+	text_key(text, key);
+	if (value)
+		text_string(text, value);
+	else
+		text_raw(text, "null");
+}
+
+static void text_number(struct text *text, const char *key, uint64_t value)
+{
+	char digits[24];
+
+	snprintf(digits, sizeof(digits), "%" PRIu64, value);
+	text_key(text, key);
+	text_raw(text, digits);
+}
+
+static void dump_config(const struct fl_pool *pool, struct text *text)
+{
+	const struct fl_pool_config *config = &pool->config;
+
+	text_open(text, "config", "{");
+#define NUMBER(field) text_number(text, #field, config->field)
+	NUMBER(max_instances);
+	NUMBER(max_memories);
+	NUMBER(max_memories_per_instance);
+	NUMBER(max_tables);
+	NUMBER(max_tables_per_instance);
+	NUMBER(max_stacks);
+	NUMBER(max_memory_bytes);
+	NUMBER(memory_stride_bytes);
+	NUMBER(memory_alignment_bytes);
+	NUMBER(guard_before_bytes);
+	NUMBER(guard_after_bytes);
+	NUMBER(prefix_bytes);
+	NUMBER(max_table_elements);
+	NUMBER(table_element_bytes);
+	NUMBER(instance_bytes);
+	NUMBER(instance_alignment_bytes);
+	NUMBER(stack_bytes);
+	NUMBER(stack_alignment_bytes);
+	NUMBER(zero_stacks);
+	NUMBER(stack_keep_resident_bytes);
+	NUMBER(random_seed);
+	NUMBER(max_warm_memories);
+	NUMBER(audit_every);
+	NUMBER(max_idle_slot_bytes);
+	NUMBER(max_idle_bytes);
+#undef NUMBER
+	text_pair(text, "bounds",
+		  config->bounds == FL_BOUNDS_GUARDED ? "guarded" :
+							"accessible");
+	text_pair(text, "allocation",
+		  pool->is_on_demand ? "on-demand" : "pooling");
+	text_pair(text, "strategy",
+		  config->strategy == FL_STRATEGY_RANDOM ? "random" :
+		  config->strategy == FL_STRATEGY_NEXT_AVAILABLE ?
+							   "next-available" :
+							   "reuse-affinity");
+	text_pair(text, "stack_growth",
+		  config->stack_growth == FL_STACK_GROWS_UP ? "up" : "down");
+	text_close(text, "}");
+}
+
+static void dump_context(const struct fl_context *context, struct text *text)
+{
+	struct fl_feature feature = { .size = sizeof(feature) };
+	const char *reason = NULL;
+
+	text_pair(text, "version", FL_VERSION);
+	text_pair(text, "backend", fl_context_backend(context));
+	text_pair(text, "rung", fl_context_rung(context, &reason));
+	text_pair(text, "rung_reason", reason);
+	text_open(text, "features", "{");
+	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++)
+		text_pair(text, feature.name, fl_support_name(feature.support));
+	text_close(text, "}");
+}
+
+static void dump_metrics(struct fl_pool *pool, struct text *text)
+{
+	struct snapshot snapshot;
+	struct fl_metric metric;
+
+	snapshot_take(pool, true, &snapshot);
+	text_open(text, "metrics", "{");
+	for (size_t i = 0; i < FL_ARRAY_SIZE(metric_rows); i++) {
+		metric_read(&snapshot, i, &metric);
+		if (metric.has_value)
+			text_number(text, metric.name, metric.value);
+		else
+			text_pair(text, metric.name, NULL);
+	}
+	text_close(text, "}");
+}
+
+int fl_pool_dump_json(struct fl_pool *pool, char **json, uint64_t *length_bytes,
+		      struct fl_error *error)
+{
+	struct text text = { 0 };
+	int err = fl__pool_check_owner(pool, error);
+
+	if (err)
+		return err;
+	text_open(&text, NULL, "{");
+	dump_context(pool->context, &text);
+	dump_config(pool, &text);
+	dump_metrics(pool, &text);
+	text_close(&text, "}");
+	if (text.has_failed) {
+		free(text.bytes);
+		return fl__error_set(error, -ENOMEM, "no memory for the text");
+	}
+	*json = text.bytes;
+	if (length_bytes)
+		*length_bytes = text.length;
+	return 0;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * validate.c - does a module fit a pool, do imports fit a module, and does
+ * compiled code fit both?
+ *
+ * Takes a pool, a loaded module, what an instance is to be made with, or what a
+ * compiler would like to take for granted; gives yes, or what stands in the way
+ * and which field changes it. Nothing is allocated or changed. Any thread.
+ */
+#include "pool.h"
+#include "base/sized.h"
+
+static int validate_memories(const struct fl_pool *pool,
+			     const struct fl_module *module,
+			     struct fl_error *error)
+{
+	const struct fl_pool_config *config = &pool->config;
+	const struct fl__reader *reader = &module->reader;
+	uint32_t defined = reader->memory_count - reader->imported_memory_count;
+	uint32_t allowed = config->max_memories_per_instance;
+
+	if (pool->is_on_demand)
+		return 0;
+	if (defined > allowed)
+		return fl__error_set(
+			error, -E2BIG,
+			"the module defines %u memories, the pool allows %u an instance; raise max_memories_per_instance",
+			defined, allowed);
+	if (defined > config->max_memories)
+		return fl__error_set(
+			error, -E2BIG,
+			"the module defines %u memories, the pool has %u; raise max_memories",
+			defined, config->max_memories);
+	for (uint32_t i = reader->imported_memory_count;
+	     i < reader->memory_count; i++) {
+		uint64_t min = module->memories[i].min_bytes;
+
+		if (min > config->max_memory_bytes)
+			return fl__error_set(
+				error, -E2BIG,
+				"memory %u starts with %llu bytes, the pool allows %llu; raise max_memory_bytes",
+				i, (unsigned long long)min,
+				(unsigned long long)config->max_memory_bytes);
+	}
+	return 0;
+}
+
+static int validate_tables(const struct fl_pool *pool,
+			   const struct fl_module *module,
+			   struct fl_error *error)
+{
+	const struct fl_pool_config *config = &pool->config;
+	const struct fl__reader *reader = &module->reader;
+	uint32_t defined = reader->table_count - reader->imported_table_count;
+
+	/* A pool without tables leaves them to the runtime. */
+	if (!config->max_tables || pool->is_on_demand)
+		return 0;
+	if (defined > config->max_tables_per_instance)
+		return fl__error_set(
+			error, -E2BIG,
+			"the module defines %u tables, the pool allows %u an instance; raise max_tables_per_instance",
+			defined, config->max_tables_per_instance);
+	if (defined > config->max_tables)
+		return fl__error_set(
+			error, -E2BIG,
+			"the module defines %u tables, the pool has %u; raise max_tables",
+			defined, config->max_tables);
+	for (uint32_t i = reader->imported_table_count; i < reader->table_count;
+	     i++) {
+		uint64_t min = reader->tables[i].limits.min;
+
+		if (min > config->max_table_elements)
+			return fl__error_set(
+				error, -E2BIG,
+				"table %u starts with %llu elements, the pool allows %llu; raise max_table_elements",
+				i, (unsigned long long)min,
+				(unsigned long long)config->max_table_elements);
+	}
+	return 0;
+}
+
+int fl_pool_validate(const struct fl_pool *pool, const struct fl_module *module,
+		     struct fl_error *error)
+{
+	int err = fl__pool_check_owner(pool, error);
+
+	if (err)
+		return err;
+	if (module->context != pool->context)
+		return fl__error_set(
+			error, -EINVAL,
+			"the module was loaded with another context, or none; load it with the pool's");
+	if (!pool->config.max_instances && !pool->is_on_demand)
+		return fl__error_set(
+			error, -E2BIG,
+			"the pool holds no instances; raise max_instances");
+	err = validate_memories(pool, module, error);
+	return err ? err : validate_tables(pool, module, error);
+}
+
+/* --------------------------------------------------------------- imports */
+
+static int check_memories(const struct fl_module *module,
+			  const struct fl_instance_config *config,
+			  struct fl_error *error)
+{
+	uint32_t count = module->reader.imported_memory_count;
+
+	if (config->imported_memory_count != count ||
+	    (count && !config->imported_memories))
+		return fl__error_set(
+			error, -EINVAL,
+			"the module imports %u memories, fl_instance_config gives %u",
+			count, config->imported_memory_count);
+	for (uint32_t i = 0; i < count; i++) {
+		struct fl_memory *memory = config->imported_memories[i];
+
+		if (!memory)
+			return fl__error_set(error, -EINVAL,
+					     "imported_memories[%u] is NULL",
+					     i);
+		if (fl__memory_length(memory) < module->memories[i].min_bytes)
+			return fl__error_set(
+				error, -EINVAL,
+				"imported memory %u has %llu bytes, the module asks for %llu",
+				i,
+				(unsigned long long)fl__memory_length(memory),
+				(unsigned long long)module->memories[i]
+					.min_bytes);
+	}
+	return 0;
+}
+
+static int check_tables(const struct fl_pool *pool,
+			const struct fl_module *module,
+			const struct fl_instance_config *config,
+			struct fl_error *error)
+{
+	const struct fl__reader *reader = &module->reader;
+	uint32_t count = reader->imported_table_count;
+	uint32_t defined = reader->table_count - count;
+
+	if (!fl__pool_has_tables(pool))
+		return 0;
+	if (config->imported_table_count != count ||
+	    (count && !config->imported_tables))
+		return fl__error_set(
+			error, -EINVAL,
+			"the module imports %u tables, fl_instance_config gives %u",
+			count, config->imported_table_count);
+	if (!config->clone_element != !config->drop_element)
+		return fl__error_set(
+			error, -EINVAL,
+			"of clone_element and drop_element only one is set; give both or neither");
+	if (config->table_images && config->table_image_count != defined)
+		return fl__error_set(
+			error, -EINVAL,
+			"the module defines %u tables, table_image_count is %u",
+			defined, config->table_image_count);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct fl_table *table = config->imported_tables[i];
+
+		if (!table)
+			return fl__error_set(error, -EINVAL,
+					     "imported_tables[%u] is NULL", i);
+		if (fl__table_of(table)->element_bytes !=
+		    pool->config.table_element_bytes)
+			return fl__error_set(
+				error, -EINVAL,
+				"imported table %u has elements of %u bytes, the pool's table_element_bytes is %llu",
+				i, fl__table_of(table)->element_bytes,
+				(unsigned long long)
+					pool->config.table_element_bytes);
+		if (fl_table_size(table) < reader->tables[i].limits.min)
+			return fl__error_set(
+				error, -EINVAL,
+				"imported table %u has %llu elements, the module asks for %llu",
+				i, (unsigned long long)fl_table_size(table),
+				(unsigned long long)reader->tables[i]
+					.limits.min);
+	}
+	return 0;
+}
+
+/* -------------------------------------------------------------- tunables */
+
+void fl_tunables_init(struct fl_tunables *tunables)
+{
+	*tunables = (struct fl_tunables){
+		.size = sizeof(*tunables),
+		.memory_reservation_bytes = (uint64_t)4 << 30,
+		.memory_guard_bytes = (uint64_t)32 << 20,
+		.memory_may_move = 1,
+	};
+}
+
+static int check_bounds(const struct fl_pool *pool,
+			const struct fl_tunables *tunables,
+			struct fl_error *error)
+{
+	if (pool->config.bounds == FL_BOUNDS_GUARDED || tunables->checks_bounds)
+		return 0;
+	return fl__error_set(
+		error, -ENOTSUP,
+		"checks_bounds is 0, but bounds of the pool is FL_BOUNDS_ACCESSIBLE: nothing would stop the code; compile with bounds checks or make the pool FL_BOUNDS_GUARDED");
+}
+
+int fl_pool_adjust_tunables(const struct fl_pool *pool,
+			    struct fl_tunables *tunables,
+			    struct fl_error *error)
+{
+	struct fl_tunables known;
+	uint64_t reach = pool->layout.memory_reach_bytes;
+	int err;
+
+	fl_tunables_init(&known);
+	err = fl__sized_read(&known, sizeof(known), tunables, "fl_tunables",
+			     error);
+	if (!err)
+		err = check_bounds(pool, &known, error);
+	if (err)
+		return err;
+	/* An accessible pool has a maximum that is open, and then the guard. */
+	known.memory_reservation_bytes =
+		fl_min_u64(known.memory_reservation_bytes, reach);
+	known.memory_guard_bytes =
+		fl_min_u64(known.memory_guard_bytes,
+			   reach - known.memory_reservation_bytes);
+	known.memory_guard_before_bytes = fl_min_u64(
+		known.memory_guard_before_bytes,
+		pool->config.prefix_bytes ? 0 :
+					    pool->config.guard_before_bytes);
+	known.memory_may_move = 0;
+	fl__sized_write(tunables, &known, sizeof(known));
+	return 0;
+}
+
+static int tunables_check(const struct fl_pool *pool,
+			  const struct fl_tunables *tunables,
+			  struct fl_error *error)
+{
+	struct fl_tunables known, adjusted;
+	int err;
+
+	fl_tunables_init(&known);
+	err = fl__sized_read(&known, sizeof(known), tunables, "fl_tunables",
+			     error);
+	if (err)
+		return err;
+	adjusted = known;
+	err = fl_pool_adjust_tunables(pool, &adjusted, error);
+	if (err || known.checks_bounds)
+		return err;
+	if (adjusted.memory_reservation_bytes ==
+		    known.memory_reservation_bytes &&
+	    adjusted.memory_guard_bytes == known.memory_guard_bytes &&
+	    adjusted.memory_guard_before_bytes ==
+		    known.memory_guard_before_bytes)
+		return 0;
+	return fl__error_set(
+		error, -ENOTSUP,
+		"the module was compiled for a reservation of %llu bytes and guards of %llu after and %llu before it, the pool guarantees %llu, %llu and %llu; compile by fl_pool_adjust_tunables(), or raise memory_stride_bytes or the guards",
+		(unsigned long long)known.memory_reservation_bytes,
+		(unsigned long long)known.memory_guard_bytes,
+		(unsigned long long)known.memory_guard_before_bytes,
+		(unsigned long long)adjusted.memory_reservation_bytes,
+		(unsigned long long)adjusted.memory_guard_bytes,
+		(unsigned long long)adjusted.memory_guard_before_bytes);
+}
+
+int fl__instance_check(const struct fl_pool *pool,
+		       const struct fl_module *module,
+		       const struct fl_instance_config *config,
+		       struct fl_error *error)
+{
+	int err = check_memories(module, config, error);
+
+	if (!err)
+		err = check_tables(pool, module, config, error);
+	if (!err && config->tunables)
+		err = tunables_check(pool, config->tunables, error);
+	return err;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * freelist.h - which free index to hand out.
+ *
+ * Takes indices back with the affinity they were last used for; gives the
+ * index that costs the next user least. Pure: no lock, no clock, no system
+ * call; the caller serialises. Every operation is O(1), the hash chains being
+ * as short as a hash keeps them.
+ *
+ * An index is cold (never used), used, free, or retired. Free indices are in
+ * one of two lists by age, that of the warm or that of the emptied, which have
+ * affinity 0; and also in the list of their affinity's group. With reuse
+ * affinity, a taker gets: the youngest free index of its own affinity; else the
+ * youngest emptied one; else, while fewer than max_warm are warm, a cold one;
+ * else the oldest warm one; else whatever is left. With next-available, the
+ * youngest free one; with random, any, uniformly.
+ *
+ * Invariant: cold + used + free + retired = capacity.
+ */
+#ifndef FL_FREELIST_H
+#define FL_FREELIST_H
+
+#include "faultline.h"
+#include "base/util.h"
+
+#define FL__IDX_NONE	UINT32_MAX
+
+struct fl__freelist_entry {
+	uint64_t affinity;	/* of the last user; 0: none */
+	uint64_t freed;		/* how many were given before it */
+	uint32_t older, younger;	/* in its list by age */
+	uint32_t group_older, group_younger;
+	uint32_t group;		/* FL__IDX_NONE: in no group */
+	uint32_t position;	/* in free_order, for random */
+	uint8_t state;
+};
+
+/* Free indices of one affinity. There are never more groups than indices. */
+struct fl__freelist_group {
+	uint64_t affinity;
+	uint32_t oldest, youngest;
+	uint32_t next;		/* in its hash chain, or in the list of unused */
+};
+
+/* Free indices by age. */
+struct fl__freelist_ages {
+	uint32_t oldest, youngest, count;
+};
+
+struct fl__freelist {
+	enum fl_strategy strategy;
+	uint32_t capacity;
+	uint32_t max_warm;
+	uint32_t cold_next;	/* first index never used */
+	uint32_t free_count, used_count, retired_count;
+	struct fl__freelist_ages warm, emptied;	/* with an affinity, without */
+	uint64_t given;
+	uint32_t unused_group;
+	uint32_t bucket_mask;
+	uint64_t random_state;
+	struct fl__freelist_entry *entries;
+	struct fl__freelist_group *groups;
+	uint32_t *buckets;
+	uint32_t *free_order;	/* random strategy only */
+};
+
+/* -ENOMEM. */
+int fl__freelist_init(struct fl__freelist *list, uint32_t capacity,
+		   enum fl_strategy strategy, uint32_t max_warm,
+		   uint64_t seed);
+void fl__freelist_fini(struct fl__freelist *list);
+
+/* FL__IDX_NONE when nothing is free. */
+uint32_t fl__freelist_take(struct fl__freelist *list, uint64_t affinity);
+
+/* Only an index that is free and of this affinity. */
+uint32_t fl__freelist_take_affine(struct fl__freelist *list, uint64_t affinity);
+
+/* The oldest free index that has any affinity: for trimming. */
+uint32_t fl__freelist_take_oldest(struct fl__freelist *list);
+
+/* affinity 0: the index is as good as another for everyone. */
+void fl__freelist_give(struct fl__freelist *list, uint32_t idx, uint64_t affinity);
+void fl__freelist_retire(struct fl__freelist *list, uint32_t idx);
+
+bool fl__freelist_is_valid(const struct fl__freelist *list);
+
+#endif

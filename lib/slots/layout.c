@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * layout.c - the arithmetic of a pool's reservation.
+ *
+ * Takes a configuration and the host page size, gives offsets and strides, or
+ * names the two values that contradict each other. Pure.
+ */
+#include "pool/pool.h"
+
+/* Where the stride allows it, bases are aligned to this, so that image and
+ * memory are congruent modulo a large page. */
+#define LARGE_PAGE_BYTES ((uint64_t)2 << 20)
+
+#define LAYOUT_MAX_BYTES (UINT64_MAX >> 1)
+
+static unsigned long long ull(uint64_t value)
+{
+	return value;
+}
+
+static int layout_too_large(struct fl_error *error, const char *field)
+{
+	return fl__error_set(
+		error, -ENOMEM,
+		"the pool does not fit any address space; lower %s", field);
+}
+
+static int layout_check_stacks(const struct fl_pool_config *config,
+			       struct fl_error *error)
+{
+	if (config->max_stacks && !config->stack_bytes)
+		return fl__error_set(error, -EINVAL,
+				     "max_stacks is %u but stack_bytes is 0",
+				     config->max_stacks);
+	if (config->stack_growth != FL_STACK_GROWS_DOWN &&
+	    config->stack_growth != FL_STACK_GROWS_UP)
+		return fl__error_set(
+			error, -EINVAL,
+			"stack_growth is %d; use an enumerator of enum fl_stack_growth",
+			(int)config->stack_growth);
+	if (!fl_is_pow2(config->stack_alignment_bytes) ||
+	    config->stack_alignment_bytes > FL__MAX_STACK_ALIGNMENT)
+		return fl__error_set(
+			error, -EINVAL,
+			"stack_alignment_bytes is %u; it must be a power of two up to %u",
+			config->stack_alignment_bytes, FL__MAX_STACK_ALIGNMENT);
+	return 0;
+}
+
+/* Tables, structures and stacks. */
+static int layout_check_others(const struct fl_pool_config *config,
+			       struct fl_error *error)
+{
+	if (config->max_tables &&
+	    !fl__table_width_is_valid(config->table_element_bytes))
+		return fl__error_set(
+			error, -EINVAL,
+			"table_element_bytes is %llu; use 4, 8, 16, 24 or 32",
+			ull(config->table_element_bytes));
+	if (config->instance_alignment_bytes > LARGE_PAGE_BYTES ||
+	    (config->instance_alignment_bytes &&
+	     !fl_is_pow2(config->instance_alignment_bytes)))
+		return fl__error_set(
+			error, -EINVAL,
+			"instance_alignment_bytes is %llu; it must be a power of two up to 2 MiB",
+			ull(config->instance_alignment_bytes));
+	return layout_check_stacks(config, error);
+}
+
+static int layout_check(const struct fl_pool_config *config,
+			struct fl_error *error)
+{
+	if (!fl_is_pow2(config->memory_alignment_bytes) &&
+	    config->memory_alignment_bytes)
+		return fl__error_set(
+			error, -EINVAL,
+			"memory_alignment_bytes is %llu; it must be a power of two",
+			ull(config->memory_alignment_bytes));
+	if (config->bounds != FL_BOUNDS_GUARDED &&
+	    config->bounds != FL_BOUNDS_ACCESSIBLE)
+		return fl__error_set(
+			error, -EINVAL,
+			"bounds is %d; use an enumerator of enum fl_bounds",
+			(int)config->bounds);
+	if (config->strategy != FL_STRATEGY_REUSE_AFFINITY &&
+	    config->strategy != FL_STRATEGY_NEXT_AVAILABLE &&
+	    config->strategy != FL_STRATEGY_RANDOM)
+		return fl__error_set(
+			error, -EINVAL,
+			"strategy is %d; use an enumerator of enum fl_strategy",
+			(int)config->strategy);
+	if (config->allocation != FL_ALLOCATION_POOLING &&
+	    config->allocation != FL_ALLOCATION_ON_DEMAND)
+		return fl__error_set(
+			error, -EINVAL,
+			"allocation is %d; use an enumerator of enum fl_allocation",
+			(int)config->allocation);
+	return layout_check_others(config, error);
+}
+
+static int layout_stride(const struct fl_pool_config *config, uint64_t align,
+			 uint64_t need, uint64_t *stride,
+			 struct fl_error *error)
+{
+	need = fl_max_u64(need, align);
+	if (!config->memory_stride_bytes) {
+		if (fl_round_up_overflow(need, align, stride))
+			return layout_too_large(error, "max_memory_bytes");
+		return 0;
+	}
+	*stride = config->memory_stride_bytes;
+	if (*stride < need)
+		return fl__error_set(
+			error, -EINVAL,
+			"memory_stride_bytes is %llu; max_memory_bytes and %s together need %llu",
+			ull(*stride),
+			config->guard_before_bytes > config->guard_after_bytes ?
+				"guard_before_bytes" :
+				"guard_after_bytes",
+			ull(need));
+	if (*stride % align)
+		return fl__error_set(
+			error, -EINVAL,
+			"memory_stride_bytes is %llu; it must be a multiple of %llu (memory_alignment_bytes, or the host page)",
+			ull(*stride), ull(align));
+	return 0;
+}
+
+/* Round every size to host pages; the sums cannot overflow after that, as each
+ * is below 2^63 / 8. */
+static int layout_sizes(const struct fl_pool_config *config, uint64_t hpage,
+			uint64_t *max, uint64_t *prefix, uint64_t *before,
+			uint64_t *after, struct fl_error *error)
+{
+	const struct {
+		uint64_t value;
+		uint64_t *rounded;
+		const char *field;
+	} sizes[] = {
+		{ config->max_memory_bytes, max, "max_memory_bytes" },
+		{ config->prefix_bytes, prefix, "prefix_bytes" },
+		{ config->guard_before_bytes, before, "guard_before_bytes" },
+		{ config->guard_after_bytes, after, "guard_after_bytes" },
+	};
+
+	for (size_t i = 0; i < FL_ARRAY_SIZE(sizes); i++) {
+		if (sizes[i].value > LAYOUT_MAX_BYTES / 8)
+			return layout_too_large(error, sizes[i].field);
+		*sizes[i].rounded = fl_round_up(sizes[i].value, hpage);
+	}
+	if (config->memory_alignment_bytes > LAYOUT_MAX_BYTES / 8)
+		return layout_too_large(error, "memory_alignment_bytes");
+	return 0;
+}
+
+/* Reserve geometry's slots after what is laid out already. */
+static int layout_reserve(struct fl__layout *layout,
+			  struct fl__geometry *geometry, uint32_t count,
+			  const char *field, struct fl_error *error)
+{
+	uint64_t start = layout->reserved_bytes, bytes;
+
+	geometry->slot_count = count;
+	if (!count)
+		return 0;
+	if (fl_mul_overflow(geometry->stride_bytes, count, &bytes) ||
+	    fl_add_overflow(bytes, geometry->first_off, &bytes) ||
+	    fl_add_overflow(bytes, start, &bytes) || bytes > LAYOUT_MAX_BYTES)
+		return layout_too_large(error, field);
+	geometry->first_off += start;
+	layout->reserved_bytes = bytes;
+	return 0;
+}
+
+static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
+			   struct fl__layout *layout, struct fl_error *error)
+{
+	struct fl__geometry *geometry = &layout->banks[FL__BANK_MEMORY];
+	uint64_t prefix, before, after, align, reach;
+	int err;
+
+	err = layout_sizes(config, hpage, &geometry->max_bytes, &prefix,
+			   &before, &after, error);
+	if (err)
+		return err;
+	align = fl_max_u64(config->memory_alignment_bytes, hpage);
+	err = layout_stride(config, align,
+			    geometry->max_bytes + fl_max_u64(before, after),
+			    &reach, error);
+	if (err)
+		return err;
+	if (reach % LARGE_PAGE_BYTES == 0)
+		align = fl_max_u64(align, LARGE_PAGE_BYTES);
+	layout->memory_reach_bytes = reach;
+	/* The next one's prefix is writable: it lies beyond the reach. */
+	geometry->stride_bytes = reach + fl_round_up(prefix, align);
+	geometry->first_off = fl_round_up(before + prefix, align);
+	geometry->prefix_bytes = prefix;
+	geometry->hpage_bytes = hpage;
+	geometry->is_accessible = config->bounds == FL_BOUNDS_ACCESSIBLE;
+	geometry->max_kept_bytes = config->max_idle_slot_bytes;
+	layout->align_bytes = align;
+	return layout_reserve(layout, geometry, config->max_memories,
+			      "max_memories or memory_stride_bytes", error);
+}
+
+/* Slots of slot_bytes, all accessible, a guard before each and one after all. */
+static int layout_slots(const struct fl_pool_config *config,
+			struct fl__layout *layout, enum fl__bank_kind kind,
+			uint32_t count, uint64_t slot_bytes, uint64_t align,
+			const char *field, struct fl_error *error)
+{
+	struct fl__geometry *geometry = &layout->banks[kind];
+	uint64_t hpage = layout->banks[FL__BANK_MEMORY].hpage_bytes;
+	uint64_t start = layout->reserved_bytes;
+
+	if (slot_bytes > LAYOUT_MAX_BYTES / 8)
+		return layout_too_large(error, field);
+	align = fl_max_u64(align, hpage);
+	*geometry = (struct fl__geometry){
+		.max_bytes = fl_round_up(slot_bytes, hpage),
+		.hpage_bytes = hpage,
+		.is_accessible = true,
+		.max_kept_bytes = config->max_idle_slot_bytes,
+	};
+	/* The last one's stride ends with the guard after all. */
+	geometry->stride_bytes =
+		fl_round_up(geometry->max_bytes + hpage, align);
+	geometry->first_off = fl_round_up(start + hpage, align) - start;
+	/* Slots of nothing are only counted. */
+	if (count && !slot_bytes) {
+		geometry->stride_bytes = geometry->first_off = 0;
+		geometry->slot_count = count;
+		return 0;
+	}
+	layout->align_bytes = fl_max_u64(layout->align_bytes, align);
+	return layout_reserve(layout, geometry, count, field, error);
+}
+
+static int layout_stacks(const struct fl_pool_config *config, uint64_t hpage,
+			 struct fl__layout *layout, struct fl_error *error)
+{
+	static const char field[] = "max_stacks or stack_bytes";
+	uint64_t bytes;
+
+	if (config->stack_bytes > LAYOUT_MAX_BYTES / 8)
+		return layout_too_large(error, field);
+	layout->stack_bytes = fl_round_up(config->stack_bytes, hpage);
+	layout->stack_stride_bytes = layout->stack_bytes + hpage;
+	layout->stacks_off = layout->reserved_bytes;
+	if (!config->max_stacks)
+		return 0;
+	if (fl_mul_overflow(layout->stack_stride_bytes, config->max_stacks,
+			    &bytes) ||
+	    bytes > LAYOUT_MAX_BYTES - layout->reserved_bytes - hpage)
+		return layout_too_large(error, field);
+	layout->reserved_bytes += bytes + hpage;
+	return 0;
+}
+
+static int layout_all(const struct fl_pool_config *config, uint64_t table_bytes,
+		      uint64_t hpage, struct fl__layout *layout,
+		      struct fl_error *error)
+{
+	int err = layout_memories(config, hpage, layout, error);
+
+	if (!err)
+		err = layout_slots(config, layout, FL__BANK_TABLE,
+				   config->max_tables, table_bytes, 0,
+				   "max_tables or max_table_elements", error);
+	if (!err)
+		err = layout_slots(config, layout, FL__BANK_STRUCTURE,
+				   config->max_instances,
+				   config->instance_bytes,
+				   config->instance_alignment_bytes,
+				   "max_instances or instance_bytes", error);
+	return err ? err : layout_stacks(config, hpage, layout, error);
+}
+
+int fl__layout_plan(const struct fl_pool_config *given, uint64_t hpage_bytes,
+		    struct fl__layout *layout, struct fl_error *error)
+{
+	struct fl_pool_config config = *given;
+	uint64_t table_bytes;
+	int err;
+
+	*layout = (struct fl__layout){ 0 };
+	err = layout_check(&config, error);
+	if (err)
+		return err;
+	if (fl_mul_overflow(config.max_table_elements,
+			    config.table_element_bytes, &table_bytes))
+		table_bytes = UINT64_MAX;
+	/* The limits of what is not there must not stand in the way. */
+	if (!config.max_tables)
+		table_bytes = 0;
+	/* On demand the counts reserve nothing. */
+	if (config.allocation == FL_ALLOCATION_ON_DEMAND)
+		config.max_memories = config.max_tables = config.max_stacks =
+			config.max_instances = 0;
+	else if (!config.max_stacks)
+		config.stack_bytes = 0;
+	return layout_all(&config, table_bytes, hpage_bytes, layout, error);
+}

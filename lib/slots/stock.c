@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* stock.c - shelves, lock and waiting around the free list; see stock.h. */
+#include "stock.h"
+
+int fl__stock_init(struct fl__stock *stock, const char *name, uint32_t capacity,
+		   enum fl_strategy strategy, uint32_t max_warm, uint64_t seed)
+{
+	int err;
+
+	memset(stock, 0, sizeof(*stock));
+	stock->name = name;
+	stock->max_warm = max_warm;
+	/* The other strategies choose among all that are free. */
+	stock->has_shelves = strategy == FL_STRATEGY_REUSE_AFFINITY &&
+			     max_warm >= FL__STOCK_SHELVES;
+	err = fl__freelist_init(&stock->list, capacity, strategy, max_warm, seed);
+	if (err)
+		return err;
+	err = fl__os_lock_init(&stock->lock);
+	if (err)
+		goto err_list;
+	err = fl__os_cond_init(&stock->given);
+	if (err)
+		goto err_lock;
+	return 0;
+err_lock:
+	fl__os_lock_fini(&stock->lock);
+err_list:
+	fl__freelist_fini(&stock->list);
+	return err;
+}
+
+void fl__stock_fini(struct fl__stock *stock)
+{
+	if (!stock->list.entries)
+		return;
+	fl__os_cond_fini(&stock->given);
+	fl__os_lock_fini(&stock->lock);
+	fl__freelist_fini(&stock->list);
+}
+
+static uint32_t *shelf_here(struct fl__stock *stock)
+{
+	return &stock->shelves[fl__os_cpu() % FL__STOCK_SHELVES].idx_plus_1;
+}
+
+/* The affinity of an index on a shelf is written before it gets there and read
+ * before it is taken off: stale by then at worst, and then merely a slot of
+ * another affinity is handed out. */
+static uint64_t *affinity_of(struct fl__stock *stock, uint32_t idx)
+{
+	return &stock->list.entries[idx].affinity;
+}
+
+static bool shelf_take(struct fl__stock *stock, uint64_t affinity,
+		       uint32_t *idx)
+{
+	uint32_t *shelf = shelf_here(stock);
+	uint32_t there = __atomic_load_n(shelf, __ATOMIC_RELAXED);
+
+	if (!there || __atomic_load_n(affinity_of(stock, there - 1),
+				      __ATOMIC_RELAXED) != affinity)
+		return false;
+	/* Acquire: what the giver did to the slot is done. */
+	if (!__atomic_compare_exchange_n(shelf, &there, 0, false,
+					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return false;
+	*idx = there - 1;
+	return true;
+}
+
+static void give_locked(struct fl__stock *stock, uint32_t idx)
+{
+	fl__freelist_give(&stock->list, idx,
+		       __atomic_load_n(affinity_of(stock, idx),
+				       __ATOMIC_RELAXED));
+	if (stock->wide_waiters)
+		fl__os_cond_broadcast(&stock->given);
+	else if (stock->waiters)
+		fl__os_cond_signal(&stock->given);
+}
+
+/* With the lock: what is on the shelves becomes free. */
+static void shelves_clear(struct fl__stock *stock)
+{
+	for (uint32_t i = 0; i < FL__STOCK_SHELVES; i++) {
+		uint32_t there = __atomic_exchange_n(
+			&stock->shelves[i].idx_plus_1, 0, __ATOMIC_SEQ_CST);
+
+		if (there)
+			give_locked(stock, there - 1);
+	}
+}
+
+/* With the lock. What is on the shelves is warm too, and the free list does not
+ * know of it. The shelves are looked at only where that decides between a cold index
+ * and an old one: their lines belong to threads that take no lock. */
+static void limit_warm(struct fl__stock *stock)
+{
+	struct fl__freelist *list = &stock->list;
+	uint32_t shelved = 0;
+
+	list->max_warm = stock->max_warm;
+	if (!stock->has_shelves || list->cold_next == list->capacity ||
+	    list->warm.count + FL__STOCK_SHELVES < stock->max_warm)
+		return;
+	for (uint32_t i = 0; i < FL__STOCK_SHELVES; i++)
+		shelved += __atomic_load_n(&stock->shelves[i].idx_plus_1,
+					   __ATOMIC_RELAXED) != 0;
+	if (shelved == stock->max_warm)
+		shelves_clear(stock);
+	else
+		list->max_warm -= shelved;
+}
+
+static uint32_t indices_left(const struct fl__freelist *list)
+{
+	return list->free_count + list->capacity - list->cold_next;
+}
+
+static bool take_locked(struct fl__stock *stock, const uint64_t *affinities,
+			uint32_t count, uint32_t *idx)
+{
+	if (indices_left(&stock->list) < count)
+		return false;
+	limit_warm(stock);
+	for (uint32_t i = 0; i < count; i++)
+		idx[i] = fl__freelist_take(&stock->list, affinities[i]);
+	return true;
+}
+
+/* With the lock. Each give wakes one waiter, or all if some need several; a
+ * waiter that finds too little waits on. */
+static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
+		      uint32_t count, uint64_t deadline_ns, uint32_t *idx)
+{
+	bool is_in_time = true;
+	int err = 0;
+
+	stock->wide_waiters += count > 1;
+	__atomic_add_fetch(&stock->waiters, 1, __ATOMIC_SEQ_CST);
+	for (;;) {
+		shelves_clear(stock);
+		if (take_locked(stock, affinities, count, idx))
+			break;
+		if (!is_in_time)
+			err = -ETIMEDOUT;
+		/* So many are retired that there will never be enough. */
+		if (stock->list.capacity - stock->list.retired_count < count)
+			err = -EAGAIN;
+		if (err)
+			break;
+		is_in_time = fl__os_cond_wait(&stock->given, &stock->lock,
+					      deadline_ns);
+	}
+	__atomic_sub_fetch(&stock->waiters, 1, __ATOMIC_SEQ_CST);
+	stock->wide_waiters -= count > 1;
+	return err;
+}
+
+static uint64_t deadline_of(uint64_t timeout_ns)
+{
+	uint64_t deadline;
+
+	if (fl_add_overflow(fl__os_now_ns(), timeout_ns, &deadline))
+		return UINT64_MAX;
+	return deadline;
+}
+
+static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
+			   uint32_t count, uint64_t timeout_ns, uint32_t *idx)
+{
+	int err = 0;
+
+	fl__os_lock(&stock->lock);
+	if (!take_locked(stock, affinities, count, idx)) {
+		shelves_clear(stock);
+		if (!take_locked(stock, affinities, count, idx))
+			err = timeout_ns ?
+				      stock_wait(stock, affinities, count,
+						 deadline_of(timeout_ns), idx) :
+				      -EAGAIN;
+	}
+	fl__os_unlock(&stock->lock);
+	return err;
+}
+
+int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
+		   uint32_t count, uint64_t timeout_ns, uint32_t *idx,
+		   struct fl_error *error)
+{
+	int err;
+
+	if (count == 1 && stock->has_shelves &&
+	    shelf_take(stock, *affinities, idx))
+		return 0;
+	err = stock_take_slow(stock, affinities, count, timeout_ns, idx);
+	if (!err)
+		return 0;
+	return fl__error_set(
+		error, err,
+		"all %u %s of the pool are in use (%u retired); release one, wait with timeout_ns, or raise max_%s",
+		stock->list.capacity, stock->name,
+		fl__stock_count(stock).retired, stock->name);
+}
+
+/* Put idx on this processor's shelf; what was there comes off. */
+static uint32_t shelf_swap(struct fl__stock *stock, uint32_t idx)
+{
+	uint32_t *shelf = shelf_here(stock), mine = idx + 1;
+	uint32_t before = __atomic_exchange_n(shelf, mine, __ATOMIC_SEQ_CST);
+
+	/* Sequentially consistent with a waiter that announces itself and
+	 * then clears the shelves: if it has not seen this index, its
+	 * announcement is seen here. */
+	if (__atomic_load_n(&stock->waiters, __ATOMIC_SEQ_CST) &&
+	    __atomic_compare_exchange_n(shelf, &mine, 0, false,
+					__ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+		fl__os_lock(&stock->lock);
+		give_locked(stock, idx);
+		fl__os_unlock(&stock->lock);
+	}
+	return before;
+}
+
+void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity)
+{
+	uint64_t *last = affinity_of(stock, idx);
+
+	/* The neighbours' are in the same cache line, and other threads'. */
+	if (__atomic_load_n(last, __ATOMIC_RELAXED) != affinity)
+		__atomic_store_n(last, affinity, __ATOMIC_RELAXED);
+	if (stock->has_shelves && affinity) {
+		uint32_t before = shelf_swap(stock, idx);
+
+		if (!before)
+			return;
+		idx = before - 1;
+	}
+	fl__os_lock(&stock->lock);
+	give_locked(stock, idx);
+	fl__os_unlock(&stock->lock);
+}
+
+void fl__stock_retire(struct fl__stock *stock, uint32_t idx)
+{
+	fl__os_lock(&stock->lock);
+	fl__freelist_retire(&stock->list, idx);
+	/* Who waits for a slot that will never come must look again. */
+	if (stock->waiters)
+		fl__os_cond_broadcast(&stock->given);
+	fl__os_unlock(&stock->lock);
+}
+
+uint32_t fl__stock_take_oldest(struct fl__stock *stock)
+{
+	uint32_t idx;
+
+	fl__os_lock(&stock->lock);
+	shelves_clear(stock);
+	idx = fl__freelist_take_oldest(&stock->list);
+	fl__os_unlock(&stock->lock);
+	return idx;
+}
+
+uint32_t fl__stock_take_affine(struct fl__stock *stock, uint64_t affinity)
+{
+	uint32_t idx;
+
+	fl__os_lock(&stock->lock);
+	shelves_clear(stock);
+	idx = fl__freelist_take_affine(&stock->list, affinity);
+	fl__os_unlock(&stock->lock);
+	return idx;
+}
+
+void fl__stock_freeze(struct fl__stock *stock)
+{
+	fl__os_lock(&stock->lock);
+	shelves_clear(stock);
+}
+
+bool fl__stock_is_free(const struct fl__stock *stock, uint32_t idx)
+{
+	return stock->list.entries[idx].group != FL__IDX_NONE;
+}
+
+void fl__stock_thaw(struct fl__stock *stock)
+{
+	fl__os_unlock(&stock->lock);
+}
+
+struct fl__stock_counts fl__stock_count(struct fl__stock *stock)
+{
+	struct fl__stock_counts counts;
+
+	fl__os_lock(&stock->lock);
+	shelves_clear(stock);
+	counts = (struct fl__stock_counts){
+		.used = stock->list.used_count,
+		.warm = stock->list.warm.count,
+		.retired = stock->list.retired_count,
+		.ever_used = stock->list.cold_next,
+	};
+	fl__os_unlock(&stock->lock);
+	return counts;
+}

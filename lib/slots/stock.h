@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * stock.h - free indices, shared between threads.
+ *
+ * Takes indices back from any thread and hands them out to any, waiting if
+ * asked to. freelist.h decides which; this adds the lock, the waiting, and a
+ * shelf for each processor: the index given last by a thread there, which the
+ * next taker of the same affinity there gets without the lock. Two threads
+ * that each take and give in turn never meet.
+ *
+ * Who needs several takes them all at once or none: nobody holds some and
+ * waits for more, so takers cannot wait for each other in a circle.
+ *
+ * No wake-up is lost: a giver that uses its shelf looks for waiters after, and
+ * a waiter looks at all shelves after it has announced itself, both in
+ * sequentially consistent order, so that one of them sees the other.
+ */
+#ifndef FL_STOCK_H
+#define FL_STOCK_H
+
+#include "base/error.h"
+#include "os/os.h"
+#include "freelist.h"
+
+#define FL__STOCK_SHELVES	16
+
+/* Threads on two processors never write the same cache line. */
+struct fl__shelf {
+	uint32_t idx_plus_1;		/* atomic; 0: empty */
+} __attribute__((aligned(128)));
+
+struct fl__stock {
+	struct fl__shelf shelves[FL__STOCK_SHELVES];
+	const char *name;		/* as in the field max_<name> */
+	uint32_t max_warm;		/* shelves included */
+	bool has_shelves;
+	struct fl__os_lock lock;	/* guards all below */
+	struct fl__freelist list;
+	struct fl__os_cond given;
+	uint32_t waiters;		/* atomic: read without the lock */
+	uint32_t wide_waiters;		/* of them, who need several */
+};
+
+struct fl__stock_counts {
+	uint32_t used, warm, retired, ever_used;
+};
+
+/* -ENOMEM. Without shelves unless the strategy is reuse affinity and max_warm is
+ * FL__STOCK_SHELVES or more. */
+int fl__stock_init(struct fl__stock *stock, const char *name, uint32_t capacity,
+		   enum fl_strategy strategy, uint32_t max_warm,
+		   uint64_t seed);
+void fl__stock_fini(struct fl__stock *stock);
+
+/*
+ * Take count indices, idx[i] for affinities[i], all or none, waiting up to
+ * timeout_ns for them. -EAGAIN, -ETIMEDOUT.
+ */
+int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
+		   uint32_t count, uint64_t timeout_ns, uint32_t *idx,
+		   struct fl_error *error);
+void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity);
+void fl__stock_retire(struct fl__stock *stock, uint32_t idx);
+
+/* The index that has been free longest of those with an affinity, or
+ * FL__IDX_NONE. */
+uint32_t fl__stock_take_oldest(struct fl__stock *stock);
+
+/* A free index of an affinity that is not 0, or FL__IDX_NONE. */
+uint32_t fl__stock_take_affine(struct fl__stock *stock, uint64_t affinity);
+
+/* Between these no free index is taken, and fl__stock_is_free() may be asked;
+ * list work only, as under any lock here. */
+void fl__stock_freeze(struct fl__stock *stock);
+bool fl__stock_is_free(const struct fl__stock *stock, uint32_t idx);
+void fl__stock_thaw(struct fl__stock *stock);
+
+/* Exact while nobody takes or gives. */
+struct fl__stock_counts fl__stock_count(struct fl__stock *stock);
+
+#endif

@@ -1,0 +1,621 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* dirty.c - scanning, marking, sweeping; see dirty.h and reset.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "reset.h"
+#include "uffd/uffd.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+/* Unmarked chunks between marked ones are marked too when there are so few of
+ * them: a scan more costs as much as two page tables of marks. */
+#define BRIDGE_CHUNKS 2
+
+/* A chunk is scanned in a microsecond or less; a slot with thousands of them is
+ * unmapped in some milliseconds. */
+#define STALE_LIMIT (UINT64_C(1) << 14)
+
+/* What a slot of a large memory knew is given back when it is forgotten, all
+ * but what these take; else it would stay when the slot is emptied. */
+#define FORGET_CHUNKS 16
+
+static void unmarked_clear(struct fl__dirty *dirty)
+{
+	if (dirty->unmarked_hpages)
+		memset(dirty->unmarked, 0,
+		       dirty->unmarked_count * sizeof(*dirty->unmarked));
+	dirty->unmarked_hpages = 0;
+}
+
+static void chunks_shrink(struct fl__dirty *dirty)
+{
+	struct fl__dirty_chunk *fewer;
+
+	if (dirty->chunk_count <= FORGET_CHUNKS)
+		return;
+	while (dirty->chunk_count > FORGET_CHUNKS)
+		free(dirty->chunks[--dirty->chunk_count].heat);
+	fewer = realloc(dirty->chunks, FORGET_CHUNKS * sizeof(*fewer));
+	if (fewer)
+		dirty->chunks = fewer;
+}
+
+void fl__dirty_forget(struct fl__dirty *dirty)
+{
+	chunks_shrink(dirty);
+	for (size_t i = 0; i < dirty->chunk_count; i++) {
+		struct fl__dirty_chunk *chunk = &dirty->chunks[i];
+
+		if (chunk->is_marked)
+			memset(chunk->heat, 0,
+			       FL__CHUNK_MAX_HPAGES * sizeof(*chunk->heat));
+		memset(chunk->kept, 0, sizeof(chunk->kept));
+		chunk->is_marked = chunk->is_touched = false;
+	}
+	dirty->tracked_bytes = 0;
+	dirty->idle_cost = 0;
+	dirty->stale_cost = 0;
+	dirty->kept_hpages = 0;
+	unmarked_clear(dirty);
+	dirty->highest_bytes = 0;
+	dirty->resets = 0;
+	dirty->is_prefilled = false;
+}
+
+void fl__dirty_fini(struct fl__dirty *dirty)
+{
+	for (size_t i = 0; i < dirty->chunk_count; i++)
+		free(dirty->chunks[i].heat);
+	free(dirty->chunks);
+	free(dirty->unmarked);
+	free(dirty->regions);
+	memset(dirty, 0, sizeof(*dirty));
+}
+
+static void areas_add(struct fl__reset *reset, uint64_t start, uint64_t end,
+		      const uint8_t *image)
+{
+	end = fl_min_u64(end, reset->allowed_end);
+	if (start < end)
+		reset->areas[reset->area_count++] =
+			(struct fl__area){ start, end, image };
+}
+
+static void areas_build(struct fl__reset *reset)
+{
+	const struct fl_image *image = reset->space->image;
+	uint64_t at = reset->base, first;
+
+	if (image) {
+		first = fl__image_map_first_off(&image->map);
+		for (uint32_t i = 0; i < image->map.extent_count; i++) {
+			uint64_t off = image->map.extents[i].hpage_off *
+				       reset->hpage_bytes;
+			uint64_t len = image->map.extents[i].hpage_len *
+				       reset->hpage_bytes;
+
+			areas_add(reset, at, reset->base + off, NULL);
+			at = reset->base + off + len;
+			areas_add(reset, reset->base + off, at,
+				  image->bytes + (off - first));
+		}
+	}
+	areas_add(reset, at, reset->allowed_end, NULL);
+}
+
+static uint64_t chunk_addr(const struct fl__reset *reset, size_t chunk_idx)
+{
+	return reset->chunk_base + chunk_idx * FL__CHUNK_BYTES;
+}
+
+static struct fl__dirty_chunk *chunk_find(const struct fl__reset *reset,
+					  size_t chunk_idx)
+{
+	return chunk_idx < reset->dirty->chunk_count ?
+		       &reset->dirty->chunks[chunk_idx] :
+		       NULL;
+}
+
+/* The chunk with room for heat; NULL without memory, and then it stays
+ * unmarked, which is slower and as right. */
+static struct fl__dirty_chunk *chunk_make(const struct fl__reset *reset,
+					  size_t chunk_idx)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	struct fl__dirty_chunk *chunk;
+
+	if (chunk_idx >= dirty->chunk_count) {
+		size_t count = chunk_idx + 1;
+		struct fl__dirty_chunk *grown =
+			realloc(dirty->chunks, count * sizeof(*grown));
+
+		if (!grown)
+			return NULL;
+		memset(grown + dirty->chunk_count, 0,
+		       (count - dirty->chunk_count) * sizeof(*grown));
+		dirty->chunks = grown;
+		dirty->chunk_count = count;
+	}
+	chunk = &dirty->chunks[chunk_idx];
+	if (!chunk->heat)
+		chunk->heat =
+			calloc(FL__CHUNK_MAX_HPAGES, sizeof(*chunk->heat));
+	return chunk->heat ? chunk : NULL;
+}
+
+static void chunks_touch(struct fl__reset *reset, uint64_t start, uint64_t end)
+{
+	for (size_t i = fl__reset_chunk_of(reset, start);
+	     i <= fl__reset_chunk_of(reset, end - 1); i++) {
+		struct fl__dirty_chunk *chunk = chunk_make(reset, i);
+
+		if (chunk)
+			chunk->is_touched = true;
+	}
+	reset->was_touched = true;
+}
+
+/* A slot that is used once need not be watched: its chunks count as touched
+ * from the second release on. */
+static bool does_touch_count(const struct fl__reset *reset)
+{
+	return reset->host->uffd_fd >= 0 && reset->dirty->resets;
+}
+
+/* The scan was asked for one area alone. */
+static int touched_region(struct fl__reset *reset,
+			  const struct fl__kernel_region *region)
+{
+	const struct fl__area *area = fl__reset_area_at(reset, region->start);
+
+	const uint64_t large = FL_PAGE_IS_HUGE | FL_PAGE_IS_FILE;
+	bool is_private =
+		fl__scan_is_private(region->categories, area->image != NULL);
+
+	/* 2 MiB of the image in one entry are scanned, and read, faster as they
+	 * are. */
+	if (does_touch_count(reset) && (region->categories & large) != large)
+		chunks_touch(reset, region->start, region->end);
+	if (!is_private)
+		return 0;
+	return fl__settle_private(reset, area, region->start, region->end);
+}
+
+static int on_touched(void *user, const struct fl__kernel_region *regions,
+		      size_t count)
+{
+	struct fl__reset *reset = user;
+	int err = 0;
+
+	fl__settle_begin(reset, regions, count);
+	for (size_t i = 0; i < count && !err; i++)
+		err = touched_region(reset, fl__reset_region(reset, regions,
+							     count, i));
+	return err;
+}
+
+static int on_written(void *user, const struct fl__kernel_region *regions,
+		      size_t count)
+{
+	return fl__settle_written(user, regions, count);
+}
+
+static int scan_marked(struct fl__reset *reset, uint64_t start, uint64_t end)
+{
+	int err = fl__scan(reset->host->pagemap_fd, start, end,
+			   reset->host->written_form, &reset->buffer,
+			   on_written, reset);
+
+	return err ? err : fl__settle_flush(reset);
+}
+
+/* Clean pages are asked for only to learn which chunks are in use. */
+static enum fl__scan_form unmarked_form(const struct fl__reset *reset,
+					const struct fl__area *area)
+{
+	if (does_touch_count(reset))
+		return FL__SCAN_TOUCHED;
+	return area->image ? FL__SCAN_PRIVATE_FILE : FL__SCAN_PRIVATE_ZERO;
+}
+
+/* [start, end) is about to be scanned, and counted anew. What a tenant before
+ * had, that grew further, is hidden and stays counted. */
+static void uncount_range(struct fl__reset *reset, uint64_t start, uint64_t end)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	uint64_t highest = reset->base + dirty->highest_bytes;
+	size_t last = fl__reset_unmarked_idx(reset, end - 1);
+
+	if (!dirty->unmarked_hpages)
+		return;
+	for (size_t i = fl__reset_unmarked_idx(reset, start);
+	     i <= last && i < dirty->unmarked_count; i++) {
+		uint64_t low = reset->base + i * FL_WPAGE_BYTES;
+		uint64_t high = fl_min_u64(low + FL_WPAGE_BYTES, highest);
+		uint64_t seen = fl_min_u64(end, high) - fl_max_u64(start, low);
+		uint64_t rest = (high - low - seen) >> reset->hpage_shift;
+
+		if (dirty->unmarked[i] > rest)
+			fl__reset_uncount(dirty, i, dirty->unmarked[i] - rest);
+	}
+}
+
+static int scan_unmarked(struct fl__reset *reset, uint64_t start, uint64_t end)
+{
+	uncount_range(reset, start, end);
+	while (start < end) {
+		const struct fl__area *area = fl__reset_area_at(reset, start);
+		uint64_t stop = fl_min_u64(end, area->end);
+		int err = fl__scan(reset->host->pagemap_fd, start, stop,
+				   unmarked_form(reset, area), &reset->buffer,
+				   on_touched, reset);
+
+		if (err)
+			return err;
+		start = stop;
+	}
+	return 0;
+}
+
+/* Has comparing idle pages cost as much as a sweep would? Comparing one takes a
+ * tenth of a microsecond, a fault eight times that, the system call and its
+ * interrupts up to ten. */
+static bool is_sweep_due(const struct fl__reset *reset)
+{
+	return reset->dirty->idle_cost > 100 + 8 * reset->hot_count;
+}
+
+static int sweep_range(const struct fl__reset *reset, uint64_t start,
+		       uint64_t end)
+{
+	const struct fl__dirty_host *host = reset->host;
+
+	if (host->written_form != FL__SCAN_WRITTEN)
+		return fl__uffd_protect(host->uffd_fd, start, end - start);
+	return fl__scan_protect(host->pagemap_fd, start, end);
+}
+
+/* Watch every page again, of all marked chunks or of those with idle pages. */
+static int sweep(struct fl__reset *reset, bool is_all)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	uint64_t from = 0, to = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < dirty->chunk_count && !err; i++) {
+		struct fl__dirty_chunk *chunk = &dirty->chunks[i];
+		uint64_t start = fl_max_u64(chunk_addr(reset, i), reset->base);
+
+		if (!chunk->is_marked || !(is_all || chunk->has_idle))
+			continue;
+		chunk->has_idle = false;
+		memset(chunk->open, 0, sizeof(chunk->open));
+		memset(chunk->hot, 0, sizeof(chunk->hot));
+		if (to != start) {
+			err = to ? sweep_range(reset, from, to) : 0;
+			from = start;
+		}
+		to = fl_min_u64(chunk_addr(reset, i + 1), reset->tracked_end);
+	}
+	dirty->idle_cost = 0;
+	return err || !to ? err : sweep_range(reset, from, to);
+}
+
+/* Keep nothing: not what is accessible, nor what is hidden behind the border. */
+static int drop_all(struct fl__reset *reset)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	int err = fl__settle_drop(reset->base,
+				  reset->base + dirty->highest_bytes);
+
+	for (size_t i = 0; i < dirty->chunk_count; i++)
+		memset(dirty->chunks[i].kept, 0, sizeof(dirty->chunks[i].kept));
+	dirty->kept_hpages = 0;
+	unmarked_clear(dirty);
+	return err ? err : sweep(reset, true);
+}
+
+static uint64_t kept_bytes_of(const struct fl__reset *reset)
+{
+	return (reset->dirty->kept_hpages + reset->dirty->unmarked_hpages) *
+	       reset->hpage_bytes;
+}
+
+static bool chunk_is_marked(const struct fl__reset *reset, size_t chunk_idx)
+{
+	const struct fl__dirty_chunk *chunk = chunk_find(reset, chunk_idx);
+
+	return chunk && chunk->is_marked;
+}
+
+/* Where the stretch of chunks like the one at addr ends, at most at limit. */
+static uint64_t stretch_end(const struct fl__reset *reset, uint64_t addr,
+			    uint64_t limit)
+{
+	size_t chunk_idx = fl__reset_chunk_of(reset, addr);
+	bool is_marked = chunk_is_marked(reset, chunk_idx);
+
+	do {
+		chunk_idx++;
+		if (!is_marked && chunk_idx >= reset->dirty->chunk_count)
+			return limit;
+	} while (chunk_addr(reset, chunk_idx) < limit &&
+		 chunk_is_marked(reset, chunk_idx) == is_marked);
+	return fl_min_u64(chunk_addr(reset, chunk_idx), limit);
+}
+
+static int scan_all(struct fl__reset *reset)
+{
+	uint64_t tracked_end =
+		fl_min_u64(reset->tracked_end, reset->allowed_end);
+	uint64_t addr = reset->base;
+	int err = 0;
+
+	while (addr < tracked_end && !err) {
+		uint64_t end = stretch_end(reset, addr, tracked_end);
+
+		err = chunk_is_marked(reset, fl__reset_chunk_of(reset, addr)) ?
+			      scan_marked(reset, addr, end) :
+			      scan_unmarked(reset, addr, end);
+		addr = end;
+	}
+	if (!err && addr < reset->allowed_end)
+		err = scan_unmarked(reset, addr, reset->allowed_end);
+	return err;
+}
+
+/* Few unmarked chunks between marked ones are worth marking. */
+static void mark_bridges(struct fl__reset *reset)
+{
+	size_t last = SIZE_MAX, count = reset->dirty->chunk_count;
+
+	for (size_t i = 0; i < count; i++) {
+		struct fl__dirty_chunk *chunk = &reset->dirty->chunks[i];
+
+		if (!chunk->is_marked && !chunk->is_touched)
+			continue;
+		if (last != SIZE_MAX && i - last - 1 <= BRIDGE_CHUNKS) {
+			for (size_t j = last + 1; j < i; j++) {
+				chunk = chunk_make(reset, j);
+				if (chunk)
+					chunk->is_touched = true;
+			}
+		}
+		last = i;
+	}
+}
+
+/*
+ * Map the image's pages of a range. An entry that is there is scanned twice as
+ * fast as an empty one that is marked, and its first read does not fault. The
+ * pages are the page cache's; nothing is copied. A failure costs just that.
+ */
+static void populate(const struct fl__reset *reset, uint64_t start,
+		     uint64_t end)
+{
+	if (!reset->host->can_populate)
+		return;
+	for (uint32_t i = 0; i < reset->area_count; i++) {
+		const struct fl__area *area = &reset->areas[i];
+		uint64_t from = fl_max_u64(start, area->start);
+		uint64_t to = fl_min_u64(end, area->end);
+
+		if (area->image && from < to)
+			(void)madvise((void *)(uintptr_t)from,
+				      (size_t)(to - from), MADV_POPULATE_READ);
+	}
+}
+
+/* What was found in the chunk is counted by its bits from now on. */
+static void count_kept(struct fl__reset *reset, size_t chunk_idx)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	const uint64_t *kept = dirty->chunks[chunk_idx].kept;
+
+	for (uint32_t i = 0; i < FL__CHUNK_MAX_HPAGES; i++) {
+		uint64_t addr =
+			chunk_addr(reset, chunk_idx) + i * reset->hpage_bytes;
+
+		if (!(kept[i / 64] >> i % 64 & 1))
+			continue;
+		dirty->kept_hpages++;
+		fl__reset_uncount(dirty, fl__reset_unmarked_idx(reset, addr),
+				  1);
+	}
+}
+
+/* Also of a chunk that is marked, when more of it has become accessible. */
+static void chunk_mark(struct fl__reset *reset, size_t chunk_idx)
+{
+	struct fl__dirty_chunk *chunk = &reset->dirty->chunks[chunk_idx];
+
+	if (!chunk->is_marked)
+		count_kept(reset, chunk_idx);
+	memset(chunk->open, 0, sizeof(chunk->open));
+	memset(chunk->hot, 0, sizeof(chunk->hot));
+	chunk->has_idle = false;
+	chunk->next_end = (uint16_t)(reset->now + FL__HEAT_MAX_LEASE);
+	chunk->ends_round = reset->now;
+	chunk->is_marked = true;
+}
+
+static int mark_chunks(struct fl__reset *reset)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	int err = 0;
+
+	for (size_t i = 0; i < dirty->chunk_count && !err; i++) {
+		uint64_t start = fl_max_u64(chunk_addr(reset, i), reset->base);
+		uint64_t end = fl_min_u64(chunk_addr(reset, i + 1),
+					  reset->tracked_end);
+
+		if (!dirty->chunks[i].is_touched || start >= end)
+			continue;
+		chunk_mark(reset, i);
+		err = fl__settle_protect(reset, start, end);
+	}
+	if (!err)
+		err = fl__settle_flush(reset);
+	/* Protecting splits a large folio's entry and leaves empty ones. */
+	for (size_t i = 0; i < dirty->chunk_count; i++) {
+		if (!err && dirty->chunks[i].is_touched)
+			populate(reset,
+				 fl_max_u64(chunk_addr(reset, i), reset->base),
+				 fl_min_u64(chunk_addr(reset, i + 1),
+					    reset->allowed_end));
+		dirty->chunks[i].is_touched = false;
+	}
+	return err;
+}
+
+/* Register what is accessible now; the part of a marked chunk that came with
+ * it has to be marked too. */
+static int track_more(struct fl__reset *reset)
+{
+	uint64_t start = reset->tracked_end;
+	size_t chunk_idx = fl__reset_chunk_of(reset, start);
+	int err;
+
+	if (start >= reset->allowed_end)
+		return 0;
+	err = fl__uffd_register_wp(reset->host->uffd_fd, start,
+				   reset->allowed_end - start);
+	if (err)
+		return err;
+	reset->tracked_end = reset->allowed_end;
+	reset->dirty->tracked_bytes = reset->tracked_end - reset->base;
+	if (!chunk_is_marked(reset, chunk_idx))
+		return 0;
+	return fl__uffd_protect(reset->host->uffd_fd, start,
+				fl_min_u64(chunk_addr(reset, chunk_idx + 1),
+					   reset->tracked_end) -
+					start);
+}
+
+/*
+ * In an accessible arena, what one tenant touched far beyond its size is scanned
+ * for all that come after it. Marked chunks above everything that is written
+ * now, and above the size, are paid for until that has cost what mapping the
+ * slot anew costs; then the caller does so.
+ */
+static bool is_stale(struct fl__reset *reset)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	uint64_t from = fl_max_u64(reset->attached_end, reset->reported_end);
+	uint64_t end = fl_min_u64(reset->tracked_end, reset->allowed_end);
+	uint64_t stale = 0;
+
+	for (size_t i = fl__reset_chunk_of(reset, from) + 1;
+	     i < dirty->chunk_count && chunk_addr(reset, i) < end; i++)
+		stale += dirty->chunks[i].is_marked;
+	dirty->stale_cost = stale ? dirty->stale_cost + stale : 0;
+	return dirty->stale_cost > STALE_LIMIT;
+}
+
+static int watch_touched(struct fl__reset *reset)
+{
+	int err = track_more(reset);
+
+	if (err)
+		return err;
+	mark_bridges(reset);
+	return mark_chunks(reset);
+}
+
+void fl__dirty_prefill(struct fl__dirty *dirty,
+		       const struct fl__dirty_host *host,
+		       const struct fl__geometry *geometry,
+		       const struct fl__space *space,
+		       const struct fl_image *image, uint64_t size_bytes)
+{
+	uint64_t hpage_bytes = geometry->hpage_bytes;
+	uint64_t hpage_count = size_bytes / hpage_bytes;
+	struct fl__prefill_list list;
+	uint32_t len;
+
+	if (!image || !image->prefill || !host->can_populate)
+		return;
+	fl__prefill_get(image->prefill, &list, &dirty->prefill_turn);
+	for (uint32_t i = 0; i < list.count; i += len) {
+		len = fl__prefill_run(&list, i);
+		if (list.hpages[i] + len > hpage_count)
+			break;
+		(void)madvise(space->base + list.hpages[i] * hpage_bytes,
+			      (size_t)(len * hpage_bytes), MADV_POPULATE_WRITE);
+	}
+	dirty->is_prefilled = list.count;
+}
+
+/* Is this the first release since the image was laid over the slot? */
+static bool is_first(const struct fl__reset *reset)
+{
+	return !reset->dirty->resets && reset->host->can_populate &&
+	       reset->space->image && reset->space->image->prefill;
+}
+
+int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
+		    const struct fl__geometry *geometry,
+		    const struct fl__space *space, uint64_t *kept_bytes)
+{
+	uint64_t base = (uintptr_t)space->base;
+	struct fl__prefill_list first;
+	struct fl__reset reset;
+	int err;
+
+	/* Not the areas: clearing them would cost more than some resets. */
+	reset.dirty = dirty;
+	reset.host = host;
+	reset.space = space;
+	reset.hpage_bytes = geometry->hpage_bytes;
+	reset.hpage_shift = (uint32_t)__builtin_ctzll(geometry->hpage_bytes);
+	reset.chunk_hpages_mask =
+		(uint32_t)(FL__CHUNK_BYTES / geometry->hpage_bytes - 1);
+	reset.base = base;
+	reset.chunk_base = fl_round_down(base, FL__CHUNK_BYTES);
+	reset.attached_end =
+		base + fl_round_up(space->attached_bytes, geometry->hpage_bytes);
+	reset.allowed_end = base + space->allowed_bytes;
+	reset.tracked_end = base + dirty->tracked_bytes;
+	reset.now = (uint16_t)dirty->resets;
+	reset.was_touched = false;
+	reset.reported_end = 0;
+	reset.is_downward = dirty->resets & 1;
+	reset.hot_count = reset.idle_count = 0;
+	reset.is_uncounted = false;
+	reset.protect_start = reset.protect_end = 0;
+	reset.area_count = reset.area_idx = 0;
+	dirty->highest_bytes =
+		fl_max_u64(dirty->highest_bytes, space->allowed_bytes);
+	*kept_bytes = 0;
+	if (!space->allowed_bytes)
+		return 0;
+	reset.buffer.regions = dirty->regions ? dirty->regions : reset.few;
+	reset.buffer.count = dirty->regions ? FL__SCAN_MAX_REGIONS :
+					      FL__RESET_REGIONS;
+	reset.buffer.was_full = false;
+	areas_build(&reset);
+	reset.first = is_first(&reset) ? &first : NULL;
+	first.count = 0;
+	err = scan_all(&reset);
+	if (!err && reset.first)
+		fl__prefill_learn(space->image->prefill, &first);
+	if (!err && reset.was_touched)
+		err = watch_touched(&reset);
+	dirty->idle_cost += reset.idle_count;
+	if (!err && is_sweep_due(&reset))
+		err = sweep(&reset, false);
+	if (!err && is_stale(&reset))
+		err = -EAGAIN;
+	if (!err && (reset.is_uncounted ||
+		     kept_bytes_of(&reset) > geometry->max_kept_bytes))
+		err = drop_all(&reset);
+	*kept_bytes = kept_bytes_of(&reset);
+	/* If there is no memory, the next one asks several times again. */
+	if (reset.buffer.was_full && !dirty->regions)
+		dirty->regions =
+			malloc(FL__SCAN_MAX_REGIONS * sizeof(*dirty->regions));
+	dirty->resets++;
+	return fl__error_fold(err);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * reset.h - one reset under way: what dirty.c and settle.c share.
+ *
+ * dirty.c asks the kernel which pages were written, and decides which chunks
+ * are watched; settle.c decides what becomes of each written page, and does
+ * it. Between them goes this struct, which lives on the stack of one reset.
+ *
+ * Addresses are absolute and host-page aligned. Scans go upwards; what one call
+ * of them reported is settled upwards in one reset and downwards in the next,
+ * because what was copied last is still in the processor's caches and the
+ * copying begins with it.
+ */
+#ifndef FL_RESET_H
+#define FL_RESET_H
+
+#include "dirty.h"
+
+/* Runs that a scan gets at once: so many on the stack, and when there were more
+ * as many as the kernel gives. */
+#define FL__RESET_REGIONS	64
+
+/* The slot's content from one address to another: image or zeroes. */
+struct fl__area {
+	uint64_t start, end;
+	const uint8_t *image;	/* bytes of [start, end), NULL: zeroes */
+};
+
+struct fl__reset {
+	struct fl__dirty *dirty;
+	const struct fl__dirty_host *host;
+	const struct fl__space *space;
+	uint64_t hpage_bytes;
+	uint32_t hpage_shift;		/* the same; a division costs too much */
+	uint32_t chunk_hpages_mask;
+	uint64_t base;
+	uint64_t chunk_base;		/* address of chunk 0 */
+	uint64_t attached_end, allowed_end, tracked_end;
+	uint16_t now;
+	bool was_touched;		/* an unmarked chunk was */
+	uint64_t reported_end;		/* of the highest written page */
+	bool is_downward;		/* settles from the highest run on */
+	bool is_comparing;		/* image bytes before they are copied */
+	uint64_t hot_count, idle_count;	/* pages, in this reset */
+	bool is_uncounted;		/* for want of memory */
+	/* To be protected, not yet done. */
+	uint64_t protect_start, protect_end;
+	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
+	uint32_t area_count;
+	uint32_t area_idx;		/* where the scan is */
+	/* The slot's first tenant: what it wrote. NULL: nobody wants to know. */
+	struct fl__prefill_list *first;
+	struct fl__scan_buffer buffer;
+	struct fl__kernel_region few[FL__RESET_REGIONS];
+};
+
+static inline size_t fl__reset_chunk_of(const struct fl__reset *reset,
+					uint64_t addr)
+{
+	return (size_t)((addr - reset->chunk_base) / FL__CHUNK_BYTES);
+}
+
+/* The host page's number, counted from chunk 0, and within its chunk. */
+static inline uint64_t fl__reset_hpage_of(const struct fl__reset *reset,
+					  uint64_t addr)
+{
+	return (addr - reset->chunk_base) >> reset->hpage_shift;
+}
+
+static inline uint32_t fl__reset_hpage_idx(const struct fl__reset *reset,
+					   uint64_t addr)
+{
+	return (uint32_t)fl__reset_hpage_of(reset, addr) &
+	       reset->chunk_hpages_mask;
+}
+
+/* The area of an address, looked for from the last one asked for on. */
+static inline const struct fl__area *fl__reset_area_at(struct fl__reset *reset,
+						       uint64_t addr)
+{
+	while (addr >= reset->areas[reset->area_idx].end)
+		reset->area_idx++;
+	while (addr < reset->areas[reset->area_idx].start)
+		reset->area_idx--;
+	return &reset->areas[reset->area_idx];
+}
+
+/* The run of a report that is settled as number i. */
+static inline const struct fl__kernel_region *
+fl__reset_region(const struct fl__reset *reset,
+		 const struct fl__kernel_region *regions, size_t count,
+		 size_t i)
+{
+	return &regions[reset->is_downward ? count - 1 - i : i];
+}
+
+/* Before the runs of a report, each of them all or in part, are restored. */
+void fl__settle_begin(struct fl__reset *reset,
+		      const struct fl__kernel_region *regions, size_t count);
+
+/* Runs that the scan of a marked stretch reported as written. */
+int fl__settle_written(struct fl__reset *reset,
+		       const struct fl__kernel_region *regions, size_t count);
+
+/* Pages of an unmarked chunk that are private: restore or drop them, and begin
+ * their heat if the chunk keeps one. [start, end) lies in the area. */
+int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
+		       uint64_t start, uint64_t end);
+
+/* Take up to hpages private pages off those of dirty->unmarked[idx]. */
+static inline void fl__reset_uncount(struct fl__dirty *dirty, size_t idx,
+				     uint64_t hpages)
+{
+	if (idx >= dirty->unmarked_count)
+		return;
+	hpages = fl_min_u64(hpages, dirty->unmarked[idx]);
+	dirty->unmarked[idx] -= (uint8_t)hpages;
+	dirty->unmarked_hpages -= hpages;
+}
+
+/* The index in dirty->unmarked of an address. */
+static inline size_t fl__reset_unmarked_idx(const struct fl__reset *reset,
+					    uint64_t addr)
+{
+	return (size_t)((addr - reset->base) / FL_WPAGE_BYTES);
+}
+
+/* Drop whatever is resident; -errno. */
+int fl__settle_drop(uint64_t start, uint64_t end);
+
+/* Protect a range soon: ranges that touch become one system call. What is
+ * pending is done by the flush. */
+int fl__settle_protect(struct fl__reset *reset, uint64_t start, uint64_t end);
+int fl__settle_flush(struct fl__reset *reset);
+
+#endif
