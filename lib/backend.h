@@ -42,7 +42,7 @@
 struct fl__host;
 struct fl__arena;
 
-/* How the memory slots of a pool lie in its reservation. */
+/* How the slots of a bank lie in its reservation. */
 struct fl__geometry {
 	uint8_t *reservation;
 	uint64_t first_off;	/* of slot 0's base from the reservation */
@@ -51,7 +51,11 @@ struct fl__geometry {
 	uint64_t prefix_bytes;	/* whole host pages before the base */
 	uint64_t hpage_bytes;
 	uint64_t max_kept_bytes;	/* by a clean slot; more is dropped */
+	/* An address so little before a base is the slot's own rather than that
+	 * of the slot below; before the first base, by another number. */
+	uint64_t lead_bytes, first_lead_bytes;
 	uint32_t slot_count;
+	bool guard_is_above;	/* a guard belongs to the slot above it */
 	bool is_accessible;	/* FL_BOUNDS_ACCESSIBLE */
 	bool is_single_use;	/* slots are detached, and never reset */
 };
@@ -72,7 +76,8 @@ struct fl_image {
 	struct fl__prefill *prefill;
 };
 
-/* One memory slot, as its backend sees it. Guarded by ownership of the slot. */
+/* A slot's address space, as its backend sees it. Guarded by ownership of the
+ * slot. */
 struct fl__space {
 	uint8_t *base;
 	uint32_t idx;

@@ -6,7 +6,7 @@
  */
 #include "test.h"
 
-#include "pool/pool.h"
+#include "slots/layout.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
 /* Slots lie apart, guarded, aligned, inside what is reserved and after from;
  * returns where the bank ends. */
 static uint64_t check_bank(const struct fl__layout *layout,
-			   enum fl__bank_kind kind, uint64_t from,
+			   enum fl__bank_idx kind, uint64_t from,
 			   uint64_t lead, uint64_t trail, uint64_t align)
 {
 	const struct fl__geometry *bank = &layout->banks[kind];
@@ -40,21 +40,6 @@ static uint64_t check_bank(const struct fl__layout *layout,
 	      bank->max_bytes + (lead > trail ? lead : trail));
 	CHECK(last + bank->max_bytes + trail <= layout->reserved_bytes);
 	return last + bank->stride_bytes;
-}
-
-static void check_stacks(const struct fl_pool_config *config,
-			 const struct fl__layout *layout, uint64_t from)
-{
-	if (!config->max_stacks)
-		return;
-	CHECK(layout->stacks_off >= from);
-	CHECK_EQ(layout->stacks_off % HPAGE, 0);
-	CHECK_EQ(layout->stack_bytes, round_up(config->stack_bytes, HPAGE));
-	CHECK_EQ(layout->stack_stride_bytes, layout->stack_bytes + HPAGE);
-	/* A guard before each and one after all. */
-	CHECK(layout->stacks_off +
-		      config->max_stacks * layout->stack_stride_bytes + HPAGE <=
-	      layout->reserved_bytes);
 }
 
 static void check_layout(const struct fl_pool_config *config,
@@ -77,7 +62,12 @@ static void check_layout(const struct fl_pool_config *config,
 	end = check_bank(layout, FL__BANK_TABLE, end, HPAGE, HPAGE, HPAGE);
 	end = check_bank(layout, FL__BANK_STRUCTURE, end, HPAGE, HPAGE,
 			 structure_align);
-	check_stacks(config, layout, end);
+	if (config->max_stacks) {
+		CHECK_EQ(layout->banks[FL__BANK_STACK].max_bytes,
+			 round_up(config->stack_bytes, HPAGE));
+		(void)check_bank(layout, FL__BANK_STACK, end, HPAGE, HPAGE,
+				 HPAGE);
+	}
 	CHECK(layout->reserved_bytes <= (uint64_t)1 << 63);
 }
 
@@ -182,10 +172,10 @@ static void on_demand(void)
 
 	fl_pool_config_init(&config);
 	config.max_tables = 5;
+	config.max_stacks = 5;
 	config.instance_bytes = 100;
 	CHECK_EQ(fl__layout_plan(&config, HPAGE, &pooling, NULL), 0);
-	config.allocation = FL_ALLOCATION_ON_DEMAND;
-	CHECK_EQ(fl__layout_plan(&config, HPAGE, &layout, NULL), 0);
+	CHECK_EQ(fl__layout_plan_apart(&config, HPAGE, &layout, NULL), 0);
 	CHECK_EQ(layout.reserved_bytes, 0);
 	for (int kind = 0; kind < FL__BANK_COUNT; kind++) {
 		CHECK_EQ(layout.banks[kind].slot_count, 0);

@@ -93,6 +93,14 @@ static inline uint64_t fl_max_u64(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/* Zero if the first byte is, and each equals the byte before it. */
+static inline bool fl_is_zero(const void *bytes, uint64_t len)
+{
+	const uint8_t *byte = bytes;
+
+	return !len || (!*byte && !memcmp(byte, byte + 1, (size_t)len - 1));
+}
+
 /* Does [off, off + len) lie within [0, size)? Never overflows. */
 static inline bool fl_range_fits(uint64_t off, uint64_t len, uint64_t size)
 {

@@ -7,8 +7,8 @@
  * anything is written, so a trap changes nothing. A memory never shrinks while
  * it lives, so a size that was read stays good.
  */
-#include "pool/pool.h"
 #include "base/sized.h"
+#include "instance.h"
 
 static bool memory_fits(const struct fl_memory *memory, uint64_t off,
 			uint64_t len)
@@ -112,7 +112,8 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 	struct fl_image_config known;
 	struct fl__globals globals;
 
-	int err = fl__pool_check_owner(fl__memory_of(memory)->pool, error);
+	int err = fl__pool_check_owner(
+		fl__slot_of_side(memory)->bank->pool, error);
 
 	*trap = FL_TRAP_NONE;
 	if (err)

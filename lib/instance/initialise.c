@@ -2,7 +2,7 @@
 /*
  * initialise.c - the part of instantiation that writes tables and memories.
  *
- * Takes an allocated instance; does what the specification does after globals
+ * Takes an instance that was allocated; does what the specification does after globals
  * and before the start function: tables get their initialisers, then active
  * element segments in order, then active data segments in order; the first that
  * does not fit traps after what came before it was written. What an image
@@ -10,9 +10,8 @@
  * no segment with a known offset traps (is_paged of module.h), so that what
  * traps does so in its turn. Also table.init and elem.drop, which read the same segments.
  */
+#include "instance.h"
 #include "module/element.h"
-#include "pool/pool.h"
-#include "base/sized.h"
 #include "table.h"
 
 static void make_element(struct fl_instance *instance,
@@ -200,9 +199,9 @@ static int initialise_memories(struct fl_instance *instance,
 	return err;
 }
 
-int fl__instance_initialise(struct fl_instance *instance,
-			    const struct fl_instance_config *config,
-			    struct fl_error *error)
+static int instance_initialise(struct fl_instance *instance,
+			       const struct fl_instance_config *config,
+			       struct fl_error *error)
 {
 	int err;
 
@@ -219,13 +218,34 @@ int fl_instance_initialise(struct fl_instance *instance,
 			   struct fl_error *error)
 {
 	struct fl_instance_config known;
-	int err = fl__pool_check_owner(instance->pool, error);
+	int err = fl__pool_check_owner(fl__instance_slot(instance)->bank->pool,
+				       error);
 
-	fl_instance_config_init(&known);
-	if (!err && config)
-		err = fl__sized_read(&known, sizeof(known), config,
-				     "fl_instance_config", error);
-	return err ? err : fl__instance_initialise(instance, &known, error);
+	if (!err)
+		err = fl__instance_read_config(config, &known, error);
+	return err ? err : instance_initialise(instance, &known, error);
+}
+
+int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
+			const struct fl_instance_config *config,
+			struct fl_instance **out, struct fl_error *error)
+{
+	struct fl_instance_config known;
+	struct fl_instance *instance;
+	int err = fl__instance_read_config(config, &known, error);
+
+	if (!err)
+		err = fl__instance_allocate(pool, module, &known, &instance,
+					    error);
+	if (err)
+		return err;
+	err = instance_initialise(instance, &known, error);
+	if (err) {
+		(void)fl__instance_give(instance);
+		return err;
+	}
+	*out = instance;
+	return 0;
 }
 
 /* ---------------------------------------------------- table.init, elem.drop */

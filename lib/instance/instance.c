@@ -8,37 +8,50 @@
  * fails, all that was taken is given back in reverse order.
  *
  * Memories are taken first, then tables, then the slot of the structure, which
- * is the instance: everybody waits in this order, and holds an instance only
- * who waits for nothing, so that nobody waits for another in a circle.
- *
- * A slot that becomes free keeps the reference to its module for its next
- * instance. All threads that use a module would write its count otherwise,
- * twice an instance, and do little else where instances are small. Two ways
- * end that: the next instance is of another module, or the pool lets go
- * (fl__instance_forget). Who holds the last reference of all lets go at once.
+ * is the instance. Every taker waits in this order, and a taker that holds an
+ * instance waits for nothing, so no taker waits for another in a circle.
  */
-#include "pool/pool.h"
+#include "instance.h"
 #include "base/sized.h"
+#include "table_life.h"
+#include "validate.h"
 
 #include <stdlib.h>
+
+_Static_assert(FL__READER_MAX_MEMORIES <= FL__TAKE_MAX, "memories");
+_Static_assert(FL__READER_MAX_TABLES <= FL__TAKE_MAX, "tables");
 
 void fl_instance_config_init(struct fl_instance_config *config)
 {
 	*config = (struct fl_instance_config){ .size = sizeof(*config) };
 }
 
-struct fl_instance *fl__instance_at(struct fl__memory *memory)
-{
-	return memory->region ? &memory->region->instance :
-				&memory->pool->instances[memory->slot.idx];
-}
+/* ------------------------------------------------------------ slots' sides */
 
-void fl__instance_fini(struct fl_instance *instance)
+static void instance_end(struct fl__slot *slot)
 {
+	struct fl_instance *instance = fl__slot_side(slot);
+
 	fl_module_release(instance->module);
 	free(instance->dropped_data);
 	free(instance->dropped_elements);
+	memset(instance, 0, sizeof(*instance));
 }
+
+static uint64_t instance_describe(struct fl__slot *slot,
+				  struct fl_fault *fault)
+{
+	fault->instance = fl__slot_side(slot);
+	return slot->bank->pool->config.instance_bytes;
+}
+
+const struct fl__kind fl__kind_structure = {
+	.plural = "instances",
+	.what = "structure",
+	.side_bytes = sizeof(struct fl_instance),
+	.end = instance_end,
+	.describe = instance_describe,
+};
 
 static void hold_module(struct fl_instance *instance, struct fl_module *module)
 {
@@ -56,50 +69,52 @@ static struct fl_module *part_with_module(struct fl_instance *instance)
 {
 	struct fl_module *module = instance->module;
 
-	if (!instance->structure->region &&
+	if (fl__instance_slot(instance)->source->calls->keeps_slots &&
 	    __atomic_load_n(&module->refs, __ATOMIC_ACQUIRE) > 1)
 		return NULL;
 	instance->module = NULL;
 	return module;
 }
 
-/* The modules of up to count slots from *from on, which nobody has: free ones,
- * and retired ones. */
-static uint32_t collect_modules(struct fl_pool *pool,
-				const struct fl_module *module, uint32_t *from,
-				struct fl_module **held, uint32_t count)
+/* Modules that unused slots have let go of. */
+struct let_go {
+	const struct fl_module *module;	/* NULL: any */
+	struct fl_module *held[64];
+	uint32_t count;
+};
+
+static int let_go_of(struct fl__slot *slot, void *user)
 {
-	struct fl__bank *bank = &pool->banks[FL__BANK_STRUCTURE];
-	uint32_t found = 0;
+	struct fl_instance *instance = fl__slot_side(slot);
+	struct let_go *let_go = user;
 
-	fl__stock_freeze(&bank->stock);
-	for (; *from < bank->geometry.slot_count && found < count; ++*from) {
-		struct fl_instance *instance = &pool->instances[*from];
-
-		if (!fl__stock_is_free(&bank->stock, *from) &&
-		    __atomic_load_n(&bank->slots[*from].state,
-				    __ATOMIC_ACQUIRE) != FL__MEMORY_RETIRED)
-			continue;
-		if (!instance->module || (module && instance->module != module))
-			continue;
-		held[found++] = instance->module;
-		instance->module = NULL;
-	}
-	fl__stock_thaw(&bank->stock);
-	return found;
+	if (!instance->module ||
+	    (let_go->module && instance->module != let_go->module))
+		return 0;
+	if (let_go->count == FL_ARRAY_SIZE(let_go->held))
+		return -EAGAIN;
+	let_go->held[let_go->count++] = instance->module;
+	instance->module = NULL;
+	return 0;
 }
 
 void fl__instance_forget(struct fl_pool *pool, const struct fl_module *module)
 {
-	struct fl_module *held[64];
-	uint32_t from = 0, count;
+	struct fl__source *source = pool->banks[FL__BANK_STRUCTURE].source;
+	struct let_go let_go = { .module = module };
+	uint32_t from = 0;
+	int err;
 
 	do {
-		count = collect_modules(pool, module, &from, held, 64);
-		for (uint32_t i = 0; i < count; i++)
-			fl_module_release(held[i]);
-	} while (count);
+		let_go.count = 0;
+		err = source->calls->each_unused(source, &from, let_go_of,
+						 &let_go);
+		while (let_go.count)
+			fl_module_release(let_go.held[--let_go.count]);
+	} while (err);
 }
+
+/* ------------------------------------------------------------------ taking */
 
 /* All bits are clear while !*is_set. */
 static int make_bits(uint64_t **bits, size_t words, size_t *capacity,
@@ -148,36 +163,37 @@ static struct fl_image *image_of(const struct fl_module *module,
 	return module->is_paged ? module->memories[memory_idx].image : NULL;
 }
 
-static void memory_request(const struct fl_module *module, uint32_t memory_idx,
-			   struct fl__memory_request *request)
-{
-	const struct fl__limits *limits =
-		&module->reader.memories[memory_idx].limits;
-	const struct fl__module_memory *wanted = &module->memories[memory_idx];
-
-	*request = (struct fl__memory_request){
-		.image = image_of(module, memory_idx),
-		.initial_bytes = wanted->min_bytes,
-		.page_bytes = wanted->page_bytes,
-	};
-	if (fl_mul_overflow(limits->max, wanted->page_bytes,
-			    &request->max_bytes))
-		request->max_bytes = UINT64_MAX;
-}
-
 /* What the module defines, all or none. */
 static int take_memories(struct fl_pool *pool, const struct fl_module *module,
-			 uint64_t timeout_ns, struct fl__memory **memories,
+			 uint64_t timeout_ns, struct fl_memory **memories,
 			 struct fl_error *error)
 {
 	uint32_t first = module->reader.imported_memory_count;
 	uint32_t count = module->reader.memory_count - first;
-	struct fl__memory_request requests[FL__READER_MAX_MEMORIES];
+	struct fl__request requests[FL__READER_MAX_MEMORIES];
+	struct fl__slot *slots[FL__READER_MAX_MEMORIES];
+	int err;
 
+	if (!count)
+		return 0;
 	for (uint32_t i = 0; i < count; i++)
-		memory_request(module, first + i, &requests[i]);
-	return fl__bank_take(&pool->banks[FL__BANK_MEMORY], requests, count,
-			     timeout_ns, memories, error);
+		requests[i] = (struct fl__request){
+			.image = image_of(module, first + i),
+			.initial_bytes = module->memories[first + i].min_bytes,
+		};
+	err = fl__bank_take(&pool->banks[FL__BANK_MEMORY], requests, count,
+			    timeout_ns, slots, error);
+	for (uint32_t i = 0; i < count && !err; i++) {
+		uint64_t page_bytes = module->memories[first + i].page_bytes;
+		uint64_t max_bytes;
+
+		if (fl_mul_overflow(module->reader.memories[first + i].limits.max,
+				    page_bytes, &max_bytes))
+			max_bytes = UINT64_MAX;
+		memories[i] = fl__memory_begin(slots[i], &requests[i],
+					       max_bytes, page_bytes);
+	}
+	return err;
 }
 
 static int take_tables(struct fl_pool *pool, const struct fl_module *module,
@@ -195,17 +211,20 @@ static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 		const struct fl__limits *limits =
 			&reader->tables[first + i].limits;
 
-		fl_table_config_init(&configs[i]);
-		configs[i].element_bytes =
-			(uint32_t)pool->config.table_element_bytes;
-		configs[i].initial_elements = limits->min;
-		configs[i].max_elements = limits->max;
-		configs[i].null = pool->table_null;
-		configs[i].image =
-			config->table_images ? config->table_images[i] : NULL;
-		configs[i].clone = config->clone_element;
-		configs[i].drop = config->drop_element;
-		configs[i].user = config->user;
+		configs[i] = (struct fl_table_config){
+			.size = sizeof(configs[i]),
+			.element_bytes =
+				(uint32_t)pool->config.table_element_bytes,
+			.initial_elements = limits->min,
+			.max_elements = limits->max,
+			.null = pool->table_null,
+			.image = config->table_images ?
+					 config->table_images[i] :
+					 NULL,
+			.clone = config->clone_element,
+			.drop = config->drop_element,
+			.user = config->user,
+		};
 	}
 	return fl__table_take(pool, configs, count, config->timeout_ns, tables,
 			      error);
@@ -216,55 +235,53 @@ static int take_structure(struct fl_pool *pool, const struct fl_module *module,
 			  const struct fl_instance_config *config,
 			  struct fl_instance **instance, struct fl_error *error)
 {
-	struct fl__memory_request request = {
+	struct fl__request request = {
 		.image = config->structure_image,
 		.initial_bytes = pool->config.instance_bytes,
-		.max_bytes = UINT64_MAX,
-		.page_bytes = 1,
 	};
-	struct fl__memory *structure;
+	struct fl__slot *slot;
 	int err = fl__bank_take(&pool->banks[FL__BANK_STRUCTURE], &request, 1,
-				config->timeout_ns, &structure, error);
+				config->timeout_ns, &slot, error);
 
 	if (err)
 		return err;
-	*instance = fl__instance_at(structure);
+	*instance = fl__slot_side(slot);
 	if (instance_make_room(*instance, module)) {
-		(void)fl__memory_give(structure);
+		(void)fl__slot_give(slot, 0);
 		return fl__error_set(error, -ENOMEM,
 				     "no memory for an instance");
 	}
-	(*instance)->structure = structure;
 	return 0;
 }
 
-static void give_memories(const struct fl_module *module,
-			  struct fl__memory *const *memories)
+static int give_memories(struct fl_memory *const *memories, uint32_t count)
 {
-	uint32_t count = module->reader.memory_count -
-			 module->reader.imported_memory_count;
+	int result = 0;
 
-	while (count--)
-		(void)fl__memory_give(memories[count]);
+	while (count--) {
+		int err = fl__memory_give(memories[count]);
+
+		result = err ? err : result;
+	}
+	return result;
 }
 
-static void give_tables(const struct fl_pool *pool,
-			const struct fl_module *module,
-			struct fl_table *const *tables)
+static int give_tables(struct fl_table *const *tables, uint32_t count)
 {
-	uint32_t count = fl__pool_has_tables(pool) ?
-				 module->reader.table_count -
-					 module->reader.imported_table_count :
-				 0;
+	int result = 0;
 
-	while (count--)
-		(void)fl__table_give(fl__table_of(tables[count]));
+	while (count--) {
+		int err = fl__table_give(tables[count]);
+
+		result = err ? err : result;
+	}
+	return result;
 }
 
 /* The memories and tables become the instance's. */
 static void own_memories(struct fl_instance *instance,
 			 const struct fl_instance_config *config,
-			 struct fl__memory *const *memories)
+			 struct fl_memory *const *memories)
 {
 	const struct fl__reader *reader = &instance->module->reader;
 	uint32_t imported = reader->imported_memory_count;
@@ -274,9 +291,9 @@ static void own_memories(struct fl_instance *instance,
 			instance->memories[i] = config->imported_memories[i];
 			continue;
 		}
-		instance->memories[i] = &memories[i - imported]->pub;
-		__atomic_store_n(&memories[i - imported]->instance, instance,
-				 __ATOMIC_RELAXED);
+		instance->memories[i] = memories[i - imported];
+		fl__slot_publish(fl__slot_of_side(instance->memories[i]),
+				 instance);
 	}
 	instance->memory_count = reader->memory_count;
 }
@@ -290,7 +307,7 @@ static void own_tables(struct fl_instance *instance,
 
 	instance->table_count = 0;
 	instance->image_tables[0] = instance->image_tables[1] = 0;
-	if (!fl__pool_has_tables(instance->pool))
+	if (!fl__pool_has_tables(fl__instance_slot(instance)->bank->pool))
 		return;
 	for (uint32_t i = 0; i < reader->table_count; i++) {
 		if (i < imported) {
@@ -298,9 +315,8 @@ static void own_tables(struct fl_instance *instance,
 			continue;
 		}
 		instance->tables[i] = tables[i - imported];
-		__atomic_store_n(
-			&fl__table_of(instance->tables[i])->memory->instance,
-			instance, __ATOMIC_RELAXED);
+		fl__slot_publish(fl__table_of(instance->tables[i])->slot,
+				 instance);
 		if (config->table_images && config->table_images[i - imported])
 			instance->image_tables[i / 64] |= UINT64_C(1) << i % 64;
 	}
@@ -311,7 +327,10 @@ static int instance_take(struct fl_pool *pool, struct fl_module *module,
 			 const struct fl_instance_config *config,
 			 struct fl_instance **out, struct fl_error *error)
 {
-	struct fl__memory *memories[FL__READER_MAX_MEMORIES];
+	const struct fl__reader *reader = &module->reader;
+	uint32_t memory_count =
+		reader->memory_count - reader->imported_memory_count;
+	struct fl_memory *memories[FL__READER_MAX_MEMORIES];
 	struct fl_table *tables[FL__READER_MAX_TABLES];
 	struct fl_instance *instance;
 	int err;
@@ -325,25 +344,27 @@ static int instance_take(struct fl_pool *pool, struct fl_module *module,
 	err = take_structure(pool, module, config, &instance, error);
 	if (err)
 		goto err_tables;
-	instance->pool = pool;
 	hold_module(instance, module);
 	instance->user = config->user;
 	instance->make_element = config->make_element;
 	instance->is_initialised = false;
 	own_memories(instance, config, memories);
 	own_tables(instance, config, tables);
+	fl__slot_publish(fl__instance_slot(instance), NULL);
 	*out = instance;
 	return 0;
 err_tables:
-	give_tables(pool, module, tables);
+	if (fl__pool_has_tables(pool))
+		(void)give_tables(tables, reader->table_count -
+						  reader->imported_table_count);
 err_memories:
-	give_memories(module, memories);
+	(void)give_memories(memories, memory_count);
 	return err;
 }
 
-static int instance_read_config(const struct fl_instance_config *config,
-				struct fl_instance_config *known,
-				struct fl_error *error)
+int fl__instance_read_config(const struct fl_instance_config *config,
+			     struct fl_instance_config *known,
+			     struct fl_error *error)
 {
 	fl_instance_config_init(known);
 	if (!config)
@@ -352,9 +373,9 @@ static int instance_read_config(const struct fl_instance_config *config,
 			      "fl_instance_config", error);
 }
 
-static int instance_allocate(struct fl_pool *pool, struct fl_module *module,
-			     const struct fl_instance_config *config,
-			     struct fl_instance **out, struct fl_error *error)
+int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
+			  const struct fl_instance_config *config,
+			  struct fl_instance **out, struct fl_error *error)
 {
 	int err = fl_pool_validate(pool, module, error);
 
@@ -368,55 +389,34 @@ int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			 struct fl_instance **out, struct fl_error *error)
 {
 	struct fl_instance_config known;
-	int err = instance_read_config(config, &known, error);
+	int err = fl__instance_read_config(config, &known, error);
 
-	return err ? err : instance_allocate(pool, module, &known, out, error);
+	return err ? err : fl__instance_allocate(pool, module, &known, out,
+						 error);
 }
 
-static int instance_give(struct fl_instance *instance)
+int fl__instance_give(struct fl_instance *instance)
 {
-	struct fl__memory *structure = instance->structure;
+	struct fl__slot *slot = fl__instance_slot(instance);
 	const struct fl__reader *reader = &instance->module->reader;
 	struct fl_module *module;
-	int result = 0, err;
+	int memories, tables = 0, structure;
 
-	while (instance->memory_count > reader->imported_memory_count) {
-		err = fl__memory_give(fl__memory_of(
-			instance->memories[--instance->memory_count]));
-		result = err ? err : result;
-	}
-	while (instance->table_count > reader->imported_table_count) {
-		err = fl__table_give(fl__table_of(
-			instance->tables[--instance->table_count]));
-		result = err ? err : result;
-	}
+	memories = give_memories(
+		instance->memories + reader->imported_memory_count,
+		reader->memory_count - reader->imported_memory_count);
+	if (instance->table_count)
+		tables = give_tables(
+			instance->tables + reader->imported_table_count,
+			reader->table_count - reader->imported_table_count);
 	instance->memory_count = instance->table_count = 0;
 	module = part_with_module(instance);
 	/* Last: with it the instance is somebody else's, or gone. */
-	err = fl__memory_give(structure);
+	structure = fl__slot_give(slot, 0);
 	fl_module_release(module);
-	return err ? err : result;
-}
-
-int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
-			const struct fl_instance_config *config,
-			struct fl_instance **out, struct fl_error *error)
-{
-	struct fl_instance_config known;
-	struct fl_instance *instance = NULL;
-	int err = instance_read_config(config, &known, error);
-
-	if (!err)
-		err = instance_allocate(pool, module, &known, &instance, error);
-	if (err)
-		return err;
-	err = fl__instance_initialise(instance, &known, error);
-	if (err) {
-		(void)instance_give(instance);
-		return err;
-	}
-	*out = instance;
-	return 0;
+	if (structure)
+		return structure;
+	return tables ? tables : memories;
 }
 
 int fl_instance_release(struct fl_instance *instance)
@@ -425,12 +425,14 @@ int fl_instance_release(struct fl_instance *instance)
 
 	if (!instance)
 		return 0;
-	err = fl__pool_check_owner(instance->pool, NULL);
+	err = fl__pool_check_owner(fl__instance_slot(instance)->bank->pool,
+				   NULL);
 	if (err)
 		return err;
 	/* Given twice, a slot would have two tenants at once. */
-	return fl__memory_claim(instance->structure) ? instance_give(instance) :
-						       -EINVAL;
+	return fl__slot_claim(fl__instance_slot(instance)) ?
+		       fl__instance_give(instance) :
+		       -EINVAL;
 }
 
 struct fl_memory *fl_instance_memory(const struct fl_instance *instance,
@@ -460,7 +462,7 @@ void *fl_instance_user(const struct fl_instance *instance)
 
 void *fl_instance_structure(const struct fl_instance *instance)
 {
-	return instance->pool->config.instance_bytes ?
-		       instance->structure->pub.base :
-		       NULL;
+	const struct fl__slot *slot = fl__instance_slot(instance);
+
+	return slot->bank->pool->config.instance_bytes ? slot->space.base : NULL;
 }

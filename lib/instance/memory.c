@@ -2,10 +2,10 @@
 /*
  * memory.c - linear memories: taken alone, grown, lent, found, given back.
  *
- * Takes a caller's configuration and calls; gives a slot of the pool's bank of
- * memories (bank.c), which is the memory.
+ * Takes a caller's configuration and calls; gives slots of the pool's bank of
+ * memories.
  */
-#include "pool/pool.h"
+#include "memory.h"
 #include "base/sized.h"
 
 void fl_memory_config_init(struct fl_memory_config *config)
@@ -17,42 +17,98 @@ void fl_memory_config_init(struct fl_memory_config *config)
 	};
 }
 
-static int config_to_request(const struct fl_memory_config *config,
-			     struct fl__memory_request *request,
-			     uint64_t *timeout_ns, struct fl_error *error)
+uint64_t fl_memory_length(const struct fl_memory *memory)
 {
-	struct fl_memory_config known;
-	int err;
+	return fl__memory_length(memory);
+}
 
-	fl_memory_config_init(&known);
-	if (config) {
-		err = fl__sized_read(&known, sizeof(known), config,
+static int memory_init(struct fl__slot *slot)
+{
+	struct fl__memory *memory = fl__slot_side(slot);
+
+	memory->pub.base = slot->space.base;
+	return fl__os_lock_init(&memory->grow_lock);
+}
+
+static void memory_end(struct fl__slot *slot)
+{
+	struct fl__memory *memory = fl__slot_side(slot);
+
+	fl__os_lock_fini(&memory->grow_lock);
+}
+
+static uint64_t memory_describe(struct fl__slot *slot, struct fl_fault *fault)
+{
+	fault->memory = fl__slot_side(slot);
+	fault->trap = FL_TRAP_MEMORY_OUT_OF_BOUNDS;
+	return fl__memory_length(fault->memory);
+}
+
+const struct fl__kind fl__kind_memory = {
+	.plural = "memories",
+	.what = "memory",
+	.side_bytes = sizeof(struct fl__memory),
+	.init = memory_init,
+	.end = memory_end,
+	.describe = memory_describe,
+};
+
+/* Growth ends at the pool's maximum, which need not be whole host pages; on
+ * demand a memory may start beyond the maximum. */
+struct fl_memory *fl__memory_begin(struct fl__slot *slot,
+				   const struct fl__request *request,
+				   uint64_t max_bytes, uint64_t page_bytes)
+{
+	struct fl__memory *memory = fl__slot_side(slot);
+
+	memory->page_bytes = page_bytes;
+	memory->max_bytes = fl_min_u64(
+		max_bytes,
+		fl_max_u64(slot->bank->pool->config.max_memory_bytes,
+			   request->initial_bytes));
+	__atomic_store_n(&memory->pub.length_bytes, request->initial_bytes,
+			 __ATOMIC_RELEASE);
+	return &memory->pub;
+}
+
+int fl__memory_give(struct fl_memory *memory)
+{
+	return fl__slot_give(fl__slot_of_side(memory),
+			     fl__memory_length(memory));
+}
+
+static int read_config(const struct fl_pool *pool,
+		       const struct fl_memory_config *config,
+		       struct fl_memory_config *known, struct fl_error *error)
+{
+	int err = 0;
+
+	fl_memory_config_init(known);
+	if (config)
+		err = fl__sized_read(known, sizeof(*known), config,
 				     "fl_memory_config", error);
-		if (err)
-			return err;
-	}
-	if (!known.page_bytes || !fl_is_pow2(known.page_bytes) ||
-	    known.page_bytes > FL_WPAGE_BYTES)
+	if (err)
+		return err;
+	if (!fl_is_pow2(known->page_bytes) ||
+	    known->page_bytes > FL_WPAGE_BYTES)
 		return fl__error_set(
 			error, -EINVAL,
 			"page_bytes is %llu; it must be a power of two up to 65536",
-			(unsigned long long)known.page_bytes);
-	*request = (struct fl__memory_request){
-		.image = known.image,
-		.initial_bytes = known.initial_bytes,
-		.max_bytes = known.max_bytes,
-		.page_bytes = known.page_bytes,
-		.is_lent = known.is_lent != 0,
-	};
-	*timeout_ns = known.timeout_ns;
-	if (!request->initial_bytes && known.image)
-		request->initial_bytes = known.image->map.initial_bytes;
-	if (request->initial_bytes > request->max_bytes)
+			(unsigned long long)known->page_bytes);
+	if (!known->initial_bytes && known->image)
+		known->initial_bytes = known->image->map.initial_bytes;
+	if (known->initial_bytes > known->max_bytes)
 		return fl__error_set(
 			error, -EINVAL,
 			"the memory starts with %llu bytes, more than its max_bytes of %llu",
-			(unsigned long long)request->initial_bytes,
-			(unsigned long long)request->max_bytes);
+			(unsigned long long)known->initial_bytes,
+			(unsigned long long)known->max_bytes);
+	if (known->initial_bytes > pool->limits.max_memory_bytes)
+		return fl__error_set(
+			error, -E2BIG,
+			"the memory starts with %llu bytes, the pool allows %llu; raise max_memory_bytes",
+			(unsigned long long)known->initial_bytes,
+			(unsigned long long)pool->limits.max_memory_bytes);
 	return 0;
 }
 
@@ -60,60 +116,69 @@ int fl_memory_acquire(struct fl_pool *pool,
 		      const struct fl_memory_config *config,
 		      struct fl_memory **out, struct fl_error *error)
 {
-	struct fl__memory_request request;
-	struct fl__memory *memory;
-	uint64_t timeout_ns = 0;
-	int err;
+	struct fl_memory_config known;
+	struct fl__request request;
+	struct fl__slot *slot;
+	int err = fl__pool_check_owner(pool, error);
 
-	err = fl__pool_check_owner(pool, error);
 	if (!err)
-		err = config_to_request(config, &request, &timeout_ns, error);
+		err = read_config(pool, config, &known, error);
 	if (err)
 		return err;
+	request = (struct fl__request){
+		.image = known.image,
+		.initial_bytes = known.initial_bytes,
+		.is_lent = known.is_lent != 0,
+	};
 	err = fl__bank_take(&pool->banks[FL__BANK_MEMORY], &request, 1,
-			    timeout_ns, &memory, error);
+			    known.timeout_ns, &slot, error);
 	if (err)
 		return err;
-	*out = &memory->pub;
+	*out = fl__memory_begin(slot, &request, known.max_bytes,
+				known.page_bytes);
+	fl__slot_publish(slot, NULL);
 	return 0;
 }
 
-int fl_memory_release(struct fl_memory *pub)
+/* -ECHILD in a forked child. */
+static int check_owner(const struct fl_memory *memory)
 {
-	struct fl__memory *memory;
-	int err;
-
-	if (!pub)
-		return -EINVAL;
-	memory = fl__memory_of(pub);
-	err = fl__pool_check_owner(memory->pool, NULL);
-	if (err)
-		return err;
-	return fl__memory_claim(memory) ? fl__memory_give(memory) : -EINVAL;
+	return fl__pool_check_owner(fl__slot_of_side(memory)->bank->pool, NULL);
 }
 
-int fl_memory_lend(struct fl_memory *pub)
+int fl_memory_release(struct fl_memory *memory)
 {
-	struct fl__memory *memory = fl__memory_of(pub);
-	int err = fl__pool_check_owner(memory->pool, NULL);
+	int err = memory ? check_owner(memory) : -EINVAL;
+
+	if (err)
+		return err;
+	return fl__slot_claim(fl__slot_of_side(memory)) ?
+		       fl__memory_give(memory) :
+		       -EINVAL;
+}
+
+int fl_memory_lend(struct fl_memory *memory)
+{
+	int err = check_owner(memory);
 
 	if (!err)
-		__atomic_store_n(&memory->is_lent, true, __ATOMIC_RELAXED);
+		__atomic_store_n(&fl__slot_of_side(memory)->is_lent, true,
+				 __ATOMIC_RELAXED);
 	return err;
 }
 
 struct fl_memory *fl_memory_find(const struct fl_pool *pool, const void *base)
 {
-	struct fl__memory *memory =
-		fl__lookup_slot(pool, FL__BANK_MEMORY, base);
+	const struct fl__source *source = pool->banks[FL__BANK_MEMORY].source;
+	struct fl__slot *slot = source->calls->at_base(source, base);
 
-	return memory ? &memory->pub : NULL;
+	return slot ? fl__slot_side(slot) : NULL;
 }
 
 static int memory_grow(struct fl__memory *memory, uint64_t delta_pages,
 		       uint64_t *old_pages)
 {
-	const struct fl__backend *backend = memory->pool->context->backend;
+	struct fl__slot *slot = fl__slot_of_side(memory);
 	uint64_t old_bytes = fl__memory_length(&memory->pub), new_bytes;
 	int err = 0;
 
@@ -122,10 +187,11 @@ static int memory_grow(struct fl__memory *memory, uint64_t delta_pages,
 	    new_bytes > memory->max_bytes)
 		return -E2BIG;
 	if (new_bytes > old_bytes)
-		err = backend->grow(memory->arena, &memory->slot, new_bytes);
+		err = slot->bank->backend->grow(slot->arena, &slot->space,
+						new_bytes);
 	if (err)
 		return err;
-	/* Pairs with readers of the length: whoever sees the new length may
+	/* Pairs with readers of the length: a reader that sees the new length may
 	 * touch the new bytes. */
 	__atomic_store_n(&memory->pub.length_bytes, new_bytes,
 			 __ATOMIC_RELEASE);
@@ -138,7 +204,7 @@ int fl_memory_grow(struct fl_memory *pub, uint64_t delta_pages,
 		   uint64_t *old_pages)
 {
 	struct fl__memory *memory = fl__memory_of(pub);
-	int err = fl__pool_check_owner(memory->pool, NULL);
+	int err = check_owner(pub);
 
 	if (err)
 		return err;
@@ -148,23 +214,19 @@ int fl_memory_grow(struct fl_memory *pub, uint64_t delta_pages,
 	return err;
 }
 
-int fl_memory_prefault(struct fl_memory *pub, uint64_t offset_bytes,
+int fl_memory_prefault(struct fl_memory *memory, uint64_t offset_bytes,
 		       uint64_t length_bytes)
 {
-	struct fl__memory *memory = fl__memory_of(pub);
-	int err = fl__pool_check_owner(memory->pool, NULL);
+	struct fl__slot *slot = fl__slot_of_side(memory);
+	int err = check_owner(memory);
 
 	if (err)
 		return err;
-	if (!fl_range_fits(offset_bytes, length_bytes, fl__memory_length(pub)))
+	if (!fl_range_fits(offset_bytes, length_bytes,
+			   fl__memory_length(memory)))
 		return -EINVAL;
 	if (!length_bytes)
 		return 0;
-	return memory->pool->context->backend->prefault(
-		memory->arena, &memory->slot, offset_bytes, length_bytes);
-}
-
-uint64_t fl_memory_length(const struct fl_memory *memory)
-{
-	return fl__memory_length(memory);
+	return slot->bank->backend->prefault(slot->arena, &slot->space,
+					     offset_bytes, length_bytes);
 }

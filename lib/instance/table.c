@@ -1,223 +1,202 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * table.c - tables: where their elements are, and how many.
+ * table.c - table instructions with the specification's trap rules.
  *
- * Takes a configuration; gives a table in a pool's slot (table_pool.c), in memory
- * of the caller (static) or from malloc() (dynamic), and grows it there. What
- * is done to elements is table_ops.c's.
- *
- * Invariant: the elements from length on hold no reference.
+ * Takes tables and indices of any value; gives a trap, or elements that were
+ * copied. Bounds are checked against the size at the start and before anything
+ * is written, so a trap changes nothing. An element is bytes, or, where the
+ * table has calls for it, a reference that is cloned when it is copied and
+ * dropped when it is overwritten.
  */
 #include "table.h"
-#include "base/sized.h"
 
-#include <stdlib.h>
-
-void fl_table_config_init(struct fl_table_config *config)
+static bool is_null(const struct fl__table *table, const void *element)
 {
-	*config = (struct fl_table_config){
-		.size = sizeof(*config),
-		.max_elements = UINT64_MAX,
-	};
+	return !memcmp(element, table->null, table->element_bytes);
 }
 
-int fl__table_read_config(const struct fl_table_config *config,
-			  struct fl_table_config *known,
-			  uint64_t pool_element_bytes, struct fl_error *error)
+void fl__table_drop(const struct fl__table *table, void *element)
 {
-	int err = 0;
-
-	fl_table_config_init(known);
-	if (config)
-		err = fl__sized_read(known, sizeof(*known), config,
-				     "fl_table_config", error);
-	if (err)
-		return err;
-	if (!known->element_bytes)
-		known->element_bytes = (uint32_t)pool_element_bytes;
-	if (!fl__table_width_is_valid(known->element_bytes))
-		return fl__error_set(
-			error, -EINVAL,
-			"element_bytes is %u; use 4, 8, 16, 24 or 32",
-			known->element_bytes);
-	if (!known->clone != !known->drop)
-		return fl__error_set(
-			error, -EINVAL,
-			"of clone and drop only one is set; give both or neither");
-	if (known->initial_elements > known->max_elements)
-		return fl__error_set(
-			error, -EINVAL,
-			"the table starts with %llu elements, more than its max_elements of %llu",
-			(unsigned long long)known->initial_elements,
-			(unsigned long long)known->max_elements);
-	return 0;
+	if (table->drop && !is_null(table, element))
+		table->drop(table->user, element);
 }
 
-void fl__table_begin(struct fl__table *table,
-		     const struct fl_table_config *config, void *base,
-		     uint64_t capacity)
+/* *dst holds nothing. */
+static void element_clone(const struct fl__table *table, void *dst,
+			  const void *src)
 {
-	table->pub.base = base;
-	table->capacity = capacity;
-	table->max_elements = config->max_elements;
-	table->clone = config->clone;
-	table->drop = config->drop;
-	table->user = config->user;
-	__atomic_store_n(&table->element_bytes, config->element_bytes,
-			 __ATOMIC_RELAXED);
-	memset(table->null, 0, sizeof(table->null));
-	if (config->null)
-		memcpy(table->null, config->null, config->element_bytes);
-	__atomic_store_n(&table->pub.length, config->initial_elements,
-			 __ATOMIC_RELEASE);
+	if (table->clone && !is_null(table, src))
+		table->clone(table->user, dst, src);
+	else
+		memcpy(dst, src, table->element_bytes);
 }
 
-static int storage_check(const struct fl_table_config *config,
-			 uint64_t *capacity, struct fl_error *error)
+/* Cloned before the old one is dropped: they may be the same, or the old one
+ * may be what keeps the new one. */
+static void element_replace(const struct fl__table *table, void *dst,
+			    const void *src)
 {
-	*capacity = config->storage_bytes / config->element_bytes;
-	if ((uintptr_t)config->storage % 8)
-		return fl__error_set(error, -EINVAL,
-				     "storage is not aligned to 8 bytes");
-	if (config->initial_elements > *capacity)
-		return fl__error_set(
-			error, -E2BIG,
-			"the table starts with %llu elements, storage_bytes has room for %llu",
-			(unsigned long long)config->initial_elements,
-			(unsigned long long)*capacity);
-	return 0;
+	uint8_t made[FL__MAX_ELEMENT_BYTES];
+
+	element_clone(table, made, src);
+	fl__table_drop(table, dst);
+	memcpy(dst, made, table->element_bytes);
 }
 
-static int storage_alloc(const struct fl_table_config *config, void **base,
-			 uint64_t *capacity, struct fl_error *error)
+static bool is_plain(const struct fl__table *table)
 {
-	uint64_t bytes;
+	return !table->clone && !table->drop;
+}
 
-	*capacity = config->initial_elements;
-	if (!fl_mul_overflow(*capacity, config->element_bytes, &bytes) &&
-	    bytes < SIZE_MAX / 2) {
-		*base = malloc((size_t)bytes + 1);
-		if (*base)
-			return 0;
+/* Doubling: one memcpy for each power of two. */
+static void fill_plain(uint8_t *dst, const void *element, size_t element_bytes,
+		       size_t bytes)
+{
+	size_t done = element_bytes;
+
+	memcpy(dst, element, element_bytes);
+	while (done < bytes) {
+		size_t step = done < bytes - done ? done : bytes - done;
+
+		memcpy(dst + done, dst, step);
+		done += step;
 	}
-	return fl__error_set(error, -ENOMEM, "no memory for %llu elements",
-			     (unsigned long long)*capacity);
 }
 
-int fl_table_create(const struct fl_table_config *config, struct fl_table **out,
-		    struct fl_error *error)
+void fl__table_put(struct fl__table *table, uint64_t idx, const void *element,
+		   uint64_t count)
 {
-	struct fl_table_config known;
-	struct fl__table *table;
-	uint64_t capacity;
-	void *base;
-	int err = fl__table_read_config(config, &known, 0, error);
+	uint8_t *dst = fl__table_element(&table->pub, idx);
+	size_t bytes = (size_t)count * table->element_bytes;
 
-	if (err)
-		return err;
-	if (known.image)
-		return fl__error_set(
-			error, -EINVAL,
-			"only a table from a pool can have an image; use fl_table_init_elements()");
-	base = known.storage;
-	err = base ? storage_check(&known, &capacity, error) :
-		     storage_alloc(&known, &base, &capacity, error);
-	if (err)
-		return err;
-	if (posix_memalign((void **)&table, 128, sizeof(*table))) {
-		if (!known.storage)
-			free(base);
-		return fl__error_set(error, -ENOMEM, "no memory for a table");
+	if (!count)
+		return;
+	/* A reference may be all zeroes, where null is not. */
+	if (table->clone && !is_null(table, element)) {
+		for (uint64_t i = 0; i < count;
+		     i++, dst += table->element_bytes)
+			element_clone(table, dst, element);
+		return;
 	}
-	memset(table, 0, sizeof(*table));
-	table->is_static = known.storage != NULL;
-	fl__table_begin(table, &known, base, capacity);
-	fl__table_put(table, 0, table->null, known.initial_elements);
-	*out = &table->pub;
-	return 0;
+	if (fl_is_zero(element, table->element_bytes))
+		memset(dst, 0, bytes);
+	else
+		fill_plain(dst, element, table->element_bytes, bytes);
 }
 
-int fl_table_release(struct fl_table *pub)
+void fl__table_drop_all(struct fl__table *table)
+{
+	uint64_t length = fl_table_size(&table->pub);
+
+	for (uint64_t i = 0; table->drop && i < length; i++)
+		fl__table_drop(table, fl__table_element(&table->pub, i));
+}
+
+static bool fits(const struct fl_table *table, uint64_t idx, uint64_t count)
+{
+	return fl_range_fits(idx, count, fl_table_size(table));
+}
+
+enum fl_trap fl_table_get(const struct fl_table *pub, uint64_t idx,
+			  void *element)
+{
+	if (!fits(pub, idx, 1))
+		return FL_TRAP_TABLE_OUT_OF_BOUNDS;
+	element_clone(fl__table_of(pub), element, fl__table_element(pub, idx));
+	return FL_TRAP_NONE;
+}
+
+enum fl_trap fl_table_set(struct fl_table *pub, uint64_t idx,
+			  const void *element)
+{
+	if (!fits(pub, idx, 1))
+		return FL_TRAP_TABLE_OUT_OF_BOUNDS;
+	element_replace(fl__table_of(pub), fl__table_element(pub, idx),
+			element);
+	return FL_TRAP_NONE;
+}
+
+enum fl_trap fl_table_fill(struct fl_table *pub, uint64_t idx,
+			   const void *element, uint64_t count)
 {
 	struct fl__table *table = fl__table_of(pub);
-	int err;
-
-	if (!table)
-		return -EINVAL;
-	if (table->memory) {
-		err = fl__pool_check_owner(table->memory->pool, NULL);
-		if (err)
-			return err;
-		return fl__memory_claim(table->memory) ? fl__table_give(table) :
-							 -EINVAL;
-	}
-	fl__table_drop_all(table);
-	if (!table->is_static)
-		free(table->pub.base);
-	free(table);
-	return 0;
-}
-
-static int table_move(struct fl__table *table, uint64_t capacity)
-{
-	uint64_t bytes;
-	void *moved;
-
-	if (fl_mul_overflow(capacity, table->element_bytes, &bytes) ||
-	    bytes >= SIZE_MAX / 2)
-		return -ENOMEM;
-	moved = realloc(table->pub.base, (size_t)bytes);
-	if (!moved)
-		return -ENOMEM;
-	table->pub.base = moved;
-	table->capacity = capacity;
-	return 0;
-}
-
-/* Twice as large if it can be had, so that growing one by one is not
- * quadratic. */
-static int table_make_room(struct fl__table *table, uint64_t length)
-{
-	uint64_t wanted = fl_min_u64(2 * table->capacity, table->max_elements);
-
-	if (wanted > length && !table_move(table, wanted))
-		return 0;
-	return table_move(table, length);
-}
-
-int fl_table_grow(struct fl_table *pub, uint64_t delta, const void *element,
-		  uint64_t *old_elements)
-{
-	struct fl__table *table = fl__table_of(pub);
-	uint64_t old = pub->length, length;
 	uint8_t own[FL__MAX_ELEMENT_BYTES];
-	int err = 0;
 
-	if (table->memory)
-		err = fl__pool_check_owner(table->memory->pool, NULL);
-	if (err)
-		return err;
-	if (fl_add_overflow(old, delta, &length) ||
-	    length > table->max_elements)
-		return -E2BIG;
-	/* The element may be one of the table's own, which moves. */
-	memcpy(own, element ? element : table->null, table->element_bytes);
-	if (length > table->capacity) {
-		if (table->memory || table->is_static)
-			return -E2BIG;
-		err = table_make_room(table, length);
-		if (err)
-			return err;
+	if (!fits(pub, idx, count))
+		return FL_TRAP_TABLE_OUT_OF_BOUNDS;
+	if (!element)
+		element = table->null;
+	if (is_plain(table)) {
+		/* The element may lie in what is filled. */
+		memcpy(own, element, table->element_bytes);
+		fl__table_put(table, idx, own, count);
+		return FL_TRAP_NONE;
 	}
-	fl__table_put(table, old, own, delta);
-	/* Pairs with readers of the length: whoever sees it may read them. */
-	__atomic_store_n(&pub->length, length, __ATOMIC_RELEASE);
-	if (old_elements)
-		*old_elements = old;
-	return 0;
+	element_clone(table, own, element);
+	for (uint64_t i = 0; i < count; i++)
+		element_replace(table, fl__table_element(pub, idx + i), own);
+	fl__table_drop(table, own);
+	return FL_TRAP_NONE;
 }
 
-uint64_t fl_table_size(const struct fl_table *table)
+/* From where nothing that is still to be read gets overwritten. */
+static void copy_counted(struct fl_table *dst, uint64_t dst_idx,
+			 const uint8_t *src, uint64_t count)
 {
-	return __atomic_load_n(&table->length, __ATOMIC_ACQUIRE);
+	struct fl__table *table = fl__table_of(dst);
+	uint8_t *to = fl__table_element(dst, dst_idx);
+	size_t width = table->element_bytes;
+	bool is_backward = (uintptr_t)to > (uintptr_t)src;
+
+	for (uint64_t i = 0; i < count; i++) {
+		size_t at = (size_t)(is_backward ? count - 1 - i : i) * width;
+
+		element_replace(table, to + at, src + at);
+	}
+}
+
+/* Both ranges were checked. */
+static void copy_elements(struct fl_table *dst, uint64_t dst_idx,
+			  const uint8_t *src, uint64_t count)
+{
+	const struct fl__table *table = fl__table_of(dst);
+
+	if (!count)
+		return;
+	if (is_plain(table))
+		memmove(fl__table_element(dst, dst_idx), src,
+			(size_t)count * table->element_bytes);
+	else
+		copy_counted(dst, dst_idx, src, count);
+}
+
+enum fl_trap fl_table_copy(struct fl_table *dst, uint64_t dst_idx,
+			   const struct fl_table *src, uint64_t src_idx,
+			   uint64_t count)
+{
+	/* Of differing widths no index means the same in both. */
+	if (!fits(dst, dst_idx, count) || !fits(src, src_idx, count) ||
+	    fl__table_of(dst)->element_bytes !=
+		    fl__table_of(src)->element_bytes)
+		return FL_TRAP_TABLE_OUT_OF_BOUNDS;
+	copy_elements(dst, dst_idx, fl__table_element(src, src_idx), count);
+	return FL_TRAP_NONE;
+}
+
+enum fl_trap fl_table_init_elements(struct fl_table *dst, uint64_t dst_idx,
+				    const void *elements,
+				    uint64_t element_count, uint64_t src_idx,
+				    uint64_t count)
+{
+	size_t width = fl__table_of(dst)->element_bytes;
+
+	if (!fl_range_fits(src_idx, count, element_count) ||
+	    !fits(dst, dst_idx, count))
+		return FL_TRAP_TABLE_OUT_OF_BOUNDS;
+	if (count)
+		copy_elements(dst, dst_idx,
+			      (const uint8_t *)elements +
+				      (size_t)src_idx * width,
+			      count);
+	return FL_TRAP_NONE;
 }

@@ -1,25 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * table.h - what the files about tables know of each other.
+ * table.h - a table: a length, and elements of one width.
  *
- * table.c has the life of a table and its growth, table_pool.c those in slots of
- * a pool, table_ops.c what is done to elements.
+ * Where the elements lie is table_life.h's matter: in a slot of a pool, whose
+ * side bytes then are the table, in memory of the caller, or in malloc()'s.
+ * Here they are moved. An element is bytes, or, where the table has calls for
+ * it, a reference that is cloned when it is copied and dropped when it is
+ * overwritten.
+ *
+ * Invariant: the elements from length on hold no reference.
  */
 #ifndef FL_TABLE_H
 #define FL_TABLE_H
 
-#include "pool/pool.h"
+#include "slots/slot.h"
 
-/* A caller's configuration (NULL: the defaults) in full. -EINVAL. */
-int fl__table_read_config(const struct fl_table_config *config,
-			  struct fl_table_config *known,
-			  uint64_t pool_element_bytes, struct fl_error *error);
-
-/* Everything but memory and is_static; what is at base is the caller's to fill:
- * initial_elements of them. */
-void fl__table_begin(struct fl__table *table,
-		     const struct fl_table_config *config, void *base,
-		     uint64_t capacity);
+/* See faultline.h. */
+struct fl__table {
+	struct fl_table pub;
+	struct fl__slot *slot;		/* NULL: made by fl_table_create() */
+	uint64_t max_elements;
+	uint64_t capacity;		/* elements that fit at pub.base */
+	void (*clone)(void *user, void *dst, const void *src);
+	void (*drop)(void *user, void *element);
+	void *user;
+	uint32_t element_bytes;		/* atomic: handlers read it */
+	bool is_static;
+	uint8_t null[FL__MAX_ELEMENT_BYTES];
+} __attribute__((aligned(128)));
 
 /* Clones of *element into elements that hold nothing. */
 void fl__table_put(struct fl__table *table, uint64_t idx, const void *element,
@@ -30,6 +38,11 @@ void fl__table_drop(const struct fl__table *table, void *element);
 
 /* Drop what all elements hold; they are left as they are. */
 void fl__table_drop_all(struct fl__table *table);
+
+static inline struct fl__table *fl__table_of(const struct fl_table *pub)
+{
+	return (struct fl__table *)(uintptr_t)pub;
+}
 
 static inline uint8_t *fl__table_element(const struct fl_table *pub,
 					 uint64_t idx)

@@ -6,8 +6,8 @@
  * configuration as JSON. The names are those of metrics.def. A number is exact
  * while nobody takes or gives.
  */
-#include "pool.h"
 #include "base/sized.h"
+#include "slots/bank.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -17,98 +17,68 @@
 /* ------------------------------------------------------------------- info */
 
 struct bank_counts {
-	uint32_t live, warm, retired;
-	uint64_t acquired, refused;
+	struct fl__source_counts source;
+	uint64_t acquired;
 };
 
-static void count_bank(struct fl__bank *bank, struct bank_counts *counts)
+static int add_acquired(struct fl__slot *slot, void *sum)
 {
-	struct fl__stock_counts stock = { 0 };
+	*(uint64_t *)sum += __atomic_load_n(&slot->acquired, __ATOMIC_RELAXED);
+	return 0;
+}
 
-	counts->refused = __atomic_load_n(&bank->refused, __ATOMIC_RELAXED);
-	if (bank->pool->is_on_demand) {
-		counts->live = (uint32_t)fl__bank_live(bank);
-		counts->acquired =
-			__atomic_load_n(&bank->acquired, __ATOMIC_RELAXED);
-		return;
+static void info_banks(const struct fl_pool *pool, struct fl_pool_info *info)
+{
+	struct bank_counts counts[FL__BANK_COUNT] = { 0 };
+
+	for (int i = 0; i < FL__BANK_COUNT; i++) {
+		struct fl__source *source = pool->banks[i].source;
+
+		pool->source->count(source, &counts[i].source);
+		(void)pool->source->each(source, add_acquired,
+					 &counts[i].acquired);
+		info->reserved_bytes += counts[i].source.mapped_bytes;
 	}
-	stock = fl__stock_count(&bank->stock);
-	counts->live = stock.used;
-	counts->warm = stock.warm;
-	counts->retired = stock.retired;
-	for (uint32_t i = 0; i < stock.ever_used; i++)
-		counts->acquired += __atomic_load_n(&bank->slots[i].acquired,
-						    __ATOMIC_RELAXED);
+#define FILL(bank, plural)                                                    \
+	info->max_##plural = pool->config.max_##plural;                       \
+	info->live_##plural = (uint32_t)counts[bank].source.live;             \
+	info->retired_##plural = (uint32_t)counts[bank].source.retired;       \
+	info->acquired_##plural = counts[bank].acquired;                      \
+	info->refused_##plural = __atomic_load_n(&pool->banks[bank].refused, \
+						 __ATOMIC_RELAXED)
+	FILL(FL__BANK_MEMORY, memories);
+	FILL(FL__BANK_TABLE, tables);
+	FILL(FL__BANK_STRUCTURE, instances);
+	FILL(FL__BANK_STACK, stacks);
+#undef FILL
+	info->warm_memories = (uint32_t)counts[FL__BANK_MEMORY].source.warm;
+	info->warm_tables = (uint32_t)counts[FL__BANK_TABLE].source.warm;
+	info->warm_instances =
+		(uint32_t)counts[FL__BANK_STRUCTURE].source.warm;
 }
 
-static void info_stacks(struct fl_pool *pool, struct fl_pool_info *info)
+static void info_fill(const struct fl_pool *pool, struct fl_pool_info *info)
 {
-	struct fl__stock_counts stock;
-
-	info->max_stacks = pool->config.max_stacks;
-	info->live_stacks = (uint32_t)fl__stacks_live(pool);
-	info->refused_stacks =
-		__atomic_load_n(&pool->refused_stacks, __ATOMIC_RELAXED);
-	info->acquired_stacks =
-		__atomic_load_n(&pool->acquired_stacks, __ATOMIC_RELAXED);
-	if (pool->is_on_demand)
-		return;
-	stock = fl__stock_count(&pool->stack_stock);
-	info->retired_stacks = stock.retired;
-	for (uint32_t i = 0; i < stock.ever_used; i++)
-		info->acquired_stacks += __atomic_load_n(
-			&pool->stacks[i].acquired, __ATOMIC_RELAXED);
-}
-
-static void info_banks(struct fl_pool *pool, struct fl_pool_info *info)
-{
-	struct bank_counts counts[FL__BANK_COUNT] = { { 0 } };
-
-	for (int kind = 0; kind < FL__BANK_COUNT; kind++)
-		count_bank(&pool->banks[kind], &counts[kind]);
-	info->live_memories = counts[FL__BANK_MEMORY].live;
-	info->warm_memories = counts[FL__BANK_MEMORY].warm;
-	info->retired_memories = counts[FL__BANK_MEMORY].retired;
-	info->acquired_memories = counts[FL__BANK_MEMORY].acquired;
-	info->refused_memories = counts[FL__BANK_MEMORY].refused;
-	info->live_tables = counts[FL__BANK_TABLE].live;
-	info->warm_tables = counts[FL__BANK_TABLE].warm;
-	info->retired_tables = counts[FL__BANK_TABLE].retired;
-	info->acquired_tables = counts[FL__BANK_TABLE].acquired;
-	info->refused_tables = counts[FL__BANK_TABLE].refused;
-	info->live_instances = counts[FL__BANK_STRUCTURE].live;
-	info->warm_instances = counts[FL__BANK_STRUCTURE].warm;
-	info->retired_instances = counts[FL__BANK_STRUCTURE].retired;
-	info->acquired_instances = counts[FL__BANK_STRUCTURE].acquired;
-	info->refused_instances = counts[FL__BANK_STRUCTURE].refused;
-}
-
-static void info_fill(struct fl_pool *pool, struct fl_pool_info *info)
-{
+#define LOAD(field) __atomic_load_n(&pool->field, __ATOMIC_RELAXED)
 	*info = (struct fl_pool_info){
-		.reserved_bytes =
-			pool->layout.reserved_bytes +
-			__atomic_load_n(&pool->mapped_bytes, __ATOMIC_RELAXED),
+		.reserved_bytes = pool->layout.reserved_bytes,
 		.memory_stride_bytes =
 			pool->layout.banks[FL__BANK_MEMORY].stride_bytes,
 		.max_memory_bytes = pool->config.max_memory_bytes,
-		.max_memories = pool->config.max_memories,
-		.max_instances = pool->config.max_instances,
-		.max_tables = pool->config.max_tables,
-		.idle_kept_bytes = __atomic_load_n(&pool->idle_kept_bytes,
-						   __ATOMIC_RELAXED),
+		.audited = LOAD(audited),
+		.audit_failures = LOAD(audit_failures),
+		.audit_pins = LOAD(audit_pins),
+		.idle_kept_bytes = LOAD(idle_kept_bytes),
 	};
+#undef LOAD
 	info_banks(pool, info);
-	info_stacks(pool, info);
-	fl__audit_info(pool, info);
 }
 
 void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info)
 {
 	struct fl_pool_info filled;
 
-	/* Counting clears the shelves, which nobody can see. */
-	info_fill((struct fl_pool *)(uintptr_t)pool, &filled);
+	info_fill(pool, &filled);
 	fl__sized_write(info, &filled, sizeof(filled));
 }
 
@@ -292,38 +262,13 @@ static void dump_config(const struct fl_pool *pool, struct text *text)
 	const struct fl_pool_config *config = &pool->config;
 
 	text_open(text, "config", "{");
-#define NUMBER(field) text_number(text, #field, config->field)
-	NUMBER(max_instances);
-	NUMBER(max_memories);
-	NUMBER(max_memories_per_instance);
-	NUMBER(max_tables);
-	NUMBER(max_tables_per_instance);
-	NUMBER(max_stacks);
-	NUMBER(max_memory_bytes);
-	NUMBER(memory_stride_bytes);
-	NUMBER(memory_alignment_bytes);
-	NUMBER(guard_before_bytes);
-	NUMBER(guard_after_bytes);
-	NUMBER(prefix_bytes);
-	NUMBER(max_table_elements);
-	NUMBER(table_element_bytes);
-	NUMBER(instance_bytes);
-	NUMBER(instance_alignment_bytes);
-	NUMBER(stack_bytes);
-	NUMBER(stack_alignment_bytes);
-	NUMBER(zero_stacks);
-	NUMBER(stack_keep_resident_bytes);
-	NUMBER(random_seed);
-	NUMBER(max_warm_memories);
-	NUMBER(audit_every);
-	NUMBER(max_idle_slot_bytes);
-	NUMBER(max_idle_bytes);
-#undef NUMBER
+#define FL_CONFIG(field) text_number(text, #field, config->field);
+#include "config.def"
+#undef FL_CONFIG
 	text_pair(text, "bounds",
 		  config->bounds == FL_BOUNDS_GUARDED ? "guarded" :
 							"accessible");
-	text_pair(text, "allocation",
-		  pool->is_on_demand ? "on-demand" : "pooling");
+	text_pair(text, "allocation", pool->source->name);
 	text_pair(text, "strategy",
 		  config->strategy == FL_STRATEGY_RANDOM ? "random" :
 		  config->strategy == FL_STRATEGY_NEXT_AVAILABLE ?

@@ -2,13 +2,29 @@
 /*
  * pool.c - opening and closing a pool.
  *
- * Takes a configuration; gives a pool with its reservation, banks, stacks and
- * locks, in the context's list, and takes all of it down in reverse order.
+ * Takes a configuration; gives a pool with its reservation, banks and locks, in
+ * the context's list, and takes all of it down in reverse order. This is the one
+ * place that knows which kinds lie in which banks, and which source serves which
+ * allocation.
  */
-#include "pool.h"
 #include "base/sized.h"
+#include "instance/instance.h"
+#include "instance/stack.h"
+#include "instance/table_life.h"
 
 #include <stdlib.h>
+
+static const struct fl__kind *const kinds[FL__BANK_COUNT] = {
+	[FL__BANK_MEMORY] = &fl__kind_memory,
+	[FL__BANK_TABLE] = &fl__kind_table,
+	[FL__BANK_STRUCTURE] = &fl__kind_structure,
+	[FL__BANK_STACK] = &fl__kind_stack,
+};
+
+static const struct fl__source_calls *const sources[] = {
+	[FL_ALLOCATION_POOLING] = &fl__source_reservation,
+	[FL_ALLOCATION_ON_DEMAND] = &fl__source_regions,
+};
 
 void fl_pool_config_init(struct fl_pool_config *config)
 {
@@ -39,8 +55,8 @@ static void pool_link(struct fl_pool *pool)
 
 	fl__os_lock(&context->lock);
 	pool->next = context->pools;
-	/* Pairs with the acquire of a handler that walks the list: it sees
-	 * the pool whole or not at all. */
+	/* Pairs with the acquire of a handler that walks the list: the handler
+	 * sees the pool whole or not at all. */
 	__atomic_store_n(&context->pools, pool, __ATOMIC_RELEASE);
 	fl__os_unlock(&context->lock);
 }
@@ -56,38 +72,6 @@ static void pool_unlink(struct fl_pool *pool)
 	__atomic_store_n(link, pool->next, __ATOMIC_SEQ_CST);
 	fl__context_walk_wait(context);
 	fl__os_unlock(&context->lock);
-}
-
-/* What stands beside the slots of a bank, one each. */
-static int pool_alloc_sides(struct fl_pool *pool, struct fl_error *error)
-{
-	uint32_t tables = pool->layout.banks[FL__BANK_TABLE].slot_count;
-	uint32_t instances = pool->layout.banks[FL__BANK_STRUCTURE].slot_count;
-	size_t size = ((size_t)tables + 1) * sizeof(*pool->tables);
-
-	if (!posix_memalign((void **)&pool->tables, 128, size)) {
-		memset(pool->tables, 0, size);
-		pool->instances =
-			calloc((size_t)instances + 1, sizeof(*pool->instances));
-		if (pool->instances)
-			return 0;
-	}
-	return fl__error_set(error, -ENOMEM,
-			     "no memory to describe %u tables and %u instances",
-			     tables, instances);
-}
-
-static void pool_free_sides(struct fl_pool *pool)
-{
-	uint32_t count =
-		pool->instances ?
-			pool->layout.banks[FL__BANK_STRUCTURE].slot_count :
-			0;
-
-	for (uint32_t i = 0; i < count; i++)
-		fl__instance_fini(&pool->instances[i]);
-	free(pool->instances);
-	free(pool->tables);
 }
 
 static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
@@ -119,12 +103,8 @@ static int pool_init_guards(struct fl_pool *pool, struct fl_error *error)
 	if (err)
 		return fl__error_set(error, err, "cannot map a fork guard");
 	err = fl__os_lock_init(&pool->trim_lock);
-	if (!err) {
-		err = fl__os_lock_init(&pool->null_lock);
-		if (!err)
-			return 0;
-		fl__os_lock_fini(&pool->trim_lock);
-	}
+	if (!err)
+		return 0;
 	fl__os_fork_guard_fini(&pool->fork_guard);
 	return fl__error_set(error, err, "cannot make a lock");
 }
@@ -132,16 +112,11 @@ static int pool_init_guards(struct fl_pool *pool, struct fl_error *error)
 /* Of what was opened, in any part. */
 static void pool_free(struct fl_pool *pool)
 {
-	fl__stacks_close(pool);
-	fl__regions_free(pool);
-	for (int kind = FL__BANK_COUNT; kind--;)
-		fl__bank_close(&pool->banks[kind]);
-	pool_free_sides(pool);
-	fl__table_forget_nulls(pool);
+	for (int i = FL__BANK_COUNT; i--;)
+		fl__bank_close(&pool->banks[i]);
 	/* Without a reservation this would unmap what is at 0 and above. */
 	if (pool->reservation)
 		fl__os_release(pool->reservation, pool->layout.reserved_bytes);
-	fl__os_lock_fini(&pool->null_lock);
 	fl__os_lock_fini(&pool->trim_lock);
 	fl__os_fork_guard_fini(&pool->fork_guard);
 	fl_context_destroy(pool->context);
@@ -152,34 +127,39 @@ static int pool_open(struct fl_pool *pool, struct fl_error *error)
 {
 	int err = pool_reserve(pool, error);
 
-	if (!err)
-		err = pool_alloc_sides(pool, error);
-	for (int kind = 0; kind < FL__BANK_COUNT && !err; kind++)
-		err = fl__bank_open(&pool->banks[kind], pool,
-				    (enum fl__bank_kind)kind, error);
-	return err ? err : fl__stacks_open(pool, error);
+	for (int i = 0; i < FL__BANK_COUNT && !err; i++)
+		err = fl__bank_open(&pool->banks[i], pool, kinds[i],
+				    &pool->layout.banks[i], error);
+	return err;
 }
 
-static int pool_read_config(const struct fl_pool_config *config,
-			    struct fl_pool_config *known,
-			    struct fl_error *error)
+/* The configuration in full, and what follows from it. */
+static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
+		     struct fl_error *error)
 {
+	struct fl_pool_config *known = &pool->config;
+	int err = 0;
+
 	fl_pool_config_init(known);
-	if (!config)
-		return 0;
-	return fl__sized_read(known, sizeof(*known), config, "fl_pool_config",
-			      error);
-}
-
-/* The caller's bytes are copied: they need not outlive the call. */
-static void pool_copy_null(struct fl_pool *pool)
-{
-	struct fl_pool_config *config = &pool->config;
-
-	if (config->table_null && config->max_tables)
-		memcpy(pool->table_null, config->table_null,
-		       (size_t)config->table_element_bytes);
-	config->table_null = pool->table_null;
+	if (config)
+		err = fl__sized_read(known, sizeof(*known), config,
+				     "fl_pool_config", error);
+	if (!err)
+		err = fl__layout_check(known, error);
+	if (err)
+		return err;
+	pool->source = sources[known->allocation];
+	err = pool->source->plan(known, fl__os_hpage_bytes(), &pool->layout,
+				 error);
+	/* The caller's bytes are copied: they need not outlive the call. */
+	if (!err && known->table_null && known->max_tables)
+		memcpy(pool->table_null, known->table_null,
+		       (size_t)known->table_element_bytes);
+	known->table_null = pool->table_null;
+	pool->limits = *known;
+	if (pool->source->raise)
+		pool->source->raise(&pool->limits);
+	return err;
 }
 
 int fl_pool_create(struct fl_context *context,
@@ -197,11 +177,8 @@ int fl_pool_create(struct fl_context *context,
 	if (posix_memalign((void **)&pool, 128, sizeof(*pool)))
 		return fl__error_set(error, -ENOMEM, "no memory for a pool");
 	memset(pool, 0, sizeof(*pool));
-	err = pool_read_config(config, &pool->config, error);
-	if (!err)
-		err = fl__layout_plan(&pool->config, fl__os_hpage_bytes(),
-				      &pool->layout, error);
 	pool->context = context;
+	err = pool_plan(pool, config, error);
 	if (!err)
 		err = pool_init_guards(pool, error);
 	if (err) {
@@ -209,8 +186,6 @@ int fl_pool_create(struct fl_context *context,
 		return err;
 	}
 	(void)fl__context_retain(context);
-	pool->is_on_demand = pool->config.allocation == FL_ALLOCATION_ON_DEMAND;
-	pool_copy_null(pool);
 	err = pool_open(pool, error);
 	if (err) {
 		pool_free(pool);
@@ -223,7 +198,7 @@ int fl_pool_create(struct fl_context *context,
 
 int fl_pool_destroy(struct fl_pool *pool)
 {
-	bool is_busy;
+	bool is_busy = false;
 	int err;
 
 	if (!pool)
@@ -232,23 +207,13 @@ int fl_pool_destroy(struct fl_pool *pool)
 	if (err)
 		return err;
 	fl__os_lock(&pool->trim_lock);
-	is_busy = fl__stacks_live(pool) != 0;
-	for (int kind = 0; kind < FL__BANK_COUNT; kind++)
-		is_busy |= fl__bank_live(&pool->banks[kind]) != 0;
+	for (int i = 0; i < FL__BANK_COUNT; i++)
+		is_busy |= fl__bank_live(&pool->banks[i]) != 0;
 	fl__os_unlock(&pool->trim_lock);
 	if (is_busy)
 		return -EBUSY;
 	fl__os_watch_stop(pool->pressure_watch);
 	pool_unlink(pool);
 	pool_free(pool);
-	return 0;
-}
-
-int fl__pool_check_owner(const struct fl_pool *pool, struct fl_error *error)
-{
-	if (fl_unlikely(fl__os_is_forked(&pool->fork_guard)))
-		return fl__error_set(
-			error, -ECHILD,
-			"this process was forked from the pool's owner; make a context and a pool of its own");
 	return 0;
 }

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
-/*
- * layout.c - the arithmetic of a pool's reservation.
- *
- * Takes a configuration and the host page size, gives offsets and strides, or
- * names the two values that contradict each other. Pure.
- */
-#include "pool/pool.h"
+/* layout.c - offsets and strides, checked; see layout.h. */
+#include "layout.h"
 
 /* Where the stride allows it, bases are aligned to this, so that image and
  * memory are congruent modulo a large page. */
@@ -67,8 +62,8 @@ static int layout_check_others(const struct fl_pool_config *config,
 	return layout_check_stacks(config, error);
 }
 
-static int layout_check(const struct fl_pool_config *config,
-			struct fl_error *error)
+int fl__layout_check(const struct fl_pool_config *config,
+		     struct fl_error *error)
 {
 	if (!fl_is_pow2(config->memory_alignment_bytes) &&
 	    config->memory_alignment_bytes)
@@ -173,7 +168,8 @@ static int layout_reserve(struct fl__layout *layout,
 }
 
 static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
-			   struct fl__layout *layout, struct fl_error *error)
+			   uint32_t count, struct fl__layout *layout,
+			   struct fl_error *error)
 {
 	struct fl__geometry *geometry = &layout->banks[FL__BANK_MEMORY];
 	uint64_t prefix, before, after, align, reach;
@@ -192,34 +188,47 @@ static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
 	if (reach % LARGE_PAGE_BYTES == 0)
 		align = fl_max_u64(align, LARGE_PAGE_BYTES);
 	layout->memory_reach_bytes = reach;
-	/* The next one's prefix is writable: it lies beyond the reach. */
+	/* The prefix of the next memory is writable: it lies beyond the reach. */
 	geometry->stride_bytes = reach + fl_round_up(prefix, align);
 	geometry->first_off = fl_round_up(before + prefix, align);
 	geometry->prefix_bytes = prefix;
+	geometry->lead_bytes = prefix + config->guard_before_bytes;
+	geometry->first_lead_bytes = geometry->first_off;
 	geometry->hpage_bytes = hpage;
 	geometry->is_accessible = config->bounds == FL_BOUNDS_ACCESSIBLE;
 	geometry->max_kept_bytes = config->max_idle_slot_bytes;
 	layout->align_bytes = align;
-	return layout_reserve(layout, geometry, config->max_memories,
+	return layout_reserve(layout, geometry, count,
 			      "max_memories or memory_stride_bytes", error);
 }
 
-/* Slots of slot_bytes, all accessible, a guard before each and one after all. */
-static int layout_slots(const struct fl_pool_config *config,
-			struct fl__layout *layout, enum fl__bank_kind kind,
-			uint32_t count, uint64_t slot_bytes, uint64_t align,
-			const char *field, struct fl_error *error)
+/* Slots that are accessible as a whole. */
+struct row {
+	enum fl__bank_idx bank;
+	uint32_t count;
+	uint64_t slot_bytes, align_bytes;
+	const char *fields;
+	bool guard_is_above;
+};
+
+/* A guard before each, and one after all. */
+static int layout_row(const struct fl_pool_config *config,
+		      const struct row *row, struct fl__layout *layout,
+		      struct fl_error *error)
 {
-	struct fl__geometry *geometry = &layout->banks[kind];
+	struct fl__geometry *geometry = &layout->banks[row->bank];
 	uint64_t hpage = layout->banks[FL__BANK_MEMORY].hpage_bytes;
 	uint64_t start = layout->reserved_bytes;
+	uint64_t align = fl_max_u64(row->align_bytes, hpage);
 
-	if (slot_bytes > LAYOUT_MAX_BYTES / 8)
-		return layout_too_large(error, field);
-	align = fl_max_u64(align, hpage);
+	if (row->slot_bytes > LAYOUT_MAX_BYTES / 8)
+		return layout_too_large(error, row->fields);
 	*geometry = (struct fl__geometry){
-		.max_bytes = fl_round_up(slot_bytes, hpage),
+		.max_bytes = fl_round_up(row->slot_bytes, hpage),
 		.hpage_bytes = hpage,
+		.lead_bytes = hpage,
+		.first_lead_bytes = hpage,
+		.guard_is_above = row->guard_is_above,
 		.is_accessible = true,
 		.max_kept_bytes = config->max_idle_slot_bytes,
 	};
@@ -228,77 +237,75 @@ static int layout_slots(const struct fl_pool_config *config,
 		fl_round_up(geometry->max_bytes + hpage, align);
 	geometry->first_off = fl_round_up(start + hpage, align) - start;
 	/* Slots of nothing are only counted. */
-	if (count && !slot_bytes) {
+	if (row->count && !row->slot_bytes) {
 		geometry->stride_bytes = geometry->first_off = 0;
-		geometry->slot_count = count;
+		geometry->slot_count = row->count;
 		return 0;
 	}
 	layout->align_bytes = fl_max_u64(layout->align_bytes, align);
-	return layout_reserve(layout, geometry, count, field, error);
+	return layout_reserve(layout, geometry, row->count, row->fields, error);
 }
 
-static int layout_stacks(const struct fl_pool_config *config, uint64_t hpage,
-			 struct fl__layout *layout, struct fl_error *error)
+/* The limits of what is not there must not stand in the way. */
+static uint64_t table_bytes(const struct fl_pool_config *config)
 {
-	static const char field[] = "max_stacks or stack_bytes";
 	uint64_t bytes;
 
-	if (config->stack_bytes > LAYOUT_MAX_BYTES / 8)
-		return layout_too_large(error, field);
-	layout->stack_bytes = fl_round_up(config->stack_bytes, hpage);
-	layout->stack_stride_bytes = layout->stack_bytes + hpage;
-	layout->stacks_off = layout->reserved_bytes;
-	if (!config->max_stacks)
+	if (!config->max_tables)
 		return 0;
-	if (fl_mul_overflow(layout->stack_stride_bytes, config->max_stacks,
-			    &bytes) ||
-	    bytes > LAYOUT_MAX_BYTES - layout->reserved_bytes - hpage)
-		return layout_too_large(error, field);
-	layout->reserved_bytes += bytes + hpage;
-	return 0;
+	if (fl_mul_overflow(config->max_table_elements,
+			    config->table_element_bytes, &bytes))
+		return UINT64_MAX;
+	return bytes;
 }
 
-static int layout_all(const struct fl_pool_config *config, uint64_t table_bytes,
-		      uint64_t hpage, struct fl__layout *layout,
-		      struct fl_error *error)
+static int layout_all(const struct fl_pool_config *config,
+		      const uint32_t counts[FL__BANK_COUNT],
+		      uint64_t stack_bytes, uint64_t hpage_bytes,
+		      struct fl__layout *layout, struct fl_error *error)
 {
-	int err = layout_memories(config, hpage, layout, error);
-
-	if (!err)
-		err = layout_slots(config, layout, FL__BANK_TABLE,
-				   config->max_tables, table_bytes, 0,
-				   "max_tables or max_table_elements", error);
-	if (!err)
-		err = layout_slots(config, layout, FL__BANK_STRUCTURE,
-				   config->max_instances,
-				   config->instance_bytes,
-				   config->instance_alignment_bytes,
-				   "max_instances or instance_bytes", error);
-	return err ? err : layout_stacks(config, hpage, layout, error);
-}
-
-int fl__layout_plan(const struct fl_pool_config *given, uint64_t hpage_bytes,
-		    struct fl__layout *layout, struct fl_error *error)
-{
-	struct fl_pool_config config = *given;
-	uint64_t table_bytes;
-	int err;
+	const struct row rows[] = {
+		{ FL__BANK_TABLE, counts[FL__BANK_TABLE], table_bytes(config), 0,
+		  "max_tables or max_table_elements", false },
+		{ FL__BANK_STRUCTURE, counts[FL__BANK_STRUCTURE],
+		  config->instance_bytes, config->instance_alignment_bytes,
+		  "max_instances or instance_bytes", false },
+		{ FL__BANK_STACK, counts[FL__BANK_STACK], stack_bytes, 0,
+		  "max_stacks or stack_bytes",
+		  config->stack_growth == FL_STACK_GROWS_DOWN },
+	};
+	int err = fl__layout_check(config, error);
 
 	*layout = (struct fl__layout){ 0 };
-	err = layout_check(&config, error);
-	if (err)
-		return err;
-	if (fl_mul_overflow(config.max_table_elements,
-			    config.table_element_bytes, &table_bytes))
-		table_bytes = UINT64_MAX;
-	/* The limits of what is not there must not stand in the way. */
-	if (!config.max_tables)
-		table_bytes = 0;
-	/* On demand the counts reserve nothing. */
-	if (config.allocation == FL_ALLOCATION_ON_DEMAND)
-		config.max_memories = config.max_tables = config.max_stacks =
-			config.max_instances = 0;
-	else if (!config.max_stacks)
-		config.stack_bytes = 0;
-	return layout_all(&config, table_bytes, hpage_bytes, layout, error);
+	if (!err)
+		err = layout_memories(config, hpage_bytes,
+				      counts[FL__BANK_MEMORY], layout, error);
+	for (size_t i = 0; i < FL_ARRAY_SIZE(rows) && !err; i++)
+		err = layout_row(config, &rows[i], layout, error);
+	return err;
+}
+
+int fl__layout_plan(const struct fl_pool_config *config, uint64_t hpage_bytes,
+		    struct fl__layout *layout, struct fl_error *error)
+{
+	const uint32_t counts[FL__BANK_COUNT] = {
+		[FL__BANK_MEMORY] = config->max_memories,
+		[FL__BANK_TABLE] = config->max_tables,
+		[FL__BANK_STRUCTURE] = config->max_instances,
+		[FL__BANK_STACK] = config->max_stacks,
+	};
+
+	return layout_all(config, counts,
+			  config->max_stacks ? config->stack_bytes : 0,
+			  hpage_bytes, layout, error);
+}
+
+int fl__layout_plan_apart(const struct fl_pool_config *config,
+			  uint64_t hpage_bytes, struct fl__layout *layout,
+			  struct fl_error *error)
+{
+	const uint32_t counts[FL__BANK_COUNT] = { 0 };
+
+	return layout_all(config, counts, config->stack_bytes, hpage_bytes,
+			  layout, error);
 }

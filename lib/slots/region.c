@@ -1,247 +1,363 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * ondemand.c - one mapping for each memory, table, structure and stack.
+ * region.c - slots on demand: each is a mapping of its own.
  *
- * Takes what a bank would take from its slots; gives a region: the slot of a
- * bank of one, in address space of its own, with the same prefix, guards
- * and reach. It is unmapped when it is given back, so nothing is ever reset or
+ * Takes what a bank asks for; gives a region: one slot in address space of its
+ * own, with the prefix, guards and reach that the bank's geometry has. The
+ * region is unmapped when its slot is given back, so nothing is ever reset or
  * shown to another tenant, and nothing but the system limits how many there are.
  *
- * Regions are in a list that signal handlers walk (context.h). What describes
- * one is kept for the next, as many as there ever were at once.
+ * Regions are in a list that signal handlers walk (context.h). What describes a
+ * region is kept for the next one, as many as there ever were at once: a handle
+ * that was released can be told from one that lives.
  */
-#include "pool/pool.h"
+#include "pool.h"
 
 #include <stdlib.h>
 
-static void region_link(struct fl_pool *pool, struct fl__region *region)
+struct region {
+	struct region *next;		/* atomic */
+	struct region *prev;
+	uint8_t *start;
+	uint64_t length_bytes;
+	struct fl__geometry geometry;
+	struct fl__slot slot;		/* its side bytes follow */
+};
+
+struct regions {
+	struct fl__source source;
+	struct region *mapped;		/* atomic links; context->lock to change */
+	struct region *spare;		/* context->lock */
+	uint64_t live;			/* atomic */
+	uint64_t mapped_bytes;		/* context->lock to change; atomic */
+};
+
+static struct regions *of_source(const struct fl__source *source)
 {
-	fl__os_lock(&pool->context->lock);
-	region->next = pool->regions;
-	/* Pairs with a handler that walks the list: it sees the region whole
-	 * or not at all. */
-	__atomic_store_n(&pool->regions, region, __ATOMIC_RELEASE);
-	fl__os_unlock(&pool->context->lock);
-	__atomic_add_fetch(&pool->mapped_bytes, region->length_bytes,
-			   __ATOMIC_RELAXED);
+	return (struct regions *)(uintptr_t)source;
 }
 
-static void region_unlink(struct fl_pool *pool, struct fl__region *region)
+static struct region *of_slot(struct fl__slot *slot)
 {
-	struct fl__region **link = &pool->regions;
-
-	fl__os_lock(&pool->context->lock);
-	while (*link != region)
-		link = &(*link)->next;
-	__atomic_store_n(link, region->next, __ATOMIC_SEQ_CST);
-	fl__context_walk_wait(pool->context);
-	fl__os_unlock(&pool->context->lock);
-	__atomic_sub_fetch(&pool->mapped_bytes, region->length_bytes,
-			   __ATOMIC_RELAXED);
+	return fl_container_of(slot, struct region, slot);
 }
 
-struct fl__region *fl__region_at(const struct fl_pool *pool, const void *addr)
+static struct fl_context *context_of(const struct regions *from)
 {
-	struct fl__region *region =
-		__atomic_load_n(&pool->regions, __ATOMIC_SEQ_CST);
+	return from->source.bank->pool->context;
+}
+
+/* ------------------------------------------------------------------- lists */
+
+static void region_link(struct regions *from, struct region *region)
+{
+	struct fl_context *context = context_of(from);
+
+	fl__os_lock(&context->lock);
+	region->prev = NULL;
+	region->next = from->mapped;
+	if (from->mapped)
+		from->mapped->prev = region;
+	/* Pairs with a handler that walks the list: the handler sees the region
+	 * whole or not at all. */
+	__atomic_store_n(&from->mapped, region, __ATOMIC_RELEASE);
+	__atomic_store_n(&from->mapped_bytes,
+			 from->mapped_bytes + region->length_bytes,
+			 __ATOMIC_RELAXED);
+	fl__os_unlock(&context->lock);
+}
+
+static void region_unlink(struct regions *from, struct region *region)
+{
+	struct fl_context *context = context_of(from);
+
+	fl__os_lock(&context->lock);
+	__atomic_store_n(region->prev ? &region->prev->next : &from->mapped,
+			 region->next, __ATOMIC_SEQ_CST);
+	if (region->next)
+		region->next->prev = region->prev;
+	__atomic_store_n(&from->mapped_bytes,
+			 from->mapped_bytes - region->length_bytes,
+			 __ATOMIC_RELAXED);
+	fl__context_walk_wait(context);
+	fl__os_unlock(&context->lock);
+}
+
+/* What a look-up that comes late, or the holder of a released handle, reads of a
+ * region is written here and never again. */
+static struct region *region_new(struct regions *from)
+{
+	size_t bytes = offsetof(struct region, slot) +
+		       fl__slot_bytes(from->source.bank->kind);
+	struct region *region;
+
+	if (posix_memalign((void **)&region, 128, bytes))
+		return NULL;
+	memset(region, 0, bytes);
+	region->slot.bank = from->source.bank;
+	region->slot.source = &from->source;
+	return region;
+}
+
+static struct region *region_alloc(struct regions *from)
+{
+	struct fl_context *context = context_of(from);
+	struct region *region;
+
+	fl__os_lock(&context->lock);
+	region = from->spare;
+	if (region)
+		from->spare = region->next;
+	fl__os_unlock(&context->lock);
+	return region ? region : region_new(from);
+}
+
+static void region_spare(struct regions *from, struct region *region)
+{
+	struct fl_context *context = context_of(from);
+
+	fl__os_lock(&context->lock);
+	region->next = from->spare;
+	from->spare = region;
+	fl__os_unlock(&context->lock);
+}
+
+/* ------------------------------------------------------------- take, give */
+
+/* The bank's geometry, with room for this one. -ENOMEM. */
+static int region_shape(struct region *region, const struct fl__geometry *like,
+			uint64_t initial_bytes)
+{
+	uint64_t after = like->stride_bytes - like->max_bytes;
+	uint64_t max_bytes;
+
+	if (fl_round_up_overflow(fl_max_u64(like->max_bytes, initial_bytes),
+				 like->hpage_bytes, &max_bytes) ||
+	    fl_add_overflow(max_bytes, after, &region->length_bytes) ||
+	    fl_add_overflow(region->length_bytes, like->first_off,
+			    &region->length_bytes))
+		return -ENOMEM;
+	region->geometry = *like;
+	region->geometry.max_bytes = max_bytes;
+	region->geometry.stride_bytes = max_bytes + after;
+	region->geometry.slot_count = 1;
+	region->geometry.is_single_use = true;
+	return 0;
+}
+
+static int region_open(struct regions *from, struct region *region,
+		       struct fl_error *error)
+{
+	struct fl__bank *bank = from->source.bank;
+	struct fl__slot *slot = &region->slot;
+	int err;
+
+	region->geometry.reservation = region->start;
+	err = fl__slot_init(slot, &region->geometry, 0);
+	if (err)
+		return fl__error_set(error, err, "no memory for a lock");
+	err = bank->backend->arena_open(context_of(from)->host,
+					&region->geometry, &slot->arena, error);
+	if (err)
+		fl__slot_end(slot);
+	return err;
+}
+
+/* Address space, a slot in it, and its arena. */
+static int region_map(struct regions *from, struct region *region,
+		      const struct fl__request *request, struct fl_error *error)
+{
+	struct fl__bank *bank = from->source.bank;
+	int err = region_shape(region, &bank->geometry, request->initial_bytes);
+
+	if (!err)
+		err = fl__os_reserve(region->length_bytes,
+				     bank->pool->layout.align_bytes,
+				     &region->start);
+	if (err)
+		return fl__error_set(
+			error, err,
+			"cannot reserve %llu bytes of address space and their guards; lower max_memory_bytes or memory_stride_bytes, or raise `ulimit -v`",
+			(unsigned long long)fl_max_u64(
+				bank->geometry.max_bytes,
+				request->initial_bytes));
+	err = region_open(from, region, error);
+	if (err)
+		fl__os_release(region->start, region->length_bytes);
+	return err;
+}
+
+static void regions_give(struct fl__slot *slot)
+{
+	struct regions *from = of_source(slot->source);
+	struct region *region = of_slot(slot);
+
+	region_unlink(from, region);
+	if (slot->arena)
+		slot->bank->backend->arena_close(slot->arena);
+	fl__slot_end(slot);
+	fl__os_release(region->start, region->length_bytes);
+	region_spare(from, region);
+	/* The last: the pool may go when nothing lives. */
+	__atomic_sub_fetch(&from->live, 1, __ATOMIC_RELEASE);
+}
+
+static int regions_take(struct fl__source *source,
+			const struct fl__request *requests, uint32_t count,
+			uint64_t timeout_ns, struct fl__slot **slots,
+			struct fl_error *error)
+{
+	struct regions *from = of_source(source);
+
+	(void)timeout_ns;
+	for (uint32_t i = 0; i < count; i++) {
+		struct region *region = region_alloc(from);
+		int err = region ? region_map(from, region, &requests[i],
+					      error) :
+				   fl__error_set(error, -ENOMEM,
+						 "no memory for a region");
+
+		if (err) {
+			if (region)
+				region_spare(from, region);
+			while (i--)
+				regions_give(slots[i]);
+			return err;
+		}
+		region_link(from, region);
+		__atomic_add_fetch(&from->live, 1, __ATOMIC_RELAXED);
+		slots[i] = &region->slot;
+	}
+	return 0;
+}
+
+static struct fl__slot *regions_take_idle(struct fl__source *source,
+					  const struct fl_image *image)
+{
+	(void)source;
+	(void)image;
+	return NULL;
+}
+
+/* -------------------------------------------------------------- look-ups */
+
+static struct fl__slot *regions_at_address(const struct fl__source *source,
+					   const void *addr)
+{
+	struct region *region = __atomic_load_n(&of_source(source)->mapped,
+						__ATOMIC_SEQ_CST);
 
 	while (region && (uintptr_t)addr - (uintptr_t)region->start >=
 				 region->length_bytes)
 		region = __atomic_load_n(&region->next, __ATOMIC_SEQ_CST);
-	return region;
+	return region ? &region->slot : NULL;
 }
 
-static void region_spare(struct fl_pool *pool, struct fl__region *region)
+static struct fl__slot *regions_at_base(const struct fl__source *source,
+					const void *base)
 {
-	fl__os_lock(&pool->context->lock);
-	region->next = pool->spare_regions;
-	pool->spare_regions = region;
-	fl__os_unlock(&pool->context->lock);
+	const struct fl_context *context = source->bank->pool->context;
+	uint32_t turn = fl__context_walk_begin(context);
+	struct fl__slot *slot = regions_at_address(source, base);
+
+	if (slot && (slot->space.base != base || !fl__slot_is_live(slot)))
+		slot = NULL;
+	fl__context_walk_end(context, turn);
+	return slot;
 }
 
-void fl__regions_free(struct fl_pool *pool)
+static int regions_each(struct fl__source *source, fl__slot_fn *fn, void *user)
 {
-	struct fl__region *region;
+	struct regions *from = of_source(source);
+	struct region *lists[] = { NULL, NULL };
+	int err = 0;
 
-	while ((region = pool->spare_regions)) {
-		pool->spare_regions = region->next;
-		free(region);
+	fl__os_lock(&context_of(from)->lock);
+	lists[0] = from->mapped;
+	lists[1] = from->spare;
+	for (size_t i = 0; i < FL_ARRAY_SIZE(lists); i++) {
+		for (struct region *at = lists[i]; at && !err; at = at->next)
+			err = fn(&at->slot, user);
 	}
-}
-
-/* What a handle that was released, or a look-up that comes late, reads of a
- * region is written here and never again. */
-static struct fl__region *region_new(struct fl_pool *pool,
-				     struct fl_error *error)
-{
-	struct fl__region *region;
-	void *memory;
-
-	if (posix_memalign(&memory, 128, sizeof(*region))) {
-		fl__error_set(error, -ENOMEM, "no memory for a region");
-		return NULL;
-	}
-	region = memset(memory, 0, sizeof(*region));
-	region->memory.pool = pool;
-	region->memory.region = region;
-	region->table.memory = &region->memory;
-	region->stack.pool = pool;
-	region->stack.region = region;
-	return region;
-}
-
-static struct fl__region *region_alloc(struct fl_pool *pool,
-				       struct fl_error *error)
-{
-	struct fl__region *region;
-
-	fl__os_lock(&pool->context->lock);
-	region = pool->spare_regions;
-	if (region)
-		pool->spare_regions = region->next;
-	fl__os_unlock(&pool->context->lock);
-	if (!region)
-		return region_new(pool, error);
-	region->is_stack = false;
-	region->memory.slot = (struct fl__space){ 0 };
-	region->instance = (struct fl_instance){ 0 };
-	return region;
-}
-
-/* Address space of length_bytes; region is spared if there is none. */
-static int region_reserve(struct fl_pool *pool, struct fl__region *region,
-			  uint64_t length_bytes, struct fl_error *error)
-{
-	int err = fl__os_reserve(length_bytes, pool->layout.align_bytes,
-				 &region->start);
-
-	region->length_bytes = length_bytes;
-	if (!err)
-		return 0;
-	region_spare(pool, region);
-	return fl__error_set(
-		error, err,
-		"cannot reserve %llu bytes of address space; lower max_memory_bytes or memory_stride_bytes, or raise `ulimit -v`",
-		(unsigned long long)length_bytes);
-}
-
-/* The bank's geometry, with room for this one. -ENOMEM. */
-static int region_geometry(const struct fl__bank *bank, uint64_t initial_bytes,
-			   struct fl__geometry *geometry)
-{
-	const struct fl__geometry *like = &bank->geometry;
-	uint64_t after = like->stride_bytes - like->max_bytes;
-	uint64_t max_bytes, length;
-
-	*geometry = *like;
-	if (fl_round_up_overflow(fl_max_u64(like->max_bytes, initial_bytes),
-				 like->hpage_bytes, &max_bytes) ||
-	    fl_add_overflow(max_bytes, after, &length) ||
-	    fl_add_overflow(length, like->first_off, &length))
-		return -ENOMEM;
-	geometry->max_bytes = max_bytes;
-	geometry->stride_bytes = max_bytes + after;
-	geometry->slot_count = 1;
-	geometry->is_single_use = true;
-	return 0;
-}
-
-static int region_open(struct fl__bank *bank, struct fl__region *region,
-		       struct fl_error *error)
-{
-	const struct fl_context *context = bank->pool->context;
-	int err;
-
-	region->geometry.reservation = region->start;
-	err = fl__memory_init(&region->memory, bank, &region->geometry, 0);
-	if (err)
-		return fl__error_set(error, err, "no memory for a lock");
-	err = context->backend->arena_open(context->host, &region->geometry,
-					   &region->memory.arena, error);
-	if (err)
-		fl__os_lock_fini(&region->memory.grow_lock);
+	fl__os_unlock(&context_of(from)->lock);
 	return err;
 }
 
-int fl__region_make(struct fl__bank *bank,
-		    const struct fl__memory_request *request,
-		    struct fl__memory **memory, struct fl_error *error)
+static int regions_each_unused(struct fl__source *source, uint32_t *idx,
+			       fl__slot_fn *fn, void *user)
 {
-	struct fl__region *region = region_alloc(bank->pool, error);
-	int err;
-
-	if (!region)
-		return -ENOMEM;
-	err = region_geometry(bank, request->initial_bytes, &region->geometry);
-	if (err) {
-		region_spare(bank->pool, region);
-		return fl__error_set(
-			error, err,
-			"a memory of %llu bytes fits no address space",
-			(unsigned long long)request->initial_bytes);
-	}
-	err = region_reserve(bank->pool, region,
-			     region->geometry.first_off +
-				     region->geometry.stride_bytes,
-			     error);
-	if (err)
-		return err;
-	err = region_open(bank, region, error);
-	if (err) {
-		fl__os_release(region->start, region->length_bytes);
-		region_spare(bank->pool, region);
-		return err;
-	}
-	region_link(bank->pool, region);
-	__atomic_add_fetch(&bank->live, 1, __ATOMIC_RELAXED);
-	*memory = &region->memory;
+	(void)source;
+	(void)idx;
+	(void)fn;
+	(void)user;
 	return 0;
 }
 
-void fl__region_drop(struct fl__region *region)
+static void regions_count(struct fl__source *source,
+			  struct fl__source_counts *counts)
 {
-	struct fl__memory *memory = &region->memory;
-	struct fl_pool *pool = memory->pool;
-	uint64_t *live = region->is_stack ? &pool->live_stacks :
-					    &memory->bank->live;
+	struct regions *from = of_source(source);
 
-	region_unlink(pool, region);
-	if (!region->is_stack) {
-		pool->context->backend->arena_close(memory->arena);
-		fl__os_lock_fini(&memory->grow_lock);
-		fl__instance_fini(&region->instance);
-	}
-	fl__os_release(region->start, region->length_bytes);
-	region_spare(pool, region);
-	/* The last: the pool may go when nothing lives. */
-	__atomic_sub_fetch(live, 1, __ATOMIC_RELEASE);
+	*counts = (struct fl__source_counts){
+		.live = __atomic_load_n(&from->live, __ATOMIC_ACQUIRE),
+		.mapped_bytes = __atomic_load_n(&from->mapped_bytes,
+						__ATOMIC_RELAXED),
+	};
 }
 
-int fl__region_make_stack(struct fl_pool *pool, struct fl__stack **stack,
-			  struct fl_error *error)
-{
-	uint64_t guard = fl__os_hpage_bytes(),
-		 usable = pool->layout.stack_bytes;
-	struct fl__region *region = region_alloc(pool, error);
-	int err;
+/* -------------------------------------------------------- opening, closing */
 
-	if (!region)
-		return -ENOMEM;
-	region->is_stack = true;
-	err = region_reserve(pool, region, guard + usable + guard, error);
-	if (err)
-		return err;
-	err = fl__os_allow(region->start + guard, usable);
-	if (err) {
-		fl__os_release(region->start, region->length_bytes);
-		region_spare(pool, region);
-		return fl__error_set(error, err, "cannot open a stack: %s",
-				     fl_strerror(err));
-	}
-	region->stack.pub.low = region->start + guard;
-	region_link(pool, region);
-	__atomic_add_fetch(&pool->live_stacks, 1, __ATOMIC_RELAXED);
-	__atomic_add_fetch(&pool->acquired_stacks, 1, __ATOMIC_RELAXED);
-	*stack = &region->stack;
+static void regions_raise(struct fl_pool_config *limits)
+{
+	limits->max_instances = limits->max_memories = UINT32_MAX;
+	limits->max_memories_per_instance = UINT32_MAX;
+	limits->max_tables_per_instance = UINT32_MAX;
+	limits->max_memory_bytes = limits->max_table_elements = UINT64_MAX;
+	/* 0 leaves tables to the runtime here too. */
+	if (limits->max_tables)
+		limits->max_tables = UINT32_MAX;
+}
+
+static int regions_open(struct fl__bank *bank, struct fl__source **source,
+			struct fl_error *error)
+{
+	struct regions *from = calloc(1, sizeof(*from));
+
+	if (!from)
+		return fl__error_set(error, -ENOMEM, "no memory for a bank");
+	from->source = (struct fl__source){ &fl__source_regions, bank };
+	*source = &from->source;
 	return 0;
 }
+
+static void regions_close(struct fl__source *source)
+{
+	struct regions *from = of_source(source);
+	struct region *region;
+
+	while ((region = from->spare)) {
+		from->spare = region->next;
+		free(region);
+	}
+	free(from);
+}
+
+const struct fl__source_calls fl__source_regions = {
+	.name = "on-demand",
+	.keeps_slots = false,
+	.no_usage_reason =
+		"usage is not counted in a pool that allocates on demand",
+	.plan = fl__layout_plan_apart,
+	.raise = regions_raise,
+	.open = regions_open,
+	.close = regions_close,
+	.take = regions_take,
+	.give = regions_give,
+	.retire = regions_give,
+	.take_idle = regions_take_idle,
+	.at_address = regions_at_address,
+	.at_base = regions_at_base,
+	.each = regions_each,
+	.each_unused = regions_each_unused,
+	.count = regions_count,
+};

@@ -7,20 +7,20 @@
  * compiler would like to take for granted; gives yes, or what stands in the way
  * and which field changes it. Nothing is allocated or changed. Any thread.
  */
-#include "pool.h"
+#include "validate.h"
 #include "base/sized.h"
+#include "memory.h"
+#include "table.h"
 
 static int validate_memories(const struct fl_pool *pool,
 			     const struct fl_module *module,
 			     struct fl_error *error)
 {
-	const struct fl_pool_config *config = &pool->config;
+	const struct fl_pool_config *config = &pool->limits;
 	const struct fl__reader *reader = &module->reader;
 	uint32_t defined = reader->memory_count - reader->imported_memory_count;
 	uint32_t allowed = config->max_memories_per_instance;
 
-	if (pool->is_on_demand)
-		return 0;
 	if (defined > allowed)
 		return fl__error_set(
 			error, -E2BIG,
@@ -49,12 +49,12 @@ static int validate_tables(const struct fl_pool *pool,
 			   const struct fl_module *module,
 			   struct fl_error *error)
 {
-	const struct fl_pool_config *config = &pool->config;
+	const struct fl_pool_config *config = &pool->limits;
 	const struct fl__reader *reader = &module->reader;
 	uint32_t defined = reader->table_count - reader->imported_table_count;
 
 	/* A pool without tables leaves them to the runtime. */
-	if (!config->max_tables || pool->is_on_demand)
+	if (!config->max_tables)
 		return 0;
 	if (defined > config->max_tables_per_instance)
 		return fl__error_set(
@@ -91,7 +91,7 @@ int fl_pool_validate(const struct fl_pool *pool, const struct fl_module *module,
 		return fl__error_set(
 			error, -EINVAL,
 			"the module was loaded with another context, or none; load it with the pool's");
-	if (!pool->config.max_instances && !pool->is_on_demand)
+	if (!pool->limits.max_instances)
 		return fl__error_set(
 			error, -E2BIG,
 			"the pool holds no instances; raise max_instances");

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * instance.h - a module's memories, tables and structure, taken together.
+ *
+ * The side bytes of a structure's slot are the instance. A slot that becomes
+ * free keeps the reference to its module for its next instance. All threads
+ * that use a module would write the module's count otherwise, twice an instance,
+ * and do little else where instances are small. Two things end that: the next
+ * instance is of another module, or the pool lets go (fl__instance_forget). The
+ * holder of the last reference of all lets go at once.
+ */
+#ifndef FL_INSTANCE_H
+#define FL_INSTANCE_H
+
+#include "memory.h"
+#include "module/module.h"
+
+struct fl_instance {
+	/* A reference; NULL: none, or let go. */
+	struct fl_module *module;
+	void *user;
+	void (*make_element)(void *user, struct fl_instance *instance,
+			     const struct fl_element *from, void *element);
+	uint32_t memory_count, table_count;
+	/* The module's index spaces, as many as the reader lets through: a slot
+	 * allocates nothing for them, whatever module comes. */
+	struct fl_memory *memories[FL__READER_MAX_MEMORIES];
+	struct fl_table *tables[FL__READER_MAX_TABLES];	/* none: runtime's */
+	/* One bit a segment. */
+	uint64_t *dropped_data, *dropped_elements;
+	size_t data_words, element_words;
+	bool has_dropped_data, has_dropped_elements;
+	bool is_initialised;
+	uint64_t image_tables[2];	/* that began with an image; one bit each */
+};
+
+extern const struct fl__kind fl__kind_structure;
+
+/* A caller's configuration (NULL: the defaults) in full. -EINVAL. */
+int fl__instance_read_config(const struct fl_instance_config *config,
+			     struct fl_instance_config *known,
+			     struct fl_error *error);
+
+/* fl_instance_allocate() by a complete configuration. */
+int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
+			  const struct fl_instance_config *config,
+			  struct fl_instance **instance,
+			  struct fl_error *error);
+
+/* All of an instance, as fl__slot_give(). */
+int fl__instance_give(struct fl_instance *instance);
+
+/* Free slots of instances let go of a module, or of all (NULL). Runs what the
+ * modules' owners want to be told; the caller holds no lock of a stock. */
+void fl__instance_forget(struct fl_pool *pool, const struct fl_module *module);
+
+static inline struct fl__slot *
+fl__instance_slot(const struct fl_instance *instance)
+{
+	return fl__slot_of_side(instance);
+}
+
+#endif

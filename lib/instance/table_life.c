@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * table_life.c - tables are made, taken, grown, found and given back.
+ *
+ * Takes a configuration; gives a table in a slot of a pool, in memory of the
+ * caller (static) or from malloc() (dynamic), and grows it there. A table in a
+ * slot begins with an image: the caller's, zeroes, or nulls where those are not
+ * all zeroes (table_nulls.h).
+ */
+#include "table_life.h"
+#include "base/sized.h"
+#include "table_nulls.h"
+
+#include <stdlib.h>
+
+void fl_table_config_init(struct fl_table_config *config)
+{
+	*config = (struct fl_table_config){
+		.size = sizeof(*config),
+		.max_elements = UINT64_MAX,
+	};
+}
+
+uint64_t fl_table_size(const struct fl_table *table)
+{
+	return __atomic_load_n(&table->length, __ATOMIC_ACQUIRE);
+}
+
+static int read_config(const struct fl_table_config *config,
+		       struct fl_table_config *known,
+		       uint64_t pool_element_bytes, struct fl_error *error)
+{
+	int err = 0;
+
+	fl_table_config_init(known);
+	if (config)
+		err = fl__sized_read(known, sizeof(*known), config,
+				     "fl_table_config", error);
+	if (err)
+		return err;
+	if (!known->element_bytes)
+		known->element_bytes = (uint32_t)pool_element_bytes;
+	if (!fl__table_width_is_valid(known->element_bytes))
+		return fl__error_set(
+			error, -EINVAL,
+			"element_bytes is %u; use 4, 8, 16, 24 or 32",
+			known->element_bytes);
+	if (!known->clone != !known->drop)
+		return fl__error_set(
+			error, -EINVAL,
+			"of clone and drop only one is set; give both or neither");
+	if (known->initial_elements > known->max_elements)
+		return fl__error_set(
+			error, -EINVAL,
+			"the table starts with %llu elements, more than its max_elements of %llu",
+			(unsigned long long)known->initial_elements,
+			(unsigned long long)known->max_elements);
+	return 0;
+}
+
+/* What is at base is the caller's to fill: initial_elements of them. */
+static void table_begin(struct fl__table *table,
+			const struct fl_table_config *config, void *base,
+			uint64_t capacity)
+{
+	table->pub.base = base;
+	table->capacity = capacity;
+	table->max_elements = config->max_elements;
+	table->clone = config->clone;
+	table->drop = config->drop;
+	table->user = config->user;
+	__atomic_store_n(&table->element_bytes, config->element_bytes,
+			 __ATOMIC_RELAXED);
+	memset(table->null, 0, sizeof(table->null));
+	if (config->null)
+		memcpy(table->null, config->null, config->element_bytes);
+	__atomic_store_n(&table->pub.length, config->initial_elements,
+			 __ATOMIC_RELEASE);
+}
+
+/* ------------------------------------------------------ storage of its own */
+
+static int storage_check(const struct fl_table_config *config,
+			 uint64_t *capacity, struct fl_error *error)
+{
+	*capacity = config->storage_bytes / config->element_bytes;
+	if ((uintptr_t)config->storage % 8)
+		return fl__error_set(error, -EINVAL,
+				     "storage is not aligned to 8 bytes");
+	if (config->initial_elements > *capacity)
+		return fl__error_set(
+			error, -E2BIG,
+			"the table starts with %llu elements, storage_bytes has room for %llu",
+			(unsigned long long)config->initial_elements,
+			(unsigned long long)*capacity);
+	return 0;
+}
+
+static int storage_alloc(const struct fl_table_config *config, void **base,
+			 uint64_t *capacity, struct fl_error *error)
+{
+	uint64_t bytes;
+
+	*capacity = config->initial_elements;
+	if (!fl_mul_overflow(*capacity, config->element_bytes, &bytes) &&
+	    bytes < SIZE_MAX / 2) {
+		*base = malloc((size_t)bytes + 1);
+		if (*base)
+			return 0;
+	}
+	return fl__error_set(error, -ENOMEM, "no memory for %llu elements",
+			     (unsigned long long)*capacity);
+}
+
+int fl_table_create(const struct fl_table_config *config, struct fl_table **out,
+		    struct fl_error *error)
+{
+	struct fl_table_config known;
+	struct fl__table *table;
+	uint64_t capacity;
+	void *base;
+	int err = read_config(config, &known, 0, error);
+
+	if (err)
+		return err;
+	if (known.image)
+		return fl__error_set(
+			error, -EINVAL,
+			"only a table from a pool can have an image; use fl_table_init_elements()");
+	base = known.storage;
+	err = base ? storage_check(&known, &capacity, error) :
+		     storage_alloc(&known, &base, &capacity, error);
+	if (err)
+		return err;
+	if (posix_memalign((void **)&table, 128, sizeof(*table))) {
+		if (!known.storage)
+			free(base);
+		return fl__error_set(error, -ENOMEM, "no memory for a table");
+	}
+	memset(table, 0, sizeof(*table));
+	table->is_static = known.storage != NULL;
+	table_begin(table, &known, base, capacity);
+	fl__table_put(table, 0, table->null, known.initial_elements);
+	*out = &table->pub;
+	return 0;
+}
+
+/* ------------------------------------------------------------ slots, taken */
+
+static int kind_open(struct fl__bank *bank, struct fl_error *error)
+{
+	struct fl__nulls *nulls;
+	int err = fl__nulls_create(&nulls);
+
+	if (err)
+		return fl__error_set(error, err, "no memory for tables");
+	bank->shared = nulls;
+	return 0;
+}
+
+static void kind_close(struct fl__bank *bank)
+{
+	fl__nulls_free(bank->shared);
+}
+
+static uint64_t table_describe(struct fl__slot *slot, struct fl_fault *fault)
+{
+	struct fl__table *table = fl__slot_side(slot);
+
+	fault->table = &table->pub;
+	fault->trap = FL_TRAP_TABLE_OUT_OF_BOUNDS;
+	return fl_table_size(&table->pub) *
+	       __atomic_load_n(&table->element_bytes, __ATOMIC_RELAXED);
+}
+
+const struct fl__kind fl__kind_table = {
+	.plural = "tables",
+	.what = "table",
+	.side_bytes = sizeof(struct fl__table),
+	.open = kind_open,
+	.close = kind_close,
+	.describe = table_describe,
+};
+
+static int config_check(const struct fl_pool *pool,
+			const struct fl_table_config *config,
+			struct fl_error *error)
+{
+	if (!fl__pool_has_tables(pool))
+		return fl__error_set(
+			error, -E2BIG,
+			"the pool has no tables; raise max_tables");
+	if (config->image && config->drop)
+		return fl__error_set(
+			error, -EINVAL,
+			"a table with an image cannot count references: nobody cloned those in the image");
+	if (config->element_bytes > pool->config.table_element_bytes)
+		return fl__error_set(
+			error, -E2BIG,
+			"element_bytes is %u, the pool's tables have %llu; raise table_element_bytes",
+			config->element_bytes,
+			(unsigned long long)pool->config.table_element_bytes);
+	if (config->initial_elements > pool->limits.max_table_elements)
+		return fl__error_set(
+			error, -E2BIG,
+			"the table starts with %llu elements, the pool allows %llu; raise max_table_elements",
+			(unsigned long long)config->initial_elements,
+			(unsigned long long)pool->limits.max_table_elements);
+	return 0;
+}
+
+/* With a reference to the image that the table begins with; NULL: zeroes. */
+static int request_make(struct fl_pool *pool,
+			const struct fl_table_config *config,
+			struct fl__request *request, struct fl_error *error)
+{
+	int err = config_check(pool, config, error);
+
+	if (err)
+		return err;
+	*request = (struct fl__request){ .image = config->image };
+	if (fl_mul_overflow(config->initial_elements, config->element_bytes,
+			    &request->initial_bytes))
+		return fl__error_set(
+			error, -ENOMEM,
+			"a table of %llu elements fits no memory",
+			(unsigned long long)config->initial_elements);
+	if (config->image)
+		fl_image_retain(config->image);
+	else if (config->initial_elements && config->null &&
+		 !fl_is_zero(config->null, config->element_bytes))
+		return fl__nulls_get(pool->banks[FL__BANK_TABLE].shared, pool,
+				     config, &request->image,
+				     &request->initial_bytes, error);
+	return 0;
+}
+
+static struct fl_table *slot_begin(struct fl__slot *slot,
+				   const struct fl_table_config *config)
+{
+	struct fl__table *table = fl__slot_side(slot);
+	struct fl_table_config limited = *config;
+	uint64_t limit = fl_max_u64(slot->bank->pool->config.max_table_elements,
+				    config->initial_elements);
+
+	limited.max_elements = fl_min_u64(config->max_elements, limit);
+	if (table->slot != slot)
+		table->slot = slot;
+	table_begin(table, &limited, slot->space.base, limit);
+	return &table->pub;
+}
+
+int fl__table_take(struct fl_pool *pool, const struct fl_table_config *configs,
+		   uint32_t count, uint64_t timeout_ns,
+		   struct fl_table **tables, struct fl_error *error)
+{
+	struct fl__request requests[FL__TAKE_MAX];
+	struct fl__slot *slots[FL__TAKE_MAX];
+	uint32_t made = 0;
+	int err;
+
+	if (!count)
+		return 0;
+	do {
+		err = request_make(pool, &configs[made], &requests[made],
+				   error);
+		made += !err;
+	} while (made < count && !err);
+	if (!err)
+		err = fl__bank_take(&pool->banks[FL__BANK_TABLE], requests,
+				    count, timeout_ns, slots, error);
+	for (uint32_t i = 0; i < count && !err; i++)
+		tables[i] = slot_begin(slots[i], &configs[i]);
+	/* The slots hold references of their own now. */
+	while (made--)
+		fl_image_release(requests[made].image);
+	return err;
+}
+
+int fl__table_give(struct fl_table *table)
+{
+	fl__table_drop_all(fl__table_of(table));
+	return fl__slot_give(fl__table_of(table)->slot, 0);
+}
+
+int fl_table_acquire(struct fl_pool *pool, const struct fl_table_config *config,
+		     struct fl_table **table, struct fl_error *error)
+{
+	struct fl_table_config known;
+	int err = fl__pool_check_owner(pool, error);
+
+	if (!err)
+		err = read_config(config, &known,
+				  pool->config.table_element_bytes, error);
+	if (err)
+		return err;
+	if (!known.null &&
+	    known.element_bytes == pool->config.table_element_bytes)
+		known.null = pool->table_null;
+	err = fl__table_take(pool, &known, 1, known.timeout_ns, table, error);
+	if (!err)
+		fl__slot_publish(fl__table_of(*table)->slot, NULL);
+	return err;
+}
+
+struct fl_table *fl_table_find(const struct fl_pool *pool, const void *base)
+{
+	const struct fl__source *source = pool->banks[FL__BANK_TABLE].source;
+	struct fl__slot *slot = source->calls->at_base(source, base);
+
+	return slot ? fl__slot_side(slot) : NULL;
+}
+
+/* --------------------------------------------------------------- end, growth */
+
+int fl_table_release(struct fl_table *pub)
+{
+	struct fl__table *table = fl__table_of(pub);
+	int err;
+
+	if (!table)
+		return -EINVAL;
+	if (table->slot) {
+		err = fl__pool_check_owner(table->slot->bank->pool, NULL);
+		if (err)
+			return err;
+		return fl__slot_claim(table->slot) ? fl__table_give(pub) :
+						     -EINVAL;
+	}
+	fl__table_drop_all(table);
+	if (!table->is_static)
+		free(table->pub.base);
+	free(table);
+	return 0;
+}
+
+static int table_move(struct fl__table *table, uint64_t capacity)
+{
+	uint64_t bytes;
+	void *moved;
+
+	if (fl_mul_overflow(capacity, table->element_bytes, &bytes) ||
+	    bytes >= SIZE_MAX / 2)
+		return -ENOMEM;
+	moved = realloc(table->pub.base, (size_t)bytes);
+	if (!moved)
+		return -ENOMEM;
+	table->pub.base = moved;
+	table->capacity = capacity;
+	return 0;
+}
+
+/* Twice as large if it can be had, so that growing one by one is not
+ * quadratic. */
+static int table_make_room(struct fl__table *table, uint64_t length)
+{
+	uint64_t wanted = fl_min_u64(2 * table->capacity, table->max_elements);
+
+	if (table->slot || table->is_static)
+		return -E2BIG;
+	if (wanted > length && !table_move(table, wanted))
+		return 0;
+	return table_move(table, length);
+}
+
+int fl_table_grow(struct fl_table *pub, uint64_t delta, const void *element,
+		  uint64_t *old_elements)
+{
+	struct fl__table *table = fl__table_of(pub);
+	uint64_t old = pub->length, length;
+	uint8_t own[FL__MAX_ELEMENT_BYTES];
+	int err = 0;
+
+	if (table->slot)
+		err = fl__pool_check_owner(table->slot->bank->pool, NULL);
+	if (err)
+		return err;
+	if (fl_add_overflow(old, delta, &length) ||
+	    length > table->max_elements)
+		return -E2BIG;
+	/* The element may be one of the table's own, which moves. */
+	memcpy(own, element ? element : table->null, table->element_bytes);
+	if (length > table->capacity)
+		err = table_make_room(table, length);
+	if (err)
+		return err;
+	fl__table_put(table, old, own, delta);
+	/* Pairs with readers of the length: a reader that sees the new length
+	 * may read the new elements. */
+	__atomic_store_n(&pub->length, length, __ATOMIC_RELEASE);
+	if (old_elements)
+		*old_elements = old;
+	return 0;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* table_life.h - tables come and go, and grow; see table_life.c. */
+#ifndef FL_TABLE_LIFE_H
+#define FL_TABLE_LIFE_H
+
+#include "slots/bank.h"
+#include "table.h"
+
+extern const struct fl__kind fl__kind_table;
+
+/* count tables in slots of the pool, not published yet. After an error nothing
+ * is held. */
+int fl__table_take(struct fl_pool *pool, const struct fl_table_config *configs,
+		   uint32_t count, uint64_t timeout_ns,
+		   struct fl_table **tables, struct fl_error *error);
+/* Drop what the table holds, then as fl__slot_give(). */
+int fl__table_give(struct fl_table *table);
+
+#endif

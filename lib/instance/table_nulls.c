@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* table_nulls.c - the images of a pool's nulls; see table_nulls.h. */
+#include "table_nulls.h"
+
+#include <stdlib.h>
+
+#define NULL_IMAGES 16
+
+/* So many null references, which are not zeroes. */
+struct null_image {
+	struct fl_image *image;		/* a reference; NULL: free */
+	uint64_t element_count;
+	uint32_t element_bytes;
+	uint8_t null[FL__MAX_ELEMENT_BYTES];
+};
+
+struct fl__nulls {
+	struct fl__os_lock lock;	/* under it no other lock is taken */
+	struct null_image images[NULL_IMAGES];
+	uint32_t next;
+};
+
+int fl__nulls_create(struct fl__nulls **nulls)
+{
+	struct fl__nulls *made = calloc(1, sizeof(*made));
+	int err = made ? fl__os_lock_init(&made->lock) : -ENOMEM;
+
+	if (err) {
+		free(made);
+		return err;
+	}
+	*nulls = made;
+	return 0;
+}
+
+void fl__nulls_free(struct fl__nulls *nulls)
+{
+	if (!nulls)
+		return;
+	for (size_t i = 0; i < NULL_IMAGES; i++)
+		fl_image_release(nulls->images[i].image);
+	fl__os_lock_fini(&nulls->lock);
+	free(nulls);
+}
+
+/*
+ * How many nulls the image of a table has: not as many as the table, but one of
+ * few sizes. Modules choose the sizes of their tables, and each image is storage
+ * and a descriptor. Nobody sees what the image has beyond the table's length:
+ * growth writes its elements.
+ */
+static uint64_t null_count(const struct fl_pool *pool,
+			   const struct fl_table_config *config)
+{
+	uint64_t most = pool->config.max_table_elements;
+	uint64_t bytes = pool->layout.banks[FL__BANK_TABLE].hpage_bytes;
+
+	if (config->initial_elements >= most)
+		return config->initial_elements;
+	while (bytes / config->element_bytes < config->initial_elements)
+		bytes *= 4;
+	return fl_min_u64(bytes / config->element_bytes, most);
+}
+
+static bool null_image_is(const struct null_image *entry,
+			  const struct fl_table_config *config, uint64_t count)
+{
+	return entry->image && entry->element_bytes == config->element_bytes &&
+	       entry->element_count == count &&
+	       !memcmp(entry->null, config->null, config->element_bytes);
+}
+
+static int null_image_build(struct fl_context *context,
+			    const struct fl_table_config *config,
+			    uint64_t count, struct fl_image **image,
+			    struct fl_error *error)
+{
+	size_t width = config->element_bytes;
+	size_t bytes = (size_t)count * width;
+	uint8_t *all = malloc(bytes);
+	struct fl_segment segment = { 0, all, bytes };
+	int err;
+
+	if (!all)
+		return fl__error_set(error, -ENOMEM,
+				     "no memory for an image of %zu bytes",
+				     bytes);
+	for (size_t at = 0; at < bytes; at += width)
+		memcpy(all + at, config->null, width);
+	err = fl_image_from_segments(context, bytes, &segment, 1, image, error);
+	free(all);
+	return err;
+}
+
+/* With the lock. */
+static int null_image_find(struct fl__nulls *nulls, struct fl_context *context,
+			   const struct fl_table_config *config, uint64_t count,
+			   struct fl_image **image, struct fl_error *error)
+{
+	struct null_image *entry;
+	int err;
+
+	for (size_t i = 0; i < NULL_IMAGES; i++) {
+		if (null_image_is(&nulls->images[i], config, count)) {
+			*image = fl_image_retain(nulls->images[i].image);
+			return 0;
+		}
+	}
+	err = null_image_build(context, config, count, image, error);
+	if (err)
+		return err;
+	entry = &nulls->images[nulls->next++ % NULL_IMAGES];
+	fl_image_release(entry->image);
+	*entry = (struct null_image){
+		.image = fl_image_retain(*image),
+		.element_count = count,
+		.element_bytes = config->element_bytes,
+	};
+	memcpy(entry->null, config->null, config->element_bytes);
+	return 0;
+}
+
+int fl__nulls_get(struct fl__nulls *nulls, struct fl_pool *pool,
+		  const struct fl_table_config *config,
+		  struct fl_image **image, uint64_t *bytes,
+		  struct fl_error *error)
+{
+	uint64_t count = null_count(pool, config);
+	int err;
+
+	*bytes = count * config->element_bytes;
+	/* Larger than the pool's tables: not to be kept for another. */
+	if (count > pool->config.max_table_elements)
+		return null_image_build(pool->context, config, count, image,
+					error);
+	fl__os_lock(&nulls->lock);
+	err = null_image_find(nulls, pool->context, config, count, image,
+			      error);
+	fl__os_unlock(&nulls->lock);
+	return err;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * trim.c - giving back what free slots keep.
+ *
+ * Takes a pool; gives emptied slots. A slot that is trimmed is taken from its
+ * source like any other, so that no acquire can meet it half emptied. Trimming
+ * can be left to a thread that waits for memory pressure.
+ */
+#include "base/sized.h"
+#include "instance/instance.h"
+#include "usage.h"
+
+/* Memories first: they are the largest. */
+static uint64_t trim_locked(struct fl_pool *pool, uint64_t bytes)
+{
+	struct fl_pool_usage usage = { .size = sizeof(usage) };
+	int i = 0;
+
+	while (usage.private_bytes < bytes && i < FL__BANK_COUNT) {
+		struct fl__slot *slot =
+			pool->source->take_idle(pool->banks[i].source, NULL);
+
+		if (!slot) {
+			i++;
+			continue;
+		}
+		/* Only the count suffers if the backend cannot tell. */
+		(void)fl__usage_add(slot, &usage);
+		fl__slot_empty(slot);
+	}
+	return usage.private_bytes;
+}
+
+int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
+{
+	uint64_t trimmed;
+	int err = fl__pool_check_owner(pool, NULL);
+
+	if (err)
+		return err;
+	fl__os_lock(&pool->trim_lock);
+	trimmed = trim_locked(pool, bytes);
+	fl__os_unlock(&pool->trim_lock);
+	/* Every free slot is empty, and may still hold a module. */
+	if (trimmed < bytes)
+		fl__instance_forget(pool, NULL);
+	if (trimmed_bytes)
+		*trimmed_bytes = trimmed;
+	return 0;
+}
+
+/* Under the trim_lock: a taker that does not wait for a slot is not turned away
+ * for one that is being emptied. */
+int fl_pool_purge_image(struct fl_pool *pool, const struct fl_image *image,
+			uint32_t *purged)
+{
+	uint32_t count = 0;
+	int err = fl__pool_check_owner(pool, NULL);
+
+	if (err)
+		return err;
+	fl__os_lock(&pool->trim_lock);
+	for (int i = 0; i < FL__BANK_COUNT; i++)
+		count += fl__bank_purge(&pool->banks[i], image);
+	fl__os_unlock(&pool->trim_lock);
+	if (purged)
+		*purged = count;
+	return 0;
+}
+
+int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
+		  uint32_t *purged)
+{
+	uint32_t count = 0, of_image;
+	int err = fl__pool_check_owner(pool, NULL);
+
+	for (uint32_t i = 0; i < module->reader.memory_count && !err; i++) {
+		if (!module->memories[i].image)
+			continue;
+		err = fl_pool_purge_image(pool, module->memories[i].image,
+					  &of_image);
+		count += err ? 0 : of_image;
+	}
+	if (!err)
+		fl__instance_forget(pool, module);
+	if (!err && purged)
+		*purged = count;
+	return err;
+}
+
+void fl_pressure_config_init(struct fl_pressure_config *config)
+{
+	*config = (struct fl_pressure_config){
+		.size = sizeof(*config),
+		.stall_us = 150000,
+		.window_us = 2000000,
+		.trim_bytes = UINT64_MAX,
+	};
+}
+
+static void on_pressure(void *user)
+{
+	struct fl_pool *pool = user;
+
+	(void)fl_pool_trim(pool, pool->pressure_trim_bytes, NULL);
+}
+
+/* With the trim_lock, for which the new thread waits if it is quick. */
+static int pressure_start(struct fl_pool *pool,
+			  const struct fl_pressure_config *config,
+			  struct fl_error *error)
+{
+	int err;
+
+	if (pool->pressure_watch)
+		return fl__error_set(error, -EBUSY,
+				     "the pool is trimmed on pressure already");
+	pool->pressure_trim_bytes = config->trim_bytes;
+	err = fl__os_watch_pressure(config->path, config->stall_us,
+				    config->window_us, on_pressure, pool,
+				    &pool->pressure_watch);
+	if (!err)
+		return 0;
+	return fl__error_set(
+		error, err,
+		"cannot watch %s for %u us of stall in %u us: %s; the window is 500,000 to 10,000,000 us and, without privilege, a multiple of 2,000,000",
+		config->path, config->stall_us, config->window_us,
+		fl_strerror(err));
+}
+
+int fl_pool_trim_on_pressure(struct fl_pool *pool,
+			     const struct fl_pressure_config *config,
+			     struct fl_error *error)
+{
+	struct fl_pressure_config known;
+	const char *reason = NULL;
+	int err = fl__pool_check_owner(pool, error);
+
+	fl_pressure_config_init(&known);
+	if (!err && config)
+		err = fl__sized_read(&known, sizeof(known), config,
+				     "fl_pressure_config", error);
+	if (err)
+		return err;
+	if (fl__context_lacks(pool->context, "memory-pressure", &reason))
+		return fl__error_set(error, -ENOTSUP, "%s", reason);
+	if (!known.path)
+		known.path = "/proc/pressure/memory";
+	fl__os_lock(&pool->trim_lock);
+	err = pressure_start(pool, &known, error);
+	fl__os_unlock(&pool->trim_lock);
+	return err;
+}

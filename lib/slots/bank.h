@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * bank.h - taking slots, giving them back clean, and what becomes of those that
+ * are not.
+ *
+ * Takes requests; gives slots that show their image, and takes them back. Here
+ * a slot's fate is decided: an attach that failed empties the slot, a reset that
+ * failed empties the slot, and a slot that cannot even be emptied is retired.
+ */
+#ifndef FL_BANK_H
+#define FL_BANK_H
+
+#include "pool.h"
+
+/* The kind's slots, by the pool's source; close undoes it, in part too. -ENOMEM
+ * and what arena_open answers. */
+int fl__bank_open(struct fl__bank *bank, struct fl_pool *pool,
+		  const struct fl__kind *kind,
+		  const struct fl__geometry *geometry, struct fl_error *error);
+void fl__bank_close(struct fl__bank *bank);
+
+/* Slots taken now. */
+uint64_t fl__bank_live(const struct fl__bank *bank);
+
+/*
+ * Take count slots, all or none; at most FL__TAKE_MAX. They show what was asked
+ * for and are not live yet: the taker fills their side bytes and publishes them,
+ * or gives them back.
+ */
+int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
+		  uint32_t count, uint64_t timeout_ns, struct fl__slot **slots,
+		  struct fl_error *error);
+
+/* From here on signal handlers, and calls that look addresses up, see what lives
+ * in the slot. */
+void fl__slot_publish(struct fl__slot *slot, struct fl_instance *instance);
+
+/* Give a slot back whose tenant's size was up to used_bytes. 0, or -EIO when an
+ * audit found the slot unclean: it is given back or retired in any case. */
+int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes);
+
+/* Take a live slot that was taken alone from its holder; false if it is neither.
+ * Of two callers one gets through, and gives the slot. */
+bool fl__slot_claim(struct fl__slot *slot);
+
+/* Empty an owned slot, whatever state it is in, and give it to its source. */
+void fl__slot_empty(struct fl__slot *slot);
+
+/* Empty free slots that last showed an image; how many. With the trim_lock. */
+uint32_t fl__bank_purge(struct fl__bank *bank, const struct fl_image *image);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * layout.h - the arithmetic of a pool's reservation.
+ *
+ * Takes a configuration and the host page size; gives the geometry of each
+ * bank, or names the two values that contradict each other. Pure. A pool is
+ * one inaccessible reservation:
+ *
+ *	│ before │ prefix │ memory 0 ... │ after │ prefix │ memory 1 ... │ after │
+ *	                  └── stride ────────────────────┘
+ *	│ guard │ table 0 │ guard │ table 1 │ guard │ ... │ guard │
+ *	│ guard │ structure 0 │ guard │ ... │ guard │
+ *	│ guard │ stack 0 │ guard │ ... │ guard │
+ *
+ * A memory's trailing guard is the leading guard of the next memory, and
+ * likewise for the others. All of a table, a structure or a stack is
+ * accessible.
+ */
+#ifndef FL_LAYOUT_H
+#define FL_LAYOUT_H
+
+#include "backend.h"
+
+#define FL__MAX_ELEMENT_BYTES 32
+#define FL__MAX_STACK_ALIGNMENT 4096u
+
+enum fl__bank_idx {
+	FL__BANK_MEMORY = 0,
+	FL__BANK_TABLE = 1,
+	FL__BANK_STRUCTURE = 2,
+	FL__BANK_STACK = 3,
+	FL__BANK_COUNT = 4,
+};
+
+/* Where everything lies, from the start of the reservation. */
+struct fl__layout {
+	struct fl__geometry banks[FL__BANK_COUNT];
+	/* From a memory's base on, so much is the memory's own or inaccessible:
+	 * up to the prefix of the next memory. */
+	uint64_t memory_reach_bytes;
+	uint64_t reserved_bytes;
+	uint64_t align_bytes;
+};
+
+/* -EINVAL: the values contradict each other, or an enumerator is none. */
+int fl__layout_check(const struct fl_pool_config *config,
+		     struct fl_error *error);
+
+/* All slots in one reservation. -EINVAL, -ENOMEM. */
+int fl__layout_plan(const struct fl_pool_config *config, uint64_t hpage_bytes,
+		    struct fl__layout *layout, struct fl_error *error);
+
+/* Each slot in a mapping of its own, guards included: what first_off and
+ * stride_bytes of a bank's geometry add up to. Nothing is reserved. */
+int fl__layout_plan_apart(const struct fl_pool_config *config,
+			  uint64_t hpage_bytes, struct fl__layout *layout,
+			  struct fl_error *error);
+
+static inline bool fl__table_width_is_valid(uint64_t bytes)
+{
+	return bytes == 4 || bytes == 8 || bytes == 16 || bytes == 24 ||
+	       bytes == 32;
+}
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * reservation.c - slots from a reservation that was made in advance.
+ *
+ * Takes a bank whose geometry lies in the pool's reservation; gives its slots by
+ * the stock's choice (stock.h), and finds them by address through arithmetic. A
+ * slot that comes back is kept for its next tenant.
+ */
+#include "pool.h"
+#include "stock.h"
+
+#include <stdlib.h>
+
+/* Serials of images count up from 1. Slots without an image are alike too: what
+ * one tenant left resident serves the next. */
+#define AFFINITY_NO_IMAGE UINT64_MAX
+
+struct reservation {
+	struct fl__source source;
+	struct fl__arena *arena;
+	uint8_t *slots;
+	size_t slot_bytes;
+	uint32_t initialised;
+	struct fl__stock stock;
+};
+
+static struct reservation *of_source(const struct fl__source *source)
+{
+	return (struct reservation *)(uintptr_t)source;
+}
+
+static struct fl__slot *slot_at(const struct reservation *from, uint32_t idx)
+{
+	return (struct fl__slot *)(void *)(from->slots +
+					   idx * from->slot_bytes);
+}
+
+static uint64_t affinity_of(const struct fl_image *image)
+{
+	return image ? image->serial : AFFINITY_NO_IMAGE;
+}
+
+static void reservation_close(struct fl__source *source)
+{
+	struct reservation *from = of_source(source);
+
+	for (uint32_t i = 0; i < from->initialised; i++) {
+		struct fl__slot *slot = slot_at(from, i);
+
+		fl_image_release(slot->space.image);
+		fl__slot_end(slot);
+	}
+	if (from->arena)
+		source->bank->backend->arena_close(from->arena);
+	free(from->slots);
+	fl__stock_fini(&from->stock);
+	free(from);
+}
+
+static int reservation_fill(struct reservation *from)
+{
+	struct fl__bank *bank = from->source.bank;
+	const struct fl_pool_config *config = &bank->pool->config;
+	uint32_t count = bank->geometry.slot_count;
+	/* Neither slots without bytes nor stacks keep what could be warm for
+	 * one tenant more than for another. */
+	bool is_alike = !bank->geometry.max_bytes || bank->kind->backend;
+	size_t bytes;
+	int err;
+
+	err = fl__stock_init(
+		&from->stock, bank->kind->plural, count,
+		bank->kind->backend ? FL_STRATEGY_REUSE_AFFINITY :
+				      config->strategy,
+		is_alike ? FL__STOCK_SHELVES : config->max_warm_memories,
+		config->random_seed);
+	from->slot_bytes = fl__slot_bytes(bank->kind);
+	bytes = ((size_t)count + 1) * from->slot_bytes;
+	if (err || posix_memalign((void **)&from->slots, 128, bytes))
+		return -ENOMEM;
+	memset(from->slots, 0, bytes);
+	for (uint32_t i = 0; i < count && !err; i++) {
+		struct fl__slot *slot = slot_at(from, i);
+
+		slot->bank = bank;
+		slot->source = &from->source;
+		err = fl__slot_init(slot, &bank->geometry, i);
+		from->initialised += !err;
+	}
+	return err;
+}
+
+static int reservation_open(struct fl__bank *bank, struct fl__source **source,
+			    struct fl_error *error)
+{
+	struct reservation *from;
+	int err;
+
+	if (posix_memalign((void **)&from, 128, sizeof(*from)))
+		return fl__error_set(error, -ENOMEM, "no memory for a bank");
+	memset(from, 0, sizeof(*from));
+	from->source = (struct fl__source){ &fl__source_reservation, bank };
+	err = reservation_fill(from);
+	if (err)
+		fl__error_set(error, err, "no memory to describe %u %s",
+			      bank->geometry.slot_count, bank->kind->plural);
+	else
+		err = bank->backend->arena_open(bank->pool->context->host,
+						&bank->geometry, &from->arena,
+						error);
+	if (err) {
+		reservation_close(&from->source);
+		return err;
+	}
+	for (uint32_t i = 0; i < from->initialised; i++)
+		slot_at(from, i)->arena = from->arena;
+	*source = &from->source;
+	return 0;
+}
+
+/* A slot that is being trimmed is in use for a moment. A taker that does not want
+ * to wait is not turned away for that: while the trim_lock is held, none is. */
+static int take_idx(struct reservation *from, const uint64_t *affinities,
+		    uint32_t count, uint64_t timeout_ns, uint32_t *idx,
+		    struct fl_error *error)
+{
+	struct fl_pool *pool = from->source.bank->pool;
+	int err = fl__stock_take(&from->stock, affinities, count, timeout_ns,
+				 idx, error);
+
+	if (err != -EAGAIN)
+		return err;
+	fl__os_lock(&pool->trim_lock);
+	err = fl__stock_take(&from->stock, affinities, count, 0, idx, error);
+	fl__os_unlock(&pool->trim_lock);
+	return err;
+}
+
+static int reservation_take(struct fl__source *source,
+			    const struct fl__request *requests, uint32_t count,
+			    uint64_t timeout_ns, struct fl__slot **slots,
+			    struct fl_error *error)
+{
+	struct reservation *from = of_source(source);
+	uint64_t affinities[FL__TAKE_MAX];
+	uint32_t idx[FL__TAKE_MAX], wanted = 0;
+	int err;
+
+	do {
+		affinities[wanted] = affinity_of(requests[wanted].image);
+	} while (++wanted < count);
+	err = take_idx(from, affinities, count, timeout_ns, idx, error);
+	for (uint32_t i = 0; i < count && !err; i++)
+		slots[i] = slot_at(from, idx[i]);
+	return err;
+}
+
+static void reservation_give(struct fl__slot *slot)
+{
+	fl__stock_give(&of_source(slot->source)->stock, slot->space.idx,
+		       slot->space.is_open ? affinity_of(slot->space.image) :
+					     0);
+}
+
+static void reservation_retire(struct fl__slot *slot)
+{
+	__atomic_store_n(&slot->state, FL__SLOT_RETIRED, __ATOMIC_RELEASE);
+	fl__stock_retire(&of_source(slot->source)->stock, slot->space.idx);
+}
+
+static struct fl__slot *reservation_take_idle(struct fl__source *source,
+					      const struct fl_image *image)
+{
+	struct reservation *from = of_source(source);
+	uint32_t idx = image ? fl__stock_take_affine(&from->stock,
+						     image->serial) :
+			       fl__stock_take_oldest(&from->stock);
+
+	return idx == FL__IDX_NONE ? NULL : slot_at(from, idx);
+}
+
+static struct fl__slot *reservation_at_address(const struct fl__source *source,
+					       const void *addr)
+{
+	const struct reservation *from = of_source(source);
+	const struct fl__geometry *geometry = &source->bank->geometry;
+	uint64_t first = geometry->first_off, idx, into, off;
+	struct fl__slot *owner, *other;
+
+	off = (uint64_t)((uintptr_t)addr - (uintptr_t)geometry->reservation);
+	if (!geometry->slot_count || !geometry->stride_bytes ||
+	    off < first - geometry->first_lead_bytes)
+		return NULL;
+	if (off < first)
+		return slot_at(from, 0);
+	idx = (off - first) / geometry->stride_bytes;
+	into = (off - first) % geometry->stride_bytes;
+	if (idx >= geometry->slot_count)
+		return NULL;
+	owner = slot_at(from, (uint32_t)idx);
+	if (idx + 1 == geometry->slot_count ||
+	    geometry->stride_bytes - into > geometry->lead_bytes)
+		return owner;
+	other = slot_at(from, (uint32_t)idx + 1);
+	if (geometry->guard_is_above) {
+		struct fl__slot *below = owner;
+
+		owner = other;
+		other = below;
+	}
+	return !fl__slot_is_live(owner) && fl__slot_is_live(other) ? other :
+								     owner;
+}
+
+static struct fl__slot *reservation_at_base(const struct fl__source *source,
+					    const void *base)
+{
+	const struct fl__geometry *geometry = &source->bank->geometry;
+	struct fl__slot *slot;
+	uint64_t off, idx;
+
+	/* Slots of nothing have no place. */
+	if (!geometry->stride_bytes)
+		return NULL;
+	off = (uint64_t)((uintptr_t)base - (uintptr_t)geometry->reservation) -
+	      geometry->first_off;
+	idx = off / geometry->stride_bytes;
+	if (off % geometry->stride_bytes || idx >= geometry->slot_count)
+		return NULL;
+	slot = slot_at(of_source(source), (uint32_t)idx);
+	return fl__slot_is_live(slot) ? slot : NULL;
+}
+
+static int reservation_each(struct fl__source *source, fl__slot_fn *fn,
+			    void *user)
+{
+	struct reservation *from = of_source(source);
+	uint32_t used = fl__stock_count(&from->stock).ever_used;
+	int err = 0;
+
+	if (!used)
+		used = from->initialised != 0;
+	for (uint32_t i = 0; i < used && !err; i++)
+		err = fn(slot_at(from, i), user);
+	return err;
+}
+
+static int reservation_each_unused(struct fl__source *source, uint32_t *idx,
+				   fl__slot_fn *fn, void *user)
+{
+	struct reservation *from = of_source(source);
+	int err = 0;
+
+	fl__stock_freeze(&from->stock);
+	for (; *idx < from->initialised && !err; *idx += !err) {
+		struct fl__slot *slot = slot_at(from, *idx);
+
+		if (fl__stock_is_free(&from->stock, *idx) ||
+		    __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) ==
+			    FL__SLOT_RETIRED)
+			err = fn(slot, user);
+	}
+	fl__stock_thaw(&from->stock);
+	return err;
+}
+
+static void reservation_count(struct fl__source *source,
+			      struct fl__source_counts *counts)
+{
+	struct fl__stock_counts stock =
+		fl__stock_count(&of_source(source)->stock);
+
+	*counts = (struct fl__source_counts){
+		.live = stock.used,
+		.warm = stock.warm,
+		.retired = stock.retired,
+	};
+}
+
+const struct fl__source_calls fl__source_reservation = {
+	.name = "pooling",
+	.keeps_slots = true,
+	.plan = fl__layout_plan,
+	.open = reservation_open,
+	.close = reservation_close,
+	.take = reservation_take,
+	.give = reservation_give,
+	.retire = reservation_retire,
+	.take_idle = reservation_take_idle,
+	.at_address = reservation_at_address,
+	.at_base = reservation_at_base,
+	.each = reservation_each,
+	.each_unused = reservation_each_unused,
+	.count = reservation_count,
+};

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * slot.h - a slot, the bank it belongs to, and where its bank has it from.
+ *
+ * A slot is a place for one memory, table, structure or stack. Slots know
+ * nothing of what lies in them: each has side bytes right behind it, as many
+ * as its kind asks for, and the files of instance/ keep their structs there.
+ * A kind is a set of words and calls. It says what to do with the side bytes
+ * when a slot comes to be and when it ends, and what a fault at the slot means.
+ *
+ * A source makes slots and takes them back: from a reservation that was made in
+ * advance (reservation.c), or each by a mapping of its own (region.c). A slot
+ * remembers its source, and no other file asks which of the two it is.
+ *
+ * Invariants
+ * - Between take and give a slot belongs to one caller.
+ * - A slot whose reset or attach failed is emptied or retired, never given.
+ * - state is LIVE exactly while a tenant holds the slot. Signal handlers read
+ *   it, and the side bytes, without a lock.
+ */
+#ifndef FL_SLOT_H
+#define FL_SLOT_H
+
+#include "layout.h"
+
+enum fl__slot_state {
+	FL__SLOT_FREE = 0,
+	FL__SLOT_LIVE = 1,
+	FL__SLOT_RETIRED = 2,
+};
+
+struct fl__bank;
+struct fl__source;
+
+struct fl__slot {
+	struct fl__space space;
+	struct fl__arena *arena;
+	struct fl__bank *bank;
+	struct fl__source *source;
+	const struct fl__geometry *geometry;
+	struct fl_instance *instance;	/* atomic; NULL: taken alone */
+	uint32_t state;			/* atomic, enum fl__slot_state */
+	bool is_lent;			/* atomic; set only while LIVE */
+	uint64_t counted_bytes;		/* in the pool's idle_kept_bytes */
+	uint64_t acquired;		/* atomic; written by its owner */
+} __attribute__((aligned(128)));	/* two threads never share a line */
+
+/* What lies in the slots of a bank. A call that is NULL has nothing to do. */
+struct fl__kind {
+	const char *plural;		/* as in the field max_<plural> */
+	const char *what;
+	size_t side_bytes;
+	/* NULL: the context's. A kind with a backend of its own is not audited,
+	 * and its memory is not counted. */
+	const struct fl__backend *backend;
+	/* Once for each bank: what all slots of it share, in bank->shared. */
+	int (*open)(struct fl__bank *bank, struct fl_error *error);
+	void (*close)(struct fl__bank *bank);
+	/* The slot has its base; its side bytes are zero or those of the slot's
+	 * last use. -ENOMEM. */
+	int (*init)(struct fl__slot *slot);
+	/* The slot goes for good: let go of what its side bytes hold. */
+	void (*end)(struct fl__slot *slot);
+	/* Say in a fault report what lives in the slot, and give its length in
+	 * bytes. Async-signal-safe. */
+	uint64_t (*describe)(struct fl__slot *slot, struct fl_fault *fault);
+};
+
+/* What a slot is taken with. */
+struct fl__request {
+	struct fl_image *image;
+	uint64_t initial_bytes;
+	bool is_lent;
+};
+
+/* The most that one call takes. */
+#define FL__TAKE_MAX 128
+
+struct fl__source_counts {
+	uint64_t live, warm, retired;
+	uint64_t mapped_bytes;	/* address space beside the reservation */
+};
+
+/* Visits a slot; anything but 0 ends the walk and is returned by it. */
+typedef int fl__slot_fn(struct fl__slot *slot, void *user);
+
+struct fl__source_calls {
+	const char *name;	/* as fl_pool_dump_json() gives it */
+	/* Does a free slot stay as its last tenant left its side bytes? */
+	bool keeps_slots;
+	/* Why fl_pool_usage() has no answer; NULL: it has one. */
+	const char *no_usage_reason;
+	/* The layout of a pool's banks: as in layout.h. */
+	int (*plan)(const struct fl_pool_config *config, uint64_t hpage_bytes,
+		    struct fl__layout *layout, struct fl_error *error);
+	/* Raise the limits that do not hold. NULL: all of them hold. */
+	void (*raise)(struct fl_pool_config *limits);
+	int (*open)(struct fl__bank *bank, struct fl__source **source,
+		    struct fl_error *error);
+	void (*close)(struct fl__source *source);
+	/* count slots, all or none, waiting up to timeout_ns. */
+	int (*take)(struct fl__source *source,
+		    const struct fl__request *requests, uint32_t count,
+		    uint64_t timeout_ns, struct fl__slot **slots,
+		    struct fl_error *error);
+	/* The slot is clean, and best for the image that it shows; or it is
+	 * empty. */
+	void (*give)(struct fl__slot *slot);
+	/* The slot could not be made clean. */
+	void (*retire)(struct fl__slot *slot);
+	/* A free slot that is not empty: one that shows the image, or with NULL
+	 * that which has been free longest. NULL: none. */
+	struct fl__slot *(*take_idle)(struct fl__source *source,
+				      const struct fl_image *image);
+	/* The slot whose place or guard an address is in; NULL: none. Takes no
+	 * lock: the caller is within fl__context_walk_begin() and _end(). */
+	struct fl__slot *(*at_address)(const struct fl__source *source,
+				       const void *addr);
+	/* The live slot with this base; NULL: none. No lock, any thread. */
+	struct fl__slot *(*at_base)(const struct fl__source *source,
+				    const void *base);
+	/* Every slot that was ever used, and the first one in any case. */
+	int (*each)(struct fl__source *source, fl__slot_fn *fn, void *user);
+	/* Free and retired slots from index *from on. Nobody takes them
+	 * meanwhile: fn does list work only. *from becomes the index of the slot
+	 * at which fn ended the walk. */
+	int (*each_unused)(struct fl__source *source, uint32_t *from,
+			   fl__slot_fn *fn, void *user);
+	void (*count)(struct fl__source *source,
+		      struct fl__source_counts *counts);
+};
+
+extern const struct fl__source_calls fl__source_reservation;
+extern const struct fl__source_calls fl__source_regions;
+
+struct fl__source {
+	const struct fl__source_calls *calls;
+	struct fl__bank *bank;
+};
+
+struct fl__bank {
+	struct fl_pool *pool;
+	const struct fl__kind *kind;
+	const struct fl__backend *backend;
+	struct fl__geometry geometry;
+	struct fl__source *source;	/* NULL: not opened */
+	void *shared;			/* the kind's */
+	uint64_t refused;		/* atomic */
+};
+
+static inline void *fl__slot_side(struct fl__slot *slot)
+{
+	return slot + 1;
+}
+
+static inline struct fl__slot *fl__slot_of_side(const void *side)
+{
+	return (struct fl__slot *)(uintptr_t)side - 1;
+}
+
+/* A slot with its side bytes, rounded so that two threads never share a line. */
+static inline size_t fl__slot_bytes(const struct fl__kind *kind)
+{
+	return sizeof(struct fl__slot) +
+	       (size_t)fl_round_up(kind->side_bytes, 128);
+}
+
+static inline bool fl__slot_is_live(const struct fl__slot *slot)
+{
+	return __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) ==
+	       FL__SLOT_LIVE;
+}
+
+/* A slot whose bank and source are known gets its place. */
+static inline int fl__slot_init(struct fl__slot *slot,
+				const struct fl__geometry *geometry,
+				uint32_t idx)
+{
+	slot->geometry = geometry;
+	slot->space = (struct fl__space){
+		.base = geometry->reservation + geometry->first_off +
+			idx * geometry->stride_bytes,
+		.idx = idx,
+	};
+	return slot->bank->kind->init ? slot->bank->kind->init(slot) : 0;
+}
+
+static inline void fl__slot_end(struct fl__slot *slot)
+{
+	if (slot->bank->kind->end)
+		slot->bank->kind->end(slot);
+}
+
+#endif
