@@ -146,6 +146,11 @@ static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 				     "fl_pool_config", error);
 	if (!err)
 		err = fl__layout_check(known, error);
+	if (!err && (unsigned int)known->allocation >= FL_ARRAY_SIZE(sources))
+		err = fl__error_set(
+			error, -EINVAL,
+			"allocation is %d; use an enumerator of enum fl_allocation",
+			(int)known->allocation);
 	if (err)
 		return err;
 	pool->source = sources[known->allocation];

@@ -84,12 +84,6 @@ int fl__layout_check(const struct fl_pool_config *config,
 			error, -EINVAL,
 			"strategy is %d; use an enumerator of enum fl_strategy",
 			(int)config->strategy);
-	if (config->allocation != FL_ALLOCATION_POOLING &&
-	    config->allocation != FL_ALLOCATION_ON_DEMAND)
-		return fl__error_set(
-			error, -EINVAL,
-			"allocation is %d; use an enumerator of enum fl_allocation",
-			(int)config->allocation);
 	return layout_check_others(config, error);
 }
 
