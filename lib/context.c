@@ -5,11 +5,6 @@
 
 #include <stdlib.h>
 
-void fl_context_config_init(struct fl_context_config *config)
-{
-	*config = (struct fl_context_config){ .size = sizeof(*config) };
-}
-
 int fl_context_create(const struct fl_context_config *config,
 		      struct fl_context **out, struct fl_error *error)
 {

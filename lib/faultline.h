@@ -97,6 +97,34 @@ FL_API const char *fl_strerror(int err);
 /* "none", "out of bounds memory access", ...: the specification's words. */
 FL_API const char *fl_trap_name(enum fl_trap trap);
 
+/* ----------------------------------------------------------- configuration */
+
+enum fl_config_kind {
+	FL_CONTEXT_CONFIG = 0,
+	FL_MODULE_CONFIG = 1,
+	FL_IMAGE_CONFIG = 2,
+	FL_POOL_CONFIG = 3,
+	FL_TUNABLES = 4,
+	FL_PRESSURE_CONFIG = 5,
+	FL_MEMORY_CONFIG = 6,
+	FL_TABLE_CONFIG = 7,
+	FL_INSTANCE_CONFIG = 8,
+};
+
+/*
+ * Fill a configuration struct with the library's defaults. size_bytes is the
+ * sizeof of the struct that the caller knows: the call writes that many bytes,
+ * stores the number in the struct's size field, and zeroes what the library does
+ * not know. A kind that the library does not know gives zeroes and the size. Any
+ * thread.
+ *
+ * Each struct has a static inline call of its own, which passes kind and size.
+ * C has an initialiser too, which holds the defaults of this header:
+ * `struct fl_pool_config config = FL_POOL_CONFIG_INIT;`.
+ */
+FL_API void fl_config_init(enum fl_config_kind kind, void *config,
+			   size_t size_bytes);
+
 /* ----------------------------------------------------------------- context */
 
 struct fl_context_config {
@@ -109,7 +137,12 @@ struct fl_context_config {
 	const char *rung;
 };
 
-FL_API void fl_context_config_init(struct fl_context_config *config);
+#define FL_CONTEXT_CONFIG_INIT { .size = sizeof(struct fl_context_config) }
+
+static inline void fl_context_config_init(struct fl_context_config *config)
+{
+	fl_config_init(FL_CONTEXT_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Probe the host and open what modules and pools are made from. A runtime
@@ -194,7 +227,12 @@ struct fl_module_config {
 	void *user;
 };
 
-FL_API void fl_module_config_init(struct fl_module_config *config);
+#define FL_MODULE_CONFIG_INIT { .size = sizeof(struct fl_module_config) }
+
+static inline void fl_module_config_init(struct fl_module_config *config)
+{
+	fl_config_init(FL_MODULE_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Read and check a module, and build the images of its memories, once for all
@@ -398,7 +436,12 @@ struct fl_image_config {
 	uint32_t imported_global_count;
 };
 
-FL_API void fl_image_config_init(struct fl_image_config *config);
+#define FL_IMAGE_CONFIG_INIT { .size = sizeof(struct fl_image_config) }
+
+static inline void fl_image_config_init(struct fl_image_config *config)
+{
+	fl_config_init(FL_IMAGE_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Build the initial content of one memory of a module. config may be NULL.
@@ -564,7 +607,28 @@ struct fl_pool_config {
 	uint64_t max_idle_bytes;
 };
 
-FL_API void fl_pool_config_init(struct fl_pool_config *config);
+#define FL_POOL_CONFIG_INIT {						\
+	.size = sizeof(struct fl_pool_config),				\
+	.max_instances = 1000,						\
+	.max_memories = 1000,						\
+	.max_memories_per_instance = 1,					\
+	.max_tables_per_instance = 1,					\
+	.max_memory_bytes = (uint64_t)4 << 30,				\
+	.memory_stride_bytes = (uint64_t)8 << 30,			\
+	.guard_after_bytes = 65536,					\
+	.max_table_elements = 20000,					\
+	.table_element_bytes = 32,					\
+	.stack_bytes = 262144,						\
+	.stack_alignment_bytes = 16,					\
+	.max_warm_memories = 100,					\
+	.max_idle_slot_bytes = (uint64_t)64 << 20,			\
+	.max_idle_bytes = UINT64_MAX,					\
+}
+
+static inline void fl_pool_config_init(struct fl_pool_config *config)
+{
+	fl_config_init(FL_POOL_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Reserve the pool's address space once. Nothing is committed.
@@ -605,7 +669,17 @@ struct fl_tunables {
 	uint32_t checks_bounds;
 };
 
-FL_API void fl_tunables_init(struct fl_tunables *tunables);
+#define FL_TUNABLES_INIT {						\
+	.size = sizeof(struct fl_tunables),				\
+	.memory_reservation_bytes = (uint64_t)4 << 30,			\
+	.memory_guard_bytes = (uint64_t)32 << 20,			\
+	.memory_may_move = 1,						\
+}
+
+static inline void fl_tunables_init(struct fl_tunables *tunables)
+{
+	fl_config_init(FL_TUNABLES, tunables, sizeof(*tunables));
+}
 
 /*
  * Lower *tunables to what the pool guarantees: the base never moves, the
@@ -741,7 +815,17 @@ struct fl_pressure_config {
 	uint64_t trim_bytes;	/* fl_pool_trim() by this much: UINT64_MAX */
 };
 
-FL_API void fl_pressure_config_init(struct fl_pressure_config *config);
+#define FL_PRESSURE_CONFIG_INIT {					\
+	.size = sizeof(struct fl_pressure_config),			\
+	.stall_us = 150000,						\
+	.window_us = 2000000,						\
+	.trim_bytes = UINT64_MAX,					\
+}
+
+static inline void fl_pressure_config_init(struct fl_pressure_config *config)
+{
+	fl_config_init(FL_PRESSURE_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Start a thread that trims the pool whenever the kernel reports that pressure;
@@ -783,7 +867,16 @@ struct fl_memory_config {
 	uint64_t timeout_ns;
 };
 
-FL_API void fl_memory_config_init(struct fl_memory_config *config);
+#define FL_MEMORY_CONFIG_INIT {						\
+	.size = sizeof(struct fl_memory_config),			\
+	.max_bytes = UINT64_MAX,					\
+	.page_bytes = 65536,						\
+}
+
+static inline void fl_memory_config_init(struct fl_memory_config *config)
+{
+	fl_config_init(FL_MEMORY_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Take one memory from the pool, without an instance. Any thread.
@@ -928,7 +1021,15 @@ struct fl_table_config {
 	uint64_t storage_bytes;
 };
 
-FL_API void fl_table_config_init(struct fl_table_config *config);
+#define FL_TABLE_CONFIG_INIT {						\
+	.size = sizeof(struct fl_table_config),				\
+	.max_elements = UINT64_MAX,					\
+}
+
+static inline void fl_table_config_init(struct fl_table_config *config)
+{
+	fl_config_init(FL_TABLE_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Take one table from the pool, without an instance. It grows in place, up to
@@ -1049,7 +1150,12 @@ struct fl_instance_config {
 	const struct fl_tunables *tunables;
 };
 
-FL_API void fl_instance_config_init(struct fl_instance_config *config);
+#define FL_INSTANCE_CONFIG_INIT { .size = sizeof(struct fl_instance_config) }
+
+static inline void fl_instance_config_init(struct fl_instance_config *config)
+{
+	fl_config_init(FL_INSTANCE_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Take an instance and initialise it: fl_instance_allocate(), then

@@ -15,7 +15,7 @@ make_tmp
 
 cat >"$tmp/ranks" <<'EOF'
 0 faultline
-1 util run error sized
+1 util run error sized config
 2 os posix watch
 3 cursor constexpr reader reader_pass reader_entities reader_segments
 4 image

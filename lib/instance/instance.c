@@ -22,11 +22,6 @@
 
 #include <stdlib.h>
 
-void fl_instance_config_init(struct fl_instance_config *config)
-{
-	*config = (struct fl_instance_config){ .size = sizeof(*config) };
-}
-
 struct fl_instance *fl__instance_at(struct fl__memory *memory)
 {
 	return memory->region ? &memory->region->instance :

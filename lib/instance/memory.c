@@ -8,15 +8,6 @@
 #include "pool/pool.h"
 #include "base/sized.h"
 
-void fl_memory_config_init(struct fl_memory_config *config)
-{
-	*config = (struct fl_memory_config){
-		.size = sizeof(*config),
-		.max_bytes = UINT64_MAX,
-		.page_bytes = FL_WPAGE_BYTES,
-	};
-}
-
 static int config_to_request(const struct fl_memory_config *config,
 			     struct fl__memory_request *request,
 			     uint64_t *timeout_ns, struct fl_error *error)

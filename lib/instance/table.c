@@ -13,14 +13,6 @@
 
 #include <stdlib.h>
 
-void fl_table_config_init(struct fl_table_config *config)
-{
-	*config = (struct fl_table_config){
-		.size = sizeof(*config),
-		.max_elements = UINT64_MAX,
-	};
-}
-
 int fl__table_read_config(const struct fl_table_config *config,
 			  struct fl_table_config *known,
 			  uint64_t pool_element_bytes, struct fl_error *error)

@@ -5,16 +5,6 @@
 
 #include <stdlib.h>
 
-void fl_module_config_init(struct fl_module_config *config)
-{
-	*config = (struct fl_module_config){ .size = sizeof(*config) };
-}
-
-void fl_image_config_init(struct fl_image_config *config)
-{
-	*config = (struct fl_image_config){ .size = sizeof(*config) };
-}
-
 bool fl__module_segment(const struct fl_module *module, uint32_t data_idx,
 			const struct fl__globals *globals,
 			struct fl_segment *segment)

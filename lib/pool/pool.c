@@ -10,29 +10,6 @@
 
 #include <stdlib.h>
 
-void fl_pool_config_init(struct fl_pool_config *config)
-{
-	*config = (struct fl_pool_config){
-		.size = sizeof(*config),
-		.max_instances = 1000,
-		.max_memories = 1000,
-		.max_memories_per_instance = 1,
-		.max_tables_per_instance = 1,
-		.max_memory_bytes = (uint64_t)4 << 30,
-		.memory_stride_bytes = (uint64_t)8 << 30,
-		.guard_after_bytes = FL_WPAGE_BYTES,
-		.max_table_elements = 20000,
-		.table_element_bytes = 32,
-		.stack_bytes = 256 << 10,
-		.stack_alignment_bytes = 16,
-		.bounds = FL_BOUNDS_GUARDED,
-		.strategy = FL_STRATEGY_REUSE_AFFINITY,
-		.max_warm_memories = 100,
-		.max_idle_slot_bytes = (uint64_t)64 << 20,
-		.max_idle_bytes = UINT64_MAX,
-	};
-}
-
 static void pool_link(struct fl_pool *pool)
 {
 	struct fl_context *context = pool->context;

@@ -158,16 +158,6 @@ int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
 	return err;
 }
 
-void fl_pressure_config_init(struct fl_pressure_config *config)
-{
-	*config = (struct fl_pressure_config){
-		.size = sizeof(*config),
-		.stall_us = 150000,
-		.window_us = 2000000,
-		.trim_bytes = UINT64_MAX,
-	};
-}
-
 static void on_pressure(void *user)
 {
 	struct fl_pool *pool = user;

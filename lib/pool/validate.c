@@ -185,16 +185,6 @@ static int check_tables(const struct fl_pool *pool,
 
 /* -------------------------------------------------------------- tunables */
 
-void fl_tunables_init(struct fl_tunables *tunables)
-{
-	*tunables = (struct fl_tunables){
-		.size = sizeof(*tunables),
-		.memory_reservation_bytes = (uint64_t)4 << 30,
-		.memory_guard_bytes = (uint64_t)32 << 20,
-		.memory_may_move = 1,
-	};
-}
-
 static int check_bounds(const struct fl_pool *pool,
 			const struct fl_tunables *tunables,
 			struct fl_error *error)
