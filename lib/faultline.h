@@ -331,11 +331,6 @@ FL_API int fl_module_table_type(const struct fl_module *module,
 FL_API struct fl_image *fl_module_image(const struct fl_module *module,
 					uint32_t memory_idx);
 
-/* The whole bytes of a data segment, valid while the module lives. -EINVAL
- * past the last segment. */
-FL_API int fl_module_data(const struct fl_module *module, uint32_t data_idx,
-			  const void **bytes, uint64_t *length_bytes);
-
 enum fl_segment_mode {
 	FL_SEGMENT_ACTIVE = 0,
 	FL_SEGMENT_PASSIVE = 1,
@@ -494,12 +489,20 @@ struct fl_image_info {
 FL_API void fl_image_info(const struct fl_image *image,
 			  struct fl_image_info *info);
 
-/* Is the page zero (0), or does it hold data (1)? At either page size. Past
- * the initial size everything is zero. */
-FL_API int fl_image_wpage_has_data(const struct fl_image *image,
-				   uint64_t wpage_idx);
-FL_API int fl_image_hpage_has_data(const struct fl_image *image,
-				   uint64_t hpage_idx);
+/* A stretch of host pages, each of which holds a byte that is not zero. */
+struct fl_image_run {
+	uint64_t offset_bytes;	/* in the memory */
+	uint64_t length_bytes;
+};
+
+/*
+ * Find the first run that ends after from_bytes. A run that begins before
+ * from_bytes is cut there, and the last run is cut at the initial size. Returns 1,
+ * or 0 when the rest of the image is zero; *run is unchanged then. To see all
+ * runs, begin at 0 and continue at offset_bytes + length_bytes. Any thread.
+ */
+FL_API int fl_image_next_run(const struct fl_image *image, uint64_t from_bytes,
+			     struct fl_image_run *run);
 
 /* Copy [offset, offset + length) of the initial content to dst. -EINVAL when
  * it is not within the initial size. */
@@ -791,19 +794,19 @@ FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
 			uint64_t *trimmed_bytes);
 
 /*
- * Empty the free slots that last showed one of the module's own images
- * (fl_module_image()): for a module that will not come back. Live memories are
- * not touched, and what is emptied counts as warm no more. *purged (optional)
- * gets how many. Free slots of instances let go of the module: call it while a
- * reference is still held, then fl_module_release(). Where other threads acquire
- * meanwhile, one of them may be the last to let go, a moment later. Any thread. -ECHILD.
+ * Empty the free slots that last showed an image which will not come back:
+ * image, whatever it was the content of (a memory, a table, an instance
+ * structure), and the module's own images (fl_module_image()). Either of module
+ * and image may be NULL. Live memories are not touched, and an emptied slot is
+ * no longer warm. *purged (optional) gets the number of emptied slots.
+ *
+ * Free slots of instances let go of the module. The caller still holds a
+ * reference during the call and then calls fl_module_release(). Where other
+ * threads acquire meanwhile, one of these threads may be the last to let go, a
+ * moment later. Any thread. Errors: -EINVAL (both are NULL), -ECHILD.
  */
 FL_API int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
-			 uint32_t *purged);
-/* The same for one image, of whatever it was the content: a memory, a table, an
- * instance structure. */
-FL_API int fl_pool_purge_image(struct fl_pool *pool,
-			       const struct fl_image *image, uint32_t *purged);
+			 const struct fl_image *image, uint32_t *purged);
 
 /* When the host runs short of memory: /proc/pressure/memory, or a control
  * group's memory.pressure. */
@@ -840,6 +843,16 @@ FL_API int fl_pool_trim_on_pressure(struct fl_pool *pool,
 				    struct fl_error *error);
 
 /* ------------------------------------------------------------------ memory */
+
+/* For the static inline calls below. */
+static inline uint64_t fl_load_acquire(const uint64_t *word)
+{
+#if defined(__GNUC__)
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+#else
+	return *(const volatile uint64_t *)word;
+#endif
+}
 
 /*
  * A linear memory. base never moves and this struct stays where it is while
@@ -944,8 +957,11 @@ FL_API int fl_memory_grow(struct fl_memory *memory, uint64_t delta_pages,
 FL_API int fl_memory_prefault(struct fl_memory *memory, uint64_t offset_bytes,
 			      uint64_t length_bytes);
 
-/* The current size in bytes; atomic. */
-FL_API uint64_t fl_memory_length(const struct fl_memory *memory);
+/* memory.size, in bytes. Any thread: the read is an atomic acquire. */
+static inline uint64_t fl_memory_length(const struct fl_memory *memory)
+{
+	return fl_load_acquire(&memory->length_bytes);
+}
 
 /* memory.copy and memory.fill. Bounds are checked before anything is written.
  * dst and src may be the same memory and overlap. */
@@ -1074,8 +1090,11 @@ FL_API enum fl_trap fl_table_get(const struct fl_table *table, uint64_t idx,
 FL_API enum fl_trap fl_table_set(struct fl_table *table, uint64_t idx,
 				 const void *element);
 
-/* table.size. */
-FL_API uint64_t fl_table_size(const struct fl_table *table);
+/* table.size, in elements. Any thread: the read is an atomic acquire. */
+static inline uint64_t fl_table_size(const struct fl_table *table)
+{
+	return fl_load_acquire(&table->length);
+}
 
 /*
  * table.grow: delta elements more, each *element (NULL: null). *old_elements

@@ -154,8 +154,3 @@ int fl_memory_prefault(struct fl_memory *pub, uint64_t offset_bytes,
 	return memory->pool->context->backend->prefault(
 		memory->arena, &memory->slot, offset_bytes, length_bytes);
 }
-
-uint64_t fl_memory_length(const struct fl_memory *memory)
-{
-	return fl__memory_length(memory);
-}

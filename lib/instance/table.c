@@ -208,8 +208,3 @@ int fl_table_grow(struct fl_table *pub, uint64_t delta, const void *element,
 		*old_elements = old;
 	return 0;
 }
-
-uint64_t fl_table_size(const struct fl_table *table)
-{
-	return __atomic_load_n(&table->length, __ATOMIC_ACQUIRE);
-}

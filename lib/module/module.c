@@ -394,16 +394,3 @@ struct fl_image *fl_module_image(const struct fl_module *module,
 		       module->memories[memory_idx].image :
 		       NULL;
 }
-
-int fl_module_data(const struct fl_module *module, uint32_t data_idx,
-		   const void **bytes, uint64_t *length_bytes)
-{
-	const struct fl__data *data;
-
-	if (data_idx >= module->reader.data_count)
-		return -EINVAL;
-	data = &module->reader.data[data_idx];
-	*bytes = module->reader.bytes + data->bytes.off;
-	*length_bytes = data->bytes.len;
-	return 0;
-}

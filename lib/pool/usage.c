@@ -119,43 +119,40 @@ static uint32_t purge_bank(struct fl__bank *bank, const struct fl_image *image)
 	return count;
 }
 
-/* Under the trim_lock: who does not wait for a slot is not turned away for one
- * that is being emptied. */
-int fl_pool_purge_image(struct fl_pool *pool, const struct fl_image *image,
-			uint32_t *purged)
+/* Under the trim_lock: a thread that does not wait for a slot is not turned away
+ * for a slot that is being emptied. image may be NULL. */
+static uint32_t purge_image(struct fl_pool *pool, const struct fl_image *image)
 {
 	uint32_t count = 0;
-	int err = fl__pool_check_owner(pool, NULL);
 
-	if (err)
-		return err;
+	if (!image || pool->is_on_demand)
+		return 0;
 	fl__os_lock(&pool->trim_lock);
-	for (int kind = 0; kind < FL__BANK_COUNT && !pool->is_on_demand; kind++)
+	for (int kind = 0; kind < FL__BANK_COUNT; kind++)
 		count += purge_bank(&pool->banks[kind], image);
 	fl__os_unlock(&pool->trim_lock);
-	if (purged)
-		*purged = count;
-	return 0;
+	return count;
 }
 
 int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
-		  uint32_t *purged)
+		  const struct fl_image *image, uint32_t *purged)
 {
-	uint32_t count = 0, of_image;
+	uint32_t memory_count = module ? module->reader.memory_count : 0;
+	uint32_t count;
 	int err = fl__pool_check_owner(pool, NULL);
 
-	for (uint32_t i = 0; i < module->reader.memory_count && !err; i++) {
-		if (!module->memories[i].image)
-			continue;
-		err = fl_pool_purge_image(pool, module->memories[i].image,
-					  &of_image);
-		count += err ? 0 : of_image;
-	}
-	if (!err && !pool->is_on_demand)
+	if (!err && !module && !image)
+		err = -EINVAL;
+	if (err)
+		return err;
+	count = purge_image(pool, image);
+	for (uint32_t i = 0; i < memory_count; i++)
+		count += purge_image(pool, module->memories[i].image);
+	if (module && !pool->is_on_demand)
 		fl__instance_forget(pool, module);
-	if (!err && purged)
+	if (purged)
 		*purged = count;
-	return err;
+	return 0;
 }
 
 static void on_pressure(void *user)
