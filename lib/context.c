@@ -1,29 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* context.c - making and dropping contexts; see context.h. */
 #include "context.h"
+#include "base/config.h"
 #include "base/sized.h"
 
 #include <stdlib.h>
-
-void fl_context_config_init(struct fl_context_config *config)
-{
-	*config = (struct fl_context_config){ .size = sizeof(*config) };
-}
 
 int fl_context_create(const struct fl_context_config *config,
 		      struct fl_context **out, struct fl_error *error)
 {
 	struct fl_context_config known;
 	struct fl_context *context;
-	int err;
+	int err = fl__config_read(FL_CONTEXT_CONFIG, &known, config, error);
 
-	fl_context_config_init(&known);
-	if (config) {
-		err = fl__sized_read(&known, sizeof(known), config,
-				     "fl_context_config", error);
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	context = calloc(1, sizeof(*context));
 	if (!context)
 		return fl__error_set(error, -ENOMEM, "no memory for a context");

@@ -2,10 +2,10 @@
 /*
  * faultline.h - pooled instance memory for WebAssembly runtimes.
  *
- * A runtime loads a module, opens a pool once, and takes instances, or single
- * memories, tables and fiber stacks, from it. Each shows the module's initial
- * content, is filled lazily, and is made clean for the next tenant when it is
- * released.
+ * A runtime loads a module and opens a pool once. From the pool the runtime
+ * takes instances, or single memories, tables and fiber stacks. Each shows the
+ * module's initial content and is filled lazily. Its release makes its slot
+ * clean for the next tenant.
  *
  *	context ── module ── image
  *	      └─── pool ─┬── instance ── memory, table, structure
@@ -15,30 +15,31 @@
  * Read before use
  *
  * - Release has preconditions that no library can check: no thread runs guest
- *   code in the memory, and no I/O into or out of it is in flight (cancelled
- *   and reaped, not merely cancelled). See fl_memory_release().
- * - A context and its pools belong to the process that made them. After fork()
- *   the child may call nothing on them; calls on pools that can fail answer
- *   -ECHILD there, and so does fl_pool_create(). It can make a context of its
+ *   code in the memory, and no I/O into or out of the memory is in flight
+ *   (cancelled and reaped, not merely cancelled). See fl_memory_release().
+ * - A context and its pools belong to the process that made them. A forked
+ *   child may call nothing on them: fl_pool_create() and the calls on pools
+ *   that can fail answer -ECHILD there. The child can make a context of its
  *   own.
- * - The library installs no signal handler, never aborts, and starts no
- *   thread but the one of fl_pool_trim_on_pressure(). A runtime's own SIGSEGV
- *   handler asks fl_fault_lookup() what an address means.
- * - Handles are safe to use from any thread unless a call says otherwise.
- *   The bytes of a memory are the guest's: the library does not order
- *   accesses to them.
+ * - The library installs no signal handler and never aborts. The library starts
+ *   one thread at most for each pool, and only by fl_pool_trim_on_pressure(). A
+ *   runtime's own SIGSEGV handler asks fl_fault_lookup() what an address means.
+ * - Any thread may make any call on any handle unless the call says otherwise.
+ *   The bytes of a memory are the guest's: the library does not order accesses
+ *   to them.
  *
  * Conventions
  *
- * - Calls return 0 or a negative errno of the closed set in fl_strerror();
- *   calls that return a WebAssembly trap return enum fl_trap.
- * - `struct fl_error *` is optional everywhere and owned by the caller.
- * - Configuration structs are filled by their fl_*_init() call, which also
- *   sets their size; then change what you need. A struct from a newer header
- *   is accepted as long as what this library does not know is zero.
- * - Sizes and offsets in guest memory are bytes in uint64_t, "wpages" are
- *   64 KiB WebAssembly pages, and "pages" of a memory are of that memory's
- *   own page size (64 KiB, or 1 byte with custom-page-sizes).
+ * - Calls return 0 or a negative errno of the closed set in fl_strerror().
+ *   Calls that return a WebAssembly trap return enum fl_trap.
+ * - Every `struct fl_error *` is optional and owned by the caller.
+ * - fl_config_init() or an initialiser fills a configuration struct and sets
+ *   its size. The caller then changes fields. The library accepts a struct from
+ *   a newer header as long as every field that the library does not know is
+ *   zero.
+ * - Sizes and offsets in guest memory are bytes in uint64_t. "wpages" are 64
+ *   KiB WebAssembly pages. "pages" of a memory have that memory's own page size
+ *   (64 KiB, or 1 byte with custom-page-sizes).
  */
 #ifndef FAULTLINE_H
 #define FAULTLINE_H
@@ -68,8 +69,8 @@ struct fl_stack;
 
 /* ------------------------------------------------------------------ errors */
 
-/* Instantiation and bulk operations end in one of these. Specification:
- * "Instructions", "Instantiation". */
+/* How instantiation and bulk operations end. Specification: "Instructions",
+ * "Instantiation". */
 enum fl_trap {
 	FL_TRAP_NONE = 0,
 	FL_TRAP_MEMORY_OUT_OF_BOUNDS = 1,
@@ -78,8 +79,8 @@ enum fl_trap {
 
 #define FL_ERROR_NO_OFFSET UINT64_MAX
 
-/* What went wrong, in words that say what to change. Written only when a call
- * fails. */
+/* What went wrong, in words that say what to change. A call writes the struct
+ * only when the call fails. */
 struct fl_error {
 	int code;		/* the negative errno that was returned */
 	enum fl_trap trap;	/* with -EFAULT: how instantiation trapped */
@@ -97,27 +98,61 @@ FL_API const char *fl_strerror(int err);
 /* "none", "out of bounds memory access", ...: the specification's words. */
 FL_API const char *fl_trap_name(enum fl_trap trap);
 
+/* ----------------------------------------------------------- configuration */
+
+enum fl_config_kind {
+	FL_CONTEXT_CONFIG = 0,
+	FL_MODULE_CONFIG = 1,
+	FL_IMAGE_CONFIG = 2,
+	FL_POOL_CONFIG = 3,
+	FL_TUNABLES = 4,
+	FL_PRESSURE_CONFIG = 5,
+	FL_MEMORY_CONFIG = 6,
+	FL_TABLE_CONFIG = 7,
+	FL_INSTANCE_CONFIG = 8,
+};
+
+/*
+ * Fill a configuration struct with the library's defaults. size_bytes is the
+ * sizeof of the struct that the caller knows. The call writes that many bytes,
+ * sets the struct's size field to size_bytes, and zeroes what the library does
+ * not know. An unknown kind gets zeroes and the size.
+ *
+ * Each struct has a static inline call of its own, which passes kind and size.
+ * In C each struct has an initialiser too, with the defaults of this header:
+ * `struct fl_pool_config config = FL_POOL_CONFIG_INIT;`.
+ */
+FL_API void fl_config_init(enum fl_config_kind kind, void *config,
+			   size_t size_bytes);
+
 /* ----------------------------------------------------------------- context */
 
 struct fl_context_config {
 	size_t size;
-	/* Which backend: NULL for the best this host allows, "linux", or
-	 * "segmented". Naming one that is missing is -ENOTSUP. */
+	/* The backend: NULL for the best that this host allows, "linux", or
+	 * "segmented". A name that this host lacks is -ENOTSUP. */
 	const char *backend;
-	/* How the "linux" backend makes a slot clean: NULL for the best this host
-	 * allows, "track", "scan" or "dontneed". See fl_context_rung(). */
+	/* How the "linux" backend makes a slot clean: NULL for the best that
+	 * this host allows, "track", "scan" or "dontneed". See
+	 * fl_context_rung(). */
 	const char *rung;
 };
 
-FL_API void fl_context_config_init(struct fl_context_config *config);
+#define FL_CONTEXT_CONFIG_INIT { .size = sizeof(struct fl_context_config) }
+
+static inline void fl_context_config_init(struct fl_context_config *config)
+{
+	fl_config_init(FL_CONTEXT_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Probe the host and open what modules and pools are made from. A runtime
- * needs one. config may be NULL.
+ * needs one context. config may be NULL.
  *
  * The environment variable FAULTLINE_DISABLE=name,... takes features and
  * backends away ("linux", "segmented", or a name that fl_context_feature()
- * gives); it cannot add any, and is ignored in set-user-ID programs.
+ * gives). The variable cannot add a feature. Set-user-ID programs ignore the
+ * variable.
  *
  * Errors: -EINVAL, -ENOTSUP, -ENOMEM.
  */
@@ -125,8 +160,8 @@ FL_API int fl_context_create(const struct fl_context_config *config,
 			     struct fl_context **context,
 			     struct fl_error *error);
 
-/* Give the caller's reference back. Modules, images and pools hold their own;
- * the context goes with the last of them. NULL is allowed. */
+/* Give the caller's reference back. Modules, images and pools hold references
+ * too; the last one to go ends the context. NULL is allowed. */
 FL_API void fl_context_destroy(struct fl_context *context);
 
 /* Name of the backend in use: "linux" or "segmented". */
@@ -135,22 +170,22 @@ FL_API const char *fl_context_backend(const struct fl_context *context);
 /*
  * How slots are made clean, best first:
  *
- * "track"	write-protect tracking: release costs what was written
- * "scan"	the page table is searched for pages that were ever written
- * "dontneed"	everything is dropped and faulted in again
- * "discard"	the segmented backend: dropped, and copied at attach
+ * "track"	write-protect tracking: a release costs what was written
+ * "scan"	a release searches the page table for pages ever written
+ * "dontneed"	a release drops all pages, the next tenant faults them in
+ * "discard"	the segmented backend: a release drops, an attach copies
  *
- * *reason (optional) gets why it is not a better one, NULL if it is the best.
+ * *reason (optional) gets why the rung is not a better one, NULL for the best.
  */
 FL_API const char *fl_context_rung(const struct fl_context *context,
 				   const char **reason);
 
-/* What was found when a feature of the host was tried. */
+/* What a trial of a host's feature has found. */
 enum fl_support {
-	FL_SUPPORT_MISSING = 0,		/* the kernel does not have it */
+	FL_SUPPORT_MISSING = 0,		/* the kernel lacks the feature */
 	FL_SUPPORT_YES = 1,
-	FL_SUPPORT_DENIED = 2,		/* it has, but not for this process */
-	FL_SUPPORT_BROKEN = 3,		/* it does not do what it should */
+	FL_SUPPORT_DENIED = 2,		/* the kernel denies this process */
+	FL_SUPPORT_BROKEN = 3,		/* the feature works wrongly */
 	FL_SUPPORT_DISABLED = 4,	/* taken away by FAULTLINE_DISABLE */
 };
 
@@ -159,15 +194,15 @@ struct fl_feature {
 	const char *name;	/* as FAULTLINE_DISABLE takes it */
 	const char *since;	/* first kernel */
 	const char *note;	/* file in kernel-notes/ */
-	const char *gives;	/* what it is for */
+	const char *gives;	/* what the library uses the feature for */
 	enum fl_support support;
 	int err;		/* 0, or the negative errno of the kernel */
 	const char *reason;	/* NULL with support */
 	const char *remedy;	/* what would change it; NULL: nothing known */
 };
 
-/* Feature idx of the backend in use, from 0 on. -EINVAL past the last; the
- * segmented backend uses none. */
+/* Feature idx of the backend in use, from 0 on. -EINVAL past the last feature.
+ * The segmented backend uses no feature. */
 FL_API int fl_context_feature(const struct fl_context *context, uint32_t idx,
 			      struct fl_feature *feature);
 
@@ -178,7 +213,7 @@ FL_API const char *fl_support_name(enum fl_support support);
 
 enum fl_bytes_ownership {
 	FL_BYTES_COPY = 0,	/* the library copies the module's bytes */
-	FL_BYTES_BORROW = 1,	/* they stay valid and unchanged until released */
+	FL_BYTES_BORROW = 1,	/* valid and unchanged until released */
 };
 
 struct fl_module_config {
@@ -186,42 +221,52 @@ struct fl_module_config {
 	const void *bytes;
 	uint64_t length_bytes;
 	enum fl_bytes_ownership ownership;
-	/* With FL_BYTES_BORROW: called once, when the library needs the bytes no
-	 * more (also when loading fails); from the thread that drops the
-	 * last reference, which may be that of fl_pool_trim_on_pressure().
-	 * See fl_module_release() for slots that hold one. May be NULL. */
+	/* With FL_BYTES_BORROW: the library calls release once, when the
+	 * library needs the bytes no more (also when loading fails). The thread
+	 * that drops the last reference makes the call; that thread may be the
+	 * one of fl_pool_trim_on_pressure(). See fl_module_release() for slots
+	 * that hold a reference. May be NULL. */
 	void (*release)(void *user, const void *bytes);
 	void *user;
 };
 
-FL_API void fl_module_config_init(struct fl_module_config *config);
+#define FL_MODULE_CONFIG_INIT { .size = sizeof(struct fl_module_config) }
+
+static inline void fl_module_config_init(struct fl_module_config *config)
+{
+	fl_config_init(FL_MODULE_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Read and check a module, and build the images of its memories, once for all
- * instances. The bytes are untrusted: everything that is read is checked
- * (section order, sizes, counts, LEB128 ranges, UTF-8 names, limits, constant
- * expressions); types and code are skipped by size and are the runtime's to
- * validate.
+ * instances. The bytes are untrusted. The reader checks everything that it
+ * reads (section order, sizes, counts, LEB128 ranges, UTF-8 names, limits,
+ * constant expressions). The reader skips types and code by their size; the
+ * runtime validates them. Specification: "Binary Format".
  *
- * Images are built for memories, defined and imported, whose active segments
- * have offsets that are known here. fl_module_memory_type() says which have
- * one. With context NULL nothing is built: the module can be looked at and
- * rewritten, not instantiated.
+ * The call builds an image for each memory, defined or imported, whose active
+ * segments have offsets that are known here. fl_module_memory_type() says which
+ * memories have an image. With context NULL the call builds no image: the
+ * module can be looked at and rewritten, not instantiated.
  *
  * Errors: -EINVAL, -ENOEXEC (error->byte_off says where), -ENOTSUP (a
- * component, or a proposal that is not supported: named), -E2BIG (more
- * than 100,000 segments, 1 GiB, ...), -ENOMEM.
+ * component, or a proposal that the error names), -E2BIG (more than 100,000
+ * segments, 1 GiB, ...), -ENOMEM.
  */
 FL_API int fl_module_load(struct fl_context *context,
 			  const struct fl_module_config *config,
 			  struct fl_module **module, struct fl_error *error);
 
-/* Modules are immutable and reference-counted. Instances hold a reference, so
- * a module may be released while they live. NULL is allowed in release. A free
- * slot of a pool may go on holding that of its last instance, until its next one
- * is of another module, or fl_pool_purge(), fl_pool_trim() of everything or
- * fl_pool_destroy() lets go of it; where it is the last reference, it goes with
- * the instance. */
+/*
+ * Modules are immutable and reference-counted. Instances hold a reference, so a
+ * runtime may release a module while its instances live. NULL is allowed in
+ * release.
+ *
+ * A free slot of a pool may go on holding the module of its last instance. The
+ * slot lets go when its next instance has another module, or in
+ * fl_pool_purge(), fl_pool_trim() of everything, or fl_pool_destroy(). A slot
+ * that holds the last reference lets go when the instance ends.
+ */
 FL_API struct fl_module *fl_module_retain(struct fl_module *module);
 FL_API void fl_module_release(struct fl_module *module);
 
@@ -241,8 +286,9 @@ struct fl_module_info {
 	uint64_t active_data_bytes;
 	uint64_t passive_data_bytes;
 	uint64_t length_bytes;	/* of the module itself */
-	/* Why instances write active data segments one by one, in no memory
-	 * showing an image; NULL: each memory goes by fl_memory_type. */
+	/* Why instances write all active data segments one by one, and no
+	 * memory shows an image. NULL: fl_memory_type says so for each
+	 * memory. */
 	const char *segmented_reason;
 };
 
@@ -258,18 +304,19 @@ struct fl_memory_type {
 	uint32_t is_shared;
 	uint32_t is_64;
 	uint32_t has_image;
-	/* Names, not NUL-terminated, valid while the module lives; NULL if none. */
+	/* Names, not NUL-terminated, valid while the module lives; NULL if
+	 * none. */
 	const char *import_module;
 	const char *import_name;
-	const char *export_name;	/* the first one */
+	const char *export_name;	/* the first export */
 	size_t import_module_bytes;
 	size_t import_name_bytes;
 	size_t export_name_bytes;
-	/* Why the memory has no image, NULL if it has one. */
+	/* Why the memory has no image, NULL if the memory has an image. */
 	const char *no_image_reason;
 };
 
-/* The type of memory memory_idx. -EINVAL past the last. */
+/* The type of memory memory_idx. -EINVAL past the last memory. */
 FL_API int fl_module_memory_type(const struct fl_module *module,
 				 uint32_t memory_idx,
 				 struct fl_memory_type *type);
@@ -285,18 +332,14 @@ struct fl_table_type {
 	uint32_t has_init;	/* with an initialiser expression */
 };
 
+/* The type of table table_idx. -EINVAL past the last table. */
 FL_API int fl_module_table_type(const struct fl_module *module,
 				uint32_t table_idx, struct fl_table_type *type);
 
-/* The module's own image of a memory, NULL if it has none. Borrowed from the
- * module; fl_image_retain() keeps it longer. */
+/* The module's own image of a memory, NULL if the memory has none. The module
+ * lends the image; fl_image_retain() keeps the image longer. */
 FL_API struct fl_image *fl_module_image(const struct fl_module *module,
 					uint32_t memory_idx);
-
-/* The whole bytes of a data segment, valid while the module lives. -EINVAL
- * past the last segment. */
-FL_API int fl_module_data(const struct fl_module *module, uint32_t data_idx,
-			  const void **bytes, uint64_t *length_bytes);
 
 enum fl_segment_mode {
 	FL_SEGMENT_ACTIVE = 0,
@@ -313,7 +356,7 @@ struct fl_element_segment {
 	uint64_t offset;	/* in elements */
 };
 
-/* Element segment segment_idx. -EINVAL past the last. */
+/* Element segment segment_idx. -EINVAL past the last segment. */
 FL_API int fl_module_element_segment(const struct fl_module *module,
 				     uint32_t segment_idx,
 				     struct fl_element_segment *segment);
@@ -329,16 +372,17 @@ enum fl_element_kind {
 struct fl_element {
 	enum fl_element_kind kind;
 	uint32_t idx;
-	/* The constant expression, `end` included, valid while the module lives;
-	 * NULL where the segment lists functions. */
+	/* The constant expression, `end` included, valid while the module
+	 * lives; NULL where the segment lists functions. */
 	const void *expr;
 	size_t expr_bytes;
 };
 
 /*
- * Copy elements [first, first + count) of a segment to elements[]; every mode,
- * dropped or not. Time is linear in first + count for segments of expressions.
- * -EINVAL when they are not within the segment.
+ * Copy elements [first, first + count) of a segment to elements[]. The segment
+ * may have any mode, and instances may have dropped it. Time is linear in first
+ * + count for segments of expressions. -EINVAL when the range is not within the
+ * segment.
  */
 FL_API int fl_module_read_elements(const struct fl_module *module,
 				   uint32_t segment_idx, uint32_t first,
@@ -351,30 +395,34 @@ struct fl_data_free_report {
 	uint32_t kept_count;	/* active segments kept whole */
 	uint64_t emptied_bytes;
 	uint64_t kept_bytes;
-	/* The first segment kept whole and why; NULL when none was. */
+	/* The first segment kept whole, and why; NULL when none was. */
 	uint32_t first_kept_idx;
 	uint32_t reserved;
 	const char *kept_reason;
 };
 
 /*
- * Write the module that goes with its images: each active data segment keeps
- * its index, has length 0, and its offset is moved to the end of its original
- * bytes, so that it traps exactly when the whole one would. Given to a
- * runtime that copies data segments itself, it leaves it nothing to copy.
+ * Write the module that goes with its images. Each active data segment keeps
+ * its index and gets length 0. Its offset moves to the end of its original
+ * bytes, so that the empty segment traps exactly when the whole one would. A
+ * runtime that copies data segments itself finds nothing to copy in the written
+ * module.
  *
- * A segment whose end cannot be written as a constant (offset from a
- * global, end beyond the address type) is kept whole, and so are the later
- * active segments of the same memory, because they may overlap it and later
- * ones win. Everything else is unchanged.
+ * A segment whose end cannot be written as a constant (offset from a global,
+ * end beyond the address type) is kept whole. The later active segments of the
+ * same memory are kept whole too, because they may overlap that segment and
+ * later segments win. Everything else is unchanged.
  *
- * bytes is allocated; free it with fl_bytes_free(). report may be NULL.
- * Errors: -ENOMEM.
+ * The library allocates *bytes; the caller frees them by fl_bytes_free().
+ * report may be NULL. Errors: -ENOMEM.
  */
 FL_API int fl_module_write_data_free(const struct fl_module *module,
 				     void **bytes, uint64_t *length_bytes,
 				     struct fl_data_free_report *report,
 				     struct fl_error *error);
+
+/* Free what fl_module_write_data_free() or fl_pool_dump_json() allocated. NULL
+ * is allowed. */
 FL_API void fl_bytes_free(void *bytes);
 
 /* ------------------------------------------------------------------- image */
@@ -389,8 +437,8 @@ struct fl_segment {
 struct fl_image_config {
 	size_t size;
 	/* The memory's size when an instance starts, in bytes. 0 takes the
-	 * module's minimum. It may exceed it: a larger imported memory, a
-	 * snapshot of a grown one. */
+	 * module's minimum. The size may exceed the minimum: a larger imported
+	 * memory, a snapshot of a grown memory. */
 	uint64_t initial_bytes;
 	/* Values of the module's imported globals in order of import, for
 	 * segments placed by them (position-independent side modules). */
@@ -398,16 +446,21 @@ struct fl_image_config {
 	uint32_t imported_global_count;
 };
 
-FL_API void fl_image_config_init(struct fl_image_config *config);
+#define FL_IMAGE_CONFIG_INIT { .size = sizeof(struct fl_image_config) }
+
+static inline void fl_image_config_init(struct fl_image_config *config)
+{
+	fl_config_init(FL_IMAGE_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Build the initial content of one memory of a module. config may be NULL.
- * Needed only where fl_module_image() does not serve: the memory starts
- * larger than its minimum, or segments are placed by imported globals.
+ * A runtime needs this call only where fl_module_image() does not serve: the
+ * memory starts larger than its minimum, or imported globals place segments.
  *
- * Segments apply in order, later ones win. One that does not fit the initial
- * size ends the image before it: the image keeps what came before, and
- * fl_image_info() reports the trap.
+ * Segments apply in order, later ones win. A segment that does not fit the
+ * initial size ends the image: the image keeps what came before, and
+ * fl_image_info() reports the trap. Specification: "Instantiation".
  *
  * Errors: -EINVAL (also: a global that an offset needs has no value),
  * -E2BIG, -ENOMEM.
@@ -419,8 +472,9 @@ FL_API int fl_image_from_module(struct fl_context *context,
 				struct fl_image **image,
 				struct fl_error *error);
 
-/* The same from a list of segments. initial_bytes is the memory's initial
- * size. The bytes are copied once, into the image's storage. */
+/* The same from a list of segments. initial_bytes is the memory's initial size.
+ * The call copies the bytes once, into the image's storage. Errors: -EINVAL (a
+ * segment has a length and no bytes), -E2BIG, -ENOMEM. */
 FL_API int fl_image_from_segments(struct fl_context *context,
 				  uint64_t initial_bytes,
 				  const struct fl_segment *segments,
@@ -428,20 +482,22 @@ FL_API int fl_image_from_segments(struct fl_context *context,
 				  struct fl_image **image,
 				  struct fl_error *error);
 
+/* Images are immutable and reference-counted. Memories, tables and structures
+ * that show an image hold a reference. NULL is allowed in release. */
 FL_API struct fl_image *fl_image_retain(struct fl_image *image);
 FL_API void fl_image_release(struct fl_image *image);
 
 struct fl_image_info {
 	size_t size;		/* set by the caller to sizeof */
 	uint64_t initial_bytes;
-	uint64_t data_first_bytes;	/* first and last + 1 byte written by a */
-	uint64_t data_end_bytes;	/* segment; both 0 without data */
-	uint64_t spanned_wpages;	/* from the page of the first data byte */
-	uint64_t data_wpages;		/* of these, pages with a non-zero byte */
+	uint64_t data_first_bytes;	/* first and last + 1 byte that any */
+	uint64_t data_end_bytes;	/* segment writes; 0 without data */
+	uint64_t spanned_wpages;	/* from the first data byte's page */
+	uint64_t data_wpages;		/* of them, with a non-zero byte */
 	uint64_t spanned_hpages;	/* the same in host pages */
 	uint64_t data_hpages;
-	uint64_t stored_bytes;		/* storage the image takes */
-	uint32_t extent_count;		/* mappings an attached image takes */
+	uint64_t stored_bytes;		/* storage that the image takes */
+	uint32_t extent_count;		/* mappings of an attached image */
 	enum fl_trap trap;		/* instantiation traps after this */
 	uint32_t trap_segment_idx;	/* among all data segments given */
 	uint32_t reserved;
@@ -451,26 +507,34 @@ struct fl_image_info {
 FL_API void fl_image_info(const struct fl_image *image,
 			  struct fl_image_info *info);
 
-/* Is the page zero (0), or does it hold data (1)? At either page size. Past
- * the initial size everything is zero. */
-FL_API int fl_image_wpage_has_data(const struct fl_image *image,
-				   uint64_t wpage_idx);
-FL_API int fl_image_hpage_has_data(const struct fl_image *image,
-				   uint64_t hpage_idx);
+/* A stretch of host pages, each of which holds a byte that is not zero. */
+struct fl_image_run {
+	uint64_t offset_bytes;	/* in the memory */
+	uint64_t length_bytes;
+};
+
+/*
+ * Find the first run that ends after from_bytes. The call cuts a run that
+ * begins before from_bytes there, and the last run at the initial size. Returns
+ * 1, or 0 when the rest of the image is zero; *run is unchanged then. To see
+ * all runs, begin at 0 and continue at offset_bytes + length_bytes.
+ */
+FL_API int fl_image_next_run(const struct fl_image *image, uint64_t from_bytes,
+			     struct fl_image_run *run);
 
 /* Copy [offset, offset + length) of the initial content to dst. -EINVAL when
- * it is not within the initial size. */
+ * the range is not within the initial size. */
 FL_API int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
 			 void *dst, uint64_t length_bytes);
 
 /* -------------------------------------------------------------------- pool */
 
 enum fl_bounds {
-	/* Guards enforce the size: an access beyond it, rounded up to a
+	/* Guards enforce the size: an access beyond the size, rounded up to a
 	 * host page, faults. For code compiled without bounds checks. */
 	FL_BOUNDS_GUARDED = 0,
-	/* The whole maximum size is accessible; guest code checks bounds. Growth
-	 * needs no system call. Modules compiled without checks must not
+	/* The whole maximum size is accessible, and guest code checks bounds.
+	 * Growth needs no system call. Modules compiled without checks must not
 	 * run in such a pool. */
 	FL_BOUNDS_ACCESSIBLE = 1,
 };
@@ -482,17 +546,16 @@ enum fl_strategy {
 };
 
 enum fl_allocation {
-	/* Everything is reserved when the pool is made; slots are reused. */
+	/* The pool reserves everything when it is made, and reuses slots. */
 	FL_ALLOCATION_POOLING = 0,
 	/* Each memory, table, instance structure and stack is a mapping of its
-	 * own, made when it is taken and unmapped when it is released. The
-	 * counts max_* do not limit (but a max_tables of 0 still leaves tables
-	 * to the runtime), and a memory or table may start larger than the
-	 * pool's maximum, which then is its maximum: what strangers may ask
-	 * for is the runtime's to limit. Guards, images, traps and calls are the
-	 * same. Nothing is ever free, so budgets, audits, trimming and purging
-	 * find nothing to do. For development, and for few and large
-	 * tenants. */
+	 * own: acquire maps it, release unmaps it. Guards, images, traps and
+	 * calls are the same. The counts max_* do not limit, but a max_tables
+	 * of 0 still leaves tables to the runtime. A memory or table may start
+	 * larger than the pool's maximum; its initial size then is its maximum.
+	 * The runtime limits what strangers may ask for. Nothing is ever free,
+	 * so budgets, audits, trimming and purging find nothing to do. For
+	 * development, and for few and large tenants. */
 	FL_ALLOCATION_ON_DEMAND = 1,
 };
 
@@ -501,9 +564,9 @@ enum fl_stack_growth {
 	FL_STACK_GROWS_UP = 1,
 };
 
-/* A count of 0 reserves nothing. A maximum size of 0 still reserves the
- * stride and its guards, because code without bounds checks must trap on any
- * access. */
+/* A count of 0 reserves nothing. A maximum size of 0 still reserves the stride
+ * and its guards, because code without bounds checks must trap on any access.
+ * Each comment ends with the default. */
 struct fl_pool_config {
 	size_t size;
 	uint32_t max_instances;			/* live at once: 1000 */
@@ -513,91 +576,115 @@ struct fl_pool_config {
 	uint32_t max_tables_per_instance;	/* 1 */
 	uint32_t max_stacks;			/* slots: 0 */
 	uint64_t max_memory_bytes;		/* of one memory: 4 GiB */
-	/* What code that runs in one memory can reach from its base; the next
-	 * base, with its prefix, lies beyond it. 0: as small as the rest
-	 * allows. Default 8 GiB: an access that begins at a 32-bit index plus
-	 * a 32-bit offset faults or hits this memory. */
+	/* What code that runs in one memory can reach from its base. The next
+	 * base, with its prefix, lies beyond. 0: as small as the other fields
+	 * allow. At 8 GiB an access that begins at a 32-bit index plus a 32-bit
+	 * offset faults or hits this memory: 8 GiB. */
 	uint64_t memory_stride_bytes;
-	uint64_t memory_alignment_bytes;	/* of each base; 0: host page */
-	/* Inaccessible before a base and its prefix: 0. Two slots share one
-	 * guard, as large as the larger; at 0 only the first slot has none. */
+	uint64_t memory_alignment_bytes;	/* of a base, 0: host page: 0 */
+	/* Inaccessible before a base and its prefix. Two slots share one guard,
+	 * as large as the larger of their two; at 0 only the first slot has
+	 * none: 0. */
 	uint64_t guard_before_bytes;
 	uint64_t guard_after_bytes;		/* after the maximum: 64 KiB */
 	uint64_t prefix_bytes;			/* writable, ends at base: 0 */
 	uint64_t max_table_elements;		/* of one table: 20,000 */
-	/* Width of an element of the tables that instances get, and the widest
-	 * that a table taken alone may have: 4, 8, 16, 24 or 32. Default 32. */
+	/* Width of an element of the tables that instances get, and the
+	 * greatest width of a table taken alone. 4, 8, 16, 24 or 32: 32. */
 	uint64_t table_element_bytes;
-	/* The null reference, table_element_bytes long; copied. NULL: zeroes. */
+	/* The null reference, table_element_bytes long; copied. NULL:
+	 * zeroes. */
 	const void *table_null;
 	/* The runtime's own structure of each instance, at a fixed address per
-	 * slot: its size (0: none) and the alignment of its address, a power of
-	 * two up to 2 MiB (0: a host page's). */
+	 * slot. Its size, 0 for none: 0. The alignment of its address, a power
+	 * of two up to 2 MiB, 0 for a host page's: 0. */
 	uint64_t instance_bytes;
 	uint64_t instance_alignment_bytes;
-	uint64_t stack_bytes;			/* usable, of one stack: 256 KiB */
+	uint64_t stack_bytes;			/* usable, of each: 256 KiB */
 	enum fl_stack_growth stack_growth;	/* FL_STACK_GROWS_DOWN */
 	uint32_t stack_alignment_bytes;		/* of its top: 16 */
-	/* Zero a stack before its next tenant: 0 (no). Of a zeroed stack so many
-	 * bytes from its top stay resident: 0. */
-	uint32_t zero_stacks;
+	uint32_t zero_stacks;			/* before the next tenant: 0 */
 	uint32_t reserved;
+	/* Of a zeroed stack so many bytes from its top stay resident: 0. */
 	uint64_t stack_keep_resident_bytes;
 	enum fl_bounds bounds;			/* FL_BOUNDS_GUARDED */
 	enum fl_strategy strategy;		/* FL_STRATEGY_REUSE_AFFINITY */
 	enum fl_allocation allocation;		/* FL_ALLOCATION_POOLING */
-	uint64_t random_seed;			/* for FL_STRATEGY_RANDOM */
-	/* How many freed slots may stay warm before one is taken from
-	 * another image in preference to a slot never used: 100. Tables and
-	 * instance structures go by the same number, each for itself. */
+	uint64_t random_seed;			/* for FL_STRATEGY_RANDOM: 0 */
+	/* So many freed slots may stay warm before the pool takes a slot of
+	 * another image in preference to a slot never used. Memories, tables
+	 * and instance structures have this number each: 100. */
 	uint32_t max_warm_memories;
-	/* Compare every n-th released slot with its image byte for byte, and look
-	 * whether memory of the process is pinned; 0: never. A slot that
-	 * differs is retired and its release answers -EIO. For canaries
-	 * and tests: an audit reads the whole memory. 0. */
+	/* Compare every n-th released slot with its image byte for byte, and
+	 * look whether memory of the process is pinned. The pool retires a slot
+	 * that differs, and the release answers -EIO. For canaries and tests:
+	 * an audit reads the whole memory. 0 for never: 0. */
 	uint32_t audit_every;
-	/* Memory that a free slot (of a memory, table or instance structure) may
-	 * keep resident for its next tenant, and all of them together: 64 MiB,
-	 * UINT64_MAX. A slot over its
-	 * budget drops what it kept; a pool over its, its oldest slots. */
+	/* Memory that a free slot (of a memory, table or instance structure)
+	 * may keep resident for its next tenant: 64 MiB. The same for all
+	 * free slots of the pool together: UINT64_MAX. A slot over its
+	 * budget drops what it kept. A pool over its budget empties the
+	 * slots longest free. */
 	uint64_t max_idle_slot_bytes;
 	uint64_t max_idle_bytes;
 };
 
-FL_API void fl_pool_config_init(struct fl_pool_config *config);
+#define FL_POOL_CONFIG_INIT {						\
+	.size = sizeof(struct fl_pool_config),				\
+	.max_instances = 1000,						\
+	.max_memories = 1000,						\
+	.max_memories_per_instance = 1,					\
+	.max_tables_per_instance = 1,					\
+	.max_memory_bytes = (uint64_t)4 << 30,				\
+	.memory_stride_bytes = (uint64_t)8 << 30,			\
+	.guard_after_bytes = 65536,					\
+	.max_table_elements = 20000,					\
+	.table_element_bytes = 32,					\
+	.stack_bytes = 262144,						\
+	.stack_alignment_bytes = 16,					\
+	.max_warm_memories = 100,					\
+	.max_idle_slot_bytes = (uint64_t)64 << 20,			\
+	.max_idle_bytes = UINT64_MAX,					\
+}
+
+static inline void fl_pool_config_init(struct fl_pool_config *config)
+{
+	fl_config_init(FL_POOL_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Reserve the pool's address space once. Nothing is committed.
  *
- * Errors: -EINVAL (a value that contradicts another: both are named),
- * -ENOMEM (not enough address space: the error says how much was asked and
- * which value makes it smaller), -EPERM, -ECHILD.
+ * Errors: -EINVAL (a value contradicts another: the error names both), -ENOMEM
+ * (not enough address space: the error says how much was asked and which value
+ * makes it smaller), -EPERM, -ECHILD.
  */
 FL_API int fl_pool_create(struct fl_context *context,
 			  const struct fl_pool_config *config,
 			  struct fl_pool **pool, struct fl_error *error);
 
-/* Unmap the pool. -EBUSY while instances, memories, tables or stacks live, and
- * then nothing is changed; -ECHILD. NULL is allowed. */
+/* Unmap the pool. -EBUSY while instances, memories, tables or stacks live; the
+ * call changes nothing then. -ECHILD. NULL is allowed. */
 FL_API int fl_pool_destroy(struct fl_pool *pool);
 
-/* Would an instance of the module fit this pool? Call it before compiling.
- * -E2BIG names the limit, the value and the field of fl_pool_config to
- * raise (a limit of 0 too). Allocates nothing. */
+/* Would an instance of the module fit this pool? A runtime asks before it
+ * compiles. -E2BIG names the limit (0 too), the value and the field of
+ * fl_pool_config to raise. Allocates nothing. */
 FL_API int fl_pool_validate(const struct fl_pool *pool,
 			    const struct fl_module *module,
 			    struct fl_error *error);
 
 /*
- * What compiled code may take for granted about memories. A runtime fills it
- * with what its compiler would like, fl_pool_adjust_tunables() makes it what
- * holds in the pool, and the runtime compiles by that.
+ * What compiled code may take for granted about memories. A runtime fills the
+ * struct with what its compiler would like, fl_pool_adjust_tunables() lowers
+ * the fields to what holds in the pool, and the runtime compiles by the result.
  */
 struct fl_tunables {
 	size_t size;
-	/* From the base on, so many bytes are this memory's or fault: 4 GiB. */
+	/* So many bytes from the base on are this memory's or fault: 4 GiB. */
 	uint64_t memory_reservation_bytes;
-	/* Inaccessible after the reservation, and before the base: 32 MiB, 0. */
+	/* Inaccessible after the reservation, and before the base: 32 MiB,
+	 * 0. */
 	uint64_t memory_guard_bytes;
 	uint64_t memory_guard_before_bytes;
 	uint32_t memory_may_move;	/* does growth move the base? 1 */
@@ -605,15 +692,25 @@ struct fl_tunables {
 	uint32_t checks_bounds;
 };
 
-FL_API void fl_tunables_init(struct fl_tunables *tunables);
+#define FL_TUNABLES_INIT {						\
+	.size = sizeof(struct fl_tunables),				\
+	.memory_reservation_bytes = (uint64_t)4 << 30,			\
+	.memory_guard_bytes = (uint64_t)32 << 20,			\
+	.memory_may_move = 1,						\
+}
+
+static inline void fl_tunables_init(struct fl_tunables *tunables)
+{
+	fl_config_init(FL_TUNABLES, tunables, sizeof(*tunables));
+}
 
 /*
  * Lower *tunables to what the pool guarantees: the base never moves, the
- * reservation and the guards are the pool's where they are smaller.
+ * reservation and the guards are the pool's where the pool's are smaller.
  *
  * Errors: -EINVAL (no fl_tunables); -ENOTSUP: the code does not check bounds,
- * and the pool is FL_BOUNDS_ACCESSIBLE, so nothing else would; the error names
- * both. Nothing is changed then.
+ * and the pool is FL_BOUNDS_ACCESSIBLE, so nothing else would. The error names
+ * both. After an error nothing has changed.
  */
 FL_API int fl_pool_adjust_tunables(const struct fl_pool *pool,
 				   struct fl_tunables *tunables,
@@ -632,7 +729,7 @@ struct fl_pool_info {
 	uint32_t live_instances;
 	uint64_t audited;		/* releases compared with the image */
 	uint64_t audit_failures;	/* of them, that differed: retired */
-	uint64_t audit_pins;		/* of them, beside pinned memory: emptied */
+	uint64_t audit_pins;		/* of them, beside pins: emptied */
 	uint64_t idle_kept_bytes;	/* kept in free slots, as budgeted; 0
 					 * without max_idle_bytes */
 	uint32_t max_tables;
@@ -670,22 +767,22 @@ struct fl_metric {
 	uint64_t value;
 };
 
-/* Metric idx, from 0 on. -EINVAL past the last, -ECHILD. Those of
- * fl_pool_usage() cost what that costs. */
+/* Metric idx, from 0 on. -EINVAL past the last metric, -ECHILD. A metric of
+ * fl_pool_usage() costs what that call costs. */
 FL_API int fl_pool_metric(struct fl_pool *pool, uint32_t idx,
 			  struct fl_metric *metric);
 
 /*
  * Configuration, backend, rung, features and metrics as one JSON object in
- * UTF-8, NUL-terminated; free *json with fl_bytes_free(). *length_bytes
- * (optional) does not count the NUL. A metric without value is null. -ENOMEM,
- * -ECHILD.
+ * UTF-8, NUL-terminated. The caller frees *json by fl_bytes_free().
+ * *length_bytes (optional) does not count the NUL. A metric without a value is
+ * null. Errors: -ENOMEM, -ECHILD.
  */
 FL_API int fl_pool_dump_json(struct fl_pool *pool, char **json,
 			     uint64_t *length_bytes, struct fl_error *error);
 
 /* What the pool's memories, tables and instance structures take, from the page
- * tables, now. Live ones go on running while they are counted. */
+ * tables, now. Guests go on running while the call counts. */
 struct fl_pool_usage {
 	size_t size;			/* set by the caller to sizeof */
 	uint64_t private_bytes;		/* resident, of this pool alone */
@@ -699,37 +796,36 @@ struct fl_pool_usage {
 };
 
 /* Errors: -ENOTSUP (the backend cannot look: its rung is "dontneed" or
- * "discard"; or the pool allocates on demand), -ECHILD, -EIO. Costs a walk of
+ * "discard"; or the pool allocates on demand), -ECHILD, -EIO. The call walks
  * the page tables. */
 FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 			 struct fl_error *error);
 
 /*
- * Give memory of free slots back to the system, those first that have been free
- * longest (the one that each processor freed last counts as young), until at
- * least bytes were given back or every free slot is empty. The next memory
- * taken from such a slot starts cold. *trimmed_bytes (optional) gets what was
- * given back, as far as the backend can tell. When every free slot is empty,
- * they let go of modules too. Any thread; live memories are not touched.
- * -ECHILD.
+ * Give memory of free slots back to the system, until at least bytes were given
+ * back or every free slot is empty. The slots longest free go first; the slot
+ * that each processor freed last counts as young. The next tenant of such a
+ * slot starts cold. *trimmed_bytes (optional) gets what was given back, as far
+ * as the backend can tell. When every free slot is empty, free slots let go of
+ * modules too. Live memories are not touched. Errors: -ECHILD.
  */
 FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
 			uint64_t *trimmed_bytes);
 
 /*
- * Empty the free slots that last showed one of the module's own images
- * (fl_module_image()): for a module that will not come back. Live memories are
- * not touched, and what is emptied counts as warm no more. *purged (optional)
- * gets how many. Free slots of instances let go of the module: call it while a
- * reference is still held, then fl_module_release(). Where other threads acquire
- * meanwhile, one of them may be the last to let go, a moment later. Any thread. -ECHILD.
+ * Empty the free slots that last showed an image which will not come back:
+ * image, whatever it was the content of (a memory, a table, an instance
+ * structure), and the module's own images (fl_module_image()). Either of module
+ * and image may be NULL. Live memories are not touched, and an emptied slot is
+ * no longer warm. *purged (optional) gets the number of emptied slots.
+ *
+ * Free slots of instances let go of the module. The caller still holds a
+ * reference during the call, and then calls fl_module_release(). Where other
+ * threads acquire meanwhile, one of these threads may be the last to let go, a
+ * moment later. Errors: -EINVAL (both are NULL), -ECHILD.
  */
 FL_API int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
-			 uint32_t *purged);
-/* The same for one image, of whatever it was the content: a memory, a table, an
- * instance structure. */
-FL_API int fl_pool_purge_image(struct fl_pool *pool,
-			       const struct fl_image *image, uint32_t *purged);
+			 const struct fl_image *image, uint32_t *purged);
 
 /* When the host runs short of memory: /proc/pressure/memory, or a control
  * group's memory.pressure. */
@@ -741,15 +837,25 @@ struct fl_pressure_config {
 	uint64_t trim_bytes;	/* fl_pool_trim() by this much: UINT64_MAX */
 };
 
-FL_API void fl_pressure_config_init(struct fl_pressure_config *config);
+#define FL_PRESSURE_CONFIG_INIT {					\
+	.size = sizeof(struct fl_pressure_config),			\
+	.stall_us = 150000,						\
+	.window_us = 2000000,						\
+	.trim_bytes = UINT64_MAX,					\
+}
+
+static inline void fl_pressure_config_init(struct fl_pressure_config *config)
+{
+	fl_config_init(FL_PRESSURE_CONFIG, config, sizeof(*config));
+}
 
 /*
- * Start a thread that trims the pool whenever the kernel reports that pressure;
- * fl_pool_destroy() ends it. Once a pool. config may be NULL.
+ * Start a thread that trims the pool whenever the kernel reports that pressure.
+ * fl_pool_destroy() ends the thread. Once for each pool. config may be NULL.
  *
- * Errors: -EINVAL (stall and window are not what the kernel takes; without
- * privilege the window must be a multiple of 2 s), -EBUSY (there is one
- * already), -ENOTSUP, -EPERM, -ENOMEM, -ECHILD.
+ * Errors: -EINVAL (the kernel does not take stall and window; without privilege
+ * the window must be a multiple of 2 s), -EBUSY (the pool has such a thread),
+ * -ENOTSUP, -EPERM, -ENOMEM, -ECHILD.
  */
 FL_API int fl_pool_trim_on_pressure(struct fl_pool *pool,
 				    const struct fl_pressure_config *config,
@@ -757,11 +863,21 @@ FL_API int fl_pool_trim_on_pressure(struct fl_pool *pool,
 
 /* ------------------------------------------------------------------ memory */
 
+/* For the static inline calls below. */
+static inline uint64_t fl_load_acquire(const uint64_t *word)
+{
+#if defined(__GNUC__)
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+#else
+	return *(const volatile uint64_t *)word;
+#endif
+}
+
 /*
- * A linear memory. base never moves and this struct stays where it is while
- * the memory lives. Compiled code may read both fields at these offsets:
- * base at 0, length_bytes at 8. For a shared memory read length_bytes
- * atomically. Do not write them.
+ * A linear memory. base never moves, and this struct stays where it is while
+ * the memory lives. Compiled code may read both fields at these offsets: base
+ * at 0, length_bytes at 8. Code that shares the memory reads length_bytes
+ * atomically. Do not write the fields.
  */
 struct fl_memory {
 	uint8_t *base;
@@ -771,91 +887,108 @@ struct fl_memory {
 struct fl_memory_config {
 	size_t size;
 	struct fl_image *image;		/* initial content, NULL for zeroes */
-	/* 0 with an image: the image's. Another size is taken as it is, as
-	 * long as the image's content fits. */
+	/* 0 with an image: the image's. Another size holds as long as the
+	 * image's content fits. */
 	uint64_t initial_bytes;
-	uint64_t max_bytes;		/* growth ends here; UINT64_MAX: pool's */
+	uint64_t max_bytes;		/* of growth; UINT64_MAX: pool's */
 	uint64_t page_bytes;		/* unit of growth: 65536 */
-	uint32_t is_shared;		/* several threads use it */
+	uint32_t is_shared;		/* several threads use the memory */
 	uint32_t is_lent;		/* as after fl_memory_lend() */
 	/* How long to wait for a free slot, in nanoseconds. 0: not at all,
 	 * -EAGAIN; UINT64_MAX: for ever. */
 	uint64_t timeout_ns;
 };
 
-FL_API void fl_memory_config_init(struct fl_memory_config *config);
+#define FL_MEMORY_CONFIG_INIT {						\
+	.size = sizeof(struct fl_memory_config),			\
+	.max_bytes = UINT64_MAX,					\
+	.page_bytes = 65536,						\
+}
+
+static inline void fl_memory_config_init(struct fl_memory_config *config)
+{
+	fl_config_init(FL_MEMORY_CONFIG, config, sizeof(*config));
+}
 
 /*
- * Take one memory from the pool, without an instance. Any thread.
+ * Take one memory from the pool, without an instance. config may be NULL.
  *
  * Errors: -EINVAL, -E2BIG, -EAGAIN and -ETIMEDOUT (all slots in use), -ENOMEM,
- * -EFAULT (the image ends in an out-of-bounds segment; no memory is taken),
- * -ECHILD, -EIO. After an error nothing is held.
+ * -EFAULT (the image ends in an out-of-bounds segment), -ECHILD, -EIO. After an
+ * error nothing is held.
  */
 FL_API int fl_memory_acquire(struct fl_pool *pool,
 			     const struct fl_memory_config *config,
 			     struct fl_memory **memory, struct fl_error *error);
 
 /*
- * Give a memory back and make its slot clean. Any thread, once.
+ * Give a memory back and make its slot clean. Once for each acquire, from any
+ * thread.
  *
- * Before the call, and nothing checks it:
- * - no thread runs guest code in it or uses it through the host;
- * - no I/O into or out of it is in flight: cancelled *and* reaped. A read that
- *   lands later writes into the next tenant's memory; a vmsplice() or
+ * Before the call, and nothing checks this:
+ * - no thread runs guest code in the memory or uses the memory through the
+ *   host;
+ * - no I/O into or out of the memory is in flight: cancelled *and* reaped. A
+ *   read that lands later writes into the next tenant's memory; a vmsplice() or
  *   MSG_ZEROCOPY send still queued sends the next tenant's bytes;
- * - if any page of it is pinned or lent to someone for longer than the tenancy
- *   (io_uring registered buffers, RDMA, vfio, vmsplice()), fl_memory_lend()
- *   was called;
- * - nothing was mapped over any part of it, or fl_memory_lend() was called;
+ * - if any page of the memory is pinned or lent for longer than the tenancy
+ *   (io_uring registered buffers, RDMA, vfio, vmsplice()), the runtime has
+ *   called fl_memory_lend();
+ * - nothing was mapped over any part of the memory, or the runtime has called
+ *   fl_memory_lend();
  * - nobody else erases write-protect marks: a forked child using inherited
  *   descriptors, or a process that may open this one's pagemap.
  * A memory that belongs to an instance is released with the instance.
  *
- * Returns 0 also when the slot could not be cleaned: it is then retired, which
- * fl_pool_info() counts. -EINVAL: not a live memory taken alone, as after a
- * release of it that nobody has followed with an acquire. -EIO: an audit found
- * the slot unclean; it is retired. -ECHILD: a forked child; nothing was done.
+ * Returns 0 also when the library could not clean the slot: the pool has then
+ * retired the slot, and fl_pool_info() counts it. -EINVAL: not a live memory
+ * taken alone, as after a release that no acquire has followed. -EIO: an audit
+ * found the slot unclean, and the pool has retired the slot. -ECHILD: nothing
+ * was done.
  */
 FL_API int fl_memory_release(struct fl_memory *memory);
 
 /*
- * Declare that pages of the memory are pinned, or lent to someone who may hold
- * them after its release. The release then gives its slot new pages instead of
- * copying back in place; the old ones stay with who holds them. Call it before
- * the pages are lent. Lasts for the tenancy. Any thread. -ECHILD.
+ * Declare that pages of the memory are pinned, or lent to a holder that may
+ * outlast the tenancy. The release then gives its slot new pages instead of
+ * copying back in place; the old pages stay with their holder. Call this before
+ * the pages are lent. Lasts for the tenancy. Errors: -ECHILD.
  */
 FL_API int fl_memory_lend(struct fl_memory *memory);
 
-/* The live memory whose base this is, NULL if none: for runtimes that free by
- * pointer. Any thread, no lock. */
+/* The live memory with this base, NULL if none: for runtimes that free by
+ * pointer. Takes no lock. */
 FL_API struct fl_memory *fl_memory_find(const struct fl_pool *pool,
 					const void *base);
 
 /*
- * memory.grow: make the memory delta_pages larger, in place, filled with
- * zeroes. *old_pages (optional) gets the size before, in whole pages. Growth of
- * one memory is serialised; other threads may use the memory meanwhile.
+ * Make the memory delta_pages larger, in place, filled with zeroes. *old_pages
+ * (optional) gets the size before, in whole pages. Calls on one memory take
+ * turns; other threads may use the memory meanwhile. Specification:
+ * memory.grow, "Growing memories".
  *
- * Errors: -E2BIG (beyond the maximum), -ENOMEM, -ECHILD; -EPERM or -EIO when the
- * kernel refuses otherwise. After each of them memory.grow answers -1, and
- * nothing has changed. Specification: "memory.grow".
+ * Errors: -E2BIG (beyond the maximum), -ENOMEM, -ECHILD; -EPERM or -EIO when
+ * the kernel refuses otherwise. After an error nothing has changed, and
+ * memory.grow answers -1.
  */
 FL_API int fl_memory_grow(struct fl_memory *memory, uint64_t delta_pages,
 			  uint64_t *old_pages);
 
 /*
- * Make [offset, offset + length) resident and writable before it is handed to
- * a system call. -EINVAL when it is not within the memory; -ENOMEM.
+ * Make [offset, offset + length) resident and writable, before a system call
+ * gets the range. Errors: -EINVAL (not within the memory), -ENOMEM, -ECHILD.
  */
 FL_API int fl_memory_prefault(struct fl_memory *memory, uint64_t offset_bytes,
 			      uint64_t length_bytes);
 
-/* The current size in bytes; atomic. */
-FL_API uint64_t fl_memory_length(const struct fl_memory *memory);
+/* The current size in bytes; an atomic acquire. Specification: memory.size. */
+static inline uint64_t fl_memory_length(const struct fl_memory *memory)
+{
+	return fl_load_acquire(&memory->length_bytes);
+}
 
-/* memory.copy and memory.fill. Bounds are checked before anything is written.
- * dst and src may be the same memory and overlap. */
+/* memory.copy and memory.fill. Both check bounds before they write. dst and src
+ * may be the same memory and overlap. Specification: "Memory Instructions". */
 FL_API enum fl_trap fl_memory_copy(struct fl_memory *dst, uint64_t dst_off,
 				   const struct fl_memory *src,
 				   uint64_t src_off, uint64_t length_bytes);
@@ -865,12 +998,12 @@ FL_API enum fl_trap fl_memory_fill(struct fl_memory *memory, uint64_t offset,
 /*
  * Apply the active segments of a module to a live memory, in order, as
  * instantiation does: for a side module whose memory is imported and has
- * content. Returns 0, also when a segment does not fit: then *trap says so, and
- * what came before it is written. config gives the imported globals, and may be
- * NULL.
+ * content. config gives the imported globals, and may be NULL. Returns 0 also
+ * when a segment does not fit: *trap then says so, and the segments before are
+ * written. Specification: "Instantiation".
  *
- * Errors: -EINVAL when a segment's offset cannot be known; *trap is
- * FL_TRAP_NONE then, and the segments before it are written.
+ * Errors: -EINVAL when a segment's offset cannot be known. *trap is
+ * FL_TRAP_NONE then, and the segments before are written.
  */
 FL_API int fl_memory_apply_segments(struct fl_memory *memory,
 				    const struct fl_module *module,
@@ -881,15 +1014,16 @@ FL_API int fl_memory_apply_segments(struct fl_memory *memory,
 /* ------------------------------------------------------------------- table */
 
 /*
- * A table: elements of a fixed width, as the runtime represents references. This
- * struct stays where it is while the table lives. Compiled code may read both
- * fields at these offsets: base at 0, length at 8. Do not write them.
+ * A table: elements of a fixed width, as the runtime represents references.
+ * This struct stays where it is while the table lives. Compiled code may read
+ * both fields at these offsets: base at 0, length at 8. Do not write the
+ * fields.
  *
- * base never moves, except when a table with dynamic storage grows. One thread
- * at a time changes a table; the runtime sees to that.
+ * base never moves, except when a table with dynamic storage grows. The runtime
+ * lets one thread at a time change a table.
  *
- * No guard enforces the length: what lies between it and the end of the slot is
- * accessible. Compiled code compares each index with length.
+ * No guard enforces the length: what lies between the length and the end of the
+ * slot is accessible. Compiled code compares each index with length.
  */
 struct fl_table {
 	void *base;
@@ -902,37 +1036,47 @@ struct fl_table_config {
 	uint32_t element_bytes;
 	uint32_t reserved;
 	uint64_t initial_elements;
-	uint64_t max_elements;	/* growth ends here; UINT64_MAX: the storage's */
+	uint64_t max_elements;	/* of growth; UINT64_MAX: the storage's */
 	/* The null reference, element_bytes long; copied. NULL: the pool's if
-	 * that is as wide, else zeroes. */
+	 * the pool's is as wide, else zeroes. */
 	const void *null;
-	/* Initial content, from fl_image_from_segments() with offsets in bytes;
-	 * all initial_elements of it, nulls included: what the image leaves
-	 * out is zeroes. NULL: nulls. */
+	/* Initial content, from fl_image_from_segments() with offsets in bytes:
+	 * all initial_elements, nulls included. What the image leaves out is
+	 * zeroes. NULL: nulls. */
 	struct fl_image *image;
 	/*
 	 * For references that are counted. clone makes *dst, which holds
-	 * nothing, another reference like *src; drop ends the reference that
-	 * *element holds. Both see non-null elements only, and may not fail nor
-	 * call the table. Both or neither; without, elements are plain bytes.
-	 * Not together with an image, whose references nobody has cloned.
+	 * nothing, another reference like *src. drop ends the reference that
+	 * *element holds. Both see non-null elements only, may not fail, and
+	 * may not call the table. Set both or neither; without them, elements
+	 * are plain bytes. Not together with an image, whose references nobody
+	 * has cloned.
 	 */
 	void (*clone)(void *user, void *dst, const void *src);
 	void (*drop)(void *user, void *element);
 	void *user;
 	uint64_t timeout_ns;	/* as in fl_memory_config */
 	/* For fl_table_create() alone. Static storage: memory of the caller,
-	 * aligned to 8 bytes, that outlives the table; growth ends with it and
-	 * base stays. NULL: dynamic storage, from malloc(), which moves. */
+	 * aligned to 8 bytes, that outlives the table; growth ends with the
+	 * storage, and base stays. NULL: dynamic storage, from malloc(), which
+	 * moves. */
 	void *storage;
 	uint64_t storage_bytes;
 };
 
-FL_API void fl_table_config_init(struct fl_table_config *config);
+#define FL_TABLE_CONFIG_INIT {						\
+	.size = sizeof(struct fl_table_config),				\
+	.max_elements = UINT64_MAX,					\
+}
+
+static inline void fl_table_config_init(struct fl_table_config *config)
+{
+	fl_config_init(FL_TABLE_CONFIG, config, sizeof(*config));
+}
 
 /*
- * Take one table from the pool, without an instance. It grows in place, up to
- * the pool's max_table_elements. Any thread.
+ * Take one table from the pool, without an instance. The table grows in place,
+ * up to the pool's max_table_elements. config may be NULL.
  *
  * Errors: as fl_memory_acquire(); -E2BIG also when the pool's max_tables is 0.
  * After an error nothing is held.
@@ -942,61 +1086,65 @@ FL_API int fl_table_acquire(struct fl_pool *pool,
 			    struct fl_table **table, struct fl_error *error);
 
 /*
- * Make a table outside of any pool, in static or dynamic storage; all of its
- * elements are null (config->image is not for it: -EINVAL).
+ * Make a table outside of any pool, in static or dynamic storage. All elements
+ * are null.
  *
- * Errors: -EINVAL, -E2BIG (the storage is too small), -ENOMEM.
+ * Errors: -EINVAL (also: config->image is set), -E2BIG (the storage is too
+ * small), -ENOMEM.
  */
 FL_API int fl_table_create(const struct fl_table_config *config,
 			   struct fl_table **table, struct fl_error *error);
 
 /*
- * End a table, made or taken: its elements are dropped, its slot is made clean;
- * static storage is left as it is. No thread uses the table any more. One that
- * belongs to an instance is released with it. Returns 0, -EINVAL (as
- * fl_memory_release()), -EIO (an audit), -ECHILD.
+ * End a table, made or taken, that no thread uses any more. The call drops the
+ * elements and makes the slot clean; static storage stays as it is. A table
+ * that belongs to an instance is released with the instance. Returns 0, -EINVAL
+ * (as fl_memory_release()), -EIO (an audit), -ECHILD.
  */
 FL_API int fl_table_release(struct fl_table *table);
 
-/* The live table of the pool whose base this is, NULL if none. Any thread, no
- * lock. */
+/* The live table of the pool with this base, NULL if none. Takes no lock. */
 FL_API struct fl_table *fl_table_find(const struct fl_pool *pool,
 				      const void *base);
 
 /*
- * table.get and table.set. Elements are copied (cloned, where the table has
- * calls for it): to *element, from *element. A copied-out reference is the
- * caller's to drop.
+ * table.get and table.set. They copy an element (clone it, where the table has
+ * calls for that): to *element, from *element. The caller drops a reference
+ * that it got. Specification, for all calls on tables: "Table Instructions".
  */
 FL_API enum fl_trap fl_table_get(const struct fl_table *table, uint64_t idx,
 				 void *element);
 FL_API enum fl_trap fl_table_set(struct fl_table *table, uint64_t idx,
 				 const void *element);
 
-/* table.size. */
-FL_API uint64_t fl_table_size(const struct fl_table *table);
+/* table.size, in elements; an atomic acquire. */
+static inline uint64_t fl_table_size(const struct fl_table *table)
+{
+	return fl_load_acquire(&table->length);
+}
 
 /*
  * table.grow: delta elements more, each *element (NULL: null). *old_elements
- * (optional) gets the size before. -E2BIG (beyond the maximum), -ENOMEM, -ECHILD:
- * table.grow answers -1, and nothing has changed.
+ * (optional) gets the size before. Errors: -E2BIG (beyond the maximum),
+ * -ENOMEM, -ECHILD. After an error nothing has changed, and table.grow answers
+ * -1.
  */
 FL_API int fl_table_grow(struct fl_table *table, uint64_t delta,
 			 const void *element, uint64_t *old_elements);
 
-/* table.fill; element NULL: null. Here and below bounds are checked before
- * anything is written. */
+/* table.fill; element NULL: null. This call and the next ones check bounds
+ * before they write. */
 FL_API enum fl_trap fl_table_fill(struct fl_table *table, uint64_t idx,
 				  const void *element, uint64_t count);
 
-/* table.copy. dst and src may be the same table and overlap. Tables of different
- * widths trap. */
+/* table.copy. dst and src may be the same table and overlap. Tables of
+ * different widths trap. */
 FL_API enum fl_trap fl_table_copy(struct fl_table *dst, uint64_t dst_idx,
 				  const struct fl_table *src, uint64_t src_idx,
 				  uint64_t count);
 
 /* table.init from elements that the runtime keeps: [src_idx, src_idx + count)
- * of element_count at elements. A dropped segment is one of no elements. */
+ * of element_count at elements. A dropped segment has no elements. */
 FL_API enum fl_trap fl_table_init_elements(struct fl_table *table,
 					   uint64_t dst_idx,
 					   const void *elements,
@@ -1007,8 +1155,8 @@ FL_API enum fl_trap fl_table_init_elements(struct fl_table *table,
 
 struct fl_instance_config {
 	size_t size;
-	/* The memories that the module imports, in order of import. They are
-	 * used as they are, unless fills_imports is set. */
+	/* The memories that the module imports, in order of import. The
+	 * instance uses them as they are, unless fills_imports is set. */
 	struct fl_memory *const *imported_memories;
 	uint32_t imported_memory_count;
 	uint32_t imported_global_count;
@@ -1018,23 +1166,25 @@ struct fl_instance_config {
 	/* The tables that the module imports, in order of import. */
 	struct fl_table *const *imported_tables;
 	uint32_t imported_table_count;
-	/* Write the module's active data segments to imported memories too: they
-	 * have content already, as of a side module, and no image. 0 */
+	/* Write the module's active data segments to imported memories too:
+	 * as of a side module, the memories have content already and no
+	 * image. 0 */
 	uint32_t fills_imports;
 	/*
-	 * Make the runtime's representation of a reference, in *element, which
-	 * holds nothing. Called for what active element segments, table
-	 * initialisers and table.init put into tables; not for nulls. May not
-	 * fail. *from is good during the call. The one that the instance was
-	 * allocated with is used as long as it lives. NULL: tables begin with
-	 * nulls or their image, and their segments are the runtime's, with
-	 * fl_table_init_elements().
+	 * Make the runtime's representation of a reference in *element, which
+	 * holds nothing. The library calls make_element for what active element
+	 * segments, table initialisers and table.init put into tables; not for
+	 * nulls. The call may not fail. *from is good during the call. The
+	 * instance keeps the make_element that it was allocated with. NULL:
+	 * tables begin with nulls or their image, and the runtime writes their
+	 * segments by fl_table_init_elements().
 	 */
 	void (*make_element)(void *user, struct fl_instance *instance,
 			     const struct fl_element *from, void *element);
-	/* Initial content of the tables that the module defines, one entry for
-	 * each, in order, as fl_table_config.image; NULL, or NULL entries: none.
-	 * It replaces the table's initialiser and active segments. */
+	/* Initial content of the tables that the module defines, one entry
+	 * for each, in order, as fl_table_config.image. NULL, or NULL
+	 * entries: none. An image replaces the table's initialiser and
+	 * active segments. */
 	struct fl_image *const *table_images;
 	uint32_t table_image_count;
 	uint32_t reserved;
@@ -1049,18 +1199,23 @@ struct fl_instance_config {
 	const struct fl_tunables *tunables;
 };
 
-FL_API void fl_instance_config_init(struct fl_instance_config *config);
+#define FL_INSTANCE_CONFIG_INIT { .size = sizeof(struct fl_instance_config) }
+
+static inline void fl_instance_config_init(struct fl_instance_config *config)
+{
+	fl_config_init(FL_INSTANCE_CONFIG, config, sizeof(*config));
+}
 
 /*
  * Take an instance and initialise it: fl_instance_allocate(), then
- * fl_instance_initialise(). config may be NULL. Any thread. Globals and the
- * start function are the runtime's; so are tables in a pool whose max_tables
- * is 0.
+ * fl_instance_initialise(). config may be NULL. The runtime keeps globals and
+ * the start function, and tables too in a pool whose max_tables is 0.
+ * Specification: "Instantiation".
  *
  * Errors: as fl_memory_acquire() and fl_pool_validate(); -EFAULT: an active
- * segment is out of bounds, error->trap says which trap. After an error
- * nothing is held; what was written to imported memories and tables before
- * stays written, as the specification says.
+ * segment is out of bounds, error->trap says which trap. After an error nothing
+ * is held. What was written to imported memories and tables before stays
+ * written, as the specification says.
  */
 FL_API int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 			       const struct fl_instance_config *config,
@@ -1070,8 +1225,8 @@ FL_API int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 /*
  * The first half: one slot for each memory and table that the module defines,
  * and one for the runtime's structure. Memories show their images; tables show
- * theirs, or nulls. For runtimes that fill their structure before elements
- * can be made. Errors: as fl_instance_acquire(), without segments.
+ * theirs, or nulls. For runtimes that fill their structure before they can make
+ * elements. Errors: as fl_instance_acquire(), without segments.
  */
 FL_API int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 				const struct fl_instance_config *config,
@@ -1079,10 +1234,10 @@ FL_API int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 				struct fl_error *error);
 
 /*
- * The second half, once, with the same config: tables, then memories, each in
- * order; table initialisers and active segments that no image has
- * covered. After an error (-EFAULT, -EINVAL) what came before is written and
- * the instance is still to be released.
+ * The second half, once, with the same config: the table initialisers and
+ * active segments that no image has covered, for tables, then for memories,
+ * each in order. Errors: -EFAULT, -EINVAL, -ECHILD. After -EFAULT and -EINVAL
+ * what came before is written, and the instance is still to be released.
  */
 FL_API int fl_instance_initialise(struct fl_instance *instance,
 				  const struct fl_instance_config *config,
@@ -1090,29 +1245,31 @@ FL_API int fl_instance_initialise(struct fl_instance *instance,
 
 /* Give an instance back: its memories, tables and structure in reverse order.
  * The preconditions of fl_memory_release() hold for each of them. Returns 0,
- * -EIO (as fl_memory_release(), for any of them), -EINVAL (not a live
- * instance) or -ECHILD. */
+ * -EIO (as fl_memory_release(), for any of them), -EINVAL (not a live instance)
+ * or -ECHILD. */
 FL_API int fl_instance_release(struct fl_instance *instance);
 
-/* Memory memory_idx of the module's index space, imported ones included; NULL
- * past the last. */
+/* Memory memory_idx of the module's index space, imported memories included;
+ * NULL past the last memory. */
 FL_API struct fl_memory *fl_instance_memory(const struct fl_instance *instance,
 					    uint32_t memory_idx);
-/* Table table_idx likewise; NULL also where tables are the runtime's. */
+/* Table table_idx likewise; NULL also where the runtime keeps tables. */
 FL_API struct fl_table *fl_instance_table(const struct fl_instance *instance,
 					  uint32_t table_idx);
+/* The module, lent while the instance lives, and user of fl_instance_config. */
 FL_API struct fl_module *fl_instance_module(const struct fl_instance *instance);
 FL_API void *fl_instance_user(const struct fl_instance *instance);
 
-/* The runtime's own structure, instance_bytes of fl_pool_config; it stays at its
- * address while the instance lives, and the slot's next instance has it there
- * again. NULL when instance_bytes is 0. */
+/* The runtime's own structure, instance_bytes of fl_pool_config. The structure
+ * stays at its address while the instance lives, and the slot's next instance
+ * has its structure there again. NULL when instance_bytes is 0. */
 FL_API void *fl_instance_structure(const struct fl_instance *instance);
 
 /*
- * memory.init: copy from data segment data_idx to a memory. A dropped segment,
- * and an active one (dropped by instantiation), counts as empty. An index past
- * the last traps too. One thread at a time for an instance's data.drop.
+ * memory.init: copy from data segment data_idx to a memory. A dropped segment
+ * counts as empty, and so does an active segment, which instantiation drops. An
+ * index past the last segment traps too. For one instance, one thread at a time
+ * calls fl_data_drop(). Specification: "Memory Instructions".
  */
 FL_API enum fl_trap fl_memory_init(struct fl_instance *instance,
 				   uint32_t memory_idx, uint32_t data_idx,
@@ -1122,10 +1279,10 @@ FL_API enum fl_trap fl_memory_init(struct fl_instance *instance,
 FL_API void fl_data_drop(struct fl_instance *instance, uint32_t data_idx);
 
 /*
- * table.init from element segment segment_idx of the module, by make_element.
- * A dropped segment counts as empty, as active and declared ones do after
- * initialisation. An index past the last, and a segment that cannot be made
- * for want of make_element, trap.
+ * table.init from element segment segment_idx of the module, by make_element. A
+ * dropped segment counts as empty, and so do active and declared segments after
+ * initialisation. An index past the last segment traps, and so does a segment
+ * that needs a make_element which is NULL. Specification: "Table Instructions".
  */
 FL_API enum fl_trap fl_table_init(struct fl_instance *instance,
 				  uint32_t table_idx, uint32_t segment_idx,
@@ -1137,9 +1294,9 @@ FL_API void fl_elem_drop(struct fl_instance *instance, uint32_t segment_idx);
 /* ------------------------------------------------------------------- stack */
 
 /*
- * A fiber's stack, between two inaccessible guards. [low, high) is usable; top
- * is where the first frame begins: high, rounded down to the alignment, or
- * low where stacks grow up. Its bytes are never registered with userfaultfd.
+ * A fiber's stack, between two inaccessible guards. [low, high) is usable. top
+ * is where the first frame begins: high, rounded down to the alignment, or low
+ * where stacks grow up. Stacks are never registered with userfaultfd.
  */
 struct fl_stack {
 	uint8_t *low;
@@ -1148,8 +1305,8 @@ struct fl_stack {
 };
 
 /*
- * Take a stack. What is on it is unspecified, or zero with zero_stacks. Any
- * thread. timeout_ns as in fl_memory_config.
+ * Take a stack. Its bytes are unspecified, or zero with zero_stacks. timeout_ns
+ * as in fl_memory_config.
  *
  * Errors: -EAGAIN, -ETIMEDOUT (all in use), -ENOTSUP (the pool's max_stacks is
  * 0, or, on demand, its stack_bytes), -ENOMEM, -ECHILD.
@@ -1157,8 +1314,9 @@ struct fl_stack {
 FL_API int fl_stack_acquire(struct fl_pool *pool, uint64_t timeout_ns,
 			    struct fl_stack **stack, struct fl_error *error);
 
-/* Give a stack back. Nothing runs on it any more. Any thread, once. -EINVAL: not
- * a live stack; -ECHILD. A stack that cannot be zeroed is retired. */
+/* Give a stack back, once, from any thread. Nothing runs on the stack any more.
+ * The pool retires a stack that it cannot zero. Errors: -EINVAL (not a live
+ * stack), -ECHILD. */
 FL_API int fl_stack_release(struct fl_stack *stack);
 
 /* ------------------------------------------------------------------- fault */
@@ -1166,18 +1324,18 @@ FL_API int fl_stack_release(struct fl_stack *stack);
 enum fl_fault_kind {
 	FL_FAULT_NOT_OURS = 0,		/* no pool of this context */
 	/* Outside the current size of a memory or table but inside its slot or
-	 * guards: a WebAssembly trap if guest code did it. The part of a slot
-	 * that is accessible anyway (struct fl_table, FL_BOUNDS_ACCESSIBLE) does
-	 * not fault. */
+	 * guards: a WebAssembly trap if guest code made the access. The part of
+	 * a slot that is accessible anyway (struct fl_table,
+	 * FL_BOUNDS_ACCESSIBLE) does not fault. */
 	FL_FAULT_OUT_OF_BOUNDS = 1,
-	/* Inside the current size: not a trap of the guest, but a page
-	 * that could not be read (an image file that was truncated), or a bug. */
+	/* Inside the current size: not a trap of the guest, but a page that
+	 * could not be read (an image file that was truncated), or a bug. */
 	FL_FAULT_IN_BOUNDS = 2,
-	/* In the slot of nothing that lives: use after release. */
+	/* In a slot where nothing lives: use after release. */
 	FL_FAULT_FREE_SLOT = 3,
-	/* Next to a stack: it has overflowed, or run under. Only a handler on an
-	 * alternate stack (SA_ONSTACK) sees that; whether it is the guest's trap
-	 * the runtime knows (is_trap is 0). */
+	/* Next to a stack: an overflow, or an underflow. Only a handler on an
+	 * alternate stack (SA_ONSTACK) sees that. The runtime knows whether
+	 * this is the guest's trap (is_trap is 0). */
 	FL_FAULT_STACK_GUARD = 4,
 };
 
@@ -1190,19 +1348,20 @@ struct fl_fault {
 	struct fl_instance *instance;	/* NULL: the memory was taken alone */
 	int64_t offset_bytes;		/* from the base, or low of a stack;
 					 * negative before it */
-	/* At most one of memory, table and stack is not NULL; none, and an
-	 * instance: the address is at the runtime's structure. */
+	/* At most one of memory, table and stack is not NULL. With none, and an
+	 * instance, the address is at the runtime's structure. */
 	struct fl_table *table;
 	struct fl_stack *stack;
 };
 
 /*
- * What does a faulting address mean? Async-signal-safe; any thread. Returns
- * whether the address belongs to a pool of the context. An address in a guard
- * between two memories belongs to the one below it, unless only the one above it
- * is live and the address is within that one's leading guard or prefix. A guard
- * between two stacks is that of the stack which grows into it; on demand, and
- * at the ends, that of the only stack there.
+ * What does a faulting address mean? Async-signal-safe. Returns whether the
+ * address belongs to a pool of the context.
+ *
+ * An address in a guard between two memories belongs to the memory below,
+ * unless only the memory above is live and the address is within its leading
+ * guard or prefix. A guard between two stacks belongs to the stack that grows
+ * into the guard; on demand, and at the ends, to the only stack there.
  */
 FL_API bool fl_fault_lookup(const struct fl_context *context, const void *addr,
 			    struct fl_fault *fault);

@@ -29,10 +29,9 @@ struct plugin {
 	__typeof__(fl_version) *version;
 	__typeof__(fl_context_create) *context_create;
 	__typeof__(fl_context_destroy) *context_destroy;
-	__typeof__(fl_module_config_init) *module_config_init;
+	__typeof__(fl_config_init) *config_init;
 	__typeof__(fl_module_load) *module_load;
 	__typeof__(fl_module_release) *module_release;
-	__typeof__(fl_pool_config_init) *pool_config_init;
 	__typeof__(fl_pool_create) *pool_create;
 	__typeof__(fl_pool_destroy) *pool_destroy;
 	__typeof__(fl_instance_acquire) *instance_acquire;
@@ -69,10 +68,9 @@ static bool plugin_open(struct plugin *plugin)
 	find(plugin, &plugin->version, "fl_version");
 	find(plugin, &plugin->context_create, "fl_context_create");
 	find(plugin, &plugin->context_destroy, "fl_context_destroy");
-	find(plugin, &plugin->module_config_init, "fl_module_config_init");
+	find(plugin, &plugin->config_init, "fl_config_init");
 	find(plugin, &plugin->module_load, "fl_module_load");
 	find(plugin, &plugin->module_release, "fl_module_release");
-	find(plugin, &plugin->pool_config_init, "fl_pool_config_init");
 	find(plugin, &plugin->pool_create, "fl_pool_create");
 	find(plugin, &plugin->pool_destroy, "fl_pool_destroy");
 	find(plugin, &plugin->instance_acquire, "fl_instance_acquire");
@@ -98,7 +96,7 @@ static struct fl_module *plugin_load(struct plugin *plugin,
 	struct fl_module_config config;
 	struct fl_module *module = NULL;
 
-	plugin->module_config_init(&config);
+	plugin->config_init(FL_MODULE_CONFIG, &config, sizeof(config));
 	config.bytes = module_bytes;
 	config.length_bytes = sizeof(module_bytes);
 	CHECK_EQ(plugin->module_load(context, &config, &module, NULL), 0);
@@ -140,7 +138,7 @@ static void *plugin_use(void *arg)
 	CHECK(strlen(plugin.version()) > 0);
 	CHECK_EQ(plugin.context_create(NULL, &context, NULL), 0);
 	module = plugin_load(&plugin, context);
-	plugin.pool_config_init(&config);
+	plugin.config_init(FL_POOL_CONFIG, &config, sizeof(config));
 	config.max_memories = 4;
 	config.max_instances = 4;
 	CHECK_EQ(plugin.pool_create(context, &config, &pool, NULL), 0);

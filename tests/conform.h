@@ -38,6 +38,16 @@ static inline uint64_t conform_round_up(uint64_t value, uint64_t unit)
 	return (value + unit - 1) / unit * unit;
 }
 
+/* Does a host page of the image's [off, off + len) hold data? */
+static inline int conform_has_data(const struct fl_image *image, uint64_t off,
+				   uint64_t len)
+{
+	struct fl_image_run run;
+
+	return fl_image_next_run(image, off, &run) &&
+	       run.offset_bytes - off < len;
+}
+
 /* Report what a call said when it failed. */
 #define CONFORM_OK(err, error) \
 	conform_ok((err), (error), false, __FILE__, __LINE__)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
  * conform_image.c - a memory's initial content, built from segments: what
- * fl_image_info(), the page queries and fl_image_read() say of it, against the
+ * fl_image_info(), fl_image_next_run() and fl_image_read() say of it, against the
  * model, and what a memory shows that is acquired with it.
  */
 #include "conform.h"
@@ -14,6 +14,32 @@ static struct fl_image_info image_info(const struct fl_image *image)
 
 	fl_image_info(image, &info);
 	return info;
+}
+
+/* Runs are in order and apart, and what lies between them is zero. A question
+ * from within a run gives the rest of this run. */
+static void check_runs(const struct fl_image *image, uint64_t len)
+{
+	uint64_t hpage = conform_hpage(), hpages = 0, end = 0;
+	struct fl_image_run run = { 0, 0 }, other;
+
+	while (fl_image_next_run(image, end, &run)) {
+		MUST(run.length_bytes > 0);
+		CHECK_EQ(run.offset_bytes % hpage, 0);
+		CHECK(!end || run.offset_bytes > end);
+		CHECK_EQ(fl_image_next_run(image, end, &other), 1);
+		CHECK(!memcmp(&run, &other, sizeof(run)));
+		end = run.offset_bytes + run.length_bytes;
+		CHECK(end == len || (end < len && end % hpage == 0));
+		hpages += (run.length_bytes + hpage - 1) / hpage;
+		CHECK_EQ(fl_image_next_run(image, end - 1, &other), 1);
+		CHECK_EQ(other.offset_bytes, end - 1);
+		CHECK_EQ(other.length_bytes, 1);
+	}
+	CHECK_EQ(hpages, image_info(image).data_hpages);
+	other = run;
+	CHECK_EQ(fl_image_next_run(image, len, &run), 0);
+	CHECK(!memcmp(&run, &other, sizeof(run)));
 }
 
 /* Every answer of the image against the model of the same segments. */
@@ -33,25 +59,24 @@ static void check_image(const struct fl_image *image, const struct model *model)
 		int has_data = model_has_data(model, off, WPAGE);
 
 		data_wpages += (uint64_t)has_data;
-		if (!CHECK_EQ(fl_image_wpage_has_data(image, off / WPAGE),
-			      has_data))
+		if (!CHECK_EQ(conform_has_data(image, off, WPAGE), has_data))
 			test_note("wpage %ju", (uintmax_t)(off / WPAGE));
 	}
 	for (uint64_t off = 0; off < len; off += hpage) {
 		int has_data = model_has_data(model, off, hpage);
 
 		data_hpages += (uint64_t)has_data;
-		if (!CHECK_EQ(fl_image_hpage_has_data(image, off / hpage),
-			      has_data))
+		if (!CHECK_EQ(conform_has_data(image, off, hpage), has_data))
 			test_note("hpage %ju", (uintmax_t)(off / hpage));
 	}
 	CHECK_EQ(info.data_wpages, data_wpages);
 	CHECK_EQ(info.data_hpages, data_hpages);
+	check_runs(image, len);
 	/* Past the initial size everything is zero. */
-	CHECK_EQ(fl_image_wpage_has_data(image, len / WPAGE + 1), 0);
-	CHECK_EQ(fl_image_hpage_has_data(image, len / hpage + 1), 0);
-	CHECK_EQ(fl_image_hpage_has_data(image, UINT64_MAX), 0);
-	CHECK_EQ(fl_image_wpage_has_data(image, UINT64_MAX), 0);
+	CHECK_EQ(conform_has_data(image, (len / WPAGE + 1) * WPAGE, WPAGE), 0);
+	CHECK_EQ(conform_has_data(image, (len / hpage + 1) * hpage, hpage), 0);
+	CHECK_EQ(conform_has_data(image, UINT64_MAX / hpage * hpage, hpage), 0);
+	CHECK_EQ(conform_has_data(image, UINT64_MAX, 1), 0);
 }
 
 /* Build, compare, acquire twice with everything overwritten in between. */

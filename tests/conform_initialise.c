@@ -745,7 +745,7 @@ static int child_calls(void *arg)
 	CHECK_EQ(fl_instance_initialise(rt->instance, &rt->config, NULL),
 		 -ECHILD);
 	CHECK_EQ(fl_instance_release(rt->instance), -ECHILD);
-	CHECK_EQ(fl_pool_purge(pool, rt->module, NULL), -ECHILD);
+	CHECK_EQ(fl_pool_purge(pool, rt->module, NULL, NULL), -ECHILD);
 	CHECK_EQ(rt->made, 0);
 	return test_has_failed() ? TEST_CHILD_FAILED : 0;
 }

@@ -216,7 +216,9 @@ static void purge_lets_go_of_one_module(void)
 		instance_stop(instances[i]);
 	/* Two slots hold each module now, and nobody else the second one. */
 	fl_module_release(lives.modules[1]);
-	CHECK_EQ(fl_pool_purge(lives.conform.pool, lives.modules[0], NULL), 0);
+	CHECK_EQ(fl_pool_purge(lives.conform.pool, lives.modules[0], NULL,
+			       NULL),
+		 0);
 	CHECK_EQ(lives.borrowed[0].released, 0);
 	fl_module_release(lives.modules[0]);
 	CHECK_EQ(lives.borrowed[0].released, 1);
@@ -233,7 +235,9 @@ static void purge_beside_a_live_instance(void)
 	lives_open(&lives, NULL);
 	use_slots(&lives, 0, 3);
 	instance = instance_start(&lives.conform, lives.modules[0]);
-	CHECK_EQ(fl_pool_purge(lives.conform.pool, lives.modules[0], NULL), 0);
+	CHECK_EQ(fl_pool_purge(lives.conform.pool, lives.modules[0], NULL,
+			       NULL),
+		 0);
 	fl_module_release(lives.modules[0]);
 	CHECK_EQ(lives.borrowed[0].released, 0);
 	CHECK(fl_instance_module(instance) == lives.modules[0]);
@@ -321,7 +325,7 @@ static void call_the_pool(void *user, const void *bytes)
 	(void)bytes;
 	reentry->calls++;
 	CHECK_EQ(fl_pool_trim(reentry->pool, UINT64_MAX, NULL), 0);
-	CHECK_EQ(fl_pool_purge(reentry->pool, reentry->other, NULL), 0);
+	CHECK_EQ(fl_pool_purge(reentry->pool, reentry->other, NULL, NULL), 0);
 	CHECK_EQ(conform_info(&(struct conform){ .pool = reentry->pool })
 			 .live_instances,
 		 0);

@@ -203,7 +203,7 @@ static void one_pool(struct test_random *random, int steps)
 			CHECK_EQ(fl_pool_trim(conform.pool, 4096, NULL), 0);
 		if (!test_random_below(random, 50))
 			CHECK_EQ(fl_pool_purge(conform.pool, kinds[0].module,
-					       NULL),
+					       NULL, NULL),
 				 0);
 	}
 	for (i = 0; i < LIVE; i++) {

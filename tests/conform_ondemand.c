@@ -1138,11 +1138,11 @@ static void nothing_is_idle(void)
 	memset(memory->base, 1, 4 * WPAGE);
 	CHECK_EQ(fl_pool_trim(conform.pool, UINT64_MAX, &trimmed), 0);
 	CHECK_EQ(trimmed, 0);
-	CHECK_EQ(fl_pool_purge(conform.pool, module, &purged), 0);
+	CHECK_EQ(fl_pool_purge(conform.pool, module, NULL, &purged), 0);
 	CHECK_EQ(purged, 0);
 	purged = 7;
-	CHECK_EQ(fl_pool_purge_image(conform.pool, fl_module_image(module, 0),
-				     &purged),
+	CHECK_EQ(fl_pool_purge(conform.pool, NULL, fl_module_image(module, 0),
+			       &purged),
 		 0);
 	CHECK_EQ(purged, 0);
 	/* Regions are not looked at: none is ever reused. */

@@ -172,8 +172,8 @@ static void structure_with_an_image(void)
 		rt.config.structure_image = i % 4 < 2 ? image : NULL;
 		check_structure_image(&rt, content, i);
 		if (i % 7 == 6)
-			CHECK_EQ(fl_pool_purge_image(rt.conform.pool, image,
-						     NULL),
+			CHECK_EQ(fl_pool_purge(rt.conform.pool, NULL, image,
+					       NULL),
 				 0);
 	}
 	fl_image_release(image);
@@ -378,7 +378,7 @@ static uint32_t purge(struct runtime *rt, const struct fl_module *module)
 {
 	uint32_t purged = 9;
 
-	CHECK_EQ(fl_pool_purge(rt->conform.pool, module, &purged), 0);
+	CHECK_EQ(fl_pool_purge(rt->conform.pool, module, NULL, &purged), 0);
 	return purged;
 }
 
@@ -418,6 +418,45 @@ static void purge_of_a_module(void)
 			module_simple(&rt.conform, 2, 5, i ? "one" : "two");
 	for (int round = 0; round < 10; round++)
 		purge_one_of(&rt, modules, round % 2);
+	fl_module_release(modules[1]);
+	runtime_close(&rt);
+}
+
+/* A module and the image of another one in one call, one of them alone, none. */
+static void purge_of_module_and_image(void)
+{
+	struct fl_module *modules[2];
+	struct runtime rt;
+	uint32_t purged = 9;
+
+	runtime_open(&rt);
+	for (int i = 0; i < 2; i++)
+		modules[i] =
+			module_simple(&rt.conform, 2, 5, i ? "one" : "two");
+	for (int round = 0; round < 4; round++) {
+		struct fl_image *image = fl_module_image(modules[1], 0);
+		struct fl_instance *instances[2];
+
+		for (int i = 0; i < 2; i++) {
+			rt.module = modules[i];
+			instances[i] = runtime_start(&rt);
+		}
+		for (int i = 0; i < 2; i++)
+			instance_stop(instances[i]);
+		CHECK_EQ(fl_pool_purge(rt.conform.pool, NULL, NULL, &purged),
+			 -EINVAL);
+		CHECK_EQ(conform_info(&rt.conform).warm_memories, 2);
+		CHECK_EQ(fl_pool_purge(rt.conform.pool,
+				       round % 2 ? modules[0] : NULL, image,
+				       &purged),
+			 0);
+		CHECK_EQ(purged, 1 + round % 2);
+		CHECK_EQ(conform_info(&rt.conform).warm_memories,
+			 1 - round % 2);
+		CHECK_EQ(purge(&rt, modules[0]), 1 - round % 2);
+		purged = 9;
+	}
+	rt.module = modules[0];
 	fl_module_release(modules[1]);
 	runtime_close(&rt);
 }
@@ -584,6 +623,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(tunables_hold_in_every_slot),
 	TEST_CASE(tunables_of_an_accessible_pool),
 	TEST_CASE(purge_of_a_module),
+	TEST_CASE(purge_of_module_and_image),
 	TEST_CASE(limits_of_tables),
 	TEST_CASE(more_tables_than_there_are),
 	TEST_CASE(hundred_tables),

@@ -106,7 +106,7 @@ static void reuse(uint64_t initial, enum pattern first, enum pattern step,
 			CHECK_EQ(fl_pool_trim(conform.pool, UINT64_MAX, NULL),
 				 0);
 		if (trims && image && i % 3 == 0)
-			CHECK_EQ(fl_pool_purge_image(conform.pool, image, NULL),
+			CHECK_EQ(fl_pool_purge(conform.pool, NULL, image, NULL),
 				 0);
 	}
 	fl_image_release(image);
@@ -552,14 +552,14 @@ static void purge_of_an_image(void)
 			CHECK(!memcmp((uint8_t *)tables[i]->base + 800,
 				      null_bytes(NULL_ONES), 8));
 		}
-		CHECK_EQ(fl_pool_purge_image(conform.pool, images[0], &purged),
+		CHECK_EQ(fl_pool_purge(conform.pool, NULL, images[0], &purged),
 			 0);
 		CHECK_EQ(purged, 0);
 		for (int i = 0; i < 2; i++)
 			table_give(tables[i]);
 		CHECK_EQ(conform_info(&conform).warm_tables, 2);
-		CHECK_EQ(fl_pool_purge_image(conform.pool, images[round % 2],
-					     &purged),
+		CHECK_EQ(fl_pool_purge(conform.pool, NULL, images[round % 2],
+				       &purged),
 			 0);
 		CHECK_EQ(purged, 1);
 		CHECK_EQ(conform_info(&conform).warm_tables, 1);
@@ -730,7 +730,7 @@ static void play_give(struct play *play, int t)
 		fl_pool_trim(play->conform.pool, 4096, NULL);
 		break;
 	case 2:
-		fl_pool_purge_image(play->conform.pool, play->images[t], NULL);
+		fl_pool_purge(play->conform.pool, NULL, play->images[t], NULL);
 		break;
 	}
 }

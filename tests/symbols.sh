@@ -4,12 +4,14 @@
 # symbols.sh - one list of public symbols, seen in three places.
 #
 # The FL_API declarations of faultline.h, the names in faultline.map and what
-# the shared library exports must be the same set. In the static library,
-# where nothing can be hidden, every symbol must carry the prefix.
+# the shared library exports must be the same set, of at most max_count names:
+# each one is a promise. In the static library, where nothing can be hidden,
+# every symbol must carry the prefix.
 
 . "$srcdir/tests/functions.sh"
 make_tmp
 libs=$FL_BUILDDIR/.libs
+max_count=75
 
 awk '/^FL_API/ {
 	text = $0
@@ -23,6 +25,10 @@ sed -n 's/^[[:space:]]*\(fl_[a-z0-9_]*\);$/\1/p' "$srcdir/lib/faultline.map" |
 test -s "$tmp/header" || failed "found no FL_API declaration in faultline.h"
 diff "$tmp/header" "$tmp/map" ||
 	failed "faultline.h (<) and faultline.map (>) differ"
+count=$(wc -l <"$tmp/header")
+echo "$count public functions, of at most $max_count"
+test "$count" -le "$max_count" ||
+	failed "faultline.h declares $count functions, more than $max_count"
 
 if test -f "$libs/libfaultline.so"; then
 	# Version nodes are symbols too, of type A.

@@ -72,19 +72,21 @@ static const char *bool_text(bool value)
 	return value ? "true" : "false";
 }
 
-/* How many host pages of a WebAssembly page hold data. */
+/* How many host pages of a WebAssembly page hold data. The image's last one may
+ * be cut at the initial size. */
 static unsigned int data_hpages(const struct fl_image *image,
 				uint64_t wpage_idx)
 {
-	uint64_t each = WPAGE_BYTES / hpage_bytes();
-	unsigned int count = 0;
+	uint64_t off = wpage_idx * WPAGE_BYTES, end = off + WPAGE_BYTES;
+	uint64_t bytes = 0;
+	struct fl_image_run run;
 
-	if (!fl_image_wpage_has_data(image, wpage_idx))
-		return 0;
-	for (uint64_t i = 0; i < each; i++)
-		count += fl_image_hpage_has_data(image, wpage_idx * each + i)
-				 ? 1 : 0;
-	return count;
+	while (off < end && fl_image_next_run(image, off, &run) &&
+	       run.offset_bytes < end) {
+		off = run.offset_bytes + run.length_bytes;
+		bytes += (off < end ? off : end) - run.offset_bytes;
+	}
+	return (unsigned int)((bytes + hpage_bytes() - 1) / hpage_bytes());
 }
 
 static char map_glyph(const struct fl_image *image, uint64_t wpage_idx)

@@ -7,7 +7,7 @@
  * anything is written, so a trap changes nothing. A memory never shrinks while
  * it lives, so a size that was read stays good.
  */
-#include "base/sized.h"
+#include "base/config.h"
 #include "instance.h"
 
 static bool memory_fits(const struct fl_memory *memory, uint64_t off,
@@ -118,13 +118,9 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 	*trap = FL_TRAP_NONE;
 	if (err)
 		return err;
-	fl_image_config_init(&known);
-	if (config) {
-		err = fl__sized_read(&known, sizeof(known), config,
-				     "fl_image_config", error);
-		if (err)
-			return err;
-	}
+	err = fl__config_read(FL_IMAGE_CONFIG, &known, config, error);
+	if (err)
+		return err;
 	if (memory_idx >= module->reader.memory_count)
 		return fl__error_set(
 			error, -EINVAL,

@@ -10,6 +10,7 @@
  * no segment with a known offset traps (is_paged of module.h), so that what
  * traps does so in its turn. Also table.init and elem.drop, which read the same segments.
  */
+#include "base/config.h"
 #include "instance.h"
 #include "module/element.h"
 #include "table.h"
@@ -222,7 +223,7 @@ int fl_instance_initialise(struct fl_instance *instance,
 				       error);
 
 	if (!err)
-		err = fl__instance_read_config(config, &known, error);
+		err = fl__config_read(FL_INSTANCE_CONFIG, &known, config, error);
 	return err ? err : instance_initialise(instance, &known, error);
 }
 
@@ -232,7 +233,7 @@ int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 {
 	struct fl_instance_config known;
 	struct fl_instance *instance;
-	int err = fl__instance_read_config(config, &known, error);
+	int err = fl__config_read(FL_INSTANCE_CONFIG, &known, config, error);
 
 	if (!err)
 		err = fl__instance_allocate(pool, module, &known, &instance,

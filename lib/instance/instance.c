@@ -12,7 +12,7 @@
  * instance waits for nothing, so no taker waits for another in a circle.
  */
 #include "instance.h"
-#include "base/sized.h"
+#include "base/config.h"
 #include "table_life.h"
 #include "validate.h"
 
@@ -20,11 +20,6 @@
 
 _Static_assert(FL__READER_MAX_MEMORIES <= FL__TAKE_MAX, "memories");
 _Static_assert(FL__READER_MAX_TABLES <= FL__TAKE_MAX, "tables");
-
-void fl_instance_config_init(struct fl_instance_config *config)
-{
-	*config = (struct fl_instance_config){ .size = sizeof(*config) };
-}
 
 /* ------------------------------------------------------------ slots' sides */
 
@@ -362,17 +357,6 @@ err_memories:
 	return err;
 }
 
-int fl__instance_read_config(const struct fl_instance_config *config,
-			     struct fl_instance_config *known,
-			     struct fl_error *error)
-{
-	fl_instance_config_init(known);
-	if (!config)
-		return 0;
-	return fl__sized_read(known, sizeof(*known), config,
-			      "fl_instance_config", error);
-}
-
 int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			  const struct fl_instance_config *config,
 			  struct fl_instance **out, struct fl_error *error)
@@ -389,7 +373,7 @@ int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			 struct fl_instance **out, struct fl_error *error)
 {
 	struct fl_instance_config known;
-	int err = fl__instance_read_config(config, &known, error);
+	int err = fl__config_read(FL_INSTANCE_CONFIG, &known, config, error);
 
 	return err ? err : fl__instance_allocate(pool, module, &known, out,
 						 error);

@@ -36,11 +36,6 @@ struct fl_instance {
 
 extern const struct fl__kind fl__kind_structure;
 
-/* A caller's configuration (NULL: the defaults) in full. -EINVAL. */
-int fl__instance_read_config(const struct fl_instance_config *config,
-			     struct fl_instance_config *known,
-			     struct fl_error *error);
-
 /* fl_instance_allocate() by a complete configuration. */
 int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			  const struct fl_instance_config *config,

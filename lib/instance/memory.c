@@ -6,21 +6,7 @@
  * memories.
  */
 #include "memory.h"
-#include "base/sized.h"
-
-void fl_memory_config_init(struct fl_memory_config *config)
-{
-	*config = (struct fl_memory_config){
-		.size = sizeof(*config),
-		.max_bytes = UINT64_MAX,
-		.page_bytes = FL_WPAGE_BYTES,
-	};
-}
-
-uint64_t fl_memory_length(const struct fl_memory *memory)
-{
-	return fl__memory_length(memory);
-}
+#include "base/config.h"
 
 static int memory_init(struct fl__slot *slot)
 {
@@ -81,12 +67,8 @@ static int read_config(const struct fl_pool *pool,
 		       const struct fl_memory_config *config,
 		       struct fl_memory_config *known, struct fl_error *error)
 {
-	int err = 0;
+	int err = fl__config_read(FL_MEMORY_CONFIG, known, config, error);
 
-	fl_memory_config_init(known);
-	if (config)
-		err = fl__sized_read(known, sizeof(*known), config,
-				     "fl_memory_config", error);
 	if (err)
 		return err;
 	if (!fl_is_pow2(known->page_bytes) ||

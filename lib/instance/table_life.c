@@ -8,34 +8,17 @@
  * all zeroes (table_nulls.h).
  */
 #include "table_life.h"
-#include "base/sized.h"
+#include "base/config.h"
 #include "table_nulls.h"
 
 #include <stdlib.h>
-
-void fl_table_config_init(struct fl_table_config *config)
-{
-	*config = (struct fl_table_config){
-		.size = sizeof(*config),
-		.max_elements = UINT64_MAX,
-	};
-}
-
-uint64_t fl_table_size(const struct fl_table *table)
-{
-	return __atomic_load_n(&table->length, __ATOMIC_ACQUIRE);
-}
 
 static int read_config(const struct fl_table_config *config,
 		       struct fl_table_config *known,
 		       uint64_t pool_element_bytes, struct fl_error *error)
 {
-	int err = 0;
+	int err = fl__config_read(FL_TABLE_CONFIG, known, config, error);
 
-	fl_table_config_init(known);
-	if (config)
-		err = fl__sized_read(known, sizeof(*known), config,
-				     "fl_table_config", error);
 	if (err)
 		return err;
 	if (!known->element_bytes)

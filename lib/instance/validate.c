@@ -8,6 +8,7 @@
  * and which field changes it. Nothing is allocated or changed. Any thread.
  */
 #include "validate.h"
+#include "base/config.h"
 #include "base/sized.h"
 #include "memory.h"
 #include "table.h"
@@ -185,16 +186,6 @@ static int check_tables(const struct fl_pool *pool,
 
 /* -------------------------------------------------------------- tunables */
 
-void fl_tunables_init(struct fl_tunables *tunables)
-{
-	*tunables = (struct fl_tunables){
-		.size = sizeof(*tunables),
-		.memory_reservation_bytes = (uint64_t)4 << 30,
-		.memory_guard_bytes = (uint64_t)32 << 20,
-		.memory_may_move = 1,
-	};
-}
-
 static int check_bounds(const struct fl_pool *pool,
 			const struct fl_tunables *tunables,
 			struct fl_error *error)
@@ -214,9 +205,7 @@ int fl_pool_adjust_tunables(const struct fl_pool *pool,
 	uint64_t reach = pool->layout.memory_reach_bytes;
 	int err;
 
-	fl_tunables_init(&known);
-	err = fl__sized_read(&known, sizeof(known), tunables, "fl_tunables",
-			     error);
+	err = fl__config_read(FL_TUNABLES, &known, tunables, error);
 	if (!err)
 		err = check_bounds(pool, &known, error);
 	if (err)
@@ -243,9 +232,7 @@ static int tunables_check(const struct fl_pool *pool,
 	struct fl_tunables known, adjusted;
 	int err;
 
-	fl_tunables_init(&known);
-	err = fl__sized_read(&known, sizeof(known), tunables, "fl_tunables",
-			     error);
+	err = fl__config_read(FL_TUNABLES, &known, tunables, error);
 	if (err)
 		return err;
 	adjusted = known;

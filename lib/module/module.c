@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* module.c - loading and describing modules; see module.h. */
 #include "module.h"
+#include "base/config.h"
 #include "base/sized.h"
 
 #include <stdlib.h>
-
-void fl_module_config_init(struct fl_module_config *config)
-{
-	*config = (struct fl_module_config){ .size = sizeof(*config) };
-}
-
-void fl_image_config_init(struct fl_image_config *config)
-{
-	*config = (struct fl_image_config){ .size = sizeof(*config) };
-}
 
 bool fl__module_segment(const struct fl_module *module, uint32_t data_idx,
 			const struct fl__globals *globals,
@@ -231,11 +222,8 @@ int fl_module_load(struct fl_context *context,
 {
 	struct fl_module_config known;
 	struct fl_module *module;
-	int err;
+	int err = fl__config_read(FL_MODULE_CONFIG, &known, config, error);
 
-	fl_module_config_init(&known);
-	err = fl__sized_read(&known, sizeof(known), config, "fl_module_config",
-			     error);
 	if (err)
 		return err;
 	module = calloc(1, sizeof(*module));
@@ -280,15 +268,10 @@ int fl_image_from_module(struct fl_context *context,
 	struct fl_image_config known;
 	struct fl__globals globals;
 	uint64_t initial;
+	int err = fl__config_read(FL_IMAGE_CONFIG, &known, config, error);
 
-	fl_image_config_init(&known);
-	if (config) {
-		int err = fl__sized_read(&known, sizeof(known), config,
-					 "fl_image_config", error);
-
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	if (memory_idx >= module->reader.memory_count)
 		return fl__error_set(
 			error, -EINVAL,
@@ -403,17 +386,4 @@ struct fl_image *fl_module_image(const struct fl_module *module,
 	return memory_idx < module->reader.memory_count ?
 		       module->memories[memory_idx].image :
 		       NULL;
-}
-
-int fl_module_data(const struct fl_module *module, uint32_t data_idx,
-		   const void **bytes, uint64_t *length_bytes)
-{
-	const struct fl__data *data;
-
-	if (data_idx >= module->reader.data_count)
-		return -EINVAL;
-	data = &module->reader.data[data_idx];
-	*bytes = module->reader.bytes + data->bytes.off;
-	*length_bytes = data->bytes.len;
-	return 0;
 }

@@ -134,19 +134,21 @@ void fl_image_info(const struct fl_image *image, struct fl_image_info *info)
 	fl__sized_write(info, &filled, sizeof(filled));
 }
 
-int fl_image_hpage_has_data(const struct fl_image *image, uint64_t hpage_idx)
+int fl_image_next_run(const struct fl_image *image, uint64_t from_bytes,
+		      struct fl_image_run *run)
 {
-	return hpage_idx < UINT64_MAX &&
-	       fl__runs_overlap(&image->map.data, hpage_idx, 1) != 0;
-}
+	const struct fl__image_map *map = &image->map;
+	uint64_t hpage = map->hpage_bytes, low, high;
+	size_t i = fl__runs_find(&map->data, from_bytes / hpage);
 
-int fl_image_wpage_has_data(const struct fl_image *image, uint64_t wpage_idx)
-{
-	uint64_t hpages = FL_WPAGE_BYTES / image->map.hpage_bytes;
-
-	return wpage_idx < UINT64_MAX / FL_WPAGE_BYTES &&
-	       fl__runs_overlap(&image->map.data, wpage_idx * hpages, hpages) !=
-		       0;
+	if (i == map->data.count || from_bytes >= map->initial_bytes)
+		return 0;
+	low = map->data.items[i].hpage_off * hpage;
+	high = low + map->data.items[i].hpage_len * hpage;
+	run->offset_bytes = fl_max_u64(low, from_bytes);
+	run->length_bytes =
+		fl_min_u64(high, map->initial_bytes) - run->offset_bytes;
+	return 1;
 }
 
 int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,

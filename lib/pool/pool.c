@@ -7,7 +7,7 @@
  * place that knows which kinds lie in which banks, and which source serves which
  * allocation.
  */
-#include "base/sized.h"
+#include "base/config.h"
 #include "instance/instance.h"
 #include "instance/stack.h"
 #include "instance/table_life.h"
@@ -25,29 +25,6 @@ static const struct fl__source_calls *const sources[] = {
 	[FL_ALLOCATION_POOLING] = &fl__source_reservation,
 	[FL_ALLOCATION_ON_DEMAND] = &fl__source_regions,
 };
-
-void fl_pool_config_init(struct fl_pool_config *config)
-{
-	*config = (struct fl_pool_config){
-		.size = sizeof(*config),
-		.max_instances = 1000,
-		.max_memories = 1000,
-		.max_memories_per_instance = 1,
-		.max_tables_per_instance = 1,
-		.max_memory_bytes = (uint64_t)4 << 30,
-		.memory_stride_bytes = (uint64_t)8 << 30,
-		.guard_after_bytes = FL_WPAGE_BYTES,
-		.max_table_elements = 20000,
-		.table_element_bytes = 32,
-		.stack_bytes = 256 << 10,
-		.stack_alignment_bytes = 16,
-		.bounds = FL_BOUNDS_GUARDED,
-		.strategy = FL_STRATEGY_REUSE_AFFINITY,
-		.max_warm_memories = 100,
-		.max_idle_slot_bytes = (uint64_t)64 << 20,
-		.max_idle_bytes = UINT64_MAX,
-	};
-}
 
 static void pool_link(struct fl_pool *pool)
 {
@@ -138,12 +115,8 @@ static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 		     struct fl_error *error)
 {
 	struct fl_pool_config *known = &pool->config;
-	int err = 0;
+	int err = fl__config_read(FL_POOL_CONFIG, known, config, error);
 
-	fl_pool_config_init(known);
-	if (config)
-		err = fl__sized_read(known, sizeof(*known), config,
-				     "fl_pool_config", error);
 	if (!err)
 		err = fl__layout_check(known, error);
 	if (!err && (unsigned int)known->allocation >= FL_ARRAY_SIZE(sources))

@@ -6,7 +6,7 @@
  * source like any other, so that no acquire can meet it half emptied. Trimming
  * can be left to a thread that waits for memory pressure.
  */
-#include "base/sized.h"
+#include "base/config.h"
 #include "instance/instance.h"
 #include "usage.h"
 
@@ -51,51 +51,38 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 
 /* Under the trim_lock: a taker that does not wait for a slot is not turned away
  * for one that is being emptied. */
-int fl_pool_purge_image(struct fl_pool *pool, const struct fl_image *image,
-			uint32_t *purged)
+static uint32_t purge_image(struct fl_pool *pool, const struct fl_image *image)
 {
 	uint32_t count = 0;
-	int err = fl__pool_check_owner(pool, NULL);
 
-	if (err)
-		return err;
+	if (!image)
+		return 0;
 	fl__os_lock(&pool->trim_lock);
 	for (int i = 0; i < FL__BANK_COUNT; i++)
 		count += fl__bank_purge(&pool->banks[i], image);
 	fl__os_unlock(&pool->trim_lock);
-	if (purged)
-		*purged = count;
-	return 0;
+	return count;
 }
 
 int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
-		  uint32_t *purged)
+		  const struct fl_image *image, uint32_t *purged)
 {
-	uint32_t count = 0, of_image;
+	uint32_t memory_count = module ? module->reader.memory_count : 0;
+	uint32_t count;
 	int err = fl__pool_check_owner(pool, NULL);
 
-	for (uint32_t i = 0; i < module->reader.memory_count && !err; i++) {
-		if (!module->memories[i].image)
-			continue;
-		err = fl_pool_purge_image(pool, module->memories[i].image,
-					  &of_image);
-		count += err ? 0 : of_image;
-	}
-	if (!err)
+	if (!err && !module && !image)
+		err = -EINVAL;
+	if (err)
+		return err;
+	count = purge_image(pool, image);
+	for (uint32_t i = 0; i < memory_count; i++)
+		count += purge_image(pool, module->memories[i].image);
+	if (module)
 		fl__instance_forget(pool, module);
-	if (!err && purged)
+	if (purged)
 		*purged = count;
-	return err;
-}
-
-void fl_pressure_config_init(struct fl_pressure_config *config)
-{
-	*config = (struct fl_pressure_config){
-		.size = sizeof(*config),
-		.stall_us = 150000,
-		.window_us = 2000000,
-		.trim_bytes = UINT64_MAX,
-	};
+	return 0;
 }
 
 static void on_pressure(void *user)
@@ -136,10 +123,9 @@ int fl_pool_trim_on_pressure(struct fl_pool *pool,
 	const char *reason = NULL;
 	int err = fl__pool_check_owner(pool, error);
 
-	fl_pressure_config_init(&known);
-	if (!err && config)
-		err = fl__sized_read(&known, sizeof(known), config,
-				     "fl_pressure_config", error);
+	if (!err)
+		err = fl__config_read(FL_PRESSURE_CONFIG, &known, config,
+				      error);
 	if (err)
 		return err;
 	if (fl__context_lacks(pool->context, "memory-pressure", &reason))

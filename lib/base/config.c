@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* config.c - the initialisers of faultline.h, by kind; see config.h. */
+#include "config.h"
+
+/* Each initialiser stands in the header, and once more in no place. */
+#define FL_CONFIGS                                                        \
+	CONFIG(FL_CONTEXT_CONFIG, fl_context_config, FL_CONTEXT_CONFIG_INIT)    \
+	CONFIG(FL_MODULE_CONFIG, fl_module_config, FL_MODULE_CONFIG_INIT)       \
+	CONFIG(FL_IMAGE_CONFIG, fl_image_config, FL_IMAGE_CONFIG_INIT)          \
+	CONFIG(FL_POOL_CONFIG, fl_pool_config, FL_POOL_CONFIG_INIT)             \
+	CONFIG(FL_TUNABLES, fl_tunables, FL_TUNABLES_INIT)                      \
+	CONFIG(FL_PRESSURE_CONFIG, fl_pressure_config, FL_PRESSURE_CONFIG_INIT) \
+	CONFIG(FL_MEMORY_CONFIG, fl_memory_config, FL_MEMORY_CONFIG_INIT)       \
+	CONFIG(FL_TABLE_CONFIG, fl_table_config, FL_TABLE_CONFIG_INIT)          \
+	CONFIG(FL_INSTANCE_CONFIG, fl_instance_config, FL_INSTANCE_CONFIG_INIT)
+
+#define CONFIG(kind, type, init) static const struct type type##_defaults = init;
+FL_CONFIGS
+#undef CONFIG
+
+static const struct {
+	const char *name;
+	const void *defaults;
+	size_t bytes;
+} configs[] = {
+#define CONFIG(kind, type, init) \
+	[kind] = { #type, &type##_defaults, sizeof(struct type) },
+	FL_CONFIGS
+#undef CONFIG
+};
+
+void fl_config_init(enum fl_config_kind kind, void *config, size_t size_bytes)
+{
+	memset(config, 0, size_bytes);
+	if ((size_t)kind < FL_ARRAY_SIZE(configs))
+		memcpy(config, configs[kind].defaults,
+		       (size_t)fl_min_u64(configs[kind].bytes, size_bytes));
+	memcpy(config, &size_bytes,
+	       (size_t)fl_min_u64(sizeof(size_bytes), size_bytes));
+}
+
+int fl__config_read(enum fl_config_kind kind, void *known, const void *config,
+		    struct fl_error *error)
+{
+	const uint8_t *given = config;
+	size_t bytes = configs[kind].bytes, size;
+
+	memcpy(known, configs[kind].defaults, bytes);
+	if (!config)
+		return 0;
+	memcpy(&size, config, sizeof(size));
+	if (size < sizeof(size))
+		return fl__error_set(
+			error, -EINVAL,
+			"struct %s has no size; fill it with its init call first",
+			configs[kind].name);
+	for (size_t i = bytes; i < size; i++) {
+		if (given[i])
+			return fl__error_set(
+				error, -EINVAL,
+				"struct %s sets a field at byte %zu that version %s does not know",
+				configs[kind].name, i, FL_VERSION);
+	}
+	memcpy(known, config, (size_t)fl_min_u64(size, bytes));
+	return 0;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * config.h - configuration structs, which start with their size.
+ *
+ * A caller's struct may be older than this library (shorter: the rest keeps its
+ * default) or newer (longer: accepted while the unknown tail is zero).
+ */
+#ifndef FL_CONFIG_H
+#define FL_CONFIG_H
+
+#include "error.h"
+
+/* A caller's struct of a kind, or NULL for the defaults, in full: *known has the
+ * type that this library knows. -EINVAL. */
+int fl__config_read(enum fl_config_kind kind, void *known, const void *config,
+		    struct fl_error *error);
+
+#endif
