@@ -17,9 +17,11 @@ static uint64_t trim_locked(struct fl_pool *pool, uint64_t bytes)
 	int i = 0;
 
 	while (usage.private_bytes < bytes && i < FL__BANK_COUNT) {
-		struct fl__slot *slot =
-			pool->source->take_idle(pool->banks[i].source, NULL);
+		struct fl__bank *bank = &pool->banks[i];
+		struct fl__slot *slot = NULL;
 
+		if (bank->backend)
+			slot = pool->source->take_idle(bank->source, NULL);
 		if (!slot) {
 			i++;
 			continue;

@@ -13,7 +13,7 @@ int fl__usage_add(struct fl__slot *slot, struct fl_pool_usage *usage)
 	struct fl_pool_usage one = { .size = sizeof(one) };
 	int err;
 
-	if (!slot->bank->backend->account || !slot->geometry->max_bytes)
+	if (!slot->bank->backend || !slot->geometry->max_bytes)
 		return 0;
 	err = slot->bank->backend->account(slot->arena, &slot->space, &one);
 	usage->private_bytes += one.private_bytes;

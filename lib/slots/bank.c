@@ -132,14 +132,6 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 	return err;
 }
 
-void fl__slot_publish(struct fl__slot *slot, struct fl_instance *instance)
-{
-	__atomic_store_n(&slot->acquired, slot->acquired + 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->instance, instance, __ATOMIC_RELAXED);
-	/* A handler that sees LIVE sees all that was written before. */
-	__atomic_store_n(&slot->state, FL__SLOT_LIVE, __ATOMIC_RELEASE);
-}
-
 /* Empty idle slots, of the bank that is over first, until the pool keeps no more
  * than its budget. */
 static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
@@ -152,7 +144,7 @@ static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
 				       __ATOMIC_RELAXED) > budget) {
 		struct fl__slot *slot = NULL;
 
-		if (!bank->kind->backend)
+		if (bank->backend)
 			slot = bank->source->calls->take_idle(bank->source,
 							      NULL);
 		if (slot) {
@@ -211,20 +203,10 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 		fl__slot_empty(slot);
 		return 0;
 	}
-	if (fl_unlikely(bank->pool->config.audit_every) && !bank->kind->backend)
+	if (fl_unlikely(bank->pool->config.audit_every))
 		return slot_audit(slot, used_bytes);
 	slot_shelve(slot);
 	return 0;
-}
-
-bool fl__slot_claim(struct fl__slot *slot)
-{
-	uint32_t expected = FL__SLOT_LIVE;
-
-	return !__atomic_load_n(&slot->instance, __ATOMIC_RELAXED) &&
-	       __atomic_compare_exchange_n(&slot->state, &expected,
-					   FL__SLOT_FREE, false,
-					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 uint32_t fl__bank_purge(struct fl__bank *bank, const struct fl_image *image)
@@ -255,7 +237,7 @@ int fl__bank_open(struct fl__bank *bank, struct fl_pool *pool,
 
 	bank->pool = pool;
 	bank->kind = kind;
-	bank->backend = kind->backend ? kind->backend : pool->context->backend;
+	bank->backend = kind->is_bare ? NULL : pool->context->backend;
 	bank->geometry = *geometry;
 	bank->geometry.reservation = pool->reservation;
 	if (kind->open)

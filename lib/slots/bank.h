@@ -31,17 +31,9 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		  uint32_t count, uint64_t timeout_ns, struct fl__slot **slots,
 		  struct fl_error *error);
 
-/* From here on signal handlers, and calls that look addresses up, see what lives
- * in the slot. */
-void fl__slot_publish(struct fl__slot *slot, struct fl_instance *instance);
-
 /* Give a slot back whose tenant's size was up to used_bytes. 0, or -EIO when an
  * audit found the slot unclean: it is given back or retired in any case. */
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes);
-
-/* Take a live slot that was taken alone from its holder; false if it is neither.
- * Of two callers one gets through, and gives the slot. */
-bool fl__slot_claim(struct fl__slot *slot);
 
 /* Empty an owned slot, whatever state it is in, and give it to its source. */
 void fl__slot_empty(struct fl__slot *slot);

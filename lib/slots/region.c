@@ -156,8 +156,10 @@ static int region_open(struct regions *from, struct region *region,
 	err = fl__slot_init(slot, &region->geometry, 0);
 	if (err)
 		return fl__error_set(error, err, "no memory for a lock");
-	err = bank->backend->arena_open(context_of(from)->host,
-					&region->geometry, &slot->arena, error);
+	if (bank->backend)
+		err = bank->backend->arena_open(context_of(from)->host,
+						&region->geometry, &slot->arena,
+						error);
 	if (err)
 		fl__slot_end(slot);
 	return err;

@@ -64,13 +64,13 @@ static int reservation_fill(struct reservation *from)
 	uint32_t count = bank->geometry.slot_count;
 	/* Neither slots without bytes nor stacks keep what could be warm for
 	 * one tenant more than for another. */
-	bool is_alike = !bank->geometry.max_bytes || bank->kind->backend;
+	bool is_alike = !bank->geometry.max_bytes || bank->kind->is_bare;
 	size_t bytes;
 	int err;
 
 	err = fl__stock_init(
 		&from->stock, bank->kind->plural, count,
-		bank->kind->backend ? FL_STRATEGY_REUSE_AFFINITY :
+		bank->kind->is_bare ? FL_STRATEGY_REUSE_AFFINITY :
 				      config->strategy,
 		is_alike ? FL__STOCK_SHELVES : config->max_warm_memories,
 		config->random_seed);
@@ -104,7 +104,7 @@ static int reservation_open(struct fl__bank *bank, struct fl__source **source,
 	if (err)
 		fl__error_set(error, err, "no memory to describe %u %s",
 			      bank->geometry.slot_count, bank->kind->plural);
-	else
+	else if (bank->backend)
 		err = bank->backend->arena_open(bank->pool->context->host,
 						&bank->geometry, &from->arena,
 						error);
@@ -143,16 +143,19 @@ static int reservation_take(struct fl__source *source,
 {
 	struct reservation *from = of_source(source);
 	uint64_t affinities[FL__TAKE_MAX];
-	uint32_t idx[FL__TAKE_MAX], wanted = 0;
+	uint32_t idx[FL__TAKE_MAX];
 	int err;
 
-	do {
-		affinities[wanted] = affinity_of(requests[wanted].image);
-	} while (++wanted < count);
+	affinities[0] = affinity_of(requests[0].image);
+	for (uint32_t i = 1; i < count; i++)
+		affinities[i] = affinity_of(requests[i].image);
 	err = take_idx(from, affinities, count, timeout_ns, idx, error);
-	for (uint32_t i = 0; i < count && !err; i++)
+	if (err)
+		return err;
+	slots[0] = slot_at(from, idx[0]);
+	for (uint32_t i = 1; i < count; i++)
 		slots[i] = slot_at(from, idx[i]);
-	return err;
+	return 0;
 }
 
 static void reservation_give(struct fl__slot *slot)

@@ -50,9 +50,9 @@ struct fl__kind {
 	const char *plural;		/* as in the field max_<plural> */
 	const char *what;
 	size_t side_bytes;
-	/* NULL: the context's. A kind with a backend of its own is not audited,
-	 * and its memory is not counted. */
-	const struct fl__backend *backend;
+	/* No backend knows of the slots: nobody attaches, resets, audits or
+	 * counts them, and they are accessible as their kind makes them. */
+	bool is_bare;
 	/* Once for each bank: what all slots of it share, in bank->shared. */
 	int (*open)(struct fl__bank *bank, struct fl_error *error);
 	void (*close)(struct fl__bank *bank);
@@ -141,7 +141,7 @@ struct fl__source {
 struct fl__bank {
 	struct fl_pool *pool;
 	const struct fl__kind *kind;
-	const struct fl__backend *backend;
+	const struct fl__backend *backend;	/* NULL: a bare kind */
 	struct fl__geometry geometry;
 	struct fl__source *source;	/* NULL: not opened */
 	void *shared;			/* the kind's */
@@ -169,6 +169,29 @@ static inline bool fl__slot_is_live(const struct fl__slot *slot)
 {
 	return __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) ==
 	       FL__SLOT_LIVE;
+}
+
+/* From here on signal handlers, and calls that look addresses up, see what lives
+ * in the slot. */
+static inline void fl__slot_publish(struct fl__slot *slot,
+				    struct fl_instance *instance)
+{
+	__atomic_store_n(&slot->acquired, slot->acquired + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->instance, instance, __ATOMIC_RELAXED);
+	/* A handler that sees LIVE sees all that was written before. */
+	__atomic_store_n(&slot->state, FL__SLOT_LIVE, __ATOMIC_RELEASE);
+}
+
+/* Take a live slot that was taken alone from its holder; false if it is neither.
+ * Of two callers one gets through, and gives the slot. */
+static inline bool fl__slot_claim(struct fl__slot *slot)
+{
+	uint32_t expected = FL__SLOT_LIVE;
+
+	return !__atomic_load_n(&slot->instance, __ATOMIC_RELAXED) &&
+	       __atomic_compare_exchange_n(&slot->state, &expected,
+					   FL__SLOT_FREE, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 /* A slot whose bank and source are known gets its place. */
