@@ -6,7 +6,7 @@
 # Packages come through npm, from whatever registry it is configured for; no
 # package script runs. A file that is there with the right SHA-256 is kept, so
 # that a second run fetches nothing. Ends with 0 when DIR has them all, with
-# FAULTLINE_NPM_DIR=DIR for live_npm.
+# FAULTLINE_NPM_DIR=DIR for tests/live/npm.
 
 set -u
 list=${0%/*}/modules.tsv

@@ -1,0 +1,708 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * nth.c - a whole life, from context to destroyed pool, in which the 1st,
+ * 2nd, ... nth allocation or system call fails, until none is left to fail.
+ *
+ * Each time: every call answers from the closed set, what was taken before is
+ * given back (allocations, file descriptors, mappings), what a memory shows is
+ * image and zeroes and nothing of the tenant before, and the next life without
+ * a failure succeeds. Once only the nth call fails, once all from there on.
+ *
+ * Calls are counted and failed by the linker's --wrap, so this program must be
+ * linked with it for every name in the list WRAPPED below, together with the
+ * library's objects (not the shared library). munmap() and close() are counted
+ * but never fail: nothing could be given back.
+ */
+#define _GNU_SOURCE
+#include "tests/kit/conform.h"
+#include "tests/kit/wasm_build.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+/* WRAPPED: malloc calloc realloc posix_memalign aligned_alloc free mmap mmap64
+ * munmap mprotect madvise ioctl memfd_create ftruncate ftruncate64 fcntl
+ * fcntl64 open open64 pread pread64 pwrite pwrite64 close syscall
+ * pthread_mutex_init pthread_cond_init pthread_create */
+
+static struct {
+	bool is_armed; /* count, and fail when due */
+	bool is_sticky; /* all from fail_at on, not that one alone */
+	uint64_t fail_at; /* 0: never */
+	uint64_t calls; /* that could have failed, while armed */
+	uint64_t failed;
+	uint64_t allocations, system_calls;
+	int64_t live_allocations;
+	const char *first_failed;
+} inject;
+
+static bool is_due(const char *name)
+{
+	if (!inject.is_armed)
+		return false;
+	inject.calls++;
+	if (!inject.fail_at || inject.calls < inject.fail_at ||
+	    (inject.calls > inject.fail_at && !inject.is_sticky))
+		return false;
+	if (!inject.failed)
+		inject.first_failed = name;
+	inject.failed++;
+	return true;
+}
+
+static bool fail_allocation(const char *name)
+{
+	inject.allocations += inject.is_armed;
+	return is_due(name);
+}
+
+static bool fail_call(const char *name, int err)
+{
+	inject.system_calls += inject.is_armed;
+	if (!is_due(name))
+		return false;
+	errno = err;
+	return true;
+}
+
+static void *count_allocation(void *p)
+{
+	inject.live_allocations += p && inject.is_armed;
+	return p;
+}
+
+/* ------------------------------------------------------------------ wrapped */
+
+#define WRAP(result, name, ...)            \
+	result __real_##name(__VA_ARGS__); \
+	result __wrap_##name(__VA_ARGS__); \
+	result __wrap_##name(__VA_ARGS__)
+
+WRAP(void *, malloc, size_t size)
+{
+	if (fail_allocation("malloc"))
+		return NULL;
+	return count_allocation(__real_malloc(size));
+}
+
+WRAP(void *, calloc, size_t count, size_t size)
+{
+	if (fail_allocation("calloc"))
+		return NULL;
+	return count_allocation(__real_calloc(count, size));
+}
+
+WRAP(void *, realloc, void *p, size_t size)
+{
+	void *q;
+
+	if (fail_allocation("realloc"))
+		return NULL;
+	q = __real_realloc(p, size);
+	return p ? q : count_allocation(q);
+}
+
+WRAP(int, posix_memalign, void **p, size_t align, size_t size)
+{
+	int err;
+
+	if (fail_allocation("posix_memalign"))
+		return ENOMEM;
+	err = __real_posix_memalign(p, align, size);
+	if (!err)
+		count_allocation(*p);
+	return err;
+}
+
+WRAP(void *, aligned_alloc, size_t align, size_t size)
+{
+	if (fail_allocation("aligned_alloc"))
+		return NULL;
+	return count_allocation(__real_aligned_alloc(align, size));
+}
+
+WRAP(void, free, void *p)
+{
+	inject.live_allocations -= p && inject.is_armed;
+	__real_free(p);
+}
+
+WRAP(void *, mmap, void *addr, size_t len, int prot, int flags, int fd,
+     off_t off)
+{
+	if (fail_call("mmap", ENOMEM))
+		return MAP_FAILED;
+	return __real_mmap(addr, len, prot, flags, fd, off);
+}
+
+WRAP(void *, mmap64, void *addr, size_t len, int prot, int flags, int fd,
+     off_t off)
+{
+	if (fail_call("mmap", ENOMEM))
+		return MAP_FAILED;
+	return __real_mmap64(addr, len, prot, flags, fd, off);
+}
+
+WRAP(int, munmap, void *addr, size_t len)
+{
+	inject.system_calls += inject.is_armed;
+	return __real_munmap(addr, len);
+}
+
+WRAP(int, close, int fd)
+{
+	inject.system_calls += inject.is_armed;
+	return __real_close(fd);
+}
+
+WRAP(int, mprotect, void *addr, size_t len, int prot)
+{
+	if (fail_call("mprotect", ENOMEM))
+		return -1;
+	return __real_mprotect(addr, len, prot);
+}
+
+WRAP(int, madvise, void *addr, size_t len, int advice)
+{
+	if (fail_call("madvise", ENOMEM))
+		return -1;
+	return __real_madvise(addr, len, advice);
+}
+
+WRAP(int, memfd_create, const char *name, unsigned int flags)
+{
+	if (fail_call("memfd_create", EMFILE))
+		return -1;
+	return __real_memfd_create(name, flags);
+}
+
+WRAP(int, ftruncate, int fd, off_t len)
+{
+	return fail_call("ftruncate", ENOSPC) ? -1 : __real_ftruncate(fd, len);
+}
+
+WRAP(int, ftruncate64, int fd, off_t len)
+{
+	return fail_call("ftruncate", ENOSPC) ? -1 :
+						__real_ftruncate64(fd, len);
+}
+
+WRAP(ssize_t, pread, int fd, void *buf, size_t len, off_t off)
+{
+	return fail_call("pread", EIO) ? -1 : __real_pread(fd, buf, len, off);
+}
+
+WRAP(ssize_t, pread64, int fd, void *buf, size_t len, off_t off)
+{
+	return fail_call("pread", EIO) ? -1 : __real_pread64(fd, buf, len, off);
+}
+
+WRAP(ssize_t, pwrite, int fd, const void *buf, size_t len, off_t off)
+{
+	return fail_call("pwrite", ENOSPC) ? -1 :
+					     __real_pwrite(fd, buf, len, off);
+}
+
+WRAP(ssize_t, pwrite64, int fd, const void *buf, size_t len, off_t off)
+{
+	return fail_call("pwrite", ENOSPC) ? -1 :
+					     __real_pwrite64(fd, buf, len, off);
+}
+
+WRAP(int, pthread_mutex_init, pthread_mutex_t *mutex,
+     const pthread_mutexattr_t *attr)
+{
+	if (is_due("pthread_mutex_init"))
+		return ENOMEM;
+	return __real_pthread_mutex_init(mutex, attr);
+}
+
+WRAP(int, pthread_cond_init, pthread_cond_t *cond,
+     const pthread_condattr_t *attr)
+{
+	if (is_due("pthread_cond_init"))
+		return EAGAIN;
+	return __real_pthread_cond_init(cond, attr);
+}
+
+WRAP(int, pthread_create, pthread_t *thread, const pthread_attr_t *attr,
+     void *(*fn)(void *), void *arg)
+{
+	if (is_due("pthread_create"))
+		return EAGAIN;
+	return __real_pthread_create(thread, attr, fn, arg);
+}
+
+/* The third argument, if any, is passed on as it came. */
+#define WRAP_VARIADIC(name, err, first, first_arg, second, second_arg) \
+	int __real_##name(first, second, ...);                         \
+	int __wrap_##name(first, second, ...);                         \
+	int __wrap_##name(first, second, ...)                          \
+	{                                                              \
+		va_list args;                                          \
+		long arg;                                              \
+                                                                       \
+		va_start(args, second_arg);                            \
+		arg = va_arg(args, long);                              \
+		va_end(args);                                          \
+		if (fail_call(#name, err))                             \
+			return -1;                                     \
+		return __real_##name(first_arg, second_arg, arg);      \
+	}                                                              \
+	int __wrap_##name(first, second, ...)
+
+WRAP_VARIADIC(ioctl, EINVAL, int fd, fd, unsigned long request, request);
+WRAP_VARIADIC(fcntl, EINVAL, int fd, fd, int cmd, cmd);
+WRAP_VARIADIC(fcntl64, EINVAL, int fd, fd, int cmd, cmd);
+WRAP_VARIADIC(open, EMFILE, const char *path, path, int flags, flags);
+WRAP_VARIADIC(open64, EMFILE, const char *path, path, int flags, flags);
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...)
+{
+	long arg[6];
+	va_list args;
+
+	va_start(args, number);
+	for (int i = 0; i < 6; i++)
+		arg[i] = va_arg(args, long);
+	va_end(args);
+	if (fail_call("syscall", ENOSYS))
+		return -1;
+	return __real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4],
+			      arg[5]);
+}
+
+/* ------------------------------------------------------------------- a life */
+
+#define MIN_WPAGES 4
+
+struct life {
+	struct wasm wasm;
+	struct fl_context *context;
+	struct fl_module *module;
+	struct fl_pool *pool;
+	bool is_whole; /* no step failed */
+};
+
+/* Memory 0 with data in two places far apart, memory 1 without. */
+static void build_module(struct wasm *w)
+{
+	struct wasm memories = { 0 }, data = { 0 };
+
+	wasm_header(w);
+	wasm_u(&memories, 2);
+	wasm_limits(&memories, 0, MIN_WPAGES, 0);
+	wasm_limits(&memories, 0, 1, 0);
+	wasm_section(w, WASM_MEMORY, &memories);
+	wasm_u(&data, 3);
+	wasm_data_active(&data, 100, "first", 5);
+	wasm_data_passive(&data, "passive", 7);
+	wasm_data_active(&data, 3 * 65536 + 50, "second", 6);
+	wasm_section(w, WASM_DATA, &data);
+}
+
+/* Nothing but the closed set, and a sentence for each. */
+static bool succeeds(struct life *life, int err, const struct fl_error *error)
+{
+	if (!err)
+		return true;
+	life->is_whole = false;
+	CHECK(strcmp(fl_strerror(err), "unknown error"));
+	if (error) {
+		CHECK_EQ(error->code, err);
+		CHECK(error->text[0] != '\0');
+	}
+	if (!inject.failed)
+		test_note("%s, with nothing failed: %s", fl_strerror(err),
+			  error ? error->text : "");
+	return false;
+}
+
+static void check_clean(struct fl_instance *instance)
+{
+	struct fl_memory *memory = fl_instance_memory(instance, 0);
+	struct fl_memory *other = fl_instance_memory(instance, 1);
+	struct model model;
+	bool was_armed = inject.is_armed;
+
+	/* The model's own allocations are none of the library's. */
+	inject.is_armed = false;
+	model_init(&model, MIN_WPAGES * WPAGE, UINT64_MAX, WPAGE);
+	model_put(&model, 100, "first", 5, 0, 5);
+	model_put(&model, 3 * WPAGE + 50, "second", 6, 0, 6);
+	CHECK_EQ(model_diff(&model, memory), MODEL_EQUAL);
+	model_fini(&model);
+	CHECK_EQ(fl_memory_length(other), WPAGE);
+	CHECK_EQ(conform_first_data(other->base, WPAGE), WPAGE);
+	inject.is_armed = was_armed;
+}
+
+static void use_instance(struct life *life, struct fl_instance *instance)
+{
+	struct fl_memory *memory = fl_instance_memory(instance, 0);
+	uint64_t len = fl_memory_length(memory), old = 0;
+
+	check_clean(instance);
+	memset(memory->base, 0xe1, len);
+	memset(fl_instance_memory(instance, 1)->base, 0xe2, WPAGE);
+	if (succeeds(life, fl_memory_grow(memory, 3, &old), NULL)) {
+		CHECK_EQ(old, MIN_WPAGES);
+		CHECK_EQ(conform_first_data(memory->base + len, 3 * WPAGE),
+			 3 * WPAGE);
+		memset(memory->base + len, 0xe3, 3 * WPAGE);
+	} else {
+		CHECK_EQ(fl_memory_length(memory), len);
+		CHECK(test_traps(memory->base + len));
+	}
+	succeeds(life, fl_memory_prefault(memory, 0, len), NULL);
+	CHECK_EQ(memory->base[len - 1], 0xe1);
+	CHECK_EQ(fl_memory_init(instance, 0, 1, 7, 0, 7), FL_TRAP_NONE);
+	fl_data_drop(instance, 1);
+	CHECK(!memcmp(memory->base + 7, "passive", 7));
+}
+
+/* Tenants one after the other, more than it takes an engine to warm up; a
+ * release always succeeds. */
+static void use_pool(struct life *life)
+{
+	struct fl_instance *instance = NULL;
+	struct fl_memory_config config;
+	struct fl_memory *memory = NULL;
+	struct fl_error error;
+
+	for (int i = 0; i < 6; i++) {
+		error.text[0] = '\0';
+		if (!succeeds(life,
+			      fl_instance_acquire(life->pool, life->module,
+						  NULL, &instance, &error),
+			      &error))
+			continue;
+		use_instance(life, instance);
+		CHECK_EQ(fl_instance_release(instance), 0);
+	}
+	fl_memory_config_init(&config);
+	config.initial_bytes = 2 * WPAGE;
+	if (succeeds(life,
+		     fl_memory_acquire(life->pool, &config, &memory, &error),
+		     &error)) {
+		CHECK_EQ(conform_first_data(memory->base, 2 * WPAGE),
+			 2 * WPAGE);
+		memset(memory->base, 0xe4, 2 * WPAGE);
+		CHECK_EQ(fl_memory_release(memory), 0);
+	}
+}
+
+/* Failures are over, the pool is the same: it works, less the slots that could
+ * not be cleaned, and shows nothing of its past. */
+static void use_pool_again(struct life *life)
+{
+	struct fl_pool_info info = { .size = sizeof(info) };
+	struct fl_instance *instance = NULL;
+	int err;
+
+	inject.is_armed = false;
+	fl_pool_info(life->pool, &info);
+	CHECK_EQ(info.live_memories, 0);
+	CHECK_EQ(info.live_instances, 0);
+	inject.is_armed = true;
+	inject.fail_at = 0;
+	err = fl_instance_acquire(life->pool, life->module, NULL, &instance,
+				  NULL);
+	if (info.max_memories - info.retired_memories >= 2)
+		CHECK_EQ(err, 0);
+	if (!err) {
+		check_clean(instance);
+		CHECK_EQ(fl_instance_release(instance), 0);
+	}
+}
+
+static void live_on(struct life *life)
+{
+	struct fl_context_config context_config;
+	struct fl_module_config module_config;
+	struct fl_pool_config pool_config;
+	struct fl_error error = { .text = "" };
+
+	fl_context_config_init(&context_config);
+	context_config.backend = test_rung->backend;
+	if (!succeeds(life,
+		      fl_context_create(&context_config, &life->context,
+					&error),
+		      &error))
+		return;
+	fl_module_config_init(&module_config);
+	module_config.bytes = life->wasm.bytes;
+	module_config.length_bytes = life->wasm.length;
+	if (!succeeds(life,
+		      fl_module_load(life->context, &module_config,
+				     &life->module, &error),
+		      &error))
+		return;
+	conform_pool_config(&pool_config);
+	pool_config.max_memories_per_instance = 2;
+	pool_config.max_memory_bytes = MIB;
+	if (!succeeds(life,
+		      fl_pool_create(life->context, &pool_config, &life->pool,
+				     &error),
+		      &error))
+		return;
+	use_pool(life);
+	use_pool_again(life);
+}
+
+/* Constructors write *out only on success. */
+static void live(struct life *life, uint64_t fail_at, bool is_sticky)
+{
+	life->context = NULL;
+	life->module = NULL;
+	life->pool = NULL;
+	life->is_whole = true;
+	memset(&inject, 0, sizeof(inject));
+	inject.fail_at = fail_at;
+	inject.is_sticky = is_sticky;
+	inject.is_armed = true;
+	live_on(life);
+	CHECK_EQ(fl_pool_destroy(life->pool), 0);
+	fl_module_release(life->module);
+	fl_context_destroy(life->context);
+	inject.is_armed = false;
+	CHECK_EQ(inject.live_allocations, 0);
+}
+
+static void run_lives(bool is_sticky)
+{
+	struct test_resources before;
+	struct life life = { .wasm = { 0 } };
+	uint64_t at = 0;
+
+	build_module(&life.wasm);
+	/* Once without, to see that the wrapping works at all. */
+	live(&life, 0, false);
+	CHECK(life.is_whole);
+	CHECK(inject.allocations > 3);
+	CHECK(inject.system_calls > 1);
+	test_resources(&before);
+	do {
+		at++;
+		live(&life, at, is_sticky);
+		test_check_resources(&before);
+		if (test_has_failed())
+			test_note("call %ju failed: %s", (uintmax_t)at,
+				  inject.first_failed ? inject.first_failed :
+							"none");
+	} while (inject.failed && at < 4000 && !test_has_failed());
+	test_note("%ju calls failed, one by one", (uintmax_t)(at - 1));
+	CHECK(at > 10);
+	/* The next attempt works. */
+	live(&life, 0, false);
+	CHECK(life.is_whole);
+	wasm_free(&life.wasm);
+}
+
+static void one_call_fails(void)
+{
+	run_lives(false);
+}
+
+static void all_calls_fail_from_then_on(void)
+{
+	run_lives(true);
+}
+
+/* ---------------------------------------------------------------- warm slot */
+
+static void count_from_here(void)
+{
+	memset(&inject, 0, sizeof(inject));
+	inject.is_armed = true;
+}
+
+struct cost {
+	uint64_t allocations, system_calls;
+};
+
+static struct cost cost_so_far(void)
+{
+	inject.is_armed = false;
+	return (struct cost){ inject.allocations, inject.system_calls };
+}
+
+static void check_cycle(struct conform *conform, struct fl_module *module,
+			int round)
+{
+	bool is_linux = !strcmp(test_rung->backend, "linux");
+	bool is_dontneed = !strcmp(test_rung->how, "dontneed");
+	bool grows = round % 4 == 3, is_warm = round >= 8;
+	struct fl_instance *instance = NULL;
+	struct cost cost;
+
+	count_from_here();
+	MUST_EQ(fl_instance_acquire(conform->pool, module, NULL, &instance,
+				    NULL),
+		0);
+	cost = cost_so_far();
+	if (is_warm)
+		CHECK_EQ(cost.allocations, 0);
+	if (is_warm && is_linux)
+		CHECK_EQ(cost.system_calls, 0);
+	fl_instance_memory(instance, 0)->base[round * 1000] = 1;
+	count_from_here();
+	if (grows)
+		CHECK_EQ(fl_memory_grow(fl_instance_memory(instance, 0), 1,
+					NULL),
+			 0);
+	cost = cost_so_far();
+	CHECK(cost.system_calls <= grows);
+	count_from_here();
+	CHECK_EQ(fl_instance_release(instance), 0);
+	cost = cost_so_far();
+	if (is_warm)
+		CHECK_EQ(cost.allocations, 0);
+	if (is_warm && is_dontneed)
+		CHECK(cost.system_calls <= 1u + grows);
+	if (is_warm && round < 12)
+		test_note("release%s: %ju system calls",
+			  grows ? " after growth" : "",
+			  (uintmax_t)cost.system_calls);
+}
+
+/* A slot that last held the image: nothing is allocated, and the engine makes
+ * no system call to acquire it; where it drops what was written, one to release
+ * it, and one more if it grew. */
+static void warm_slot_is_cheap(void)
+{
+	struct fl_pool_config pool_config;
+	struct fl_module_config config;
+	struct fl_module *module = NULL;
+	struct conform conform;
+	struct wasm w = { 0 };
+
+	conform_pool_config(&pool_config);
+	/* The pages of one memory are in one page table, wherever the pool lies:
+	 * what is known of them is allocated for each. */
+	pool_config.memory_alignment_bytes = 2 * MIB;
+	conform_open(&conform, &pool_config);
+	wasm_header(&w);
+	wasm_one_memory(&w, 4, WASM_NO_MAX);
+	wasm_one_data(&w, 70000, "content", 7);
+	fl_module_config_init(&config);
+	config.bytes = w.bytes;
+	config.length_bytes = w.length;
+	MUST_EQ(fl_module_load(conform.context, &config, &module, NULL), 0);
+	for (int round = 0; round < 40; round++)
+		check_cycle(&conform, module, round);
+	fl_module_release(module);
+	conform_close(&conform);
+	wasm_free(&w);
+}
+
+/* --------------------------------------------------------- no mappings left */
+
+static const char *needs_own_mappings(void)
+{
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+	long max = 0;
+
+	if (file && fscanf(file, "%ld", &max) != 1)
+		max = 0;
+	if (file)
+		fclose(file);
+	if (test_is_sanitized())
+		return TEST_NOT_BUILT "a sanitizer cannot do without mappings";
+	return max <= 0 || max > 300000 ?
+		       "vm.max_map_count is too large to be used up" :
+		       NULL;
+}
+
+#define FILLER_BYTES (4 * GIB)
+
+/* Split one mapping until the kernel refuses. */
+static uint8_t *use_up_mappings(void)
+{
+	uint64_t hpage = conform_hpage();
+	uint8_t *filler =
+		__real_mmap(NULL, FILLER_BYTES, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	MUST(filler != MAP_FAILED);
+	for (uint64_t off = hpage; off < FILLER_BYTES; off += 2 * hpage) {
+		if (__real_mprotect(filler + off, hpage, PROT_READ))
+			return filler;
+	}
+	MUST(!"mappings can be used up");
+	return filler;
+}
+
+static int child_without_mappings(void *arg)
+{
+	struct fl_memory_config config;
+	struct fl_memory *live, *memories[8] = { NULL };
+	struct fl_pool_info info;
+	struct fl_image *image;
+	struct conform conform;
+	uint8_t *filler;
+	uint32_t n = 0;
+
+	(void)arg;
+	conform_open(&conform, NULL);
+	image = conform_image_of(&conform, 8 * WPAGE, 5 * WPAGE, "image", 5);
+	live = conform_take(&conform, image, 0);
+	memset(live->base, 0x66, 8 * WPAGE);
+	filler = use_up_mappings();
+	fl_memory_config_init(&config);
+	config.image = image;
+	for (int i = 0; i < 8; i++) {
+		int err = fl_memory_acquire(conform.pool, &config, &memories[n],
+					    NULL);
+
+		CHECK(!err || err == -ENOMEM || err == -EAGAIN);
+		n += !err;
+	}
+	CHECK(fl_memory_grow(live, 5, NULL) >= -ENOMEM);
+	CHECK_EQ(live->base[0], 0x66);
+	conform_give(live);
+	while (n)
+		conform_give(memories[--n]);
+	munmap(filler, FILLER_BYTES);
+	info = conform_info(&conform);
+	CHECK_EQ(info.live_memories, 0);
+	for (n = 0; n < info.max_memories - info.retired_memories; n++) {
+		memories[n] =
+			conform_take(&conform, n % 2 ? image : NULL, 8 * WPAGE);
+		CHECK_EQ(conform_first_data(memories[n]->base, 5 * WPAGE),
+			 5 * WPAGE);
+		CHECK_EQ(memories[n]->base[5 * WPAGE], n % 2 ? 'i' : 0);
+		CHECK_EQ(conform_first_data(memories[n]->base + 6 * WPAGE,
+					    2 * WPAGE),
+			 2 * WPAGE);
+	}
+	while (n)
+		conform_give(memories[--n]);
+	fl_image_release(image);
+	conform_close(&conform);
+	return 0;
+}
+
+static void no_mappings_left(void)
+{
+	struct test_end end = test_fork(child_without_mappings, NULL, 50);
+
+	CHECK_EQ(end.signo, 0);
+	CHECK_EQ(end.status, 0);
+}
+
+static const struct test_case cases[] = {
+	TEST_CASE(one_call_fails),
+	TEST_CASE(all_calls_fail_from_then_on),
+	TEST_CASE(warm_slot_is_cheap),
+	TEST_CASE_NEEDS(no_mappings_left, needs_own_mappings),
+};
+
+CONFORM_MAIN(cases)

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * syscalls.c - what a warm slot costs, counted instead of timed: system
+ * calls, host pages that the scans report, page faults.
+ *
+ * A slot whose marks are lost, whose pages are never left open, or that is
+ * protected anew at every release is as clean as another, only slower. Here it
+ * is seen: in the steady state an acquire makes no call, a release on the
+ * rungs track and scan makes one scan that names what is to be restored and
+ * nothing else, one on the rung dontneed drops once, and no access faults.
+ *
+ * Calls are counted by the linker's --wrap, so this program must be linked with
+ * it for every name in the list WRAPPED below, together with the library's
+ * objects (not the shared library). It needs what its rungs need.
+ */
+#define _GNU_SOURCE
+#include "tests/kit/conform.h"
+
+#include "uffd/kernel.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+/* WRAPPED: mmap mmap64 mprotect madvise ioctl */
+
+static struct {
+	uint64_t scans; /* PAGEMAP_SCAN that only look */
+	uint64_t reported_hpages; /* by them */
+	uint64_t protects; /* UFFDIO_WRITEPROTECT, and scans that protect */
+	uint64_t others;
+} calls;
+
+#define WRAP(result, name, ...)            \
+	result __real_##name(__VA_ARGS__); \
+	result __wrap_##name(__VA_ARGS__); \
+	result __wrap_##name(__VA_ARGS__)
+
+WRAP(void *, mmap, void *addr, size_t len, int prot, int flags, int fd,
+     off_t off)
+{
+	calls.others++;
+	return __real_mmap(addr, len, prot, flags, fd, off);
+}
+
+WRAP(void *, mmap64, void *addr, size_t len, int prot, int flags, int fd,
+     off_t off)
+{
+	calls.others++;
+	return __real_mmap64(addr, len, prot, flags, fd, off);
+}
+
+WRAP(int, mprotect, void *addr, size_t len, int prot)
+{
+	calls.others++;
+	return __real_mprotect(addr, len, prot);
+}
+
+WRAP(int, madvise, void *addr, size_t len, int advice)
+{
+	calls.others++;
+	return __real_madvise(addr, len, advice);
+}
+
+static void count_scan(const struct fl__kernel_scan *scan, int count)
+{
+	const struct fl__kernel_region *regions =
+		(const void *)(uintptr_t)scan->vec;
+
+	calls.scans++;
+	for (int i = 0; i < count; i++)
+		calls.reported_hpages +=
+			(regions[i].end - regions[i].start) / conform_hpage();
+}
+
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list args;
+	void *arg;
+	int ret;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	ret = __real_ioctl(fd, request, arg);
+	if (request == UFFDIO_WRITEPROTECT)
+		calls.protects++;
+	else if (request != FL_PAGEMAP_SCAN)
+		calls.others++;
+	else if (((struct fl__kernel_scan *)arg)->flags)
+		calls.protects++;
+	else
+		count_scan(arg, ret);
+	return ret;
+}
+
+/* -------------------------------------------------------------- the tenants */
+
+#define IMAGE_BYTES (4 * MIB)
+#define HPAGES 1024 /* seen as host pages of 4 KiB, whatever they are */
+#define UNIT (IMAGE_BYTES / HPAGES)
+#define HOT 16
+#define WARM_UP 80
+
+static bool is_how(const char *how)
+{
+	return !strcmp(test_rung->how, how);
+}
+
+static const char *needs_small_hpages(void)
+{
+	return conform_hpage() == UNIT ? NULL :
+					 "counts host pages of 4 KiB only";
+}
+
+struct slot {
+	struct conform conform;
+	struct fl_image *image;
+	struct test_random random;
+	uint64_t grow_pages;
+	uint64_t random_writes;
+	uint32_t first; /* of the hot pages */
+	uint64_t stride; /* and how far apart they are */
+	uint64_t tenants;
+	uint64_t acquire_calls; /* of all kinds, in all tenancies */
+};
+
+static void slot_open(struct slot *slot, uint64_t image_bytes)
+{
+	struct fl_pool_config config;
+	uint8_t *bytes = malloc(image_bytes);
+
+	MUST(!!bytes);
+	memset(slot, 0, sizeof(*slot));
+	slot->stride = image_bytes < IMAGE_BYTES ? 25 : 61;
+	test_random_init(&slot->random, 7);
+	conform_pool_config(&config);
+	config.max_memories = 1;
+	config.max_memory_bytes = 2 * image_bytes;
+	/* So that a page table's part of it is the same each time. */
+	config.memory_alignment_bytes = 2 * MIB;
+	conform_open(&slot->conform, &config);
+	memset(bytes, 0x5a, image_bytes);
+	slot->image = conform_image_of(&slot->conform, image_bytes, 0, bytes,
+				       image_bytes);
+	free(bytes);
+}
+
+static void slot_close(struct slot *slot)
+{
+	fl_image_release(slot->image);
+	conform_close(&slot->conform);
+}
+
+static void counted_from_here(struct slot *slot)
+{
+	memset(&calls, 0, sizeof(calls));
+	slot->acquire_calls = slot->tenants = 0;
+}
+
+static void tenant_write(struct slot *slot, uint8_t *base)
+{
+	for (uint32_t i = 0; i < HOT; i++) {
+		base[(slot->first + i * slot->stride) * UNIT]++;
+		(void)*(volatile uint8_t *)(base + i * 29 * UNIT);
+	}
+	for (uint64_t i = 0; i < slot->random_writes; i++)
+		base[test_random_below(&slot->random, HPAGES) * UNIT]++;
+}
+
+static void tenancies(struct slot *slot, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		uint64_t before = calls.scans + calls.protects + calls.others;
+		struct fl_memory *memory =
+			conform_take(&slot->conform, slot->image, 0);
+		uint64_t old = fl_memory_length(memory);
+
+		slot->acquire_calls +=
+			calls.scans + calls.protects + calls.others - before;
+		tenant_write(slot, memory->base);
+		if (slot->grow_pages) {
+			CHECK_EQ(fl_memory_grow(memory, slot->grow_pages, NULL),
+				 0);
+			for (uint64_t at = old; at < fl_memory_length(memory);
+			     at += UNIT)
+				memory->base[at] = 1;
+		}
+		conform_give(memory);
+		slot->tenants++;
+	}
+}
+
+static uint64_t faults_so_far(void)
+{
+	struct rusage usage;
+
+	CHECK_EQ(getrusage(RUSAGE_SELF, &usage), 0);
+	return (uint64_t)usage.ru_minflt;
+}
+
+/* The kernel may take pages from under a process now and then; a slot that
+ * faults does so for each page. */
+static void check_no_faults(uint64_t before, uint64_t tenants)
+{
+	if (!test_is_sanitized())
+		CHECK(faults_so_far() - before < tenants / 2);
+}
+
+/* -------------------------------------------------------------------- cases */
+
+static void same_pages_every_time(void)
+{
+	const unsigned int tenants = 1000;
+	struct slot slot;
+	uint64_t faults;
+
+	slot_open(&slot, IMAGE_BYTES);
+	tenancies(&slot, WARM_UP);
+	counted_from_here(&slot);
+	faults = faults_so_far();
+	tenancies(&slot, tenants);
+	if (is_how("track") || is_how("scan")) {
+		CHECK_EQ(calls.scans, tenants);
+		CHECK_EQ(calls.reported_hpages, tenants * HOT);
+		CHECK_EQ(calls.protects, 0);
+		CHECK_EQ(calls.others, 0);
+		check_no_faults(faults, tenants);
+	} else if (is_how("dontneed")) {
+		CHECK_EQ(calls.others, tenants);
+		CHECK_EQ(calls.scans + calls.protects, 0);
+	}
+	CHECK_EQ(slot.acquire_calls, 0);
+	slot_close(&slot);
+}
+
+/* The same on top of which each tenant writes some pages at random: watched
+ * pages cost a fault, open ones are reported. Neither may get out of hand, nor
+ * the calls by which the one becomes the other. */
+static void some_pages_at_random(void)
+{
+	const unsigned int tenants = 1000;
+	struct slot slot;
+
+	slot_open(&slot, IMAGE_BYTES);
+	slot.random_writes = 8;
+	tenancies(&slot, WARM_UP);
+	counted_from_here(&slot);
+	tenancies(&slot, tenants);
+	test_note("a release: %ju scans, %ju protecting calls for %u; %ju host "
+		  "pages reported",
+		  (uintmax_t)calls.scans, (uintmax_t)calls.protects, tenants,
+		  (uintmax_t)(calls.reported_hpages / tenants));
+	if (is_how("track")) {
+		CHECK(calls.scans <= tenants + tenants / 10);
+		CHECK(calls.protects >= tenants / 100);
+		CHECK(calls.protects <= tenants / 4);
+		CHECK(calls.reported_hpages / tenants <= HPAGES / 8);
+		CHECK_EQ(calls.others, 0);
+	}
+	slot_close(&slot);
+}
+
+/* What tenants write no more is watched again, and reported no more. */
+static void pages_left_are_forgotten(void)
+{
+	struct slot slot;
+
+	slot_open(&slot, IMAGE_BYTES);
+	tenancies(&slot, WARM_UP);
+	slot.first = 12;
+	tenancies(&slot, 300);
+	counted_from_here(&slot);
+	tenancies(&slot, 100);
+	if (is_how("track")) {
+		CHECK_EQ(calls.scans, 100);
+		CHECK_EQ(calls.reported_hpages, 100 * HOT);
+		CHECK_EQ(calls.protects, 0);
+	}
+	slot_close(&slot);
+}
+
+/* Growing and shrinking is one call each, and what was grown is found by the
+ * scan of the rest. */
+static void grown_every_time(void)
+{
+	const unsigned int tenants = 200, grown_hpages = 32;
+	struct slot slot;
+	uint64_t faults;
+
+	slot_open(&slot, IMAGE_BYTES);
+	slot.grow_pages = grown_hpages * UNIT / WPAGE;
+	tenancies(&slot, WARM_UP);
+	counted_from_here(&slot);
+	faults = faults_so_far();
+	tenancies(&slot, tenants);
+	if (is_how("track") || is_how("scan")) {
+		/* Without tracking one scan for each kind of mapping. */
+		CHECK_EQ(calls.scans, tenants * (is_how("scan") ? 2 : 1));
+		CHECK_EQ(calls.reported_hpages, tenants * (HOT + grown_hpages));
+		CHECK_EQ(calls.protects, 0);
+		CHECK_EQ(calls.others, 2 * tenants);
+		check_no_faults(faults, tenants);
+	} else if (is_how("dontneed")) {
+		CHECK_EQ(calls.others, 3 * tenants);
+	}
+	CHECK_EQ(slot.acquire_calls, 0);
+	slot_close(&slot);
+}
+
+/* Of a large memory only what is in use is marked; the rest costs one scan
+ * more, and reports nothing. */
+static void rest_of_a_large_memory(void)
+{
+	const unsigned int tenants = 200;
+	struct slot slot;
+
+	slot_open(&slot, 8 * IMAGE_BYTES);
+	tenancies(&slot, WARM_UP);
+	counted_from_here(&slot);
+	tenancies(&slot, tenants);
+	if (is_how("track") || is_how("scan")) {
+		CHECK_EQ(calls.scans, tenants * (is_how("track") ? 2 : 1));
+		CHECK_EQ(calls.reported_hpages, tenants * HOT);
+		CHECK_EQ(calls.protects, 0);
+		CHECK_EQ(calls.others, 0);
+	}
+	slot_close(&slot);
+}
+
+static void read_every(const uint8_t *base, uint64_t len, uint64_t step)
+{
+	for (uint64_t at = 0; at < len; at += step)
+		(void)*(volatile const uint8_t *)(base + at);
+}
+
+/* Is 2 MiB of the image one entry of the page table? A byte read there is a
+ * page fault for all of it, then. */
+static bool has_large_folios(struct slot *slot, uint64_t len)
+{
+	struct fl_memory *memory = conform_take(&slot->conform, slot->image, 0);
+	uint64_t faults;
+
+	read_every(memory->base, len, 2 * MIB);
+	faults = faults_so_far();
+	read_every(memory->base, len, UNIT);
+	faults = faults_so_far() - faults;
+	conform_give(memory);
+	return faults < len / (2 * MIB);
+}
+
+static void write_low_and_read_all(struct slot *slot, uint64_t len,
+				   unsigned int tenants)
+{
+	for (unsigned int i = 0; i < tenants; i++) {
+		struct fl_memory *memory =
+			conform_take(&slot->conform, slot->image, 0);
+
+		tenant_write(slot, memory->base);
+		read_every(memory->base, len, 2 * MIB);
+		conform_give(memory);
+	}
+}
+
+/* What is read only stays in large folios, which the scan reports whole, and is
+ * not marked page by page. */
+static void large_folios_stay(void)
+{
+	const uint64_t len = 8 * IMAGE_BYTES;
+	const unsigned int tenants = 100;
+	struct slot slot;
+
+	slot_open(&slot, len);
+	if (has_large_folios(&slot, len)) {
+		write_low_and_read_all(&slot, len, WARM_UP);
+		counted_from_here(&slot);
+		write_low_and_read_all(&slot, len, tenants);
+		if (is_how("track")) {
+			CHECK_EQ(calls.scans, 2 * tenants);
+			CHECK_EQ(calls.protects + calls.others, 0);
+			CHECK_EQ(calls.reported_hpages,
+				 tenants * (HOT + (len - IMAGE_BYTES) / UNIT));
+		}
+	} else {
+		test_note("no large folios here");
+	}
+	slot_close(&slot);
+}
+
+/* Marking a chunk maps the image's pages, which nobody has touched: they are
+ * scanned faster, and read without a fault. */
+static void unread_pages_are_mapped(void)
+{
+	struct fl_memory *memory;
+	struct slot slot;
+	uint64_t faults;
+
+	slot_open(&slot, IMAGE_BYTES);
+	tenancies(&slot, WARM_UP);
+	memory = conform_take(&slot.conform, slot.image, 0);
+	faults = faults_so_far();
+	for (uint64_t at = 0; at < IMAGE_BYTES; at += UNIT)
+		(void)*(volatile uint8_t *)(memory->base + at);
+	if (is_how("track"))
+		check_no_faults(faults, HPAGES / 8);
+	conform_give(memory);
+	slot_close(&slot);
+}
+
+/* ---------------------------------------------------------- first tenants */
+
+#define SMALL_BYTES (28 * WPAGE) /* less than a large folio */
+
+static void slot_empty(struct slot *slot)
+{
+	CHECK_EQ(fl_pool_trim(slot->conform.pool, UINT64_MAX, NULL), 0);
+}
+
+static uint64_t private_bytes(struct slot *slot)
+{
+	struct fl_pool_usage usage = { .size = sizeof(usage) };
+
+	CHECK_EQ(fl_pool_usage(slot->conform.pool, &usage, NULL), 0);
+	return usage.private_bytes;
+}
+
+static void first_tenants(struct slot *slot, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		slot_empty(slot);
+		tenancies(slot, 1);
+	}
+}
+
+/* The next one finds the pages private, and all of them as the image says. */
+static void check_prefilled(struct slot *slot)
+{
+	struct fl_memory *memory;
+	uint64_t faults;
+
+	slot_empty(slot);
+	memory = conform_take(&slot->conform, slot->image, 0);
+	if (is_how("track") || is_how("scan"))
+		CHECK_EQ(private_bytes(slot), HOT * UNIT);
+	faults = faults_so_far();
+	for (uint32_t i = 0; i < HOT; i++)
+		memory->base[(slot->first + i * slot->stride) * UNIT]++;
+	if (is_how("track") || is_how("scan"))
+		check_no_faults(faults, HOT);
+	conform_give(memory);
+	memory = conform_take(&slot->conform, slot->image, 0);
+	for (uint64_t at = 0; at < SMALL_BYTES; at += UNIT)
+		CHECK_EQ(memory->base[at], 0x5a);
+	conform_give(memory);
+}
+
+/* What the last first tenants all wrote is made private ahead; what they write
+ * no more is not. */
+static void first_tenant_is_prefilled(void)
+{
+	struct slot slot;
+
+	slot_open(&slot, SMALL_BYTES);
+	first_tenants(&slot, 4);
+	check_prefilled(&slot);
+	slot.first = 12;
+	first_tenants(&slot, 10);
+	check_prefilled(&slot);
+	slot_close(&slot);
+}
+
+/* Tenants that have nothing in common are given nothing. */
+static void first_tenants_that_differ(void)
+{
+	struct fl_memory *memory;
+	struct slot slot;
+
+	slot_open(&slot, SMALL_BYTES);
+	for (unsigned int i = 0; i < 12; i++) {
+		slot.first = i;
+		first_tenants(&slot, 1);
+	}
+	slot_empty(&slot);
+	memory = conform_take(&slot.conform, slot.image, 0);
+	if (is_how("track") || is_how("scan"))
+		CHECK_EQ(private_bytes(&slot), 0);
+	conform_give(memory);
+	slot_close(&slot);
+}
+
+static const struct test_case cases[] = {
+	TEST_CASE_NEEDS(same_pages_every_time, needs_small_hpages),
+	TEST_CASE_NEEDS(some_pages_at_random, needs_small_hpages),
+	TEST_CASE_NEEDS(pages_left_are_forgotten, needs_small_hpages),
+	TEST_CASE_NEEDS(grown_every_time, needs_small_hpages),
+	TEST_CASE_NEEDS(rest_of_a_large_memory, needs_small_hpages),
+	TEST_CASE_NEEDS(large_folios_stay, needs_small_hpages),
+	TEST_CASE_NEEDS(unread_pages_are_mapped, needs_small_hpages),
+	TEST_CASE_NEEDS(first_tenant_is_prefilled, needs_small_hpages),
+	TEST_CASE_NEEDS(first_tenants_that_differ, needs_small_hpages),
+};
+
+/* Not the segmented backend: it has other calls, and copies at attach. */
+int main(int argc, char **argv)
+{
+	size_t count = 0;
+
+	while (count < TEST_ARRAY_SIZE(conform_rungs) &&
+	       !strcmp(conform_rungs[count].backend, "linux"))
+		count++;
+	return test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases),
+			 conform_rungs, count);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * copy.c - copying back by comparing gives what copying blindly gives, and
+ * writes nothing outside its range. Pure; both ways are tried where the
+ * processor has both.
+ */
+#include "tests/kit/test.h"
+
+#include "uffd/track/copy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HPAGES 4
+#define HPAGE_BYTES 4096
+#define BYTES ((size_t)HPAGES * HPAGE_BYTES)
+
+struct bytes {
+	uint8_t *at, *source, *before;
+	struct test_random random;
+};
+
+static void bytes_open(struct bytes *bytes)
+{
+	uint8_t **all[] = { &bytes->at, &bytes->source, &bytes->before };
+
+	test_random_init(&bytes->random, 90);
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(all); i++)
+		MUST(!!(*all[i] = aligned_alloc(HPAGE_BYTES, BYTES)));
+	for (size_t i = 0; i < BYTES; i++)
+		bytes->source[i] = (uint8_t)test_random_next(&bytes->random);
+}
+
+static void bytes_close(struct bytes *bytes)
+{
+	free(bytes->at);
+	free(bytes->source);
+	free(bytes->before);
+}
+
+static void fill(struct bytes *bytes, bool is_zero)
+{
+	if (is_zero)
+		memset(bytes->at, 0, BYTES);
+	else
+		memcpy(bytes->at, bytes->source, BYTES);
+}
+
+/* Restore [off, off + len) of what is there now, and look at all of it. */
+static void restore(struct bytes *bytes, bool is_zero, size_t off, size_t len,
+		    bool is_comparing)
+{
+	memcpy(bytes->before, bytes->at, BYTES);
+	if (is_zero) {
+		fl__copy_zeroes(bytes->at + off, len, is_comparing);
+		memset(bytes->before + off, 0, len);
+	} else {
+		fl__copy_back(bytes->at + off, bytes->source + off, len,
+			      is_comparing);
+		memcpy(bytes->before + off, bytes->source + off, len);
+	}
+	CHECK(!memcmp(bytes->at, bytes->before, BYTES));
+}
+
+static const char *needs_comparing(void)
+{
+	if (fl__copy_can_compare())
+		return NULL;
+	return TEST_NOT_BUILT "this processor cannot compare fast";
+}
+
+static void one_byte_anywhere(void)
+{
+	struct bytes bytes;
+
+	bytes_open(&bytes);
+	for (int is_zero = 0; is_zero < 2; is_zero++) {
+		fill(&bytes, is_zero);
+		for (size_t i = 0; i < HPAGE_BYTES && !test_has_failed(); i++) {
+			bytes.at[i] ^= (uint8_t)(1u << i % 8);
+			restore(&bytes, is_zero, 0, HPAGE_BYTES, true);
+		}
+	}
+	bytes_close(&bytes);
+}
+
+static void random_writes(struct bytes *bytes, bool is_comparing)
+{
+	struct test_random *random = &bytes->random;
+
+	for (int round = 0; round < 2000 && !test_has_failed(); round++) {
+		bool is_zero = test_random_below(random, 2);
+		size_t first = test_random_below(random, HPAGES);
+		size_t count = 1 + test_random_below(random, HPAGES - first);
+		uint64_t writes = UINT64_C(1) << test_random_below(random, 13);
+
+		fill(bytes, is_zero);
+		for (uint64_t i = 0; i < writes; i++)
+			bytes->at[test_random_below(random, BYTES)] =
+				(uint8_t)test_random_next(random);
+		restore(bytes, is_zero, first * HPAGE_BYTES,
+			count * HPAGE_BYTES, is_comparing);
+	}
+}
+
+static void written_at_random(void)
+{
+	struct bytes bytes;
+
+	bytes_open(&bytes);
+	random_writes(&bytes, true);
+	bytes_close(&bytes);
+}
+
+static void blindly(void)
+{
+	struct bytes bytes;
+
+	bytes_open(&bytes);
+	random_writes(&bytes, false);
+	bytes_close(&bytes);
+}
+
+static const struct test_case cases[] = {
+	TEST_CASE_NEEDS(one_byte_anywhere, needs_comparing),
+	TEST_CASE_NEEDS(written_at_random, needs_comparing),
+	TEST_CASE(blindly),
+};
+
+int main(int argc, char **argv)
+{
+	return test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases), NULL, 0);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * layout.c - the arithmetic of a pool's reservation: a grid of all edge
+ * values and random ones. Whatever is accepted keeps the promises of pool.h;
+ * what is refused says which field. Pure; nothing of the kernel is needed.
+ */
+#include "tests/kit/test.h"
+
+#include "slots/layout.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define HPAGE ((uint64_t)4096)
+#define MIB ((uint64_t)1 << 20)
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+	return (value + unit - 1) / unit * unit;
+}
+
+/* Slots lie apart, guarded, aligned, inside what is reserved and after from;
+ * returns where the bank ends. */
+static uint64_t check_bank(const struct fl__layout *layout,
+			   enum fl__bank_idx kind, uint64_t from,
+			   uint64_t lead, uint64_t trail, uint64_t align)
+{
+	const struct fl__geometry *bank = &layout->banks[kind];
+	uint64_t last;
+
+	/* What has no room is only counted. */
+	if (!bank->slot_count || !bank->stride_bytes)
+		return from;
+	last = bank->first_off + (bank->slot_count - 1) * bank->stride_bytes;
+	CHECK(bank->first_off >= from + lead);
+	CHECK_EQ(bank->first_off % align, 0);
+	CHECK_EQ(bank->stride_bytes % align, 0);
+	CHECK_EQ(bank->max_bytes % HPAGE, 0);
+	CHECK(bank->stride_bytes >=
+	      bank->max_bytes + (lead > trail ? lead : trail));
+	CHECK(last + bank->max_bytes + trail <= layout->reserved_bytes);
+	return last + bank->stride_bytes;
+}
+
+static void check_layout(const struct fl_pool_config *config,
+			 const struct fl__layout *layout)
+{
+	const struct fl__geometry *memories = &layout->banks[FL__BANK_MEMORY];
+	uint64_t align = config->memory_alignment_bytes > HPAGE ?
+				 config->memory_alignment_bytes :
+				 HPAGE;
+	uint64_t structure_align = config->instance_alignment_bytes > HPAGE ?
+					   config->instance_alignment_bytes :
+					   HPAGE;
+	uint64_t end;
+
+	CHECK(memories->max_bytes >= config->max_memory_bytes);
+	CHECK(memories->stride_bytes >= config->memory_stride_bytes);
+	end = check_bank(layout, FL__BANK_MEMORY, 0,
+			 config->guard_before_bytes + config->prefix_bytes,
+			 config->guard_after_bytes, align);
+	end = check_bank(layout, FL__BANK_TABLE, end, HPAGE, HPAGE, HPAGE);
+	end = check_bank(layout, FL__BANK_STRUCTURE, end, HPAGE, HPAGE,
+			 structure_align);
+	if (config->max_stacks) {
+		CHECK_EQ(layout->banks[FL__BANK_STACK].max_bytes,
+			 round_up(config->stack_bytes, HPAGE));
+		(void)check_bank(layout, FL__BANK_STACK, end, HPAGE, HPAGE,
+				 HPAGE);
+	}
+	CHECK(layout->reserved_bytes <= (uint64_t)1 << 63);
+}
+
+/* Returns whether it was accepted. */
+static bool plan(const struct fl_pool_config *config)
+{
+	struct fl_error error = { .text = "" };
+	struct fl__layout layout;
+	int err = fl__layout_plan(config, HPAGE, &layout, &error);
+
+	if (!err) {
+		check_layout(config, &layout);
+		return true;
+	}
+	CHECK(err == -EINVAL || err == -ENOMEM);
+	CHECK_EQ(error.code, err);
+	CHECK(strchr(error.text, '_') != NULL);
+	return false;
+}
+
+/* Each combination of edges. */
+static void grid(void)
+{
+	static const uint64_t counts[] = { 0, 1, 2, 1000 };
+	static const uint64_t maxima[] = { 0, 1, 65536, 4 * MIB, 4096 * MIB };
+	static const uint64_t strides[] = { 0, 65536, 4 * MIB, 8192 * MIB };
+	static const uint64_t guards[] = { 0, 1, 65536, 2048 * MIB };
+	static const uint64_t aligns[] = { 0, 1, 4096, 4096 * MIB };
+	struct fl_pool_config config;
+	uint32_t accepted = 0, refused = 0;
+
+	for (size_t i = 0; i < 4 * 5 * 4 * 4 * 4 * 4; i++) {
+		size_t at = i;
+
+		fl_pool_config_init(&config);
+		config.max_memories = (uint32_t)counts[at % 4];
+		config.max_memory_bytes = maxima[(at /= 4) % 5];
+		config.memory_stride_bytes = strides[(at /= 5) % 4];
+		config.guard_before_bytes = guards[(at /= 4) % 4];
+		config.guard_after_bytes = guards[(at /= 4) % 4];
+		config.memory_alignment_bytes = aligns[(at /= 4) % 4];
+		config.max_tables = config.max_memories;
+		config.max_stacks = config.max_memories;
+		config.instance_bytes = config.max_memory_bytes % MIB;
+		if (plan(&config))
+			accepted++;
+		else
+			refused++;
+	}
+	CHECK(accepted > 1000);
+	CHECK(refused > 100);
+}
+
+/* Values of any magnitude: most bits of a random number, or few of them. */
+static uint64_t any_size(struct test_random *random)
+{
+	return test_random_next(random) >> test_random_below(random, 64);
+}
+
+static void random_one(struct test_random *random,
+		       struct fl_pool_config *config)
+{
+	fl_pool_config_init(config);
+	config->max_memories = (uint32_t)any_size(random);
+	config->max_tables = (uint32_t)any_size(random);
+	config->max_stacks = (uint32_t)any_size(random);
+	config->max_instances = (uint32_t)any_size(random);
+	config->max_memory_bytes = any_size(random);
+	config->memory_stride_bytes = any_size(random) / HPAGE * HPAGE;
+	config->guard_before_bytes = any_size(random);
+	config->guard_after_bytes = any_size(random);
+	config->prefix_bytes = any_size(random) >> 8;
+	config->memory_alignment_bytes = (uint64_t)1
+					 << test_random_below(random, 64);
+	config->max_table_elements = any_size(random);
+	config->instance_bytes = any_size(random) >> 8;
+	config->instance_alignment_bytes = (uint64_t)1
+					   << test_random_below(random, 23);
+	config->stack_bytes = any_size(random);
+}
+
+static void random_configs(void)
+{
+	struct fl_pool_config config;
+	struct test_random random;
+	uint32_t accepted = 0;
+
+	test_random_init(&random, 41);
+	for (int i = 0; i < 300000; i++) {
+		random_one(&random, &config);
+		accepted += plan(&config);
+	}
+	test_note("%u of 300,000 accepted", accepted);
+	CHECK(accepted > 100);
+}
+
+/* On demand, counts reserve nothing, and slots have the same shape. */
+static void on_demand(void)
+{
+	struct fl__layout layout, pooling;
+	struct fl_pool_config config;
+
+	fl_pool_config_init(&config);
+	config.max_tables = 5;
+	config.max_stacks = 5;
+	config.instance_bytes = 100;
+	CHECK_EQ(fl__layout_plan(&config, HPAGE, &pooling, NULL), 0);
+	CHECK_EQ(fl__layout_plan_apart(&config, HPAGE, &layout, NULL), 0);
+	CHECK_EQ(layout.reserved_bytes, 0);
+	for (int kind = 0; kind < FL__BANK_COUNT; kind++) {
+		CHECK_EQ(layout.banks[kind].slot_count, 0);
+		CHECK_EQ(layout.banks[kind].stride_bytes,
+			 pooling.banks[kind].stride_bytes);
+		CHECK_EQ(layout.banks[kind].max_bytes,
+			 pooling.banks[kind].max_bytes);
+	}
+}
+
+static const struct test_case cases[] = {
+	TEST_CASE(grid),
+	TEST_CASE(random_configs),
+	TEST_CASE(on_demand),
+};
+
+int main(int argc, char **argv)
+{
+	return test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases), NULL, 0);
+}

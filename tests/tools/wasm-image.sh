@@ -1,0 +1,220 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# wasm-image.sh - tools/wasm-image, from outside: what it prints, writes and
+# refuses.
+#
+# Modules are written here byte by byte, so nothing but the tool is needed; jq
+# or python3 look at the JSON if they are there, mandoc or groff at the manual
+# page.
+
+. "$srcdir/tests/kit/functions.sh"
+make_tmp
+tool=$FL_BUILDDIR/tools/wasm-image
+test -x "$tool" || failed "$tool is not built"
+
+# run STATUS ARG... - output in $tmp/out and $tmp/err; a failure says exactly
+# one line, and that is of the tool's making.
+run()
+{
+	want=$1
+	shift
+	"$tool" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+	status=$?
+	test $status -eq "$want" || {
+		cat "$tmp/out" "$tmp/err"
+		failed "wasm-image $*: exit status $status and not $want"
+	}
+	test $status -eq 2 || test "$(wc -l <"$tmp/err")" -eq "$status" || {
+		cat "$tmp/err"
+		failed "wasm-image $*: not one sentence on stderr"
+	}
+	test $status -eq 0 || grep -q 'wasm-image: ' "$tmp/err" ||
+		failed "wasm-image $*: stderr does not say who speaks"
+}
+
+# says FILE TEXT - the last run said so, literally.
+says()
+{
+	grep -qF -e "$2" "$tmp/$1" || {
+		cat "$tmp/$1"
+		failed "the last command does not say: $2"
+	}
+}
+
+# Two pages, four at most; "hello" at 8 and "x" at 65536.
+printf '\000asm\001\000\000\000\005\004\001\001\002\004'\
+'\007\012\001\006mem\033\042y\002\000'\
+'\013\023\002\000\101\010\013\005hello\000\101\200\200\004\013\001x' \
+	>"$tmp/own.wasm"
+# A memory and a global are imported, the global places "hello".
+printf '\000asm\001\000\000\000\002\030\002'\
+'\003env\004base\003\177\000\003env\003mem\002\000\002'\
+'\013\013\001\000\043\000\013\005hello' >"$tmp/side.wasm"
+# One page, and a byte just behind it.
+printf '\000asm\001\000\000\000\005\003\001\000\001'\
+'\013\011\001\000\101\200\200\004\013\001x' >"$tmp/over.wasm"
+printf '\000asm\015\000\001\000' >"$tmp/component.wasm"
+: >"$tmp/empty.wasm"
+cd "$tmp" || failed "no temporary directory"
+
+echo "usage"
+run 0 --help
+says out 'usage: wasm-image'
+run 0 --version
+says out "${FL_VERSION:?}"
+run 2
+run 2 show
+run 2 own.wasm side.wasm
+run 2 data-free own.wasm
+run 2 --count 5 own.wasm
+run 2 --json cycle own.wasm
+run 2 cycle --count 0 own.wasm
+run 2 cycle --threads two own.wasm
+run 2 --global 1 side.wasm
+run 2 --no-such-option own.wasm
+
+echo "show"
+run 0 own.wasm
+says out '2 active segments of 6 bytes'
+says out 'exported as "mem\u001b\"y"'
+says out '2 to 4 pages of 65536 bytes'
+says out 'from byte 8 up to 65537'
+says out '64 KiB 2/2'
+says out '0x0000000000  '
+mv out out.default
+run 0 show own.wasm
+cmp -s out out.default || failed "show is not the default"
+run 0 side.wasm
+says out 'imported as "env" "mem"'
+says out 'the first 1 of 1 with --global'
+run 0 --global 0=65533 side.wasm
+says out 'from byte 65533 up to 65538'
+run 1 --global 0=0 --global 1=0 side.wasm
+says err 'imports 1 globals'
+run 0 over.wasm
+says out 'out of bounds memory access at data segment 0'
+
+echo "json"
+check_json()
+{
+	if command -v jq >/dev/null; then
+		jq -e "$2" "$1" >/dev/null
+	elif command -v python3 >/dev/null; then
+		python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1"
+	else
+		echo "  neither jq nor python3: only looked at as text"
+	fi || {
+		cat "$1"
+		failed "not JSON, or not so: $2"
+	}
+}
+run 0 --json own.wasm
+says out '"active_data_bytes":6,'
+says out '"data_end_bytes":65537,'
+says out '"wpages":[[0,1],[1,1]]'
+check_json out '.memories[0] | .export_name == "mem\u001b\"y" and
+	.max_pages == 4 and .image.data_wpages == 2 and .image.trap == null'
+run 0 --json side.wasm
+check_json out '.memories[0] | .image == null and .is_imported and
+	.max_pages == null and (.no_image_reason | length > 0)'
+run 0 --json over.wasm
+check_json out '.memories[0].image.trap_segment_idx == 0'
+
+echo "cycle"
+for disabled in '' linux; do
+	FAULTLINE_DISABLE=$disabled
+	export FAULTLINE_DISABLE
+	run 0 cycle --count 50 --threads 2 own.wasm
+	for row in acquire touch release 'page faults' 'cycles ' \
+		'50 cycles on each of 2 threads' 'equal to the image'; do
+		says out "$row"
+	done
+	run 0 cycle --count 3 --touch-reads 0 --touch-writes 100 own.wasm
+	says out 'reads 0 and writes 32 host pages, spread over 32 from page 0'
+	run 0 cycle --count 3 --global 0=4095 side.wasm
+done
+says out 'equal to the image'
+run 0 cycle --count 3 own.wasm
+says out 'backend segmented'
+unset FAULTLINE_DISABLE
+run 1 cycle side.wasm
+says err 'give the values of the first 1 of 1 with --global'
+run 1 cycle over.wasm
+says err 'out of bounds'
+head -c 8 own.wasm >bare.wasm
+run 1 cycle bare.wasm
+says err 'no memory'
+
+echo "data-free"
+cp own.wasm before.wasm
+run 0 data-free own.wasm once.wasm
+says out '2 active segments of 6 bytes'
+run 0 data-free once.wasm twice.wasm
+cmp once.wasm twice.wasm || failed "data-free of data-free is another module"
+run 0 --json once.wasm
+says out '"active_data_count":2,"active_data_bytes":0,'
+run 0 data-free side.wasm kept.wasm
+says out 'data segment 0: its offset depends on an imported global'
+cmp side.wasm kept.wasm || failed "a module with nothing to empty changed"
+run 0 data-free over.wasm over-free.wasm
+run 0 --json over-free.wasm
+says out '"trap_segment_idx":0'
+run 1 data-free own.wasm own.wasm
+says err 'is the input'
+ln -s own.wasm link.wasm
+run 1 data-free own.wasm link.wasm
+run 1 data-free own.wasm /dev/null
+run 1 data-free own.wasm .
+run 1 data-free own.wasm no-such-dir/out.wasm
+run 1 data-free empty.wasm once.wasm
+cmp -s own.wasm before.wasm || failed "the input of data-free was changed"
+cmp -s once.wasm twice.wasm || failed "a failed data-free changed its output"
+test -c /dev/null || failed "data-free replaced a device"
+leftover=$(find . -name '*.wasm.*')
+test -z "$leftover" || failed "data-free left files behind: $leftover"
+
+echo "hostile input"
+run 1 empty.wasm
+says err 'byte 0: '
+run 1 component.wasm
+says err component
+run 1 .
+run 1 no-such-file.wasm
+size=$(wc -c <own.wasm)
+n=0
+while test $n -lt "$size"; do
+	head -c $n own.wasm >cut.wasm
+	case $n in
+	# the ends of sections
+	8 | 14 | 26) run 0 cut.wasm ;;
+	*)
+		run 1 cut.wasm
+		says err 'cut.wasm: byte '
+		;;
+	esac
+	n=$((n + 1))
+done
+if test -w /dev/full; then
+	"$tool" own.wasm >/dev/full 2>err
+	test $? -eq 1 || failed "a full disk goes unnoticed"
+fi
+
+echo "manual page"
+page=$srcdir
+case $page in
+/*) ;;
+*) page=$OLDPWD/$page ;;
+esac
+page=$page/tools/wasm-image.1
+for option in $("$tool" --help | grep -o -e '--[a-z-]*'); do
+	sed 's/\\-/-/g' "$page" | grep -qF -e "$option" ||
+		failed "$option is not in wasm-image.1"
+done
+if command -v mandoc >/dev/null; then
+	mandoc -T lint -W warning "$page" || failed "mandoc complains"
+elif command -v groff >/dev/null; then
+	warnings=$(groff -man -ww -z "$page" 2>&1)
+	test -z "$warnings" || failed "groff complains: $warnings"
+fi
+passed
