@@ -7,8 +7,8 @@
  * copies a page when it is first written. How a slot is made clean is its
  * context's rung, best first:
  *
- * track	dirty.h with a userfaultfd: what was written is copied back
- * scan		dirty.h without: what is private is copied back
+ * track	track.h with a userfaultfd: what was written is copied back
+ * scan		track.h without: what is private is copied back
  * dontneed	everything accessible is dropped
  *
  * On every rung, the border between accessible and not moves back by an
@@ -21,10 +21,10 @@
 #define _GNU_SOURCE
 #endif
 #include "backend.h"
-#include "uffd/track/copy.h"
-#include "uffd/track/dirty.h"
 #include "memfd.h"
 #include "probe.h"
+#include "uffd/track/prefill.h"
+#include "uffd/track/track.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -194,7 +194,6 @@ static int shard_open(struct fl__dirty_host *shard,
 
 	shard->can_populate = fl__probe_has(&host->probe, FL__FEATURE_POPULATE);
 	shard->can_collapse = fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE);
-	shard->can_compare = fl__copy_can_compare();
 	shard->uffd_fd = shard->pagemap_fd = -1;
 	shard->written_form =
 		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN) ?
@@ -279,7 +278,7 @@ static int linux_arena_open(struct fl__host *host,
 static void linux_arena_close(struct fl__arena *arena)
 {
 	for (uint32_t i = 0; i < arena->geometry.slot_count; i++)
-		fl__dirty_fini(&arena->dirty[i]);
+		fl__track_fini(&arena->dirty[i]);
 	arena_close_shards(arena);
 	free(arena->dirty);
 	free(arena);
@@ -333,7 +332,7 @@ static int linux_detach(struct fl__arena *arena, struct fl__space *space)
 
 	space->is_open = space->is_torn = false;
 	space->allowed_bytes = 0;
-	fl__dirty_forget(&arena->dirty[space->idx]);
+	fl__track_forget(&arena->dirty[space->idx]);
 	return fl__os_renew(space->base - geometry->prefix_bytes,
 			    geometry->prefix_bytes + geometry->max_bytes);
 }
@@ -358,7 +357,7 @@ static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 	if (err)
 		return err;
 	if (!space->is_open)
-		fl__dirty_prefill(&arena->dirty[space->idx],
+		fl__track_prefill(&arena->dirty[space->idx],
 				  shard_of(arena, space), geometry, space, image,
 				  size_bytes);
 	space->is_open = true;
@@ -436,7 +435,7 @@ static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 	} else {
 		err = reset_prefix(arena, space);
 		if (!err)
-			err = fl__dirty_reset(&arena->dirty[space->idx],
+			err = fl__track_reset(&arena->dirty[space->idx],
 					      shard_of(arena, space), geometry,
 					      space, &space->kept_bytes);
 	}

@@ -1,86 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
-/* copy.c - comparing by vector registers of 32 bytes; see copy.h. */
+/*
+ * copy.c - comparing two cache lines a turn; see copy.h.
+ *
+ * Two lines a turn: fewer branches than one, and a long run of pages that were
+ * written whole is slower with four. One loop in the compiler's own vectors,
+ * which every target has; on x86-64 it is compiled once more for AVX2.
+ */
 #include "copy.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+typedef uint64_t vector __attribute__((vector_size(32), may_alias));
 
+/* from(i): what belongs at index i. any(v): is a bit of v set? */
+#define DEFINE(name, target, from, any)                                     \
+	target static bool name(vector *at, const vector *source, size_t len) \
+	{                                                                     \
+		bool is_changed = false;                                      \
+                                                                              \
+		(void)source;                                                 \
+		for (size_t i = 0; i < len / sizeof(*at); i += 4) {           \
+			vector a = from(i), b = from(i + 1);                  \
+			vector c = from(i + 2), d = from(i + 3);              \
+			vector differ = (a ^ at[i]) | (b ^ at[i + 1]) |       \
+					(c ^ at[i + 2]) | (d ^ at[i + 3]);    \
+                                                                              \
+			if (!any(differ))                                     \
+				continue;                                     \
+			at[i] = a;                                            \
+			at[i + 1] = b;                                        \
+			at[i + 2] = c;                                        \
+			at[i + 3] = d;                                        \
+			is_changed = true;                                    \
+		}                                                             \
+		return is_changed;                                            \
+	}
+#define SOURCE(i) source[i]
+#define ZERO(i) ((vector){ 0 })
+#define ANY(v) ((v)[0] | (v)[1] | (v)[2] | (v)[3])
+
+DEFINE(back, , SOURCE, ANY)
+DEFINE(zeroes, , ZERO, ANY)
+
+#if defined(__x86_64__)
 #include <immintrin.h>
 
 #define AVX2 __attribute__((target("avx2")))
+#define ANY_AVX2(v) (!_mm256_testz_si256((__m256i)(v), (__m256i)(v)))
 
-bool fl__copy_can_compare(void)
-{
-	return __builtin_cpu_supports("avx2");
-}
-
-/* Two lines a turn: fewer branches than one, and a long run of pages that were
- * written whole is slower with four. */
-AVX2 static void compare_back(__m256i *at, const __m256i *source, size_t len)
-{
-	for (size_t i = 0; i < len / sizeof(*at); i += 4) {
-		__m256i a = _mm256_load_si256(source + i);
-		__m256i b = _mm256_load_si256(source + i + 1);
-		__m256i c = _mm256_load_si256(source + i + 2);
-		__m256i d = _mm256_load_si256(source + i + 3);
-		__m256i differ = _mm256_or_si256(
-			_mm256_or_si256(_mm256_xor_si256(a, at[i]),
-					_mm256_xor_si256(b, at[i + 1])),
-			_mm256_or_si256(_mm256_xor_si256(c, at[i + 2]),
-					_mm256_xor_si256(d, at[i + 3])));
-
-		if (_mm256_testz_si256(differ, differ))
-			continue;
-		_mm256_store_si256(at + i, a);
-		_mm256_store_si256(at + i + 1, b);
-		_mm256_store_si256(at + i + 2, c);
-		_mm256_store_si256(at + i + 3, d);
-	}
-}
-
-AVX2 static void compare_zeroes(__m256i *at, size_t len)
-{
-	const __m256i zero = _mm256_setzero_si256();
-
-	for (size_t i = 0; i < len / sizeof(*at); i += 4) {
-		__m256i any =
-			_mm256_or_si256(_mm256_or_si256(at[i], at[i + 1]),
-					_mm256_or_si256(at[i + 2], at[i + 3]));
-
-		if (_mm256_testz_si256(any, any))
-			continue;
-		_mm256_store_si256(at + i, zero);
-		_mm256_store_si256(at + i + 1, zero);
-		_mm256_store_si256(at + i + 2, zero);
-		_mm256_store_si256(at + i + 3, zero);
-	}
-}
-
+DEFINE(back_avx2, AVX2, SOURCE, ANY_AVX2)
+DEFINE(zeroes_avx2, AVX2, ZERO, ANY_AVX2)
+#define BEST(name) (__builtin_cpu_supports("avx2") ? name##_avx2 : name)
 #else
-
-bool fl__copy_can_compare(void)
-{
-	return false;
-}
-
-#define compare_back(at, source, len) memcpy(at, source, len)
-#define compare_zeroes(at, len) memset(at, 0, len)
-
+#define BEST(name) name
 #endif
 
-void fl__copy_back(void *at, const void *source, size_t len, bool is_comparing)
+bool fl__copy_back(void *at, const void *source, size_t len)
 {
 	fl_assert(len % FL__COPY_UNIT == 0);
-	if (is_comparing)
-		compare_back(at, source, len);
-	else
-		memcpy(at, source, len);
+	return BEST(back)(at, source, len);
 }
 
-void fl__copy_zeroes(void *at, size_t len, bool is_comparing)
+bool fl__copy_zeroes(void *at, size_t len)
 {
 	fl_assert(len % FL__COPY_UNIT == 0);
-	if (is_comparing)
-		compare_zeroes(at, len);
-	else
-		memset(at, 0, len);
+	return BEST(zeroes)(at, NULL, len);
 }

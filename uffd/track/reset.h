@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * reset.h - one reset under way: what dirty.c and settle.c share.
+ * reset.h - one reset under way: what track.c and settle.c share.
  *
- * dirty.c asks the kernel which pages were written, and decides which chunks
- * are watched; settle.c decides what becomes of each written page, and does
- * it. Between them goes this struct, which lives on the stack of one reset.
+ * track.c asks the kernel which pages were written, and decides which chunks
+ * are watched; settle.c does what becomes of each written page. Between them
+ * goes this struct, which lives on the stack of one reset.
  *
  * Addresses are absolute and host-page aligned. Scans go upwards; what one call
  * of them reported is settled upwards in one reset and downwards in the next,
@@ -14,7 +14,9 @@
 #ifndef FL_RESET_H
 #define FL_RESET_H
 
+#include "backend.h"
 #include "dirty.h"
+#include "prefill.h"
 
 /* Runs that a scan gets at once: so many on the stack, and when there were more
  * as many as the kernel gives. */
@@ -36,12 +38,14 @@ struct fl__reset {
 	uint64_t base;
 	uint64_t chunk_base;		/* address of chunk 0 */
 	uint64_t attached_end, allowed_end, tracked_end;
-	uint16_t now;
+	uint32_t now;			/* how many resets there were before */
 	bool was_touched;		/* an unmarked chunk was */
 	uint64_t reported_end;		/* of the highest written page */
 	bool is_downward;		/* settles from the highest run on */
 	bool is_comparing;		/* image bytes before they are copied */
-	uint64_t hot_count, idle_count;	/* pages, in this reset */
+	/* Pages in this reset, and runs of quiet ones. */
+	uint64_t hot_count, quiet_count, quiet_runs;
+	uint64_t quiet_end;		/* of the last run of them */
 	bool is_uncounted;		/* for want of memory */
 	/* To be protected, not yet done. */
 	uint64_t protect_start, protect_end;
@@ -60,18 +64,23 @@ static inline size_t fl__reset_chunk_of(const struct fl__reset *reset,
 	return (size_t)((addr - reset->chunk_base) / FL__CHUNK_BYTES);
 }
 
-/* The host page's number, counted from chunk 0, and within its chunk. */
-static inline uint64_t fl__reset_hpage_of(const struct fl__reset *reset,
-					  uint64_t addr)
-{
-	return (addr - reset->chunk_base) >> reset->hpage_shift;
-}
-
+/* The host page's number within its chunk. */
 static inline uint32_t fl__reset_hpage_idx(const struct fl__reset *reset,
 					   uint64_t addr)
 {
-	return (uint32_t)fl__reset_hpage_of(reset, addr) &
+	return (uint32_t)((addr - reset->chunk_base) >> reset->hpage_shift) &
 	       reset->chunk_hpages_mask;
+}
+
+/* The chunk of an address; NULL: it was never touched while it could have been
+ * marked. */
+static inline struct fl__dirty_chunk *
+fl__reset_chunk_at(const struct fl__reset *reset, uint64_t addr)
+{
+	size_t idx = fl__reset_chunk_of(reset, addr);
+
+	return idx < reset->dirty->chunk_count ? &reset->dirty->chunks[idx] :
+						 NULL;
 }
 
 /* The area of an address, looked for from the last one asked for on. */
@@ -94,19 +103,6 @@ fl__reset_region(const struct fl__reset *reset,
 	return &regions[reset->is_downward ? count - 1 - i : i];
 }
 
-/* Before the runs of a report, each of them all or in part, are restored. */
-void fl__settle_begin(struct fl__reset *reset,
-		      const struct fl__kernel_region *regions, size_t count);
-
-/* Runs that the scan of a marked stretch reported as written. */
-int fl__settle_written(struct fl__reset *reset,
-		       const struct fl__kernel_region *regions, size_t count);
-
-/* Pages of an unmarked chunk that are private: restore or drop them, and begin
- * their heat if the chunk keeps one. [start, end) lies in the area. */
-int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
-		       uint64_t start, uint64_t end);
-
 /* Take up to hpages private pages off those of dirty->unmarked[idx]. */
 static inline void fl__reset_uncount(struct fl__dirty *dirty, size_t idx,
 				     uint64_t hpages)
@@ -124,13 +120,5 @@ static inline size_t fl__reset_unmarked_idx(const struct fl__reset *reset,
 {
 	return (size_t)((addr - reset->base) / FL_WPAGE_BYTES);
 }
-
-/* Drop whatever is resident; -errno. */
-int fl__settle_drop(uint64_t start, uint64_t end);
-
-/* Protect a range soon: ranges that touch become one system call. What is
- * pending is done by the flush. */
-int fl__settle_protect(struct fl__reset *reset, uint64_t start, uint64_t end);
-int fl__settle_flush(struct fl__reset *reset);
 
 #endif

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
-/*
- * settle.c - what becomes of a page that was written.
- *
- * Takes runs of written pages; gives them back equal to the image. Each page
- * is restored, found unchanged, or, in long runs that were not written lately,
- * dropped. Whether it is watched from then on follows from its heat: see
- * heat.h. A page is protected after it was restored, never before.
- */
+/* settle.c - restoring, dropping, protecting; see settle.h. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "settle.h"
 #include "copy.h"
 #include "uffd/memfd.h"
-#include "reset.h"
 #include "uffd/uffd.h"
 
 #include <stdlib.h>
@@ -61,18 +54,20 @@ int fl__settle_protect(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return err;
 }
 
+/* Without a question: what is about to be restored was written. */
 static void copy(const struct fl__reset *reset, const struct fl__area *area,
 		 uint64_t start, uint64_t end)
 {
 	void *at = (void *)(uintptr_t)start;
 	size_t len = (size_t)(end - start);
-	bool can_compare = reset->host->can_compare;
 
-	if (area->image)
-		fl__copy_back(at, area->image + (start - area->start), len,
-			      can_compare && reset->is_comparing);
+	if (!area->image)
+		(void)fl__copy_zeroes(at, len);
+	else if (reset->is_comparing)
+		(void)fl__copy_back(at, area->image + (start - area->start),
+				    len);
 	else
-		fl__copy_zeroes(at, len, can_compare);
+		memcpy(at, area->image + (start - area->start), len);
 }
 
 /* [start, end) lies in one area. */
@@ -84,6 +79,18 @@ static void restore(const struct fl__reset *reset, const struct fl__area *area,
 		end -= STEP_BYTES;
 	}
 	copy(reset, area, start, end);
+}
+
+/* One page; true: it differed. */
+static bool compare(const struct fl__reset *reset, const struct fl__area *area,
+		    uint64_t addr)
+{
+	void *at = (void *)(uintptr_t)addr;
+
+	return area->image ?
+		       fl__copy_back(at, area->image + (addr - area->start),
+				     (size_t)reset->hpage_bytes) :
+		       fl__copy_zeroes(at, (size_t)reset->hpage_bytes);
 }
 
 static bool is_worth_dropping(const struct fl__reset *reset, uint64_t start,
@@ -101,66 +108,28 @@ int fl__settle_drop(uint64_t start, uint64_t end)
 		       0;
 }
 
-static bool bytes_differ(const struct fl__reset *reset,
-			 const struct fl__area *area, uint64_t addr)
+/* A page that was open is compared while it is copied back. */
+static void page_compare(struct fl__reset *reset, const struct fl__area *area,
+			 struct fl__dirty_chunk *chunk, uint64_t addr)
 {
-	const uint8_t *bytes = (const uint8_t *)(uintptr_t)addr;
-	size_t len = (size_t)reset->hpage_bytes;
+	bool is_changed = compare(reset, area, addr);
 
-	if (area->image)
-		return memcmp(bytes, area->image + (addr - area->start), len);
-	/* Zero if the first byte is, and each equals the one before it. */
-	return *bytes || memcmp(bytes, bytes + 1, len - 1);
-}
-
-static bool bit_get(const uint64_t *bits, uint32_t idx)
-{
-	return bits[idx / 64] >> idx % 64 & 1;
-}
-
-static void bit_set(uint64_t *bits, uint32_t idx, bool value)
-{
-	uint64_t bit = UINT64_C(1) << idx % 64;
-
-	bits[idx / 64] = value ? bits[idx / 64] | bit : bits[idx / 64] & ~bit;
-}
-
-/* Of an address in a marked chunk. */
-static struct fl__dirty_chunk *chunk_at(const struct fl__reset *reset,
-					uint64_t addr)
-{
-	return &reset->dirty->chunks[fl__reset_chunk_of(reset, addr)];
-}
-
-static enum fl__heat_verdict
-page_judge(struct fl__reset *reset, const struct fl__area *area, uint64_t addr)
-{
-	struct fl__dirty_chunk *chunk = chunk_at(reset, addr);
-	uint32_t idx = fl__reset_hpage_idx(reset, addr);
-	struct fl__heat *heat = &chunk->heat[idx];
-	uint64_t number = fl__reset_hpage_of(reset, addr);
-	enum fl__heat_verdict verdict = fl__heat_written(
-		heat, bit_get(chunk->open, idx), reset->now, number);
-
-	if (verdict == FL__HEAT_WARM)
-		verdict = fl__heat_compared(heat,
-					    bytes_differ(reset, area, addr),
-					    reset->now, number);
-	if (!bit_get(chunk->kept, idx)) {
-		bit_set(chunk->kept, idx, true);
-		reset->dirty->kept_hpages++;
-	}
-	bit_set(chunk->open, idx, true);
-	bit_set(chunk->hot, idx, verdict == FL__HEAT_HOT);
-	if (verdict == FL__HEAT_IDLE) {
-		chunk->has_idle = true;
-		reset->idle_count++;
-	} else if (verdict == FL__HEAT_HOT) {
+	fl__policy_compared(&chunk->watch, fl__reset_hpage_idx(reset, addr),
+			    is_changed);
+	if (is_changed) {
 		reset->hot_count++;
-		if (!fl__heat_is_due(chunk->next_end, heat->when))
-			chunk->next_end = heat->when;
+		return;
 	}
-	return verdict;
+	reset->quiet_count++;
+	reset->quiet_runs += addr != reset->quiet_end;
+	reset->quiet_end = addr + reset->hpage_bytes;
+}
+
+static void page_keep(struct fl__reset *reset, struct fl__dirty_chunk *chunk,
+		      uint32_t idx)
+{
+	reset->dirty->kept_hpages += !fl_bit_get(chunk->kept, idx);
+	fl_bit_set(chunk->kept, idx, true);
 }
 
 /* Pages just dropped are protected at once: an empty entry without a mark would
@@ -170,23 +139,23 @@ static int drop_fresh(struct fl__reset *reset, uint64_t start, uint64_t end)
 	int err = fl__settle_drop(start, end);
 
 	for (uint64_t addr = start; addr < end; addr += reset->hpage_bytes) {
-		struct fl__dirty_chunk *chunk = chunk_at(reset, addr);
+		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, addr);
 		uint32_t idx = fl__reset_hpage_idx(reset, addr);
 
-		bit_set(chunk->open, idx, false);
-		bit_set(chunk->kept, idx, false);
+		fl__policy_watched(&chunk->watch, idx);
+		fl_bit_set(chunk->kept, idx, false);
 		reset->dirty->kept_hpages--;
 	}
 	return err ? err : fl__settle_protect(reset, start, end);
 }
 
-/* A stretch of pages of one area with one verdict. */
-static int settle(struct fl__reset *reset, const struct fl__area *area,
-		  uint64_t start, uint64_t end, enum fl__heat_verdict verdict)
+/* Pages that were watched until this tenant wrote them. */
+static int settle_fresh(struct fl__reset *reset, const struct fl__area *area,
+			uint64_t start, uint64_t end)
 {
-	if (verdict == FL__HEAT_IDLE)
+	if (start == end)
 		return 0;
-	if (verdict == FL__HEAT_FRESH && is_worth_dropping(reset, start, end))
+	if (is_worth_dropping(reset, start, end))
 		return drop_fresh(reset, start, end);
 	restore(reset, area, start, end);
 	return 0;
@@ -195,50 +164,40 @@ static int settle(struct fl__reset *reset, const struct fl__area *area,
 static int settle_run(struct fl__reset *reset, const struct fl__area *area,
 		      uint64_t start, uint64_t end)
 {
-	enum fl__heat_verdict verdict = FL__HEAT_IDLE;
-	uint64_t at = start;
+	uint64_t fresh = start;
 	int err = 0;
 
 	for (uint64_t addr = start; addr < end && !err;
 	     addr += reset->hpage_bytes) {
-		enum fl__heat_verdict next = page_judge(reset, area, addr);
+		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, addr);
+		uint32_t idx = fl__reset_hpage_idx(reset, addr);
 
-		if (next != verdict) {
-			err = settle(reset, area, at, addr, verdict);
-			at = addr;
-		}
-		verdict = next;
+		page_keep(reset, chunk, idx);
+		if (!fl__policy_reported(&chunk->watch, idx))
+			continue;
+		err = settle_fresh(reset, area, fresh, addr);
+		page_compare(reset, area, chunk, addr);
+		fresh = addr + reset->hpage_bytes;
 	}
-	return err ? err : settle(reset, area, at, end, verdict);
+	return err ? err : settle_fresh(reset, area, fresh, end);
 }
 
-/* Do leases end in this chunk now? Then every hot page of it is looked at, which
- * finds the next end. */
-static bool chunk_has_ends(const struct fl__reset *reset,
-			   struct fl__dirty_chunk *chunk)
-{
-	if (!fl__heat_is_due(chunk->next_end, reset->now))
-		return chunk->ends_round == reset->now;
-	chunk->ends_round = reset->now;
-	chunk->next_end = (uint16_t)(reset->now + FL__HEAT_MAX_LEASE);
-	return true;
-}
-
-/* Where the hot pages from start on end that have nothing to be decided: the
- * steady state. */
+/* Where the hot pages from start on end that need not be compared now: the steady
+ * state. */
 static uint64_t hot_end(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	uint64_t addr = start;
 
 	while (addr < end) {
-		struct fl__dirty_chunk *chunk = chunk_at(reset, addr);
+		size_t chunk_idx = fl__reset_chunk_of(reset, addr);
 
-		if (!bit_get(chunk->hot, fl__reset_hpage_idx(reset, addr)) ||
-		    chunk_has_ends(reset, chunk))
+		if (!fl_bit_get(reset->dirty->chunks[chunk_idx].watch.hot,
+				fl__reset_hpage_idx(reset, addr)) ||
+		    !fl__policy_trusts(reset->now, chunk_idx))
 			break;
-		reset->hot_count++;
 		addr += reset->hpage_bytes;
 	}
+	reset->hot_count += (addr - start) >> reset->hpage_shift;
 	return addr;
 }
 
@@ -307,38 +266,25 @@ int fl__settle_written(struct fl__reset *reset,
 	return err;
 }
 
-/* NULL: the chunk was never touched while it could have been marked. */
-static struct fl__dirty_chunk *chunk_find(const struct fl__reset *reset,
-					  uint64_t addr)
-{
-	return fl__reset_chunk_of(reset, addr) < reset->dirty->chunk_count ?
-		       chunk_at(reset, addr) :
-		       NULL;
-}
-
-/* The first sight of a written page counts for its heat. */
-static void heat_begin(struct fl__reset *reset, uint64_t start, uint64_t end,
-		       bool is_kept)
+/* Private pages of an unmarked chunk are counted when it is marked. More of a
+ * marked chunk has become accessible: its pages are counted here. */
+static void note_kept(struct fl__reset *reset, uint64_t start, uint64_t end,
+		      bool is_kept)
 {
 	for (uint64_t addr = start; addr < end; addr += reset->hpage_bytes) {
-		struct fl__dirty_chunk *chunk = chunk_find(reset, addr);
+		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, addr);
 		uint32_t idx = fl__reset_hpage_idx(reset, addr);
 
-		if (!chunk || !chunk->heat)
+		if (!chunk)
 			continue;
-		/* More of a marked one has become accessible: counted here;
-		 * the pages of others are counted when they are marked. */
-		if (chunk->is_marked && is_kept && !bit_get(chunk->kept, idx)) {
+		if (chunk->is_marked && is_kept &&
+		    !fl_bit_get(chunk->kept, idx)) {
 			reset->dirty->kept_hpages++;
 			fl__reset_uncount(reset->dirty,
 					  fl__reset_unmarked_idx(reset, addr),
 					  1);
 		}
-		bit_set(chunk->kept, idx, is_kept);
-		chunk->heat[idx] = (struct fl__heat){
-			.when = reset->now,
-			.level = 1,
-		};
+		fl_bit_set(chunk->kept, idx, is_kept);
 	}
 }
 
@@ -354,6 +300,17 @@ static bool is_in_large_folio(const struct fl__reset *reset,
 	       fl__memfd_is_large(reset->space->image, addr - reset->base);
 }
 
+static bool differs(const struct fl__reset *reset, const struct fl__area *area,
+		    uint64_t addr)
+{
+	const void *bytes = (const void *)(uintptr_t)addr;
+	size_t len = (size_t)reset->hpage_bytes;
+
+	return area->image ? memcmp(bytes, area->image + (addr - area->start),
+				    len) != 0 :
+			     !fl_is_zero(bytes, len);
+}
+
 /* A page that was prefilled is private, written or not. To compare a quarter of
  * them each time is enough to find those that are of no use. */
 static bool is_unused(const struct fl__reset *reset,
@@ -363,7 +320,7 @@ static bool is_unused(const struct fl__reset *reset,
 
 	return dirty->is_prefilled &&
 	       ((addr >> reset->hpage_shift) - dirty->prefill_turn) % 4 == 0 &&
-	       !bytes_differ(reset, area, addr);
+	       !differs(reset, area, addr);
 }
 
 /* Before what the slot's first tenant wrote is restored. */
@@ -422,7 +379,7 @@ int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 		first_note(reset, area, start, end);
 	if (!is_dropped)
 		count_unmarked(reset, start, end);
-	heat_begin(reset, start, end, !is_dropped);
+	note_kept(reset, start, end, !is_dropped);
 	if (is_dropped)
 		return fl__settle_drop(start, end);
 	restore(reset, area, start, end);

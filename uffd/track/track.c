@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
-/* dirty.c - scanning, marking, sweeping; see dirty.h and reset.h. */
+/* track.c - scanning, marking, sweeping; see track.h. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "reset.h"
+#include "track.h"
+#include "settle.h"
 #include "uffd/uffd.h"
 
 #include <stdlib.h>
@@ -35,27 +36,20 @@ static void chunks_shrink(struct fl__dirty *dirty)
 
 	if (dirty->chunk_count <= FORGET_CHUNKS)
 		return;
-	while (dirty->chunk_count > FORGET_CHUNKS)
-		free(dirty->chunks[--dirty->chunk_count].heat);
+	dirty->chunk_count = FORGET_CHUNKS;
 	fewer = realloc(dirty->chunks, FORGET_CHUNKS * sizeof(*fewer));
 	if (fewer)
 		dirty->chunks = fewer;
 }
 
-void fl__dirty_forget(struct fl__dirty *dirty)
+void fl__track_forget(struct fl__dirty *dirty)
 {
 	chunks_shrink(dirty);
-	for (size_t i = 0; i < dirty->chunk_count; i++) {
-		struct fl__dirty_chunk *chunk = &dirty->chunks[i];
-
-		if (chunk->is_marked)
-			memset(chunk->heat, 0,
-			       FL__CHUNK_MAX_HPAGES * sizeof(*chunk->heat));
-		memset(chunk->kept, 0, sizeof(chunk->kept));
-		chunk->is_marked = chunk->is_touched = false;
-	}
+	if (dirty->chunk_count)
+		memset(dirty->chunks, 0,
+		       dirty->chunk_count * sizeof(*dirty->chunks));
 	dirty->tracked_bytes = 0;
-	dirty->idle_cost = 0;
+	dirty->quiet_cost = 0;
 	dirty->stale_cost = 0;
 	dirty->kept_hpages = 0;
 	unmarked_clear(dirty);
@@ -64,10 +58,8 @@ void fl__dirty_forget(struct fl__dirty *dirty)
 	dirty->is_prefilled = false;
 }
 
-void fl__dirty_fini(struct fl__dirty *dirty)
+void fl__track_fini(struct fl__dirty *dirty)
 {
-	for (size_t i = 0; i < dirty->chunk_count; i++)
-		free(dirty->chunks[i].heat);
 	free(dirty->chunks);
 	free(dirty->unmarked);
 	free(dirty->regions);
@@ -110,24 +102,15 @@ static uint64_t chunk_addr(const struct fl__reset *reset, size_t chunk_idx)
 	return reset->chunk_base + chunk_idx * FL__CHUNK_BYTES;
 }
 
-static struct fl__dirty_chunk *chunk_find(const struct fl__reset *reset,
-					  size_t chunk_idx)
-{
-	return chunk_idx < reset->dirty->chunk_count ?
-		       &reset->dirty->chunks[chunk_idx] :
-		       NULL;
-}
-
-/* The chunk with room for heat; NULL without memory, and then it stays
- * unmarked, which is slower and as right. */
+/* NULL without memory, and then the chunk stays unmarked, which is slower and as
+ * right. */
 static struct fl__dirty_chunk *chunk_make(const struct fl__reset *reset,
 					  size_t chunk_idx)
 {
 	struct fl__dirty *dirty = reset->dirty;
-	struct fl__dirty_chunk *chunk;
+	size_t count = chunk_idx + 1;
 
 	if (chunk_idx >= dirty->chunk_count) {
-		size_t count = chunk_idx + 1;
 		struct fl__dirty_chunk *grown =
 			realloc(dirty->chunks, count * sizeof(*grown));
 
@@ -138,11 +121,7 @@ static struct fl__dirty_chunk *chunk_make(const struct fl__reset *reset,
 		dirty->chunks = grown;
 		dirty->chunk_count = count;
 	}
-	chunk = &dirty->chunks[chunk_idx];
-	if (!chunk->heat)
-		chunk->heat =
-			calloc(FL__CHUNK_MAX_HPAGES, sizeof(*chunk->heat));
-	return chunk->heat ? chunk : NULL;
+	return &dirty->chunks[chunk_idx];
 }
 
 static void chunks_touch(struct fl__reset *reset, uint64_t start, uint64_t end)
@@ -259,14 +238,6 @@ static int scan_unmarked(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return 0;
 }
 
-/* Has comparing idle pages cost as much as a sweep would? Comparing one takes a
- * tenth of a microsecond, a fault eight times that, the system call and its
- * interrupts up to ten. */
-static bool is_sweep_due(const struct fl__reset *reset)
-{
-	return reset->dirty->idle_cost > 100 + 8 * reset->hot_count;
-}
-
 static int sweep_range(const struct fl__reset *reset, uint64_t start,
 		       uint64_t end)
 {
@@ -277,8 +248,8 @@ static int sweep_range(const struct fl__reset *reset, uint64_t start,
 	return fl__scan_protect(host->pagemap_fd, start, end);
 }
 
-/* Watch every page again, of all marked chunks or of those with idle pages. */
-static int sweep(struct fl__reset *reset, bool is_all)
+/* Watch every page again, of all marked chunks or of those with quiet pages. */
+static int sweep_chunks(struct fl__reset *reset, bool is_all)
 {
 	struct fl__dirty *dirty = reset->dirty;
 	uint64_t from = 0, to = 0;
@@ -288,19 +259,60 @@ static int sweep(struct fl__reset *reset, bool is_all)
 		struct fl__dirty_chunk *chunk = &dirty->chunks[i];
 		uint64_t start = fl_max_u64(chunk_addr(reset, i), reset->base);
 
-		if (!chunk->is_marked || !(is_all || chunk->has_idle))
+		if (!chunk->is_marked || !(is_all || chunk->watch.has_quiet))
 			continue;
-		chunk->has_idle = false;
-		memset(chunk->open, 0, sizeof(chunk->open));
-		memset(chunk->hot, 0, sizeof(chunk->hot));
+		fl__policy_watch_all(&chunk->watch);
 		if (to != start) {
 			err = to ? sweep_range(reset, from, to) : 0;
 			from = start;
 		}
 		to = fl_min_u64(chunk_addr(reset, i + 1), reset->tracked_end);
 	}
-	dirty->idle_cost = 0;
 	return err || !to ? err : sweep_range(reset, from, to);
+}
+
+static int sweep_runs(struct fl__reset *reset)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	int err = 0;
+
+	for (size_t i = 0; i < dirty->chunk_count; i++) {
+		struct fl__watch *watch = &dirty->chunks[i].watch;
+
+		for (uint32_t idx = 0; watch->has_quiet && !err &&
+				       idx <= reset->chunk_hpages_mask;
+		     idx++) {
+			uint64_t addr =
+				chunk_addr(reset, i) + idx * reset->hpage_bytes;
+
+			if (!fl_bit_get(watch->quiet, idx))
+				continue;
+			fl__policy_watched(watch, idx);
+			err = fl__settle_protect(reset, addr,
+						 addr + reset->hpage_bytes);
+		}
+		watch->has_quiet = false;
+	}
+	return err ? err : fl__settle_flush(reset);
+}
+
+static int sweep(struct fl__reset *reset)
+{
+	struct fl__dirty *dirty = reset->dirty;
+
+	dirty->quiet_cost += reset->quiet_count;
+	switch (fl__policy_sweep(dirty->quiet_cost, reset->quiet_runs,
+				 reset->hot_count)) {
+	case FL__SWEEP_NONE:
+		return 0;
+	case FL__SWEEP_RUNS:
+		dirty->quiet_cost = 0;
+		return sweep_runs(reset);
+	case FL__SWEEP_CHUNKS:
+		break;
+	}
+	dirty->quiet_cost = 0;
+	return sweep_chunks(reset, false);
 }
 
 /* Keep nothing: not what is accessible, nor what is hidden behind the border. */
@@ -314,7 +326,8 @@ static int drop_all(struct fl__reset *reset)
 		memset(dirty->chunks[i].kept, 0, sizeof(dirty->chunks[i].kept));
 	dirty->kept_hpages = 0;
 	unmarked_clear(dirty);
-	return err ? err : sweep(reset, true);
+	dirty->quiet_cost = 0;
+	return err ? err : sweep_chunks(reset, true);
 }
 
 static uint64_t kept_bytes_of(const struct fl__reset *reset)
@@ -325,9 +338,8 @@ static uint64_t kept_bytes_of(const struct fl__reset *reset)
 
 static bool chunk_is_marked(const struct fl__reset *reset, size_t chunk_idx)
 {
-	const struct fl__dirty_chunk *chunk = chunk_find(reset, chunk_idx);
-
-	return chunk && chunk->is_marked;
+	return chunk_idx < reset->dirty->chunk_count &&
+	       reset->dirty->chunks[chunk_idx].is_marked;
 }
 
 /* Where the stretch of chunks like the one at addr ends, at most at limit. */
@@ -418,7 +430,7 @@ static void count_kept(struct fl__reset *reset, size_t chunk_idx)
 		uint64_t addr =
 			chunk_addr(reset, chunk_idx) + i * reset->hpage_bytes;
 
-		if (!(kept[i / 64] >> i % 64 & 1))
+		if (!fl_bit_get(kept, i))
 			continue;
 		dirty->kept_hpages++;
 		fl__reset_uncount(dirty, fl__reset_unmarked_idx(reset, addr),
@@ -433,11 +445,7 @@ static void chunk_mark(struct fl__reset *reset, size_t chunk_idx)
 
 	if (!chunk->is_marked)
 		count_kept(reset, chunk_idx);
-	memset(chunk->open, 0, sizeof(chunk->open));
-	memset(chunk->hot, 0, sizeof(chunk->hot));
-	chunk->has_idle = false;
-	chunk->next_end = (uint16_t)(reset->now + FL__HEAT_MAX_LEASE);
-	chunk->ends_round = reset->now;
+	fl__policy_watch_all(&chunk->watch);
 	chunk->is_marked = true;
 }
 
@@ -524,7 +532,7 @@ static int watch_touched(struct fl__reset *reset)
 	return mark_chunks(reset);
 }
 
-void fl__dirty_prefill(struct fl__dirty *dirty,
+void fl__track_prefill(struct fl__dirty *dirty,
 		       const struct fl__dirty_host *host,
 		       const struct fl__geometry *geometry,
 		       const struct fl__space *space,
@@ -555,7 +563,7 @@ static bool is_first(const struct fl__reset *reset)
 	       reset->space->image && reset->space->image->prefill;
 }
 
-int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
+int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		    const struct fl__geometry *geometry,
 		    const struct fl__space *space, uint64_t *kept_bytes)
 {
@@ -578,11 +586,12 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		base + fl_round_up(space->attached_bytes, geometry->hpage_bytes);
 	reset.allowed_end = base + space->allowed_bytes;
 	reset.tracked_end = base + dirty->tracked_bytes;
-	reset.now = (uint16_t)dirty->resets;
+	reset.now = dirty->resets;
 	reset.was_touched = false;
 	reset.reported_end = 0;
 	reset.is_downward = dirty->resets & 1;
-	reset.hot_count = reset.idle_count = 0;
+	reset.hot_count = reset.quiet_count = reset.quiet_runs = 0;
+	reset.quiet_end = 0;
 	reset.is_uncounted = false;
 	reset.protect_start = reset.protect_end = 0;
 	reset.area_count = reset.area_idx = 0;
@@ -603,9 +612,8 @@ int fl__dirty_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		fl__prefill_learn(space->image->prefill, &first);
 	if (!err && reset.was_touched)
 		err = watch_touched(&reset);
-	dirty->idle_cost += reset.idle_count;
-	if (!err && is_sweep_due(&reset))
-		err = sweep(&reset, false);
+	if (!err)
+		err = sweep(&reset);
 	if (!err && is_stale(&reset))
 		err = -EAGAIN;
 	if (!err && (reset.is_uncounted ||

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * policy.h - which pages are watched, and when is a page watched again?
+ *
+ * A page that is watched costs a fault when it is written. A page that was
+ * written is restored and left open: the kernel reports it at every release from
+ * then on, and it is restored every time, written or not. Watching it again
+ * costs a system call and, on other processors, an interrupt. So the policy has
+ * to tell open pages that are in use from those that are not:
+ *
+ *	hot	changed by a tenant that came after the one which opened the
+ *		page: copied back without a question
+ *	quiet	found unchanged by the last tenant
+ *
+ * An open page that is not hot is compared while it is copied back, which costs
+ * about what the copy costs. A hot page is compared every LOOK_EVERY releases.
+ * Quiet pages are counted as a cost. When quiet pages have cost as much as
+ * watching them again would, the caller does that. So what is lost by doing too
+ * much and by doing too little bound each other.
+ *
+ * Pure: no clock, no system call, no look at memory. Time is the number of
+ * releases of the slot. What is wrong about the policy costs time and never
+ * cleanliness: an open page is restored whatever the policy says of it.
+ */
+#ifndef FL_POLICY_H
+#define FL_POLICY_H
+
+#include "base/bits.h"
+
+#define FL__CHUNK_MAX_HPAGES	512	/* of 4 KiB; larger ones are fewer */
+#define FL__CHUNK_WORDS		(FL__CHUNK_MAX_HPAGES / 64)
+#define FL__POLICY_LOOK_EVERY	16
+
+/* What is known of the host pages of a chunk: one bit each. hot and quiet pages
+ * are open, and none is both. */
+struct fl__watch {
+	uint64_t open[FL__CHUNK_WORDS];
+	uint64_t hot[FL__CHUNK_WORDS];
+	uint64_t quiet[FL__CHUNK_WORDS];
+	bool has_quiet;
+};
+
+/* Every page is watched. */
+static inline void fl__policy_watch_all(struct fl__watch *watch)
+{
+	*watch = (struct fl__watch){ .has_quiet = false };
+}
+
+/* May hot pages of chunk chunk_idx go uncompared at this release? */
+static inline bool fl__policy_trusts(uint32_t release, size_t chunk_idx)
+{
+	return (release + chunk_idx) % FL__POLICY_LOOK_EVERY;
+}
+
+/* The page was reported as written. True: it is to be compared, and
+ * fl__policy_compared() wants to know the answer. False: it was watched until
+ * now, and this tenant has written it; it is open from now on. */
+static inline bool fl__policy_reported(struct fl__watch *watch, uint32_t idx)
+{
+	if (fl_bit_get(watch->open, idx))
+		return true;
+	fl_bit_set(watch->open, idx, true);
+	return false;
+}
+
+static inline void fl__policy_compared(struct fl__watch *watch, uint32_t idx,
+				       bool is_changed)
+{
+	fl_bit_set(watch->hot, idx, is_changed);
+	fl_bit_set(watch->quiet, idx, !is_changed);
+	watch->has_quiet |= !is_changed;
+}
+
+/* The page is watched from now on. */
+static inline void fl__policy_watched(struct fl__watch *watch, uint32_t idx)
+{
+	fl_bit_set(watch->open, idx, false);
+	fl_bit_set(watch->hot, idx, false);
+	fl_bit_set(watch->quiet, idx, false);
+}
+
+enum fl__sweep {
+	FL__SWEEP_NONE,
+	FL__SWEEP_RUNS,		/* watch quiet pages again, and no others */
+	FL__SWEEP_CHUNKS,	/* watch all pages of chunks with quiet ones */
+};
+
+/* What one release found, in pages, and what quiet pages have cost since the last
+ * sweep, this release included: one unit is one comparison. */
+enum fl__sweep fl__policy_sweep(uint64_t quiet_cost, uint64_t quiet_runs,
+				uint64_t hot_count);
+
+#endif

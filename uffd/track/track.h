@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * track.h - what did this tenant write, and undo exactly that.
+ *
+ * Takes a slot whose guest has stopped; gives the slot back equal to its image,
+ * in time proportional to what was written.
+ *
+ * What is in an unmarked chunk is told from the page table alone (a page is
+ * private or still the image's), which needs no preparation but looks at every
+ * page. A chunk found touched from the second reset on is marked: its range is
+ * registered with the userfaultfd and every page of it write-protected, holes
+ * included. From then on the kernel tells in one fast scan which pages were
+ * written. A page that was written is restored and left open; policy.h tells how
+ * to go on with it.
+ *
+ * An error leaves the slot in no known state: the caller empties the slot.
+ *
+ * One thread at a time for a slot. See kernel-notes/uffd-wp.md and
+ * pagemap-scan.md.
+ */
+#ifndef FL_TRACK_H
+#define FL_TRACK_H
+
+#include "backend.h"
+#include "dirty.h"
+
+/*
+ * Make the pages private that the first tenants of the slot's image write, in
+ * [0, size_bytes) of a slot that was attached just now. Never an error.
+ */
+void fl__track_prefill(struct fl__dirty *dirty,
+		       const struct fl__dirty_host *host,
+		       const struct fl__geometry *geometry,
+		       const struct fl__space *space,
+		       const struct fl_image *image, uint64_t size_bytes);
+
+/* Forget everything: the slot was emptied or is attached anew. */
+void fl__track_forget(struct fl__dirty *dirty);
+void fl__track_fini(struct fl__dirty *dirty);
+
+/*
+ * Restore [0, space->allowed_bytes) to the slot's image and zeroes. The range is
+ * accessible. *kept_bytes gets the private memory the slot keeps; it is at most
+ * geometry->max_kept_bytes, because a slot that keeps more drops it all. 0 or
+ * -errno of the closed set.
+ */
+int fl__track_reset(struct fl__dirty *dirty,
+		    const struct fl__dirty_host *host,
+		    const struct fl__geometry *geometry,
+		    const struct fl__space *space, uint64_t *kept_bytes);
+
+#endif
