@@ -4,6 +4,7 @@
  * writes nothing outside its range. Pure; both ways are tried where the
  * processor has both.
  */
+#include "tests/kit/random.h"
 #include "tests/kit/test.h"
 
 #include "uffd/copy.h"

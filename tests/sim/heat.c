@@ -16,6 +16,7 @@
  *
  * Always checked: a page that was written is found, which no heat may prevent.
  */
+#include "tests/kit/random.h"
 #include "tests/kit/test.h"
 
 #include "uffd/heat.h"
