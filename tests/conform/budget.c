@@ -13,7 +13,6 @@
 #define _GNU_SOURCE
 #include "tests/kit/attack.h"
 #include "tests/kit/attack_host.h"
-#include "tests/kit/attack_ring.h"
 #include "tests/kit/child.h"
 #include "tests/kit/conform_module.h"
 #include "tests/kit/procfs.h"

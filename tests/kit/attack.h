@@ -15,7 +15,6 @@
 #ifndef ATTACK_H
 #define ATTACK_H
 
-#include "attack_ring.h"
 #include "conform.h"
 #include "random.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
-/* random.h - numbers that are the same in every run, from a seed that is printed.
- */
+/* random.h - the same numbers in every run, from a seed that is printed. */
 #ifndef TEST_RANDOM_H
 #define TEST_RANDOM_H
 

@@ -13,7 +13,6 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/attack.h"
-#include "tests/kit/attack_ring.h"
 #include "tests/kit/child.h"
 
 #include <linux/audit.h>

@@ -5,12 +5,11 @@
  *
  * A forked child shares every page of a slot until one of the two writes, and
  * may live on while the slot changes tenants. Another process writes into a
- * guest's memory through ptrace, process_vm_writev() or its memory file, the last
- * also where the guest itself may not.
+ * guest's memory through ptrace, process_vm_writev() or its memory file, the
+ * last also where the guest itself may not.
  */
 #define _GNU_SOURCE
 #include "tests/kit/attack.h"
-#include "tests/kit/attack_ring.h"
 #include "tests/kit/child.h"
 #include "tests/kit/clock.h"
 #include "tests/kit/procfs.h"
