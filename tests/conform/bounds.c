@@ -8,9 +8,10 @@
  * nothing else.
  */
 #define _GNU_SOURCE
+#include "tests/kit/child.h"
 #include "tests/kit/conform.h"
+#include "tests/kit/trap.h"
 
-#include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -662,33 +663,22 @@ static struct {
 	struct fl_context *context;
 	struct fl_fault fault;
 	bool is_ours;
-	sigjmp_buf jump;
 } guest;
 
-static void guest_handler(int signo, siginfo_t *info, void *ucontext)
+static void guest_faulted(const void *addr)
 {
-	(void)signo;
-	(void)ucontext;
-	guest.is_ours =
-		fl_fault_lookup(guest.context, info->si_addr, &guest.fault);
-	siglongjmp(guest.jump, 1);
+	guest.is_ours = fl_fault_lookup(guest.context, addr, &guest.fault);
+}
+
+static void store_one(void *addr)
+{
+	*(volatile uint8_t *)addr = 1;
 }
 
 static bool guest_stores(uint8_t *addr)
 {
-	struct sigaction action = { .sa_flags = SA_SIGINFO }, before;
-	volatile bool trapped = true;
-
-	action.sa_sigaction = guest_handler;
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGSEGV, &action, &before);
 	guest.is_ours = false;
-	if (!sigsetjmp(guest.jump, 1)) {
-		*(volatile uint8_t *)addr = 1;
-		trapped = false;
-	}
-	sigaction(SIGSEGV, &before, NULL);
-	return trapped;
+	return test_catch_seen(store_one, addr, guest_faulted).signo;
 }
 
 static void handler_names_the_instance(void)

@@ -3,7 +3,7 @@
  * budget.c - what a pool keeps, and how it gets rid of it: budgets of
  * idle slots and of the pool, fl_pool_trim(), fl_pool_usage(), lent memories.
  *
- * What is resident is read from /proc/self/smaps, which the library does not
+ * What is resident is read from smaps, which the library does not
  * use: that is the judge, also of fl_pool_usage(). What a slot shows is looked
  * at too, for what is dropped must come back as image and zeroes.
  *
@@ -12,7 +12,12 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/attack.h"
+#include "tests/kit/attack_host.h"
+#include "tests/kit/child.h"
 #include "tests/kit/conform_module.h"
+#include "tests/kit/procfs.h"
+#include "tests/kit/random.h"
+#include "tests/kit/trap.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -165,54 +170,15 @@ static uint64_t heap_bytes(void)
 
 /* ----------------------------------------------------------------- resident */
 
-struct resident {
-	uint64_t private_bytes, shared_bytes, swapped_bytes;
-};
-
-static void resident_add(struct resident *sum, const char *line)
+static struct procfs_resident resident_of(const struct budget *budget)
 {
-	unsigned long long kib;
-
-	if (sscanf(line, "Rss: %llu kB", &kib) == 1) {
-		sum->shared_bytes += kib * KIB;
-	} else if (sscanf(line, "Anonymous: %llu kB", &kib) == 1) {
-		sum->private_bytes += kib * KIB;
-		sum->shared_bytes -= kib * KIB;
-	} else if (sscanf(line, "Swap: %llu kB", &kib) == 1) {
-		sum->swapped_bytes += kib * KIB;
-	}
-}
-
-/* Of the mappings that touch [start, end). The zero page does not count. */
-static struct resident resident_in(const uint8_t *start, const uint8_t *end)
-{
-	FILE *file = fopen("/proc/self/smaps", "re");
-	struct resident sum = { 0, 0, 0 };
-	bool is_in = false;
-	char line[1024];
-
-	MUST(file != NULL);
-	while (fgets(line, sizeof(line), file)) {
-		uint64_t from, to;
-
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &from, &to) == 2)
-			is_in = from < (uintptr_t)end && to > (uintptr_t)start;
-		else if (is_in)
-			resident_add(&sum, line);
-	}
-	fclose(file);
-	return sum;
-}
-
-static struct resident resident_of(const struct budget *budget)
-{
-	return resident_in(budget->first, budget->end);
+	return procfs_resident(budget->first, budget->end);
 }
 
 /* Of one slot that has not grown: its neighbours are other mappings. */
 static uint64_t private_of(const uint8_t *base)
 {
-	struct resident now = resident_in(base, base + IMAGE_BYTES);
+	struct procfs_resident now = procfs_resident(base, base + IMAGE_BYTES);
 
 	return now.private_bytes + now.swapped_bytes;
 }
@@ -221,7 +187,7 @@ static uint64_t private_of(const uint8_t *base)
 
 static void check_kept_at_most(const struct budget *budget, uint64_t bytes)
 {
-	struct resident now = resident_of(budget);
+	struct procfs_resident now = resident_of(budget);
 	struct fl_pool_usage usage = { .size = sizeof(usage) };
 
 	if (now.private_bytes + now.swapped_bytes > bytes)
@@ -323,7 +289,7 @@ static void open_counted(struct budget *budget)
 /* What is counted is what is there, or a little more. */
 static void check_counted(const struct budget *budget)
 {
-	struct resident now = resident_of(budget);
+	struct procfs_resident now = resident_of(budget);
 	uint64_t there = now.private_bytes + now.swapped_bytes;
 	uint64_t counted = conform_info(&budget->conform).idle_kept_bytes;
 
@@ -985,7 +951,7 @@ static void trim_goes_by_age_on_two_processors(void)
 static void check_usage(const struct budget *budget,
 			struct fl_pool_usage *usage)
 {
-	struct resident now = resident_of(budget);
+	struct procfs_resident now = resident_of(budget);
 
 	*usage = (struct fl_pool_usage){ .size = sizeof(*usage) };
 	CHECK_EQ(fl_pool_usage(budget->conform.pool, usage, NULL), 0);
@@ -1201,20 +1167,6 @@ static struct fl_memory *take_lent(struct budget *budget, enum way way)
 	return budget_note(budget, memory);
 }
 
-/* The number of the frame behind an address; 0 if it is not shown. */
-static uint64_t frame_of(const void *addr)
-{
-	uint64_t entry = 0, at = (uintptr_t)addr / conform_hpage() * 8;
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	if (pread(fd, &entry, 8, (off_t)at) != 8)
-		entry = 0;
-	close(fd);
-	return entry & ((UINT64_C(1) << 55) - 1);
-}
-
 /* Put the page itself, not a copy, into a pipe. */
 static void lend_to_pipe(int fd, void *addr)
 {
@@ -1258,7 +1210,7 @@ static void lend_at(enum way way, uint64_t off, unsigned int tenancies)
 	check_clean(&budget, memory);
 	memset(memory->base + off, SECRET, hpage);
 	lend_to_pipe(ends[1], memory->base + off);
-	frame = frame_of(memory->base + off);
+	frame = procfs_frame(memory->base + off);
 	conform_give(memory);
 	CHECK_EQ(conform_info(&budget.conform).warm_memories, 0);
 	check_kept_at_most(&budget, 0);
@@ -1266,7 +1218,7 @@ static void lend_at(enum way way, uint64_t off, unsigned int tenancies)
 	check_clean(&budget, memory);
 	memset(memory->base + off, 0x11, hpage);
 	if (frame)
-		CHECK(frame_of(memory->base + off) != frame);
+		CHECK(procfs_frame(memory->base + off) != frame);
 	check_pipe(ends[0]);
 	conform_give(memory);
 	budget_close(&budget);

@@ -5,6 +5,7 @@
  * model, and what a memory shows that is acquired with it.
  */
 #include "tests/kit/conform.h"
+#include "tests/kit/random.h"
 
 #include <stdlib.h>
 

@@ -8,6 +8,8 @@
 #define _GNU_SOURCE
 #include "runtime.h"
 
+#include "tests/kit/child.h"
+
 /* -------------------------------------------------------------------- order */
 
 /* Segments apply in order, and a null wins like anything else. */

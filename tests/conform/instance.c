@@ -4,7 +4,9 @@
  * memory is which, and what is given back after an error.
  */
 #define _GNU_SOURCE
+#include "tests/kit/child.h"
 #include "tests/kit/conform_module.h"
+#include "tests/kit/random.h"
 
 #include <stdlib.h>
 

@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/conform_module.h"
+#include "tests/kit/trap.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

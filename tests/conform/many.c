@@ -6,6 +6,7 @@
  * it wrote whatever the others do.
  */
 #include "tests/kit/conform_module.h"
+#include "tests/kit/random.h"
 
 #define MODULES 5
 #define LIVE 8

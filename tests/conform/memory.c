@@ -4,12 +4,14 @@
  * the kernel, fork; and random operations against the model.
  */
 #define _GNU_SOURCE
+#include "tests/kit/child.h"
 #include "tests/kit/conform.h"
+#include "tests/kit/random.h"
+#include "tests/kit/trap.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 
 /* ------------------------------------------------------------------- growth */
 
@@ -305,6 +307,7 @@ struct fork_case {
 	struct fl_memory *memory;
 	struct fl_instance *instance;
 	int go; /* the child waits for a byte here */
+	int parents_end; /* of the pipe; not for the child */
 };
 
 static int child_calls(void *arg)
@@ -358,6 +361,7 @@ static int child_writes(void *arg)
 	struct fork_case *c = arg;
 	char byte;
 
+	close(c->parents_end);
 	memset(c->memory->base, 0x22, 8 * WPAGE);
 	return read(c->go, &byte, 1) < 0;
 }
@@ -376,12 +380,8 @@ static void child_that_lives_on(void)
 	image = conform_image_of(&conform, 8 * WPAGE, WPAGE, "image", 5);
 	c.memory = conform_take(&conform, image, 0);
 	memset(c.memory->base + 3 * WPAGE, 0x11, WPAGE);
-	pid = fork();
-	MUST(pid >= 0);
-	if (!pid) {
-		close(fds[1]);
-		_exit(child_writes(&c));
-	}
+	c.parents_end = fds[1];
+	pid = test_spawn(child_writes, &c, 20);
 	CHECK_EQ(c.memory->base[3 * WPAGE], 0x11);
 	memset(c.memory->base + 3 * WPAGE, 0x12, 2 * WPAGE);
 	for (int i = 0; i < 4; i++) {
@@ -397,7 +397,7 @@ static void child_that_lives_on(void)
 	}
 	close(fds[1]);
 	close(fds[0]);
-	waitpid(pid, NULL, 0);
+	test_wait(pid);
 	conform_give(c.memory);
 	fl_image_release(image);
 	conform_close(&conform);

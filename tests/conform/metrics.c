@@ -8,7 +8,9 @@
  * numbers has one that is no more lenient.
  */
 #define _GNU_SOURCE
+#include "tests/kit/child.h"
 #include "tests/kit/conform_module.h"
+#include "tests/kit/random.h"
 
 #include <inttypes.h>
 #include <pthread.h>

@@ -8,9 +8,13 @@
  * equal, number for number.
  */
 #define _GNU_SOURCE
+#include "tests/kit/child.h"
+#include "tests/kit/clock.h"
 #include "tests/kit/conform_module.h"
+#include "tests/kit/procfs.h"
+#include "tests/kit/random.h"
+#include "tests/kit/trap.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -805,34 +809,6 @@ static void larger_than_anything(void)
 
 /* ---------------------------------------------------------- nothing is left */
 
-struct footprint {
-	unsigned int mappings;
-	unsigned int fds;
-	uint64_t address_bytes;
-};
-
-static struct footprint footprint_now(void)
-{
-	struct footprint now = { 0 };
-	FILE *maps = fopen("/proc/self/maps", "re");
-	DIR *dir = opendir("/proc/self/fd");
-	char line[512];
-
-	MUST(maps && dir);
-	while (fgets(line, sizeof(line), maps)) {
-		uintmax_t start, end;
-
-		if (sscanf(line, "%jx-%jx", &start, &end) == 2)
-			now.address_bytes += end - start;
-		now.mappings++;
-	}
-	while (readdir(dir))
-		now.fds++;
-	closedir(dir);
-	fclose(maps);
-	return now;
-}
-
 struct tenants {
 	struct fl_instance *instances[5];
 	struct fl_memory *memories[5];
@@ -874,7 +850,7 @@ static void tenants_leave(struct tenants *tenants)
 /* The first round warms malloc and what the backend keeps. */
 static void all_unmapped_after_release(void)
 {
-	struct footprint before = { 0 }, now;
+	struct procfs_footprint before = { 0 }, now;
 	struct fl_pool_config config;
 	struct fl_module *module;
 	struct tenants tenants;
@@ -890,10 +866,10 @@ static void all_unmapped_after_release(void)
 
 		tenants_enter(&conform, module, &tenants);
 		base = tenants.memories[2]->base;
-		now = footprint_now();
+		now = procfs_footprint();
 		CHECK(round == 0 || now.mappings > before.mappings);
 		tenants_leave(&tenants);
-		now = footprint_now();
+		now = procfs_footprint();
 		if (round == 0)
 			before = now;
 		CHECK_EQ(now.mappings, before.mappings);
@@ -915,15 +891,15 @@ static void all_unmapped_after_release(void)
 static void descriptors_do_not_multiply(void)
 {
 	struct fl_memory *memories[64];
-	struct footprint few, many;
+	struct procfs_footprint few, many;
 	struct conform conform;
 
 	apart_open(&conform);
 	memories[0] = conform_take(&conform, NULL, WPAGE);
-	few = footprint_now();
+	few = procfs_footprint();
 	for (int i = 1; i < 64; i++)
 		memories[i] = conform_take(&conform, NULL, WPAGE);
-	many = footprint_now();
+	many = procfs_footprint();
 	CHECK(many.fds <= few.fds + 32);
 	for (int i = 0; i < 64; i++)
 		conform_give(memories[i]);
@@ -1036,14 +1012,14 @@ static void reserved_bytes_follow(void)
 	apart_open(&conform);
 	CHECK_EQ(conform_info(&conform).reserved_bytes, 0);
 	for (uint64_t i = 0; i < 5; i++) {
-		struct footprint before = footprint_now();
+		struct procfs_footprint before = procfs_footprint();
 
 		memories[i] = conform_take(&conform, NULL, WPAGE);
 		one = conform_info(&conform).reserved_bytes / (i + 1);
 		CHECK(one >= 4 * MIB);
 		CHECK_EQ(conform_info(&conform).reserved_bytes, (i + 1) * one);
 		if (i)
-			CHECK_EQ(footprint_now().address_bytes,
+			CHECK_EQ(procfs_footprint().address_bytes,
 				 before.address_bytes + one);
 	}
 	for (int i = 0; i < 5; i++)
@@ -1312,12 +1288,12 @@ static void exhaust(struct conform *conform, struct fl_image *image,
 {
 	struct fl_memory **memories = calloc(limit, sizeof(*memories));
 	struct fl_memory_config config;
-	struct footprint before, now;
+	struct procfs_footprint before, now;
 	uint32_t n;
 
 	MUST(memories != NULL);
 	conform_give(conform_take(conform, image, 2 * WPAGE));
-	before = footprint_now();
+	before = procfs_footprint();
 	fl_memory_config_init(&config);
 	config.image = image;
 	config.initial_bytes = 2 * WPAGE;
@@ -1325,7 +1301,7 @@ static void exhaust(struct conform *conform, struct fl_image *image,
 	for (uint32_t i = 0; i < n; i++)
 		CHECK_EQ(fl_memory_release(memories[i]), 0);
 	CHECK_EQ(conform_info(conform).live_memories, 0);
-	now = footprint_now();
+	now = procfs_footprint();
 	CHECK_EQ(now.fds, before.fds);
 	CHECK(now.mappings <= before.mappings + 2);
 	CHECK(now.address_bytes <= before.address_bytes + MIB);
@@ -1340,12 +1316,12 @@ static int address_space_run(void *arg)
 	struct rlimit limit;
 	struct conform conform;
 	struct fl_image *image;
-	struct footprint now;
+	struct procfs_footprint now;
 
 	(void)arg;
 	apart_open(&conform);
 	image = conform_image_of(&conform, 2 * WPAGE, WPAGE, "image", 5);
-	now = footprint_now();
+	now = procfs_footprint();
 	limit.rlim_cur = limit.rlim_max = now.address_bytes + 256 * MIB;
 	MUST_EQ(setrlimit(RLIMIT_AS, &limit), 0);
 	exhaust(&conform, image, 2000);
@@ -1359,20 +1335,16 @@ static int address_space_run(void *arg)
 static bool use_up_mappings(unsigned int leave)
 {
 	const uint64_t hpage = conform_hpage();
-	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
-	unsigned int most = 0;
+	const long limit = procfs_sysctl("vm/max_map_count");
+	const unsigned int most = (unsigned int)limit;
 	uint8_t *area;
 
-	if (!file || fscanf(file, "%u", &most) != 1 || most > 200000) {
-		if (file)
-			fclose(file);
+	if (limit < 0 || limit > 200000)
 		return false;
-	}
-	fclose(file);
 	area = mmap(NULL, most * hpage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
 		    -1, 0);
 	MUST(area != MAP_FAILED);
-	for (unsigned int i = footprint_now().mappings; i + leave + 2 < most;
+	for (unsigned int i = procfs_footprint().mappings; i + leave + 2 < most;
 	     i += 2) {
 		if (mprotect(area + i * hpage, hpage, PROT_READ))
 			break;
@@ -1413,22 +1385,6 @@ static void mappings_run_out(void)
 	CHECK_EQ(test_fork(mappings_run, NULL, 50).status, 0);
 }
 
-/* Writable memory of this process, as RLIMIT_DATA counts it. */
-static uint64_t data_bytes(void)
-{
-	FILE *status = fopen("/proc/self/status", "re");
-	uint64_t kib = 0;
-	char line[256];
-
-	MUST(status != NULL);
-	while (fgets(line, sizeof(line), status)) {
-		if (!strncmp(line, "VmData:", 7))
-			kib = strtoull(line + 7, NULL, 10);
-	}
-	fclose(status);
-	return kib * KIB;
-}
-
 /* Half of them can grow; growth that the kernel refuses leaves the memory as it
  * is. */
 static int growth_run(void *arg)
@@ -1444,7 +1400,8 @@ static int growth_run(void *arg)
 		memories[i] = conform_take(&conform, NULL, WPAGE);
 		memories[i]->base[9] = 9;
 	}
-	limit.rlim_cur = limit.rlim_max = data_bytes() + 20 * 5 * WPAGE;
+	limit.rlim_cur = limit.rlim_max =
+		procfs_status_kib("VmData") * KIB + 20 * 5 * WPAGE;
 	MUST_EQ(setrlimit(RLIMIT_DATA, &limit), 0);
 	for (int i = 0; i < 40; i++) {
 		int err = fl_memory_grow(memories[i], 5, NULL);

@@ -5,6 +5,7 @@
  * versions of the header, the context and its backends.
  */
 #define _GNU_SOURCE
+#include "tests/kit/child.h"
 #include "tests/kit/conform.h"
 
 #include <stdlib.h>

@@ -9,6 +9,8 @@
 #define _GNU_SOURCE
 #include "tables.h"
 
+#include "tests/kit/random.h"
+
 #define HANDLES 200000u
 
 /* A reference is a handle and what it stands for. */

@@ -8,6 +8,8 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/conform.h"
+#include "tests/kit/procfs.h"
+#include "tests/kit/random.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -334,7 +336,7 @@ static void writes_beyond_the_size_are_clean(void)
 /* The ways into guest memory that take no fault in user mode. */
 static ssize_t write_by_mem_file(uint8_t *dst, uint8_t *src, size_t len)
 {
-	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	int fd = procfs_open_memory();
 	ssize_t n = pwrite(fd, src, len, (off_t)(uintptr_t)dst);
 
 	close(fd);

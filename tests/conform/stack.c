@@ -6,7 +6,12 @@
  * difference.
  */
 #define _GNU_SOURCE
+#include "tests/kit/child.h"
+#include "tests/kit/clock.h"
 #include "tests/kit/conform.h"
+#include "tests/kit/procfs.h"
+#include "tests/kit/random.h"
+#include "tests/kit/trap.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -770,13 +775,12 @@ static const struct fl_stack *overflow_stack;
 
 #define RIGHT_STACK 7
 
-static void overflow_handler(int signo, siginfo_t *info, void *ucontext)
+static void overflow_handler(int signo, const void *addr)
 {
 	struct fl_fault fault;
 
-	(void)ucontext;
 	if (signo != SIGSEGV ||
-	    !fl_fault_lookup(overflow_context, info->si_addr, &fault))
+	    !fl_fault_lookup(overflow_context, addr, &fault))
 		_exit(1);
 	if (fault.kind != FL_FAULT_STACK_GUARD)
 		_exit(2);
@@ -791,9 +795,6 @@ static void fiber_overflow(void)
 /* The pool is the child's own. */
 static int overflow_run(void *arg)
 {
-	struct sigaction action = { .sa_flags = SA_SIGINFO | SA_ONSTACK };
-	static uint8_t alternate[64 * 1024];
-	stack_t sigstack = { .ss_sp = alternate, .ss_size = sizeof(alternate) };
 	struct fl_stack *stacks[STACKS];
 	struct conform conform;
 
@@ -803,9 +804,7 @@ static int overflow_run(void *arg)
 	qsort(stacks, STACKS, sizeof(stacks[0]), by_address);
 	overflow_context = conform.context;
 	overflow_stack = stacks[1];
-	action.sa_sigaction = overflow_handler;
-	MUST_EQ(sigaltstack(&sigstack, NULL), 0);
-	MUST_EQ(sigaction(SIGSEGV, &action, NULL), 0);
+	test_handle_faults(overflow_handler);
 	fiber_start(stacks[1], fiber_overflow);
 	return 4;
 }
@@ -821,32 +820,6 @@ static void overflow_is_caught_and_named(void)
 }
 
 /* -------------------------------------------------------------- userfaultfd */
-
-/* Is any mapping over the stack registered with userfaultfd? VmFlags: um, uw,
- * ui. *mappings: how many there are. */
-static bool is_registered(const struct fl_stack *stack, int *mappings)
-{
-	FILE *smaps = fopen("/proc/self/smaps", "re");
-	bool is_over = false, found = false;
-	char line[512];
-
-	MUST(smaps != NULL);
-	while (fgets(line, sizeof(line), smaps)) {
-		uintptr_t start, end;
-
-		if (sscanf(line, "%jx-%jx ", (uintmax_t *)&start,
-			   (uintmax_t *)&end) == 2) {
-			is_over = start < (uintptr_t)stack->high &&
-				  end > (uintptr_t)stack->low;
-			*mappings += is_over;
-		}
-		if (is_over && !strncmp(line, "VmFlags:", 8))
-			found |= strstr(line, " um") || strstr(line, " uw") ||
-				 strstr(line, " ui");
-	}
-	fclose(smaps);
-	return found;
-}
 
 /* Beside memories that are. */
 static void check_unregistered(const struct fl_pool_config *config)
@@ -864,7 +837,8 @@ static void check_unregistered(const struct fl_pool_config *config)
 
 		memset(memory->base, 1, WPAGE);
 		memset(stack->low, 1, stack_len(stack));
-		CHECK(!is_registered(stack, &mappings));
+		CHECK(!procfs_is_registered(stack->low, stack->high,
+					    &mappings));
 		CHECK_EQ(mappings, 1);
 		give_stack(stack);
 		conform_give(memory);

@@ -7,6 +7,8 @@
 #define _GNU_SOURCE
 #include "runtime.h"
 
+#include "tests/kit/trap.h"
+
 /* --------------------------------------------------------------- structures */
 
 static void open_with_structures(struct runtime *rt, uint32_t max_instances,

@@ -7,6 +7,11 @@
 #define _GNU_SOURCE
 #include "tables.h"
 
+#include "tests/kit/child.h"
+#include "tests/kit/clock.h"
+#include "tests/kit/random.h"
+#include "tests/kit/resources.h"
+
 #include <pthread.h>
 
 #define POOL_ELEMENTS 3000

@@ -8,6 +8,7 @@
  * two tenants on two threads must be ordered by the pool.
  */
 #define _GNU_SOURCE
+#include "tests/kit/clock.h"
 #include "tests/kit/conform.h"
 #include "tests/kit/wasm_build.h"
 

@@ -11,6 +11,7 @@
  * The module's bytes that Faultline reads are the whole ones, those that
  * wasm2c was given are data-free, unless a name ends in "whole".
  */
+#include "tests/kit/child.h"
 #include "tests/kit/test.h"
 
 #include <errno.h>

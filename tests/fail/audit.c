@@ -18,7 +18,11 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/attack.h"
+#include "tests/kit/attack_ring.h"
+#include "tests/kit/clock.h"
 #include "tests/kit/conform_module.h"
+#include "tests/kit/procfs.h"
+#include "tests/kit/trap.h"
 
 #include "uffd/kernel.h"
 
@@ -587,21 +591,6 @@ static void every_release_is_audited(void)
 
 /* --------------------------------------------------------------------- pins */
 
-static uint64_t pinned_kib(void)
-{
-	FILE *status = fopen("/proc/self/status", "re");
-	unsigned long long kib = 0;
-	char line[200];
-
-	while (status && fgets(line, sizeof(line), status)) {
-		if (sscanf(line, "VmPin: %llu", &kib) == 1)
-			break;
-	}
-	if (status)
-		fclose(status);
-	return kib;
-}
-
 static bool ring_pin(struct attack_ring *ring, void *addr, size_t len)
 {
 	struct iovec iov = { addr, len };
@@ -617,9 +606,9 @@ static bool ring_unpin(struct attack_ring *ring)
 /* The kernel may let go of them a little later. */
 static void wait_unpinned(void)
 {
-	for (int i = 0; i < 200 && pinned_kib(); i++)
+	for (int i = 0; i < 200 && procfs_status_kib("VmPin"); i++)
 		test_sleep_ms(10);
-	CHECK_EQ(pinned_kib(), 0);
+	CHECK_EQ(procfs_status_kib("VmPin"), 0);
 }
 
 static const char *needs_pins(void)
@@ -635,9 +624,9 @@ static const char *needs_pins(void)
 		return "io_uring cannot be used";
 	if (!ring_pin(&ring, bytes, sizeof(bytes)))
 		reason = "a buffer cannot be registered (RLIMIT_MEMLOCK?)";
-	kib = pinned_kib();
+	kib = procfs_status_kib("VmPin");
 	attack_ring_close(&ring);
-	for (int i = 0; i < 200 && pinned_kib(); i++)
+	for (int i = 0; i < 200 && procfs_status_kib("VmPin"); i++)
 		test_sleep_ms(10);
 	if (!reason && !kib)
 		reason = "the kernel does not show pinned memory in VmPin";

@@ -14,7 +14,11 @@
  * but never fail: nothing could be given back.
  */
 #define _GNU_SOURCE
+#include "tests/kit/child.h"
 #include "tests/kit/conform.h"
+#include "tests/kit/procfs.h"
+#include "tests/kit/resources.h"
+#include "tests/kit/trap.h"
 #include "tests/kit/wasm_build.h"
 
 #include <fcntl.h>
@@ -607,13 +611,8 @@ static void warm_slot_is_cheap(void)
 
 static const char *needs_own_mappings(void)
 {
-	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
-	long max = 0;
+	long max = procfs_sysctl("vm/max_map_count");
 
-	if (file && fscanf(file, "%ld", &max) != 1)
-		max = 0;
-	if (file)
-		fclose(file);
 	if (test_is_sanitized())
 		return TEST_NOT_BUILT "a sanitizer cannot do without mappings";
 	return max <= 0 || max > 300000 ?

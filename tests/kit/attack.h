@@ -10,18 +10,13 @@
  * grown ones, the borders of page tables. Images are switched late, so that
  * what was learnt about one is there to be misused for another.
  *
- * What the means needs of the host (swap, KSM, ...) is set up by
- * attack_host_open() once per program and put back by a process of its own, also
- * when the program dies.
- *
  * One thread at a time, except where a call says otherwise.
  */
 #ifndef ATTACK_H
 #define ATTACK_H
 
 #include "conform.h"
-
-#include <sys/types.h>
+#include "random.h"
 
 #define ATTACK_MAX_BYTES (8 * MIB)
 #define ATTACK_PREFIX_BYTES 24
@@ -106,80 +101,9 @@ void attack_repeat_times(attack_fn *fn, unsigned int cycles);
 /* What the means leaves for the summary of attack_repeat() to demand. */
 extern bool attack_wants_evidence;
 
-/* -------------------------------------------------------------------- pages */
-
-/* Pages of [addr, addr + len) that are swapped out. */
-uint64_t attack_swapped(const void *addr, uint64_t len);
-
-/* -------------------------------------------------------------- descriptors */
-
-/* The idx-th descriptor that /proc/self/fd shows as a link with that text in
- * it, or -1. */
-int attack_find_fd(const char *text, unsigned int idx);
-
 /* A file with bytes that no image has, opened with the given flags, in a
  * directory where O_DIRECT works; -1 if there is none. */
 #define ATTACK_FILE_BYTES (256 * KIB)
 int attack_file_open(int flags);
-
-/* --------------------------------------------------------------------- host */
-
-enum attack_host {
-	ATTACK_SWAP = 1,
-	ATTACK_KSM = 2,
-	ATTACK_HUGE = 4, /* khugepaged at once, 64 KiB folios on advice */
-};
-
-/* Before test_main(): what can be had is had, the rest is skipped. */
-void attack_host_open(unsigned int wanted);
-void attack_host_close(void);
-
-const char *attack_needs_swap(void);
-const char *attack_needs_ksm(void);
-const char *attack_needs_huge(void);
-const char *attack_needs_root(void);
-
-/* Swap everything in again, and have swap again. */
-bool attack_swap_cycle(void);
-bool attack_write_text(const char *path, const char *text);
-long attack_read_number(const char *path);
-
-/* ----------------------------------------------------------------- io_uring */
-
-/* The least of io_uring, by plain system calls. */
-struct attack_ring {
-	int fd;
-	uint8_t *rings;
-	uint64_t rings_bytes;
-	void *sqes;
-	uint64_t sqes_bytes;
-	uint32_t sq_tail_off, sq_mask, sq_array_off;
-	uint32_t cq_head_off, cq_tail_off, cq_mask, cqes_off;
-};
-
-const char *attack_needs_ring(void);
-bool attack_ring_open(struct attack_ring *ring);
-void attack_ring_close(struct attack_ring *ring);
-
-struct attack_op {
-	uint8_t opcode;
-	uint8_t flags;
-	uint16_t buf_idx; /* registered buffer, or buffer group */
-	int fd;
-	void *addr;
-	uint32_t len;
-	uint64_t off;
-	uint64_t user;
-};
-
-/* Hand one operation to the kernel; true if it took it. */
-bool attack_ring_submit(struct attack_ring *ring, const struct attack_op *op);
-/* Wait for the next completion. */
-int attack_ring_reap(struct attack_ring *ring, uint64_t *user, uint32_t *flags);
-/* Both. */
-int attack_ring_do(struct attack_ring *ring, const struct attack_op *op);
-/* io_uring_register(). */
-int attack_ring_register(struct attack_ring *ring, unsigned int opcode,
-			 void *arg, unsigned int count);
 
 #endif

@@ -10,6 +10,7 @@
 #ifndef CONFORM_H
 #define CONFORM_H
 
+#include "child.h"
 #include "faultline.h"
 #include "model.h"
 #include "test.h"

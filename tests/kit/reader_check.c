@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* reader_check.c - see reader_check.h. */
+#include "random.h"
 #include "reader_check.h"
 #include "test.h"
 

@@ -10,6 +10,10 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/attack.h"
+#include "tests/kit/attack_host.h"
+#include "tests/kit/clock.h"
+#include "tests/kit/procfs.h"
+#include "tests/kit/trap.h"
 
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -172,7 +176,7 @@ static void do_swap(struct tenant *tenant)
 	attack_count_dirt(tenant);
 	advise_all(tenant, MADV_PAGEOUT);
 	tenant->attack->evidence +=
-		attack_swapped(tenant->base, tenant->length_bytes) > 0;
+		procfs_swapped(tenant->base, tenant->length_bytes) > 0;
 	if (tenant->cycle % 4 == 1)
 		read_all(tenant);
 	if (tenant->cycle % 4 == 2) {
@@ -212,7 +216,7 @@ static void do_swapoff(struct tenant *tenant)
 	attack_write(tenant);
 	attack_count_dirt(tenant);
 	advise_all(tenant, MADV_PAGEOUT);
-	swapped = attack_swapped(tenant->base, tenant->length_bytes);
+	swapped = procfs_swapped(tenant->base, tenant->length_bytes);
 	if (tenant->cycle % 8 == 1)
 		tenant->attack->evidence += CHECK(attack_swap_cycle()) &&
 					    swapped;
@@ -359,7 +363,7 @@ static void merged_into_the_zero_page(void)
 
 static const char *needs_compaction(void)
 {
-	if (access("/proc/sys/vm/compact_memory", W_OK))
+	if (!procfs_sysctl_may_write("vm/compact_memory"))
 		return "only root may start compaction, and the kernel must have it";
 	return NULL;
 }
@@ -369,7 +373,7 @@ static void do_compact(struct tenant *tenant)
 	attack_write(tenant);
 	/* Half a second each on a large host. */
 	if (tenant->cycle == 3 || tenant->cycle == 17)
-		CHECK(attack_write_text("/proc/sys/vm/compact_memory", "1"));
+		CHECK(procfs_sysctl_write("vm/compact_memory", "1"));
 }
 
 static void compacted(void)

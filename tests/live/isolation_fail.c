@@ -13,6 +13,7 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/attack.h"
+#include "tests/kit/child.h"
 
 #include <linux/audit.h>
 #include <linux/filter.h>

@@ -5,20 +5,20 @@
  *
  * A forked child shares every page of a slot until one of the two writes, and
  * may live on while the slot changes tenants. Another process writes into a
- * guest's memory through ptrace, process_vm_writev() or /proc/PID/mem, the last
- * also where the guest itself may not.
+ * guest's memory through ptrace, process_vm_writev() or its memory file, the
+ * last also where the guest itself may not.
  */
 #define _GNU_SOURCE
 #include "tests/kit/attack.h"
+#include "tests/kit/child.h"
+#include "tests/kit/clock.h"
+#include "tests/kit/procfs.h"
 
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 
 #define SECRET 0xb5
 
@@ -29,35 +29,31 @@ static const char *needs_fork(void)
 				     NULL;
 }
 
-static void child_wait(pid_t child)
+static void run_child(int (*fn)(void *arg), struct tenant *tenant)
 {
-	int status = -1;
-
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	CHECK(WIFEXITED(status) && !WEXITSTATUS(status));
+	CHECK_EQ(test_fork(fn, tenant, 20).status, 0);
 }
 
 /* ----------------------------------------------------------------- children */
 
-/* A child that does its part and ends before the release. */
-static void fork_and(struct tenant *tenant, bool child_writes)
+/* Children that do their part and end before the release. */
+static int child_ends(void *arg)
 {
-	pid_t child = fork();
+	(void)arg;
+	return 0;
+}
 
-	if (!child) {
-		if (child_writes)
-			attack_write(tenant);
-		_exit(0);
-	}
-	child_wait(child);
+static int child_writes(void *arg)
+{
+	attack_write(arg);
+	return 0;
 }
 
 static void do_fork_dead(struct tenant *tenant)
 {
 	if (tenant->cycle % 2)
 		attack_write(tenant);
-	fork_and(tenant, false);
+	run_child(child_ends, tenant);
 	attack_write(tenant);
 }
 
@@ -70,7 +66,7 @@ static void do_fork_child_first(struct tenant *tenant)
 {
 	if (tenant->cycle % 2)
 		attack_write(tenant);
-	fork_and(tenant, true);
+	run_child(child_writes, tenant);
 	attack_write(tenant);
 }
 
@@ -84,27 +80,28 @@ static pid_t living = -1;
 
 static void living_end(void)
 {
-	if (living <= 0)
-		return;
-	kill(living, SIGKILL);
-	waitpid(living, NULL, 0);
+	if (living > 0)
+		test_kill(living);
 	living = -1;
+}
+
+/* It looks at, and writes, its own copy all the time. */
+static int living_run(void *arg)
+{
+	const struct tenant *tenant = arg;
+
+	for (unsigned int i = 0; i < 60000; i++) {
+		for (uint32_t k = 0; k < tenant->pick_count; k++)
+			attack_picked(tenant, k)[i % 64]++;
+		test_sleep_ms(1);
+	}
+	return 0;
 }
 
 static void living_begin(struct tenant *tenant)
 {
 	living_end();
-	living = fork();
-	if (living)
-		return;
-	signal(SIGALRM, SIG_DFL);
-	alarm(60);
-	/* It looks at, and writes, its own copy all the time. */
-	for (unsigned int i = 0;; i++) {
-		for (uint32_t k = 0; k < tenant->pick_count; k++)
-			attack_picked(tenant, k)[i % 64]++;
-		test_sleep_ms(1);
-	}
+	living = test_spawn(living_run, tenant, 60);
 }
 
 static void do_fork_alive(struct tenant *tenant)
@@ -135,7 +132,7 @@ static void do_vfork(struct tenant *tenant)
 				SECRET;
 		_exit(0);
 	}
-	child_wait(child);
+	CHECK_EQ(test_wait(child).status, 0);
 }
 
 static void vforked_child_writes(void)
@@ -151,8 +148,9 @@ static struct iovec pick_iov(const struct tenant *tenant, uint32_t idx)
 }
 
 /* The child knows the addresses; it writes to the parent's memory. */
-static int write_to_parent(const struct tenant *tenant)
+static int write_to_parent(void *arg)
 {
+	const struct tenant *tenant = arg;
 	uint8_t bytes[1000];
 	struct iovec local = { bytes, sizeof(bytes) };
 
@@ -169,21 +167,18 @@ static int write_to_parent(const struct tenant *tenant)
 
 static void do_vm_writev(struct tenant *tenant)
 {
-	pid_t child = fork();
-
-	if (!child)
-		_exit(write_to_parent(tenant));
-	child_wait(child);
+	run_child(write_to_parent, tenant);
 }
 
-static int poke_parent(const struct tenant *tenant)
+static int poke_parent(void *arg)
 {
+	const struct tenant *tenant = arg;
 	pid_t parent = getppid();
 	int err = 0;
 
 	if (ptrace(PTRACE_ATTACH, parent, NULL, NULL))
 		return errno;
-	waitpid(parent, NULL, __WALL);
+	test_wait_stopped(parent);
 	for (uint32_t i = 0; i < tenant->pick_count && !err; i++) {
 		if (ptrace(PTRACE_POKEDATA, parent,
 			   attack_picked(tenant, i) + 8 * i,
@@ -196,31 +191,21 @@ static int poke_parent(const struct tenant *tenant)
 
 static void do_poke(struct tenant *tenant)
 {
-	pid_t child = fork();
-
-	if (!child)
-		_exit(poke_parent(tenant));
-	child_wait(child);
+	run_child(poke_parent, tenant);
 }
 
-static const char *child_may(int (*fn)(const struct tenant *tenant))
+static const char *child_may(int (*fn)(void *arg))
 {
 	static uint8_t memory[8192];
-	const struct tenant none = { .base = memory, .pick_count = 1 };
-	int status = -1;
-	pid_t child;
+	struct tenant none = { .base = memory, .pick_count = 1 };
 
 	if (needs_fork())
 		return needs_fork();
 	/* Where Yama restricts it, children may. */
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
-	child = fork();
-	if (!child)
-		_exit(fn(&none));
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	return status ? "other processes may not write to this one's memory" :
-			NULL;
+	return test_fork(fn, &none, 20).status ?
+		       "other processes may not write to this one's memory" :
+		       NULL;
 }
 
 static const char *needs_vm_writev(void)
@@ -262,7 +247,7 @@ static void do_proc_mem(struct tenant *tenant)
 	static const int prots[] = { PROT_READ | PROT_WRITE, PROT_READ,
 				     PROT_NONE };
 	int prot = prots[tenant->cycle % 3];
-	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	int fd = procfs_open_memory();
 
 	MUST(fd >= 0);
 	CHECK(!mprotect(tenant->base, tenant->length_bytes, prot));
@@ -276,14 +261,14 @@ static const char *needs_proc_mem(void)
 {
 	static const uint8_t here = 1;
 	uint8_t byte = 2;
-	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	int fd = procfs_open_memory();
 	bool can = fd >= 0 &&
 		   pwrite(fd, &byte, 1, (off_t)(uintptr_t)&here) == 1;
 
 	if (fd >= 0)
 		close(fd);
 	return can ? NULL :
-		     "/proc/self/mem does not write where the process may not";
+		     "a process's memory file does not write where the process may not";
 }
 
 static void proc_self_mem(void)

@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/attack.h"
+#include "tests/kit/attack_ring.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

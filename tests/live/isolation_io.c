@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/attack.h"
+#include "tests/kit/attack_ring.h"
 
 #include <fcntl.h>
 #include <linux/io_uring.h>

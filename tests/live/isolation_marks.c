@@ -12,6 +12,9 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/attack.h"
+#include "tests/kit/attack_host.h"
+#include "tests/kit/child.h"
+#include "tests/kit/procfs.h"
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -20,7 +23,6 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
@@ -70,20 +72,17 @@ static bool erase_by_pagemap(const struct tenant *tenant, int fd)
 
 static bool inherited_uffd(const struct tenant *tenant)
 {
-	return erase_by_uffd(tenant, attack_find_fd("userfaultfd", 0));
+	return erase_by_uffd(tenant, procfs_find_fd("userfaultfd", 0));
 }
 
 static bool inherited_pagemap(const struct tenant *tenant)
 {
-	return erase_by_pagemap(tenant, attack_find_fd("/pagemap", 0));
+	return erase_by_pagemap(tenant, procfs_find_fd("/pagemap", 0));
 }
 
 static bool foreign_pagemap(const struct tenant *tenant)
 {
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)getppid());
-	return erase_by_pagemap(tenant, open(path, O_RDONLY | O_CLOEXEC));
+	return erase_by_pagemap(tenant, procfs_open_pagemap(getppid()));
 }
 
 static bool second_uffd(const struct tenant *tenant)
@@ -108,19 +107,25 @@ struct eraser {
 	bool is_child; /* acts in a forked child */
 };
 
+struct erasing {
+	const struct eraser *eraser;
+	const struct tenant *tenant;
+};
+
+static int erase_in_child(void *arg)
+{
+	const struct erasing *erasing = arg;
+
+	return !erasing->eraser->fn(erasing->tenant);
+}
+
 static bool erase(const struct eraser *eraser, const struct tenant *tenant)
 {
-	int status = 1;
-	pid_t child;
+	struct erasing erasing = { eraser, tenant };
 
 	if (!eraser->is_child)
 		return eraser->fn(tenant);
-	child = fork();
-	if (!child)
-		_exit(!eraser->fn(tenant));
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	return !status;
+	return !test_fork(erase_in_child, &erasing, 20).status;
 }
 
 /* Long enough for pages to be watched. */
@@ -258,7 +263,7 @@ static void do_unregister(struct tenant *tenant)
 		.start = (uintptr_t)tenant->base,
 		.len = tenant->length_bytes,
 	};
-	int fd = attack_find_fd("userfaultfd", 0);
+	int fd = procfs_find_fd("userfaultfd", 0);
 
 	if (tenant->cycle % 2)
 		attack_write(tenant);
@@ -283,7 +288,7 @@ static void do_register_again(struct tenant *tenant)
 			   .len = tenant->length_bytes },
 		.mode = UFFDIO_REGISTER_MODE_WP,
 	};
-	int fd = attack_find_fd("userfaultfd", 0);
+	int fd = procfs_find_fd("userfaultfd", 0);
 
 	attack_write(tenant);
 	if (fd >= 0 && tenant->cycle % 3) {
@@ -305,24 +310,7 @@ static void registered_again(void)
 /* The library's own mapping of an image, which shares its pages with all. */
 static uint8_t *image_mapping(unsigned int idx, uint64_t *len)
 {
-	FILE *maps = fopen("/proc/self/maps", "re");
-	uint8_t *found = NULL;
-	char line[512];
-
-	while (maps && !found && fgets(line, sizeof(line), maps)) {
-		unsigned long start, end;
-		char perms[8];
-
-		if (!strstr(line, "memfd:faultline-image") ||
-		    sscanf(line, "%lx-%lx %7s", &start, &end, perms) != 3 ||
-		    perms[3] != 's' || idx--)
-			continue;
-		found = (uint8_t *)start;
-		*len = end - start;
-	}
-	if (maps)
-		fclose(maps);
-	return found;
+	return procfs_find_shared("memfd:faultline-image", idx, len);
 }
 
 /* Paged out, collapsed, dropped from the page tables: it stays what it is. */
@@ -390,22 +378,20 @@ static void image_is_sealed(void)
 	struct tenant tenant;
 	unsigned int n = 0;
 	uint64_t len = 0;
-	char path[64];
 	int fd, other = attack_file_open(0);
 
 	attack_open(&attack, FL_BOUNDS_GUARDED);
-	while ((fd = attack_find_fd("memfd:faultline-image", n)) >= 0) {
+	while ((fd = procfs_find_fd("memfd:faultline-image", n)) >= 0) {
 		int again;
 
 		refuses_all_seals(fd);
 		attack_file(fd, other);
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		again = open(path, O_RDWR | O_CLOEXEC);
+		again = procfs_reopen(fd, O_RDWR);
 		if (again >= 0) {
 			attack_file(again, other);
 			close(again);
 		}
-		CHECK(open(path, O_RDWR | O_TRUNC | O_CLOEXEC) < 0);
+		CHECK(procfs_reopen(fd, O_RDWR | O_TRUNC) < 0);
 		if (image_mapping(n, &len))
 			CHECK(mprotect(image_mapping(n, &len), len,
 				       PROT_READ | PROT_WRITE) < 0);
@@ -435,7 +421,7 @@ static void descriptors_end_at_exec(void)
 		int fd;
 
 		for (unsigned int n = 0;
-		     (fd = attack_find_fd(names[i], n)) >= 0; n++) {
+		     (fd = procfs_find_fd(names[i], n)) >= 0; n++) {
 			CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 			found++;
 		}

@@ -12,10 +12,13 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/attack.h"
+#include "tests/kit/attack_host.h"
+#include "tests/kit/child.h"
+#include "tests/kit/clock.h"
+#include "tests/kit/random.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 
 #ifndef MADV_COLD
 #define MADV_COLD 20
@@ -216,17 +219,18 @@ static void guest_drop(struct world *world, struct guest *guest)
 	memcpy(guest->expected + off, world->clean[guest->kind] + off, n);
 }
 
+static int write_own_copy(void *arg)
+{
+	struct guest *guest = arg;
+
+	guest->memory->base[77] ^= 1;
+	guest->memory->base[5 * WPAGE] ^= 1;
+	return 0;
+}
+
 static void fork_and_write(struct guest *guest)
 {
-	pid_t child = fork();
-
-	if (!child) {
-		guest->memory->base[77] ^= 1;
-		guest->memory->base[5 * WPAGE] ^= 1;
-		_exit(0);
-	}
-	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-		;
+	CHECK_EQ(test_fork(write_own_copy, guest, 20).status, 0);
 }
 
 /* Something the kernel does. */

@@ -10,6 +10,7 @@
  * smaller ones are also cut at their sections' edges and at random places.
  */
 #include "faultline.h"
+#include "tests/kit/clock.h"
 #include "tests/kit/reader_check.h"
 #include "tests/kit/test.h"
 

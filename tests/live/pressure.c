@@ -13,9 +13,12 @@
  * and a disk that is not memory.
  */
 #define _GNU_SOURCE
+#include "tests/kit/child.h"
+#include "tests/kit/clock.h"
 #include "tests/kit/conform.h"
+#include "tests/kit/procfs.h"
+#include "tests/kit/resources.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -26,19 +29,17 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 
-#define HOST_PATH "/proc/pressure/memory"
 /* Any user may have this window. */
 #define WINDOW_US 2000000u
 
 static const char *needs_psi(void)
 {
-	int fd = open(HOST_PATH, O_RDWR | O_CLOEXEC);
+	int fd = open(PROCFS_PRESSURE, O_RDWR | O_CLOEXEC);
 
 	if (fd < 0)
-		return errno == ENOENT ? "the kernel has no " HOST_PATH :
-					 HOST_PATH " cannot be opened";
+		return errno == ENOENT ? "the kernel has no " PROCFS_PRESSURE :
+					 PROCFS_PRESSURE " cannot be opened";
 	close(fd);
 	return NULL;
 }
@@ -104,7 +105,7 @@ static void bad_windows(void)
 			 -EINVAL);
 		CHECK_EQ(error.code, -EINVAL);
 		CHECK_HAS(error.text, "window");
-		CHECK_HAS(error.text, HOST_PATH);
+		CHECK_HAS(error.text, PROCFS_PRESSURE);
 	}
 	test_check_resources(&before);
 	/* A failure is not the once that there is. */
@@ -332,44 +333,10 @@ static void two_threads_at_once(void)
 	}
 }
 
-/* The one thread more that the library has started. */
-static pid_t library_thread(void)
-{
-	struct dirent *entry;
-	DIR *dir = opendir("/proc/self/task");
-	pid_t last = 0;
-
-	MUST(dir != NULL);
-	while ((entry = readdir(dir))) {
-		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
-
-		last = tid > last ? tid : last;
-	}
-	closedir(dir);
-	return last;
-}
-
-static uint64_t blocked_signals(pid_t tid)
-{
-	char path[64], line[200];
-	uint64_t blocked = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)tid);
-	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "SigBlk: %" SCNx64, &blocked) == 1)
-			break;
-	}
-	if (file)
-		fclose(file);
-	return blocked;
-}
-
 /* All that a program can use; the C library keeps two for itself. */
 static void check_blocks_all(pid_t tid)
 {
-	uint64_t blocked = blocked_signals(tid);
+	uint64_t blocked = procfs_blocked_signals(tid);
 
 	for (int signo = 1; signo <= SIGRTMAX; signo++) {
 		if (signo == SIGKILL || signo == SIGSTOP ||
@@ -402,7 +369,7 @@ static void signals_are_the_hosts(void)
 	sigaction(SIGUSR1, &action, &usr1);
 	sigaction(SIGTERM, &action, &term);
 	CHECK_EQ(fl_pool_trim_on_pressure(conform.pool, NULL, NULL), 0);
-	tid = library_thread();
+	tid = procfs_newest_thread();
 	CHECK(tid != getpid());
 	check_blocks_all(tid);
 	/* The call has left the caller's own mask alone. */
@@ -462,6 +429,14 @@ static void a_child_may_not(void)
 	conform_close(&conform);
 }
 
+/* Nothing hangs for ever even if the pool waits. */
+static int child_sleeps(void *arg)
+{
+	(void)arg;
+	test_sleep_ms(5000);
+	return 0;
+}
+
 /* A child that knows nothing of Faultline lives on with copies of its
  * descriptors; the pool ends all the same, and at once. */
 static void the_pool_ends_while_a_child_lives(void)
@@ -472,19 +447,11 @@ static void the_pool_ends_while_a_child_lives(void)
 
 	conform_open(&conform, NULL);
 	CHECK_EQ(fl_pool_trim_on_pressure(conform.pool, NULL, NULL), 0);
-	fflush(stdout);
-	pid = fork();
-	MUST(pid >= 0);
-	if (!pid) {
-		/* Nothing hangs for ever even if the pool waits. */
-		test_sleep_ms(5000);
-		_exit(0);
-	}
+	pid = test_spawn(child_sleeps, NULL, 20);
 	start_ns = test_now_ns();
 	conform_close(&conform);
 	took_ms = (test_now_ns() - start_ns) / 1000000;
-	kill(pid, SIGKILL);
-	CHECK_EQ(waitpid(pid, NULL, 0), pid);
+	test_kill(pid);
 	if (took_ms >= 3000)
 		test_note("fl_pool_destroy() took %" PRIu64 " ms", took_ms);
 	CHECK(took_ms < 3000);
@@ -536,22 +503,19 @@ static bool group_make(const char *mount_point, char *dir, size_t size)
 /* Of version 2 with a limit if it has the controller, else of version 1. */
 static void groups_make(struct squeeze *squeeze)
 {
-	FILE *mounts = fopen("/proc/self/mounts", "re");
-	char line[1200], at[400], type[40], options[400], path[600];
+	struct procfs_mount mount;
+	char path[600];
 
-	while (mounts && fgets(line, sizeof(line), mounts)) {
-		if (sscanf(line, "%*s %399s %39s %399s", at, type, options) !=
-		    3)
-			continue;
-		if (!strcmp(type, "cgroup2") && !squeeze->psi_dir[0] &&
-		    group_make(at, squeeze->psi_dir,
+	for (unsigned int i = 0; procfs_mount(i, &mount); i++) {
+		if (!strcmp(mount.type, "cgroup2") && !squeeze->psi_dir[0] &&
+		    group_make(mount.at, squeeze->psi_dir,
 			       sizeof(squeeze->psi_dir)) &&
 		    write_text(squeeze->psi_dir, "memory.high", LIMIT_TEXT))
 			memcpy(squeeze->limit_dir, squeeze->psi_dir,
 			       sizeof(squeeze->limit_dir));
-		if (!strcmp(type, "cgroup") && strstr(options, "memory") &&
-		    !squeeze->limit_dir[0] &&
-		    group_make(at, path, sizeof(path))) {
+		if (!strcmp(mount.type, "cgroup") &&
+		    strstr(mount.options, "memory") && !squeeze->limit_dir[0] &&
+		    group_make(mount.at, path, sizeof(path))) {
 			if (write_text(path, "memory.limit_in_bytes",
 				       LIMIT_TEXT))
 				memcpy(squeeze->limit_dir, path, sizeof(path));
@@ -559,8 +523,6 @@ static void groups_make(struct squeeze *squeeze)
 				rmdir(path);
 		}
 	}
-	if (mounts)
-		fclose(mounts);
 }
 
 static int file_make(struct squeeze *squeeze)
@@ -588,8 +550,7 @@ static int file_make(struct squeeze *squeeze)
 static void squeeze_end(struct squeeze *squeeze)
 {
 	if (squeeze->reader > 0) {
-		kill(squeeze->reader, SIGKILL);
-		waitpid(squeeze->reader, NULL, 0);
+		test_kill(squeeze->reader);
 		squeeze->reader = 0;
 	}
 	if (squeeze->file[0])
@@ -624,23 +585,23 @@ static const char *squeeze_begin(struct squeeze *squeeze)
 		 "%s/memory.pressure", squeeze->psi_dir);
 	if (!squeeze->psi_dir[0] || access(squeeze->watched, W_OK))
 		snprintf(squeeze->watched, sizeof(squeeze->watched), "%s",
-			 HOST_PATH);
+			 PROCFS_PRESSURE);
 	return why;
 }
 
 /* Read what does not fit, until killed. It is written before there is a limit,
  * for a group full of pages to be written out has nothing to give up. */
-static void reader_run(const struct squeeze *squeeze)
+static int reader_run(void *arg)
 {
+	const struct squeeze *squeeze = arg;
 	static uint8_t bytes[128 * 1024];
 	char pid[20];
 	int fd = open(squeeze->file, O_RDWR | O_CLOEXEC);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	alarm(50);
 	for (uint64_t off = 0; off < FILE_BYTES; off += sizeof(bytes)) {
 		if (pwrite(fd, bytes, sizeof(bytes), (off_t)off) < 0)
-			_exit(1);
+			return 1;
 	}
 	fsync(fd);
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -648,20 +609,16 @@ static void reader_run(const struct squeeze *squeeze)
 	if (!write_text(squeeze->limit_dir, "cgroup.procs", pid) ||
 	    (squeeze->psi_dir[0] &&
 	     !write_text(squeeze->psi_dir, "cgroup.procs", pid)))
-		_exit(2);
+		return 2;
 	for (uint64_t off = 0;; off = (off + sizeof(bytes)) % FILE_BYTES) {
 		if (pread(fd, bytes, sizeof(bytes), (off_t)off) < 0)
-			_exit(3);
+			return 3;
 	}
 }
 
 static void squeeze_start(struct squeeze *squeeze)
 {
-	fflush(stdout);
-	squeeze->reader = fork();
-	MUST(squeeze->reader >= 0);
-	if (!squeeze->reader)
-		reader_run(squeeze);
+	squeeze->reader = test_spawn(reader_run, squeeze, 50);
 }
 
 /* "total=" of the line for some. */
@@ -771,7 +728,7 @@ static void pressure_trims_the_pool(void)
 	fill_slots(&conform, live, 2, 2 * MIB);
 	CHECK_EQ(watch(&conform, squeeze.watched, 20000, WINDOW_US, NULL), 0);
 	CHECK_EQ(conform_info(&conform).warm_memories, SLOTS - 2);
-	if (strcmp(squeeze.watched, HOST_PATH)) {
+	if (strcmp(squeeze.watched, PROCFS_PRESSURE)) {
 		test_sleep_ms(2500);
 		CHECK_EQ(conform_info(&conform).warm_memories, SLOTS - 2);
 	}

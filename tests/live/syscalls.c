@@ -15,6 +15,7 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/conform.h"
+#include "tests/kit/random.h"
 
 #include "uffd/kernel.h"
 

@@ -5,6 +5,7 @@
  * loop that every processor runs is tried beside the one that this processor
  * takes.
  */
+#include "tests/kit/random.h"
 #include "tests/kit/test.h"
 
 /* For the loops themselves. */

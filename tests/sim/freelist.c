@@ -4,6 +4,7 @@
  * index each time: random operations, and every short sequence of operations
  * there is. Pure; nothing of the kernel is needed.
  */
+#include "tests/kit/random.h"
 #include "tests/kit/test.h"
 
 #include "slots/freelist.h"

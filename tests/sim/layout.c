@@ -4,6 +4,7 @@
  * values and random ones. Whatever is accepted keeps the promises of pool.h;
  * what is refused says which field. Pure; nothing of the kernel is needed.
  */
+#include "tests/kit/random.h"
 #include "tests/kit/test.h"
 
 #include "slots/layout.h"

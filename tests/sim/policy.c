@@ -14,6 +14,7 @@
  *
  * Always checked: a page that was written is found, which no policy may prevent.
  */
+#include "tests/kit/random.h"
 #include "tests/kit/test.h"
 
 #include "uffd/track/policy.h"

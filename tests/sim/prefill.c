@@ -3,6 +3,7 @@
  * prefill.c - what is learnt from first tenants, against the same done
  * with sets of bits. Pure; nothing of the kernel is needed.
  */
+#include "tests/kit/random.h"
 #include "tests/kit/test.h"
 
 #include "uffd/track/prefill.h"

@@ -6,6 +6,7 @@
  * has what a section may refer to (see world()), and what reading it must
  * say. Offsets in rows count from the section's contents.
  */
+#include "tests/kit/random.h"
 #include "tests/kit/reader_check.h"
 #include "tests/kit/test.h"
 

@@ -13,23 +13,19 @@
  * reference with an index after it, as a proposal of 2022 had it, and which
  * has been structref since.
  */
+#include "tests/kit/child.h"
+#include "tests/kit/random.h"
 #include "tests/kit/reader_check.h"
 #include "tests/kit/test.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define WABT_VERSION "1.0.32"
 #define MAX_CHANGES 2000
 #define CHANGES_PER_BYTE 3
-
-extern char **environ;
 
 /* ------------------------------------------------------------------- texts */
 
@@ -263,33 +259,6 @@ static void workshop_close(struct workshop *w)
 	rmdir(w->dir);
 }
 
-/* Runs a tool, its output in w->said. Its exit status; -1 when it died. */
-static int workshop_run(const struct workshop *w, const char *const argv[])
-{
-	posix_spawn_file_actions_t actions;
-	char *args[8];
-	int status = -1;
-	pid_t pid;
-
-	/* posix_spawn does not write to them. */
-	for (size_t i = 0; i < TEST_ARRAY_SIZE(args); i++) {
-		memcpy(&args[i], &argv[i], sizeof(args[i]));
-		if (!args[i])
-			break;
-	}
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, w->said,
-					 O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO,
-					 STDERR_FILENO);
-	if (posix_spawnp(&pid, args[0], &actions, NULL, args, environ))
-		pid = -1;
-	posix_spawn_file_actions_destroy(&actions);
-	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-		return -1;
-	return WEXITSTATUS(status);
-}
-
 static void file_write(const char *path, const void *bytes, size_t length)
 {
 	FILE *file = fopen(path, "wb");
@@ -326,7 +295,7 @@ static size_t workshop_convert(const struct workshop *w, const char *text,
 	char said[512];
 
 	file_write(w->text, text, strlen(text));
-	if (!CHECK_EQ(workshop_run(w, argv), 0)) {
+	if (!CHECK_EQ(test_run(w->said, argv), 0)) {
 		workshop_said(w, said, sizeof(said));
 		test_note("%s: %s", text, said);
 		return 0;
@@ -349,7 +318,7 @@ static int workshop_validate(const struct workshop *w, const uint8_t *bytes,
 	int status;
 
 	file_write(w->module, bytes, length);
-	status = workshop_run(w, argv);
+	status = test_run(w->said, argv);
 	workshop_said(w, said, size);
 	return status;
 }
@@ -365,7 +334,7 @@ static const char *needs_wabt(void)
 	for (size_t i = 0; i < TEST_ARRAY_SIZE(tools); i++) {
 		const char *const argv[8] = { tools[i], "--version" };
 
-		if (workshop_run(&w, argv)) {
+		if (test_run(w.said, argv)) {
 			reason =
 				"wat2wasm and wasm-validate are not installed (package wabt)";
 			break;

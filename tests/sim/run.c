@@ -3,6 +3,7 @@
  * run.c - run lists against a bitmap: the same stretches set bit by bit.
  * Pure; nothing of the kernel is needed.
  */
+#include "tests/kit/random.h"
 #include "tests/kit/test.h"
 
 #include "base/run.h"

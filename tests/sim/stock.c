@@ -8,6 +8,7 @@
  * to the processors there really are.
  */
 #define _GNU_SOURCE
+#include "tests/kit/random.h"
 #include "tests/kit/test.h"
 
 #include "slots/stock.h"

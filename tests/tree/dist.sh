@@ -3,7 +3,8 @@
 #
 # dist.sh - the tarball holds what git tracks: dist.sh TARBALL SRCDIR
 #
-# Run by "make check-dist". Prints the files that are missing and exits 1.
+# Run by "make check-dist" in the build folder, which may lie in SRCDIR. Prints
+# the files that are missing and exits 1.
 
 set -u
 export LC_ALL=C
@@ -16,16 +17,24 @@ case $1 in
 /*) tarball=$1 ;;
 *) tarball=$OLDPWD/$1 ;;
 esac
+top=$(pwd -P)
+build=$(cd "$OLDPWD" && pwd -P)
+case $build in
+"$top"/*) build=/${build#"$top"/}/ ;;
+*) build=/none/ ;;
+esac
+files()
+{
+	git ls-files --cached --others --exclude-standard --exclude="$build"
+}
 
 list=$(mktemp) || exit 1
 trap 'rm -f "$list"' EXIT
 tar -tf "$tarball" | sed 's,^[^/]*/,,' >"$list"
-missing=$(git ls-files --cached --others --exclude-standard |
-	grep -vxF -f "$list")
+missing=$(files | grep -vxF -f "$list")
 test -z "$missing" || {
 	echo "$missing"
 	echo "check-dist: these files are tracked and not in the tarball"
 	exit 1
 }
-echo "check-dist: all $(git ls-files --cached --others --exclude-standard |
-	wc -l) files are in the tarball"
+echo "check-dist: all $(files | wc -l) files are in the tarball"

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* trap.c - see trap.h. */
+#include "trap.h"
+
+#include "check.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+static sigjmp_buf catch_jump;
+static volatile sig_atomic_t catch_signo;
+static const void *volatile catch_addr;
+static void (*catch_seen)(const void *addr);
+
+static void catch_handler(int signo, siginfo_t *info, void *context)
+{
+	(void)context;
+	catch_signo = signo;
+	catch_addr = info->si_addr;
+	if (catch_seen)
+		catch_seen(info->si_addr);
+	siglongjmp(catch_jump, 1);
+}
+
+struct test_trap test_catch_seen(void (*fn)(void *arg), void *arg,
+				 void (*seen)(const void *addr))
+{
+	struct sigaction action = { .sa_flags = SA_SIGINFO }, segv, bus;
+	struct test_trap trap;
+
+	action.sa_sigaction = catch_handler;
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGSEGV, &action, &segv);
+	sigaction(SIGBUS, &action, &bus);
+	catch_signo = 0;
+	catch_addr = NULL;
+	catch_seen = seen;
+	if (!sigsetjmp(catch_jump, 1))
+		fn(arg);
+	sigaction(SIGSEGV, &segv, NULL);
+	sigaction(SIGBUS, &bus, NULL);
+	trap.signo = catch_signo;
+	trap.addr = catch_addr;
+	return trap;
+}
+
+struct test_trap test_catch(void (*fn)(void *arg), void *arg)
+{
+	return test_catch_seen(fn, arg, NULL);
+}
+
+static void (*fault_fn)(int signo, const void *addr);
+
+static void fault_handler(int signo, siginfo_t *info, void *context)
+{
+	(void)context;
+	fault_fn(signo, info->si_addr);
+}
+
+void test_handle_faults(void (*fn)(int signo, const void *addr))
+{
+	struct sigaction action = { .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	static uint8_t alternate[64 * 1024];
+	stack_t stack = { .ss_sp = alternate, .ss_size = sizeof(alternate) };
+
+	fault_fn = fn;
+	action.sa_sigaction = fault_handler;
+	MUST_EQ(sigaltstack(&stack, NULL), 0);
+	MUST_EQ(sigaction(SIGSEGV, &action, NULL), 0);
+}
+
+static void read_byte(void *arg)
+{
+	(void)*(const volatile uint8_t *)arg;
+}
+
+static void write_byte(void *arg)
+{
+	volatile uint8_t *byte = arg;
+
+	*byte = *byte;
+}
+
+/* Of a page that can be read, the write alone decides. */
+static void store_byte(void *arg)
+{
+	*(volatile uint8_t *)arg = 0;
+}
+
+int test_read_signal(const void *addr)
+{
+	void *arg;
+
+	memcpy(&arg, &addr, sizeof(arg));
+	return test_catch(read_byte, arg).signo;
+}
+
+int test_write_signal(void *addr)
+{
+	if (test_read_signal(addr))
+		return test_catch(store_byte, addr).signo;
+	return test_catch(write_byte, addr).signo;
+}
+
+bool test_traps(void *addr)
+{
+	struct test_trap on_read = test_catch(read_byte, addr);
+	struct test_trap on_write = test_catch(store_byte, addr);
+
+	return on_read.signo == SIGSEGV && on_read.addr == addr &&
+	       on_write.signo == SIGSEGV && on_write.addr == addr;
+}
+
+bool test_open(void *addr)
+{
+	return !test_read_signal(addr) && !test_write_signal(addr);
+}
