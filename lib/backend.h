@@ -101,7 +101,7 @@ struct fl__backend {
 		    struct fl__host **host, struct fl_error *error);
 	void (*close)(struct fl__host *host);
 	const char *(*rung)(const struct fl__host *host, const char **reason);
-	/* False past the last feature. */
+	/* False past the last feature. NULL: there is none. */
 	bool (*feature)(const struct fl__host *host, uint32_t idx,
 			struct fl_feature *feature);
 
@@ -133,7 +133,7 @@ struct fl__backend {
 	int (*prefault)(struct fl__arena *arena, struct fl__space *space,
 			uint64_t offset_bytes, uint64_t length_bytes);
 	/* Add what the slot takes to usage; any state, its guest may run.
-	 * -ENOTSUP when the page tables cannot be read. */
+	 * -ENOTSUP when the page tables cannot be read, as where this is NULL. */
 	int (*account)(const struct fl__arena *arena,
 		       const struct fl__space *space,
 		       struct fl_pool_usage *usage);
@@ -141,7 +141,7 @@ struct fl__backend {
 	 * the next attach. */
 	bool clean_shows_image;
 	/* Is any page of a range resident or swapped out? True when the backend
-	 * cannot tell. */
+	 * cannot tell, as where this is NULL. */
 	bool (*is_touched)(const struct fl__arena *arena,
 			   const struct fl__space *space, uint64_t offset_bytes,
 			   uint64_t length_bytes);

@@ -71,12 +71,19 @@ const char *fl_context_rung(const struct fl_context *context,
 	return rung;
 }
 
+static bool feature_get(const struct fl_context *context, uint32_t idx,
+			struct fl_feature *feature)
+{
+	return context->backend->feature &&
+	       context->backend->feature(context->host, idx, feature);
+}
+
 int fl_context_feature(const struct fl_context *context, uint32_t idx,
 		       struct fl_feature *feature)
 {
 	struct fl_feature filled;
 
-	if (!context->backend->feature(context->host, idx, &filled))
+	if (!feature_get(context, idx, &filled))
 		return -EINVAL;
 	fl__sized_write(feature, &filled, sizeof(filled));
 	return 0;
@@ -121,8 +128,7 @@ bool fl__context_lacks(const struct fl_context *context, const char *name,
 {
 	struct fl_feature feature;
 
-	for (uint32_t i = 0;
-	     context->backend->feature(context->host, i, &feature); i++) {
+	for (uint32_t i = 0; feature_get(context, i, &feature); i++) {
 		if (strcmp(feature.name, name))
 			continue;
 		if (reason)
@@ -134,19 +140,14 @@ bool fl__context_lacks(const struct fl_context *context, const char *name,
 
 const char *fl_support_name(enum fl_support support)
 {
-	switch (support) {
-	case FL_SUPPORT_MISSING:
-		return "missing";
-	case FL_SUPPORT_YES:
-		return "yes";
-	case FL_SUPPORT_DENIED:
-		return "denied";
-	case FL_SUPPORT_BROKEN:
-		return "broken";
-	case FL_SUPPORT_DISABLED:
-		return "disabled";
-	}
-	return "unknown";
+	static const char *const names[] = {
+		[FL_SUPPORT_MISSING] = "missing",   [FL_SUPPORT_YES] = "yes",
+		[FL_SUPPORT_DENIED] = "denied",	    [FL_SUPPORT_BROKEN] = "broken",
+		[FL_SUPPORT_DISABLED] = "disabled",
+	};
+
+	return (size_t)support < FL_ARRAY_SIZE(names) ? names[support] :
+							"unknown";
 }
 
 uint64_t fl__context_next_serial(struct fl_context *context)

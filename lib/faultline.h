@@ -118,12 +118,18 @@ enum fl_config_kind {
  * sets the struct's size field to size_bytes, and zeroes what the library does
  * not know. An unknown kind gets zeroes and the size.
  *
- * Each struct has a static inline call of its own, which passes kind and size.
+ * Each struct fl_x has a static inline call of its own, fl_x_init(), which
+ * passes kind and size.
  * In C each struct has an initialiser too, with the defaults of this header:
  * `struct fl_pool_config config = FL_POOL_CONFIG_INIT;`.
  */
 FL_API void fl_config_init(enum fl_config_kind kind, void *config,
 			   size_t size_bytes);
+#define FL__DEFINE_INIT(type, kind)                             \
+	static inline void type##_init(struct type *config)     \
+	{                                                       \
+		fl_config_init(kind, config, sizeof(*config));  \
+	}
 
 /* ----------------------------------------------------------------- context */
 
@@ -140,10 +146,7 @@ struct fl_context_config {
 
 #define FL_CONTEXT_CONFIG_INIT { .size = sizeof(struct fl_context_config) }
 
-static inline void fl_context_config_init(struct fl_context_config *config)
-{
-	fl_config_init(FL_CONTEXT_CONFIG, config, sizeof(*config));
-}
+FL__DEFINE_INIT(fl_context_config, FL_CONTEXT_CONFIG)
 
 /*
  * Probe the host and open what modules and pools are made from. A runtime
@@ -232,10 +235,7 @@ struct fl_module_config {
 
 #define FL_MODULE_CONFIG_INIT { .size = sizeof(struct fl_module_config) }
 
-static inline void fl_module_config_init(struct fl_module_config *config)
-{
-	fl_config_init(FL_MODULE_CONFIG, config, sizeof(*config));
-}
+FL__DEFINE_INIT(fl_module_config, FL_MODULE_CONFIG)
 
 /*
  * Read and check a module, and build the images of its memories, once for all
@@ -448,10 +448,7 @@ struct fl_image_config {
 
 #define FL_IMAGE_CONFIG_INIT { .size = sizeof(struct fl_image_config) }
 
-static inline void fl_image_config_init(struct fl_image_config *config)
-{
-	fl_config_init(FL_IMAGE_CONFIG, config, sizeof(*config));
-}
+FL__DEFINE_INIT(fl_image_config, FL_IMAGE_CONFIG)
 
 /*
  * Build the initial content of one memory of a module. config may be NULL.
@@ -647,10 +644,7 @@ struct fl_pool_config {
 	.max_idle_bytes = UINT64_MAX,					\
 }
 
-static inline void fl_pool_config_init(struct fl_pool_config *config)
-{
-	fl_config_init(FL_POOL_CONFIG, config, sizeof(*config));
-}
+FL__DEFINE_INIT(fl_pool_config, FL_POOL_CONFIG)
 
 /*
  * Reserve the pool's address space once. Nothing is committed.
@@ -699,10 +693,7 @@ struct fl_tunables {
 	.memory_may_move = 1,						\
 }
 
-static inline void fl_tunables_init(struct fl_tunables *tunables)
-{
-	fl_config_init(FL_TUNABLES, tunables, sizeof(*tunables));
-}
+FL__DEFINE_INIT(fl_tunables, FL_TUNABLES)
 
 /*
  * Lower *tunables to what the pool guarantees: the base never moves, the
@@ -844,10 +835,7 @@ struct fl_pressure_config {
 	.trim_bytes = UINT64_MAX,					\
 }
 
-static inline void fl_pressure_config_init(struct fl_pressure_config *config)
-{
-	fl_config_init(FL_PRESSURE_CONFIG, config, sizeof(*config));
-}
+FL__DEFINE_INIT(fl_pressure_config, FL_PRESSURE_CONFIG)
 
 /*
  * Start a thread that trims the pool whenever the kernel reports that pressure.
@@ -905,10 +893,7 @@ struct fl_memory_config {
 	.page_bytes = 65536,						\
 }
 
-static inline void fl_memory_config_init(struct fl_memory_config *config)
-{
-	fl_config_init(FL_MEMORY_CONFIG, config, sizeof(*config));
-}
+FL__DEFINE_INIT(fl_memory_config, FL_MEMORY_CONFIG)
 
 /*
  * Take one memory from the pool, without an instance. config may be NULL.
@@ -1069,10 +1054,7 @@ struct fl_table_config {
 	.max_elements = UINT64_MAX,					\
 }
 
-static inline void fl_table_config_init(struct fl_table_config *config)
-{
-	fl_config_init(FL_TABLE_CONFIG, config, sizeof(*config));
-}
+FL__DEFINE_INIT(fl_table_config, FL_TABLE_CONFIG)
 
 /*
  * Take one table from the pool, without an instance. The table grows in place,
@@ -1201,10 +1183,7 @@ struct fl_instance_config {
 
 #define FL_INSTANCE_CONFIG_INIT { .size = sizeof(struct fl_instance_config) }
 
-static inline void fl_instance_config_init(struct fl_instance_config *config)
-{
-	fl_config_init(FL_INSTANCE_CONFIG, config, sizeof(*config));
-}
+FL__DEFINE_INIT(fl_instance_config, FL_INSTANCE_CONFIG)
 
 /*
  * Take an instance and initialise it: fl_instance_allocate(), then

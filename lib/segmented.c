@@ -11,10 +11,6 @@
 
 #include <stdlib.h>
 
-struct fl__host {
-	char unused;
-};
-
 struct fl__arena {
 	struct fl__geometry geometry;
 };
@@ -28,15 +24,13 @@ static int segmented_open(const char *disabled, const char *rung,
 			error, -ENOTSUP,
 			"the segmented backend has only the rung \"discard\", not \"%s\"",
 			rung);
-	*host = calloc(1, sizeof(**host));
-	if (!*host)
-		return fl__error_set(error, -ENOMEM, "no memory for a context");
+	*host = NULL;
 	return 0;
 }
 
 static void segmented_close(struct fl__host *host)
 {
-	free(host);
+	(void)host;
 }
 
 static const char *segmented_rung(const struct fl__host *host,
@@ -45,15 +39,6 @@ static const char *segmented_rung(const struct fl__host *host,
 	(void)host;
 	*reason = "the segmented backend tracks nothing";
 	return "discard";
-}
-
-static bool segmented_feature(const struct fl__host *host, uint32_t idx,
-			      struct fl_feature *feature)
-{
-	(void)host;
-	(void)idx;
-	(void)feature;
-	return false;
 }
 
 static int segmented_image_create(struct fl__host *host, struct fl_image *image,
@@ -206,33 +191,11 @@ static int segmented_prefault(struct fl__arena *arena, struct fl__space *space,
 	return 0;
 }
 
-static int segmented_account(const struct fl__arena *arena,
-			     const struct fl__space *space,
-			     struct fl_pool_usage *usage)
-{
-	(void)arena;
-	(void)space;
-	(void)usage;
-	return -ENOTSUP;
-}
-
-static bool segmented_is_touched(const struct fl__arena *arena,
-				 const struct fl__space *space,
-				 uint64_t offset_bytes, uint64_t length_bytes)
-{
-	(void)arena;
-	(void)space;
-	(void)offset_bytes;
-	(void)length_bytes;
-	return true;
-}
-
 const struct fl__backend fl__backend_segmented = {
 	.name = "segmented",
 	.open = segmented_open,
 	.close = segmented_close,
 	.rung = segmented_rung,
-	.feature = segmented_feature,
 	.image_create = segmented_image_create,
 	.image_destroy = segmented_image_destroy,
 	.arena_open = segmented_arena_open,
@@ -242,7 +205,5 @@ const struct fl__backend fl__backend_segmented = {
 	.grow = segmented_grow,
 	.reset = segmented_reset,
 	.prefault = segmented_prefault,
-	.account = segmented_account,
 	.clean_shows_image = false,
-	.is_touched = segmented_is_touched,
 };

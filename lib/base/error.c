@@ -34,15 +34,14 @@ const char *fl_strerror(int err)
 
 const char *fl_trap_name(enum fl_trap trap)
 {
-	switch (trap) {
-	case FL_TRAP_NONE:
-		return "none";
-	case FL_TRAP_MEMORY_OUT_OF_BOUNDS:
-		return "out of bounds memory access";
-	case FL_TRAP_TABLE_OUT_OF_BOUNDS:
-		return "out of bounds table access";
-	}
-	return "unknown trap";
+	static const char *const names[] = {
+		[FL_TRAP_NONE] = "none",
+		[FL_TRAP_MEMORY_OUT_OF_BOUNDS] = "out of bounds memory access",
+		[FL_TRAP_TABLE_OUT_OF_BOUNDS] = "out of bounds table access",
+	};
+
+	return (size_t)trap < FL_ARRAY_SIZE(names) ? names[trap] :
+						     "unknown trap";
 }
 
 const char *fl_version(void)

@@ -7,6 +7,7 @@
  * anything is written, so a trap changes nothing. A memory never shrinks while
  * it lives, so a size that was read stays good.
  */
+#include "bulk.h"
 #include "base/config.h"
 #include "instance.h"
 
@@ -76,31 +77,42 @@ void fl_data_drop(struct fl_instance *instance, uint32_t data_idx)
 	instance->has_dropped_data = true;
 }
 
+int fl__data_write(struct fl_memory *memory, const struct fl_module *module,
+		   uint32_t data_idx, const struct fl__globals *globals,
+		   struct fl_error *error)
+{
+	struct fl_segment segment;
+
+	if (!fl__module_segment(module, data_idx, globals, &segment))
+		return fl__error_set(
+			error, -EINVAL,
+			"the offset of data segment %u depends on an imported global; give its value in imported_globals",
+			data_idx);
+	if (!memory_fits(memory, segment.offset_bytes, segment.length_bytes))
+		return fl__error_set_trap(
+			error, FL_TRAP_MEMORY_OUT_OF_BOUNDS,
+			"data segment %u is out of bounds of memory %u, which has %llu bytes",
+			data_idx, module->reader.data[data_idx].memory_idx,
+			(unsigned long long)fl__memory_length(memory));
+	memcpy(memory->base + segment.offset_bytes, segment.bytes,
+	       (size_t)segment.length_bytes);
+	return 0;
+}
+
 static int apply_all(struct fl_memory *memory, const struct fl_module *module,
 		     uint32_t memory_idx, const struct fl__globals *globals,
-		     enum fl_trap *trap, struct fl_error *error)
+		     struct fl_error *error)
 {
-	for (uint32_t i = 0; i < module->reader.data_count; i++) {
-		const struct fl__data *data = &module->reader.data[i];
-		struct fl_segment segment;
+	int err = 0;
 
-		if (data->mode != FL__SEGMENT_ACTIVE ||
-		    data->memory_idx != memory_idx)
-			continue;
-		if (!fl__module_segment(module, i, globals, &segment))
-			return fl__error_set(
-				error, -EINVAL,
-				"the offset of data segment %u depends on an imported global; give its value in imported_globals",
-				i);
-		if (!memory_fits(memory, segment.offset_bytes,
-				 segment.length_bytes)) {
-			*trap = FL_TRAP_MEMORY_OUT_OF_BOUNDS;
-			return 0;
-		}
-		memcpy(memory->base + segment.offset_bytes, segment.bytes,
-		       (size_t)segment.length_bytes);
+	for (uint32_t i = 0; i < module->reader.data_count && !err; i++) {
+		const struct fl__data *data = &module->reader.data[i];
+
+		if (data->mode == FL__SEGMENT_ACTIVE &&
+		    data->memory_idx == memory_idx)
+			err = fl__data_write(memory, module, i, globals, error);
 	}
-	return 0;
+	return err;
 }
 
 int fl_memory_apply_segments(struct fl_memory *memory,
@@ -111,7 +123,7 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 {
 	struct fl_image_config known;
 	struct fl__globals globals;
-
+	struct fl_error found;
 	int err = fl__pool_check_owner(
 		fl__slot_of_side(memory)->bank->pool, error);
 
@@ -129,5 +141,12 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 	globals.values = known.imported_globals;
 	globals.count = known.imported_globals ? known.imported_global_count :
 						 0;
-	return apply_all(memory, module, memory_idx, &globals, trap, error);
+	err = apply_all(memory, module, memory_idx, &globals, &found);
+	if (err == -EFAULT) {
+		*trap = found.trap;
+		return 0;
+	}
+	if (err && error)
+		*error = found;
+	return err;
 }

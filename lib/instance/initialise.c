@@ -11,6 +11,7 @@
  * traps does so in its turn. Also table.init and elem.drop, which read the same segments.
  */
 #include "base/config.h"
+#include "bulk.h"
 #include "instance.h"
 #include "module/element.h"
 #include "table.h"
@@ -126,36 +127,6 @@ static int initialise_tables(struct fl_instance *instance,
 	return err;
 }
 
-static int apply_data(struct fl_instance *instance,
-		      const struct fl_instance_config *config,
-		      uint32_t data_idx, struct fl_error *error)
-{
-	const struct fl_module *module = instance->module;
-	uint32_t memory_idx = module->reader.data[data_idx].memory_idx;
-	struct fl_memory *memory = instance->memories[memory_idx];
-	struct fl__globals globals = { config->imported_globals,
-				       config->imported_globals ?
-					       config->imported_global_count :
-					       0 };
-	struct fl_segment segment;
-
-	if (!fl__module_segment(module, data_idx, &globals, &segment))
-		return fl__error_set(
-			error, -EINVAL,
-			"the offset of data segment %u depends on an imported global; give its value in imported_globals",
-			data_idx);
-	if (!fl_range_fits(segment.offset_bytes, segment.length_bytes,
-			   fl__memory_length(memory)))
-		return fl__error_set_trap(
-			error, FL_TRAP_MEMORY_OUT_OF_BOUNDS,
-			"data segment %u is out of bounds of memory %u, which has %llu bytes",
-			data_idx, memory_idx,
-			(unsigned long long)fl__memory_length(memory));
-	memcpy(memory->base + segment.offset_bytes, segment.bytes,
-	       (size_t)segment.length_bytes);
-	return 0;
-}
-
 /* What this instance does not write traps all the same. That this comes before
  * the segments of other memories is for nobody to see: those go. */
 static int check_unfilled(const struct fl_instance *instance,
@@ -184,6 +155,10 @@ static int initialise_memories(struct fl_instance *instance,
 {
 	const struct fl_module *module = instance->module;
 	const struct fl__reader *reader = &module->reader;
+	struct fl__globals globals = { config->imported_globals,
+				       config->imported_globals ?
+					       config->imported_global_count :
+					       0 };
 	int err = config->fills_imports ? 0 : check_unfilled(instance, error);
 
 	for (uint32_t i = 0; i < reader->data_count && !err; i++) {
@@ -195,7 +170,8 @@ static int initialise_memories(struct fl_instance *instance,
 		if (is_imported ? config->fills_imports :
 				  !module->is_paged ||
 					  !module->memories[memory_idx].image)
-			err = apply_data(instance, config, i, error);
+			err = fl__data_write(instance->memories[memory_idx],
+					     module, i, &globals, error);
 	}
 	return err;
 }

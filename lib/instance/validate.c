@@ -13,72 +13,68 @@
 #include "memory.h"
 #include "table.h"
 
-static int validate_memories(const struct fl_pool *pool,
+static int check_count(uint32_t defined, uint32_t allowed, const char *plural,
+		       const char *field, struct fl_error *error)
+{
+	if (defined <= allowed)
+		return 0;
+	return fl__error_set(
+		error, -E2BIG,
+		"the module defines %u %s, the pool allows %u; raise %s",
+		defined, plural, allowed, field);
+}
+
+static int check_start(uint32_t idx, uint64_t min, uint64_t allowed,
+		       const char *what, const char *unit, const char *field,
+		       struct fl_error *error)
+{
+	if (min <= allowed)
+		return 0;
+	return fl__error_set(
+		error, -E2BIG,
+		"%s %u starts with %llu %s, the pool allows %llu; raise %s",
+		what, idx, (unsigned long long)min, unit,
+		(unsigned long long)allowed, field);
+}
+
+static int validate_memories(const struct fl_pool_config *limits,
 			     const struct fl_module *module,
 			     struct fl_error *error)
 {
-	const struct fl_pool_config *config = &pool->limits;
 	const struct fl__reader *reader = &module->reader;
-	uint32_t defined = reader->memory_count - reader->imported_memory_count;
-	uint32_t allowed = config->max_memories_per_instance;
+	uint32_t first = reader->imported_memory_count;
+	uint32_t defined = reader->memory_count - first;
+	int err = check_count(defined, limits->max_memories_per_instance,
+			      "memories", "max_memories_per_instance", error);
 
-	if (defined > allowed)
-		return fl__error_set(
-			error, -E2BIG,
-			"the module defines %u memories, the pool allows %u an instance; raise max_memories_per_instance",
-			defined, allowed);
-	if (defined > config->max_memories)
-		return fl__error_set(
-			error, -E2BIG,
-			"the module defines %u memories, the pool has %u; raise max_memories",
-			defined, config->max_memories);
-	for (uint32_t i = reader->imported_memory_count;
-	     i < reader->memory_count; i++) {
-		uint64_t min = module->memories[i].min_bytes;
-
-		if (min > config->max_memory_bytes)
-			return fl__error_set(
-				error, -E2BIG,
-				"memory %u starts with %llu bytes, the pool allows %llu; raise max_memory_bytes",
-				i, (unsigned long long)min,
-				(unsigned long long)config->max_memory_bytes);
-	}
-	return 0;
+	if (!err)
+		err = check_count(defined, limits->max_memories, "memories",
+				  "max_memories", error);
+	for (uint32_t i = first; i < reader->memory_count && !err; i++)
+		err = check_start(i, module->memories[i].min_bytes,
+				  limits->max_memory_bytes, "memory", "bytes",
+				  "max_memory_bytes", error);
+	return err;
 }
 
-static int validate_tables(const struct fl_pool *pool,
+static int validate_tables(const struct fl_pool_config *limits,
 			   const struct fl_module *module,
 			   struct fl_error *error)
 {
-	const struct fl_pool_config *config = &pool->limits;
 	const struct fl__reader *reader = &module->reader;
-	uint32_t defined = reader->table_count - reader->imported_table_count;
+	uint32_t first = reader->imported_table_count;
+	uint32_t defined = reader->table_count - first;
+	int err = check_count(defined, limits->max_tables_per_instance,
+			      "tables", "max_tables_per_instance", error);
 
-	/* A pool without tables leaves them to the runtime. */
-	if (!config->max_tables)
-		return 0;
-	if (defined > config->max_tables_per_instance)
-		return fl__error_set(
-			error, -E2BIG,
-			"the module defines %u tables, the pool allows %u an instance; raise max_tables_per_instance",
-			defined, config->max_tables_per_instance);
-	if (defined > config->max_tables)
-		return fl__error_set(
-			error, -E2BIG,
-			"the module defines %u tables, the pool has %u; raise max_tables",
-			defined, config->max_tables);
-	for (uint32_t i = reader->imported_table_count; i < reader->table_count;
-	     i++) {
-		uint64_t min = reader->tables[i].limits.min;
-
-		if (min > config->max_table_elements)
-			return fl__error_set(
-				error, -E2BIG,
-				"table %u starts with %llu elements, the pool allows %llu; raise max_table_elements",
-				i, (unsigned long long)min,
-				(unsigned long long)config->max_table_elements);
-	}
-	return 0;
+	if (!err)
+		err = check_count(defined, limits->max_tables, "tables",
+				  "max_tables", error);
+	for (uint32_t i = first; i < reader->table_count && !err; i++)
+		err = check_start(i, reader->tables[i].limits.min,
+				  limits->max_table_elements, "table",
+				  "elements", "max_table_elements", error);
+	return err;
 }
 
 int fl_pool_validate(const struct fl_pool *pool, const struct fl_module *module,
@@ -96,8 +92,11 @@ int fl_pool_validate(const struct fl_pool *pool, const struct fl_module *module,
 		return fl__error_set(
 			error, -E2BIG,
 			"the pool holds no instances; raise max_instances");
-	err = validate_memories(pool, module, error);
-	return err ? err : validate_tables(pool, module, error);
+	err = validate_memories(&pool->limits, module, error);
+	/* A pool without tables leaves them to the runtime. */
+	if (err || !fl__pool_has_tables(pool))
+		return err;
+	return validate_tables(&pool->limits, module, error);
 }
 
 /* --------------------------------------------------------------- imports */

@@ -173,69 +173,65 @@ struct text {
 	bool wants_comma;
 };
 
-static void text_append(struct text *text, const char *bytes, size_t length)
+static void text_add(struct text *text, const char *fmt, ...) FL_PRINTF(2, 3);
+static void text_add(struct text *text, const char *fmt, ...)
 {
+	/* Longer than a number, or an escaped byte. */
+	char piece[64];
+	va_list args;
+	size_t length;
+
+	va_start(args, fmt);
+	length = (size_t)vsnprintf(piece, sizeof(piece), fmt, args);
+	va_end(args);
+	fl_assert(length < sizeof(piece));
 	if (text->length + length + 1 > text->capacity && !text->has_failed) {
 		size_t capacity = 2 * (text->length + length) + 1024;
 		char *grown = realloc(text->bytes, capacity);
 
 		text->has_failed = !grown;
-		if (grown) {
-			text->bytes = grown;
-			text->capacity = capacity;
-		}
+		text->bytes = grown ? grown : text->bytes;
+		text->capacity = grown ? capacity : text->capacity;
 	}
 	if (text->has_failed)
 		return;
-	memcpy(text->bytes + text->length, bytes, length);
+	memcpy(text->bytes + text->length, piece, length + 1);
 	text->length += length;
-	text->bytes[text->length] = '\0';
-}
-
-static void text_raw(struct text *text, const char *string)
-{
-	text_append(text, string, strlen(string));
 }
 
 static void text_string(struct text *text, const char *string)
 {
-	char escaped[8];
-
-	text_raw(text, "\"");
+	text_add(text, "\"");
 	for (; *string; string++) {
 		unsigned char c = (unsigned char)*string;
 
-		if (c == '"' || c == '\\' || c < 0x20) {
-			snprintf(escaped, sizeof(escaped), "\\u%04x", c);
-			text_raw(text, escaped);
-		} else {
-			text_append(text, string, 1);
-		}
+		if (c == '"' || c == '\\' || c < 0x20)
+			text_add(text, "\\u%04x", c);
+		else
+			text_add(text, "%c", c);
 	}
-	text_raw(text, "\"");
+	text_add(text, "\"");
 }
 
 static void text_key(struct text *text, const char *key)
 {
 	if (text->wants_comma)
-		text_raw(text, ",");
+		text_add(text, ",");
 	text->wants_comma = true;
-	if (key) {
-		text_string(text, key);
-		text_raw(text, ":");
-	}
+	text_string(text, key);
+	text_add(text, ":");
 }
 
-static void text_open(struct text *text, const char *key, const char *bracket)
+static void text_open(struct text *text, const char *key)
 {
 	text_key(text, key);
-	text_raw(text, bracket);
+	text_add(text, "{");
 	text->wants_comma = false;
 }
 
-static void text_close(struct text *text, const char *bracket)
+static void text_close(struct text *text)
 {
-	text_raw(text, bracket);
+	text_add(text, "}");
 	text->wants_comma = true;
 }
 
@@ -245,23 +241,20 @@ static void text_pair(struct text *text, const char *key, const char *value)
 	if (value)
 		text_string(text, value);
 	else
-		text_raw(text, "null");
+		text_add(text, "null");
 }
 
 static void text_number(struct text *text, const char *key, uint64_t value)
 {
-	char digits[24];
-
-	snprintf(digits, sizeof(digits), "%" PRIu64, value);
 	text_key(text, key);
-	text_raw(text, digits);
+	text_add(text, "%" PRIu64, value);
 }
 
 static void dump_config(const struct fl_pool *pool, struct text *text)
 {
 	const struct fl_pool_config *config = &pool->config;
 
-	text_open(text, "config", "{");
+	text_open(text, "config");
 #define FL_CONFIG(field) text_number(text, #field, config->field);
 #include "config.def"
 #undef FL_CONFIG
@@ -276,7 +269,7 @@ static void dump_config(const struct fl_pool *pool, struct text *text)
 							   "reuse-affinity");
 	text_pair(text, "stack_growth",
 		  config->stack_growth == FL_STACK_GROWS_UP ? "up" : "down");
-	text_close(text, "}");
+	text_close(text);
 }
 
 static void dump_context(const struct fl_context *context, struct text *text)
@@ -288,10 +281,10 @@ static void dump_context(const struct fl_context *context, struct text *text)
 	text_pair(text, "backend", fl_context_backend(context));
 	text_pair(text, "rung", fl_context_rung(context, &reason));
 	text_pair(text, "rung_reason", reason);
-	text_open(text, "features", "{");
+	text_open(text, "features");
 	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++)
 		text_pair(text, feature.name, fl_support_name(feature.support));
-	text_close(text, "}");
+	text_close(text);
 }
 
 static void dump_metrics(struct fl_pool *pool, struct text *text)
@@ -300,7 +293,7 @@ static void dump_metrics(struct fl_pool *pool, struct text *text)
 	struct fl_metric metric;
 
 	snapshot_take(pool, true, &snapshot);
-	text_open(text, "metrics", "{");
+	text_open(text, "metrics");
 	for (size_t i = 0; i < FL_ARRAY_SIZE(metric_rows); i++) {
 		metric_read(&snapshot, i, &metric);
 		if (metric.has_value)
@@ -308,7 +301,7 @@ static void dump_metrics(struct fl_pool *pool, struct text *text)
 		else
 			text_pair(text, metric.name, NULL);
 	}
-	text_close(text, "}");
+	text_close(text);
 }
 
 int fl_pool_dump_json(struct fl_pool *pool, char **json, uint64_t *length_bytes,
@@ -319,11 +312,11 @@ int fl_pool_dump_json(struct fl_pool *pool, char **json, uint64_t *length_bytes,
 
 	if (err)
 		return err;
-	text_open(&text, NULL, "{");
+	text_add(&text, "{");
 	dump_context(pool->context, &text);
 	dump_config(pool, &text);
 	dump_metrics(pool, &text);
-	text_close(&text, "}");
+	text_close(&text);
 	if (text.has_failed) {
 		free(text.bytes);
 		return fl__error_set(error, -ENOMEM, "no memory for the text");

@@ -21,7 +21,7 @@ static uint64_t trim_locked(struct fl_pool *pool, uint64_t bytes)
 		struct fl__slot *slot = NULL;
 
 		if (bank->backend)
-			slot = pool->source->take_idle(bank->source, NULL);
+			slot = pool->source->take_warm(bank->source, NULL);
 		if (!slot) {
 			i++;
 			continue;

@@ -15,6 +15,8 @@ int fl__usage_add(struct fl__slot *slot, struct fl_pool_usage *usage)
 
 	if (!slot->bank->backend || !slot->geometry->max_bytes)
 		return 0;
+	if (!slot->bank->backend->account)
+		return -ENOTSUP;
 	err = slot->bank->backend->account(slot->arena, &slot->space, &one);
 	usage->private_bytes += one.private_bytes;
 	usage->shared_bytes += one.shared_bytes;

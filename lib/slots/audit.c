@@ -57,7 +57,8 @@ static bool rest_is_zero(const struct fl__slot *slot, uint64_t from)
 		uint64_t step = fl_min_u64(space->allowed_bytes - from,
 					   AUDIT_STEP_BYTES);
 
-		if (backend->is_touched(slot->arena, space, from, step) &&
+		if ((!backend->is_touched ||
+		     backend->is_touched(slot->arena, space, from, step)) &&
 		    !fl_is_zero(space->base + from, step))
 			return false;
 		from += step;

@@ -145,7 +145,7 @@ static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
 		struct fl__slot *slot = NULL;
 
 		if (bank->backend)
-			slot = bank->source->calls->take_idle(bank->source,
+			slot = bank->source->calls->take_warm(bank->source,
 							      NULL);
 		if (slot) {
 			fl__slot_empty(slot);
@@ -214,7 +214,7 @@ uint32_t fl__bank_purge(struct fl__bank *bank, const struct fl_image *image)
 	struct fl__slot *slot;
 	uint32_t count = 0;
 
-	while ((slot = bank->source->calls->take_idle(bank->source, image))) {
+	while ((slot = bank->source->calls->take_warm(bank->source, image))) {
 		fl__slot_empty(slot);
 		count++;
 	}

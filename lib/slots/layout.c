@@ -20,71 +20,80 @@ static int layout_too_large(struct fl_error *error, const char *field)
 		"the pool does not fit any address space; lower %s", field);
 }
 
-static int layout_check_stacks(const struct fl_pool_config *config,
-			       struct fl_error *error)
+static int layout_check_enums(const struct fl_pool_config *config,
+			      struct fl_error *error)
 {
-	if (config->max_stacks && !config->stack_bytes)
-		return fl__error_set(error, -EINVAL,
-				     "max_stacks is %u but stack_bytes is 0",
-				     config->max_stacks);
-	if (config->stack_growth != FL_STACK_GROWS_DOWN &&
-	    config->stack_growth != FL_STACK_GROWS_UP)
-		return fl__error_set(
-			error, -EINVAL,
-			"stack_growth is %d; use an enumerator of enum fl_stack_growth",
-			(int)config->stack_growth);
-	if (!fl_is_pow2(config->stack_alignment_bytes) ||
-	    config->stack_alignment_bytes > FL__MAX_STACK_ALIGNMENT)
-		return fl__error_set(
-			error, -EINVAL,
-			"stack_alignment_bytes is %u; it must be a power of two up to %u",
-			config->stack_alignment_bytes, FL__MAX_STACK_ALIGNMENT);
+	const struct {
+		unsigned int value, last;
+		const char *field, *type;
+	} enums[] = {
+		{ config->bounds, FL_BOUNDS_ACCESSIBLE, "bounds", "fl_bounds" },
+		{ config->strategy, FL_STRATEGY_RANDOM, "strategy",
+		  "fl_strategy" },
+		{ config->stack_growth, FL_STACK_GROWS_UP, "stack_growth",
+		  "fl_stack_growth" },
+	};
+
+	for (size_t i = 0; i < FL_ARRAY_SIZE(enums); i++) {
+		if (enums[i].value > enums[i].last)
+			return fl__error_set(
+				error, -EINVAL,
+				"%s is %d; use an enumerator of enum %s",
+				enums[i].field, (int)enums[i].value,
+				enums[i].type);
+	}
 	return 0;
 }
 
-/* Tables, structures and stacks. */
-static int layout_check_others(const struct fl_pool_config *config,
-			       struct fl_error *error)
+static int layout_check_alignments(const struct fl_pool_config *config,
+				   struct fl_error *error)
 {
+	const struct {
+		uint64_t value, most;
+		const char *field;
+	} alignments[] = {
+		{ config->memory_alignment_bytes, UINT64_MAX,
+		  "memory_alignment_bytes" },
+		{ config->instance_alignment_bytes, LARGE_PAGE_BYTES,
+		  "instance_alignment_bytes" },
+		{ config->stack_alignment_bytes ?
+			  config->stack_alignment_bytes :
+			  UINT64_MAX,
+		  FL__MAX_STACK_ALIGNMENT, "stack_alignment_bytes" },
+	};
+
+	for (size_t i = 0; i < FL_ARRAY_SIZE(alignments); i++) {
+		uint64_t value = alignments[i].value;
+
+		if (value && (!fl_is_pow2(value) || value > alignments[i].most))
+			return fl__error_set(
+				error, -EINVAL,
+				"%s is not a power of two up to %llu",
+				alignments[i].field, ull(alignments[i].most));
+	}
+	return 0;
+}
+
+int fl__layout_check(const struct fl_pool_config *config,
+		     struct fl_error *error)
+{
+	int err = layout_check_enums(config, error);
+
+	if (!err)
+		err = layout_check_alignments(config, error);
+	if (err)
+		return err;
 	if (config->max_tables &&
 	    !fl__table_width_is_valid(config->table_element_bytes))
 		return fl__error_set(
 			error, -EINVAL,
 			"table_element_bytes is %llu; use 4, 8, 16, 24 or 32",
 			ull(config->table_element_bytes));
-	if (config->instance_alignment_bytes > LARGE_PAGE_BYTES ||
-	    (config->instance_alignment_bytes &&
-	     !fl_is_pow2(config->instance_alignment_bytes)))
-		return fl__error_set(
-			error, -EINVAL,
-			"instance_alignment_bytes is %llu; it must be a power of two up to 2 MiB",
-			ull(config->instance_alignment_bytes));
-	return layout_check_stacks(config, error);
-}
-
-int fl__layout_check(const struct fl_pool_config *config,
-		     struct fl_error *error)
-{
-	if (!fl_is_pow2(config->memory_alignment_bytes) &&
-	    config->memory_alignment_bytes)
-		return fl__error_set(
-			error, -EINVAL,
-			"memory_alignment_bytes is %llu; it must be a power of two",
-			ull(config->memory_alignment_bytes));
-	if (config->bounds != FL_BOUNDS_GUARDED &&
-	    config->bounds != FL_BOUNDS_ACCESSIBLE)
-		return fl__error_set(
-			error, -EINVAL,
-			"bounds is %d; use an enumerator of enum fl_bounds",
-			(int)config->bounds);
-	if (config->strategy != FL_STRATEGY_REUSE_AFFINITY &&
-	    config->strategy != FL_STRATEGY_NEXT_AVAILABLE &&
-	    config->strategy != FL_STRATEGY_RANDOM)
-		return fl__error_set(
-			error, -EINVAL,
-			"strategy is %d; use an enumerator of enum fl_strategy",
-			(int)config->strategy);
-	return layout_check_others(config, error);
+	if (config->max_stacks && !config->stack_bytes)
+		return fl__error_set(error, -EINVAL,
+				     "max_stacks is %u but stack_bytes is 0",
+				     config->max_stacks);
+	return 0;
 }
 
 static int layout_stride(const struct fl_pool_config *config, uint64_t align,

@@ -233,7 +233,7 @@ static int regions_take(struct fl__source *source,
 	return 0;
 }
 
-static struct fl__slot *regions_take_idle(struct fl__source *source,
+static struct fl__slot *regions_take_warm(struct fl__source *source,
 					  const struct fl_image *image)
 {
 	(void)source;
@@ -356,7 +356,7 @@ const struct fl__source_calls fl__source_regions = {
 	.take = regions_take,
 	.give = regions_give,
 	.retire = regions_give,
-	.take_idle = regions_take_idle,
+	.take_warm = regions_take_warm,
 	.at_address = regions_at_address,
 	.at_base = regions_at_base,
 	.each = regions_each,

@@ -171,7 +171,7 @@ static void reservation_retire(struct fl__slot *slot)
 	fl__stock_retire(&of_source(slot->source)->stock, slot->space.idx);
 }
 
-static struct fl__slot *reservation_take_idle(struct fl__source *source,
+static struct fl__slot *reservation_take_warm(struct fl__source *source,
 					      const struct fl_image *image)
 {
 	struct reservation *from = of_source(source);
@@ -289,7 +289,7 @@ const struct fl__source_calls fl__source_reservation = {
 	.take = reservation_take,
 	.give = reservation_give,
 	.retire = reservation_retire,
-	.take_idle = reservation_take_idle,
+	.take_warm = reservation_take_warm,
 	.at_address = reservation_at_address,
 	.at_base = reservation_at_base,
 	.each = reservation_each,

@@ -110,7 +110,7 @@ struct fl__source_calls {
 	void (*retire)(struct fl__slot *slot);
 	/* A free slot that is not empty: one that shows the image, or with NULL
 	 * that which has been free longest. NULL: none. */
-	struct fl__slot *(*take_idle)(struct fl__source *source,
+	struct fl__slot *(*take_warm)(struct fl__source *source,
 				      const struct fl_image *image);
 	/* The slot whose place or guard an address is in; NULL: none. Takes no
 	 * lock: the caller is within fl__context_walk_begin() and _end(). */
