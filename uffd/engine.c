@@ -15,6 +15,10 @@
  * mprotect if the memory had grown, and a clean slot is attached to the same
  * image without a system call.
  *
+ * Descriptors are opened in shards, up to 16 pairs for each arena: a
+ * userfaultfd or a pagemap that two threads use is a reference count that both
+ * write.
+ *
  * Locks: none. A slot belongs to one caller at a time; the rest is immutable.
  */
 #ifndef _GNU_SOURCE

@@ -10,8 +10,16 @@
  *
  * Two passes, both pure. Planning reads the segments and decides; filling
  * copies each byte once, to where the storage wants it. Between them the
- * backend makes the storage. Offsets in the storage are offsets in the
- * memory, so that both are congruent modulo any large page.
+ * backend makes the storage. An image map knows where data is and no storage;
+ * module/store.c and the backend know storage and not what is in it. So all
+ * backends have the same image, and the plan is tested without any.
+ *
+ * Offsets in the storage are offsets in the memory, so that both are congruent
+ * modulo any large page. A file then has a hole before the first data page,
+ * which costs nothing.
+ *
+ * At most four extents: each costs two mappings, and nearly every real module
+ * needs one extent. A zero run of less than 256 KiB is not worth an extent.
  *
  * A map is immutable after filling.
  */

@@ -10,6 +10,14 @@
  * Memories are taken first, then tables, then the slot of the structure, which
  * is the instance. Every taker waits in this order, and a taker that holds an
  * instance waits for nothing, so no taker waits for another in a circle.
+ *
+ * Imported memories are the caller's. An instance uses them as they are; their
+ * content comes from the image that the caller acquired them with, or from
+ * fl_memory_apply_segments().
+ *
+ * Instantiation has two halves, because a runtime's references often point into
+ * the runtime's own structure, which must be there before elements can be made.
+ * fl_instance_acquire() is both halves, for runtimes that need nothing between.
  */
 #include "instance.h"
 #include "base/config.h"

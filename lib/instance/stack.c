@@ -7,6 +7,10 @@
  * with userfaultfd. A stack's mapping is opened when its slot is first used, and
  * stays open.
  *
+ * Stacks are not tracked because every tenant writes a stack's top, a fiber may
+ * be suspended in a system call on its stack, and the kernel writes signal
+ * frames there.
+ *
  * Invariant, with zero_stacks: a free stack reads as zero. What is kept resident
  * is zeroed at the end where frames begin, the rest is dropped.
  */

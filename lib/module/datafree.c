@@ -7,6 +7,10 @@
  * section is copied as it is; a segment that must stay whole is copied as it
  * is too. A first walk sizes the section, a second writes it, by the same
  * function: the bytes written are the bytes counted.
+ *
+ * Why: no C runtime has a switch to skip its own copying of data segments. A
+ * module without content needs no switch and no patch. Each offset is moved to
+ * the end of its segment, so that the runtime checks bounds as before.
  */
 #include "module.h"
 #include "base/sized.h"

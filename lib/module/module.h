@@ -5,6 +5,11 @@
  * Takes bytes (copied or borrowed); gives one immutable, reference-counted
  * object that pools validate, instances show and bulk operations read. Images
  * are built once here, never per instance. Any thread.
+ *
+ * Images are used only where no known segment traps (is_paged). A segment that
+ * traps must do so after what came before it was written and before what comes
+ * after, and an image is all or nothing. fl_memory_type.no_image_reason and
+ * fl_module_info.segmented_reason tell a caller.
  */
 #ifndef FL_MODULE_H
 #define FL_MODULE_H

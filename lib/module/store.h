@@ -5,6 +5,10 @@
  * Takes segments and a context; gives an immutable, reference-counted image
  * whose bytes the context's backend keeps. Identity is the serial, never
  * the address. Any thread.
+ *
+ * An image has its own initial size, which may exceed the module's minimum. A
+ * segment out of bounds ends the image there and the map records the trap,
+ * because instantiation writes what came before the segment and then traps.
  */
 #ifndef FL_STORE_H
 #define FL_STORE_H

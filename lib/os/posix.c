@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * os_posix.c - os.h over mmap, mprotect and pthreads.
+ * posix.c - os.h over mmap, mprotect and pthreads.
  *
  * Discarding is an mmap of fresh anonymous memory, which POSIX defines;
  * MADV_DONTNEED means different things on different systems. Where the system

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * os_watch.c - the part of os.h that tells of memory: pressure and pins.
+ * watch.c - the part of os.h that tells of memory: pressure and pins.
  *
  * Takes a pressure file and a threshold; gives a thread that waits for the
  * kernel to say that it was crossed. The thread is one poll() loop over the file

@@ -5,6 +5,9 @@
  * Takes a pool; gives its counts as a struct, one by one with names, and with the
  * configuration as JSON. The names are those of metrics.def. A number is exact
  * while nobody takes or gives.
+ *
+ * Counts are made where nobody shares: `acquired` is a number of each slot,
+ * which the slot's owner writes, and which is summed when somebody asks.
  */
 #include "base/sized.h"
 #include "slots/bank.h"

@@ -6,6 +6,9 @@
  * including what the last tenant had grown, and looks whether the process has
  * pinned memory that nobody declared. Every audit_every-th release of a pool;
  * an audit reads the whole memory, and so is as slow as it sounds.
+ *
+ * An audit looks by other calls than the reset does: what a scan has missed, a
+ * scan would miss again.
  */
 #ifndef FL_AUDIT_H
 #define FL_AUDIT_H

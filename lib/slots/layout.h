@@ -15,6 +15,9 @@
  * A memory's trailing guard is the leading guard of the next memory, and
  * likewise for the others. All of a table, a structure or a stack is
  * accessible.
+ *
+ * A prefix lies beyond the stride of the slot before it, because a prefix is
+ * writable, and code that elides checks reaches the whole stride.
  */
 #ifndef FL_LAYOUT_H
 #define FL_LAYOUT_H

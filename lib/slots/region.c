@@ -10,6 +10,11 @@
  * Regions are in a list that signal handlers walk (context.h). What describes a
  * region is kept for the next one, as many as there ever were at once: a handle
  * that was released can be told from one that lives.
+ *
+ * On demand is a pool's configuration, not another object: all calls work on
+ * it, and each region has the bank's geometry, so that guards, images, look-up
+ * and traps cannot differ. Such a slot is never reset, so its backend opens no
+ * descriptor for it.
  */
 #include "pool.h"
 

@@ -5,6 +5,9 @@
  * Takes a bank whose geometry lies in the pool's reservation; gives its slots by
  * the stock's choice (stock.h), and finds them by address through arithmetic. A
  * slot that comes back is kept for its next tenant.
+ *
+ * Affinity is by image, not by module: two memories of one module are two
+ * affinities, and an image that the caller made has its own.
  */
 #include "pool.h"
 #include "stock.h"

@@ -17,6 +17,15 @@
  * - A slot whose reset or attach failed is emptied or retired, never given.
  * - state is LIVE exactly while a tenant holds the slot. Signal handlers read
  *   it, and the side bytes, without a lock.
+ *
+ * A table or a structure is a slot like a memory's. They differ in geometry
+ * (all of a table is accessible, because runtimes check table indices in code)
+ * and in who reads them; attach, tracking, budgets, audit and trimming are the
+ * same code.
+ *
+ * The slot's struct has 128 bytes. A handle is the address of the side bytes,
+ * so that compiled code finds base and length at fixed offsets, and the library
+ * finds the slot by a subtraction.
  */
 #ifndef FL_SLOT_H
 #define FL_SLOT_H

@@ -26,6 +26,11 @@
  *
  * A reader is plain data, immutable after fl__reader_read(); any thread may
  * read it. It borrows the bytes.
+ *
+ * Why pure: a reader turns bytes into views and knows no module, no context and
+ * no image. So it can be fuzzed, and run on every truncation of a module,
+ * without a context. module/module.c owns bytes, images and references; the two
+ * are split where ownership begins.
  */
 #ifndef FL_READER_H
 #define FL_READER_H

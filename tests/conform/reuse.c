@@ -3,7 +3,7 @@
  * reuse.c - what the next tenant of a slot sees: image and zeroes,
  * whatever the ones before wrote, grew, or had written by the kernel.
  *
- * What others found worth a regression test holds here too: HACKING.md, "The
+ * What others found worth a regression test holds here too: tests/README, "The
  * anchor's cases".
  */
 #define _GNU_SOURCE

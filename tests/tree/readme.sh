@@ -3,22 +3,33 @@
 #
 # readme.sh - the documents say what is there.
 #
-# The example in README.md is tests/api/minimal.c; the files, calls and test cases
-# that the documents mention exist; each kernel note is in the index and has
-# every heading of its template.
+# The first example in README.md is made of lines of tests/api/minimal.c; the
+# files, calls and test cases that the documents mention exist; the walk in
+# HACKING.md names each source once, from the top floor down; each kernel note is
+# in the index and has every heading of its template.
 
 . "$srcdir/tests/kit/functions.sh"
 make_tmp
 cd "$srcdir" || failed "no source directory"
 documents='README.md HACKING.md NEWS.md'
-for note in kernel-notes/*.md; do
+for note in kernel-notes/*.md tests/README tests/*/README; do
 	documents="$documents $note"
 done
 
-awk '/^```c$/ { inside = 1; next } /^```$/ { inside = 0 } inside' README.md \
-	>"$tmp/example.c"
-diff tests/api/minimal.c "$tmp/example.c" ||
-	failed "the example in README.md is not tests/api/minimal.c"
+# An excerpt of a program that is built and run: every line of the excerpt is a
+# line of the program, and the lines come in the program's order.
+awk '/^```c$/ { inside = 1; next } /^```$/ && inside { exit } inside' README.md \
+	>"$tmp/excerpt.c"
+awk 'FNR == NR { line[count++] = $0; next }
+at < count && $0 == line[at] { at++ }
+END {
+	if (at < count)
+		print "not in its place in the program: " line[at]
+	if (count < 10 || count > 20)
+		print "the excerpt has " count + 0 " lines, not 10 to 20"
+	exit count < 10 || count > 20 || at < count
+}' "$tmp/excerpt.c" tests/api/minimal.c ||
+	failed "the example in README.md is not made of tests/api/minimal.c"
 
 # Paths: a folder of ours, a slash, and a name; a name without a suffix stands
 # for the files that have one.
@@ -65,6 +76,42 @@ check_cases()
 	done
 }
 
+# The walk in HACKING.md. A unit is a path without suffix, as in layers.sh: its
+# header and its source are one. The walk names each unit of lib/ and uffd/ once,
+# adapters left out, and never a unit of a higher floor after one of a lower.
+walk_sources='(lib|uffd)/[a-z0-9_/]+\.(c|h|def)'
+check_walk()
+{
+	awk '/^## / { inside = $0 == "## The walk: the life of one instance" }
+		inside' HACKING.md | grep -oE "$walk_sources" |
+		sed 's/\.[a-z]*$//' >"$tmp/walk"
+	find lib uffd \( -name '*.[ch]' -o -name '*.def' \) \
+		! -path 'lib/adapters/*' | sed 's/\.[a-z]*$//' | sort -u |
+	while read -r unit; do
+		times=$(grep -cxF "$unit" "$tmp/walk")
+		test "$times" -eq 1 ||
+			echo "HACKING.md: the walk names $unit $times times"
+	done
+	# A unit that the table does not know yet is on the highest floor of its
+	# folder.
+	sed -n "/<<'EOF'\$/,/^EOF\$/p" tests/tree/layers.sh |
+	awk 'FNR == NR {
+		floors++
+		for (i = 2; i <= NF; i++)
+			floor[$1 "/" $i] = floors
+		folder[$1] = floors
+		next
+	}
+	{
+		of = $1
+		sub(/\/[^\/]*$/, "", of)
+		here = $1 in floor ? floor[$1] : folder[of]
+		if (last && here > last)
+			print "HACKING.md: the walk goes up to " $1
+		last = here
+	}' - "$tmp/walk"
+}
+
 check_note()
 {
 	name=${1##*/}
@@ -86,6 +133,7 @@ for document in $documents; do
 	kernel-notes/*) check_note "$document" ;;
 	esac
 done >"$tmp/complaints"
+check_walk >>"$tmp/complaints"
 cat "$tmp/complaints"
 test ! -s "$tmp/complaints" || failed "the documents say what is not so"
 passed

@@ -18,6 +18,11 @@
  * watching them again would, the caller does that. So what is lost by doing too
  * much and by doing too little bound each other.
  *
+ * What is known is kept for each slot, not for each image, and goes when the
+ * slot's image does: shared, it would be a cache line that all threads write. A
+ * slot learns an image's hot pages in two tenancies, and a slot goes to tenants
+ * of the image that it held.
+ *
  * Pure: no clock, no system call, no look at memory. Time is the number of
  * releases of the slot. What is wrong about the policy costs time and never
  * cleanliness: an open page is restored whatever the policy says of it.

@@ -4,7 +4,9 @@
  *
  * The first write to a page of a fresh slot is a page fault that copies the
  * image's page. Tenants of one image mostly write the same pages, so these can
- * be copied in one call a run before the tenant comes, for half the price.
+ * be copied in one call a run before the tenant comes, for half the price. That
+ * is not done where a large folio maps the image: splitting the folio costs the
+ * reads more than the writes gain (kernel-notes/private-mappings.md).
  *
  * Takes, from the first release of each fresh slot, the pages that were written;
  * gives the pages that all first tenants wrote since the list began, once there
