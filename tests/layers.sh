@@ -17,7 +17,7 @@ cat >"$tmp/ranks" <<'EOF'
 0 faultline
 1 util run error sized
 2 os posix watch
-3 cursor constexpr reader reader_pass reader_entities reader_segments
+3 contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader
 4 image
 5 backend segmented
 6 context
