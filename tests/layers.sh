@@ -15,12 +15,12 @@ make_tmp
 
 cat >"$tmp/ranks" <<'EOF'
 0 faultline
-1 util run error sized
+1 util bits run error sized
 2 os posix watch
 3 contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader
 4 image
 5 backend segmented
-6 context
+6 context backends
 7 store
 8 module datafree element
 9 freelist stock
@@ -29,7 +29,6 @@ EOF
 
 # file prefix, then what it may include: paths, or dir/ for all of a folder
 cat >"$tmp/rules" <<'EOF'
-lib/backend.c RANKED uffd/
 lib/adapters/wasm2c/ lib/faultline.h lib/adapters/wasm2c/
 lib/ RANKED
 uffd/ lib/faultline.h lib/base/ lib/os/ lib/image/ lib/backend.h uffd/

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * bits.h - a set of small numbers, a bit each.
+ *
+ * Takes an array of fl_bits_words(count) words, which the caller owns and
+ * zeroes; an index below count is the caller's promise. No state, no
+ * allocation, nothing atomic.
+ */
+#ifndef FL_BITS_H
+#define FL_BITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How many words hold count bits. */
+static inline size_t fl_bits_words(size_t count)
+{
+	return count / 64 + (count % 64 != 0);
+}
+
+static inline bool fl_bit_get(const uint64_t *bits, size_t idx)
+{
+	return bits[idx / 64] >> idx % 64 & 1;
+}
+
+static inline void fl_bit_set(uint64_t *bits, size_t idx, bool value)
+{
+	uint64_t bit = UINT64_C(1) << idx % 64;
+
+	bits[idx / 64] = value ? bits[idx / 64] | bit : bits[idx / 64] & ~bit;
+}
+
+#endif
