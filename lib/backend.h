@@ -147,20 +147,6 @@ struct fl__backend {
 			   uint64_t length_bytes);
 };
 
-/* In order of preference; NULL ends the list. */
-extern const struct fl__backend *const fl__backends[];
-extern const struct fl__backend fl__backend_segmented;
-/* Not in a library built --without-uffd. */
-extern const struct fl__backend fl__backend_linux;
-
-/*
- * Choose and open: the named one, or the best that opens. Names listed in
- * disabled (comma-separated, may be NULL) are passed over.
- */
-int fl__backend_open(const char *name, const char *rung, const char *disabled,
-		     const struct fl__backend **backend,
-		     struct fl__host **host, struct fl_error *error);
-
 /* What an open slot has accessible at a size: all of it in an accessible
  * arena. */
 static inline uint64_t fl__geometry_allowed(const struct fl__geometry *geometry,
@@ -170,8 +156,5 @@ static inline uint64_t fl__geometry_allowed(const struct fl__geometry *geometry,
 		       ? geometry->max_bytes
 		       : fl_round_up(size_bytes, geometry->hpage_bytes);
 }
-
-/* Is name one of a comma-separated list? list may be NULL. */
-bool fl__name_is_listed(const char *list, const char *name);
 
 #endif

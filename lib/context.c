@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* context.c - making and dropping contexts; see context.h. */
 #include "context.h"
+#include "backends.h"
 #include "base/config.h"
 #include "base/sized.h"
 

@@ -99,15 +99,16 @@ static void segmented_arena_close(struct fl__arena *arena)
 static void segmented_copy(const struct fl__space *space,
 			   const struct fl_image *image)
 {
-	const struct fl__image_map *map = &image->map;
-	uint64_t first_off = fl__image_map_first_off(map);
+	uint64_t end = fl__image_map_first_off(&image->map) +
+		       fl__image_map_span_bytes(&image->map);
+	struct fl__piece piece;
 
-	for (size_t i = 0; i < map->data.count; i++) {
-		uint64_t off = map->data.items[i].hpage_off * map->hpage_bytes;
-
-		memcpy(space->base + off, image->bytes + (off - first_off),
-		       (size_t)(map->data.items[i].hpage_len *
-				map->hpage_bytes));
+	for (uint64_t at = 0; fl__image_map_next_data(&image->map, image->bytes,
+						      at, end, &piece);
+	     at += piece.len) {
+		if (piece.bytes)
+			memcpy(space->base + at, piece.bytes,
+			       (size_t)piece.len);
 	}
 }
 

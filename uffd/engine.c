@@ -293,25 +293,25 @@ static void linux_arena_close(struct fl__arena *arena)
 static int slot_map(struct fl__space *space, const struct fl_image *image,
 		    uint64_t target)
 {
-	uint32_t count = image ? image->map.extent_count : 0;
-	uint64_t at = 0;
+	const struct fl__image_map *map = image ? &image->map : NULL;
+	const uint8_t *bytes = image ? image->bytes : NULL;
+	struct fl__piece piece;
+	int err = 0;
 
-	for (uint32_t i = 0; i < count; i++) {
-		const struct fl__run *extent = &image->map.extents[i];
-		uint64_t off = extent->hpage_off * image->map.hpage_bytes;
-		uint64_t len = extent->hpage_len * image->map.hpage_bytes;
-		int err = fl__os_allow(space->base + at, off - at);
-
-		if (err)
-			return err;
-		if (mmap(space->base + off, (size_t)len, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, image->fd,
-			 (off_t)off) == MAP_FAILED)
-			return fl__error_fold(-errno);
-		at = off + len;
+	for (uint64_t at = 0;
+	     !err && fl__image_map_next(map, bytes, at, target, &piece);
+	     at += piece.len) {
+		if (!piece.bytes)
+			err = fl__os_allow(space->base + at, piece.len);
+		else if (mmap(space->base + at, (size_t)piece.len,
+			      PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+			      image->fd, (off_t)at) == MAP_FAILED)
+			err = fl__error_fold(-errno);
 	}
-	space->allowed_bytes = target;
-	return fl__os_allow(space->base + at, target - at);
+	if (!err)
+		space->allowed_bytes = target;
+	return err;
 }
 
 /* Move the border between what is accessible and what is not. */

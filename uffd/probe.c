@@ -363,7 +363,7 @@ static probe_fn *const probes[FL__FEATURE_COUNT] = {
 void fl__probe_run(struct fl__probe *probe, const char *disabled)
 {
 	for (uint32_t i = 0; i < FL__FEATURE_COUNT; i++) {
-		if (fl__name_is_listed(disabled, rows[i].name))
+		if (fl_name_is_listed(disabled, rows[i].name))
 			say(&probe->results[i], FL_SUPPORT_DISABLED, 0,
 			    "taken away by FAULTLINE_DISABLE",
 			    "take its name out of FAULTLINE_DISABLE");

@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
-/* bits.h - sets of small numbers, one bit each, in words of 64. Plain data. */
+/*
+ * bits.h - a set of small numbers, a bit each.
+ *
+ * Takes an array of fl_bits_words(count) words, which the caller owns and
+ * zeroes; an index below count is the caller's promise. No state, no
+ * allocation, nothing atomic.
+ */
 #ifndef FL_BITS_H
 #define FL_BITS_H
 
-#include "util.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
+/* How many words hold count bits. */
 static inline size_t fl_bits_words(size_t count)
 {
-	return (count + 63) / 64;
+	return count / 64 + (count % 64 != 0);
 }
 
 static inline bool fl_bit_get(const uint64_t *bits, size_t idx)

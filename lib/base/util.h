@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * util.h - checked arithmetic, rounding and asserts.
+ * util.h - checked arithmetic, rounding, asserts, and two questions about bytes.
  *
  * Everything that adds or multiplies a size which a module, an image file or
  * a caller supplied goes through the checked forms: they return true when
@@ -93,12 +93,28 @@ static inline uint64_t fl_max_u64(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* Zero if the first byte is, and each equals the byte before it. */
+/* Are all bytes zero? */
 static inline bool fl_is_zero(const void *bytes, uint64_t len)
 {
-	const uint8_t *byte = bytes;
+	const uint8_t *first = bytes;
 
-	return !len || (!*byte && !memcmp(byte, byte + 1, (size_t)len - 1));
+	/* They are if the first is, and each equals the one before it. */
+	return !len || (!*first && !memcmp(first, first + 1, (size_t)len - 1));
+}
+
+/* Is name one of a comma-separated list? list may be NULL. */
+static inline bool fl_name_is_listed(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	while (list && *list) {
+		size_t item = strcspn(list, ",");
+
+		if (item == len && !memcmp(list, name, len))
+			return true;
+		list += item + (list[item] == ',');
+	}
+	return false;
 }
 
 /* Does [off, off + len) lie within [0, size)? Never overflows. */

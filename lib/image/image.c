@@ -2,45 +2,25 @@
 /* image.c - planning and filling image maps; see image.h. */
 #include "image.h"
 
-static bool bytes_are_zero(const uint8_t *bytes, uint64_t len)
-{
-	uint64_t word;
-
-	if (!len || *bytes)
-		return !len;
-	while (len >= sizeof(word)) {
-		memcpy(&word, bytes, sizeof(word));
-		if (word)
-			return false;
-		bytes += sizeof(word);
-		len -= sizeof(word);
-	}
-	while (len--) {
-		if (*bytes++)
-			return false;
-	}
-	return true;
-}
-
 /* The part of a segment that lies in one host page. */
-struct piece {
+struct slice {
 	uint64_t hpage_idx;
 	uint64_t off; /* in the memory */
 	const uint8_t *bytes;
 	uint64_t len;
 };
 
-static bool piece_next(const struct fl_segment *segment, uint64_t hpage_bytes,
-		       uint64_t *done, struct piece *piece)
+static bool slice_next(const struct fl_segment *segment, uint64_t hpage_bytes,
+		       uint64_t *done, struct slice *slice)
 {
 	if (*done == segment->length_bytes)
 		return false;
-	piece->off = segment->offset_bytes + *done;
-	piece->hpage_idx = piece->off / hpage_bytes;
-	piece->bytes = (const uint8_t *)segment->bytes + *done;
-	piece->len = fl_min_u64(segment->length_bytes - *done,
-				hpage_bytes - piece->off % hpage_bytes);
-	*done += piece->len;
+	slice->off = segment->offset_bytes + *done;
+	slice->hpage_idx = slice->off / hpage_bytes;
+	slice->bytes = (const uint8_t *)segment->bytes + *done;
+	slice->len = fl_min_u64(segment->length_bytes - *done,
+				hpage_bytes - slice->off % hpage_bytes);
+	*done += slice->len;
 	return true;
 }
 
@@ -48,7 +28,7 @@ static int plan_segment(struct fl__image_map *map,
 			const struct fl_segment *segment)
 {
 	uint64_t end = segment->offset_bytes + segment->length_bytes, done = 0;
-	struct piece piece;
+	struct slice slice;
 
 	if (!segment->length_bytes)
 		return 0;
@@ -58,12 +38,12 @@ static int plan_segment(struct fl__image_map *map,
 	if (segment->offset_bytes < map->data_end_bytes)
 		map->is_overlapping = true;
 	map->data_end_bytes = fl_max_u64(map->data_end_bytes, end);
-	while (piece_next(segment, map->hpage_bytes, &done, &piece)) {
+	while (slice_next(segment, map->hpage_bytes, &done, &slice)) {
 		int err;
 
-		if (bytes_are_zero(piece.bytes, piece.len))
+		if (fl_is_zero(slice.bytes, (size_t)slice.len))
 			continue;
-		err = fl__runs_append(&map->data, piece.hpage_idx, 1);
+		err = fl__runs_append(&map->data, slice.hpage_idx, 1);
 		if (err)
 			return err;
 	}
@@ -202,8 +182,8 @@ static void fill_refine(struct fl__image_map *map, const uint8_t *storage)
 			uint64_t hpage_idx = run->hpage_off + p;
 			uint64_t off = hpage_idx * map->hpage_bytes;
 
-			if (bytes_are_zero(storage + (off - first_off),
-					   map->hpage_bytes))
+			if (fl_is_zero(storage + (off - first_off),
+				       (size_t)map->hpage_bytes))
 				continue;
 			/* Without memory the old list stays: it says data of
 			 * pages that are zero, which is merely slower. */
@@ -221,22 +201,22 @@ static void fill_segment(const struct fl__image_map *map,
 			 const struct fl_segment *segment, uint8_t *storage)
 {
 	uint64_t first_off = fl__image_map_first_off(map), done = 0;
-	struct piece piece;
+	struct slice slice;
 	size_t at = 0;
 
-	while (piece_next(segment, map->hpage_bytes, &done, &piece)) {
+	while (slice_next(segment, map->hpage_bytes, &done, &slice)) {
 		const struct fl__runs *data = &map->data;
 
 		if (at >= data->count ||
-		    piece.hpage_idx < data->items[at].hpage_off ||
-		    piece.hpage_idx >= data->items[at].hpage_off +
+		    slice.hpage_idx < data->items[at].hpage_off ||
+		    slice.hpage_idx >= data->items[at].hpage_off +
 					       data->items[at].hpage_len)
-			at = fl__runs_find(data, piece.hpage_idx);
+			at = fl__runs_find(data, slice.hpage_idx);
 		/* A page outside the list never gets a non-zero byte. */
 		if (at < data->count &&
-		    piece.hpage_idx >= data->items[at].hpage_off)
-			memcpy(storage + (piece.off - first_off), piece.bytes,
-			       (size_t)piece.len);
+		    slice.hpage_idx >= data->items[at].hpage_off)
+			memcpy(storage + (slice.off - first_off), slice.bytes,
+			       (size_t)slice.len);
 	}
 }
 
@@ -265,6 +245,51 @@ uint64_t fl__image_map_first_off(const struct fl__image_map *map)
 	return map->extent_count ?
 		       map->extents[0].hpage_off * map->hpage_bytes :
 		       0;
+}
+
+/* run: the first that ends after at, NULL if none does. */
+static bool piece_cut(const struct fl__image_map *map, const uint8_t *bytes,
+		      const struct fl__run *run, uint64_t at, uint64_t end,
+		      struct fl__piece *piece)
+{
+	uint64_t low = run ? run->hpage_off * map->hpage_bytes : UINT64_MAX;
+	uint64_t high = low;
+
+	if (at >= end)
+		return false;
+	piece->bytes = NULL;
+	if (at >= low) {
+		piece->bytes = bytes + (at - fl__image_map_first_off(map));
+		high += run->hpage_len * map->hpage_bytes;
+	}
+	piece->off = at;
+	piece->len = fl_min_u64(high, end) - at;
+	return true;
+}
+
+bool fl__image_map_next(const struct fl__image_map *map, const uint8_t *bytes,
+			uint64_t at, uint64_t end, struct fl__piece *piece)
+{
+	uint32_t count = map ? map->extent_count : 0, i = 0;
+
+	while (i < count &&
+	       (map->extents[i].hpage_off + map->extents[i].hpage_len) *
+			       map->hpage_bytes <=
+		       at)
+		i++;
+	return piece_cut(map, bytes, i < count ? &map->extents[i] : NULL, at,
+			 end, piece);
+}
+
+bool fl__image_map_next_data(const struct fl__image_map *map,
+			     const uint8_t *bytes, uint64_t at, uint64_t end,
+			     struct fl__piece *piece)
+{
+	size_t i = fl__runs_find(&map->data, at / map->hpage_bytes);
+
+	return piece_cut(map, bytes,
+			 i < map->data.count ? &map->data.items[i] : NULL, at,
+			 end, piece);
 }
 
 uint64_t fl__image_map_span_bytes(const struct fl__image_map *map)

@@ -86,4 +86,28 @@ void fl__image_map_fini(struct fl__image_map *map);
 uint64_t fl__image_map_first_off(const struct fl__image_map *map);
 uint64_t fl__image_map_span_bytes(const struct fl__image_map *map);
 
+/* A stretch of a memory that is all in the storage, or all zeroes. */
+struct fl__piece {
+	uint64_t off;			/* in the memory */
+	uint64_t len;
+	const uint8_t *bytes;		/* its content; NULL: zeroes */
+};
+
+/*
+ * [at, end) of a memory, cut at the borders of extents: the piece that begins at
+ * at; false when at is not below end. bytes is the storage, as for filling. A
+ * map of NULL is all zeroes. To walk:
+ *
+ *	for (at = 0; fl__image_map_next(map, bytes, at, end, &piece);
+ *	     at += piece.len)
+ */
+bool fl__image_map_next(const struct fl__image_map *map, const uint8_t *bytes,
+			uint64_t at, uint64_t end, struct fl__piece *piece);
+
+/* The same, cut at the borders of data: holes of an extent are zeroes too. For
+ * who reads, because to read a hole of the storage makes a page of it. */
+bool fl__image_map_next_data(const struct fl__image_map *map,
+			     const uint8_t *bytes, uint64_t at, uint64_t end,
+			     struct fl__piece *piece);
+
 #endif

@@ -154,27 +154,21 @@ int fl_image_next_run(const struct fl_image *image, uint64_t from_bytes,
 int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
 		  void *dst, uint64_t length_bytes)
 {
-	const struct fl__image_map *map = &image->map;
-	uint64_t first_off = fl__image_map_first_off(map);
 	uint64_t end = offset_bytes + length_bytes;
+	struct fl__piece piece;
 
-	if (!fl_range_fits(offset_bytes, length_bytes, map->initial_bytes))
+	if (!fl_range_fits(offset_bytes, length_bytes,
+			   image->map.initial_bytes))
 		return -EINVAL;
-	memset(dst, 0, (size_t)length_bytes);
-	for (size_t i =
-		     fl__runs_find(&map->data, offset_bytes / map->hpage_bytes);
-	     i < map->data.count; i++) {
-		const struct fl__run *run = &map->data.items[i];
-		uint64_t low = fl_max_u64(run->hpage_off * map->hpage_bytes,
-					  offset_bytes);
-		uint64_t high = fl_min_u64((run->hpage_off + run->hpage_len) *
-						   map->hpage_bytes,
-					   end);
+	for (uint64_t at = offset_bytes; fl__image_map_next_data(
+		     &image->map, image->bytes, at, end, &piece);
+	     at += piece.len) {
+		uint8_t *to = (uint8_t *)dst + (at - offset_bytes);
 
-		if (low >= high)
-			break;
-		memcpy((uint8_t *)dst + (low - offset_bytes),
-		       image->bytes + (low - first_off), (size_t)(high - low));
+		if (piece.bytes)
+			memcpy(to, piece.bytes, (size_t)piece.len);
+		else
+			memset(to, 0, (size_t)piece.len);
 	}
 	return 0;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * constexpr.h - value types and constant expressions.
+ * constexpr.h - constant expressions.
  *
  * Takes a cursor at an expression and the type it must have; checks it as a
  * stack machine of types, steps over it, and says whether its value is known,
- * will be known with the imported globals, or never.
+ * will be known with the imported globals, or never. Evaluates one that was
+ * read, given those.
  *
  * Invariants
  * - An expression sees the globals that reader->globals holds so far; the
@@ -23,7 +24,7 @@
 #ifndef FL_CONSTEXPR_H
 #define FL_CONSTEXPR_H
 
-#include "cursor.h"
+#include "valtype.h"
 
 struct fl__constexpr {
 	const struct fl__reader *reader;
@@ -37,19 +38,20 @@ struct fl__constexpr {
 	uint32_t nesting;
 };
 
-/* A value type, or (reference) one that must be a reference. */
-int fl__constexpr_valtype(struct fl__cursor *c, const char *what,
-			  struct fl__valtype *type);
-int fl__constexpr_reftype(struct fl__cursor *c, const char *what,
-			  struct fl__valtype *type);
-
-/* May a value of type actual stand where expected is asked for? */
-bool fl__constexpr_matches(struct fl__valtype actual,
-			   struct fl__valtype expected);
-
-/* Read one expression, `end` included. */
-int fl__constexpr_read(struct fl__constexpr *x, struct fl__cursor *c,
-		       struct fl__valtype expected, struct fl__const *out);
+/* Read one expression, `end` included; or fail the cursor. */
+struct fl__const fl__constexpr_read(struct fl__constexpr *x,
+				    struct fl__cursor *c,
+				    struct fl__valtype expected);
 void fl__constexpr_fini(struct fl__constexpr *x);
+
+/*
+ * The value of an expression that was read, given the values of the imported
+ * globals in order of import (all imported globals, whatever their type).
+ * False when it is FL__KNOWN_NO, has no expr (the init of an imported
+ * global), or needs a global at or past value_count.
+ */
+bool fl__reader_eval(const struct fl__reader *reader,
+		     const struct fl__const *expr, const uint64_t *values,
+		     uint32_t value_count, uint64_t *value);
 
 #endif

@@ -3,11 +3,13 @@
  * reader_pass.h - what the files of the reader share during one
  * fl__reader_read().
  *
- * reader.c walks the sections and gives each section's function a cursor
- * whose window is the section's contents; the function reads as many items as
- * the section says, and the walk checks that it ended exactly at the window's
- * end. reader_entities.c reads what can be imported, reader_segments.c element
- * and data segments, constexpr.c the expressions in both.
+ * reader.c walks the sections and their items, and has the functions below read
+ * one item each from a cursor whose window is the section's contents.
+ * reader_entities.c reads what can be imported, reader_segments.c element and
+ * data segments, constexpr.c the expressions in both.
+ *
+ * A function that reads item idx of an array leaves counting it to the walk: an
+ * item is counted when it was read. Whatever fails, fails the cursor.
  *
  * A pass is on one stack and one thread; everything it allocates hangs on
  * pass->reader or pass->exprs, so that the walk frees it after an error.
@@ -17,27 +19,55 @@
 
 #include "constexpr.h"
 
+struct fl__export_name;
+
 struct fl__pass {
 	struct fl__cursor cursor;
 	struct fl__reader *reader;
 	struct fl__constexpr exprs;
+	uint64_t id_off; /* of the section that is read */
+	uint64_t contents_off;
 	uint32_t memory_capacity; /* of the arrays in reader */
 	uint32_t table_capacity;
 	uint32_t global_capacity;
+	uint32_t elem_capacity;
+	uint32_t data_capacity;
 	uint32_t import_count;
 	uint32_t body_count; /* in the code section */
 	uint32_t declared_data_count; /* in the data count section */
+	struct fl__export_name *exports;
+	uint32_t export_count;
 };
 
-int fl__reader_read_imports(struct fl__pass *p);
-int fl__reader_read_functions(struct fl__pass *p);
-int fl__reader_read_tables(struct fl__pass *p);
-int fl__reader_read_memories(struct fl__pass *p);
-int fl__reader_read_tags(struct fl__pass *p);
-int fl__reader_read_globals(struct fl__pass *p);
+/* The kinds of imports and exports. */
+enum fl__kind {
+	FL__KIND_FUNC = 0,
+	FL__KIND_TABLE = 1,
+	FL__KIND_MEMORY = 2,
+	FL__KIND_GLOBAL = 3,
+	FL__KIND_TAG = 4,
+};
+#define FL__KINDS "0 (function) to 4 (tag)"
 
-int fl__reader_read_elements(struct fl__pass *p);
-int fl__reader_read_data_count(struct fl__pass *p);
-int fl__reader_read_data(struct fl__pass *p);
+/* The array `items` with room for `need`, the new ones zero; what is the plural
+ * for messages. After a failure the array as it was. */
+void *fl__pass_grow(struct fl__pass *p, void *items, uint32_t *capacity,
+		    uint64_t need, uint32_t max, size_t item_bytes,
+		    const char *what);
+
+void fl__reader_read_import(struct fl__pass *p, uint32_t idx);
+void fl__reader_read_function(struct fl__pass *p, uint32_t idx);
+void fl__reader_begin_tables(struct fl__pass *p, uint32_t count);
+void fl__reader_read_table(struct fl__pass *p, uint32_t idx);
+void fl__reader_begin_memories(struct fl__pass *p, uint32_t count);
+void fl__reader_read_memory(struct fl__pass *p, uint32_t idx);
+void fl__reader_read_tag(struct fl__pass *p, uint32_t idx);
+void fl__reader_begin_globals(struct fl__pass *p, uint32_t count);
+void fl__reader_read_global(struct fl__pass *p, uint32_t idx);
+
+void fl__reader_begin_elements(struct fl__pass *p, uint32_t count);
+void fl__reader_read_element(struct fl__pass *p, uint32_t idx);
+void fl__reader_begin_data(struct fl__pass *p, uint32_t count);
+void fl__reader_read_data(struct fl__pass *p, uint32_t idx);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * reader_segments.c - element segments, the data count and data segments; see
- * reader_pass.h.
+ * reader_segments.c - element and data segments; see reader_pass.h.
  *
  * Nothing is copied: a segment is its offset and views of the module's bytes.
  * Indices of functions and expressions in elements are checked here once and
@@ -10,7 +9,6 @@
 #include "reader_pass.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 /* Bits of an element segment's flags. Bit 1 means an explicit table index in
  * an active segment, and declared rather than passive in another. */
@@ -27,234 +25,160 @@ enum {
 	DATA_ACTIVE_EXPLICIT = 2,
 };
 
-/* The offset of an active segment, of the width of what it is applied to. */
-static int read_offset(struct fl__pass *p, bool is_64, struct fl__const *offset)
+static uint32_t read_flags(struct fl__cursor *c, uint32_t max,
+			   const char *expected)
 {
-	struct fl__valtype type = { .code = is_64 ? FL__TYPE_I64 :
-						    FL__TYPE_I32 };
+	uint64_t start_off = c->off;
+	uint32_t flags = fl__cursor_u32(c, "flags");
 
-	return fl__constexpr_read(&p->exprs, &p->cursor, type, offset);
+	if (flags > max)
+		fl__cursor_fail(c, -ENOEXEC, start_off,
+				"the flags are %" PRIu32 ", expected %s", flags,
+				expected);
+	return flags;
+}
+
+/* The offset of an active segment, of the width of what it is applied to. */
+static struct fl__const read_offset(struct fl__pass *p,
+				    const struct fl__limits *limits)
+{
+	struct fl__valtype type = { .code = limits->is_64 ? FL__TYPE_I64 :
+							    FL__TYPE_I32 };
+
+	return fl__constexpr_read(&p->exprs, &p->cursor, type);
 }
 
 /* ---------------------------------------------------------------- elements */
 
-/* After the offset: a kind byte, a reference type, or nothing. */
-static int read_elem_type(struct fl__pass *p, uint32_t flags,
-			  struct fl__elem *elem)
+void fl__reader_begin_elements(struct fl__pass *p, uint32_t count)
 {
-	struct fl__cursor *c = &p->cursor;
-	uint64_t start_off = c->off;
-	uint8_t kind = 0;
-	int err = 0;
+	p->reader->elems = fl__pass_grow(p, p->reader->elems, &p->elem_capacity,
+					 count, FL__READER_MAX_SEGMENTS,
+					 sizeof(*p->reader->elems),
+					 "element segments");
+}
 
+/* After the offset: a kind byte, a reference type, or nothing. */
+static void read_elem_type(struct fl__cursor *c, uint32_t flags,
+			   struct fl__elem *elem)
+{
 	elem->type.code = FL__TYPE_REF;
 	elem->type.heap = FL__HEAP_FUNC;
 	elem->type.is_nullable = elem->is_expressions;
 	if (!(flags & (ELEM_NOT_ACTIVE | ELEM_EXPLICIT)))
-		return 0;
+		return;
 	if (elem->is_expressions)
-		return fl__constexpr_reftype(c, "type of the elements",
-					     &elem->type);
-	err = fl__cursor_u8(c, "kind of the elements", &kind);
-	if (!err && kind)
-		err = fl__cursor_fail(
-			c, -ENOEXEC, start_off,
-			"the kind of the elements is 0x%02x, expected 0x00 (functions)",
-			kind);
-	return err;
+		elem->type = fl__valtype_read_ref(c, "type of the elements");
+	else
+		fl__cursor_choice(c, "kind of the elements", 0,
+				  "0x00 (functions)");
 }
 
-static int read_elem_head(struct fl__pass *p, struct fl__elem *elem)
+static void read_elem_head(struct fl__pass *p, struct fl__elem *elem)
 {
 	struct fl__cursor *c = &p->cursor;
 	struct fl__reader *r = p->reader;
 	uint64_t start_off = c->off;
-	uint32_t flags;
-	int err = fl__cursor_u32(c, "flags", &flags);
+	uint32_t flags = read_flags(c, ELEM_FLAGS_MAX, "0 to 7");
 
-	if (err)
-		return err;
-	if (flags > ELEM_FLAGS_MAX)
-		return fl__cursor_fail(c, -ENOEXEC, start_off,
-				       "the flags are %" PRIu32
-				       ", expected 0 to 7",
-				       flags);
 	elem->is_expressions = flags & ELEM_EXPRESSIONS;
-	if (flags & ELEM_NOT_ACTIVE) {
-		elem->mode = flags & ELEM_EXPLICIT ? FL__SEGMENT_DECLARED :
-						     FL__SEGMENT_PASSIVE;
-		return read_elem_type(p, flags, elem);
+	elem->mode = !(flags & ELEM_NOT_ACTIVE) ? FL__SEGMENT_ACTIVE :
+		     flags & ELEM_EXPLICIT	? FL__SEGMENT_DECLARED :
+						  FL__SEGMENT_PASSIVE;
+	if (elem->mode != FL__SEGMENT_ACTIVE) {
+		read_elem_type(c, flags, elem);
+		return;
 	}
-	elem->mode = FL__SEGMENT_ACTIVE;
 	if (flags & ELEM_EXPLICIT)
-		err = fl__cursor_index(c, "table index", r->table_count,
-				       "tables", &elem->table_idx);
+		elem->table_idx = fl__cursor_index(c, "table index",
+						   r->table_count, "tables");
 	else if (!r->table_count)
-		err = fl__cursor_fail(
+		fl__cursor_fail(
 			c, -ENOEXEC, start_off,
 			"it is for table 0, but the module has no table");
-	if (!err)
-		err = read_offset(p, r->tables[elem->table_idx].limits.is_64,
-				  &elem->offset);
+	if (c->err)
+		return;
+	elem->offset = read_offset(p, &r->tables[elem->table_idx].limits);
 	start_off = c->off;
-	if (!err)
-		err = read_elem_type(p, flags, elem);
-	if (!err &&
-	    !fl__constexpr_matches(elem->type, r->tables[elem->table_idx].type))
-		err = fl__cursor_fail(
+	read_elem_type(c, flags, elem);
+	if (!fl__valtype_matches(elem->type, r->tables[elem->table_idx].type))
+		fl__cursor_fail(
 			c, -ENOEXEC, start_off,
 			"its elements are of another type than table %" PRIu32,
 			elem->table_idx);
-	return err;
 }
 
-static int read_elem_items(struct fl__pass *p, struct fl__elem *elem)
+void fl__reader_read_element(struct fl__pass *p, uint32_t idx)
 {
 	struct fl__cursor *c = &p->cursor;
-	struct fl__const item;
-	uint32_t idx;
-	int err = fl__cursor_count(c, "count of elements",
-				   elem->is_expressions ? 2 : 1, UINT32_MAX,
-				   &elem->count);
+	struct fl__reader *r = p->reader;
+	struct fl__elem *elem = &r->elems[idx];
 
-	if (err)
-		return err;
+	read_elem_head(p, elem);
+	elem->count = fl__cursor_count(c, "count of elements",
+				       elem->is_expressions ? 2 : 1,
+				       UINT32_MAX);
 	elem->items.off = c->off;
-	for (uint32_t i = 0; !err && i < elem->count; i++) {
+	for (uint32_t i = 0; !c->err && i < elem->count; i++) {
 		if (elem->is_expressions)
-			err = fl__constexpr_read(&p->exprs, c, elem->type,
-						 &item);
+			fl__constexpr_read(&p->exprs, c, elem->type);
 		else
-			err = fl__cursor_index(c, "function index",
-					       p->reader->func_count,
-					       "functions", &idx);
+			fl__cursor_index(c, "function index", r->func_count,
+					 "functions");
 	}
 	elem->items.len = c->off - elem->items.off;
-	return err;
-}
-
-int fl__reader_read_elements(struct fl__pass *p)
-{
-	struct fl__reader *r = p->reader;
-	struct fl__elem *elem;
-	uint32_t count;
-	int err = fl__cursor_count(&p->cursor, "count of element segments", 3,
-				   FL__READER_MAX_SEGMENTS, &count);
-
-	if (err || !count)
-		return err;
-	r->elems = calloc(count, sizeof(*r->elems));
-	if (!r->elems)
-		return fl__cursor_fail(&p->cursor, -ENOMEM, p->cursor.off,
-				       "no memory to keep %" PRIu32
-				       " element segments",
-				       count);
-	p->cursor.item = "element segment";
-	for (; !err && r->elem_count < count; r->elem_count++) {
-		p->cursor.item_idx = r->elem_count;
-		elem = &r->elems[r->elem_count];
-		err = read_elem_head(p, elem);
-		if (!err)
-			err = read_elem_items(p, elem);
-		if (!err && elem->mode == FL__SEGMENT_ACTIVE)
-			r->tables[elem->table_idx].init_elements += elem->count;
-	}
-	return err;
+	if (!c->err && elem->mode == FL__SEGMENT_ACTIVE)
+		r->tables[elem->table_idx].init_elements += elem->count;
 }
 
 /* -------------------------------------------------------------------- data */
 
-int fl__reader_read_data_count(struct fl__pass *p)
-{
-	p->reader->has_data_count = true;
-	return fl__cursor_u32(&p->cursor, "count of data segments",
-			      &p->declared_data_count);
-}
-
-static int read_data_head(struct fl__pass *p, struct fl__data *data)
-{
-	struct fl__cursor *c = &p->cursor;
-	struct fl__reader *r = p->reader;
-	uint64_t start_off = c->off;
-	uint32_t flags;
-	int err = fl__cursor_u32(c, "flags", &flags);
-
-	if (err)
-		return err;
-	if (flags > DATA_ACTIVE_EXPLICIT)
-		return fl__cursor_fail(
-			c, -ENOEXEC, start_off,
-			"the flags are %" PRIu32
-			", expected 0 or 2 (active) or 1 (passive)",
-			flags);
-	data->flags.off = start_off;
-	if (flags == DATA_PASSIVE) {
-		data->mode = FL__SEGMENT_PASSIVE;
-	} else {
-		data->mode = FL__SEGMENT_ACTIVE;
-		if (flags == DATA_ACTIVE_EXPLICIT)
-			err = fl__cursor_index(c, "memory index",
-					       r->memory_count, "memories",
-					       &data->memory_idx);
-		else if (!r->memory_count)
-			err = fl__cursor_fail(
-				c, -ENOEXEC, start_off,
-				"it is for memory 0, but the module has no memory");
-		if (!err)
-			err = read_offset(
-				p, r->memories[data->memory_idx].limits.is_64,
-				&data->offset);
-	}
-	data->flags.len = c->off - start_off;
-	return err;
-}
-
-static int read_data(struct fl__pass *p, struct fl__data *data)
-{
-	struct fl__cursor *c = &p->cursor;
-	uint32_t len;
-	int err = read_data_head(p, data);
-
-	if (err)
-		return err;
-	data->size.off = c->off;
-	err = fl__cursor_u32(c, "length", &len);
-	data->size.len = c->off - data->size.off;
-	if (err)
-		return err;
-	return fl__cursor_skip(c, "content", len, &data->bytes);
-}
-
-int fl__reader_read_data(struct fl__pass *p)
+void fl__reader_begin_data(struct fl__pass *p, uint32_t count)
 {
 	struct fl__reader *r = p->reader;
-	uint64_t start_off = p->cursor.off;
-	uint32_t count;
-	int err = fl__cursor_count(&p->cursor, "count of data segments", 2,
-				   FL__READER_MAX_SEGMENTS, &count);
 
-	if (err)
-		return err;
 	if (r->has_data_count && count != p->declared_data_count)
-		return fl__cursor_fail(
-			&p->cursor, -ENOEXEC, start_off,
+		fl__cursor_fail(
+			&p->cursor, -ENOEXEC, p->contents_off,
 			"the data section has %" PRIu32
 			" segments, but the data count section says %" PRIu32,
 			count, p->declared_data_count);
-	r->data_section = (struct fl__view){ .off = start_off,
-					     .len = p->cursor.end - start_off };
-	if (!count)
-		return 0;
-	r->data = calloc(count, sizeof(*r->data));
-	if (!r->data)
-		return fl__cursor_fail(&p->cursor, -ENOMEM, p->cursor.off,
-				       "no memory to keep %" PRIu32
-				       " data segments",
-				       count);
-	p->cursor.item = "data segment";
-	for (; !err && r->data_count < count; r->data_count++) {
-		p->cursor.item_idx = r->data_count;
-		err = read_data(p, &r->data[r->data_count]);
+	r->data_section_start_off = p->id_off;
+	r->data_section =
+		(struct fl__view){ .off = p->contents_off,
+				   .len = p->cursor.end - p->contents_off };
+	r->data = fl__pass_grow(p, r->data, &p->data_capacity, count,
+				FL__READER_MAX_SEGMENTS, sizeof(*r->data),
+				"data segments");
+}
+
+void fl__reader_read_data(struct fl__pass *p, uint32_t idx)
+{
+	struct fl__cursor *c = &p->cursor;
+	struct fl__reader *r = p->reader;
+	struct fl__data *data = &r->data[idx];
+	uint64_t start_off = c->off;
+	uint32_t flags = read_flags(c, DATA_ACTIVE_EXPLICIT,
+				    "0 or 2 (active) or 1 (passive)");
+
+	if (flags == DATA_ACTIVE_EXPLICIT)
+		data->memory_idx = fl__cursor_index(
+			c, "memory index", r->memory_count, "memories");
+	else if (flags == DATA_ACTIVE && !r->memory_count)
+		fl__cursor_fail(
+			c, -ENOEXEC, start_off,
+			"it is for memory 0, but the module has no memory");
+	if (c->err)
+		return;
+	data->mode = FL__SEGMENT_PASSIVE;
+	if (flags != DATA_PASSIVE) {
+		data->mode = FL__SEGMENT_ACTIVE;
+		data->offset =
+			read_offset(p, &r->memories[data->memory_idx].limits);
 	}
-	return err;
+	data->flags = (struct fl__view){ start_off, c->off - start_off };
+	data->size.off = c->off;
+	data->bytes.len = fl__cursor_u32(c, "length");
+	data->size.len = c->off - data->size.off;
+	data->bytes = fl__cursor_skip(c, "content", data->bytes.len);
 }

@@ -22,7 +22,7 @@ cat >"$tmp/floors" <<'EOF'
 lib			faultline
 lib/base		util bits error sized config run
 lib/os			os posix watch
-lib/wasm		opcodes cursor constexpr reader_pass reader_entities reader_segments reader
+lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader
 lib/image		image
 lib			backend segmented
 uffd			kernel uffd scan features probe memfd

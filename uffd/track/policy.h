@@ -31,6 +31,7 @@
 #define FL_POLICY_H
 
 #include "base/bits.h"
+#include "base/util.h"
 
 #define FL__CHUNK_MAX_HPAGES	512	/* of 4 KiB; larger ones are fewer */
 #define FL__CHUNK_WORDS		(FL__CHUNK_MAX_HPAGES / 64)

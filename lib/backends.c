@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
-/* backend.c - the array of backends and the choice among them. */
-#include "backend.h"
+/* backends.c - the backends and the choice among them; see backends.h. */
+#include "backends.h"
 
-const struct fl__backend *const fl__backends[] = {
+/* In order of preference; NULL ends the list. */
+static const struct fl__backend *const backends[] = {
 #ifdef FL_WITH_UFFD
 	&fl__backend_linux,
 #endif
@@ -10,26 +11,11 @@ const struct fl__backend *const fl__backends[] = {
 	NULL,
 };
 
-bool fl__name_is_listed(const char *list, const char *name)
-{
-	size_t len = strlen(name);
-
-	while (list && *list) {
-		const char *comma = strchr(list, ',');
-		size_t item = comma ? (size_t)(comma - list) : strlen(list);
-
-		if (item == len && !memcmp(list, name, len))
-			return true;
-		list = comma ? comma + 1 : NULL;
-	}
-	return false;
-}
-
 static int backend_try(const struct fl__backend *candidate, const char *rung,
 		       const char *disabled, struct fl__host **host,
 		       struct fl_error *error)
 {
-	if (fl__name_is_listed(disabled, candidate->name))
+	if (fl_name_is_listed(disabled, candidate->name))
 		return fl__error_set(
 			error, -ENOTSUP,
 			"backend \"%s\" is taken away by FAULTLINE_DISABLE",
@@ -46,13 +32,12 @@ int fl__backend_open(const char *name, const char *rung, const char *disabled,
 				"this library has no backend \"%s\"",
 				name ? name : "");
 
-	for (size_t i = 0; fl__backends[i]; i++) {
-		if (name && strcmp(name, fl__backends[i]->name))
+	for (size_t i = 0; backends[i]; i++) {
+		if (name && strcmp(name, backends[i]->name))
 			continue;
-		err = backend_try(fl__backends[i], rung, disabled, host,
-				  &found);
+		err = backend_try(backends[i], rung, disabled, host, &found);
 		if (!err) {
-			*backend = fl__backends[i];
+			*backend = backends[i];
 			return 0;
 		}
 		/* Who asks for a rung wants to know why there is not that one,

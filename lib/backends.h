@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * backends.h - which backends there are, and the choice among them.
+ *
+ * Takes what the caller and FAULTLINE_DISABLE ask for; gives one opened
+ * backend. The only part of lib/ that knows a backend by its name.
+ */
+#ifndef FL_BACKENDS_H
+#define FL_BACKENDS_H
+
+#include "backend.h"
+
+extern const struct fl__backend fl__backend_segmented;
+/* Not in a library built --without-uffd. */
+extern const struct fl__backend fl__backend_linux;
+
+/*
+ * Choose and open: the named one, or the best that opens. Names listed in
+ * disabled (comma-separated, may be NULL) are passed over.
+ */
+int fl__backend_open(const char *name, const char *rung, const char *disabled,
+		     const struct fl__backend **backend,
+		     struct fl__host **host, struct fl_error *error);
+
+#endif
