@@ -66,7 +66,7 @@ err_release:
 err_report:
 	return fl__error_set(error, err,
 			     "cannot get %llu bytes to store an image",
-			     (unsigned long long)span);
+			     fl_llu(span));
 }
 
 static void segmented_image_destroy(struct fl__host *host,

@@ -133,8 +133,7 @@ int fl__memfd_create(struct fl_image *image,
 		return fl__error_set(
 			error, fl__error_fold(err),
 			"cannot store an image of %llu bytes in a memory file: %s%s",
-			(unsigned long long)fl__image_map_span_bytes(
-				&image->map),
+			fl_llu(fl__image_map_span_bytes(&image->map)),
 			strerror(-err),
 			err == -EFBIG  ? "; raise `ulimit -f`" :
 			err == -EMFILE ? "; raise `ulimit -n`" :

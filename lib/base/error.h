@@ -26,6 +26,12 @@ int fl__error_set_at(struct fl_error *error, int code, uint64_t byte_off,
 int fl__error_set_trap(struct fl_error *error, enum fl_trap trap,
 		       const char *fmt, ...) FL_PRINTF(3, 4);
 
+/* For %llu. */
+static inline unsigned long long fl_llu(uint64_t value)
+{
+	return value;
+}
+
 /* An errno that the kernel gave, folded into the closed set: what the set
  * does not know becomes -EIO. */
 int fl__error_fold(int err);

@@ -83,7 +83,7 @@ static int plan_data(struct fl__image_map *map,
 		return fl__error_set(
 			error, -E2BIG,
 			"initial content ends at byte %llu; an image ends at 1 TiB or before",
-			(unsigned long long)map->data_end_bytes);
+			fl_llu(map->data_end_bytes));
 	fl__runs_normalise(&map->data);
 	return 0;
 }

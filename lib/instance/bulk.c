@@ -42,7 +42,7 @@ static bool data_is_dropped(const struct fl_instance *instance,
 	/* Instantiation has dropped the active ones. */
 	if (instance->module->reader.data[data_idx].mode != FL__SEGMENT_PASSIVE)
 		return true;
-	return instance->dropped_data[data_idx / 64] >> data_idx % 64 & 1;
+	return fl_bit_get(instance->dropped_data.bits, data_idx);
 }
 
 enum fl_trap fl_memory_init(struct fl_instance *instance, uint32_t memory_idx,
@@ -73,8 +73,7 @@ void fl_data_drop(struct fl_instance *instance, uint32_t data_idx)
 	if (data_idx >= reader->data_count ||
 	    reader->data[data_idx].mode != FL__SEGMENT_PASSIVE)
 		return;
-	instance->dropped_data[data_idx / 64] |= UINT64_C(1) << data_idx % 64;
-	instance->has_dropped_data = true;
+	fl__dropped_set(&instance->dropped_data, data_idx);
 }
 
 int fl__data_write(struct fl_memory *memory, const struct fl_module *module,
@@ -93,7 +92,7 @@ int fl__data_write(struct fl_memory *memory, const struct fl_module *module,
 			error, FL_TRAP_MEMORY_OUT_OF_BOUNDS,
 			"data segment %u is out of bounds of memory %u, which has %llu bytes",
 			data_idx, module->reader.data[data_idx].memory_idx,
-			(unsigned long long)fl__memory_length(memory));
+			fl_llu(fl__memory_length(memory)));
 	memcpy(memory->base + segment.offset_bytes, segment.bytes,
 	       (size_t)segment.length_bytes);
 	return 0;
@@ -124,8 +123,8 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 	struct fl_image_config known;
 	struct fl__globals globals;
 	struct fl_error found;
-	int err = fl__pool_check_owner(
-		fl__slot_of_side(memory)->bank->pool, error);
+	int err = fl__pool_check_owner(fl__slot_of_side(memory)->bank->pool,
+				       error);
 
 	*trap = FL_TRAP_NONE;
 	if (err)
@@ -138,9 +137,8 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 			error, -EINVAL,
 			"the module has %u memories; there is no memory %u",
 			module->reader.memory_count, memory_idx);
-	globals.values = known.imported_globals;
-	globals.count = known.imported_globals ? known.imported_global_count :
-						 0;
+	globals = fl__globals_of(known.imported_globals,
+				 known.imported_global_count);
 	err = apply_all(memory, module, memory_idx, &globals, &found);
 	if (err == -EFAULT) {
 		*trap = found.trap;

@@ -54,7 +54,7 @@ static void put_segment(struct fl_instance *instance, struct fl_table *table,
 
 static bool has_image(const struct fl_instance *instance, uint32_t table_idx)
 {
-	return instance->image_tables[table_idx / 64] >> table_idx % 64 & 1;
+	return fl_bit_get(instance->image_tables, table_idx);
 }
 
 static void run_initialiser(struct fl_instance *instance, uint32_t table_idx)
@@ -100,7 +100,7 @@ static int apply_segment(struct fl_instance *instance,
 			error, FL_TRAP_TABLE_OUT_OF_BOUNDS,
 			"element segment %u is out of bounds of table %u, which has %llu elements",
 			segment_idx, segment->table_idx,
-			(unsigned long long)fl_table_size(table));
+			fl_llu(fl_table_size(table)));
 	if (!has_image(instance, segment->table_idx))
 		put_segment(instance, table, segment, offset, 0,
 			    segment->count);
@@ -142,8 +142,7 @@ static int check_unfilled(const struct fl_instance *instance,
 			return fl__error_set_trap(
 				error, FL_TRAP_MEMORY_OUT_OF_BOUNDS,
 				"a data segment ends at byte %llu of imported memory %u, which has %llu",
-				(unsigned long long)end, i,
-				(unsigned long long)length);
+				fl_llu(end), i, fl_llu(length));
 	}
 	return 0;
 }
@@ -155,10 +154,8 @@ static int initialise_memories(struct fl_instance *instance,
 {
 	const struct fl_module *module = instance->module;
 	const struct fl__reader *reader = &module->reader;
-	struct fl__globals globals = { config->imported_globals,
-				       config->imported_globals ?
-					       config->imported_global_count :
-					       0 };
+	struct fl__globals globals = fl__globals_of(
+		config->imported_globals, config->imported_global_count);
 	int err = config->fills_imports ? 0 : check_unfilled(instance, error);
 
 	for (uint32_t i = 0; i < reader->data_count && !err; i++) {
@@ -199,7 +196,8 @@ int fl_instance_initialise(struct fl_instance *instance,
 				       error);
 
 	if (!err)
-		err = fl__config_read(FL_INSTANCE_CONFIG, &known, config, error);
+		err = fl__config_read(FL_INSTANCE_CONFIG, &known, config,
+				      error);
 	return err ? err : instance_initialise(instance, &known, error);
 }
 
@@ -236,10 +234,9 @@ static uint64_t elements_left(const struct fl_instance *instance,
 	/* Initialisation has dropped the others. */
 	if (segment->mode != FL__SEGMENT_PASSIVE)
 		return 0;
-	if (instance->dropped_elements[segment_idx / 64] >> segment_idx % 64 &
-	    1)
-		return 0;
-	return segment->count;
+	return fl_bit_get(instance->dropped_elements.bits, segment_idx) ?
+		       0 :
+		       segment->count;
 }
 
 enum fl_trap fl_table_init(struct fl_instance *instance, uint32_t table_idx,
@@ -269,7 +266,5 @@ void fl_elem_drop(struct fl_instance *instance, uint32_t segment_idx)
 	if (segment_idx >= reader->elem_count ||
 	    reader->elems[segment_idx].mode != FL__SEGMENT_PASSIVE)
 		return;
-	instance->dropped_elements[segment_idx / 64] |= UINT64_C(1)
-							<< segment_idx % 64;
-	instance->has_dropped_elements = true;
+	fl__dropped_set(&instance->dropped_elements, segment_idx);
 }

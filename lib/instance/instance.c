@@ -36,13 +36,12 @@ static void instance_end(struct fl__slot *slot)
 	struct fl_instance *instance = fl__slot_side(slot);
 
 	fl_module_release(instance->module);
-	free(instance->dropped_data);
-	free(instance->dropped_elements);
+	free(instance->dropped_data.bits);
+	free(instance->dropped_elements.bits);
 	memset(instance, 0, sizeof(*instance));
 }
 
-static uint64_t instance_describe(struct fl__slot *slot,
-				  struct fl_fault *fault)
+static uint64_t instance_describe(struct fl__slot *slot, struct fl_fault *fault)
 {
 	fault->instance = fl__slot_side(slot);
 	return slot->bank->pool->config.instance_bytes;
@@ -81,7 +80,7 @@ static struct fl_module *part_with_module(struct fl_instance *instance)
 
 /* Modules that unused slots have let go of. */
 struct let_go {
-	const struct fl_module *module;	/* NULL: any */
+	const struct fl_module *module; /* NULL: any */
 	struct fl_module *held[64];
 	uint32_t count;
 };
@@ -119,42 +118,24 @@ void fl__instance_forget(struct fl_pool *pool, const struct fl_module *module)
 
 /* ------------------------------------------------------------------ taking */
 
-/* All bits are clear while !*is_set. */
-static int make_bits(uint64_t **bits, size_t words, size_t *capacity,
-		     bool *is_set)
+/* Room for count segments, none of which is dropped. The room stays with the
+ * slot, so that a reused one allocates for more segments only. */
+static int make_room(struct fl__dropped *dropped, uint32_t count)
 {
-	if (words > *capacity) {
+	size_t words = fl_bits_words(count);
+
+	if (words > dropped->words) {
 		uint64_t *grown = calloc(words, sizeof(*grown));
 
 		if (!grown)
 			return -ENOMEM;
-		free(*bits);
-		*bits = grown;
-		*capacity = words;
-	} else if (*is_set) {
-		memset(*bits, 0, *capacity * sizeof(**bits));
+		free(dropped->bits);
+		dropped->bits = grown;
+		dropped->words = words;
+	} else if (dropped->has_any) {
+		memset(dropped->bits, 0, dropped->words * sizeof(uint64_t));
 	}
-	*is_set = false;
-	return 0;
-}
-
-/* Room for the bits of dropped segments. It stays with the slot, so that a reused
- * one allocates for more of them only. */
-static int instance_make_room(struct fl_instance *instance,
-			      const struct fl_module *module)
-{
-	const struct fl__reader *reader = &module->reader;
-	size_t data_words =
-		module->passive_count ? (size_t)reader->data_count / 64 + 1 : 0;
-	size_t element_words =
-		reader->elem_count ? (size_t)reader->elem_count / 64 + 1 : 0;
-
-	if (make_bits(&instance->dropped_data, data_words,
-		      &instance->data_words, &instance->has_dropped_data) ||
-	    make_bits(&instance->dropped_elements, element_words,
-		      &instance->element_words,
-		      &instance->has_dropped_elements))
-		return -ENOMEM;
+	dropped->has_any = false;
 	return 0;
 }
 
@@ -190,8 +171,9 @@ static int take_memories(struct fl_pool *pool, const struct fl_module *module,
 		uint64_t page_bytes = module->memories[first + i].page_bytes;
 		uint64_t max_bytes;
 
-		if (fl_mul_overflow(module->reader.memories[first + i].limits.max,
-				    page_bytes, &max_bytes))
+		if (fl_mul_overflow(
+			    module->reader.memories[first + i].limits.max,
+			    page_bytes, &max_bytes))
 			max_bytes = UINT64_MAX;
 		memories[i] = fl__memory_begin(slots[i], &requests[i],
 					       max_bytes, page_bytes);
@@ -249,7 +231,10 @@ static int take_structure(struct fl_pool *pool, const struct fl_module *module,
 	if (err)
 		return err;
 	*instance = fl__slot_side(slot);
-	if (instance_make_room(*instance, module)) {
+	if (make_room(&(*instance)->dropped_data,
+		      module->passive_count ? module->reader.data_count : 0) ||
+	    make_room(&(*instance)->dropped_elements,
+		      module->reader.elem_count)) {
 		(void)fl__slot_give(slot, 0);
 		return fl__error_set(error, -ENOMEM,
 				     "no memory for an instance");
@@ -309,7 +294,7 @@ static void own_tables(struct fl_instance *instance,
 	uint32_t imported = reader->imported_table_count;
 
 	instance->table_count = 0;
-	instance->image_tables[0] = instance->image_tables[1] = 0;
+	memset(instance->image_tables, 0, sizeof(instance->image_tables));
 	if (!fl__pool_has_tables(fl__instance_slot(instance)->bank->pool))
 		return;
 	for (uint32_t i = 0; i < reader->table_count; i++) {
@@ -321,7 +306,7 @@ static void own_tables(struct fl_instance *instance,
 		fl__slot_publish(fl__table_of(instance->tables[i])->slot,
 				 instance);
 		if (config->table_images && config->table_images[i - imported])
-			instance->image_tables[i / 64] |= UINT64_C(1) << i % 64;
+			fl_bit_set(instance->image_tables, i, true);
 	}
 	instance->table_count = reader->table_count;
 }
@@ -383,8 +368,8 @@ int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 	struct fl_instance_config known;
 	int err = fl__config_read(FL_INSTANCE_CONFIG, &known, config, error);
 
-	return err ? err : fl__instance_allocate(pool, module, &known, out,
-						 error);
+	return err ? err :
+		     fl__instance_allocate(pool, module, &known, out, error);
 }
 
 int fl__instance_give(struct fl_instance *instance)
@@ -456,5 +441,6 @@ void *fl_instance_structure(const struct fl_instance *instance)
 {
 	const struct fl__slot *slot = fl__instance_slot(instance);
 
-	return slot->bank->pool->config.instance_bytes ? slot->space.base : NULL;
+	return slot->bank->pool->config.instance_bytes ? slot->space.base :
+							 NULL;
 }

@@ -18,8 +18,22 @@
 #ifndef FL_INSTANCE_H
 #define FL_INSTANCE_H
 
+#include "base/bits.h"
 #include "memory.h"
 #include "module/module.h"
+
+/* Which passive segments of one sort were dropped. */
+struct fl__dropped {
+	uint64_t *bits;
+	size_t words;			/* allocated */
+	bool has_any;
+};
+
+static inline void fl__dropped_set(struct fl__dropped *dropped, uint32_t idx)
+{
+	fl_bit_set(dropped->bits, idx, true);
+	dropped->has_any = true;
+}
 
 struct fl_instance {
 	/* A reference; NULL: none, or let go. */
@@ -32,12 +46,10 @@ struct fl_instance {
 	 * allocates nothing for them, whatever module comes. */
 	struct fl_memory *memories[FL__READER_MAX_MEMORIES];
 	struct fl_table *tables[FL__READER_MAX_TABLES];	/* none: runtime's */
-	/* One bit a segment. */
-	uint64_t *dropped_data, *dropped_elements;
-	size_t data_words, element_words;
-	bool has_dropped_data, has_dropped_elements;
+	struct fl__dropped dropped_data, dropped_elements;
 	bool is_initialised;
-	uint64_t image_tables[2];	/* that began with an image; one bit each */
+	/* Tables that began with an image. */
+	uint64_t image_tables[(FL__READER_MAX_TABLES + 63) / 64];
 };
 
 extern const struct fl__kind fl__kind_structure;

@@ -49,9 +49,8 @@ struct fl_memory *fl__memory_begin(struct fl__slot *slot,
 
 	memory->page_bytes = page_bytes;
 	memory->max_bytes = fl_min_u64(
-		max_bytes,
-		fl_max_u64(slot->bank->pool->config.max_memory_bytes,
-			   request->initial_bytes));
+		max_bytes, fl_max_u64(slot->bank->pool->config.max_memory_bytes,
+				      request->initial_bytes));
 	__atomic_store_n(&memory->pub.length_bytes, request->initial_bytes,
 			 __ATOMIC_RELEASE);
 	return &memory->pub;
@@ -76,21 +75,20 @@ static int read_config(const struct fl_pool *pool,
 		return fl__error_set(
 			error, -EINVAL,
 			"page_bytes is %llu; it must be a power of two up to 65536",
-			(unsigned long long)known->page_bytes);
+			fl_llu(known->page_bytes));
 	if (!known->initial_bytes && known->image)
 		known->initial_bytes = known->image->map.initial_bytes;
 	if (known->initial_bytes > known->max_bytes)
 		return fl__error_set(
 			error, -EINVAL,
 			"the memory starts with %llu bytes, more than its max_bytes of %llu",
-			(unsigned long long)known->initial_bytes,
-			(unsigned long long)known->max_bytes);
+			fl_llu(known->initial_bytes), fl_llu(known->max_bytes));
 	if (known->initial_bytes > pool->limits.max_memory_bytes)
 		return fl__error_set(
 			error, -E2BIG,
 			"the memory starts with %llu bytes, the pool allows %llu; raise max_memory_bytes",
-			(unsigned long long)known->initial_bytes,
-			(unsigned long long)pool->limits.max_memory_bytes);
+			fl_llu(known->initial_bytes),
+			fl_llu(pool->limits.max_memory_bytes));
 	return 0;
 }
 

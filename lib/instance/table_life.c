@@ -36,8 +36,8 @@ static int read_config(const struct fl_table_config *config,
 		return fl__error_set(
 			error, -EINVAL,
 			"the table starts with %llu elements, more than its max_elements of %llu",
-			(unsigned long long)known->initial_elements,
-			(unsigned long long)known->max_elements);
+			fl_llu(known->initial_elements),
+			fl_llu(known->max_elements));
 	return 0;
 }
 
@@ -74,7 +74,7 @@ static int storage_check(const struct fl_table_config *config,
 		return fl__error_set(
 			error, -E2BIG,
 			"the table starts with %llu elements, storage_bytes has room for %llu",
-			(unsigned long long)config->initial_elements,
+			fl_llu(config->initial_elements),
 			(unsigned long long)*capacity);
 	return 0;
 }
@@ -182,13 +182,13 @@ static int config_check(const struct fl_pool *pool,
 			error, -E2BIG,
 			"element_bytes is %u, the pool's tables have %llu; raise table_element_bytes",
 			config->element_bytes,
-			(unsigned long long)pool->config.table_element_bytes);
+			fl_llu(pool->config.table_element_bytes));
 	if (config->initial_elements > pool->limits.max_table_elements)
 		return fl__error_set(
 			error, -E2BIG,
 			"the table starts with %llu elements, the pool allows %llu; raise max_table_elements",
-			(unsigned long long)config->initial_elements,
-			(unsigned long long)pool->limits.max_table_elements);
+			fl_llu(config->initial_elements),
+			fl_llu(pool->limits.max_table_elements));
 	return 0;
 }
 
@@ -204,10 +204,9 @@ static int request_make(struct fl_pool *pool,
 	*request = (struct fl__request){ .image = config->image };
 	if (fl_mul_overflow(config->initial_elements, config->element_bytes,
 			    &request->initial_bytes))
-		return fl__error_set(
-			error, -ENOMEM,
-			"a table of %llu elements fits no memory",
-			(unsigned long long)config->initial_elements);
+		return fl__error_set(error, -ENOMEM,
+				     "a table of %llu elements fits no memory",
+				     fl_llu(config->initial_elements));
 	if (config->image)
 		fl_image_retain(config->image);
 	else if (config->initial_elements && config->null &&

@@ -33,8 +33,7 @@ static int check_start(uint32_t idx, uint64_t min, uint64_t allowed,
 	return fl__error_set(
 		error, -E2BIG,
 		"%s %u starts with %llu %s, the pool allows %llu; raise %s",
-		what, idx, (unsigned long long)min, unit,
-		(unsigned long long)allowed, field);
+		what, idx, fl_llu(min), unit, fl_llu(allowed), field);
 }
 
 static int validate_memories(const struct fl_pool_config *limits,
@@ -124,10 +123,8 @@ static int check_memories(const struct fl_module *module,
 			return fl__error_set(
 				error, -EINVAL,
 				"imported memory %u has %llu bytes, the module asks for %llu",
-				i,
-				(unsigned long long)fl__memory_length(memory),
-				(unsigned long long)module->memories[i]
-					.min_bytes);
+				i, fl_llu(fl__memory_length(memory)),
+				fl_llu(module->memories[i].min_bytes));
 	}
 	return 0;
 }
@@ -170,15 +167,13 @@ static int check_tables(const struct fl_pool *pool,
 				error, -EINVAL,
 				"imported table %u has elements of %u bytes, the pool's table_element_bytes is %llu",
 				i, fl__table_of(table)->element_bytes,
-				(unsigned long long)
-					pool->config.table_element_bytes);
+				fl_llu(pool->config.table_element_bytes));
 		if (fl_table_size(table) < reader->tables[i].limits.min)
 			return fl__error_set(
 				error, -EINVAL,
 				"imported table %u has %llu elements, the module asks for %llu",
-				i, (unsigned long long)fl_table_size(table),
-				(unsigned long long)reader->tables[i]
-					.limits.min);
+				i, fl_llu(fl_table_size(table)),
+				fl_llu(reader->tables[i].limits.min));
 	}
 	return 0;
 }
@@ -247,12 +242,12 @@ static int tunables_check(const struct fl_pool *pool,
 	return fl__error_set(
 		error, -ENOTSUP,
 		"the module was compiled for a reservation of %llu bytes and guards of %llu after and %llu before it, the pool guarantees %llu, %llu and %llu; compile by fl_pool_adjust_tunables(), or raise memory_stride_bytes or the guards",
-		(unsigned long long)known.memory_reservation_bytes,
-		(unsigned long long)known.memory_guard_bytes,
-		(unsigned long long)known.memory_guard_before_bytes,
-		(unsigned long long)adjusted.memory_reservation_bytes,
-		(unsigned long long)adjusted.memory_guard_bytes,
-		(unsigned long long)adjusted.memory_guard_before_bytes);
+		fl_llu(known.memory_reservation_bytes),
+		fl_llu(known.memory_guard_bytes),
+		fl_llu(known.memory_guard_before_bytes),
+		fl_llu(adjusted.memory_reservation_bytes),
+		fl_llu(adjusted.memory_guard_bytes),
+		fl_llu(adjusted.memory_guard_before_bytes));
 }
 
 int fl__instance_check(const struct fl_pool *pool,

@@ -164,8 +164,8 @@ static int module_take_bytes(struct fl_module *module,
 		return fl__error_set(
 			error, -E2BIG,
 			"the module has %llu bytes; a module may have up to %llu",
-			(unsigned long long)config->length_bytes,
-			(unsigned long long)FL__READER_MAX_BYTES);
+			fl_llu(config->length_bytes),
+			fl_llu(FL__READER_MAX_BYTES));
 	if (config->ownership == FL_BYTES_BORROW)
 		return 0;
 	if (config->ownership != FL_BYTES_COPY)
@@ -277,9 +277,8 @@ int fl_image_from_module(struct fl_context *context,
 			error, -EINVAL,
 			"the module has %u memories; there is no memory %u",
 			module->reader.memory_count, memory_idx);
-	globals.values = known.imported_globals;
-	globals.count = known.imported_globals ? known.imported_global_count :
-						 0;
+	globals = fl__globals_of(known.imported_globals,
+				 known.imported_global_count);
 	initial = known.initial_bytes;
 	if (!initial)
 		initial = module->memories[memory_idx].min_bytes;

@@ -50,6 +50,13 @@ struct fl__globals {
 	uint32_t count;
 };
 
+/* A count without values is none. */
+static inline struct fl__globals fl__globals_of(const uint64_t *values,
+						uint32_t count)
+{
+	return (struct fl__globals){ values, values ? count : 0 };
+}
+
 /* Active segment data_idx of any memory: where it goes. False when its
  * offset is not known with these globals. */
 bool fl__module_segment(const struct fl_module *module, uint32_t data_idx,

@@ -64,10 +64,9 @@ static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
 		return fl__error_set(
 			error, err,
 			"cannot reserve %llu bytes of address space for %u memories of stride %llu; lower max_memories or memory_stride_bytes, or raise `ulimit -v`",
-			(unsigned long long)layout->reserved_bytes,
+			fl_llu(layout->reserved_bytes),
 			pool->config.max_memories,
-			(unsigned long long)layout->banks[FL__BANK_MEMORY]
-				.stride_bytes);
+			fl_llu(layout->banks[FL__BANK_MEMORY].stride_bytes));
 	return 0;
 }
 

@@ -21,13 +21,13 @@ static int request_check(const struct fl__bank *bank,
 			error, image->map.trap,
 			"data segment %zu is out of bounds of the %s's %llu bytes",
 			image->map.trap_segment_idx, what,
-			(unsigned long long)image->map.initial_bytes);
+			fl_llu(image->map.initial_bytes));
 	if (image->map.data_end_bytes > request->initial_bytes)
 		return fl__error_set(
 			error, -EINVAL,
 			"the %s starts with %llu bytes, but the image has content up to byte %llu",
-			what, (unsigned long long)request->initial_bytes,
-			(unsigned long long)image->map.data_end_bytes);
+			what, fl_llu(request->initial_bytes),
+			fl_llu(image->map.data_end_bytes));
 	return 0;
 }
 

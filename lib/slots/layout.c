@@ -8,11 +8,6 @@
 
 #define LAYOUT_MAX_BYTES (UINT64_MAX >> 1)
 
-static unsigned long long ull(uint64_t value)
-{
-	return value;
-}
-
 static int layout_too_large(struct fl_error *error, const char *field)
 {
 	return fl__error_set(
@@ -69,7 +64,8 @@ static int layout_check_alignments(const struct fl_pool_config *config,
 			return fl__error_set(
 				error, -EINVAL,
 				"%s is not a power of two up to %llu",
-				alignments[i].field, ull(alignments[i].most));
+				alignments[i].field,
+				fl_llu(alignments[i].most));
 	}
 	return 0;
 }
@@ -88,7 +84,7 @@ int fl__layout_check(const struct fl_pool_config *config,
 		return fl__error_set(
 			error, -EINVAL,
 			"table_element_bytes is %llu; use 4, 8, 16, 24 or 32",
-			ull(config->table_element_bytes));
+			fl_llu(config->table_element_bytes));
 	if (config->max_stacks && !config->stack_bytes)
 		return fl__error_set(error, -EINVAL,
 				     "max_stacks is %u but stack_bytes is 0",
@@ -111,16 +107,16 @@ static int layout_stride(const struct fl_pool_config *config, uint64_t align,
 		return fl__error_set(
 			error, -EINVAL,
 			"memory_stride_bytes is %llu; max_memory_bytes and %s together need %llu",
-			ull(*stride),
+			fl_llu(*stride),
 			config->guard_before_bytes > config->guard_after_bytes ?
 				"guard_before_bytes" :
 				"guard_after_bytes",
-			ull(need));
+			fl_llu(need));
 	if (*stride % align)
 		return fl__error_set(
 			error, -EINVAL,
 			"memory_stride_bytes is %llu; it must be a multiple of %llu (memory_alignment_bytes, or the host page)",
-			ull(*stride), ull(align));
+			fl_llu(*stride), fl_llu(align));
 	return 0;
 }
 
@@ -268,8 +264,8 @@ static int layout_all(const struct fl_pool_config *config,
 		      struct fl__layout *layout, struct fl_error *error)
 {
 	const struct row rows[] = {
-		{ FL__BANK_TABLE, counts[FL__BANK_TABLE], table_bytes(config), 0,
-		  "max_tables or max_table_elements", false },
+		{ FL__BANK_TABLE, counts[FL__BANK_TABLE], table_bytes(config),
+		  0, "max_tables or max_table_elements", false },
 		{ FL__BANK_STRUCTURE, counts[FL__BANK_STRUCTURE],
 		  config->instance_bytes, config->instance_alignment_bytes,
 		  "max_instances or instance_bytes", false },

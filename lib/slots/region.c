@@ -21,20 +21,20 @@
 #include <stdlib.h>
 
 struct region {
-	struct region *next;		/* atomic */
+	struct region *next; /* atomic */
 	struct region *prev;
 	uint8_t *start;
 	uint64_t length_bytes;
 	struct fl__geometry geometry;
-	struct fl__slot slot;		/* its side bytes follow */
+	struct fl__slot slot; /* its side bytes follow */
 };
 
 struct regions {
 	struct fl__source source;
-	struct region *mapped;		/* atomic links; context->lock to change */
-	struct region *spare;		/* context->lock */
-	uint64_t live;			/* atomic */
-	uint64_t mapped_bytes;		/* context->lock to change; atomic */
+	struct region *mapped; /* atomic links; context->lock to change */
+	struct region *spare; /* context->lock */
+	uint64_t live; /* atomic */
+	uint64_t mapped_bytes; /* context->lock to change; atomic */
 };
 
 static struct regions *of_source(const struct fl__source *source)
@@ -185,9 +185,8 @@ static int region_map(struct regions *from, struct region *region,
 		return fl__error_set(
 			error, err,
 			"cannot reserve %llu bytes of address space and their guards; lower max_memory_bytes or memory_stride_bytes, or raise `ulimit -v`",
-			(unsigned long long)fl_max_u64(
-				bank->geometry.max_bytes,
-				request->initial_bytes));
+			fl_llu(fl_max_u64(bank->geometry.max_bytes,
+					  request->initial_bytes)));
 	err = region_open(from, region, error);
 	if (err)
 		fl__os_release(region->start, region->length_bytes);
@@ -219,10 +218,10 @@ static int regions_take(struct fl__source *source,
 	(void)timeout_ns;
 	for (uint32_t i = 0; i < count; i++) {
 		struct region *region = region_alloc(from);
-		int err = region ? region_map(from, region, &requests[i],
-					      error) :
-				   fl__error_set(error, -ENOMEM,
-						 "no memory for a region");
+		int err =
+			region ? region_map(from, region, &requests[i], error) :
+				 fl__error_set(error, -ENOMEM,
+					       "no memory for a region");
 
 		if (err) {
 			if (region)
@@ -251,8 +250,8 @@ static struct fl__slot *regions_take_warm(struct fl__source *source,
 static struct fl__slot *regions_at_address(const struct fl__source *source,
 					   const void *addr)
 {
-	struct region *region = __atomic_load_n(&of_source(source)->mapped,
-						__ATOMIC_SEQ_CST);
+	struct region *region =
+		__atomic_load_n(&of_source(source)->mapped, __ATOMIC_SEQ_CST);
 
 	while (region && (uintptr_t)addr - (uintptr_t)region->start >=
 				 region->length_bytes)
@@ -307,8 +306,8 @@ static void regions_count(struct fl__source *source,
 
 	*counts = (struct fl__source_counts){
 		.live = __atomic_load_n(&from->live, __ATOMIC_ACQUIRE),
-		.mapped_bytes = __atomic_load_n(&from->mapped_bytes,
-						__ATOMIC_RELAXED),
+		.mapped_bytes =
+			__atomic_load_n(&from->mapped_bytes, __ATOMIC_RELAXED),
 	};
 }
 
