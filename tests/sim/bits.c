@@ -3,6 +3,7 @@
  * bits.c - bit sets, and the questions about bytes in util.h. Pure; nothing
  * of the kernel is needed.
  */
+#include "tests/kit/random.h"
 #include "tests/kit/test.h"
 
 #include "base/bits.h"

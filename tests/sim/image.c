@@ -3,6 +3,7 @@
  * image.c - image maps against the bytes that the segments give: planned,
  * filled, and walked piece by piece. Pure; nothing of the kernel is needed.
  */
+#include "tests/kit/random.h"
 #include "tests/kit/test.h"
 
 #include "image/image.h"

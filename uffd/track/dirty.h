@@ -41,7 +41,7 @@ struct fl__dirty_chunk {
 struct fl__dirty {
 	uint64_t tracked_bytes;
 	uint64_t highest_bytes;		/* that were ever accessible */
-	uint64_t quiet_cost;		/* pages compared for nothing so far */
+	struct fl__sweeps sweeps;
 	uint64_t stale_cost;		/* chunks scanned for nothing so far */
 	uint64_t kept_hpages;		/* in marked chunks, by their bits */
 	/* Private pages that no such bit counts, of each FL_WPAGE_BYTES from the

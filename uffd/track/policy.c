@@ -14,21 +14,48 @@
 #define FEW_RUNS 16
 #define PATIENCE 800
 
+/* Waiting doubles up to 2^this. */
+#define MAX_PATIENCE 6
+
 /*
  * Few quiet runs are watched again by a call each, and late. Many are watched
  * again by one call for whole chunks, and sooner, because they cost more: hot
  * pages in those chunks fault once.
  */
-enum fl__sweep fl__policy_sweep(uint64_t quiet_cost, uint64_t quiet_runs,
-				uint64_t hot_count)
+enum fl__sweep fl__policy_sweep(struct fl__sweeps *sweeps,
+				const struct fl__found *found)
 {
-	if (!quiet_runs)
+	bool is_many = found->quiet_runs > fl_max_u64(FEW_RUNS, found->hot);
+	uint64_t cost = is_many ? CALL_COST + FAULT_COST * found->hot :
+				  fl_max_u64(PATIENCE,
+					     CALL_COST * found->quiet_runs);
+
+	sweeps->quiet_cost += found->quiet;
+	sweeps->returned += found->returned;
+	if (!found->quiet || sweeps->quiet_cost <= cost << sweeps->patience)
 		return FL__SWEEP_NONE;
-	if (quiet_runs > fl_max_u64(FEW_RUNS, hot_count))
-		return quiet_cost > CALL_COST + FAULT_COST * hot_count ?
-			       FL__SWEEP_CHUNKS :
-			       FL__SWEEP_NONE;
-	return quiet_cost > fl_max_u64(PATIENCE, CALL_COST * quiet_runs) ?
-		       FL__SWEEP_RUNS :
-		       FL__SWEEP_NONE;
+	if (sweeps->swept && 2 * sweeps->returned >= sweeps->swept) {
+		sweeps->swept = 0;
+		if (sweeps->patience < MAX_PATIENCE) {
+			sweeps->patience++;
+			return FL__SWEEP_NONE;
+		}
+	} else if (sweeps->swept) {
+		sweeps->patience = 0;
+	}
+	sweeps->quiet_cost = sweeps->returned = 0;
+	sweeps->swept = found->quiet;
+	return is_many ? FL__SWEEP_CHUNKS : FL__SWEEP_RUNS;
+}
+
+void fl__policy_swept(struct fl__watch *watch, enum fl__sweep sweep)
+{
+	bool is_all = sweep == FL__SWEEP_CHUNKS && watch->has_quiet;
+
+	for (int i = 0; i < FL__CHUNK_WORDS; i++) {
+		watch->quiet[i] &= watch->open[i];
+		watch->open[i] &= is_all ? 0 : ~watch->quiet[i];
+		watch->hot[i] &= watch->open[i];
+	}
+	watch->has_quiet = false;
 }

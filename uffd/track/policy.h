@@ -15,8 +15,14 @@
  * An open page that is not hot is compared while it is copied back, which costs
  * about what the copy costs. A hot page is compared every LOOK_EVERY releases.
  * Quiet pages are counted as a cost. When quiet pages have cost as much as
- * watching them again would, the caller does that. So what is lost by doing too
- * much and by doing too little bound each other.
+ * watching them again would, the caller does that: a sweep. So what is lost by
+ * doing too much and by doing too little bound each other.
+ *
+ * A guest can write a page and leave it as it was: an interpreter that counts
+ * references does so with most of the pages that it writes. Such a page looks
+ * quiet, is swept, and faults again. So before the next sweep the policy looks
+ * how many pages of the last one have returned. Were they half of them or more,
+ * it waits twice as long, and so on.
  *
  * What is known is kept for each slot, not for each image, and goes when the
  * slot's image does: shared, it would be a cache line that all threads write. A
@@ -37,16 +43,30 @@
 #define FL__CHUNK_WORDS		(FL__CHUNK_MAX_HPAGES / 64)
 #define FL__POLICY_LOOK_EVERY	16
 
-/* What is known of the host pages of a chunk: one bit each. hot and quiet pages
- * are open, and none is both. */
+/* What is known of the host pages of a chunk: one bit each. hot pages are open. A
+ * page that is quiet and not open is one that the last sweep has watched. */
 struct fl__watch {
 	uint64_t open[FL__CHUNK_WORDS];
 	uint64_t hot[FL__CHUNK_WORDS];
 	uint64_t quiet[FL__CHUNK_WORDS];
-	bool has_quiet;
+	bool has_quiet;			/* open pages that are quiet */
 };
 
-/* Every page is watched. */
+/* What is known of sweeps of a slot. All zero: there was none. */
+struct fl__sweeps {
+	uint64_t quiet_cost;		/* comparisons of quiet pages since */
+	uint64_t swept, returned;	/* pages of the last one */
+	uint32_t patience;		/* a power of two */
+};
+
+/* What one release has found, in pages. */
+struct fl__found {
+	uint64_t hot, quiet;
+	uint64_t quiet_runs;
+	uint64_t returned;		/* that the last sweep had watched */
+};
+
+/* Every page is watched, and nothing is known of any. */
 static inline void fl__policy_watch_all(struct fl__watch *watch)
 {
 	*watch = (struct fl__watch){ .has_quiet = false };
@@ -61,23 +81,28 @@ static inline bool fl__policy_trusts(uint32_t release, size_t chunk_idx)
 /* The page was reported as written. True: it is to be compared, and
  * fl__policy_compared() wants to know the answer. False: it was watched until
  * now, and this tenant has written it; it is open from now on. */
-static inline bool fl__policy_reported(struct fl__watch *watch, uint32_t idx)
+static inline bool fl__policy_reported(struct fl__watch *watch, uint32_t idx,
+				       struct fl__found *found)
 {
 	if (fl_bit_get(watch->open, idx))
 		return true;
+	found->returned += fl_bit_get(watch->quiet, idx);
 	fl_bit_set(watch->open, idx, true);
+	fl_bit_set(watch->quiet, idx, false);
 	return false;
 }
 
 static inline void fl__policy_compared(struct fl__watch *watch, uint32_t idx,
-				       bool is_changed)
+				       bool is_changed, struct fl__found *found)
 {
 	fl_bit_set(watch->hot, idx, is_changed);
 	fl_bit_set(watch->quiet, idx, !is_changed);
 	watch->has_quiet |= !is_changed;
+	found->hot += is_changed;
+	found->quiet += !is_changed;
 }
 
-/* The page is watched from now on. */
+/* The page is watched from now on, because it was dropped. */
 static inline void fl__policy_watched(struct fl__watch *watch, uint32_t idx)
 {
 	fl_bit_set(watch->open, idx, false);
@@ -91,9 +116,12 @@ enum fl__sweep {
 	FL__SWEEP_CHUNKS,	/* watch all pages of chunks with quiet ones */
 };
 
-/* What one release found, in pages, and what quiet pages have cost since the last
- * sweep, this release included: one unit is one comparison. */
-enum fl__sweep fl__policy_sweep(uint64_t quiet_cost, uint64_t quiet_runs,
-				uint64_t hot_count);
+/* What to do after a release that has found this. */
+enum fl__sweep fl__policy_sweep(struct fl__sweeps *sweeps,
+				const struct fl__found *found);
+
+/* The sweep of a chunk begins: its quiet pages are swept, and with all of them
+ * any page that is open. Pages that an earlier sweep had watched are forgotten. */
+void fl__policy_swept(struct fl__watch *watch, enum fl__sweep sweep);
 
 #endif

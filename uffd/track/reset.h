@@ -43,9 +43,8 @@ struct fl__reset {
 	uint64_t reported_end;		/* of the highest written page */
 	bool is_downward;		/* settles from the highest run on */
 	bool is_comparing;		/* image bytes before they are copied */
-	/* Pages in this reset, and runs of quiet ones. */
-	uint64_t hot_count, quiet_count, quiet_runs;
-	uint64_t quiet_end;		/* of the last run of them */
+	struct fl__found found;
+	uint64_t quiet_end;		/* of the last run of quiet pages */
 	bool is_uncounted;		/* for want of memory */
 	/* To be protected, not yet done. */
 	uint64_t protect_start, protect_end;

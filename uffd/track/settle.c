@@ -115,13 +115,10 @@ static void page_compare(struct fl__reset *reset, const struct fl__area *area,
 	bool is_changed = compare(reset, area, addr);
 
 	fl__policy_compared(&chunk->watch, fl__reset_hpage_idx(reset, addr),
-			    is_changed);
-	if (is_changed) {
-		reset->hot_count++;
+			    is_changed, &reset->found);
+	if (is_changed)
 		return;
-	}
-	reset->quiet_count++;
-	reset->quiet_runs += addr != reset->quiet_end;
+	reset->found.quiet_runs += addr != reset->quiet_end;
 	reset->quiet_end = addr + reset->hpage_bytes;
 }
 
@@ -173,7 +170,7 @@ static int settle_run(struct fl__reset *reset, const struct fl__area *area,
 		uint32_t idx = fl__reset_hpage_idx(reset, addr);
 
 		page_keep(reset, chunk, idx);
-		if (!fl__policy_reported(&chunk->watch, idx))
+		if (!fl__policy_reported(&chunk->watch, idx, &reset->found))
 			continue;
 		err = settle_fresh(reset, area, fresh, addr);
 		page_compare(reset, area, chunk, addr);
@@ -197,7 +194,7 @@ static uint64_t hot_end(struct fl__reset *reset, uint64_t start, uint64_t end)
 			break;
 		addr += reset->hpage_bytes;
 	}
-	reset->hot_count += (addr - start) >> reset->hpage_shift;
+	reset->found.hot += (addr - start) >> reset->hpage_shift;
 	return addr;
 }
 

@@ -49,7 +49,7 @@ void fl__track_forget(struct fl__dirty *dirty)
 		memset(dirty->chunks, 0,
 		       dirty->chunk_count * sizeof(*dirty->chunks));
 	dirty->tracked_bytes = 0;
-	dirty->quiet_cost = 0;
+	dirty->sweeps = (struct fl__sweeps){ .swept = 0 };
 	dirty->stale_cost = 0;
 	dirty->kept_hpages = 0;
 	unmarked_clear(dirty);
@@ -248,6 +248,17 @@ static int sweep_range(const struct fl__reset *reset, uint64_t start,
 	return fl__scan_protect(host->pagemap_fd, start, end);
 }
 
+static uint64_t chunk_start(const struct fl__reset *reset, size_t chunk_idx)
+{
+	return fl_max_u64(chunk_addr(reset, chunk_idx), reset->base);
+}
+
+/* Of what is registered. */
+static uint64_t chunk_end(const struct fl__reset *reset, size_t chunk_idx)
+{
+	return fl_min_u64(chunk_addr(reset, chunk_idx + 1), reset->tracked_end);
+}
+
 /* Watch every page again, of all marked chunks or of those with quiet pages. */
 static int sweep_chunks(struct fl__reset *reset, bool is_all)
 {
@@ -256,17 +267,15 @@ static int sweep_chunks(struct fl__reset *reset, bool is_all)
 	int err = 0;
 
 	for (size_t i = 0; i < dirty->chunk_count && !err; i++) {
-		struct fl__dirty_chunk *chunk = &dirty->chunks[i];
-		uint64_t start = fl_max_u64(chunk_addr(reset, i), reset->base);
+		const struct fl__dirty_chunk *chunk = &dirty->chunks[i];
 
 		if (!chunk->is_marked || !(is_all || chunk->watch.has_quiet))
 			continue;
-		fl__policy_watch_all(&chunk->watch);
-		if (to != start) {
+		if (to != chunk_start(reset, i)) {
 			err = to ? sweep_range(reset, from, to) : 0;
-			from = start;
+			from = chunk_start(reset, i);
 		}
-		to = fl_min_u64(chunk_addr(reset, i + 1), reset->tracked_end);
+		to = chunk_end(reset, i);
 	}
 	return err || !to ? err : sweep_range(reset, from, to);
 }
@@ -277,21 +286,17 @@ static int sweep_runs(struct fl__reset *reset)
 	int err = 0;
 
 	for (size_t i = 0; i < dirty->chunk_count; i++) {
-		struct fl__watch *watch = &dirty->chunks[i].watch;
+		const struct fl__watch *watch = &dirty->chunks[i].watch;
+		uint64_t addr = chunk_addr(reset, i);
 
 		for (uint32_t idx = 0; watch->has_quiet && !err &&
 				       idx <= reset->chunk_hpages_mask;
-		     idx++) {
-			uint64_t addr =
-				chunk_addr(reset, i) + idx * reset->hpage_bytes;
-
-			if (!fl_bit_get(watch->quiet, idx))
-				continue;
-			fl__policy_watched(watch, idx);
-			err = fl__settle_protect(reset, addr,
-						 addr + reset->hpage_bytes);
+		     idx++, addr += reset->hpage_bytes) {
+			if (fl_bit_get(watch->quiet, idx) &&
+			    fl_bit_get(watch->open, idx))
+				err = fl__settle_protect(
+					reset, addr, addr + reset->hpage_bytes);
 		}
-		watch->has_quiet = false;
 	}
 	return err ? err : fl__settle_flush(reset);
 }
@@ -299,20 +304,16 @@ static int sweep_runs(struct fl__reset *reset)
 static int sweep(struct fl__reset *reset)
 {
 	struct fl__dirty *dirty = reset->dirty;
+	enum fl__sweep sweep = fl__policy_sweep(&dirty->sweeps, &reset->found);
+	int err;
 
-	dirty->quiet_cost += reset->quiet_count;
-	switch (fl__policy_sweep(dirty->quiet_cost, reset->quiet_runs,
-				 reset->hot_count)) {
-	case FL__SWEEP_NONE:
+	if (sweep == FL__SWEEP_NONE)
 		return 0;
-	case FL__SWEEP_RUNS:
-		dirty->quiet_cost = 0;
-		return sweep_runs(reset);
-	case FL__SWEEP_CHUNKS:
-		break;
-	}
-	dirty->quiet_cost = 0;
-	return sweep_chunks(reset, false);
+	err = sweep == FL__SWEEP_RUNS ? sweep_runs(reset) :
+					sweep_chunks(reset, false);
+	for (size_t i = 0; i < dirty->chunk_count; i++)
+		fl__policy_swept(&dirty->chunks[i].watch, sweep);
+	return err;
 }
 
 /* Keep nothing: not what is accessible, nor what is hidden behind the border. */
@@ -322,11 +323,13 @@ static int drop_all(struct fl__reset *reset)
 	int err = fl__settle_drop(reset->base,
 				  reset->base + dirty->highest_bytes);
 
-	for (size_t i = 0; i < dirty->chunk_count; i++)
+	for (size_t i = 0; i < dirty->chunk_count; i++) {
 		memset(dirty->chunks[i].kept, 0, sizeof(dirty->chunks[i].kept));
+		fl__policy_watch_all(&dirty->chunks[i].watch);
+	}
+	dirty->sweeps = (struct fl__sweeps){ .swept = 0 };
 	dirty->kept_hpages = 0;
 	unmarked_clear(dirty);
-	dirty->quiet_cost = 0;
 	return err ? err : sweep_chunks(reset, true);
 }
 
@@ -455,9 +458,8 @@ static int mark_chunks(struct fl__reset *reset)
 	int err = 0;
 
 	for (size_t i = 0; i < dirty->chunk_count && !err; i++) {
-		uint64_t start = fl_max_u64(chunk_addr(reset, i), reset->base);
-		uint64_t end = fl_min_u64(chunk_addr(reset, i + 1),
-					  reset->tracked_end);
+		uint64_t start = chunk_start(reset, i);
+		uint64_t end = chunk_end(reset, i);
 
 		if (!dirty->chunks[i].is_touched || start >= end)
 			continue;
@@ -470,7 +472,7 @@ static int mark_chunks(struct fl__reset *reset)
 	for (size_t i = 0; i < dirty->chunk_count; i++) {
 		if (!err && dirty->chunks[i].is_touched)
 			populate(reset,
-				 fl_max_u64(chunk_addr(reset, i), reset->base),
+				 chunk_start(reset, i),
 				 fl_min_u64(chunk_addr(reset, i + 1),
 					    reset->allowed_end));
 		dirty->chunks[i].is_touched = false;
@@ -590,7 +592,7 @@ int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	reset.was_touched = false;
 	reset.reported_end = 0;
 	reset.is_downward = dirty->resets & 1;
-	reset.hot_count = reset.quiet_count = reset.quiet_runs = 0;
+	reset.found = (struct fl__found){ .hot = 0 };
 	reset.quiet_end = 0;
 	reset.is_uncounted = false;
 	reset.protect_start = reset.protect_end = 0;
