@@ -144,19 +144,16 @@ bool fl__context_lacks(const struct fl_context *context, const char *name,
 
 const char *fl_support_name(enum fl_support support)
 {
-	switch (support) {
-	case FL_SUPPORT_MISSING:
-		return "missing";
-	case FL_SUPPORT_YES:
-		return "yes";
-	case FL_SUPPORT_DENIED:
-		return "denied";
-	case FL_SUPPORT_BROKEN:
-		return "broken";
-	case FL_SUPPORT_DISABLED:
-		return "disabled";
-	}
-	return "unknown";
+	static const char *const names[] = {
+		[FL_SUPPORT_MISSING] = "missing",
+		[FL_SUPPORT_YES] = "yes",
+		[FL_SUPPORT_DENIED] = "denied",
+		[FL_SUPPORT_BROKEN] = "broken",
+		[FL_SUPPORT_DISABLED] = "disabled",
+	};
+
+	return (size_t)support < FL_ARRAY_SIZE(names) ? names[support] :
+							"unknown";
 }
 
 uint64_t fl__context_next_serial(struct fl_context *context)

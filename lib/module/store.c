@@ -57,8 +57,10 @@ void fl_image_release(struct fl_image *image)
 }
 
 static enum fl__segment_status list_get(const struct fl__segments *segments,
-					size_t idx, struct fl_segment *segment)
+					size_t idx, struct fl_segment *segment,
+					struct fl_error *error)
 {
+	(void)error;
 	*segment = ((const struct fl_segment *)segments->owner)[idx];
 	return FL__SEGMENT_OURS;
 }
@@ -134,19 +136,24 @@ void fl_image_info(const struct fl_image *image, struct fl_image_info *info)
 	fl__sized_write(info, &filled, sizeof(filled));
 }
 
+/* Does page idx of unit_bytes hold data? */
+static int image_has_data(const struct fl_image *image, uint64_t idx,
+			  uint64_t unit_bytes)
+{
+	uint64_t hpages = unit_bytes / image->map.hpage_bytes;
+
+	return idx < UINT64_MAX / unit_bytes &&
+	       fl__runs_overlap(&image->map.data, idx * hpages, hpages) != 0;
+}
+
 int fl_image_hpage_has_data(const struct fl_image *image, uint64_t hpage_idx)
 {
-	return hpage_idx < UINT64_MAX &&
-	       fl__runs_overlap(&image->map.data, hpage_idx, 1) != 0;
+	return image_has_data(image, hpage_idx, image->map.hpage_bytes);
 }
 
 int fl_image_wpage_has_data(const struct fl_image *image, uint64_t wpage_idx)
 {
-	uint64_t hpages = FL_WPAGE_BYTES / image->map.hpage_bytes;
-
-	return wpage_idx < UINT64_MAX / FL_WPAGE_BYTES &&
-	       fl__runs_overlap(&image->map.data, wpage_idx * hpages, hpages) !=
-		       0;
+	return image_has_data(image, wpage_idx, FL_WPAGE_BYTES);
 }
 
 int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
