@@ -19,7 +19,7 @@
 int fl__error_fill(struct fl_error *error, int code, enum fl_trap trap,
 		   uint64_t byte_off, const char *fmt, ...) FL_PRINTF(5, 6);
 
-#define fl__error_set(error, code, ...)                                 \
+#define fl__error_set(error, code, ...)                               \
 	fl__error_fill(error, code, FL_TRAP_NONE, FL_ERROR_NO_OFFSET, \
 		       __VA_ARGS__)
 
