@@ -19,7 +19,7 @@ extern const struct fl__backend fl__backend_linux;
  * disabled (comma-separated, may be NULL) are passed over.
  */
 int fl__backend_open(const char *name, const char *rung, const char *disabled,
-		     const struct fl__backend **backend,
-		     struct fl__host **host, struct fl_error *error);
+		     const struct fl__backend **backend, struct fl__host **host,
+		     struct fl_error *error);
 
 #endif

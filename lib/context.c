@@ -142,8 +142,10 @@ bool fl__context_lacks(const struct fl_context *context, const char *name,
 const char *fl_support_name(enum fl_support support)
 {
 	static const char *const names[] = {
-		[FL_SUPPORT_MISSING] = "missing",   [FL_SUPPORT_YES] = "yes",
-		[FL_SUPPORT_DENIED] = "denied",	    [FL_SUPPORT_BROKEN] = "broken",
+		[FL_SUPPORT_MISSING] = "missing",
+		[FL_SUPPORT_YES] = "yes",
+		[FL_SUPPORT_DENIED] = "denied",
+		[FL_SUPPORT_BROKEN] = "broken",
 		[FL_SUPPORT_DISABLED] = "disabled",
 	};
 

@@ -193,7 +193,6 @@ static int shard_open(struct fl__dirty_host *shard,
 		      const struct fl__arena *arena, struct fl_error *error)
 {
 	const struct fl__host *host = arena->host;
-	enum fl__uffd_door door;
 	int err;
 
 	shard->can_populate = fl__probe_has(&host->probe, FL__FEATURE_POPULATE);
@@ -212,7 +211,7 @@ static int shard_open(struct fl__dirty_host *shard,
 				     strerror(-shard->pagemap_fd));
 	if (host->rung == RUNG_SCAN)
 		return 0;
-	shard->uffd_fd = fl__uffd_open(&door);
+	shard->uffd_fd = fl__uffd_open();
 	if (shard->uffd_fd >= 0)
 		return 0;
 	err = shard->uffd_fd;

@@ -20,218 +20,188 @@ static const struct {
 #undef FL_FEATURE
 };
 
-typedef void probe_fn(struct fl__probe *probe, struct fl__probe_result *result);
+typedef void probe_fn(struct fl__probe *probe);
 
-static void say(struct fl__probe_result *result, enum fl_support support,
-		int err, const char *reason, const char *remedy)
+/* Of the feature that is being tried; who says nothing finds support. */
+static void say(struct fl__probe *probe, enum fl_support support, int err,
+		const char *reason, const char *remedy)
 {
-	*result = (struct fl__probe_result){ support, err, reason, remedy };
+	*probe->current =
+		(struct fl__probe_result){ support, err, reason, remedy };
 }
 
-static void say_yes(struct fl__probe_result *result)
+/* A call failed with errno: where it is missing it says so by `missing`. */
+static void say_errno(struct fl__probe *probe, int missing, const char *reason,
+		      const char *remedy)
 {
-	say(result, FL_SUPPORT_YES, 0, NULL, NULL);
+	say(probe, errno == missing ? FL_SUPPORT_MISSING : FL_SUPPORT_DENIED,
+	    -errno, reason, remedy);
 }
 
-static void probe_MEMFD_SEALS(struct fl__probe *probe,
-			      struct fl__probe_result *result)
+static void probe_MEMFD_SEALS(struct fl__probe *probe)
 {
 	int fd = memfd_create("faultline-probe",
 			      MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	(void)probe;
 	if (fd < 0) {
-		say(result,
-		    errno == ENOSYS ? FL_SUPPORT_MISSING : FL_SUPPORT_DENIED,
-		    -errno, "memfd_create failed",
-		    "allow memfd_create in the seccomp profile");
+		say_errno(probe, ENOSYS, "memfd_create failed",
+			  "allow memfd_create in the seccomp profile");
 		return;
 	}
 	if (fcntl(fd, F_ADD_SEALS,
 		  F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
-		say(result, FL_SUPPORT_BROKEN, -errno,
+		say(probe, FL_SUPPORT_BROKEN, -errno,
 		    "a memory file cannot be sealed", NULL);
-	else
-		say_yes(result);
 	close(fd);
 }
 
-static void probe_UFFD(struct fl__probe *probe, struct fl__probe_result *result)
+static void probe_UFFD(struct fl__probe *probe)
 {
-	int fd = fl__uffd_open(&probe->door);
+	int fd = fl__uffd_open_plain();
 
-	if (fd >= 0) {
+	if (fd >= 0)
 		close(fd);
-		say_yes(result);
-		return;
-	}
-	/* The handshake may fail for want of features; the row below says so. */
-	for (int d = 0; d < FL__UFFD_DOORS; d++) {
-		probe->door = (enum fl__uffd_door)d;
-		fd = fl__uffd_open_door(probe->door);
-		if (fd >= 0) {
-			close(fd);
-			say_yes(result);
-			return;
-		}
-	}
-	if (fd == -ENOSYS)
-		say(result, FL_SUPPORT_MISSING, fd,
+	else if (fd == -ENOSYS)
+		say(probe, FL_SUPPORT_MISSING, fd,
 		    "userfaultfd answers ENOSYS: kernel without it, or a seccomp profile that hides it",
 		    "use a kernel with CONFIG_USERFAULTFD, and allow userfaultfd in the seccomp profile");
 	else
-		say(result, FL_SUPPORT_DENIED, fd,
+		say(probe, FL_SUPPORT_DENIED, fd,
 		    "neither /dev/userfaultfd nor userfaultfd(2) opens, not even in user-mode-only form",
 		    "allow userfaultfd in the container's seccomp profile, or give the process read and write access to /dev/userfaultfd");
 }
 
-/* Two pages of a private file mapping and two of anonymous memory, tracked; the
- * second of each is written. */
-struct tracked {
-	uint8_t *addr;
+static void probe_UFFD_WP_ASYNC(struct fl__probe *probe)
+{
+	const struct fl__probe_result *uffd = &probe->results[FL__FEATURE_UFFD];
+	int fd;
+
+	if (uffd->support != FL_SUPPORT_YES) {
+		say(probe, uffd->support, uffd->err, "there is no userfaultfd",
+		    uffd->remedy);
+		return;
+	}
+	fd = fl__uffd_open();
+	if (fd >= 0)
+		close(fd);
+	else
+		say(probe, FL_SUPPORT_MISSING, fd,
+		    "the kernel's userfaultfd has no asynchronous write-protection of private file mappings",
+		    "use Linux 6.7 or newer");
+}
+
+/* What a scan over a few pages reports. */
+struct scanned {
+	uint64_t start;
 	uint64_t hpage;
-	int uffd_fd, pagemap_fd;
-	uint64_t written; /* bit per page, by the scan */
+	uint64_t seen; /* a bit per page */
 };
 
-static int on_tracked(void *user, const struct fl__kernel_region *regions,
+static int on_scanned(void *user, const struct fl__kernel_region *regions,
 		      size_t count)
 {
-	struct tracked *tracked = user;
-	uint64_t base = (uintptr_t)tracked->addr, hpage = tracked->hpage;
+	struct scanned *scanned = user;
 
 	for (size_t i = 0; i < count; i++) {
 		for (uint64_t at = regions[i].start; at < regions[i].end;
-		     at += hpage)
-			tracked->written |= UINT64_C(1) << (at - base) / hpage;
+		     at += scanned->hpage)
+			scanned->seen |= UINT64_C(1) << (at - scanned->start) /
+								scanned->hpage;
 	}
 	return 0;
 }
 
-static int tracked_map(struct tracked *tracked)
+static int scan_pages(int pagemap_fd, struct scanned *scanned, uint64_t hpages,
+		      enum fl__scan_form form)
 {
-	size_t len = (size_t)(2 * tracked->hpage);
-	int fd, err = 0;
+	struct fl__kernel_region regions[4];
+	struct fl__scan_buffer buffer = { .regions = regions, .count = 4 };
 
-	tracked->addr = mmap(NULL, 2 * len, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (tracked->addr == MAP_FAILED)
-		return -errno;
-	fd = memfd_create("faultline-probe", MFD_CLOEXEC);
+	return fl__scan(pagemap_fd, scanned->start,
+			scanned->start + hpages * scanned->hpage, form, &buffer,
+			on_scanned, scanned);
+}
+
+static void probe_PAGEMAP_SCAN(struct fl__probe *probe)
+{
+	uint64_t hpage = fl__os_hpage_bytes();
+	struct scanned stack = { fl_round_down((uintptr_t)&hpage, hpage), hpage,
+				 0 };
+	int fd = fl__scan_open(), err;
+
+	if (fd < 0) {
+		say(probe, FL_SUPPORT_DENIED, fd,
+		    "/proc/self/pagemap does not open",
+		    "mount /proc in the container");
+		return;
+	}
+	err = scan_pages(fd, &stack, 1, FL__SCAN_TOUCHED);
+	close(fd);
+	if (err)
+		say(probe,
+		    err == -ENOTTY || err == -EINVAL ? FL_SUPPORT_MISSING :
+						       FL_SUPPORT_DENIED,
+		    err, "the kernel's pagemap has no PAGEMAP_SCAN",
+		    "use Linux 6.7 or newer");
+	else if (!stack.seen)
+		say(probe, FL_SUPPORT_BROKEN, -EIO,
+		    "a scan does not see the stack it runs on", NULL);
+}
+
+/* Map a new memory file over a range. */
+static int lay_file(void *addr, size_t len, int flags)
+{
+	int fd = memfd_create("faultline-probe", MFD_CLOEXEC), err = 0;
+
 	if (fd < 0 || ftruncate(fd, (off_t)len) ||
-	    mmap(tracked->addr, len, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_FIXED, fd, 0) == MAP_FAILED)
+	    mmap(addr, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) ==
+		    MAP_FAILED)
 		err = -errno;
 	if (fd >= 0)
 		close(fd);
 	return err;
 }
 
-static int tracked_run(struct tracked *tracked, enum fl__scan_form form)
+/* Two pages of a private file mapping, then two of anonymous memory: is the
+ * second of each, which is written, reported, and no other? */
+static int tracked_run(int uffd_fd, int pagemap_fd)
 {
-	struct fl__kernel_region regions[4];
-	struct fl__scan_buffer buffer = { .regions = regions, .count = 4 };
-	uint64_t start = (uintptr_t)tracked->addr, len = 4 * tracked->hpage;
-	int err = fl__uffd_register_wp(tracked->uffd_fd, start, len);
-
-	if (!err)
-		err = fl__uffd_protect(tracked->uffd_fd, start, len);
-	if (err)
-		return err;
-	*(volatile uint8_t *)(tracked->addr + tracked->hpage) = 1;
-	*(volatile uint8_t *)(tracked->addr + 3 * tracked->hpage) = 1;
-	tracked->written = 0;
-	err = fl__scan(tracked->pagemap_fd, start, start + len, form, &buffer,
-		       on_tracked, tracked);
-	if (err)
-		return err;
-	return tracked->written == 0xa ? 0 : -EIO;
-}
-
-static int tracking_try(enum fl__scan_form form)
-{
-	struct tracked tracked = { .hpage = fl__os_hpage_bytes() };
-	enum fl__uffd_door door;
+	uint64_t hpage = fl__os_hpage_bytes(), len = 4 * hpage;
+	uint8_t *pages = mmap(NULL, (size_t)len, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct scanned scanned = { (uintptr_t)pages, hpage, 0 };
 	int err;
 
-	tracked.uffd_fd = fl__uffd_open(&door);
-	if (tracked.uffd_fd < 0)
-		return tracked.uffd_fd;
-	tracked.pagemap_fd = fl__scan_open();
-	err = tracked.pagemap_fd < 0 ? tracked.pagemap_fd :
-				       tracked_map(&tracked);
+	if (pages == MAP_FAILED)
+		return -errno;
+	err = lay_file(pages, (size_t)len / 2, MAP_PRIVATE);
 	if (!err)
-		err = tracked_run(&tracked, form);
-	if (tracked.addr && tracked.addr != MAP_FAILED)
-		munmap(tracked.addr, (size_t)(4 * tracked.hpage));
-	if (tracked.pagemap_fd >= 0)
-		close(tracked.pagemap_fd);
-	close(tracked.uffd_fd);
+		err = fl__uffd_register_wp(uffd_fd, scanned.start, len);
+	if (!err)
+		err = fl__uffd_protect(uffd_fd, scanned.start, len);
+	if (!err) {
+		*(volatile uint8_t *)(pages + hpage) = 1;
+		*(volatile uint8_t *)(pages + 3 * hpage) = 1;
+		err = scan_pages(pagemap_fd, &scanned, 4, FL__SCAN_WRITTEN);
+	}
+	if (!err && scanned.seen != 0xa)
+		err = -EIO;
+	munmap(pages, (size_t)len);
 	return err;
 }
 
-static void probe_UFFD_WP_ASYNC(struct fl__probe *probe,
-				struct fl__probe_result *result)
+static int tracking_try(void)
 {
-	enum fl__uffd_door door;
-	int fd;
+	int uffd_fd = fl__uffd_open(), pagemap_fd = fl__scan_open();
+	int err = uffd_fd < 0	 ? uffd_fd :
+		  pagemap_fd < 0 ? pagemap_fd :
+				   tracked_run(uffd_fd, pagemap_fd);
 
-	if (!fl__probe_has(probe, FL__FEATURE_UFFD)) {
-		*result = probe->results[FL__FEATURE_UFFD];
-		result->reason = "there is no userfaultfd";
-		return;
-	}
-	fd = fl__uffd_open(&door);
-	if (fd >= 0) {
-		close(fd);
-		say_yes(result);
-	} else {
-		say(result, FL_SUPPORT_MISSING, fd,
-		    "the kernel's userfaultfd has no asynchronous write-protection of private file mappings",
-		    "use Linux 6.7 or newer");
-	}
-}
-
-static int on_any(void *user, const struct fl__kernel_region *regions,
-		  size_t count)
-{
-	(void)regions;
-	(void)count;
-	*(bool *)user = true;
-	return 0;
-}
-
-static void probe_PAGEMAP_SCAN(struct fl__probe *probe,
-			       struct fl__probe_result *result)
-{
-	uint64_t hpage = fl__os_hpage_bytes();
-	uint64_t here = fl_round_down((uintptr_t)&hpage, hpage);
-	struct fl__kernel_region region;
-	struct fl__scan_buffer buffer = { .regions = &region, .count = 1 };
-	bool is_seen = false;
-	int fd = fl__scan_open(), err;
-
-	(void)probe;
-	if (fd < 0) {
-		say(result, FL_SUPPORT_DENIED, fd,
-		    "/proc/self/pagemap does not open",
-		    "mount /proc in the container");
-		return;
-	}
-	err = fl__scan(fd, here, here + hpage, FL__SCAN_TOUCHED, &buffer,
-		       on_any, &is_seen);
-	close(fd);
-	if (err)
-		say(result,
-		    err == -ENOTTY || err == -EINVAL ? FL_SUPPORT_MISSING :
-						       FL_SUPPORT_DENIED,
-		    err, "the kernel's pagemap has no PAGEMAP_SCAN",
-		    "use Linux 6.7 or newer");
-	else if (!is_seen)
-		say(result, FL_SUPPORT_BROKEN, -EIO,
-		    "a scan does not see the stack it runs on", NULL);
-	else
-		say_yes(result);
+	if (pagemap_fd >= 0)
+		close(pagemap_fd);
+	if (uffd_fd >= 0)
+		close(uffd_fd);
+	return err;
 }
 
 /* The kernel tested the wrong bit of swapped entries before 6.9 (fixed by
@@ -247,61 +217,48 @@ static bool kernel_misreads_swap(void)
 	return major < 6 || (major == 6 && minor < 9);
 }
 
-static void probe_FAST_SCAN(struct fl__probe *probe,
-			    struct fl__probe_result *result)
+static void probe_FAST_SCAN(struct fl__probe *probe)
 {
 	int err;
 
 	if (!fl__probe_has(probe, FL__FEATURE_UFFD_WP_ASYNC) ||
 	    !fl__probe_has(probe, FL__FEATURE_PAGEMAP_SCAN)) {
-		say(result, FL_SUPPORT_MISSING, 0,
+		say(probe, FL_SUPPORT_MISSING, 0,
 		    "there is no write tracking to scan", NULL);
 		return;
 	}
-	err = tracking_try(FL__SCAN_WRITTEN);
+	err = tracking_try();
 	if (err)
-		say(result, FL_SUPPORT_BROKEN, err,
+		say(probe, FL_SUPPORT_BROKEN, err,
 		    "a tracked write was not reported, or one that was not made was",
 		    NULL);
 	else if (kernel_misreads_swap())
-		say(result, FL_SUPPORT_BROKEN, 0,
+		say(probe, FL_SUPPORT_BROKEN, 0,
 		    "the fast scan of this kernel misreads swapped pages; a slower form is used",
 		    "use Linux 6.9 or newer");
-	else
-		say_yes(result);
 }
 
-static void probe_COLLAPSE(struct fl__probe *probe,
-			   struct fl__probe_result *result)
+static void probe_COLLAPSE(struct fl__probe *probe)
 {
 	uint64_t size = (uint64_t)2 << 20;
-	int fd = memfd_create("faultline-probe", MFD_CLOEXEC), err = 0;
 	uint8_t *addr = NULL;
+	int err = fl__os_reserve(size, size, &addr);
 
-	(void)probe;
-	if (fd < 0 || ftruncate(fd, (off_t)size) ||
-	    fl__os_reserve(size, size, &addr))
-		err = errno ? -errno : -ENOMEM;
-	else if (mmap(addr, (size_t)size, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
-		err = -errno;
+	if (!err)
+		err = lay_file(addr, (size_t)size, MAP_SHARED);
 	if (!err) {
 		*addr = 1;
 		err = madvise(addr, (size_t)size, MADV_COLLAPSE) ? -errno : 0;
 	}
 	if (addr)
 		fl__os_release(addr, size);
-	if (fd >= 0)
-		close(fd);
 	if (err)
-		say(result, FL_SUPPORT_MISSING, err,
+		say(probe, FL_SUPPORT_MISSING, err,
 		    "a memory file cannot be collapsed to 2 MiB folios",
 		    "use Linux 6.1 or newer with CONFIG_TRANSPARENT_HUGEPAGE");
-	else
-		say_yes(result);
 }
 
-static void probe_advice(struct fl__probe_result *result, int advice,
+static void probe_advice(struct fl__probe *probe, int advice,
 			 const char *reason)
 {
 	size_t len = (size_t)fl__os_hpage_bytes();
@@ -309,49 +266,38 @@ static void probe_advice(struct fl__probe_result *result, int advice,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (addr == MAP_FAILED) {
-		say(result, FL_SUPPORT_BROKEN, -errno, "no memory to try it",
+		say(probe, FL_SUPPORT_BROKEN, -errno, "no memory to try it",
 		    NULL);
 		return;
 	}
 	if (madvise(addr, len, advice))
-		say(result, FL_SUPPORT_MISSING, -errno, reason, NULL);
-	else
-		say_yes(result);
+		say(probe, FL_SUPPORT_MISSING, -errno, reason, NULL);
 	munmap(addr, len);
 }
 
-static void probe_POPULATE(struct fl__probe *probe,
-			   struct fl__probe_result *result)
+static void probe_POPULATE(struct fl__probe *probe)
 {
-	(void)probe;
 	probe_advice(
-		result, MADV_POPULATE_WRITE,
+		probe, MADV_POPULATE_WRITE,
 		"the kernel does not know MADV_POPULATE_WRITE; pages are touched one by one");
 }
 
-static void probe_WIPEONFORK(struct fl__probe *probe,
-			     struct fl__probe_result *result)
+static void probe_WIPEONFORK(struct fl__probe *probe)
 {
-	(void)probe;
 	probe_advice(
-		result, MADV_WIPEONFORK,
+		probe, MADV_WIPEONFORK,
 		"the kernel does not know MADV_WIPEONFORK; getpid() is used");
 }
 
-static void probe_PSI(struct fl__probe *probe, struct fl__probe_result *result)
+static void probe_PSI(struct fl__probe *probe)
 {
 	int fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
 
-	(void)probe;
-	if (fd < 0) {
-		say(result,
-		    errno == ENOENT ? FL_SUPPORT_MISSING : FL_SUPPORT_DENIED,
-		    -errno, "/proc/pressure/memory does not open",
-		    "boot with psi=1 on a kernel with CONFIG_PSI");
-		return;
-	}
-	close(fd);
-	say_yes(result);
+	if (fd >= 0)
+		close(fd);
+	else
+		say_errno(probe, ENOENT, "/proc/pressure/memory does not open",
+			  "boot with psi=1 on a kernel with CONFIG_PSI");
 }
 
 static probe_fn *const probes[FL__FEATURE_COUNT] = {
@@ -363,12 +309,14 @@ static probe_fn *const probes[FL__FEATURE_COUNT] = {
 void fl__probe_run(struct fl__probe *probe, const char *disabled)
 {
 	for (uint32_t i = 0; i < FL__FEATURE_COUNT; i++) {
+		probe->current = &probe->results[i];
+		say(probe, FL_SUPPORT_YES, 0, NULL, NULL);
 		if (fl_name_is_listed(disabled, rows[i].name))
-			say(&probe->results[i], FL_SUPPORT_DISABLED, 0,
+			say(probe, FL_SUPPORT_DISABLED, 0,
 			    "taken away by FAULTLINE_DISABLE",
 			    "take its name out of FAULTLINE_DISABLE");
 		else
-			probes[i](probe, &probe->results[i]);
+			probes[i](probe);
 	}
 }
 

@@ -29,7 +29,7 @@ struct fl__probe_result {
 
 struct fl__probe {
 	struct fl__probe_result results[FL__FEATURE_COUNT];
-	enum fl__uffd_door door;	/* by which UFFD opened */
+	struct fl__probe_result *current; /* of the row that is being tried */
 };
 
 void fl__probe_run(struct fl__probe *probe, const char *disabled);

@@ -17,46 +17,49 @@ int fl__scan_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
-static void scan_ask(struct fl__kernel_scan *scan, enum fl__scan_form form)
-{
-	switch (form) {
-	case FL__SCAN_WRITTEN:
-		scan->category_mask = FL_PAGE_IS_WRITTEN;
-		scan->return_mask = FL_PAGE_IS_WRITTEN;
-		break;
-	case FL__SCAN_WRITTEN_SLOW:
-		scan->category_mask = FL_PAGE_IS_WRITTEN;
-		scan->return_mask = FL_PAGE_IS_WRITTEN | FL_PAGE_IS_SWAPPED;
-		break;
-	case FL__SCAN_TOUCHED:
-		scan->category_anyof_mask = FL_PAGE_IS_PRESENT |
-					    FL_PAGE_IS_SWAPPED;
-		scan->return_mask = FL_PAGE_IS_FILE | FL_PAGE_IS_PFNZERO |
-				    FL_PAGE_IS_SWAPPED | FL_PAGE_IS_HUGE;
-		break;
+#define TOUCHED (FL_PAGE_IS_PRESENT | FL_PAGE_IS_SWAPPED)
+
+/* What a page must have: all of `all` (or lack it, where inverted), one of
+ * `any`; and what is told of it. */
+static const struct {
+	uint64_t all, inverted, any, told;
+} forms[] = {
+	[FL__SCAN_WRITTEN] = { .all = FL_PAGE_IS_WRITTEN,
+			       .told = FL_PAGE_IS_WRITTEN },
+	[FL__SCAN_WRITTEN_SLOW] = { .all = FL_PAGE_IS_WRITTEN,
+				    .told = FL_PAGE_IS_WRITTEN |
+					    FL_PAGE_IS_SWAPPED },
+	[FL__SCAN_TOUCHED] = { .any = TOUCHED,
+			       .told = FL_PAGE_IS_FILE | FL_PAGE_IS_PFNZERO |
+				       FL_PAGE_IS_SWAPPED | FL_PAGE_IS_HUGE },
 	/* Not one form for both: a page that KSM has made the zero page differs
 	 * from the file. See fl__scan_is_private(). */
-	case FL__SCAN_PRIVATE_FILE:
-		scan->category_inverted = FL_PAGE_IS_FILE;
-		scan->category_mask = FL_PAGE_IS_FILE;
-		scan->category_anyof_mask = FL_PAGE_IS_PRESENT |
-					    FL_PAGE_IS_SWAPPED;
-		scan->return_mask = FL_PAGE_IS_FILE | FL_PAGE_IS_SWAPPED;
-		break;
-	case FL__SCAN_PRIVATE_ZERO:
-		scan->category_inverted = FL_PAGE_IS_PFNZERO;
-		scan->category_mask = FL_PAGE_IS_PFNZERO;
-		scan->category_anyof_mask = FL_PAGE_IS_PRESENT |
-					    FL_PAGE_IS_SWAPPED;
-		scan->return_mask = FL_PAGE_IS_PFNZERO | FL_PAGE_IS_SWAPPED;
-		break;
-	case FL__SCAN_ACCOUNT:
-		scan->category_anyof_mask = FL_PAGE_IS_PRESENT |
-					    FL_PAGE_IS_SWAPPED;
-		scan->return_mask = FL_PAGE_IS_FILE | FL_PAGE_IS_PFNZERO |
-				    FL_PAGE_IS_SWAPPED | FL_PAGE_IS_WRITTEN;
-		break;
-	}
+	[FL__SCAN_PRIVATE_FILE] = { FL_PAGE_IS_FILE, FL_PAGE_IS_FILE, TOUCHED,
+				    FL_PAGE_IS_FILE | FL_PAGE_IS_SWAPPED },
+	[FL__SCAN_PRIVATE_ZERO] = { FL_PAGE_IS_PFNZERO, FL_PAGE_IS_PFNZERO,
+				    TOUCHED,
+				    FL_PAGE_IS_PFNZERO | FL_PAGE_IS_SWAPPED },
+	[FL__SCAN_ACCOUNT] = { .any = TOUCHED,
+			       .told = FL_PAGE_IS_FILE | FL_PAGE_IS_PFNZERO |
+				       FL_PAGE_IS_SWAPPED |
+				       FL_PAGE_IS_WRITTEN },
+};
+
+/* One call of the walk [scan->start, scan->end); scan->start goes on to where
+ * the kernel came. The runs found, or -errno. */
+static int scan_step(int pagemap_fd, struct fl__kernel_scan *scan)
+{
+	int count;
+
+	do
+		count = ioctl(pagemap_fd, FL_PAGEMAP_SCAN, scan);
+	while (count < 0 && errno == EINTR);
+	if (count < 0)
+		return -errno;
+	if (scan->walk_end <= scan->start || scan->walk_end > scan->end)
+		return -EIO;
+	scan->start = scan->walk_end;
+	return count;
 }
 
 int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
@@ -65,29 +68,26 @@ int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
 {
 	struct fl__kernel_scan scan = {
 		.size = sizeof(scan),
+		.start = start,
 		.end = end,
 		.vec = (uintptr_t)buffer->regions,
 		.vec_len = fl_min_u64(buffer->count, FL__SCAN_MAX_REGIONS),
+		.category_mask = forms[form].all,
+		.category_inverted = forms[form].inverted,
+		.category_anyof_mask = forms[form].any,
+		.return_mask = forms[form].told,
 	};
 
-	scan_ask(&scan, form);
-	while (start < end) {
-		int count, err;
+	while (scan.start < end) {
+		int count = scan_step(pagemap_fd, &scan), err = 0;
 
-		scan.start = start;
-		count = ioctl(pagemap_fd, FL_PAGEMAP_SCAN, &scan);
-		if (count < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
-		err = count ? fn(user, buffer->regions, (size_t)count) : 0;
+		if (count < 0)
+			return count;
+		if (count)
+			err = fn(user, buffer->regions, (size_t)count);
 		if (err)
 			return err;
-		if (scan.walk_end <= start || scan.walk_end > end)
-			return -EIO;
-		start = scan.walk_end;
-		if (start < end)
+		if (scan.start < end)
 			buffer->was_full = true;
 	}
 	return 0;
@@ -98,22 +98,15 @@ int fl__scan_protect(int pagemap_fd, uint64_t start, uint64_t end)
 	struct fl__kernel_scan scan = {
 		.size = sizeof(scan),
 		.flags = FL_PM_SCAN_WP_MATCHING,
+		.start = start,
 		.end = end,
 		.category_mask = FL_PAGE_IS_WRITTEN,
 	};
+	int err = 0;
 
-	while (start < end) {
-		scan.start = start;
-		if (ioctl(pagemap_fd, FL_PAGEMAP_SCAN, &scan) < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
-		if (scan.walk_end <= start || scan.walk_end > end)
-			return -EIO;
-		start = scan.walk_end;
-	}
-	return 0;
+	while (err >= 0 && scan.start < end)
+		err = scan_step(pagemap_fd, &scan);
+	return err < 0 ? err : 0;
 }
 
 bool fl__scan_reads_touched(int pagemap_fd, uint64_t start, uint64_t end,

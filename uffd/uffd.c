@@ -14,17 +14,6 @@
 	(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM | \
 	 UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_WP_ASYNC)
 
-const char *fl__uffd_door_name(enum fl__uffd_door door)
-{
-	static const char *const names[FL__UFFD_DOORS] = {
-		[FL__UFFD_DEVICE] = "device",
-		[FL__UFFD_SYSCALL] = "syscall",
-		[FL__UFFD_USER_MODE_ONLY] = "user-mode-only",
-	};
-
-	return names[door];
-}
-
 static int open_device(void)
 {
 	int device, fd, err;
@@ -38,46 +27,28 @@ static int open_device(void)
 	return fd < 0 ? -err : fd;
 }
 
-int fl__uffd_open_door(enum fl__uffd_door door)
+int fl__uffd_open_plain(void)
 {
-	int flags = O_CLOEXEC | O_NONBLOCK;
-	long fd;
+	const int flags = O_CLOEXEC | O_NONBLOCK;
+	long fd = open_device();
 
-	if (door == FL__UFFD_DEVICE)
-		return open_device();
-	if (door == FL__UFFD_USER_MODE_ONLY)
-		flags |= UFFD_USER_MODE_ONLY;
-	fd = syscall(SYS_userfaultfd, flags);
+	if (fd < 0)
+		fd = syscall(SYS_userfaultfd, flags);
+	if (fd < 0)
+		fd = syscall(SYS_userfaultfd, flags | UFFD_USER_MODE_ONLY);
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int fl__uffd_handshake(int fd, uint64_t features, uint64_t *offered)
+int fl__uffd_open(void)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_api api = { .api = UFFD_API, .features = WP_FEATURES };
+	int fd = fl__uffd_open_plain(), err;
 
-	if (ioctl(fd, UFFDIO_API, &api))
-		return -errno;
-	if (offered)
-		*offered = api.features;
-	return 0;
-}
-
-int fl__uffd_open(enum fl__uffd_door *door)
-{
-	int fd = -ENOSYS, err;
-
-	for (int d = 0; d < FL__UFFD_DOORS && fd < 0; d++) {
-		*door = (enum fl__uffd_door)d;
-		fd = fl__uffd_open_door(*door);
-	}
-	if (fd < 0)
+	if (fd < 0 || !ioctl(fd, UFFDIO_API, &api))
 		return fd;
-	err = fl__uffd_handshake(fd, WP_FEATURES, NULL);
-	if (err) {
-		close(fd);
-		return err;
-	}
-	return fd;
+	err = -errno;
+	close(fd);
+	return err;
 }
 
 int fl__uffd_register_wp(int fd, uint64_t start, uint64_t len)

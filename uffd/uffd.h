@@ -14,27 +14,12 @@
 
 #include "kernel.h"
 
-#include <stdbool.h>
+/* Open by the first way that works: /dev/userfaultfd, the system call, the
+ * system call in user-mode-only form. The descriptor or -errno. */
+int fl__uffd_open_plain(void);
 
-/* How the descriptor was opened, in the order that is tried. */
-enum fl__uffd_door {
-	FL__UFFD_DEVICE = 0,
-	FL__UFFD_SYSCALL = 1,
-	FL__UFFD_USER_MODE_ONLY = 2,
-	FL__UFFD_DOORS = 3,
-};
-
-const char *fl__uffd_door_name(enum fl__uffd_door door);
-
-/* Open by one door, without negotiating. The descriptor or -errno. */
-int fl__uffd_open_door(enum fl__uffd_door door);
-
-/* Open by the first door that works and ask for what asynchronous
- * write-protection needs. The descriptor or -errno. */
-int fl__uffd_open(enum fl__uffd_door *door);
-
-/* Ask for features on a fresh descriptor; *offered gets all the kernel has. */
-int fl__uffd_handshake(int fd, uint64_t features, uint64_t *offered);
+/* The same, and ask for what asynchronous write-protection needs. */
+int fl__uffd_open(void);
 
 int fl__uffd_register_wp(int fd, uint64_t start, uint64_t len);
 int fl__uffd_protect(int fd, uint64_t start, uint64_t len);

@@ -57,51 +57,19 @@ int fl__error_fold(int err)
 	return !err || error_find(err) ? err : -EIO;
 }
 
-static int error_fill(struct fl_error *error, int code, enum fl_trap trap,
-		      uint64_t byte_off, const char *fmt, va_list args)
-	FL_PRINTF(5, 0);
-
-static int error_fill(struct fl_error *error, int code, enum fl_trap trap,
-		      uint64_t byte_off, const char *fmt, va_list args)
+int fl__error_fill(struct fl_error *error, int code, enum fl_trap trap,
+		   uint64_t byte_off, const char *fmt, ...)
 {
+	va_list args;
+
 	fl_assert(error_find(code));
 	if (error) {
 		error->code = code;
 		error->trap = trap;
 		error->byte_off = byte_off;
+		va_start(args, fmt);
 		vsnprintf(error->text, sizeof(error->text), fmt, args);
+		va_end(args);
 	}
 	return code;
-}
-
-int fl__error_set(struct fl_error *error, int code, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	error_fill(error, code, FL_TRAP_NONE, FL_ERROR_NO_OFFSET, fmt, args);
-	va_end(args);
-	return code;
-}
-
-int fl__error_set_at(struct fl_error *error, int code, uint64_t byte_off,
-		     const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	error_fill(error, code, FL_TRAP_NONE, byte_off, fmt, args);
-	va_end(args);
-	return code;
-}
-
-int fl__error_set_trap(struct fl_error *error, enum fl_trap trap,
-		       const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	error_fill(error, -EFAULT, trap, FL_ERROR_NO_OFFSET, fmt, args);
-	va_end(args);
-	return -EFAULT;
 }

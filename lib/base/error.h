@@ -15,16 +15,21 @@
 
 #include <errno.h>
 
-int fl__error_set(struct fl_error *error, int code, const char *fmt, ...)
-	FL_PRINTF(3, 4);
+/* All that an error says; the three below are what calls need of it. */
+int fl__error_fill(struct fl_error *error, int code, enum fl_trap trap,
+		   uint64_t byte_off, const char *fmt, ...) FL_PRINTF(5, 6);
+
+#define fl__error_set(error, code, ...)                               \
+	fl__error_fill(error, code, FL_TRAP_NONE, FL_ERROR_NO_OFFSET, \
+		       __VA_ARGS__)
 
 /* With the byte offset in the module at which reading stopped. */
-int fl__error_set_at(struct fl_error *error, int code, uint64_t byte_off,
-		     const char *fmt, ...) FL_PRINTF(4, 5);
+#define fl__error_set_at(error, code, byte_off, ...) \
+	fl__error_fill(error, code, FL_TRAP_NONE, byte_off, __VA_ARGS__)
 
 /* -EFAULT with a trap. */
-int fl__error_set_trap(struct fl_error *error, enum fl_trap trap,
-		       const char *fmt, ...) FL_PRINTF(3, 4);
+#define fl__error_set_trap(error, trap, ...) \
+	fl__error_fill(error, -EFAULT, trap, FL_ERROR_NO_OFFSET, __VA_ARGS__)
 
 /* For %llu. */
 static inline unsigned long long fl_llu(uint64_t value)

@@ -33,28 +33,30 @@ static uint64_t run_end(const struct fl__run *run)
 	return run->hpage_off + run->hpage_len;
 }
 
+/* Does next begin in a run or where the run ends? Then it becomes part of it. */
+static bool run_merge(struct fl__run *run, const struct fl__run *next)
+{
+	if (next->hpage_off < run->hpage_off || next->hpage_off > run_end(run))
+		return false;
+	run->hpage_len =
+		fl_max_u64(run_end(run), run_end(next)) - run->hpage_off;
+	return true;
+}
+
 int fl__runs_append(struct fl__runs *runs, uint64_t hpage_off,
 		    uint64_t hpage_len)
 {
-	struct fl__run *last;
+	const struct fl__run run = { hpage_off, hpage_len };
 	int err;
 
-	if (!hpage_len)
-		return 0;
 	fl_assert(hpage_len <= UINT64_MAX - hpage_off);
-	last = runs->count ? &runs->items[runs->count - 1] : NULL;
-	if (last && hpage_off >= last->hpage_off &&
-	    hpage_off <= run_end(last)) {
-		last->hpage_len =
-			fl_max_u64(run_end(last), hpage_off + hpage_len) -
-			last->hpage_off;
+	if (!hpage_len ||
+	    (runs->count && run_merge(&runs->items[runs->count - 1], &run)))
 		return 0;
-	}
 	err = runs_reserve(runs);
-	if (err)
-		return err;
-	runs->items[runs->count++] = (struct fl__run){ hpage_off, hpage_len };
-	return 0;
+	if (!err)
+		runs->items[runs->count++] = run;
+	return err;
 }
 
 static int run_compare(const void *a, const void *b)
@@ -76,15 +78,8 @@ void fl__runs_normalise(struct fl__runs *runs)
 		qsort(runs->items, runs->count, sizeof(*runs->items),
 		      run_compare);
 	for (size_t i = 1; i < runs->count; i++) {
-		struct fl__run *last = &runs->items[kept];
-		struct fl__run *next = &runs->items[i];
-
-		if (next->hpage_off <= run_end(last))
-			last->hpage_len =
-				fl_max_u64(run_end(last), run_end(next)) -
-				last->hpage_off;
-		else
-			runs->items[++kept] = *next;
+		if (!run_merge(&runs->items[kept], &runs->items[i]))
+			runs->items[++kept] = runs->items[i];
 	}
 	if (runs->count)
 		runs->count = kept + 1;

@@ -15,16 +15,12 @@ static inline void fl__sized_write(void *output, const void *filled,
 	size_t size;
 
 	memcpy(&size, output, sizeof(size));
-	if (size > filled_bytes) {
-		memset((uint8_t *)output + filled_bytes, 0,
-		       size - filled_bytes);
-	} else {
-		filled_bytes = size;
-	}
-	if (filled_bytes > sizeof(size))
-		memcpy((uint8_t *)output + sizeof(size),
-		       (const uint8_t *)filled + sizeof(size),
-		       filled_bytes - sizeof(size));
+	if (size <= sizeof(size))
+		return;
+	memset((uint8_t *)output + sizeof(size), 0, size - sizeof(size));
+	memcpy((uint8_t *)output + sizeof(size),
+	       (const uint8_t *)filled + sizeof(size),
+	       (size < filled_bytes ? size : filled_bytes) - sizeof(size));
 }
 
 #endif

@@ -59,14 +59,11 @@ static int plan_data(struct fl__image_map *map,
 		enum fl__segment_status status;
 		int err;
 
-		status = segments->get(segments, i, &segment);
+		status = segments->get(segments, i, &segment, error);
 		if (status == FL__SEGMENT_OTHER)
 			continue;
 		if (status == FL__SEGMENT_UNKNOWN)
-			return fl__error_set(
-				error, -EINVAL,
-				"the offset of data segment %zu depends on an imported global; give its value in imported_globals",
-				i);
+			return -EINVAL;
 		if (status == FL__SEGMENT_TRAP ||
 		    !fl_range_fits(segment.offset_bytes, segment.length_bytes,
 				   map->initial_bytes)) {
@@ -202,19 +199,10 @@ static void fill_segment(const struct fl__image_map *map,
 {
 	uint64_t first_off = fl__image_map_first_off(map), done = 0;
 	struct slice slice;
-	size_t at = 0;
 
 	while (slice_next(segment, map->hpage_bytes, &done, &slice)) {
-		const struct fl__runs *data = &map->data;
-
-		if (at >= data->count ||
-		    slice.hpage_idx < data->items[at].hpage_off ||
-		    slice.hpage_idx >= data->items[at].hpage_off +
-					       data->items[at].hpage_len)
-			at = fl__runs_find(data, slice.hpage_idx);
 		/* A page outside the list never gets a non-zero byte. */
-		if (at < data->count &&
-		    slice.hpage_idx >= data->items[at].hpage_off)
+		if (fl__runs_overlap(&map->data, slice.hpage_idx, 1))
 			memcpy(storage + (slice.off - first_off), slice.bytes,
 			       (size_t)slice.len);
 	}
@@ -228,7 +216,8 @@ void fl__image_map_fill(struct fl__image_map *map,
 
 		if (map->trap && i == map->trap_segment_idx)
 			break;
-		if (segments->get(segments, i, &segment) == FL__SEGMENT_OURS)
+		if (segments->get(segments, i, &segment, NULL) ==
+		    FL__SEGMENT_OURS)
 			fill_segment(map, &segment, storage);
 	}
 	if (map->is_overlapping)

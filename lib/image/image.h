@@ -39,7 +39,7 @@
 
 /* Segments in order. get() writes segment idx, or says that it is not one of
  * this memory's, or that instantiation traps before it, or that it cannot be
- * known. */
+ * known; only of that it fills in error, which may be NULL. */
 enum fl__segment_status {
 	FL__SEGMENT_OURS = 0,
 	FL__SEGMENT_OTHER = 1,
@@ -51,7 +51,8 @@ struct fl__segments {
 	size_t count;
 	const void *owner;
 	enum fl__segment_status (*get)(const struct fl__segments *segments,
-				       size_t idx, struct fl_segment *segment);
+				       size_t idx, struct fl_segment *segment,
+				       struct fl_error *error);
 };
 
 struct fl__image_map {

@@ -81,12 +81,10 @@ int fl__data_write(struct fl_memory *memory, const struct fl_module *module,
 		   struct fl_error *error)
 {
 	struct fl_segment segment;
+	int err = fl__module_place(module, data_idx, globals, &segment, error);
 
-	if (!fl__module_segment(module, data_idx, globals, &segment))
-		return fl__error_set(
-			error, -EINVAL,
-			"the offset of data segment %u depends on an imported global; give its value in imported_globals",
-			data_idx);
+	if (err)
+		return err;
 	if (!memory_fits(memory, segment.offset_bytes, segment.length_bytes))
 		return fl__error_set_trap(
 			error, FL_TRAP_MEMORY_OUT_OF_BOUNDS,
@@ -137,8 +135,8 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 			error, -EINVAL,
 			"the module has %u memories; there is no memory %u",
 			module->reader.memory_count, memory_idx);
-	globals = fl__globals_of(known.imported_globals,
-				 known.imported_global_count);
+	globals = (struct fl__globals){ known.imported_globals,
+					known.imported_global_count };
 	err = apply_all(memory, module, memory_idx, &globals, &found);
 	if (err == -EFAULT) {
 		*trap = found.trap;

@@ -78,23 +78,19 @@ static void run_initialiser(struct fl_instance *instance, uint32_t table_idx)
 }
 
 static int apply_segment(struct fl_instance *instance,
-			 const struct fl_instance_config *config,
+			 const struct fl__globals *globals,
 			 uint32_t segment_idx, struct fl_error *error)
 {
 	const struct fl__reader *reader = &instance->module->reader;
 	const struct fl__elem *segment = &reader->elems[segment_idx];
 	struct fl_table *table = instance->tables[segment->table_idx];
 	uint64_t offset;
+	int err;
 
-	if (!fl__reader_eval(reader, &segment->offset, config->imported_globals,
-			     config->imported_globals ?
-				     config->imported_global_count :
-				     0,
-			     &offset))
-		return fl__error_set(
-			error, -EINVAL,
-			"the offset of element segment %u depends on an imported global; give its value in imported_globals",
-			segment_idx);
+	err = fl__module_offset(instance->module, "element", segment_idx,
+				&segment->offset, globals, &offset, error);
+	if (err)
+		return err;
 	if (!fl_range_fits(offset, segment->count, fl_table_size(table)))
 		return fl__error_set_trap(
 			error, FL_TRAP_TABLE_OUT_OF_BOUNDS,
@@ -108,7 +104,7 @@ static int apply_segment(struct fl_instance *instance,
 }
 
 static int initialise_tables(struct fl_instance *instance,
-			     const struct fl_instance_config *config,
+			     const struct fl__globals *globals,
 			     struct fl_error *error)
 {
 	const struct fl__reader *reader = &instance->module->reader;
@@ -122,7 +118,7 @@ static int initialise_tables(struct fl_instance *instance,
 		run_initialiser(instance, i);
 	for (uint32_t i = 0; i < reader->elem_count && !err; i++) {
 		if (reader->elems[i].mode == FL__SEGMENT_ACTIVE)
-			err = apply_segment(instance, config, i, error);
+			err = apply_segment(instance, globals, i, error);
 	}
 	return err;
 }
@@ -149,14 +145,12 @@ static int check_unfilled(const struct fl_instance *instance,
 
 /* In order of the segments, whichever memory each is for. */
 static int initialise_memories(struct fl_instance *instance,
-			       const struct fl_instance_config *config,
-			       struct fl_error *error)
+			       const struct fl__globals *globals,
+			       bool fills_imports, struct fl_error *error)
 {
 	const struct fl_module *module = instance->module;
 	const struct fl__reader *reader = &module->reader;
-	struct fl__globals globals = fl__globals_of(
-		config->imported_globals, config->imported_global_count);
-	int err = config->fills_imports ? 0 : check_unfilled(instance, error);
+	int err = fills_imports ? 0 : check_unfilled(instance, error);
 
 	for (uint32_t i = 0; i < reader->data_count && !err; i++) {
 		uint32_t memory_idx = reader->data[i].memory_idx;
@@ -164,11 +158,11 @@ static int initialise_memories(struct fl_instance *instance,
 
 		if (reader->data[i].mode != FL__SEGMENT_ACTIVE)
 			continue;
-		if (is_imported ? config->fills_imports :
+		if (is_imported ? fills_imports :
 				  !module->is_paged ||
 					  !module->memories[memory_idx].image)
 			err = fl__data_write(instance->memories[memory_idx],
-					     module, i, &globals, error);
+					     module, i, globals, error);
 	}
 	return err;
 }
@@ -177,14 +171,17 @@ static int instance_initialise(struct fl_instance *instance,
 			       const struct fl_instance_config *config,
 			       struct fl_error *error)
 {
+	struct fl__globals globals = { config->imported_globals,
+				       config->imported_global_count };
 	int err;
 
 	if (instance->is_initialised)
 		return fl__error_set(error, -EINVAL,
 				     "the instance was initialised before");
 	instance->is_initialised = true;
-	err = initialise_tables(instance, config, error);
-	return err ? err : initialise_memories(instance, config, error);
+	err = initialise_tables(instance, &globals, error);
+	return err ? err : initialise_memories(instance, &globals,
+					       config->fills_imports, error);
 }
 
 int fl_instance_initialise(struct fl_instance *instance,

@@ -14,12 +14,9 @@
  */
 #include "module.h"
 #include "base/sized.h"
+#include "wasm/opcodes.h"
 
 #include <stdlib.h>
-
-#define OP_I32_CONST 0x41
-#define OP_I64_CONST 0x42
-#define OP_END 0x0b
 
 /* Writes when out is not NULL, counts always. */
 struct sink {
@@ -60,10 +57,9 @@ static const char *keep_reason(const struct fl_module *module,
 	const struct fl__data *data = &module->reader.data[data_idx];
 	const struct fl__globals none = { NULL, 0 };
 	struct fl_segment segment;
-	bool is_64;
+	bool is_64 = module->reader.memories[data->memory_idx].limits.is_64;
 
-	is_64 = module->reader.memories[data->memory_idx].limits.is_64;
-	if (!fl__module_segment(module, data_idx, &none, &segment))
+	if (fl__module_place(module, data_idx, &none, &segment, NULL))
 		return "its offset depends on an imported global";
 	if (fl_add_overflow(segment.offset_bytes, segment.length_bytes, end) ||
 	    (!is_64 && *end > UINT32_MAX))
@@ -80,9 +76,9 @@ static void write_emptied(const struct fl_module *module,
 	sink_byte(sink, data->memory_idx ? 2 : 0);
 	if (data->memory_idx)
 		sink_uleb(sink, data->memory_idx);
-	sink_byte(sink, is_64 ? OP_I64_CONST : OP_I32_CONST);
+	sink_byte(sink, is_64 ? FL__OP_I64_CONST : FL__OP_I32_CONST);
 	sink_sleb(sink, is_64 ? (int64_t)end : (int64_t)(int32_t)end);
-	sink_byte(sink, OP_END);
+	sink_byte(sink, FL__OP_END);
 	sink_uleb(sink, 0);
 }
 
@@ -103,6 +99,7 @@ static void write_section(const struct fl_module *module, bool *keeps,
 {
 	const struct fl__reader *reader = &module->reader;
 
+	*report = (struct fl_data_free_report){ .size = sizeof(*report) };
 	memset(keeps, 0, reader->memory_count * sizeof(*keeps));
 	sink_uleb(sink, reader->data_count);
 	for (uint32_t i = 0; i < reader->data_count; i++) {
@@ -129,16 +126,18 @@ static void write_section(const struct fl_module *module, bool *keeps,
 }
 
 static void write_module(const struct fl_module *module, bool *keeps,
-			 uint64_t section_len, struct sink *sink)
+			 uint64_t section_len, struct sink *sink,
+			 struct fl_data_free_report *report)
 {
 	const struct fl__reader *reader = &module->reader;
-	struct fl_data_free_report ignored = { .size = sizeof(ignored) };
 	uint64_t after = reader->data_section.off + reader->data_section.len;
 
-	sink_bytes(sink, reader->bytes, reader->data_section_start_off);
-	sink_byte(sink, 11);
-	sink_uleb(sink, section_len);
-	write_section(module, keeps, sink, &ignored);
+	if (after) {
+		sink_bytes(sink, reader->bytes, reader->data_section_start_off);
+		sink_byte(sink, 11);
+		sink_uleb(sink, section_len);
+		write_section(module, keeps, sink, report);
+	}
 	sink_bytes(sink, reader->bytes + after, reader->length - after);
 }
 
@@ -147,26 +146,18 @@ int fl_module_write_data_free(const struct fl_module *module, void **bytes,
 			      struct fl_data_free_report *report,
 			      struct fl_error *error)
 {
-	const struct fl__reader *reader = &module->reader;
 	struct fl_data_free_report filled = { .size = sizeof(filled) };
-	struct sink counted = { 0 }, whole = { 0 }, written = { 0 };
-	bool *keeps = calloc(reader->memory_count + 1, sizeof(*keeps));
+	struct sink section = { 0 }, whole = { 0 }, written = { 0 };
+	bool *keeps = calloc(module->reader.memory_count + 1, sizeof(*keeps));
 
 	if (!keeps)
 		goto nomem;
-	if (reader->data_section.len) {
-		write_section(module, keeps, &counted, &filled);
-		write_module(module, keeps, counted.len, &whole);
-	} else {
-		whole.len = reader->length;
-	}
+	write_section(module, keeps, &section, &filled);
+	write_module(module, keeps, section.len, &whole, &filled);
 	written.out = malloc((size_t)whole.len + 1);
 	if (!written.out)
 		goto nomem;
-	if (reader->data_section.len)
-		write_module(module, keeps, counted.len, &written);
-	else
-		sink_bytes(&written, reader->bytes, reader->length);
+	write_module(module, keeps, section.len, &written, &filled);
 	fl_assert(written.len == whole.len);
 	free(keeps);
 	*bytes = written.out;

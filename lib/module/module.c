@@ -6,17 +6,30 @@
 
 #include <stdlib.h>
 
-bool fl__module_segment(const struct fl_module *module, uint32_t data_idx,
-			const struct fl__globals *globals,
-			struct fl_segment *segment)
+int fl__module_offset(const struct fl_module *module, const char *kind,
+		      uint32_t idx, const struct fl__const *offset,
+		      const struct fl__globals *globals, uint64_t *value,
+		      struct fl_error *error)
 {
-	const struct fl__reader *reader = &module->reader;
-	const struct fl__data *data = &reader->data[data_idx];
+	if (fl__reader_eval(&module->reader, offset, globals->values,
+			    globals->count, value))
+		return 0;
+	return fl__error_set(
+		error, -EINVAL,
+		"the offset of %s segment %u depends on an imported global; give its value in imported_globals",
+		kind, idx);
+}
 
-	segment->bytes = reader->bytes + data->bytes.off;
+int fl__module_place(const struct fl_module *module, uint32_t data_idx,
+		     const struct fl__globals *globals,
+		     struct fl_segment *segment, struct fl_error *error)
+{
+	const struct fl__data *data = &module->reader.data[data_idx];
+
+	segment->bytes = module->reader.bytes + data->bytes.off;
 	segment->length_bytes = data->bytes.len;
-	return fl__reader_eval(reader, &data->offset, globals->values,
-			       globals->count, &segment->offset_bytes);
+	return fl__module_offset(module, "data", data_idx, &data->offset,
+				 globals, &segment->offset_bytes, error);
 }
 
 /* The active segments of one memory, seen as instantiation sees them: one of
@@ -29,26 +42,26 @@ struct memory_segments {
 
 static enum fl__segment_status memory_get(const struct fl__segments *segments,
 					  size_t idx,
-					  struct fl_segment *segment)
+					  struct fl_segment *segment,
+					  struct fl_error *error)
 {
 	const struct memory_segments *from = segments->owner;
 	const struct fl_module *module = from->module;
 	const struct fl__data *data = &module->reader.data[idx];
-	bool is_ours = data->memory_idx == from->memory_idx;
-	bool is_known;
+	bool is_ours = data->memory_idx == from->memory_idx, is_known;
 
 	if (data->mode != FL__SEGMENT_ACTIVE)
 		return FL__SEGMENT_OTHER;
-	is_known = fl__module_segment(module, (uint32_t)idx, &from->globals,
-				      segment);
+	is_known = !fl__module_place(module, (uint32_t)idx, &from->globals,
+				     segment, is_ours ? error : NULL);
 	if (is_ours)
 		return is_known ? FL__SEGMENT_OURS : FL__SEGMENT_UNKNOWN;
-	if (!is_known || module->reader.memories[data->memory_idx].is_imported)
+	if (!is_known ||
+	    module->reader.memories[data->memory_idx].is_imported ||
+	    fl_range_fits(segment->offset_bytes, segment->length_bytes,
+			  module->memories[data->memory_idx].min_bytes))
 		return FL__SEGMENT_OTHER;
-	return fl_range_fits(segment->offset_bytes, segment->length_bytes,
-			     module->memories[data->memory_idx].min_bytes) ?
-		       FL__SEGMENT_OTHER :
-		       FL__SEGMENT_TRAP;
+	return FL__SEGMENT_TRAP;
 }
 
 static int module_build_image(struct fl_context *context,
@@ -92,7 +105,7 @@ static void module_measure(struct fl_module *module)
 			continue;
 		}
 		memory = &module->memories[reader->data[i].memory_idx];
-		if (!fl__module_segment(module, i, &none, &segment)) {
+		if (fl__module_place(module, i, &none, &segment, NULL)) {
 			memory->has_unknown_offsets = true;
 			continue;
 		}
@@ -104,24 +117,13 @@ static void module_measure(struct fl_module *module)
 	}
 }
 
-static void module_conclude(struct fl_module *module)
-{
-	module->is_paged = true;
-	for (uint32_t i = module->reader.imported_memory_count;
-	     i < module->reader.memory_count; i++) {
-		const struct fl_image *image = module->memories[i].image;
-
-		if (image && image->map.trap)
-			module->is_paged = false;
-	}
-}
-
 /* -ENOMEM is an error; everything else is a memory without an image. */
 static int module_build_images(struct fl_module *module, struct fl_error *error)
 {
 	const struct fl__globals none = { NULL, 0 };
 	struct fl_error found;
 
+	module->is_paged = true;
 	for (uint32_t i = 0; i < module->reader.memory_count; i++) {
 		struct fl__module_memory *memory = &module->memories[i];
 		int err;
@@ -139,16 +141,18 @@ static int module_build_images(struct fl_module *module, struct fl_error *error)
 		err = module_build_image(module->context, module, i,
 					 memory->min_bytes, &none,
 					 &memory->image, &found);
-		if (err == -E2BIG)
+		if (err == -E2BIG) {
 			memory->reason =
 				"its initial content ends beyond 1 TiB";
-		else if (err) {
+		} else if (err) {
 			if (error)
 				*error = found;
 			return err;
+		} else if (memory->image->map.trap &&
+			   !module->reader.memories[i].is_imported) {
+			module->is_paged = false;
 		}
 	}
-	module_conclude(module);
 	return 0;
 }
 
@@ -267,7 +271,6 @@ int fl_image_from_module(struct fl_context *context,
 {
 	struct fl_image_config known;
 	struct fl__globals globals;
-	uint64_t initial;
 	int err = fl__config_read(FL_IMAGE_CONFIG, &known, config, error);
 
 	if (err)
@@ -277,13 +280,12 @@ int fl_image_from_module(struct fl_context *context,
 			error, -EINVAL,
 			"the module has %u memories; there is no memory %u",
 			module->reader.memory_count, memory_idx);
-	globals = fl__globals_of(known.imported_globals,
-				 known.imported_global_count);
-	initial = known.initial_bytes;
-	if (!initial)
-		initial = module->memories[memory_idx].min_bytes;
-	return module_build_image(context, module, memory_idx, initial,
-				  &globals, image, error);
+	globals.values = known.imported_globals;
+	globals.count = known.imported_global_count;
+	if (!known.initial_bytes)
+		known.initial_bytes = module->memories[memory_idx].min_bytes;
+	return module_build_image(context, module, memory_idx,
+				  known.initial_bytes, &globals, image, error);
 }
 
 void fl_module_info(const struct fl_module *module, struct fl_module_info *info)

@@ -44,23 +44,22 @@ struct fl_module {
 	void *user;
 };
 
-/* Values for imported globals, as in fl_image_config. */
+/* Values for imported globals, as in fl_image_config; NULL: none. */
 struct fl__globals {
 	const uint64_t *values;
 	uint32_t count;
 };
 
-/* A count without values is none. */
-static inline struct fl__globals fl__globals_of(const uint64_t *values,
-						uint32_t count)
-{
-	return (struct fl__globals){ values, values ? count : 0 };
-}
+/* The offset of active segment idx; kind is "data" or "element". -EINVAL when
+ * these globals do not tell it; error may be NULL. */
+int fl__module_offset(const struct fl_module *module, const char *kind,
+		      uint32_t idx, const struct fl__const *offset,
+		      const struct fl__globals *globals, uint64_t *value,
+		      struct fl_error *error);
 
-/* Active segment data_idx of any memory: where it goes. False when its
- * offset is not known with these globals. */
-bool fl__module_segment(const struct fl_module *module, uint32_t data_idx,
-			const struct fl__globals *globals,
-			struct fl_segment *segment);
-
+/* Active data segment data_idx of any memory: where it goes, and its bytes. As
+ * fl__module_offset(). */
+int fl__module_place(const struct fl_module *module, uint32_t data_idx,
+		     const struct fl__globals *globals,
+		     struct fl_segment *segment, struct fl_error *error);
 #endif

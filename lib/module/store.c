@@ -57,8 +57,10 @@ void fl_image_release(struct fl_image *image)
 }
 
 static enum fl__segment_status list_get(const struct fl__segments *segments,
-					size_t idx, struct fl_segment *segment)
+					size_t idx, struct fl_segment *segment,
+					struct fl_error *error)
 {
+	(void)error;
 	*segment = ((const struct fl_segment *)segments->owner)[idx];
 	return FL__SEGMENT_OURS;
 }

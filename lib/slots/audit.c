@@ -4,29 +4,23 @@
 
 #define AUDIT_STEP_BYTES ((uint64_t)2 << 20)
 
-/* [0, end) against the image's extents and the zeroes around them. */
 static bool equals_image(const struct fl__space *space,
 			 const struct fl_image *image, uint64_t end)
 {
 	const struct fl__image_map *map = image ? &image->map : NULL;
-	uint32_t count = map ? map->extent_count : 0;
-	uint64_t at = 0;
+	const uint8_t *bytes = image ? image->bytes : NULL;
+	struct fl__piece piece;
 
-	for (uint32_t i = 0; i < count && at < end; i++) {
-		uint64_t first_off = fl__image_map_first_off(map);
-		uint64_t off = map->extents[i].hpage_off * map->hpage_bytes;
-		uint64_t stop =
-			off + map->extents[i].hpage_len * map->hpage_bytes;
+	for (uint64_t at = 0; fl__image_map_next(map, bytes, at, end, &piece);
+	     at += piece.len) {
+		const uint8_t *here = space->base + at;
 
-		off = fl_min_u64(off, end);
-		stop = fl_min_u64(stop, end);
-		if (!fl_is_zero(space->base + at, off - at) ||
-		    memcmp(space->base + off, image->bytes + (off - first_off),
-			   (size_t)(stop - off)))
+		if (piece.bytes ?
+			    memcmp(here, piece.bytes, (size_t)piece.len) != 0 :
+			    !fl_is_zero(here, piece.len))
 			return false;
-		at = stop;
 	}
-	return fl_is_zero(space->base + at, end - at);
+	return true;
 }
 
 /* What was grown is behind the border again: open it to look. */

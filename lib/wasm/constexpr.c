@@ -157,7 +157,7 @@ static bool evaluate_global(struct evaluation *e, uint32_t idx)
 		return false;
 	else if (!global->is_imported)
 		return evaluate(e, global->init.expr);
-	else if (idx < e->value_count)
+	else if (e->values && idx < e->value_count)
 		evaluate_push(e, global->type, e->values[idx]);
 	else
 		return false;

@@ -46,8 +46,8 @@ void fl__constexpr_fini(struct fl__constexpr *x);
 
 /*
  * The value of an expression that was read, given the values of the imported
- * globals in order of import (all imported globals, whatever their type).
- * False when it is FL__KNOWN_NO, has no expr (the init of an imported
+ * globals in order of import (all imported globals, whatever their type; NULL:
+ * none). False when it is FL__KNOWN_NO, has no expr (the init of an imported
  * global), or needs a global at or past value_count.
  */
 bool fl__reader_eval(const struct fl__reader *reader,

@@ -27,8 +27,8 @@ enum {
 	}
 
 static const struct fl__opcode opcodes[] = {
-#define FL_OPCODE(id, code, immediates, count, operand, result) \
-	{ code, FL__IMMEDIATES_##immediates, count, operand, result },
+#define FL_OPCODE(id, code, immediates, width, count, operand, result) \
+	{ code, FL__IMMEDIATES_##immediates, width, count, operand, result },
 #include "opcodes.def"
 #undef FL_OPCODE
 };
@@ -72,30 +72,19 @@ bool fl__instruction_read(struct fl__cursor *c, struct fl__instruction *in)
 	read_opcode(c, in);
 	in->immediates_off = c->off;
 	switch (in->op.immediates) {
-	case FL__IMMEDIATES_SIGNED_32:
-		in->value = fl__cursor_signed(c, "constant", 32);
+	case FL__IMMEDIATES_SIGNED:
+		in->value = fl__cursor_signed(c, "constant", in->op.width);
 		break;
-	case FL__IMMEDIATES_SIGNED_64:
-		in->value = fl__cursor_signed(c, "constant", 64);
-		break;
-	case FL__IMMEDIATES_BYTES_4:
-		fl__cursor_skip(c, "constant", 4);
-		break;
-	case FL__IMMEDIATES_BYTES_8:
-		fl__cursor_skip(c, "constant", 8);
-		break;
-	case FL__IMMEDIATES_BYTES_16:
-		fl__cursor_skip(c, "constant", 16);
+	case FL__IMMEDIATES_BYTES:
+		fl__cursor_skip(c, "constant", in->op.width);
 		break;
 	case FL__IMMEDIATES_HEAP:
 		in->heap = fl__valtype_read_heap(c, "type of ref.null");
 		break;
-	case FL__IMMEDIATES_INDEX:
+	case FL__IMMEDIATES_INDICES:
 		in->idx = fl__cursor_u32(c, "index");
-		break;
-	case FL__IMMEDIATES_INDEX_COUNT:
-		in->idx = fl__cursor_u32(c, "index");
-		in->count = fl__cursor_u32(c, "number of elements");
+		if (in->op.width > 1)
+			in->count = fl__cursor_u32(c, "number of elements");
 		break;
 	}
 	return !c->err && in->op.code != FL__OP_END;

@@ -19,19 +19,16 @@ enum {
 
 enum fl__immediates {
 	FL__IMMEDIATES_NONE,
-	FL__IMMEDIATES_SIGNED_32,
-	FL__IMMEDIATES_SIGNED_64,
-	FL__IMMEDIATES_BYTES_4,
-	FL__IMMEDIATES_BYTES_8,
-	FL__IMMEDIATES_BYTES_16,
-	FL__IMMEDIATES_HEAP,
-	FL__IMMEDIATES_INDEX,
-	FL__IMMEDIATES_INDEX_COUNT,
+	FL__IMMEDIATES_SIGNED, /* an integer of `width` bits */
+	FL__IMMEDIATES_BYTES, /* `width` bytes */
+	FL__IMMEDIATES_HEAP, /* a heap type */
+	FL__IMMEDIATES_INDICES, /* an index and, with a width of 2, a count */
 };
 
 struct fl__opcode {
 	uint16_t code; /* FL__OP_*; 0: no row */
 	uint8_t immediates; /* enum fl__immediates */
+	uint8_t width;
 	uint8_t operand_count;
 	struct fl__valtype operand;
 	struct fl__valtype result;
@@ -42,8 +39,8 @@ struct fl__instruction {
 	uint64_t off;
 	uint64_t immediates_off;
 	int64_t value; /* of SIGNED */
-	uint32_t idx; /* of INDEX and INDEX_COUNT */
-	uint32_t count; /* of INDEX_COUNT */
+	uint32_t idx; /* of INDICES */
+	uint32_t count;
 	uint8_t heap; /* of HEAP */
 };
 

@@ -40,32 +40,19 @@ struct import {
 
 void fl__reader_begin_memories(struct fl__pass *p, uint32_t count)
 {
-	struct fl__reader *r = p->reader;
-
-	r->memories = fl__pass_grow(p, r->memories, &p->memory_capacity,
-				    (uint64_t)r->memory_count + count,
-				    FL__READER_MAX_MEMORIES,
-				    sizeof(*r->memories), "memories");
+	fl__pass_room(p, memories, memory, count, FL__READER_MAX_MEMORIES,
+		      "memories");
 }
 
 void fl__reader_begin_tables(struct fl__pass *p, uint32_t count)
 {
-	struct fl__reader *r = p->reader;
-
-	r->tables = fl__pass_grow(p, r->tables, &p->table_capacity,
-				  (uint64_t)r->table_count + count,
-				  FL__READER_MAX_TABLES, sizeof(*r->tables),
-				  "tables");
+	fl__pass_room(p, tables, table, count, FL__READER_MAX_TABLES, "tables");
 }
 
 void fl__reader_begin_globals(struct fl__pass *p, uint32_t count)
 {
-	struct fl__reader *r = p->reader;
-
-	r->globals = fl__pass_grow(p, r->globals, &p->global_capacity,
-				   (uint64_t)r->global_count + count,
-				   FL__READER_MAX_GLOBALS, sizeof(*r->globals),
-				   "globals");
+	fl__pass_room(p, globals, global, count, FL__READER_MAX_GLOBALS,
+		      "globals");
 }
 
 /* ------------------------------------------------------------------- types */

@@ -55,6 +55,14 @@ void *fl__pass_grow(struct fl__pass *p, void *items, uint32_t *capacity,
 		    uint64_t need, uint32_t max, size_t item_bytes,
 		    const char *what);
 
+/* Room for `more` items of an array of the reader, whose count and capacity are
+ * named after one of them. */
+#define fl__pass_room(p, array, one, more, max, what)                       \
+	((p)->reader->array =                                               \
+		 fl__pass_grow(p, (p)->reader->array, &(p)->one##_capacity, \
+			       (uint64_t)(p)->reader->one##_count + (more), \
+			       max, sizeof(*(p)->reader->array), what))
+
 void fl__reader_read_import(struct fl__pass *p, uint32_t idx);
 void fl__reader_read_function(struct fl__pass *p, uint32_t idx);
 void fl__reader_begin_tables(struct fl__pass *p, uint32_t count);

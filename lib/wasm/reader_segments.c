@@ -52,10 +52,8 @@ static struct fl__const read_offset(struct fl__pass *p,
 
 void fl__reader_begin_elements(struct fl__pass *p, uint32_t count)
 {
-	p->reader->elems = fl__pass_grow(p, p->reader->elems, &p->elem_capacity,
-					 count, FL__READER_MAX_SEGMENTS,
-					 sizeof(*p->reader->elems),
-					 "element segments");
+	fl__pass_room(p, elems, elem, count, FL__READER_MAX_SEGMENTS,
+		      "element segments");
 }
 
 /* After the offset: a kind byte, a reference type, or nothing. */
@@ -147,9 +145,8 @@ void fl__reader_begin_data(struct fl__pass *p, uint32_t count)
 	r->data_section =
 		(struct fl__view){ .off = p->contents_off,
 				   .len = p->cursor.end - p->contents_off };
-	r->data = fl__pass_grow(p, r->data, &p->data_capacity, count,
-				FL__READER_MAX_SEGMENTS, sizeof(*r->data),
-				"data segments");
+	fl__pass_room(p, data, data, count, FL__READER_MAX_SEGMENTS,
+		      "data segments");
 }
 
 void fl__reader_read_data(struct fl__pass *p, uint32_t idx)

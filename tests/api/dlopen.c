@@ -182,7 +182,7 @@ static void loaded_by_several_threads_at_once(void)
 /* Only fl_ symbols are to be found, the internal ones not. */
 static void internals_are_hidden(void)
 {
-	static const char *const internal[] = { "fl__error_set",
+	static const char *const internal[] = { "fl__error_fill",
 						"fl__runs_fini",
 						"fl__slots_take" };
 	struct plugin plugin;

@@ -80,7 +80,7 @@ static void page_report(struct slot *slot, uint32_t page,
 		found->hot++;
 		return;
 	}
-	if (!fl__policy_reported(watch, idx, found))
+	if (fl__policy_reported(watch, idx, found) != FL__REPORT_OPEN)
 		return;
 	fl__policy_compared(watch, idx, is_changed, found);
 	if (is_changed)
@@ -274,10 +274,10 @@ static void one_page(void)
 	uint32_t idx = 77;
 
 	fl__policy_watch_all(&watch);
-	CHECK(!fl__policy_reported(&watch, idx, &found));
+	CHECK_EQ(fl__policy_reported(&watch, idx, &found), FL__REPORT_FRESH);
 	CHECK(fl_bit_get(watch.open, idx) && !fl_bit_get(watch.hot, idx) &&
 	      !fl_bit_get(watch.quiet, idx));
-	CHECK(fl__policy_reported(&watch, idx, &found));
+	CHECK_EQ(fl__policy_reported(&watch, idx, &found), FL__REPORT_OPEN);
 	fl__policy_compared(&watch, idx, false, &found);
 	CHECK(fl_bit_get(watch.open, idx) && !fl_bit_get(watch.hot, idx) &&
 	      fl_bit_get(watch.quiet, idx) && watch.has_quiet);
@@ -292,12 +292,16 @@ static void one_page(void)
 	fl__policy_swept(&watch, FL__SWEEP_RUNS);
 	CHECK(!fl_bit_get(watch.open, idx) && !watch.has_quiet);
 	CHECK_EQ(found.returned, 0);
-	CHECK(!fl__policy_reported(&watch, idx, &found));
+	CHECK_EQ(fl__policy_reported(&watch, idx, &found), FL__REPORT_RETURNED);
 	CHECK_EQ(found.returned, 1);
 	CHECK(!fl_bit_get(watch.quiet, idx));
-	fl__policy_watched(&watch, idx);
-	CHECK(!fl_bit_get(watch.open, idx) && !fl_bit_get(watch.hot, idx) &&
-	      !fl_bit_get(watch.quiet, idx));
+	/* Dropped, and written again; then forgotten by a sweep. */
+	fl__policy_dropped(&watch, idx);
+	CHECK(!fl_bit_get(watch.open, idx) && !fl_bit_get(watch.hot, idx));
+	CHECK_EQ(fl__policy_reported(&watch, idx, &found), FL__REPORT_RETURNED);
+	fl__policy_dropped(&watch, idx);
+	fl__policy_swept(&watch, FL__SWEEP_RUNS);
+	CHECK_EQ(fl__policy_reported(&watch, idx, &found), FL__REPORT_FRESH);
 }
 
 /* A sweep of runs leaves hot pages open; a sweep of chunks leaves none. */

@@ -44,7 +44,8 @@
 #define FL__POLICY_LOOK_EVERY	16
 
 /* What is known of the host pages of a chunk: one bit each. hot pages are open. A
- * page that is quiet and not open is one that the last sweep has watched. */
+ * page that is quiet and not open is one that the last sweep has watched, or that
+ * was dropped since. */
 struct fl__watch {
 	uint64_t open[FL__CHUNK_WORDS];
 	uint64_t hot[FL__CHUNK_WORDS];
@@ -78,18 +79,28 @@ static inline bool fl__policy_trusts(uint32_t release, size_t chunk_idx)
 	return (release + chunk_idx) % FL__POLICY_LOOK_EVERY;
 }
 
-/* The page was reported as written. True: it is to be compared, and
- * fl__policy_compared() wants to know the answer. False: it was watched until
- * now, and this tenant has written it; it is open from now on. */
-static inline bool fl__policy_reported(struct fl__watch *watch, uint32_t idx,
-				       struct fl__found *found)
+enum fl__report {
+	/* It was open: compare it, and tell fl__policy_compared(). */
+	FL__REPORT_OPEN,
+	/* It was watched until now, and this tenant has written it. */
+	FL__REPORT_FRESH,
+	/* The same, and it has been open before: it was swept or dropped. */
+	FL__REPORT_RETURNED,
+};
+
+/* The page was reported as written; it is open from now on. */
+static inline enum fl__report fl__policy_reported(struct fl__watch *watch,
+						  uint32_t idx,
+						  struct fl__found *found)
 {
 	if (fl_bit_get(watch->open, idx))
-		return true;
-	found->returned += fl_bit_get(watch->quiet, idx);
+		return FL__REPORT_OPEN;
 	fl_bit_set(watch->open, idx, true);
+	if (!fl_bit_get(watch->quiet, idx))
+		return FL__REPORT_FRESH;
 	fl_bit_set(watch->quiet, idx, false);
-	return false;
+	found->returned++;
+	return FL__REPORT_RETURNED;
 }
 
 static inline void fl__policy_compared(struct fl__watch *watch, uint32_t idx,
@@ -102,12 +113,12 @@ static inline void fl__policy_compared(struct fl__watch *watch, uint32_t idx,
 	found->quiet += !is_changed;
 }
 
-/* The page is watched from now on, because it was dropped. */
-static inline void fl__policy_watched(struct fl__watch *watch, uint32_t idx)
+/* The page was dropped, and is watched from now on. */
+static inline void fl__policy_dropped(struct fl__watch *watch, uint32_t idx)
 {
 	fl_bit_set(watch->open, idx, false);
 	fl_bit_set(watch->hot, idx, false);
-	fl_bit_set(watch->quiet, idx, false);
+	fl_bit_set(watch->quiet, idx, true);
 }
 
 enum fl__sweep {

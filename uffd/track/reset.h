@@ -42,7 +42,6 @@ struct fl__reset {
 	bool was_touched;		/* an unmarked chunk was */
 	uint64_t reported_end;		/* of the highest written page */
 	bool is_downward;		/* settles from the highest run on */
-	bool is_comparing;		/* image bytes before they are copied */
 	struct fl__found found;
 	uint64_t quiet_end;		/* of the last run of quiet pages */
 	bool is_uncounted;		/* for want of memory */

@@ -15,19 +15,8 @@
  * is restored the next time, and if not its memory is not kept. */
 #define DROP_HPAGES 64
 
-/* Copying begins on lines that the processor has been told of. Its own
- * prefetching stops at the end of each page. */
-#define AHEAD_BYTES 512
-#define LINE_BYTES 64
-
 /* What is copied at once when a long run is copied from its end. */
 #define STEP_BYTES (UINT64_C(32) << 10)
-
-/* Between these sizes comparing with the image is faster than copying blindly.
- * Less stays, with its image, in the smallest cache or nearly; more comes from
- * memory, which bounds both. */
-#define COMPARE_MIN_BYTES (UINT64_C(64) << 10)
-#define COMPARE_MAX_BYTES (UINT64_C(1) << 20)
 
 int fl__settle_flush(struct fl__reset *reset)
 {
@@ -55,19 +44,15 @@ int fl__settle_protect(struct fl__reset *reset, uint64_t start, uint64_t end)
 }
 
 /* Without a question: what is about to be restored was written. */
-static void copy(const struct fl__reset *reset, const struct fl__area *area,
-		 uint64_t start, uint64_t end)
+static void copy(const struct fl__area *area, uint64_t start, uint64_t end)
 {
 	void *at = (void *)(uintptr_t)start;
 	size_t len = (size_t)(end - start);
 
-	if (!area->image)
-		(void)fl__copy_zeroes(at, len);
-	else if (reset->is_comparing)
-		(void)fl__copy_back(at, area->image + (start - area->start),
-				    len);
-	else
+	if (area->image)
 		memcpy(at, area->image + (start - area->start), len);
+	else
+		(void)fl__copy_zeroes(at, len);
 }
 
 /* [start, end) lies in one area. */
@@ -75,10 +60,10 @@ static void restore(const struct fl__reset *reset, const struct fl__area *area,
 		    uint64_t start, uint64_t end)
 {
 	while (reset->is_downward && end - start > STEP_BYTES) {
-		copy(reset, area, end - STEP_BYTES, end);
+		copy(area, end - STEP_BYTES, end);
 		end -= STEP_BYTES;
 	}
-	copy(reset, area, start, end);
+	copy(area, start, end);
 }
 
 /* One page; true: it differed. */
@@ -139,20 +124,21 @@ static int drop_fresh(struct fl__reset *reset, uint64_t start, uint64_t end)
 		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, addr);
 		uint32_t idx = fl__reset_hpage_idx(reset, addr);
 
-		fl__policy_watched(&chunk->watch, idx);
+		fl__policy_dropped(&chunk->watch, idx);
 		fl_bit_set(chunk->kept, idx, false);
 		reset->dirty->kept_hpages--;
 	}
 	return err ? err : fl__settle_protect(reset, start, end);
 }
 
-/* Pages that were watched until this tenant wrote them. */
+/* Pages that were watched until this tenant wrote them. A long run is dropped,
+ * unless it was so before and has returned. */
 static int settle_fresh(struct fl__reset *reset, const struct fl__area *area,
-			uint64_t start, uint64_t end)
+			uint64_t start, uint64_t end, enum fl__report report)
 {
 	if (start == end)
 		return 0;
-	if (is_worth_dropping(reset, start, end))
+	if (report == FL__REPORT_FRESH && is_worth_dropping(reset, start, end))
 		return drop_fresh(reset, start, end);
 	restore(reset, area, start, end);
 	return 0;
@@ -161,22 +147,29 @@ static int settle_fresh(struct fl__reset *reset, const struct fl__area *area,
 static int settle_run(struct fl__reset *reset, const struct fl__area *area,
 		      uint64_t start, uint64_t end)
 {
-	uint64_t fresh = start;
+	enum fl__report last = FL__REPORT_OPEN;
+	uint64_t from = start;
 	int err = 0;
 
 	for (uint64_t addr = start; addr < end && !err;
 	     addr += reset->hpage_bytes) {
 		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, addr);
 		uint32_t idx = fl__reset_hpage_idx(reset, addr);
+		enum fl__report report = fl__policy_reported(
+			&chunk->watch, idx, &reset->found);
 
 		page_keep(reset, chunk, idx);
-		if (!fl__policy_reported(&chunk->watch, idx, &reset->found))
-			continue;
-		err = settle_fresh(reset, area, fresh, addr);
-		page_compare(reset, area, chunk, addr);
-		fresh = addr + reset->hpage_bytes;
+		if (report != last || report == FL__REPORT_OPEN) {
+			err = settle_fresh(reset, area, from, addr, last);
+			from = addr;
+		}
+		if (report == FL__REPORT_OPEN) {
+			page_compare(reset, area, chunk, addr);
+			from = addr + reset->hpage_bytes;
+		}
+		last = report;
 	}
-	return err ? err : settle_fresh(reset, area, fresh, end);
+	return err ? err : settle_fresh(reset, area, from, end, last);
 }
 
 /* Where the hot pages from start on end that need not be compared now: the steady
@@ -217,36 +210,11 @@ static int written_region(struct fl__reset *reset, uint64_t start,
 	return err;
 }
 
-static void look_ahead(const struct fl__reset *reset, uint64_t addr)
-{
-	const struct fl__area *area = &reset->areas[reset->area_idx];
-
-	for (uint64_t at = addr; at < addr + AHEAD_BYTES; at += LINE_BYTES)
-		__builtin_prefetch((const void *)(uintptr_t)at, 1);
-	if (!area->image || addr < area->start || addr >= area->end)
-		return;
-	for (uint64_t at = 0; at < AHEAD_BYTES; at += LINE_BYTES)
-		__builtin_prefetch(area->image + (addr - area->start) + at);
-}
-
-void fl__settle_begin(struct fl__reset *reset,
-		      const struct fl__kernel_region *regions, size_t count)
-{
-	uint64_t len = 0;
-
-	for (size_t i = 0; i < count; i++)
-		len += regions[i].end - regions[i].start;
-	reset->is_comparing = len > COMPARE_MIN_BYTES &&
-			      len <= COMPARE_MAX_BYTES;
-}
-
 int fl__settle_written(struct fl__reset *reset,
 		       const struct fl__kernel_region *regions, size_t count)
 {
-	bool is_long = count > FL__RESET_REGIONS / 2;
 	int err = 0;
 
-	fl__settle_begin(reset, regions, count);
 	if (count)
 		reset->reported_end =
 			fl_max_u64(reset->reported_end, regions[count - 1].end);
@@ -254,10 +222,6 @@ int fl__settle_written(struct fl__reset *reset,
 		const struct fl__kernel_region *region =
 			fl__reset_region(reset, regions, count, i);
 
-		if (is_long && i + 1 < count)
-			look_ahead(reset, fl__reset_region(reset, regions,
-							   count, i + 1)
-						  ->start);
 		err = written_region(reset, region->start, region->end);
 	}
 	return err;

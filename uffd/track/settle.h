@@ -11,10 +11,6 @@
 
 #include "reset.h"
 
-/* Before the runs of a report, each of them all or in part, are restored. */
-void fl__settle_begin(struct fl__reset *reset,
-		      const struct fl__kernel_region *regions, size_t count);
-
 /* Runs that the scan of a marked stretch reported as written. */
 int fl__settle_written(struct fl__reset *reset,
 		       const struct fl__kernel_region *regions, size_t count);

@@ -66,35 +66,21 @@ void fl__track_fini(struct fl__dirty *dirty)
 	memset(dirty, 0, sizeof(*dirty));
 }
 
-static void areas_add(struct fl__reset *reset, uint64_t start, uint64_t end,
-		      const uint8_t *image)
-{
-	end = fl_min_u64(end, reset->allowed_end);
-	if (start < end)
-		reset->areas[reset->area_count++] =
-			(struct fl__area){ start, end, image };
-}
-
 static void areas_build(struct fl__reset *reset)
 {
 	const struct fl_image *image = reset->space->image;
-	uint64_t at = reset->base, first;
+	const struct fl__image_map *map = image ? &image->map : NULL;
+	const uint8_t *bytes = image ? image->bytes : NULL;
+	uint64_t end = reset->allowed_end - reset->base;
+	struct fl__piece piece;
 
-	if (image) {
-		first = fl__image_map_first_off(&image->map);
-		for (uint32_t i = 0; i < image->map.extent_count; i++) {
-			uint64_t off = image->map.extents[i].hpage_off *
-				       reset->hpage_bytes;
-			uint64_t len = image->map.extents[i].hpage_len *
-				       reset->hpage_bytes;
-
-			areas_add(reset, at, reset->base + off, NULL);
-			at = reset->base + off + len;
-			areas_add(reset, reset->base + off, at,
-				  image->bytes + (off - first));
-		}
-	}
-	areas_add(reset, at, reset->allowed_end, NULL);
+	for (uint64_t at = 0; fl__image_map_next(map, bytes, at, end, &piece);
+	     at += piece.len)
+		reset->areas[reset->area_count++] = (struct fl__area){
+			reset->base + at,
+			reset->base + at + piece.len,
+			piece.bytes,
+		};
 }
 
 static uint64_t chunk_addr(const struct fl__reset *reset, size_t chunk_idx)
@@ -168,7 +154,6 @@ static int on_touched(void *user, const struct fl__kernel_region *regions,
 	struct fl__reset *reset = user;
 	int err = 0;
 
-	fl__settle_begin(reset, regions, count);
 	for (size_t i = 0; i < count && !err; i++)
 		err = touched_region(reset, fl__reset_region(reset, regions,
 							     count, i));

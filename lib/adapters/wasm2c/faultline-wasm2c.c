@@ -82,34 +82,18 @@ static const struct map memories = { memory_entries, MEMORY_MAP_BITS };
 static const struct map tables = { table_entries, TABLE_MAP_BITS };
 static _Thread_local struct fl_wasm2c_batch *innermost;
 
-void __wrap_wasm_rt_allocate_memory(wasm_rt_memory_t *memory,
-				    uint32_t initial_pages, uint32_t max_pages);
-uint32_t __wrap_wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t pages);
-void __wrap_wasm_rt_free_memory(wasm_rt_memory_t *memory);
-void __real_wasm_rt_allocate_memory(wasm_rt_memory_t *memory,
-				    uint32_t initial_pages, uint32_t max_pages);
-uint32_t __real_wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t pages);
-void __real_wasm_rt_free_memory(wasm_rt_memory_t *memory);
+/* What the linker's --wrap makes of a function of wasm-rt. */
+#define WRAPPED(name) __typeof__(name) __wrap_##name, __real_##name
 
-#define DECLARE_TABLE(type)                                         \
-	void __wrap_wasm_rt_allocate_##type##_table(                \
-		wasm_rt_##type##_table_t *table, uint32_t elements, \
-		uint32_t max_elements);                             \
-	uint32_t __wrap_wasm_rt_grow_##type##_table(                \
-		wasm_rt_##type##_table_t *table, uint32_t delta,    \
-		wasm_rt_##type##_t init);                           \
-	void __wrap_wasm_rt_free_##type##_table(                    \
-		wasm_rt_##type##_table_t *table);                   \
-	void __real_wasm_rt_allocate_##type##_table(                \
-		wasm_rt_##type##_table_t *table, uint32_t elements, \
-		uint32_t max_elements);                             \
-	uint32_t __real_wasm_rt_grow_##type##_table(                \
-		wasm_rt_##type##_table_t *table, uint32_t delta,    \
-		wasm_rt_##type##_t init);                           \
-	void __real_wasm_rt_free_##type##_table(wasm_rt_##type##_table_t *table)
-
-DECLARE_TABLE(funcref);
-DECLARE_TABLE(externref);
+WRAPPED(wasm_rt_allocate_memory);
+WRAPPED(wasm_rt_grow_memory);
+WRAPPED(wasm_rt_free_memory);
+WRAPPED(wasm_rt_allocate_funcref_table);
+WRAPPED(wasm_rt_grow_funcref_table);
+WRAPPED(wasm_rt_free_funcref_table);
+WRAPPED(wasm_rt_allocate_externref_table);
+WRAPPED(wasm_rt_grow_externref_table);
+WRAPPED(wasm_rt_free_externref_table);
 
 __attribute__((format(printf, 3, 4))) static int
 fail(struct fl_error *error, int err, const char *format, ...)
@@ -192,19 +176,14 @@ static void map_remove(struct map_entry *entry)
 static int acquire(struct fl_pool *pool, const struct fl_memory_config *config,
 		   struct fl_memory **memory, struct fl_error *error)
 {
-	struct fl_memory *taken;
-	int err;
+	int err = fl_memory_acquire(pool, config, memory, error);
 
-	err = fl_memory_acquire(pool, config, &taken, error);
 	if (err)
 		return err;
-	err = map_add(&memories, taken->base, taken, error);
-	if (err) {
-		fl_memory_release(taken);
-		return err;
-	}
-	*memory = taken;
-	return 0;
+	err = map_add(&memories, (*memory)->base, *memory, error);
+	if (err)
+		fl_memory_release(*memory);
+	return err;
 }
 
 static void release(struct map_entry *entry)
@@ -310,19 +289,14 @@ static int table_acquire(struct fl_pool *pool,
 			 const struct fl_table_config *config,
 			 struct fl_table **table, struct fl_error *error)
 {
-	struct fl_table *taken;
-	int err;
+	int err = fl_table_acquire(pool, config, table, error);
 
-	err = fl_table_acquire(pool, config, &taken, error);
 	if (err)
 		return err;
-	err = map_add(&tables, taken->base, taken, error);
-	if (err) {
-		fl_table_release(taken);
-		return err;
-	}
-	*table = taken;
-	return 0;
+	err = map_add(&tables, (*table)->base, *table, error);
+	if (err)
+		fl_table_release(*table);
+	return err;
 }
 
 static void table_release(struct map_entry *entry)
@@ -455,14 +429,11 @@ int fl_wasm2c_begin(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 	err = check_counts(&info, &offer, error);
 	if (err)
 		return err;
-	batch->instance = (uintptr_t)instance;
-	batch->instance_bytes = instance_bytes;
-	batch->count = 0;
-	batch->taken = 0;
-	batch->table_count = 0;
-	batch->table_taken = 0;
-	batch->is_funcref = 0;
-	batch->has_tables = offer.has_tables;
+	*batch = (struct fl_wasm2c_batch){
+		.instance = (uintptr_t)instance,
+		.instance_bytes = instance_bytes,
+		.has_tables = offer.has_tables,
+	};
 	err = acquire_all(batch, pool, module, &info, &offer, timeout_ns,
 			  error);
 	if (err) {
@@ -554,7 +525,6 @@ void __wrap_wasm_rt_allocate_memory(wasm_rt_memory_t *memory,
 				    uint32_t initial_pages, uint32_t max_pages)
 {
 	struct fl_wasm2c_batch *batch = batch_of(memory);
-	const struct fl_memory *taken;
 
 	if (!batch) {
 		__real_wasm_rt_allocate_memory(memory, initial_pages,
@@ -567,8 +537,7 @@ void __wrap_wasm_rt_allocate_memory(wasm_rt_memory_t *memory,
 	    batch->memories[batch->taken]->length_bytes !=
 		    initial_pages * WPAGE_BYTES)
 		wasm_rt_trap(WASM_RT_TRAP_UNREACHABLE);
-	taken = batch->memories[batch->taken++];
-	describe(memory, taken, max_pages);
+	describe(memory, batch->memories[batch->taken++], max_pages);
 }
 
 uint32_t __wrap_wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t pages)
@@ -596,16 +565,20 @@ void __wrap_wasm_rt_free_memory(wasm_rt_memory_t *memory)
 	}
 	/* A second free must not release the slot's next tenant. */
 	memory->data = NOWHERE;
-	memory->pages = 0;
-	memory->size = 0;
+	memory->pages = memory->size = 0;
 	release(entry);
 }
 
-static const struct fl_table *take_table(struct fl_wasm2c_batch *batch,
-					 uint32_t elements, bool is_funcref)
+/* The batch's next table; NULL if the table to be filled is in no batch of
+ * tables. */
+static const struct fl_table *take_table(const void *filled, uint32_t elements,
+					 bool is_funcref)
 {
+	struct fl_wasm2c_batch *batch = batch_of(filled);
 	const struct fl_table *table;
 
+	if (!batch || !batch->has_tables)
+		return NULL;
 	if (batch->table_taken == batch->table_count)
 		wasm_rt_trap(WASM_RT_TRAP_UNREACHABLE);
 	table = batch->tables[batch->table_taken];
@@ -619,75 +592,78 @@ static const struct fl_table *take_table(struct fl_wasm2c_batch *batch,
 }
 
 /* The two kinds of tables differ in their types alone. */
-#define DEFINE_TABLE(type, is_funcref)                                       \
-	int fl_wasm2c_acquire_##type##_table(                                \
-		struct fl_pool *pool, const struct fl_table_config *config,  \
-		wasm_rt_##type##_table_t *table, struct fl_error *error)     \
-	{                                                                    \
-		struct fl_table *taken;                                      \
-		uint32_t max_size;                                           \
-		int err = table_acquire_alone(pool, config,                  \
-					      sizeof(wasm_rt_##type##_t),    \
-					      &taken, &max_size, error);     \
-                                                                             \
-		if (err)                                                     \
-			return err;                                          \
-		table->data = taken->base;                                   \
-		table->size = (uint32_t)taken->length;                       \
-		table->max_size = max_size;                                  \
-		return 0;                                                    \
-	}                                                                    \
-                                                                             \
-	struct fl_table *fl_wasm2c_##type##_table(                           \
-		const wasm_rt_##type##_table_t *table)                       \
-	{                                                                    \
-		return map_handle(map_find(&tables, table->data));           \
-	}                                                                    \
-                                                                             \
-	void __wrap_wasm_rt_allocate_##type##_table(                         \
-		wasm_rt_##type##_table_t *table, uint32_t elements,          \
-		uint32_t max_elements)                                       \
-	{                                                                    \
-		struct fl_wasm2c_batch *batch = batch_of(table);             \
-                                                                             \
-		if (!batch || !batch->has_tables) {                          \
-			__real_wasm_rt_allocate_##type##_table(              \
-				table, elements, max_elements);              \
-			return;                                              \
-		}                                                            \
-		table->data = take_table(batch, elements, is_funcref)->base; \
-		table->size = elements;                                      \
-		table->max_size = max_elements;                              \
-	}                                                                    \
-                                                                             \
-	uint32_t __wrap_wasm_rt_grow_##type##_table(                         \
-		wasm_rt_##type##_table_t *table, uint32_t delta,             \
-		wasm_rt_##type##_t init)                                     \
-	{                                                                    \
-		struct fl_table *grown = fl_wasm2c_##type##_table(table);    \
-		uint64_t old_size;                                           \
-                                                                             \
-		if (!grown)                                                  \
-			return __real_wasm_rt_grow_##type##_table(           \
-				table, delta, init);                         \
-		if (fl_table_grow(grown, delta, &init, &old_size))           \
-			return UINT32_MAX;                                   \
-		table->size = (uint32_t)(old_size + delta);                  \
-		return (uint32_t)old_size;                                   \
-	}                                                                    \
-                                                                             \
-	void __wrap_wasm_rt_free_##type##_table(                             \
-		wasm_rt_##type##_table_t *table)                             \
-	{                                                                    \
-		struct map_entry *entry = map_find(&tables, table->data);    \
-                                                                             \
-		if (!entry) {                                                \
-			__real_wasm_rt_free_##type##_table(table);           \
-			return;                                              \
-		}                                                            \
-		table->data = NULL;                                          \
-		table->size = 0;                                             \
-		table_release(entry);                                        \
+#define DEFINE_TABLE(type, is_funcref)                                      \
+	int fl_wasm2c_acquire_##type##_table(                               \
+		struct fl_pool *pool, const struct fl_table_config *config, \
+		wasm_rt_##type##_table_t *table, struct fl_error *error)    \
+	{                                                                   \
+		struct fl_table *taken;                                     \
+		uint32_t max_size;                                          \
+		int err = table_acquire_alone(pool, config,                 \
+					      sizeof(wasm_rt_##type##_t),   \
+					      &taken, &max_size, error);    \
+                                                                            \
+		if (!err)                                                   \
+			*table = (wasm_rt_##type##_table_t){                \
+				.data = taken->base,                        \
+				.max_size = max_size,                       \
+				.size = (uint32_t)taken->length,            \
+			};                                                  \
+		return err;                                                 \
+	}                                                                   \
+                                                                            \
+	struct fl_table *fl_wasm2c_##type##_table(                          \
+		const wasm_rt_##type##_table_t *table)                      \
+	{                                                                   \
+		return map_handle(map_find(&tables, table->data));          \
+	}                                                                   \
+                                                                            \
+	void __wrap_wasm_rt_allocate_##type##_table(                        \
+		wasm_rt_##type##_table_t *table, uint32_t elements,         \
+		uint32_t max_elements)                                      \
+	{                                                                   \
+		const struct fl_table *taken =                              \
+			take_table(table, elements, is_funcref);            \
+                                                                            \
+		if (taken)                                                  \
+			*table = (wasm_rt_##type##_table_t){                \
+				.data = taken->base,                        \
+				.max_size = max_elements,                   \
+				.size = elements,                           \
+			};                                                  \
+		else                                                        \
+			__real_wasm_rt_allocate_##type##_table(             \
+				table, elements, max_elements);             \
+	}                                                                   \
+                                                                            \
+	uint32_t __wrap_wasm_rt_grow_##type##_table(                        \
+		wasm_rt_##type##_table_t *table, uint32_t delta,            \
+		wasm_rt_##type##_t init)                                    \
+	{                                                                   \
+		struct fl_table *grown = fl_wasm2c_##type##_table(table);   \
+		uint64_t old_size;                                          \
+                                                                            \
+		if (!grown)                                                 \
+			return __real_wasm_rt_grow_##type##_table(          \
+				table, delta, init);                        \
+		if (fl_table_grow(grown, delta, &init, &old_size))          \
+			return UINT32_MAX;                                  \
+		table->size = (uint32_t)(old_size + delta);                 \
+		return (uint32_t)old_size;                                  \
+	}                                                                   \
+                                                                            \
+	void __wrap_wasm_rt_free_##type##_table(                            \
+		wasm_rt_##type##_table_t *table)                            \
+	{                                                                   \
+		struct map_entry *entry = map_find(&tables, table->data);   \
+                                                                            \
+		if (!entry) {                                               \
+			__real_wasm_rt_free_##type##_table(table);          \
+			return;                                             \
+		}                                                           \
+		table->data = NULL;                                         \
+		table->size = 0;                                            \
+		table_release(entry);                                       \
 	}
 
 DEFINE_TABLE(funcref, true)
