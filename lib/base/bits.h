@@ -31,4 +31,20 @@ static inline void fl_bit_set(uint64_t *bits, size_t idx, bool value)
 	bits[idx / 64] = value ? bits[idx / 64] | bit : bits[idx / 64] & ~bit;
 }
 
+/* Clear [first, end); how many of them were set. */
+static inline size_t fl_bits_clear(uint64_t *bits, size_t first, size_t end)
+{
+	size_t cleared = 0;
+
+	for (size_t i = first; i < end; i = (i / 64 + 1) * 64) {
+		uint64_t mask = UINT64_MAX << i % 64;
+
+		if (end / 64 == i / 64)
+			mask &= ~(UINT64_MAX << end % 64);
+		cleared += (size_t)__builtin_popcountll(bits[i / 64] & mask);
+		bits[i / 64] &= ~mask;
+	}
+	return cleared;
+}
+
 #endif

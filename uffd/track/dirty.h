@@ -43,13 +43,9 @@ struct fl__dirty {
 	uint64_t highest_bytes;		/* that were ever accessible */
 	struct fl__sweeps sweeps;
 	uint64_t stale_cost;		/* chunks scanned for nothing so far */
-	uint64_t kept_hpages;		/* in marked chunks, by their bits */
-	/* Private pages that no such bit counts, of each FL_WPAGE_BYTES from the
-	 * base on, and their sum. What is hidden behind the border stays
+	/* The sum of all kept bits. What is hidden behind the border stays
 	 * counted as it was last seen. */
-	uint8_t *unmarked;
-	size_t unmarked_count;		/* allocated */
-	uint64_t unmarked_hpages;
+	uint64_t kept_hpages;
 	uint32_t resets;
 	bool is_prefilled;		/* for its first tenant, */
 	uint32_t prefill_turn;		/* by this list */

@@ -70,8 +70,8 @@ static inline uint32_t fl__reset_hpage_idx(const struct fl__reset *reset,
 	       reset->chunk_hpages_mask;
 }
 
-/* The chunk of an address; NULL: it was never touched while it could have been
- * marked. */
+/* The chunk of an address; NULL: no page of it was ever private, and it was never
+ * touched while it could have been marked. */
 static inline struct fl__dirty_chunk *
 fl__reset_chunk_at(const struct fl__reset *reset, uint64_t addr)
 {
@@ -99,24 +99,6 @@ fl__reset_region(const struct fl__reset *reset,
 		 size_t i)
 {
 	return &regions[reset->is_downward ? count - 1 - i : i];
-}
-
-/* Take up to hpages private pages off those of dirty->unmarked[idx]. */
-static inline void fl__reset_uncount(struct fl__dirty *dirty, size_t idx,
-				     uint64_t hpages)
-{
-	if (idx >= dirty->unmarked_count)
-		return;
-	hpages = fl_min_u64(hpages, dirty->unmarked[idx]);
-	dirty->unmarked[idx] -= (uint8_t)hpages;
-	dirty->unmarked_hpages -= hpages;
-}
-
-/* The index in dirty->unmarked of an address. */
-static inline size_t fl__reset_unmarked_idx(const struct fl__reset *reset,
-					    uint64_t addr)
-{
-	return (size_t)((addr - reset->base) / FL_WPAGE_BYTES);
 }
 
 #endif

@@ -18,6 +18,26 @@
 /* What is copied at once when a long run is copied from its end. */
 #define STEP_BYTES (UINT64_C(32) << 10)
 
+struct fl__dirty_chunk *fl__settle_chunk(struct fl__reset *reset,
+					 size_t chunk_idx)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	size_t count = chunk_idx + 1;
+
+	if (chunk_idx >= dirty->chunk_count) {
+		struct fl__dirty_chunk *grown =
+			realloc(dirty->chunks, count * sizeof(*grown));
+
+		if (!grown)
+			return NULL;
+		memset(grown + dirty->chunk_count, 0,
+		       (count - dirty->chunk_count) * sizeof(*grown));
+		dirty->chunks = grown;
+		dirty->chunk_count = count;
+	}
+	return &dirty->chunks[chunk_idx];
+}
+
 int fl__settle_flush(struct fl__reset *reset)
 {
 	uint64_t start = reset->protect_start;
@@ -227,28 +247,6 @@ int fl__settle_written(struct fl__reset *reset,
 	return err;
 }
 
-/* Private pages of an unmarked chunk are counted when it is marked. More of a
- * marked chunk has become accessible: its pages are counted here. */
-static void note_kept(struct fl__reset *reset, uint64_t start, uint64_t end,
-		      bool is_kept)
-{
-	for (uint64_t addr = start; addr < end; addr += reset->hpage_bytes) {
-		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, addr);
-		uint32_t idx = fl__reset_hpage_idx(reset, addr);
-
-		if (!chunk)
-			continue;
-		if (chunk->is_marked && is_kept &&
-		    !fl_bit_get(chunk->kept, idx)) {
-			reset->dirty->kept_hpages++;
-			fl__reset_uncount(reset->dirty,
-					  fl__reset_unmarked_idx(reset, addr),
-					  1);
-		}
-		fl_bit_set(chunk->kept, idx, is_kept);
-	}
-}
-
 /*
  * May the page's first read map 2 MiB of the image at once? Then making it
  * private ahead takes more than it gives: the reads around it fault one by
@@ -300,49 +298,29 @@ static void first_note(struct fl__reset *reset, const struct fl__area *area,
 	}
 }
 
-static bool unmarked_make(struct fl__dirty *dirty, size_t count)
-{
-	uint8_t *grown;
-
-	if (count <= dirty->unmarked_count)
-		return true;
-	grown = realloc(dirty->unmarked, count * sizeof(*grown));
-	if (!grown)
-		return false;
-	memset(grown + dirty->unmarked_count, 0,
-	       (count - dirty->unmarked_count) * sizeof(*grown));
-	dirty->unmarked = grown;
-	dirty->unmarked_count = count;
-	return true;
-}
-
 /* The scan has taken what was counted of [start, end) before off the count. */
-static void count_unmarked(struct fl__reset *reset, uint64_t start,
-			   uint64_t end)
+static void keep_private(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
-	struct fl__dirty *dirty = reset->dirty;
+	for (; start < end; start += reset->hpage_bytes) {
+		struct fl__dirty_chunk *chunk = fl__settle_chunk(
+			reset, fl__reset_chunk_of(reset, start));
 
-	if (!unmarked_make(dirty, fl__reset_unmarked_idx(reset, end - 1) + 1)) {
-		reset->is_uncounted = true;
-		return;
+		if (chunk)
+			page_keep(reset, chunk,
+				  fl__reset_hpage_idx(reset, start));
+		else
+			reset->is_uncounted = true;
 	}
-	dirty->unmarked_hpages += (end - start) >> reset->hpage_shift;
-	for (; start < end; start += reset->hpage_bytes)
-		dirty->unmarked[fl__reset_unmarked_idx(reset, start)]++;
 }
 
 int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 		       uint64_t start, uint64_t end)
 {
-	bool is_dropped = is_worth_dropping(reset, start, end);
-
 	if (reset->first)
 		first_note(reset, area, start, end);
-	if (!is_dropped)
-		count_unmarked(reset, start, end);
-	note_kept(reset, start, end, !is_dropped);
-	if (is_dropped)
+	if (is_worth_dropping(reset, start, end))
 		return fl__settle_drop(start, end);
+	keep_private(reset, start, end);
 	restore(reset, area, start, end);
 	return 0;
 }

@@ -20,6 +20,11 @@ int fl__settle_written(struct fl__reset *reset,
 int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 		       uint64_t start, uint64_t end);
 
+/* The chunk, made if it is not there. NULL without memory: then it stays
+ * unmarked, which is slower and as right. */
+struct fl__dirty_chunk *fl__settle_chunk(struct fl__reset *reset,
+					 size_t chunk_idx);
+
 /* Drop whatever is resident; -errno. */
 int fl__settle_drop(uint64_t start, uint64_t end);
 

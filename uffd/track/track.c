@@ -22,14 +22,6 @@
  * but what these take; else it would stay when the slot is emptied. */
 #define FORGET_CHUNKS 16
 
-static void unmarked_clear(struct fl__dirty *dirty)
-{
-	if (dirty->unmarked_hpages)
-		memset(dirty->unmarked, 0,
-		       dirty->unmarked_count * sizeof(*dirty->unmarked));
-	dirty->unmarked_hpages = 0;
-}
-
 static void chunks_shrink(struct fl__dirty *dirty)
 {
 	struct fl__dirty_chunk *fewer;
@@ -52,7 +44,6 @@ void fl__track_forget(struct fl__dirty *dirty)
 	dirty->sweeps = (struct fl__sweeps){ .swept = 0 };
 	dirty->stale_cost = 0;
 	dirty->kept_hpages = 0;
-	unmarked_clear(dirty);
 	dirty->highest_bytes = 0;
 	dirty->resets = 0;
 	dirty->is_prefilled = false;
@@ -61,7 +52,6 @@ void fl__track_forget(struct fl__dirty *dirty)
 void fl__track_fini(struct fl__dirty *dirty)
 {
 	free(dirty->chunks);
-	free(dirty->unmarked);
 	free(dirty->regions);
 	memset(dirty, 0, sizeof(*dirty));
 }
@@ -88,33 +78,11 @@ static uint64_t chunk_addr(const struct fl__reset *reset, size_t chunk_idx)
 	return reset->chunk_base + chunk_idx * FL__CHUNK_BYTES;
 }
 
-/* NULL without memory, and then the chunk stays unmarked, which is slower and as
- * right. */
-static struct fl__dirty_chunk *chunk_make(const struct fl__reset *reset,
-					  size_t chunk_idx)
-{
-	struct fl__dirty *dirty = reset->dirty;
-	size_t count = chunk_idx + 1;
-
-	if (chunk_idx >= dirty->chunk_count) {
-		struct fl__dirty_chunk *grown =
-			realloc(dirty->chunks, count * sizeof(*grown));
-
-		if (!grown)
-			return NULL;
-		memset(grown + dirty->chunk_count, 0,
-		       (count - dirty->chunk_count) * sizeof(*grown));
-		dirty->chunks = grown;
-		dirty->chunk_count = count;
-	}
-	return &dirty->chunks[chunk_idx];
-}
-
 static void chunks_touch(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	for (size_t i = fl__reset_chunk_of(reset, start);
 	     i <= fl__reset_chunk_of(reset, end - 1); i++) {
-		struct fl__dirty_chunk *chunk = chunk_make(reset, i);
+		struct fl__dirty_chunk *chunk = fl__settle_chunk(reset, i);
 
 		if (chunk)
 			chunk->is_touched = true;
@@ -184,25 +152,21 @@ static enum fl__scan_form unmarked_form(const struct fl__reset *reset,
 	return area->image ? FL__SCAN_PRIVATE_FILE : FL__SCAN_PRIVATE_ZERO;
 }
 
-/* [start, end) is about to be scanned, and counted anew. What a tenant before
- * had, that grew further, is hidden and stays counted. */
+/* [start, end) is about to be scanned, and counted anew. */
 static void uncount_range(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
-	struct fl__dirty *dirty = reset->dirty;
-	uint64_t highest = reset->base + dirty->highest_bytes;
-	size_t last = fl__reset_unmarked_idx(reset, end - 1);
+	for (uint64_t next; start < end; start = next) {
+		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, start);
+		uint32_t idx = fl__reset_hpage_idx(reset, start);
 
-	if (!dirty->unmarked_hpages)
-		return;
-	for (size_t i = fl__reset_unmarked_idx(reset, start);
-	     i <= last && i < dirty->unmarked_count; i++) {
-		uint64_t low = reset->base + i * FL_WPAGE_BYTES;
-		uint64_t high = fl_min_u64(low + FL_WPAGE_BYTES, highest);
-		uint64_t seen = fl_min_u64(end, high) - fl_max_u64(start, low);
-		uint64_t rest = (high - low - seen) >> reset->hpage_shift;
-
-		if (dirty->unmarked[i] > rest)
-			fl__reset_uncount(dirty, i, dirty->unmarked[i] - rest);
+		if (!chunk)
+			break;
+		next = fl_min_u64(end, chunk_addr(reset, fl__reset_chunk_of(
+								 reset, start) +
+								 1));
+		reset->dirty->kept_hpages -= fl_bits_clear(
+			chunk->kept, idx,
+			idx + ((next - start) >> reset->hpage_shift));
 	}
 }
 
@@ -314,14 +278,12 @@ static int drop_all(struct fl__reset *reset)
 	}
 	dirty->sweeps = (struct fl__sweeps){ .swept = 0 };
 	dirty->kept_hpages = 0;
-	unmarked_clear(dirty);
 	return err ? err : sweep_chunks(reset, true);
 }
 
 static uint64_t kept_bytes_of(const struct fl__reset *reset)
 {
-	return (reset->dirty->kept_hpages + reset->dirty->unmarked_hpages) *
-	       reset->hpage_bytes;
+	return reset->dirty->kept_hpages * reset->hpage_bytes;
 }
 
 static bool chunk_is_marked(const struct fl__reset *reset, size_t chunk_idx)
@@ -378,7 +340,7 @@ static void mark_bridges(struct fl__reset *reset)
 			continue;
 		if (last != SIZE_MAX && i - last - 1 <= BRIDGE_CHUNKS) {
 			for (size_t j = last + 1; j < i; j++) {
-				chunk = chunk_make(reset, j);
+				chunk = fl__settle_chunk(reset, j);
 				if (chunk)
 					chunk->is_touched = true;
 			}
@@ -408,35 +370,6 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 	}
 }
 
-/* What was found in the chunk is counted by its bits from now on. */
-static void count_kept(struct fl__reset *reset, size_t chunk_idx)
-{
-	struct fl__dirty *dirty = reset->dirty;
-	const uint64_t *kept = dirty->chunks[chunk_idx].kept;
-
-	for (uint32_t i = 0; i < FL__CHUNK_MAX_HPAGES; i++) {
-		uint64_t addr =
-			chunk_addr(reset, chunk_idx) + i * reset->hpage_bytes;
-
-		if (!fl_bit_get(kept, i))
-			continue;
-		dirty->kept_hpages++;
-		fl__reset_uncount(dirty, fl__reset_unmarked_idx(reset, addr),
-				  1);
-	}
-}
-
-/* Also of a chunk that is marked, when more of it has become accessible. */
-static void chunk_mark(struct fl__reset *reset, size_t chunk_idx)
-{
-	struct fl__dirty_chunk *chunk = &reset->dirty->chunks[chunk_idx];
-
-	if (!chunk->is_marked)
-		count_kept(reset, chunk_idx);
-	fl__policy_watch_all(&chunk->watch);
-	chunk->is_marked = true;
-}
-
 static int mark_chunks(struct fl__reset *reset)
 {
 	struct fl__dirty *dirty = reset->dirty;
@@ -448,7 +381,9 @@ static int mark_chunks(struct fl__reset *reset)
 
 		if (!dirty->chunks[i].is_touched || start >= end)
 			continue;
-		chunk_mark(reset, i);
+		/* Also if it is marked, and more of it is accessible now. */
+		fl__policy_watch_all(&dirty->chunks[i].watch);
+		dirty->chunks[i].is_marked = true;
 		err = fl__settle_protect(reset, start, end);
 	}
 	if (!err)
