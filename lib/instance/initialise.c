@@ -7,7 +7,7 @@
  * element segments in order, then active data segments in order; the first that
  * does not fit traps after what came before it was written. What an image
  * covers is there already, and no step writes it. Images are used only where
- * no segment with a known offset traps (is_paged of module.h), so that what
+ * no segment with a known offset traps (shows_images of module.h), so that what
  * traps does so in its turn. Also table.init and elem.drop, which read the same segments.
  */
 #include "base/config.h"
@@ -159,7 +159,7 @@ static int initialise_memories(struct fl_instance *instance,
 		if (reader->data[i].mode != FL__SEGMENT_ACTIVE)
 			continue;
 		if (is_imported ? fills_imports :
-				  !module->is_paged ||
+				  !module->shows_images ||
 					  !module->memories[memory_idx].image)
 			err = fl__data_write(instance->memories[memory_idx],
 					     module, i, globals, error);

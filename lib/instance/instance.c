@@ -144,7 +144,7 @@ static int make_room(struct fl__dropped *dropped, uint32_t count)
 static struct fl_image *image_of(const struct fl_module *module,
 				 uint32_t memory_idx)
 {
-	return module->is_paged ? module->memories[memory_idx].image : NULL;
+	return module->shows_images ? module->memories[memory_idx].image : NULL;
 }
 
 /* What the module defines, all or none. */

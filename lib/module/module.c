@@ -123,7 +123,7 @@ static int module_build_images(struct fl_module *module, struct fl_error *error)
 	const struct fl__globals none = { NULL, 0 };
 	struct fl_error found;
 
-	module->is_paged = true;
+	module->shows_images = true;
 	for (uint32_t i = 0; i < module->reader.memory_count; i++) {
 		struct fl__module_memory *memory = &module->memories[i];
 		int err;
@@ -150,7 +150,7 @@ static int module_build_images(struct fl_module *module, struct fl_error *error)
 			return err;
 		} else if (memory->image->map.trap &&
 			   !module->reader.memories[i].is_imported) {
-			module->is_paged = false;
+			module->shows_images = false;
 		}
 	}
 	return 0;
@@ -304,7 +304,7 @@ void fl_module_info(const struct fl_module *module, struct fl_module_info *info)
 		.has_start = reader->has_start,
 		.length_bytes = reader->length,
 		.segmented_reason =
-			module->is_paged || !module->context ?
+			module->shows_images || !module->context ?
 				NULL :
 				"a data segment is out of bounds: what comes before it has to be written, and what comes after it not",
 	};

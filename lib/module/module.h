@@ -6,7 +6,7 @@
  * object that pools validate, instances show and bulk operations read. Images
  * are built once here, never per instance. Any thread.
  *
- * Images are used only where no known segment traps (is_paged). A segment that
+ * Images are used only where no known segment traps (shows_images). A segment that
  * traps must do so after what came before it was written and before what comes
  * after, and an image is all or nothing. fl_memory_type.no_image_reason and
  * fl_module_info.segmented_reason tell a caller.
@@ -36,7 +36,7 @@ struct fl_module {
 	struct fl__module_memory *memories;
 	/* No data segment for a defined memory is known to trap: its image is all
 	 * of its initial content. */
-	bool is_paged;
+	bool shows_images;
 	uint32_t passive_count;
 	void *owned_bytes;		/* FL_BYTES_COPY */
 	const void *bytes;
