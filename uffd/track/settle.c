@@ -15,9 +15,6 @@
  * is restored the next time, and if not its memory is not kept. */
 #define DROP_HPAGES 64
 
-/* What is copied at once when a long run is copied from its end. */
-#define STEP_BYTES (UINT64_C(32) << 10)
-
 struct fl__dirty_chunk *fl__settle_chunk(struct fl__reset *reset,
 					 size_t chunk_idx)
 {
@@ -63,8 +60,8 @@ int fl__settle_protect(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return err;
 }
 
-/* Without a question: what is about to be restored was written. */
-static void copy(const struct fl__area *area, uint64_t start, uint64_t end)
+/* Without a question: the tenant wrote it. [start, end) lies in one area. */
+static void restore(const struct fl__area *area, uint64_t start, uint64_t end)
 {
 	void *at = (void *)(uintptr_t)start;
 	size_t len = (size_t)(end - start);
@@ -73,17 +70,6 @@ static void copy(const struct fl__area *area, uint64_t start, uint64_t end)
 		memcpy(at, area->image + (start - area->start), len);
 	else
 		(void)fl__copy_zeroes(at, len);
-}
-
-/* [start, end) lies in one area. */
-static void restore(const struct fl__reset *reset, const struct fl__area *area,
-		    uint64_t start, uint64_t end)
-{
-	while (reset->is_downward && end - start > STEP_BYTES) {
-		copy(area, end - STEP_BYTES, end);
-		end -= STEP_BYTES;
-	}
-	copy(area, start, end);
 }
 
 /* One page; true: it differed. */
@@ -160,7 +146,7 @@ static int settle_fresh(struct fl__reset *reset, const struct fl__area *area,
 		return 0;
 	if (report == FL__REPORT_FRESH && is_worth_dropping(reset, start, end))
 		return drop_fresh(reset, start, end);
-	restore(reset, area, start, end);
+	restore(area, start, end);
 	return 0;
 }
 
@@ -222,7 +208,7 @@ static int written_region(struct fl__reset *reset, uint64_t start,
 		uint64_t hot = hot_end(reset, start, end);
 
 		if (hot > start)
-			restore(reset, area, start, hot);
+			restore(area, start, hot);
 		if (end > hot)
 			err = settle_run(reset, area, hot, end);
 		start = end;
@@ -321,6 +307,6 @@ int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 	if (is_worth_dropping(reset, start, end))
 		return fl__settle_drop(start, end);
 	keep_private(reset, start, end);
-	restore(reset, area, start, end);
+	restore(area, start, end);
 	return 0;
 }
