@@ -62,7 +62,7 @@ struct fl__geometry {
 
 struct fl__prefill;
 
-/* One image: its map, its storage, who refers to it. */
+/* One image: its map, its storage, its references. */
 struct fl_image {
 	uint32_t refs;			/* atomic */
 	uint64_t serial;		/* > 0; never used twice in a process */

@@ -108,7 +108,7 @@ static void print_zero_rows(uint64_t wpages)
 		printf("    %14s(%" PRIu64 " zero pages)\n", "", wpages);
 }
 
-/* Rows of the span; those without data are counted, not drawn. */
+/* Rows of the span; rows without data are counted, not drawn. */
 static void print_map(const struct memory *memory)
 {
 	const struct fl_image_info *info = &memory->info;

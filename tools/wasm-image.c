@@ -77,7 +77,7 @@ static int write_all(int fd, const uint8_t *bytes, uint64_t len)
 	return fsync(fd) && errno != EINVAL ? -errno : 0;
 }
 
-/* A file of its own beside the target, then a rename: whoever looks finds the
+/* A file of its own beside the target, then a rename: a reader finds the
  * old file or the whole new one. */
 static int replace_file(const char *path, const uint8_t *bytes, uint64_t len)
 {

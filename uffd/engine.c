@@ -182,7 +182,7 @@ static void shard_close(struct fl__dirty_host *shard)
 		close(shard->pagemap_fd);
 }
 
-/* Slots of no bytes, and those that are never reset, need nobody to look. */
+/* Slots of no bytes, and slots that are never reset, need nobody to look. */
 static bool arena_looks(const struct fl__arena *arena)
 {
 	return arena->host->rung != RUNG_DONTNEED &&

@@ -22,7 +22,7 @@ static const struct {
 
 typedef void probe_fn(struct fl__probe *probe);
 
-/* Of the feature that is being tried; who says nothing finds support. */
+/* Of the feature that is being tried; a trial that says nothing found support. */
 static void say(struct fl__probe *probe, enum fl_support support, int err,
 		const char *reason, const char *remedy)
 {

@@ -58,7 +58,7 @@ int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
 	     enum fl__scan_form form, struct fl__scan_buffer *buffer,
 	     fl__scan_fn *fn, void *user);
 
-/* Write-protect every written page of a tracked range, and only those: what was
+/* Write-protect every written page of a tracked range, and no other: what was
  * protected is not even rewritten, unlike with UFFDIO_WRITEPROTECT. Not for
  * kernels on which the fast form misreads swapped entries. -errno. */
 int fl__scan_protect(int pagemap_fd, uint64_t start, uint64_t end);

@@ -7,7 +7,7 @@
  * the result does not fit, like the compiler builtins they stand for.
  *
  * fl_assert states what Faultline itself promises, never what the kernel or a
- * caller does: those get an error. It is compiled in by --enable-checks, and
+ * caller does: a caller gets an error. It is compiled in by --enable-checks, and
  * --enable-checks=full adds fl_assert_full for whole-structure walkers.
  */
 #ifndef FL_UTIL_H

@@ -106,7 +106,7 @@ bool fl__image_map_next(const struct fl__image_map *map, const uint8_t *bytes,
 			uint64_t at, uint64_t end, struct fl__piece *piece);
 
 /* The same, cut at the borders of data: holes of an extent are zeroes too. For
- * who reads, because to read a hole of the storage makes a page of it. */
+ * readers, because to read a hole of the storage makes a page of the hole. */
 bool fl__image_map_next_data(const struct fl__image_map *map,
 			     const uint8_t *bytes, uint64_t at, uint64_t end,
 			     struct fl__piece *piece);

@@ -123,8 +123,8 @@ static int initialise_tables(struct fl_instance *instance,
 	return err;
 }
 
-/* What this instance does not write traps all the same. That this comes before
- * the segments of other memories is for nobody to see: those go. */
+/* What this instance does not write traps all the same. The trap comes before the
+ * segments of other memories, which nobody sees: these memories go. */
 static int check_unfilled(const struct fl_instance *instance,
 			  struct fl_error *error)
 {

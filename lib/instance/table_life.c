@@ -4,7 +4,7 @@
  *
  * Takes a configuration; gives a table in a slot of a pool, in memory of the
  * caller (static) or from malloc() (dynamic), and grows it there. A table in a
- * slot begins with an image: the caller's, zeroes, or nulls where those are not
+ * slot begins with an image: the caller's, zeroes, or nulls where nulls are not
  * all zeroes (table_nulls.h).
  */
 #include "table_life.h"
@@ -176,7 +176,7 @@ static int config_check(const struct fl_pool *pool,
 	if (config->image && config->drop)
 		return fl__error_set(
 			error, -EINVAL,
-			"a table with an image cannot count references: nobody cloned those in the image");
+			"a table with an image cannot count references: nobody cloned the references in the image");
 	if (config->element_bytes > pool->config.table_element_bytes)
 		return fl__error_set(
 			error, -E2BIG,

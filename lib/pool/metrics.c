@@ -3,7 +3,7 @@
  * metrics.c - a pool's numbers, for people and for exporters.
  *
  * Takes a pool; gives its counts as a struct, one by one with names, and with the
- * configuration as JSON. The names are those of metrics.def. A number is exact
+ * configuration as JSON. metrics.def has the names. A number is exact
  * while nobody takes or gives.
  *
  * Counts are made where nobody shares: `acquired` is a number of each slot,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * bank.h - taking slots, giving them back clean, and what becomes of those that
- * are not.
+ * bank.h - taking slots, giving them back clean, and what becomes of a slot that
+ * is not clean.
  *
  * Takes requests; gives slots that show their image, and takes them back. Here
  * a slot's fate is decided: an attach that failed empties the slot, a reset that

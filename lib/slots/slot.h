@@ -20,7 +20,7 @@
  *
  * A table or a structure is a slot like a memory's. They differ in geometry
  * (all of a table is accessible, because runtimes check table indices in code)
- * and in who reads them; attach, tracking, budgets, audit and trimming are the
+ * and in their readers; attach, tracking, budgets, audit and trimming are the
  * same code.
  *
  * The slot's struct has 128 bytes. A handle is the address of the side bytes,
@@ -65,8 +65,8 @@ struct fl__kind {
 	/* Once for each bank: what all slots of it share, in bank->shared. */
 	int (*open)(struct fl__bank *bank, struct fl_error *error);
 	void (*close)(struct fl__bank *bank);
-	/* The slot has its base; its side bytes are zero or those of the slot's
-	 * last use. -ENOMEM. */
+	/* The slot has its base; its side bytes are zero, or as the slot's
+	 * last use left them. -ENOMEM. */
 	int (*init)(struct fl__slot *slot);
 	/* The slot goes for good: let go of what its side bytes hold. */
 	void (*end)(struct fl__slot *slot);

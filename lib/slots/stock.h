@@ -38,7 +38,7 @@ struct fl__stock {
 	struct fl__freelist list;
 	struct fl__os_cond given;
 	uint32_t waiters;		/* atomic: read without the lock */
-	uint32_t wide_waiters;		/* of them, who need several */
+	uint32_t wide_waiters;		/* of them, waiters for several */
 };
 
 struct fl__stock_counts {
@@ -62,7 +62,7 @@ int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
 void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity);
 void fl__stock_retire(struct fl__stock *stock, uint32_t idx);
 
-/* The index that has been free longest of those with an affinity, or
+/* Of the indices with an affinity, the one that has been free longest, or
  * FL__IDX_NONE. */
 uint32_t fl__stock_take_oldest(struct fl__stock *stock);
 

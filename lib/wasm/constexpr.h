@@ -4,8 +4,8 @@
  *
  * Takes a cursor at an expression and the type it must have; checks it as a
  * stack machine of types, steps over it, and says whether its value is known,
- * will be known with the imported globals, or never. Evaluates one that was
- * read, given those.
+ * will be known with the imported globals, or never. Evaluates an
+ * expression that was read, given the imported globals.
  *
  * Invariants
  * - An expression sees the globals that reader->globals holds so far; the

@@ -4,8 +4,8 @@
  *
  * Plain data: views into the module's bytes, value types, limits, and the
  * memories, tables, globals and segments that hang on a struct fl__reader. The
- * files of lib/wasm fill it from below to above; whoever has read a module reads
- * it. No function is declared here.
+ * files of lib/wasm fill the struct from below to above; what comes after the
+ * reader reads the struct. No function is declared here.
  */
 #ifndef FL_CONTENTS_H
 #define FL_CONTENTS_H
@@ -21,8 +21,8 @@
 #define FL__READER_MAX_IMPORTS 1000000u
 #define FL__READER_MAX_GLOBALS 1000000u
 #define FL__READER_MAX_EXPORTS 1000000u
-/* An integer expression that takes more steps, those of the globals it depends
- * on included, or goes through more globals one behind the other, counts as
+/* An integer expression that takes more steps, the steps of the globals it reads
+ * included, or goes through more globals one behind the other, counts as
  * not known: evaluation stays short and shallow. */
 #define FL__READER_MAX_STEPS 1000u
 #define FL__READER_MAX_NESTING 32u

@@ -6,7 +6,7 @@
  * written is restored and left open: the kernel reports it at every release from
  * then on, and it is restored every time, written or not. Watching it again
  * costs a system call and, on other processors, an interrupt. So the policy has
- * to tell open pages that are in use from those that are not:
+ * to tell open pages that are in use from open pages that are not:
  *
  *	hot	changed by a tenant that came after the one which opened the
  *		page: copied back without a question

@@ -235,7 +235,7 @@ int fl__settle_written(struct fl__reset *reset,
 
 /*
  * May the page's first read map 2 MiB of the image at once? Then making it
- * private ahead takes more than it gives: the reads around it fault one by
+ * private ahead takes more than it gives: the reads around the page fault one by
  * one.
  */
 static bool is_in_large_folio(const struct fl__reset *reset,
@@ -256,8 +256,8 @@ static bool differs(const struct fl__reset *reset, const struct fl__area *area,
 			     !fl_is_zero(bytes, len);
 }
 
-/* A page that was prefilled is private, written or not. To compare a quarter of
- * them each time is enough to find those that are of no use. */
+/* A prefilled page is private, written or not. To compare a quarter of these
+ * pages each time is enough to find the useless ones. */
 static bool is_unused(const struct fl__reset *reset,
 		      const struct fl__area *area, uint64_t addr)
 {

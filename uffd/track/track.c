@@ -208,7 +208,8 @@ static uint64_t chunk_end(const struct fl__reset *reset, size_t chunk_idx)
 	return fl_min_u64(chunk_addr(reset, chunk_idx + 1), reset->tracked_end);
 }
 
-/* Watch every page again, of all marked chunks or of those with quiet pages. */
+/* Watch every page again, of all marked chunks or of the chunks with quiet
+ * pages. */
 static int sweep_chunks(struct fl__reset *reset, bool is_all)
 {
 	struct fl__dirty *dirty = reset->dirty;

@@ -16,8 +16,8 @@
  *
  * A map has a fixed size and bounded probing, and is lock-free. An entry is
  * made before anyone knows the base and removed before the memory or table is
- * released, so that a base is never in it twice, and whoever looks for a base
- * owns what it is of: no entry that is found can change meanwhile.
+ * released, so that no base is in the map twice. A caller that looks for a base
+ * owns the memory or table of that base: no found entry can change meanwhile.
  *
  * wasm2c's null references are all zero, and so are the tables that are taken
  * here, whatever null the pool has for others.

@@ -64,8 +64,8 @@ extern "C" {
 #define FL_WASM2C_MAX_MEMORIES 4
 #define FL_WASM2C_MAX_TABLES 16
 
-/* What is for one instance, between begin and end. Owned by the caller, who
- * keeps it where it is until fl_wasm2c_end(); the content is the adapter's. */
+/* What is for one instance, between begin and end. The caller owns the struct and
+ * keeps it in place until fl_wasm2c_end(); the content is the adapter's. */
 struct fl_wasm2c_batch {
 	struct fl_wasm2c_batch *outer;
 	uintptr_t instance;
@@ -88,8 +88,8 @@ struct fl_wasm2c_batch {
  * from the batch. Zero the struct first, so that it can be freed after a
  * trap. timeout_ns as in fl_memory_config.
  *
- * Instantiating a module with other memories or tables than those of the module
- * given here ends in WASM_RT_TRAP_UNREACHABLE.
+ * Instantiating another module, whose memories or tables differ from the module
+ * given here, ends in WASM_RT_TRAP_UNREACHABLE.
  *
  * Errors: as fl_memory_acquire() and fl_table_acquire(), among them -EFAULT for
  * a module whose instantiation traps; -ENOTSUP: the pool's stride is below
@@ -128,7 +128,7 @@ int fl_wasm2c_acquire(struct fl_pool *pool,
 struct fl_memory *fl_wasm2c_memory(const wasm_rt_memory_t *memory);
 
 /*
- * Take one table, for those that a module imports. Of *config the elements'
+ * Take one table, for a module to import. Of *config the elements'
  * width and null are wasm2c's; clone, drop and storage are not for its tables
  * (-ENOTSUP). *table is written only on success; free it with
  * wasm_rt_free_funcref_table() or its like, after the importers.
