@@ -109,10 +109,13 @@ static int stack_zero(const struct fl__slot *slot)
 
 int fl_stack_release(struct fl_stack *stack)
 {
-	struct fl__slot *slot = fl__slot_of_side(stack);
-	int err = stack ? fl__pool_check_owner(slot->bank->pool, NULL) :
-			  -EINVAL;
+	struct fl__slot *slot;
+	int err;
 
+	if (!stack)
+		return -EINVAL;
+	slot = fl__slot_of_side(stack);
+	err = fl__pool_check_owner(slot->bank->pool, NULL);
 	if (err)
 		return err;
 	/* Claiming lets one of two releases through. */
