@@ -3,7 +3,7 @@
  * bits.h - a set of small numbers, a bit each.
  *
  * Takes an array of fl_bits_words(count) words, which the caller owns and
- * zeroes; an index below count is the caller's promise. No state, no
+ * zeroes. The caller promises that each index is below count. No state, no
  * allocation, nothing atomic.
  */
 #ifndef FL_BITS_H
@@ -31,7 +31,7 @@ static inline void fl_bit_set(uint64_t *bits, size_t idx, bool value)
 	bits[idx / 64] = value ? bits[idx / 64] | bit : bits[idx / 64] & ~bit;
 }
 
-/* Clear [first, end); how many of them were set. */
+/* Clear the bits [first, end); gives how many of these bits were set. */
 static inline size_t fl_bits_clear(uint64_t *bits, size_t first, size_t end)
 {
 	size_t cleared = 0;

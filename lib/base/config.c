@@ -2,7 +2,7 @@
 /* config.c - the initialisers of faultline.h, by kind; see config.h. */
 #include "config.h"
 
-/* Each initialiser stands in the header, and once more in no place. */
+/* The header has the initialisers; this is the one other list of them. */
 #define FL_CONFIGS                                                        \
 	CONFIG(FL_CONTEXT_CONFIG, fl_context_config, FL_CONTEXT_CONFIG_INIT)    \
 	CONFIG(FL_MODULE_CONFIG, fl_module_config, FL_MODULE_CONFIG_INIT)       \

@@ -10,8 +10,8 @@
 
 #include "error.h"
 
-/* A caller's struct of a kind, or NULL for the defaults, in full: *known has the
- * type that this library knows. -EINVAL. */
+/* Complete a caller's struct of a kind, or the defaults for NULL: *known has
+ * the type that this library knows. -EINVAL. */
 int fl__config_read(enum fl_config_kind kind, void *known, const void *config,
 		    struct fl_error *error);
 

@@ -51,7 +51,7 @@ const char *fl_version(void)
 
 int fl__error_fold(int err)
 {
-	/* Something is used up, if not memory. */
+	/* Something is used up, if not memory itself. */
 	if (err == -EMFILE || err == -ENFILE || err == -EFBIG || err == -ENOSPC)
 		return -ENOMEM;
 	return !err || error_find(err) ? err : -EIO;

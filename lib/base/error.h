@@ -15,7 +15,7 @@
 
 #include <errno.h>
 
-/* All that an error says; the three below are what calls need of it. */
+/* Fill all fields of an error; callers use the three forms below. */
 int fl__error_fill(struct fl_error *error, int code, enum fl_trap trap,
 		   uint64_t byte_off, const char *fmt, ...) FL_PRINTF(5, 6);
 
@@ -37,8 +37,8 @@ static inline unsigned long long fl_llu(uint64_t value)
 	return value;
 }
 
-/* An errno that the kernel gave, folded into the closed set: what the set
- * does not know becomes -EIO. */
+/* Fold an errno that the kernel gave into the closed set: a code that the set
+ * does not know becomes -ENOMEM where something is used up, else -EIO. */
 int fl__error_fold(int err);
 
 #endif

@@ -33,7 +33,8 @@ static uint64_t run_end(const struct fl__run *run)
 	return run->hpage_off + run->hpage_len;
 }
 
-/* Does next begin in a run or where the run ends? Then it becomes part of it. */
+/* Does next begin in a run or where the run ends? Then the run takes next
+ * in. */
 static bool run_merge(struct fl__run *run, const struct fl__run *next)
 {
 	if (next->hpage_off < run->hpage_off || next->hpage_off > run_end(run))

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * run.h - the one type that travels from image to reset.
+ * run.h - which host pages of an image hold data, as a list of runs.
  *
- * A run is a stretch of host pages of one memory, counted from its base,
- * half-open. A run list is sorted, its runs neither overlap nor touch, and none
- * is empty: fl__runs_is_valid() says so. Lists grow by appending in any order
- * and become valid by fl__runs_normalise().
+ * A run is a half-open stretch of the host pages of one image, counted from the
+ * image's byte 0. A run list is sorted, its runs neither overlap nor touch, and
+ * no run is empty: fl__runs_is_valid() checks that. A list grows by appending
+ * in any order and becomes valid by fl__runs_normalise().
  *
- * Plain data, owned by one thread at a time. Allocation happens in append
- * and nowhere else.
+ * Plain data, owned by one thread at a time. Only append allocates.
  */
 #ifndef FL_RUN_H
 #define FL_RUN_H
@@ -28,17 +27,19 @@ struct fl__runs {
 
 void fl__runs_fini(struct fl__runs *runs);
 
-/* Add a run; one that touches or overlaps the last is merged into it. 0 or
- * -ENOMEM, and then the list is as before. An empty run is not added. */
+/* Add a run. A run that begins in the last one, or where the last one ends, is
+ * merged into the last one; an empty run is not added. 0 or -ENOMEM; after an
+ * error the list is as before. */
 int fl__runs_append(struct fl__runs *runs, uint64_t hpage_off,
 		    uint64_t hpage_len);
 
-/* Sort, merge what overlaps or touches. Linear when already sorted. */
+/* Sort the runs, and merge runs that overlap or touch. Linear when the list is
+ * sorted already. */
 void fl__runs_normalise(struct fl__runs *runs);
 
 bool fl__runs_is_valid(const struct fl__runs *runs);
 
-/* Index of the first run that ends after hpage_off; count if none. */
+/* Index of the first run that ends after hpage_off; count if no run does. */
 size_t fl__runs_find(const struct fl__runs *runs, uint64_t hpage_off);
 
 /* Host pages in the whole list, and in its part within [off, off + len). */

@@ -2,7 +2,7 @@
 /*
  * sized.h - output structs, which start with the caller's size.
  *
- * They are filled up to that size, and their size field is kept.
+ * The library fills a struct up to that size and keeps the struct's size field.
  */
 #ifndef FL_SIZED_H
 #define FL_SIZED_H

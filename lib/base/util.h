@@ -2,13 +2,13 @@
 /*
  * util.h - checked arithmetic, rounding, asserts, and two questions about bytes.
  *
- * Everything that adds or multiplies a size which a module, an image file or
- * a caller supplied goes through the checked forms: they return true when
- * the result does not fit, like the compiler builtins they stand for.
+ * Code that adds or multiplies a size which a module, a file or a caller
+ * supplied uses the checked forms. These return true when the result does not
+ * fit, like the compiler builtins whose place they take.
  *
- * fl_assert states what Faultline itself promises, never what the kernel or a
- * caller does: a caller gets an error. It is compiled in by --enable-checks, and
- * --enable-checks=full adds fl_assert_full for whole-structure walkers.
+ * fl_assert states what Faultline itself promises. What the kernel or a caller
+ * does wrong is an error and no assert. --enable-checks compiles fl_assert in,
+ * and --enable-checks=full adds fl_assert_full for walks of whole structures.
  */
 #ifndef FL_UTIL_H
 #define FL_UTIL_H
@@ -98,7 +98,7 @@ static inline bool fl_is_zero(const void *bytes, uint64_t len)
 {
 	const uint8_t *first = bytes;
 
-	/* They are if the first is, and each equals the one before it. */
+	/* The first byte is zero, and each byte equals the one before. */
 	return !len || (!*first && !memcmp(first, first + 1, (size_t)len - 1));
 }
 
