@@ -2,11 +2,11 @@
 /*
  * os.h - what the portable core asks of an operating system.
  *
- * One of the two seams (the other is backend.h). Preconditions, stated once:
- * addresses and lengths are multiples of fl__os_hpage_bytes(), ranges lie
- * within one reservation, a length of 0 does nothing. Calls return 0 or a
- * negative errno of the closed set. Nothing here keeps state; all of it is
- * safe from any thread.
+ * This is one of the two seams; the other is backend.h. Preconditions, stated
+ * once: addresses and lengths are multiples of fl__os_hpage_bytes(), a range
+ * lies within what one fl__os_reserve() gave, a length of 0 does nothing. Calls
+ * return 0 or a negative errno of the closed set. No call keeps state, and
+ * every call is safe from any thread.
  */
 #ifndef FL_OS_H
 #define FL_OS_H
@@ -23,23 +23,23 @@ uint64_t fl__os_hpage_bytes(void);
 int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr);
 void fl__os_release(uint8_t *addr, uint64_t len);
 
-/* Make a range readable and writable; what was never accessible reads as zero,
- * what was resident keeps its bytes. */
+/* Make a range readable and writable. A page that was never accessible reads as
+ * zero; a page that was resident keeps its bytes. */
 int fl__os_allow(uint8_t *addr, uint64_t len);
 
 /* Make a range inaccessible. Its bytes stay. */
 int fl__os_deny(uint8_t *addr, uint64_t len);
 
-/* Drop the bytes of a range of anonymous memory: it reads as zero from now on
- * and takes no memory. Access stays as it is. */
+/* Drop the bytes of a range of anonymous memory: the range reads as zero from
+ * now on and takes no memory. Access stays as it was. */
 int fl__os_discard(uint8_t *addr, uint64_t len);
 
 /* Replace whatever is mapped by fresh reserved address space: inaccessible
  * and empty. The way back from any failure. */
 int fl__os_renew(uint8_t *addr, uint64_t len);
 
-/* Make every host page of a range of accessible memory resident and writable,
- * by writing it without changing it; safe beside threads that use it. */
+/* Make every host page of an accessible range resident and writable, by a write
+ * that changes nothing; safe beside threads that use the range. */
 void fl__os_touch(uint8_t *addr, uint64_t len);
 
 /* A word that a forked child sees as gone. */
@@ -47,8 +47,8 @@ struct fl__os_fork_guard {
 	volatile uint32_t *word;
 	uint64_t owner;
 };
-/* can_wipe: let the system clear the word; else processes are told apart by
- * number, which costs a system call each time. */
+/* can_wipe: the system clears the word. Otherwise each question compares
+ * process numbers, which costs a system call. */
 int fl__os_fork_guard_init(struct fl__os_fork_guard *guard, bool can_wipe);
 void fl__os_fork_guard_fini(struct fl__os_fork_guard *guard);
 bool fl__os_is_forked(const struct fl__os_fork_guard *guard);
@@ -107,7 +107,7 @@ void fl__os_cond_broadcast(struct fl__os_cond *cond);
 void fl__os_yield(void);
 
 /* A number for where the calling thread runs now: the same for threads on one
- * processor, different for most others. Only a hint. */
+ * processor, mostly different on two. Only a hint. */
 uint32_t fl__os_cpu(void);
 
 #endif

@@ -44,8 +44,8 @@ int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr)
 	head = slack ? (align_bytes - (uintptr_t)map % align_bytes) %
 			       align_bytes :
 		       0;
-	/* Unmapping the slack can fail only by running out of mappings, and
-	 * then the slack merely stays reserved. */
+	/* Unmapping the slack fails only when mappings run out. Then the slack
+	 * merely stays reserved. */
 	if (head)
 		(void)munmap(map, (size_t)head);
 	if (slack > head)
@@ -100,11 +100,11 @@ void fl__os_touch(uint8_t *addr, uint64_t len)
 	uint64_t hpage = fl__os_hpage_bytes();
 
 	for (uint64_t off = 0; off < len; off += hpage) {
-		/* Volatile: a compiler may make a mere load of the rest. */
+		/* Volatile: without it a compiler may leave a mere load. */
 		volatile uint8_t *byte = addr + off;
 		uint8_t there = __atomic_load_n(byte, __ATOMIC_RELAXED);
 
-		/* Either it is written, or somebody else has written it. */
+		/* Either this writes the byte, or another thread just has. */
 		(void)__atomic_compare_exchange_n(byte, &there, there, false,
 						  __ATOMIC_RELAXED,
 						  __ATOMIC_RELAXED);
@@ -175,8 +175,8 @@ int fl__os_lock_init(struct fl__os_lock *lock)
 	if (err)
 		return fl__error_fold(-err);
 #ifdef __GLIBC__
-	/* Held for list work only: spinning a little is cheaper than the two
-	 * context switches of a sleep. */
+	/* Most locks are held for list work only: spinning a little is cheaper
+	 * than the two context switches of a sleep. */
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
 #endif
 	err = pthread_mutex_init(&lock->mutex, &attr);

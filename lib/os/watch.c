@@ -2,10 +2,10 @@
 /*
  * watch.c - the part of os.h that tells of memory: pressure and pins.
  *
- * Takes a pressure file and a threshold; gives a thread that waits for the
- * kernel to say that it was crossed. The thread is one poll() loop over the file
- * and a pipe that ends it; it blocks all signals, which are the host's. Where
- * the files do not exist there is nothing to watch, and the calls say so.
+ * Takes a pressure file and a threshold; gives a thread that waits until the
+ * kernel says that the threshold was crossed. The thread is one poll() loop
+ * over the file and a pipe that ends the loop. The thread blocks all signals,
+ * because signals are the host's. Without the file the call returns -ENOTSUP.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -118,8 +118,8 @@ void fl__os_watch_stop(struct fl__os_watch *watch)
 {
 	if (!watch)
 		return;
-	/* Closing would not do: a forked child may hold the pipe too. A byte
-	 * always fits an empty pipe. */
+	/* Closing the pipe would not end the thread: a forked child may hold
+	 * the pipe too. A byte always fits an empty pipe. */
 	while (write(watch->stop_fds[1], "", 1) < 0 && errno == EINTR)
 		;
 	pthread_join(watch->thread, NULL);
