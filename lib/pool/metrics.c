@@ -3,11 +3,11 @@
  * metrics.c - a pool's numbers, for people and for exporters.
  *
  * Takes a pool; gives its counts as a struct, one by one with names, and with the
- * configuration as JSON. metrics.def has the names. A number is exact
- * while nobody takes or gives.
+ * configuration as JSON. metrics.def has the names. A number is exact while no
+ * thread takes or gives a slot.
  *
- * Counts are made where nobody shares: `acquired` is a number of each slot,
- * which the slot's owner writes, and which is summed when somebody asks.
+ * No two threads share a counter: `acquired` is a number of each slot, which
+ * the slot's owner writes, and the numbers are summed when the host asks.
  */
 #include "base/sized.h"
 #include "slots/bank.h"
@@ -168,7 +168,8 @@ int fl_pool_metric(struct fl_pool *pool, uint32_t idx, struct fl_metric *metric)
 
 /* ------------------------------------------------------------------- JSON */
 
-/* Text that grows; after a failure it stays as it is and says so at the end. */
+/* Text that grows. After a failure the text stays as it was, and has_failed
+ * says so at the end. */
 struct text {
 	char *bytes;
 	size_t length, capacity;
@@ -179,7 +180,7 @@ struct text {
 static void text_add(struct text *text, const char *fmt, ...) FL_PRINTF(2, 3);
 static void text_add(struct text *text, const char *fmt, ...)
 {
-	/* Longer than a number, or an escaped byte. */
+	/* Longer than any number or escaped byte. */
 	char piece[64];
 	va_list args;
 	size_t length;

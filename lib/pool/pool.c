@@ -3,8 +3,8 @@
  * pool.c - opening and closing a pool.
  *
  * Takes a configuration; gives a pool with its reservation, banks and locks, in
- * the context's list, and takes all of it down in reverse order. This is the one
- * place that knows which kinds lie in which banks, and which source serves which
+ * the context's list, and takes the pool down in reverse order. Only this file
+ * knows which kind lies in which bank, and which source serves which
  * allocation.
  */
 #include "base/config.h"
@@ -85,12 +85,12 @@ static int pool_init_guards(struct fl_pool *pool, struct fl_error *error)
 	return fl__error_set(error, err, "cannot make a lock");
 }
 
-/* Of what was opened, in any part. */
+/* The pool may have been opened in part. */
 static void pool_free(struct fl_pool *pool)
 {
 	for (int i = FL__BANK_COUNT; i--;)
 		fl__bank_close(&pool->banks[i]);
-	/* Without a reservation this would unmap what is at 0 and above. */
+	/* Without a reservation, this would unmap addresses from 0 on. */
 	if (pool->reservation)
 		fl__os_release(pool->reservation, pool->layout.reserved_bytes);
 	fl__os_lock_fini(&pool->trim_lock);
@@ -128,7 +128,7 @@ static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 	pool->source = sources[known->allocation];
 	err = pool->source->plan(known, fl__os_hpage_bytes(), &pool->layout,
 				 error);
-	/* The caller's bytes are copied: they need not outlive the call. */
+	/* The caller's bytes are copied, as they may go after the call. */
 	if (!err && known->table_null && known->max_tables)
 		memcpy(pool->table_null, known->table_null,
 		       (size_t)known->table_element_bytes);
@@ -146,7 +146,7 @@ int fl_pool_create(struct fl_context *context,
 	struct fl_pool *pool;
 	int err;
 
-	/* Locks and counts that threads of the parent held stay so here. */
+	/* In a child, locks that threads of the parent held stay held. */
 	if (fl__os_is_forked(&context->fork_guard))
 		return fl__error_set(
 			error, -ECHILD,

@@ -2,15 +2,15 @@
 /*
  * trim.c - giving back what free slots keep.
  *
- * Takes a pool; gives emptied slots. A slot that is trimmed is taken from its
- * source like any other, so that no acquire can meet it half emptied. Trimming
- * can be left to a thread that waits for memory pressure.
+ * Takes a pool; gives emptied slots. Trimming takes a slot from its source as a
+ * tenant would, so that no acquire can meet a slot that is half emptied. The
+ * host can leave trimming to a thread that waits for memory pressure.
  */
 #include "base/config.h"
 #include "instance/instance.h"
 #include "usage.h"
 
-/* Memories first: they are the largest. */
+/* Memories come first, because memories are the largest. */
 static uint64_t trim_locked(struct fl_pool *pool, uint64_t bytes)
 {
 	struct fl_pool_usage usage = { .size = sizeof(usage) };
@@ -51,8 +51,8 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 	return 0;
 }
 
-/* Under the trim_lock: a taker that does not wait for a slot is not turned away
- * for one that is being emptied. */
+/* With the trim_lock, so that a taker which does not wait is not turned away
+ * while a slot is being emptied. */
 static uint32_t purge_image(struct fl_pool *pool, const struct fl_image *image)
 {
 	uint32_t count = 0;
@@ -94,7 +94,8 @@ static void on_pressure(void *user)
 	(void)fl_pool_trim(pool, pool->pressure_trim_bytes, NULL);
 }
 
-/* With the trim_lock, for which the new thread waits if it is quick. */
+/* With the trim_lock: a new thread that trims at once waits until all is
+ * set. */
 static int pressure_start(struct fl_pool *pool,
 			  const struct fl_pressure_config *config,
 			  struct fl_error *error)

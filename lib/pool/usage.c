@@ -50,7 +50,7 @@ int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 		return fl__error_set(
 			error, err, "the page tables cannot be read: %s",
 			err == -ENOTSUP ?
-				"this needs rung \"scan\" or \"track\"" :
+				"usage needs rung \"scan\" or \"track\"" :
 				fl_strerror(err));
 	fl__sized_write(usage, &filled, sizeof(filled));
 	return 0;
