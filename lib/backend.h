@@ -2,33 +2,34 @@
 /*
  * backend.h - the contract between the portable core and what makes memory.
  *
- * The core decides which slot, which image, which size; a backend makes it so
- * and makes it undone. A slot moves through these states, and only its one
- * owner at a time (acquire and release are the only ones to move it) calls
- * the backend on it:
+ * The core decides which slot shows which image at which size; a backend makes
+ * the slot do so, and makes the slot clean again. A slot has one owner at a
+ * time, and only the owner calls the backend on the slot. A slot moves through
+ * these states, and only acquire and release move a slot:
  *
  *	EMPTY ──attach──► READY ══ guest ══► DIRTY ──reset──► CLEAN
  *	  ▲                 ▲                                  │ │
  *	  └────detach───────┼──────────────────────────────────┘ │
  *	                    └───────────attach───────────────────┘
  *
- * EMPTY: inaccessible, no image, nothing resident. CLEAN: nothing of the guest's
- * is left, its size neither; what the image's next attach needs may be kept.
+ * EMPTY: inaccessible, no image, nothing resident. CLEAN: nothing of the guest
+ * is left, nor is the guest's size; what the image's next attach needs may be
+ * kept.
  *
  * Preconditions, stated once: sizes given in bytes need not be multiples of a
- * host page and are at most geometry->max_bytes; the image's initial
- * content fits the size. Calls return 0 or a negative errno of the closed
- * set. After an error from attach or reset the slot is in no
- * known state, and the only call allowed is detach; when that fails too the
- * slot is retired. A grow that failed and could not be undone marks the slot
- * torn, which fails its reset. Until attach returns 0, space->image is the image
- * before. A failed grow changes nothing that can be seen.
+ * host page and are at most geometry->max_bytes; the image's initial content
+ * fits the size. Calls return 0 or a negative errno of the closed set. After an
+ * error from attach or reset the slot is in no known state, and the only call
+ * allowed is detach; when detach fails too the core retires the slot. A failed
+ * grow changes nothing that can be seen. A grow that failed and could not be
+ * undone marks the slot torn, and the reset of a torn slot fails. Until attach
+ * returns 0, space->image is the image that the slot had before.
  *
- * Invariants every backend keeps
- * - After attach, [0, size rounded up to a host page) is accessible and shows the
- *   image and zeroes; in a guarded arena everything else of the slot faults;
- *   in an accessible one [0, max_bytes) is accessible.
- * - After reset, the same holds for the size the slot was attached with.
+ * Invariants that every backend keeps
+ * - After attach, [0, size rounded up to a host page) is accessible and shows
+ *   the image and zeroes. In a guarded arena everything else of the slot
+ *   faults; in an accessible arena [0, max_bytes) is accessible.
+ * - After reset, the same holds for the size that the slot was attached with.
  * - The prefix is accessible and zero after attach.
  */
 #ifndef FL_BACKEND_H
@@ -37,12 +38,13 @@
 #include "image/image.h"
 #include "os/os.h"
 
-/* What a backend opens once for a context, and once for a pool. Each backend
- * defines its own. */
+/* A backend opens a host once for a context, and an arena once for a source.
+ * Each backend defines both structs. */
 struct fl__host;
 struct fl__arena;
 
-/* How the slots of a bank lie in its reservation. */
+/* How the slots of a bank, or the one slot of a region, lie in the address
+ * space that was reserved for them. */
 struct fl__geometry {
 	uint8_t *reservation;
 	uint64_t first_off;	/* of slot 0's base from the reservation */
@@ -51,8 +53,8 @@ struct fl__geometry {
 	uint64_t prefix_bytes;	/* whole host pages before the base */
 	uint64_t hpage_bytes;
 	uint64_t max_kept_bytes;	/* by a clean slot; more is dropped */
-	/* An address so little before a base is the slot's own rather than that
-	 * of the slot below; before the first base, by another number. */
+	/* So many bytes before a base belong to the slot with that base rather
+	 * than to the slot below; the first slot has a number of its own. */
 	uint64_t lead_bytes, first_lead_bytes;
 	uint32_t slot_count;
 	bool guard_is_above;	/* a guard belongs to the slot above it */
@@ -68,16 +70,16 @@ struct fl_image {
 	uint64_t serial;		/* > 0; never used twice in a process */
 	struct fl_context *context;	/* a reference */
 	struct fl__image_map map;
-	/* Owned by the backend. bytes: content from the first extent on,
+	/* The backend owns the rest. bytes: content from the first extent on,
 	 * readable for the image's whole life. */
 	const uint8_t *bytes;
 	int fd;				/* -1: not in a file */
-	/* What its first tenants write; NULL: nobody wants to know. */
+	/* What the first tenants of slots write; NULL: no backend asks. */
 	struct fl__prefill *prefill;
 };
 
-/* A slot's address space, as its backend sees it. Guarded by ownership of the
- * slot. */
+/* A slot's addresses, as the backend sees them. Only the slot's owner changes
+ * this struct. */
 struct fl__space {
 	uint8_t *base;
 	uint32_t idx;
@@ -87,16 +89,16 @@ struct fl__space {
 	uint64_t kept_bytes;		/* private memory kept when CLEAN */
 	bool is_open;			/* false: EMPTY */
 	/* A failed grow could not be undone: more may be accessible than
-	 * allowed_bytes says. The slot cannot be reset, only detached. */
+	 * allowed_bytes says. The slot can only be detached, not reset. */
 	bool is_torn;
 };
 
 struct fl__backend {
 	const char *name;
 
-	/* Probe and open. disabled lists features to do without; rung names the
-	 * way to clean slots, NULL for the best. -ENOTSUP with the reason
-	 * when this host cannot, -EINVAL for a rung that does not exist. */
+	/* Probe and open. disabled lists features to do without; rung is the
+	 * rung that the caller asks for, NULL for the best. -ENOTSUP with the
+	 * reason when this host cannot, -EINVAL when there is no such rung. */
 	int (*open)(const char *disabled, const char *rung,
 		    struct fl__host **host, struct fl_error *error);
 	void (*close)(struct fl__host *host);
@@ -105,15 +107,15 @@ struct fl__backend {
 	bool (*feature)(const struct fl__host *host, uint32_t idx,
 			struct fl_feature *feature);
 
-	/* Give a planned image its storage and fill it: sets bytes and fd, seals
-	 * what can be sealed. */
+	/* Give a planned image its storage and fill the storage: sets bytes and
+	 * fd, seals what can be sealed. */
 	int (*image_create)(struct fl__host *host, struct fl_image *image,
 			    const struct fl__segments *segments,
 			    struct fl_error *error);
 	void (*image_destroy)(struct fl__host *host, struct fl_image *image);
 
-	/* The reservation is made and inaccessible; close leaves unmapping it to
-	 * the core. */
+	/* The address space is reserved and inaccessible. The core unmaps the
+	 * address space after the close. */
 	int (*arena_open)(struct fl__host *host,
 			  const struct fl__geometry *geometry,
 			  struct fl__arena **arena, struct fl_error *error);
@@ -132,8 +134,9 @@ struct fl__backend {
 	/* Make a range within the current size resident and writable. */
 	int (*prefault)(struct fl__arena *arena, struct fl__space *space,
 			uint64_t offset_bytes, uint64_t length_bytes);
-	/* Add what the slot takes to usage; any state, its guest may run.
-	 * -ENOTSUP when the page tables cannot be read, as where this is NULL. */
+	/* Add what the slot takes to usage; in any state, and the guest may
+	 * run. -ENOTSUP when the page tables cannot be read. NULL: always
+	 * so. */
 	int (*account)(const struct fl__arena *arena,
 		       const struct fl__space *space,
 		       struct fl_pool_usage *usage);
@@ -141,14 +144,14 @@ struct fl__backend {
 	 * the next attach. */
 	bool clean_shows_image;
 	/* Is any page of a range resident or swapped out? True when the backend
-	 * cannot tell, as where this is NULL. */
+	 * cannot tell. NULL: always so. */
 	bool (*is_touched)(const struct fl__arena *arena,
 			   const struct fl__space *space, uint64_t offset_bytes,
 			   uint64_t length_bytes);
 };
 
-/* What an open slot has accessible at a size: all of it in an accessible
- * arena. */
+/* How many bytes of an open slot are accessible at a size; in an accessible
+ * arena all are. */
 static inline uint64_t fl__geometry_allowed(const struct fl__geometry *geometry,
 					    uint64_t size_bytes)
 {

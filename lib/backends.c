@@ -40,8 +40,8 @@ int fl__backend_open(const char *name, const char *rung, const char *disabled,
 			*backend = backends[i];
 			return 0;
 		}
-		/* Who asks for a rung wants to know why there is not that one,
-		 * not that another backend does not have it either. */
+		/* A caller that asks for a rung is told why there is no such
+		 * rung here, not that another backend lacks the rung too. */
 		if (rung && strcmp(rung, "discard"))
 			break;
 	}

@@ -3,7 +3,7 @@
  * backends.h - which backends there are, and the choice among them.
  *
  * Takes what the caller and FAULTLINE_DISABLE ask for; gives one opened
- * backend. The only part of lib/ that knows a backend by its name.
+ * backend. No other part of lib/ knows a backend by its name.
  */
 #ifndef FL_BACKENDS_H
 #define FL_BACKENDS_H
@@ -15,8 +15,8 @@ extern const struct fl__backend fl__backend_segmented;
 extern const struct fl__backend fl__backend_linux;
 
 /*
- * Choose and open: the named one, or the best that opens. Names listed in
- * disabled (comma-separated, may be NULL) are passed over.
+ * Choose and open a backend: the named one, or the best that opens. A backend
+ * that disabled lists (comma-separated, may be NULL) is passed over.
  */
 int fl__backend_open(const char *name, const char *rung, const char *disabled,
 		     const struct fl__backend **backend, struct fl__host **host,

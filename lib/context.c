@@ -48,7 +48,8 @@ struct fl_context *fl__context_retain(struct fl_context *context)
 
 void fl_context_destroy(struct fl_context *context)
 {
-	/* The last one out must see what the others wrote. */
+	/* The caller that drops the last reference must see what the others
+	 * wrote. */
 	if (!context || __atomic_sub_fetch(&context->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	context->backend->close(context->host);
@@ -92,7 +93,7 @@ int fl_context_feature(const struct fl_context *context, uint32_t idx,
 
 /*
  * Sequentially consistent with unlinking: a walker that a wait does not see has
- * begun after it, and does not see what was unlinked.
+ * begun after the unlinking, and does not see what was unlinked.
  */
 uint32_t fl__context_walk_begin(const struct fl_context *context)
 {
@@ -110,7 +111,8 @@ void fl__context_walk_end(const struct fl_context *context, uint32_t turn)
 	__atomic_sub_fetch(&walked->lookups[turn], 1, __ATOMIC_SEQ_CST);
 }
 
-/* Both turns: a walker may have read the turn long before it was counted. */
+/* Both turns: a walker may have read the turn long before the walker was
+ * counted. */
 void fl__context_walk_wait(struct fl_context *context)
 {
 	for (int i = 0; i < 2; i++) {

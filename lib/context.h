@@ -3,10 +3,10 @@
  * context.h - the root that owns the opened backend and knows the pools.
  *
  * Takes the host as it is; gives a backend and its host handle to images and
- * pools, each of which holds a reference. The list of pools, and a pool's list of
- * regions, are read by signal handlers without a lock: a reader announces itself
- * in `lookups`, and what leaves a list waits until no reader that might have seen
- * it is left.
+ * pools, and each image and pool holds a reference. Signal handlers read the
+ * list of pools, and the lists of regions, without a lock. So a reader
+ * announces itself in `lookups`, and a pool or region that leaves its list
+ * waits until no reader is left that might have seen the pool or region.
  */
 #ifndef FL_CONTEXT_H
 #define FL_CONTEXT_H
@@ -20,9 +20,9 @@ struct fl_context {
 	uint64_t last_serial;		/* atomic */
 	struct fl__os_lock lock;	/* guards changes to the list */
 	struct fl_pool *pools;		/* atomic links, newest first */
-	/* Atomic: handlers walking the lists, by the turn in which they began.
-	 * Who waits for them lets others begin in the other turn, so that it
-	 * ends however many there are. */
+	/* Atomic: handlers that walk the lists, by the turn in which each
+	 * began. While a waiter waits for one turn, new walks begin in the
+	 * other, so that the wait ends however many walks begin. */
 	uint32_t lookups[2];
 	uint32_t turn;			/* atomic */
 	struct fl__os_fork_guard fork_guard;
@@ -31,16 +31,16 @@ struct fl_context {
 struct fl_context *fl__context_retain(struct fl_context *context);
 uint64_t fl__context_next_serial(struct fl_context *context);
 
-/* Between these two, what the lists hold stays. Async-signal-safe. Begin gives
- * what end takes. */
+/* Between these two calls, what the lists hold stays. Async-signal-safe. Begin
+ * gives what end takes. */
 uint32_t fl__context_walk_begin(const struct fl_context *context);
 void fl__context_walk_end(const struct fl_context *context, uint32_t turn);
-/* With the lock, after something was unlinked: until no walker can have seen
- * it. */
+/* With the lock, after a pool or region was unlinked: waits until no walker can
+ * have seen the pool or region. */
 void fl__context_walk_wait(struct fl_context *context);
 
-/* Was a feature found wanting, or taken away? A name that the backend does not
- * list is not: nobody has looked. *reason (optional) says why. */
+/* Was a feature found wanting, or taken away? False for a name that the backend
+ * does not list: no probe has looked. *reason (optional) says why. */
 bool fl__context_lacks(const struct fl_context *context, const char *name,
 		       const char **reason);
 

@@ -3,9 +3,10 @@
  * segmented.c - the portable backend: copy at attach, discard at reset.
  *
  * Takes geometry and images like any backend; needs nothing of the host but
- * os.h. An image is plain memory. Every attach copies the image's data pages,
- * every reset discards all that was accessible. No kernel feature, no
- * state besides the slot's own fields, hence no locks.
+ * os.h. An image's storage is plain memory. Every attach copies the image's
+ * data pages, and every reset discards all that was accessible. There is no
+ * kernel feature and no state besides the slot's own fields, hence there are no
+ * locks.
  */
 #include "backend.h"
 
