@@ -23,7 +23,7 @@ static bool equals_image(const struct fl__space *space,
 	return true;
 }
 
-/* What was grown is behind the border again: open it to look. */
+/* What was grown is behind the border again: open the range to look. */
 static enum fl__audit_verdict audit_hidden(const struct fl__space *space,
 					   uint64_t end)
 {
@@ -40,8 +40,8 @@ static enum fl__audit_verdict audit_hidden(const struct fl__space *space,
 	return is_zero ? FL__AUDIT_CLEAN : FL__AUDIT_DIRTY;
 }
 
-/* Where nothing is enforced, a tenant may have written past its size. Most of
- * that was never touched, and reading it would make pages of it. */
+/* In an accessible arena a tenant may have written past its size. Most pages
+ * there were never touched, and a read would make these pages resident. */
 static bool rest_is_zero(const struct fl__slot *slot, uint64_t from)
 {
 	const struct fl__backend *backend = slot->bank->backend;

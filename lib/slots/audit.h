@@ -4,8 +4,8 @@
  *
  * Takes a slot after its reset; compares the slot with its image byte for byte,
  * including what the last tenant had grown, and looks whether the process has
- * pinned memory that nobody declared. Every audit_every-th release of a pool;
- * an audit reads the whole memory, and so is as slow as it sounds.
+ * pinned memory that no tenant declared. Every audit_every-th release of a pool
+ * has an audit. An audit reads the whole slot, and takes that long.
  *
  * An audit looks by other calls than the reset does: what a scan has missed, a
  * scan would miss again.
@@ -16,9 +16,9 @@
 #include "pool.h"
 
 enum fl__audit_verdict {
-	FL__AUDIT_CLEAN = 0,	/* or it is not this slot's turn */
-	FL__AUDIT_UNSURE,	/* pinned, or not to be read: to be emptied */
-	FL__AUDIT_DIRTY,	/* the slot is to be retired */
+	FL__AUDIT_CLEAN = 0,	/* or not this release's turn */
+	FL__AUDIT_UNSURE,	/* pins, or unreadable: empty the slot */
+	FL__AUDIT_DIRTY,	/* retire the slot */
 };
 
 /* A slot that was just reset, from a tenant whose size was length_bytes. */

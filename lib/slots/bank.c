@@ -31,8 +31,8 @@ static int request_check(const struct fl__bank *bank,
 	return 0;
 }
 
-/* What a free slot keeps counts for the pool's budget; counted only if there is
- * one, because all threads would write the sum. */
+/* What a free slot keeps counts for the pool's budget. Without a budget nothing
+ * is counted, because all threads would write the sum. */
 static void slot_count(struct fl__slot *slot, uint64_t kept_bytes)
 {
 	struct fl_pool *pool = slot->bank->pool;
@@ -44,7 +44,8 @@ static void slot_count(struct fl__slot *slot, uint64_t kept_bytes)
 	slot->counted_bytes = kept_bytes;
 }
 
-/* Nothing of it is left, or nobody gets it any more. */
+/* Empty the slot and give it back; retire a slot that no tenant may get
+ * again. */
 static void slot_clear(struct fl__slot *slot, bool may_return)
 {
 	struct fl_image *image = slot->space.image;
@@ -105,7 +106,7 @@ static int bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		err = slot_attach(slots[i], &requests[i], error);
 		if (!err)
 			continue;
-		/* Taken and not attached; i itself has been dealt with. */
+		/* Slots after i are not attached; slot i is given already. */
 		for (uint32_t j = i + 1; j < count; j++)
 			slots[j]->source->calls->give(slots[j]);
 		while (i--)
@@ -132,8 +133,8 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 	return err;
 }
 
-/* Empty idle slots, of the bank that is over first, until the pool keeps no more
- * than its budget. */
+/* Empty warm slots until the pool keeps no more than its budget, beginning with
+ * the bank that a slot has just come back to. */
 static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
 {
 	uint64_t budget = pool->config.max_idle_bytes;
@@ -171,7 +172,7 @@ static void slot_shelve(struct fl__slot *slot)
 		pool_keep_budget(pool, bank);
 }
 
-/* The slot was reset, and it is to be audited. */
+/* The slot was reset, and the pool wants audits. */
 static int slot_audit(struct fl__slot *slot, uint64_t used_bytes)
 {
 	switch (fl__audit(slot, used_bytes)) {
@@ -184,7 +185,7 @@ static int slot_audit(struct fl__slot *slot, uint64_t used_bytes)
 	case FL__AUDIT_DIRTY:
 		break;
 	}
-	/* What is in it must never be seen. */
+	/* No tenant may ever see what is in the slot. */
 	slot_clear(slot, false);
 	return -EIO;
 }
@@ -195,8 +196,8 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 
 	__atomic_store_n(&slot->state, FL__SLOT_FREE, __ATOMIC_RELEASE);
 	__atomic_store_n(&slot->instance, NULL, __ATOMIC_RELAXED);
-	/* A slot that nobody gets again need not be clean. A holder of a lent page
-	 * keeps that page, and the slot gets others. */
+	/* A slot that no tenant gets again need not be clean. A holder of a
+	 * lent page keeps that page, and the slot gets other pages. */
 	if (!slot->source->calls->keeps_slots ||
 	    __atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED) ||
 	    bank->backend->reset(slot->arena, &slot->space)) {

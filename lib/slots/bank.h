@@ -12,8 +12,8 @@
 
 #include "pool.h"
 
-/* The kind's slots, by the pool's source; close undoes it, in part too. -ENOMEM
- * and what arena_open answers. */
+/* Open a bank: the kind's slots, made by the pool's source. Close also takes
+ * down a bank that was opened in part. -ENOMEM and what arena_open answers. */
 int fl__bank_open(struct fl__bank *bank, struct fl_pool *pool,
 		  const struct fl__kind *kind,
 		  const struct fl__geometry *geometry, struct fl_error *error);
@@ -32,10 +32,10 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		  struct fl_error *error);
 
 /* Give a slot back whose tenant's size was up to used_bytes. 0, or -EIO when an
- * audit found the slot unclean: it is given back or retired in any case. */
+ * audit found the slot unclean; the tenant has lost the slot in any case. */
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes);
 
-/* Empty an owned slot, whatever state it is in, and give it to its source. */
+/* Empty an owned slot in any state, and give the slot to its source. */
 void fl__slot_empty(struct fl__slot *slot);
 
 /* Empty free slots that last showed an image; how many. With the trim_lock. */

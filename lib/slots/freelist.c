@@ -305,7 +305,8 @@ void fl__freelist_give(struct fl__freelist *list, uint32_t idx, uint64_t affinit
 {
 	fl_assert(list->entries[idx].state == USED);
 	list->used_count--;
-	/* stock.h reads it without the lock, and has then written it. */
+	/* The stock reads affinities without the lock, and mostly has written
+	 * this one already. */
 	if (list->entries[idx].affinity != affinity)
 		list->entries[idx].affinity = affinity;
 	free_add(list, idx);

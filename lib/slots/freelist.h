@@ -2,18 +2,19 @@
 /*
  * freelist.h - which free index to hand out.
  *
- * Takes indices back with the affinity they were last used for; gives the
- * index that costs the next user least. Pure: no lock, no clock, no system
- * call; the caller serialises. Every operation is O(1), the hash chains being
- * as short as a hash keeps them.
+ * Takes indices back, each with the affinity that the index was last used for;
+ * gives the index that costs the next user least. Pure: no lock, no clock, no
+ * system call; the caller serialises. Every operation is O(1), as far as the
+ * hash keeps its chains short.
  *
- * An index is cold (never used), used, free, or retired. Free indices are in
- * one of two lists by age, that of the warm or that of the emptied, which have
- * affinity 0; and also in the list of their affinity's group. With reuse
- * affinity, a taker gets: the youngest free index of its own affinity; else the
- * youngest emptied one; else, while fewer than max_warm are warm, a cold one;
- * else the oldest warm one; else whatever is left. With next-available, the
- * youngest free one; with random, any, uniformly.
+ * An index is cold (never used), used, free, or retired. A free index is in one
+ * of two lists by age: warm indices in one, emptied indices, which have
+ * affinity 0, in the other. A free index is also in the list of its affinity's
+ * group. With reuse affinity a taker gets: the youngest free index of its own
+ * affinity; else the youngest emptied one; else, while fewer than max_warm are
+ * warm, a cold one; else the oldest warm one; else a cold one. With
+ * next-available a taker gets the youngest free index, else a cold one; with
+ * random, any index that is free or cold, uniformly.
  *
  * Invariant: cold + used + free + retired = capacity.
  */
@@ -27,7 +28,7 @@
 
 struct fl__freelist_entry {
 	uint64_t affinity;	/* of the last user; 0: none */
-	uint64_t freed;		/* how many were given before it */
+	uint64_t freed;		/* how many indices were given before */
 	uint32_t older, younger;	/* in its list by age */
 	uint32_t group_older, group_younger;
 	uint32_t group;		/* FL__IDX_NONE: in no group */
@@ -39,7 +40,7 @@ struct fl__freelist_entry {
 struct fl__freelist_group {
 	uint64_t affinity;
 	uint32_t oldest, youngest;
-	uint32_t next;		/* in its hash chain, or in the list of unused */
+	uint32_t next;		/* in its hash chain, or of unused groups */
 };
 
 /* Free indices by age. */
@@ -61,7 +62,7 @@ struct fl__freelist {
 	struct fl__freelist_entry *entries;
 	struct fl__freelist_group *groups;
 	uint32_t *buckets;
-	uint32_t *free_order;	/* random strategy only */
+	uint32_t *free_order;	/* read by the random strategy alone */
 };
 
 /* -ENOMEM. */
@@ -79,7 +80,7 @@ uint32_t fl__freelist_take_affine(struct fl__freelist *list, uint64_t affinity);
 /* The oldest free index that has any affinity: for trimming. */
 uint32_t fl__freelist_take_oldest(struct fl__freelist *list);
 
-/* affinity 0: the index is as good as another for everyone. */
+/* affinity 0: the slot was emptied, and serves all affinities alike. */
 void fl__freelist_give(struct fl__freelist *list, uint32_t idx, uint64_t affinity);
 void fl__freelist_retire(struct fl__freelist *list, uint32_t idx);
 

@@ -2,8 +2,8 @@
 /* layout.c - offsets and strides, checked; see layout.h. */
 #include "layout.h"
 
-/* Where the stride allows it, bases are aligned to this, so that image and
- * memory are congruent modulo a large page. */
+/* Where the stride allows, bases are aligned to a large page, so that image and
+ * slot are congruent modulo a large page. */
 #define LARGE_PAGE_BYTES ((uint64_t)2 << 20)
 
 #define LAYOUT_MAX_BYTES (UINT64_MAX >> 1)
@@ -120,8 +120,8 @@ static int layout_stride(const struct fl_pool_config *config, uint64_t align,
 	return 0;
 }
 
-/* Round every size to host pages; the sums cannot overflow after that, as each
- * is below 2^63 / 8. */
+/* Round every size to host pages. After that no sum of sizes can overflow,
+ * because each size is at most 2^63 / 8. */
 static int layout_sizes(const struct fl_pool_config *config, uint64_t hpage,
 			uint64_t *max, uint64_t *prefix, uint64_t *before,
 			uint64_t *after, struct fl_error *error)
@@ -187,7 +187,8 @@ static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
 	if (reach % LARGE_PAGE_BYTES == 0)
 		align = fl_max_u64(align, LARGE_PAGE_BYTES);
 	layout->memory_reach_bytes = reach;
-	/* The prefix of the next memory is writable: it lies beyond the reach. */
+	/* The next memory's prefix is writable, and so lies beyond the
+	 * reach. */
 	geometry->stride_bytes = reach + fl_round_up(prefix, align);
 	geometry->first_off = fl_round_up(before + prefix, align);
 	geometry->prefix_bytes = prefix;
@@ -210,7 +211,7 @@ struct row {
 	bool guard_is_above;
 };
 
-/* A guard before each, and one after all. */
+/* A guard before each slot, and one after all slots. */
 static int layout_row(const struct fl_pool_config *config,
 		      const struct row *row, struct fl__layout *layout,
 		      struct fl_error *error)
@@ -231,11 +232,11 @@ static int layout_row(const struct fl_pool_config *config,
 		.is_accessible = true,
 		.max_kept_bytes = config->max_idle_slot_bytes,
 	};
-	/* The last one's stride ends with the guard after all. */
+	/* The last slot's stride ends with the guard after all slots. */
 	geometry->stride_bytes =
 		fl_round_up(geometry->max_bytes + hpage, align);
 	geometry->first_off = fl_round_up(start + hpage, align) - start;
-	/* Slots of nothing are only counted. */
+	/* Slots of no bytes are only counted. */
 	if (row->count && !row->slot_bytes) {
 		geometry->stride_bytes = geometry->first_off = 0;
 		geometry->slot_count = row->count;
@@ -245,7 +246,7 @@ static int layout_row(const struct fl_pool_config *config,
 	return layout_reserve(layout, geometry, row->count, row->fields, error);
 }
 
-/* The limits of what is not there must not stand in the way. */
+/* Without tables, the limits of tables must not stand in the way. */
 static uint64_t table_bytes(const struct fl_pool_config *config)
 {
 	uint64_t bytes;

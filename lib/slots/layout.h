@@ -12,9 +12,8 @@
  *	│ guard │ structure 0 │ guard │ ... │ guard │
  *	│ guard │ stack 0 │ guard │ ... │ guard │
  *
- * A memory's trailing guard is the leading guard of the next memory, and
- * likewise for the others. All of a table, a structure or a stack is
- * accessible.
+ * A slot's trailing guard is the leading guard of the next slot. All of a
+ * table, a structure or a stack is accessible.
  *
  * A prefix lies beyond the stride of the slot before it, because a prefix is
  * writable, and code that elides checks reaches the whole stride.
@@ -35,17 +34,17 @@ enum fl__bank_idx {
 	FL__BANK_COUNT = 4,
 };
 
-/* Where everything lies, from the start of the reservation. */
+/* Where the banks lie, from the start of the reservation. */
 struct fl__layout {
 	struct fl__geometry banks[FL__BANK_COUNT];
-	/* From a memory's base on, so much is the memory's own or inaccessible:
-	 * up to the prefix of the next memory. */
+	/* From a memory's base on, so many bytes are the memory's own or
+	 * inaccessible: up to the prefix of the next memory. */
 	uint64_t memory_reach_bytes;
 	uint64_t reserved_bytes;
 	uint64_t align_bytes;
 };
 
-/* -EINVAL: the values contradict each other, or an enumerator is none. */
+/* -EINVAL: values contradict each other, or an enum has no such value. */
 int fl__layout_check(const struct fl_pool_config *config,
 		     struct fl_error *error);
 
@@ -53,8 +52,8 @@ int fl__layout_check(const struct fl_pool_config *config,
 int fl__layout_plan(const struct fl_pool_config *config, uint64_t hpage_bytes,
 		    struct fl__layout *layout, struct fl_error *error);
 
-/* Each slot in a mapping of its own, guards included: what first_off and
- * stride_bytes of a bank's geometry add up to. Nothing is reserved. */
+/* Each slot in a mapping of its own, guards included: as long as first_off and
+ * stride_bytes of the bank's geometry together. Nothing is reserved. */
 int fl__layout_plan_apart(const struct fl_pool_config *config,
 			  uint64_t hpage_bytes, struct fl__layout *layout,
 			  struct fl_error *error);

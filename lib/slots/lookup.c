@@ -7,9 +7,10 @@
  * no lock, no allocation, no system call. Neither a pool nor a slot can go while
  * a walk is under way (context.h).
  *
- * An address between two slots is in the guard of both. It is said to be the
- * lower slot's, or the upper one's where guard_is_above, unless only the other
- * slot lives and the address is within what leads to that slot's base.
+ * An address between two slots is in the guard of both. The answer is the lower
+ * slot, or the upper one where guard_is_above. If only the other slot lives,
+ * and the address is within the other slot's lead, the answer is the other
+ * slot.
  */
 #include "pool.h"
 

@@ -2,12 +2,12 @@
 /*
  * pool.h - a pool: four banks and what they share.
  *
- * pool/pool.c makes it and takes it down; everything that lies in its slots, and
- * everything that counts and trims them, sees this struct.
+ * pool/pool.c makes a pool and takes it down. The files of instance/, and the
+ * files that count and trim slots, see this struct.
  *
- * Locks: each stock has its own, held for list work only, never across a system
+ * Locks: each stock has a lock, held for list work only, never across a system
  * call. The trim_lock is taken before any stock's lock and held while slots are
- * trimmed, so that fl_pool_destroy() does not take a slot which the pressure
+ * emptied. So fl_pool_destroy() does not mistake a slot that the pressure
  * thread is emptying for a tenant's.
  */
 #ifndef FL_SLOTS_POOL_H
@@ -20,8 +20,8 @@ struct fl_pool {
 	struct fl_context *context;	/* a reference */
 	struct fl_pool *next;		/* context's list, atomic */
 	struct fl_pool_config config;
-	/* config with the limits that the pool's source does not have raised to
-	 * their type's maximum: what an instance may ask for. */
+	/* What an instance may ask for: config, but a limit that the pool's
+	 * source does not have is raised to its type's maximum. */
 	struct fl_pool_config limits;
 	struct fl__layout layout;
 	const struct fl__source_calls *source;
@@ -36,7 +36,7 @@ struct fl_pool {
 	uint64_t releases, audited, audit_failures, audit_pins;
 	uint64_t idle_kept_bytes;
 
-	/* Aligned, so that what is above is only read when they are used. */
+	/* Aligned, so that writes to banks leave the line above alone. */
 	struct fl__bank banks[FL__BANK_COUNT] __attribute__((aligned(128)));
 };
 
@@ -51,7 +51,7 @@ static inline int fl__pool_check_owner(const struct fl_pool *pool,
 	return 0;
 }
 
-/* False: tables are the runtime's. */
+/* False: the runtime has tables of its own. */
 static inline bool fl__pool_has_tables(const struct fl_pool *pool)
 {
 	return pool->config.max_tables != 0;

@@ -4,17 +4,19 @@
  *
  * Takes what a bank asks for; gives a region: one slot in address space of its
  * own, with the prefix, guards and reach that the bank's geometry has. The
- * region is unmapped when its slot is given back, so nothing is ever reset or
- * shown to another tenant, and nothing but the system limits how many there are.
+ * region is unmapped when its slot is given back, so no slot is ever reset or
+ * shown to another tenant, and only the system limits how many regions there
+ * are.
  *
- * Regions are in a list that signal handlers walk (context.h). What describes a
- * region is kept for the next one, as many as there ever were at once: a handle
- * that was released can be told from one that lives.
+ * Regions are in a list that signal handlers walk (context.h). The struct of an
+ * unmapped region is kept for the next region, so that a released handle can be
+ * told from a live one. There are as many structs as regions ever lived at
+ * once.
  *
- * On demand is a pool's configuration, not another object: all calls work on
- * it, and each region has the bank's geometry, so that guards, images, look-up
- * and traps cannot differ. Such a slot is never reset, so its backend opens no
- * descriptor for it.
+ * On demand is a pool's configuration, not another object. All calls work on
+ * such a pool, and each region has the bank's geometry, so that guards, images,
+ * look-up and traps cannot differ. A region's slot is never reset, so the
+ * backend opens no descriptor for the slot.
  */
 #include "pool.h"
 
@@ -88,8 +90,8 @@ static void region_unlink(struct regions *from, struct region *region)
 	fl__os_unlock(&context->lock);
 }
 
-/* What a look-up that comes late, or the holder of a released handle, reads of a
- * region is written here and never again. */
+/* Bank and source are written here and never again: a look-up that comes late,
+ * or the holder of a released handle, may read both. */
 static struct region *region_new(struct regions *from)
 {
 	size_t bytes = offsetof(struct region, slot) +
@@ -129,7 +131,7 @@ static void region_spare(struct regions *from, struct region *region)
 
 /* ------------------------------------------------------------- take, give */
 
-/* The bank's geometry, with room for this one. -ENOMEM. */
+/* The bank's geometry, with room for initial_bytes. -ENOMEM. */
 static int region_shape(struct region *region, const struct fl__geometry *like,
 			uint64_t initial_bytes)
 {
@@ -204,7 +206,7 @@ static void regions_give(struct fl__slot *slot)
 	fl__slot_end(slot);
 	fl__os_release(region->start, region->length_bytes);
 	region_spare(from, region);
-	/* The last: the pool may go when nothing lives. */
+	/* Last: the pool may go when no region lives. */
 	__atomic_sub_fetch(&from->live, 1, __ATOMIC_RELEASE);
 }
 
@@ -319,7 +321,7 @@ static void regions_raise(struct fl_pool_config *limits)
 	limits->max_memories_per_instance = UINT32_MAX;
 	limits->max_tables_per_instance = UINT32_MAX;
 	limits->max_memory_bytes = limits->max_table_elements = UINT64_MAX;
-	/* 0 leaves tables to the runtime here too. */
+	/* On demand too, 0 leaves tables to the runtime. */
 	if (limits->max_tables)
 		limits->max_tables = UINT32_MAX;
 }

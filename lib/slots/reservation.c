@@ -6,7 +6,7 @@
  * the stock's choice (stock.h), and finds them by address through arithmetic. A
  * slot that comes back is kept for its next tenant.
  *
- * Affinity is by image, not by module: two memories of one module are two
+ * Affinity is by image, not by module: two memories of one module have two
  * affinities, and an image that the caller made has its own.
  */
 #include "pool.h"
@@ -14,8 +14,8 @@
 
 #include <stdlib.h>
 
-/* Serials of images count up from 1. Slots without an image are alike too: what
- * one tenant left resident serves the next. */
+/* Serials of images count up from 1. Slots without an image are one group too:
+ * pages that one tenant left resident serve the next. */
 #define AFFINITY_NO_IMAGE UINT64_MAX
 
 struct reservation {
@@ -65,8 +65,8 @@ static int reservation_fill(struct reservation *from)
 	struct fl__bank *bank = from->source.bank;
 	const struct fl_pool_config *config = &bank->pool->config;
 	uint32_t count = bank->geometry.slot_count;
-	/* Neither slots without bytes nor stacks keep what could be warm for
-	 * one tenant more than for another. */
+	/* Slots without bytes, and bare slots, keep nothing that suits one
+	 * tenant more than another. */
 	bool is_alike = !bank->geometry.max_bytes || bank->kind->is_bare;
 	size_t bytes;
 	int err;
@@ -121,8 +121,8 @@ static int reservation_open(struct fl__bank *bank, struct fl__source **source,
 	return 0;
 }
 
-/* A slot that is being trimmed is in use for a moment. A taker that does not want
- * to wait is not turned away for that: while the trim_lock is held, none is. */
+/* A slot that is being trimmed is in use for a moment. That must not turn away
+ * a taker that does not wait: with the trim_lock, no slot is being trimmed. */
 static int take_idx(struct reservation *from, const uint64_t *affinities,
 		    uint32_t count, uint64_t timeout_ns, uint32_t *idx,
 		    struct fl_error *error)
@@ -225,7 +225,7 @@ static struct fl__slot *reservation_at_base(const struct fl__source *source,
 	struct fl__slot *slot;
 	uint64_t off, idx;
 
-	/* Slots of nothing have no place. */
+	/* Slots of no bytes have no place. */
 	if (!geometry->stride_bytes)
 		return NULL;
 	off = (uint64_t)((uintptr_t)base - (uintptr_t)geometry->reservation) -

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * slot.h - a slot, the bank it belongs to, and where its bank has it from.
+ * slot.h - slots, kinds, sources and banks.
  *
  * A slot is a place for one memory, table, structure or stack. Slots know
- * nothing of what lies in them: each has side bytes right behind it, as many
- * as its kind asks for, and the files of instance/ keep their structs there.
- * A kind is a set of words and calls. It says what to do with the side bytes
- * when a slot comes to be and when it ends, and what a fault at the slot means.
+ * nothing of what lies in them: each has side bytes right behind it, as many as
+ * its kind asks for, and the files of instance/ keep their structs there. A
+ * kind is a set of words and calls. A kind says what to do with the side bytes
+ * when a slot comes to be and when the slot ends, and what a fault at the slot
+ * means.
  *
- * A source makes slots and takes them back: from a reservation that was made in
- * advance (reservation.c), or each by a mapping of its own (region.c). A slot
- * remembers its source, and no other file asks which of the two it is.
+ * A source makes slots and takes slots back: from a reservation that was made
+ * in advance (reservation.c), or each by a mapping of its own (region.c). A
+ * slot remembers its source, and no file asks which of the two sources that is.
  *
  * Invariants
  * - Between take and give a slot belongs to one caller.
  * - A slot whose reset or attach failed is emptied or retired, never given.
  * - state is LIVE exactly while a tenant holds the slot. Signal handlers read
- *   it, and the side bytes, without a lock.
+ *   the state and the side bytes without a lock.
  *
  * A table or a structure is a slot like a memory's. They differ in geometry
  * (all of a table is accessible, because runtimes check table indices in code)
@@ -59,10 +60,10 @@ struct fl__kind {
 	const char *plural;		/* as in the field max_<plural> */
 	const char *what;
 	size_t side_bytes;
-	/* No backend knows of the slots: nobody attaches, resets, audits or
-	 * counts them, and they are accessible as their kind makes them. */
+	/* No backend knows of the slots: no slot is attached, reset, audited or
+	 * counted, and the kind makes its slots accessible. */
 	bool is_bare;
-	/* Once for each bank: what all slots of it share, in bank->shared. */
+	/* Once for each bank: make what its slots share, in bank->shared. */
 	int (*open)(struct fl__bank *bank, struct fl_error *error);
 	void (*close)(struct fl__bank *bank);
 	/* The slot has its base; its side bytes are zero, or as the slot's
@@ -102,7 +103,7 @@ struct fl__source_calls {
 	/* The layout of a pool's banks: as in layout.h. */
 	int (*plan)(const struct fl_pool_config *config, uint64_t hpage_bytes,
 		    struct fl__layout *layout, struct fl_error *error);
-	/* Raise the limits that do not hold. NULL: all of them hold. */
+	/* Raise the limits that do not hold. NULL: all limits hold. */
 	void (*raise)(struct fl_pool_config *limits);
 	int (*open)(struct fl__bank *bank, struct fl__source **source,
 		    struct fl_error *error);
@@ -112,13 +113,13 @@ struct fl__source_calls {
 		    const struct fl__request *requests, uint32_t count,
 		    uint64_t timeout_ns, struct fl__slot **slots,
 		    struct fl_error *error);
-	/* The slot is clean, and best for the image that it shows; or it is
-	 * empty. */
+	/* The slot is clean, and best for the image that the slot shows; or the
+	 * slot is empty. */
 	void (*give)(struct fl__slot *slot);
 	/* The slot could not be made clean. */
 	void (*retire)(struct fl__slot *slot);
-	/* A free slot that is not empty: one that shows the image, or with NULL
-	 * that which has been free longest. NULL: none. */
+	/* A free slot that is not empty: a slot of the image, or for a NULL
+	 * image the slot that has been free longest. NULL: none. */
 	struct fl__slot *(*take_warm)(struct fl__source *source,
 				      const struct fl_image *image);
 	/* The slot whose place or guard an address is in; NULL: none. Takes no
@@ -130,9 +131,9 @@ struct fl__source_calls {
 				    const void *base);
 	/* Every slot that was ever used, and the first one in any case. */
 	int (*each)(struct fl__source *source, fl__slot_fn *fn, void *user);
-	/* Free and retired slots from index *from on. Nobody takes them
-	 * meanwhile: fn does list work only. *from becomes the index of the slot
-	 * at which fn ended the walk. */
+	/* Free and retired slots from index *from on. No taker gets one
+	 * meanwhile, so fn does list work only. *from becomes the index of the
+	 * slot at which fn ended the walk. */
 	int (*each_unused)(struct fl__source *source, uint32_t *from,
 			   fl__slot_fn *fn, void *user);
 	void (*count)(struct fl__source *source,
@@ -191,8 +192,9 @@ static inline void fl__slot_publish(struct fl__slot *slot,
 	__atomic_store_n(&slot->state, FL__SLOT_LIVE, __ATOMIC_RELEASE);
 }
 
-/* Take a live slot that was taken alone from its holder; false if it is neither.
- * Of two callers one gets through, and gives the slot. */
+/* Claim a live slot that was taken alone, for its release; false if the slot is
+ * not live or is part of an instance. Of two callers one gets through, and that
+ * one gives the slot. */
 static inline bool fl__slot_claim(struct fl__slot *slot)
 {
 	uint32_t expected = FL__SLOT_LIVE;
@@ -203,7 +205,7 @@ static inline bool fl__slot_claim(struct fl__slot *slot)
 					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-/* A slot whose bank and source are known gets its place. */
+/* Give a slot, whose bank and source are set, its place. */
 static inline int fl__slot_init(struct fl__slot *slot,
 				const struct fl__geometry *geometry,
 				uint32_t idx)

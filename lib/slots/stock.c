@@ -10,7 +10,7 @@ int fl__stock_init(struct fl__stock *stock, const char *name, uint32_t capacity,
 	memset(stock, 0, sizeof(*stock));
 	stock->name = name;
 	stock->max_warm = max_warm;
-	/* The other strategies choose among all that are free. */
+	/* The other strategies choose among all free indices. */
 	stock->has_shelves = strategy == FL_STRATEGY_REUSE_AFFINITY &&
 			     max_warm >= FL__STOCK_SHELVES;
 	err = fl__freelist_init(&stock->list, capacity, strategy, max_warm, seed);
@@ -44,9 +44,9 @@ static uint32_t *shelf_here(struct fl__stock *stock)
 	return &stock->shelves[fl__os_cpu() % FL__STOCK_SHELVES].idx_plus_1;
 }
 
-/* The affinity of an index on a shelf is written before it gets there and read
- * before it is taken off: stale by then at worst, and then merely a slot of
- * another affinity is handed out. */
+/* The affinity of an index is written before the index gets on a shelf, and
+ * read before the index is taken off. At worst the affinity is stale by then,
+ * and the taker merely gets a slot of another affinity. */
 static uint64_t *affinity_of(struct fl__stock *stock, uint32_t idx)
 {
 	return &stock->list.entries[idx].affinity;
@@ -80,7 +80,7 @@ static void give_locked(struct fl__stock *stock, uint32_t idx)
 		fl__os_cond_signal(&stock->given);
 }
 
-/* With the lock: what is on the shelves becomes free. */
+/* With the lock: indices on the shelves go to the free list. */
 static void shelves_clear(struct fl__stock *stock)
 {
 	for (uint32_t i = 0; i < FL__STOCK_SHELVES; i++) {
@@ -92,9 +92,10 @@ static void shelves_clear(struct fl__stock *stock)
 	}
 }
 
-/* With the lock. What is on the shelves is warm too, and the free list does not
- * know of it. The shelves are looked at only where that decides between a cold index
- * and an old one: their lines belong to threads that take no lock. */
+/* With the lock. Indices on the shelves are warm too, and the free list does
+ * not know of them. The shelves are read only where their count decides between
+ * a cold index and an old one: their lines belong to threads that take no
+ * lock. */
 static void limit_warm(struct fl__stock *stock)
 {
 	struct fl__freelist *list = &stock->list;
@@ -129,8 +130,8 @@ static bool take_locked(struct fl__stock *stock, const uint64_t *affinities,
 	return true;
 }
 
-/* With the lock. Each give wakes one waiter, or all if some need several; a
- * waiter that finds too little waits on. */
+/* With the lock. Each give wakes one waiter, or all waiters if some need
+ * several; a waiter that finds too few indices waits on. */
 static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
 		      uint32_t count, uint64_t deadline_ns, uint32_t *idx)
 {
@@ -145,7 +146,7 @@ static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
 			break;
 		if (!is_in_time)
 			err = -ETIMEDOUT;
-		/* So many are retired that there will never be enough. */
+		/* So many are retired that there will never be enough left. */
 		if (stock->list.capacity - stock->list.retired_count < count)
 			err = -EAGAIN;
 		if (err)
@@ -204,14 +205,14 @@ int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
 		fl__stock_count(stock).retired, stock->name);
 }
 
-/* Put idx on this processor's shelf; what was there comes off. */
+/* Put idx on this processor's shelf; gives what was there, plus 1. */
 static uint32_t shelf_swap(struct fl__stock *stock, uint32_t idx)
 {
 	uint32_t *shelf = shelf_here(stock), mine = idx + 1;
 	uint32_t before = __atomic_exchange_n(shelf, mine, __ATOMIC_SEQ_CST);
 
 	/* Sequentially consistent with a waiter that announces itself and
-	 * then clears the shelves: if it has not seen this index, its
+	 * then clears the shelves: if the waiter has not seen this index, the
 	 * announcement is seen here. */
 	if (__atomic_load_n(&stock->waiters, __ATOMIC_SEQ_CST) &&
 	    __atomic_compare_exchange_n(shelf, &mine, 0, false,
@@ -227,7 +228,7 @@ void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity)
 {
 	uint64_t *last = affinity_of(stock, idx);
 
-	/* The neighbours' are in the same cache line, and other threads'. */
+	/* Written only if different: other threads use the cache line. */
 	if (__atomic_load_n(last, __ATOMIC_RELAXED) != affinity)
 		__atomic_store_n(last, affinity, __ATOMIC_RELAXED);
 	if (stock->has_shelves && affinity) {
@@ -246,7 +247,7 @@ void fl__stock_retire(struct fl__stock *stock, uint32_t idx)
 {
 	fl__os_lock(&stock->lock);
 	fl__freelist_retire(&stock->list, idx);
-	/* Who waits for a slot that will never come must look again. */
+	/* A waiter for a slot that will never come must look again. */
 	if (stock->waiters)
 		fl__os_cond_broadcast(&stock->given);
 	fl__os_unlock(&stock->lock);

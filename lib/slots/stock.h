@@ -2,18 +2,19 @@
 /*
  * stock.h - free indices, shared between threads.
  *
- * Takes indices back from any thread and hands them out to any, waiting if
- * asked to. freelist.h decides which; this adds the lock, the waiting, and a
- * shelf for each processor: the index given last by a thread there, which the
- * next taker of the same affinity there gets without the lock. Two threads
- * that each take and give in turn never meet.
+ * Takes indices back from any thread and hands them out to any thread, which
+ * may wait. freelist.h chooses the index. A stock adds the lock, the waiting,
+ * and a shelf for each processor. A shelf holds the index that a thread there
+ * gave last, and the next taker of the same affinity there gets that index
+ * without the lock. Two threads on two processors that each take and give in
+ * turn never meet.
  *
- * Who needs several takes them all at once or none: nobody holds some and
- * waits for more, so takers cannot wait for each other in a circle.
+ * A taker gets all the indices that it needs at once, or none. No taker holds
+ * some and waits for more, so takers cannot wait for each other in a circle.
  *
- * No wake-up is lost: a giver that uses its shelf looks for waiters after, and
- * a waiter looks at all shelves after it has announced itself, both in
- * sequentially consistent order, so that one of them sees the other.
+ * No wake-up is lost: a giver that uses its shelf looks for waiters after that,
+ * and a waiter looks at all shelves after announcing itself. Both are in
+ * sequentially consistent order, so that one of the two sees the other.
  */
 #ifndef FL_STOCK_H
 #define FL_STOCK_H
@@ -69,13 +70,13 @@ uint32_t fl__stock_take_oldest(struct fl__stock *stock);
 /* A free index of an affinity that is not 0, or FL__IDX_NONE. */
 uint32_t fl__stock_take_affine(struct fl__stock *stock, uint64_t affinity);
 
-/* Between these no free index is taken, and fl__stock_is_free() may be asked;
- * list work only, as under any lock here. */
+/* Between freeze and thaw no index is taken, and fl__stock_is_free() may be
+ * called. The lock is held: list work only. */
 void fl__stock_freeze(struct fl__stock *stock);
 bool fl__stock_is_free(const struct fl__stock *stock, uint32_t idx);
 void fl__stock_thaw(struct fl__stock *stock);
 
-/* Exact while nobody takes or gives. */
+/* Exact while no thread takes or gives. */
 struct fl__stock_counts fl__stock_count(struct fl__stock *stock);
 
 #endif
