@@ -3,9 +3,9 @@
  * bulk.c - bulk memory operations with the specification's trap rules.
  *
  * Takes live memories and offsets of any value; gives a trap, or the bytes
- * moved. Bounds are checked against the size at the start and before
- * anything is written, so a trap changes nothing. A memory never shrinks while
- * it lives, so a size that was read stays good.
+ * moved. Bounds are checked against the size at the start and before anything
+ * is written, so a trap changes nothing. A live memory never shrinks, so a size
+ * that was read stays good.
  */
 #include "bulk.h"
 #include "base/config.h"
@@ -39,7 +39,7 @@ enum fl_trap fl_memory_fill(struct fl_memory *memory, uint64_t off,
 static bool data_is_dropped(const struct fl_instance *instance,
 			    uint32_t data_idx)
 {
-	/* Instantiation has dropped the active ones. */
+	/* Instantiation has dropped active segments. */
 	if (instance->module->reader.data[data_idx].mode != FL__SEGMENT_PASSIVE)
 		return true;
 	return fl_bit_get(instance->dropped_data.bits, data_idx);

@@ -5,8 +5,8 @@
 
 #include "module/module.h"
 
-/* Write data segment data_idx of a module to a memory. -EINVAL: its offset is
- * not known with these globals. -EFAULT: it is out of bounds. */
+/* Write data segment data_idx of a module to a memory. -EINVAL: these globals
+ * do not tell the segment's offset. -EFAULT: the segment is out of bounds. */
 int fl__data_write(struct fl_memory *memory, const struct fl_module *module,
 		   uint32_t data_idx, const struct fl__globals *globals,
 		   struct fl_error *error);

@@ -2,13 +2,14 @@
 /*
  * initialise.c - the part of instantiation that writes tables and memories.
  *
- * Takes an instance that was allocated; does what the specification does after globals
- * and before the start function: tables get their initialisers, then active
- * element segments in order, then active data segments in order; the first that
- * does not fit traps after what came before it was written. What an image
- * covers is there already, and no step writes it. Images are used only where
- * no segment with a known offset traps (shows_images of module.h), so that what
- * traps does so in its turn. Also table.init and elem.drop, which read the same segments.
+ * Takes an instance that was allocated; does what the specification does after
+ * globals and before the start function. Tables get their initialisers, then
+ * come active element segments in order, then active data segments in order.
+ * The first segment that does not fit traps, after the segments before it were
+ * written. Content that an image covers is there already, and no step writes
+ * it. Images are used only where no segment with a known offset traps
+ * (shows_images of module.h), so that each segment that traps does so in its
+ * turn. Also table.init and elem.drop, which read the same segments.
  */
 #include "base/config.h"
 #include "bulk.h"
@@ -26,7 +27,7 @@ static void make_element(struct fl_instance *instance,
 		instance->make_element(instance->user, instance, from, element);
 }
 
-/* An element that was made is the table's: it is not cloned once more. */
+/* An element that was made is the table's, and is not cloned once more. */
 static void put_made(struct fl__table *table, uint64_t idx, void *made)
 {
 	uint8_t *element = fl__table_element(&table->pub, idx);
@@ -72,7 +73,7 @@ static void run_initialiser(struct fl_instance *instance, uint32_t table_idx)
 		return;
 	make_element(instance, fl__table_of(table), &from, made);
 	fl__table_put(fl__table_of(table), 0, made, table->length);
-	/* All of them are clones of the one that was made. */
+	/* Every element is a clone of the made one, which goes now. */
 	if (fl__table_of(table)->clone)
 		fl__table_drop(fl__table_of(table), made);
 }
@@ -110,7 +111,7 @@ static int initialise_tables(struct fl_instance *instance,
 	const struct fl__reader *reader = &instance->module->reader;
 	int err = 0;
 
-	/* The runtime's own, or filled by it. */
+	/* The runtime has its own tables, or fills the pool's itself. */
 	if (!instance->table_count || !instance->make_element)
 		return 0;
 	for (uint32_t i = reader->imported_table_count;
@@ -123,8 +124,9 @@ static int initialise_tables(struct fl_instance *instance,
 	return err;
 }
 
-/* What this instance does not write traps all the same. The trap comes before the
- * segments of other memories, which nobody sees: these memories go. */
+/* A segment that only the caller could have written traps all the same. The
+ * trap comes before the segments of the module's own memories, which nobody
+ * sees: after the trap these memories go. */
 static int check_unfilled(const struct fl_instance *instance,
 			  struct fl_error *error)
 {
@@ -143,7 +145,7 @@ static int check_unfilled(const struct fl_instance *instance,
 	return 0;
 }
 
-/* In order of the segments, whichever memory each is for. */
+/* In order of the segments, not of the memories. */
 static int initialise_memories(struct fl_instance *instance,
 			       const struct fl__globals *globals,
 			       bool fills_imports, struct fl_error *error)
@@ -228,7 +230,7 @@ static uint64_t elements_left(const struct fl_instance *instance,
 	const struct fl__elem *segment =
 		&instance->module->reader.elems[segment_idx];
 
-	/* Initialisation has dropped the others. */
+	/* Initialisation has dropped segments that are not passive. */
 	if (segment->mode != FL__SEGMENT_PASSIVE)
 		return 0;
 	return fl_bit_get(instance->dropped_elements.bits, segment_idx) ?

@@ -3,17 +3,17 @@
  * instance.c - from a module to its memories, tables and structure, and back in
  * reverse.
  *
- * Takes a validated module and a pool; gives an instance whose memories and
- * tables show what their images hold; initialise.c does the rest. Whatever
- * fails, all that was taken is given back in reverse order.
+ * Takes a module and a pool; gives an instance whose memories and tables show
+ * what their images hold; initialise.c does the rest. Whatever fails, all that
+ * was taken is given back in reverse order.
  *
  * Memories are taken first, then tables, then the slot of the structure, which
  * is the instance. Every taker waits in this order, and a taker that holds an
  * instance waits for nothing, so no taker waits for another in a circle.
  *
- * Imported memories are the caller's. An instance uses them as they are; their
- * content comes from the image that the caller acquired them with, or from
- * fl_memory_apply_segments().
+ * Imported memories are the caller's, and an instance uses them as they are.
+ * The content of an imported memory comes from the image that the caller
+ * acquired the memory with, or from fl_memory_apply_segments().
  *
  * Instantiation has two halves, because a runtime's references often point into
  * the runtime's own structure, which must be there before elements can be made.
@@ -29,7 +29,7 @@
 _Static_assert(FL__READER_MAX_MEMORIES <= FL__TAKE_MAX, "memories");
 _Static_assert(FL__READER_MAX_TABLES <= FL__TAKE_MAX, "tables");
 
-/* ------------------------------------------------------------ slots' sides */
+/* -------------------------------------------------------------- side bytes */
 
 static void instance_end(struct fl__slot *slot)
 {
@@ -65,8 +65,9 @@ static void hold_module(struct fl_instance *instance, struct fl_module *module)
 	fl_module_release(last);
 }
 
-/* What is to be released when the instance is gone; NULL: the slot keeps it.
- * Nobody can take a reference meanwhile when the slot's is the only one. */
+/* The module to release when the instance is gone; NULL: the slot keeps it.
+ * When the slot has the only reference, no other thread can take one
+ * meanwhile. */
 static struct fl_module *part_with_module(struct fl_instance *instance)
 {
 	struct fl_module *module = instance->module;
@@ -119,7 +120,7 @@ void fl__instance_forget(struct fl_pool *pool, const struct fl_module *module)
 /* ------------------------------------------------------------------ taking */
 
 /* Room for count segments, none of which is dropped. The room stays with the
- * slot, so that a reused one allocates for more segments only. */
+ * slot, so that a reused slot allocates only for more segments. */
 static int make_room(struct fl__dropped *dropped, uint32_t count)
 {
 	size_t words = fl_bits_words(count);
@@ -139,15 +140,15 @@ static int make_room(struct fl__dropped *dropped, uint32_t count)
 	return 0;
 }
 
-/* Images are all or nothing: where one segment traps, each has to be written
- * in its turn, up to that one. */
+/* Images are all or nothing: where one segment traps, each segment before that
+ * one has to be written in its turn. */
 static struct fl_image *image_of(const struct fl_module *module,
 				 uint32_t memory_idx)
 {
 	return module->shows_images ? module->memories[memory_idx].image : NULL;
 }
 
-/* What the module defines, all or none. */
+/* The memories that the module defines, all or none. */
 static int take_memories(struct fl_pool *pool, const struct fl_module *module,
 			 uint64_t timeout_ns, struct fl_memory **memories,
 			 struct fl_error *error)
@@ -388,7 +389,7 @@ int fl__instance_give(struct fl_instance *instance)
 			reader->table_count - reader->imported_table_count);
 	instance->memory_count = instance->table_count = 0;
 	module = part_with_module(instance);
-	/* Last: with it the instance is somebody else's, or gone. */
+	/* Last: after this the instance is another tenant's, or gone. */
 	structure = fl__slot_give(slot, 0);
 	fl_module_release(module);
 	if (structure)
@@ -406,7 +407,7 @@ int fl_instance_release(struct fl_instance *instance)
 				   NULL);
 	if (err)
 		return err;
-	/* Given twice, a slot would have two tenants at once. */
+	/* A slot that was given twice would have two tenants at once. */
 	return fl__slot_claim(fl__instance_slot(instance)) ?
 		       fl__instance_give(instance) :
 		       -EINVAL;

@@ -3,13 +3,14 @@
  * instance.h - a module's memories, tables and structure, taken together.
  *
  * The side bytes of a structure's slot are the instance. A slot that becomes
- * free keeps the reference to its module for its next instance. Otherwise
+ * free keeps the reference to its module for its next instance. Without that,
  * all threads that use a module would write the module's count, twice an
- * instance: two threads took 0.45 us a cycle, and take 0.064 us now, as one alone
- * does (bench_empty --elements 0). Where instances of several modules take turns
- * the counts are written still, 0.31 us. Two things end that: the next
- * instance is of another module, or the pool lets go (fl__instance_forget). The
- * holder of the last reference of all lets go at once.
+ * instance: two threads would take 0.45 us a cycle in place of 0.064 us, which
+ * one thread alone takes too (bench_empty --elements 0). Where instances of
+ * several modules take turns the counts are written, and a cycle takes 0.31 us.
+ * The slot lets go when its next instance is of another module, or when the
+ * pool says so (fl__instance_forget). A slot with the last reference of all
+ * lets go at once.
  *
  * An instance's lists are in its slot, as long as the reader lets index spaces
  * be. Only the bits of dropped segments are allocated, once for the largest
@@ -42,8 +43,8 @@ struct fl_instance {
 	void (*make_element)(void *user, struct fl_instance *instance,
 			     const struct fl_element *from, void *element);
 	uint32_t memory_count, table_count;
-	/* The module's index spaces, as many as the reader lets through: a slot
-	 * allocates nothing for them, whatever module comes. */
+	/* The module's index spaces, as large as the reader lets them be: a
+	 * slot allocates nothing for the spaces of any module. */
 	struct fl_memory *memories[FL__READER_MAX_MEMORIES];
 	struct fl_table *tables[FL__READER_MAX_TABLES];	/* none: runtime's */
 	struct fl__dropped dropped_data, dropped_elements;
@@ -60,11 +61,11 @@ int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			  struct fl_instance **instance,
 			  struct fl_error *error);
 
-/* All of an instance, as fl__slot_give(). */
+/* Give back all of an instance, as fl__slot_give(). */
 int fl__instance_give(struct fl_instance *instance);
 
-/* Free slots of instances let go of a module, or of all (NULL). Runs what the
- * modules' owners want to be told; the caller holds no lock of a stock. */
+/* Free slots of instances let go of a module, or of all modules (NULL). This
+ * may call the owners of modules, so the caller holds no lock of a stock. */
 void fl__instance_forget(struct fl_pool *pool, const struct fl_module *module);
 
 static inline struct fl__slot *

@@ -39,8 +39,8 @@ const struct fl__kind fl__kind_memory = {
 	.describe = memory_describe,
 };
 
-/* Growth ends at the pool's maximum, which need not be whole host pages; on
- * demand a memory may start beyond the maximum. */
+/* Growth ends at the pool's maximum, which need not be whole host pages. On
+ * demand a memory may start beyond that maximum, and then does not grow. */
 struct fl_memory *fl__memory_begin(struct fl__slot *slot,
 				   const struct fl__request *request,
 				   uint64_t max_bytes, uint64_t page_bytes)

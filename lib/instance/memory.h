@@ -2,9 +2,9 @@
 /*
  * memory.h - a linear memory in a slot.
  *
- * The slot's side bytes are the memory: the public struct comes first, so that
- * each can be told from the other. Growth of one memory is serialised by its
- * grow_lock.
+ * The slot's side bytes are the memory. The public struct comes first, so that
+ * one address serves for both structs. The grow_lock of a memory serialises its
+ * growth.
  */
 #ifndef FL_MEMORY_H
 #define FL_MEMORY_H
@@ -20,7 +20,7 @@ struct fl__memory {
 
 extern const struct fl__kind fl__kind_memory;
 
-/* The slot shows request; it is not published yet. */
+/* Begin a memory in a slot that shows request and is not published yet. */
 struct fl_memory *fl__memory_begin(struct fl__slot *slot,
 				   const struct fl__request *request,
 				   uint64_t max_bytes, uint64_t page_bytes);

@@ -11,8 +11,9 @@
  * be suspended in a system call on its stack, and the kernel writes signal
  * frames there.
  *
- * Invariant, with zero_stacks: a free stack reads as zero. What is kept resident
- * is zeroed at the end where frames begin, the rest is dropped.
+ * Invariant, with zero_stacks: a free stack reads as zero. The bytes that are
+ * kept resident, at the end where frames begin, are zeroed; the rest is
+ * dropped.
  */
 #include "stack.h"
 #include "slots/bank.h"
@@ -82,7 +83,7 @@ int fl_stack_acquire(struct fl_pool *pool, uint64_t timeout_ns,
 	if (!bank->geometry.max_bytes)
 		return fl__error_set(
 			error, -ENOTSUP,
-			"the pool has no stacks; raise max_stacks, or stack_bytes where that is 0");
+			"the pool has no stacks; raise max_stacks, or stack_bytes if stack_bytes is 0");
 	err = stack_take(bank, timeout_ns, &slot, error);
 	if (err) {
 		__atomic_add_fetch(&bank->refused, 1, __ATOMIC_RELAXED);
@@ -122,8 +123,8 @@ int fl_stack_release(struct fl_stack *stack)
 	if (!fl__slot_claim(slot))
 		return -EINVAL;
 	if (slot->bank->pool->config.zero_stacks && stack_zero(slot)) {
-		/* What is on it must not be seen, not even through a wild
-		 * pointer. */
+		/* No tenant may see what is on the stack, not even through a
+		 * wild pointer. */
 		(void)fl__os_deny(slot->space.base, slot->geometry->max_bytes);
 		slot->source->calls->retire(slot);
 	} else {

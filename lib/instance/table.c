@@ -4,9 +4,9 @@
  *
  * Takes tables and indices of any value; gives a trap, or elements that were
  * copied. Bounds are checked against the size at the start and before anything
- * is written, so a trap changes nothing. An element is bytes, or, where the
- * table has calls for it, a reference that is cloned when it is copied and
- * dropped when it is overwritten.
+ * is written, so a trap changes nothing. An element is bytes, or, in a table
+ * with clone and drop, a reference that is cloned when it is copied and dropped
+ * when it is overwritten.
  */
 #include "table.h"
 
@@ -21,7 +21,7 @@ void fl__table_drop(const struct fl__table *table, void *element)
 		table->drop(table->user, element);
 }
 
-/* *dst holds nothing. */
+/* *dst holds no reference. */
 static void element_clone(const struct fl__table *table, void *dst,
 			  const void *src)
 {
@@ -31,8 +31,8 @@ static void element_clone(const struct fl__table *table, void *dst,
 		memcpy(dst, src, table->element_bytes);
 }
 
-/* Cloned before the old one is dropped: they may be the same, or the old one
- * may be what keeps the new one. */
+/* The new element is cloned before the old one is dropped: both may be the same
+ * reference, or the old one may be what keeps the new one alive. */
 static void element_replace(const struct fl__table *table, void *dst,
 			    const void *src)
 {
@@ -71,7 +71,7 @@ void fl__table_put(struct fl__table *table, uint64_t idx, const void *element,
 
 	if (!count)
 		return;
-	/* A reference may be all zeroes, where null is not. */
+	/* A reference may be all zeroes in a table whose null is not. */
 	if (table->clone && !is_null(table, element)) {
 		for (uint64_t i = 0; i < count;
 		     i++, dst += table->element_bytes)
@@ -127,7 +127,7 @@ enum fl_trap fl_table_fill(struct fl_table *pub, uint64_t idx,
 	if (!element)
 		element = table->null;
 	if (is_plain(table)) {
-		/* The element may lie in what is filled. */
+		/* The element may lie in the range that is filled. */
 		memcpy(own, element, table->element_bytes);
 		fl__table_put(table, idx, own, count);
 		return FL_TRAP_NONE;
@@ -139,7 +139,7 @@ enum fl_trap fl_table_fill(struct fl_table *pub, uint64_t idx,
 	return FL_TRAP_NONE;
 }
 
-/* From where nothing that is still to be read gets overwritten. */
+/* Begin at the end from which no element is overwritten before it is read. */
 static void copy_counted(struct fl_table *dst, uint64_t dst_idx,
 			 const uint8_t *src, uint64_t count)
 {
@@ -174,7 +174,7 @@ enum fl_trap fl_table_copy(struct fl_table *dst, uint64_t dst_idx,
 			   const struct fl_table *src, uint64_t src_idx,
 			   uint64_t count)
 {
-	/* Of differing widths no index means the same in both. */
+	/* Between tables of differing widths no element can be copied. */
 	if (!fits(dst, dst_idx, count) || !fits(src, src_idx, count) ||
 	    fl__table_of(dst)->element_bytes !=
 		    fl__table_of(src)->element_bytes)

@@ -2,10 +2,10 @@
 /*
  * table.h - a table: a length, and elements of one width.
  *
- * Where the elements lie is table_life.h's matter: in a slot of a pool, whose
- * side bytes then are the table, in memory of the caller, or in malloc()'s.
- * Here they are moved. An element is bytes, or, where the table has calls for
- * it, a reference that is cloned when it is copied and dropped when it is
+ * table_life.h decides where the elements lie: in a slot of a pool, whose side
+ * bytes then are the table, in memory of the caller, or in malloc()'s. Here
+ * elements are moved. An element is bytes, or, in a table with clone and drop,
+ * a reference that is cloned when it is copied and dropped when it is
  * overwritten.
  *
  * Invariant: the elements from length on hold no reference.
@@ -29,14 +29,14 @@ struct fl__table {
 	uint8_t null[FL__MAX_ELEMENT_BYTES];
 } __attribute__((aligned(128)));
 
-/* Clones of *element into elements that hold nothing. */
+/* Put clones of *element into elements that hold no reference. */
 void fl__table_put(struct fl__table *table, uint64_t idx, const void *element,
 		   uint64_t count);
 
 /* End the reference that an element holds, if it holds one. */
 void fl__table_drop(const struct fl__table *table, void *element);
 
-/* Drop what all elements hold; they are left as they are. */
+/* Drop every reference that an element holds; the bytes stay as they are. */
 void fl__table_drop_all(struct fl__table *table);
 
 static inline struct fl__table *fl__table_of(const struct fl_table *pub)

@@ -41,7 +41,7 @@ static int read_config(const struct fl_table_config *config,
 	return 0;
 }
 
-/* What is at base is the caller's to fill: initial_elements of them. */
+/* The caller fills the initial_elements at base. */
 static void table_begin(struct fl__table *table,
 			const struct fl_table_config *config, void *base,
 			uint64_t capacity)
@@ -176,7 +176,7 @@ static int config_check(const struct fl_pool *pool,
 	if (config->image && config->drop)
 		return fl__error_set(
 			error, -EINVAL,
-			"a table with an image cannot count references: nobody cloned the references in the image");
+			"a table with an image cannot count references: the references in the image were never cloned");
 	if (config->element_bytes > pool->config.table_element_bytes)
 		return fl__error_set(
 			error, -E2BIG,
@@ -253,7 +253,7 @@ int fl__table_take(struct fl_pool *pool, const struct fl_table_config *configs,
 				    count, timeout_ns, slots, error);
 	for (uint32_t i = 0; i < count && !err; i++)
 		tables[i] = slot_begin(slots[i], &configs[i]);
-	/* The slots hold references of their own now. */
+	/* The slots have references of their own now. */
 	while (made--)
 		fl_image_release(requests[made].image);
 	return err;
@@ -332,7 +332,7 @@ static int table_move(struct fl__table *table, uint64_t capacity)
 	return 0;
 }
 
-/* Twice as large if it can be had, so that growing one by one is not
+/* Twice as large if there is memory, so that growing one by one is not
  * quadratic. */
 static int table_make_room(struct fl__table *table, uint64_t length)
 {

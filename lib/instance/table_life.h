@@ -8,8 +8,8 @@
 
 extern const struct fl__kind fl__kind_table;
 
-/* count tables in slots of the pool, not published yet. After an error nothing
- * is held. */
+/* Take count tables in slots of the pool, not published yet. After an error the
+ * call holds nothing. */
 int fl__table_take(struct fl_pool *pool, const struct fl_table_config *configs,
 		   uint32_t count, uint64_t timeout_ns,
 		   struct fl_table **tables, struct fl_error *error);

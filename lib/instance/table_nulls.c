@@ -6,7 +6,7 @@
 
 #define NULL_IMAGES 16
 
-/* So many null references, which are not zeroes. */
+/* An image of element_count nulls, which are not zeroes. */
 struct null_image {
 	struct fl_image *image;		/* a reference; NULL: free */
 	uint64_t element_count;
@@ -45,9 +45,9 @@ void fl__nulls_free(struct fl__nulls *nulls)
 
 /*
  * How many nulls the image of a table has: not as many as the table, but one of
- * few sizes. Modules choose the sizes of their tables, and each image is storage
- * and a descriptor. Nobody sees what the image has beyond the table's length:
- * growth writes its elements.
+ * few counts. Modules choose the lengths of their tables, and each image takes
+ * storage and a descriptor. No guest sees the nulls beyond the table's length,
+ * because growth writes the new elements.
  */
 static uint64_t null_count(const struct fl_pool *pool,
 			   const struct fl_table_config *config)
@@ -129,7 +129,7 @@ int fl__nulls_get(struct fl__nulls *nulls, struct fl_pool *pool,
 	int err;
 
 	*bytes = count * config->element_bytes;
-	/* Larger than the pool's tables: not to be kept for another. */
+	/* Larger than the pool's tables: no other table would share it. */
 	if (count > pool->config.max_table_elements)
 		return null_image_build(pool->context, config, count, image,
 					error);

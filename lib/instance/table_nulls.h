@@ -19,8 +19,8 @@ int fl__nulls_create(struct fl__nulls **nulls);
 /* NULL is allowed. */
 void fl__nulls_free(struct fl__nulls *nulls);
 
-/* A reference to an image that begins with the nulls which the table does, and
- * so many bytes of it. -ENOMEM and what images answer. */
+/* A reference to an image that begins with the table's nulls, and the bytes
+ * that the image has. -ENOMEM and what fl_image_from_segments() answers. */
 int fl__nulls_get(struct fl__nulls *nulls, struct fl_pool *pool,
 		  const struct fl_table_config *config,
 		  struct fl_image **image, uint64_t *bytes,

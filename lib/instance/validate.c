@@ -4,8 +4,8 @@
  * compiled code fit both?
  *
  * Takes a pool, a loaded module, what an instance is to be made with, or what a
- * compiler would like to take for granted; gives yes, or what stands in the way
- * and which field changes it. Nothing is allocated or changed. Any thread.
+ * compiler would like to take for granted; gives 0, or an error that names the
+ * obstacle and the field to change. Nothing is allocated. Any thread.
  */
 #include "validate.h"
 #include "base/config.h"
@@ -86,13 +86,13 @@ int fl_pool_validate(const struct fl_pool *pool, const struct fl_module *module,
 	if (module->context != pool->context)
 		return fl__error_set(
 			error, -EINVAL,
-			"the module was loaded with another context, or none; load it with the pool's");
+			"the module was loaded with another context, or none; load the module with the pool's context");
 	if (!pool->limits.max_instances)
 		return fl__error_set(
 			error, -E2BIG,
 			"the pool holds no instances; raise max_instances");
 	err = validate_memories(&pool->limits, module, error);
-	/* A pool without tables leaves them to the runtime. */
+	/* In a pool without tables, the tables are the runtime's. */
 	if (err || !fl__pool_has_tables(pool))
 		return err;
 	return validate_tables(&pool->limits, module, error);
@@ -204,7 +204,7 @@ int fl_pool_adjust_tunables(const struct fl_pool *pool,
 		err = check_bounds(pool, &known, error);
 	if (err)
 		return err;
-	/* An accessible pool has a maximum that is open, and then the guard. */
+	/* In an accessible pool, the reach is an open maximum and a guard. */
 	known.memory_reservation_bytes =
 		fl_min_u64(known.memory_reservation_bytes, reach);
 	known.memory_guard_bytes =

@@ -6,7 +6,8 @@
 #include "module/module.h"
 #include "slots/pool.h"
 
-/* Do the imports and the rest of a complete config fit? -EINVAL, -ENOTSUP. */
+/* Do the imports and the tunables of a complete config fit? -EINVAL,
+ * -ENOTSUP. */
 int fl__instance_check(const struct fl_pool *pool,
 		       const struct fl_module *module,
 		       const struct fl_instance_config *config,
