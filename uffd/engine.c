@@ -3,21 +3,20 @@
  * engine.c - the Linux backend: composes the files of uffd/ into backend.h.
  *
  * Takes geometry and images; gives slots that map the image's memory file
- * privately, so that the kernel shares clean pages between all slots and
- * copies a page when it is first written. How a slot is made clean is its
- * context's rung, best first:
+ * privately, so that the kernel shares clean pages between all slots and copies
+ * a page when it is first written. The rung of the context says how a slot is
+ * made clean, best first:
  *
  * track	track.h with a userfaultfd: what was written is copied back
  * scan		track.h without: what is private is copied back
  * dontneed	everything accessible is dropped
  *
- * On every rung, the border between accessible and not moves back by an
- * mprotect if the memory had grown, and a clean slot is attached to the same
- * image without a system call.
+ * On every rung, an mprotect moves the border between accessible and not back
+ * if the memory had grown, and a clean slot is attached to the same image and
+ * size without a system call.
  *
- * Descriptors are opened in shards, up to 16 pairs for each arena: a
- * userfaultfd or a pagemap that two threads use is a reference count that both
- * write.
+ * Descriptors are opened in shards, up to 16 pairs for each arena: two threads
+ * that use one userfaultfd or pagemap both write its reference count.
  *
  * Locks: none. A slot belongs to one caller at a time; the rest is immutable.
  */
@@ -161,7 +160,7 @@ static int linux_image_create(struct fl__host *host, struct fl_image *image,
 		image, segments,
 		fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE), error);
 
-	/* Without memory for it images are only slower. */
+	/* Without memory for a list, first tenants are only slower. */
 	if (!err)
 		image->prefill = calloc(1, sizeof(*image->prefill));
 	return err;
@@ -182,7 +181,7 @@ static void shard_close(struct fl__dirty_host *shard)
 		close(shard->pagemap_fd);
 }
 
-/* Slots of no bytes, and slots that are never reset, need nobody to look. */
+/* Slots of no bytes, and slots that are never reset, need no descriptors. */
 static bool arena_looks(const struct fl__arena *arena)
 {
 	return arena->host->rung != RUNG_DONTNEED &&
@@ -369,10 +368,11 @@ static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 }
 
 /*
- * What a tenant before has grown is a mapping of its own, registered; what
- * nobody has is another. The second is opened first, because only that can
- * need a new mapping and so fail. A part that was opened by a call that then
- * failed must not stay open: nothing would ever make it clean.
+ * The part that an earlier tenant has grown is a mapping of its own,
+ * registered; the part that no tenant has grown is another. The second part is
+ * opened first, because only that can need a new mapping and so fail. A part
+ * that a failed call has opened must not stay open: no reset would make that
+ * part clean.
  */
 static int linux_grow(struct fl__arena *arena, struct fl__space *space,
 		      uint64_t size_bytes)
@@ -396,8 +396,8 @@ static int linux_grow(struct fl__arena *arena, struct fl__space *space,
 	return err;
 }
 
-/* A prefix is small, and not counted; one that is not, or does not fit the
- * budget, is dropped. */
+/* A prefix up to this size is zeroed, and not counted as kept. A larger prefix,
+ * or one that exceeds the budget of a slot, is dropped. */
 #define PREFIX_CLEAR_BYTES FL_WPAGE_BYTES
 
 static int reset_prefix(const struct fl__arena *arena,
@@ -409,7 +409,7 @@ static int reset_prefix(const struct fl__arena *arena,
 	if (len >
 	    fl_min_u64(PREFIX_CLEAR_BYTES, arena->geometry.max_kept_bytes))
 		return madvise(start, (size_t)len, MADV_DONTNEED) ? -errno : 0;
-	/* Without a prefix the address is a guard's: not even for no bytes. */
+	/* Without a prefix the address is a guard's: pass it to no call. */
 	if (len)
 		memset(start, 0, (size_t)len);
 	return 0;
@@ -470,11 +470,11 @@ static void account_add(struct fl_pool_usage *usage,
 {
 	uint64_t len = region->end - region->start;
 
-	/* The zero page belongs to nobody. */
+	/* The zero page belongs to no slot. */
 	if (region->categories & FL_PAGE_IS_PFNZERO)
 		return;
-	/* An empty entry with a mark calls itself swapped, as does a swapped page
-	 * with one; without a mark it is a page. */
+	/* The kernel reports an empty entry with a mark as swapped, like a
+	 * swapped page with a mark. An entry without a mark is a page. */
 	if (region->categories & FL_PAGE_IS_SWAPPED) {
 		if (region->categories & FL_PAGE_IS_WRITTEN) {
 			usage->swapped_bytes += len;

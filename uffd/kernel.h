@@ -3,8 +3,8 @@
  * kernel.h - kernel ABI that is newer than the headers of some distributions.
  *
  * Numbers and layouts only, each fixed for ever by the kernel's rule that user
- * space does not break. What the running kernel can do is found out by
- * trying (probe.h), never from here. Sizes are asserted below.
+ * space does not break. Probes find out what the running kernel can do
+ * (probe.h); this file never tells. Sizes are asserted below.
  */
 #ifndef FL_KERNEL_H
 #define FL_KERNEL_H

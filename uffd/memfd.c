@@ -31,7 +31,7 @@ static int memfd_open(void)
 }
 
 /*
- * Map [first, first + span) of the file at an address congruent to its offset
+ * Map [first, first + span) of the file at an address congruent to the offset
  * modulo a large folio, so that one folio can be one page table entry.
  */
 static int memfd_map(int fd, const struct fl_image *image, int prot,

@@ -22,7 +22,8 @@ static const struct {
 
 typedef void probe_fn(struct fl__probe *probe);
 
-/* Of the feature that is being tried; a trial that says nothing found support. */
+/* Judge the feature that is being tried; a probe that says nothing found
+ * support. */
 static void say(struct fl__probe *probe, enum fl_support support, int err,
 		const char *reason, const char *remedy)
 {
@@ -30,7 +31,7 @@ static void say(struct fl__probe *probe, enum fl_support support, int err,
 		(struct fl__probe_result){ support, err, reason, remedy };
 }
 
-/* A call failed with errno: where it is missing it says so by `missing`. */
+/* A call failed with errno; a kernel without the call answers `missing`. */
 static void say_errno(struct fl__probe *probe, int missing, const char *reason,
 		      const char *remedy)
 {
@@ -205,8 +206,8 @@ static int tracking_try(void)
 }
 
 /* The kernel tested the wrong bit of swapped entries before 6.9 (fixed by
- * upstream commit 2c7ad9a590d1), which shows only when a page is swapped out;
- * that cannot be provoked everywhere, so here the version decides. */
+ * upstream commit 2c7ad9a590d1). This shows only when a page is swapped out,
+ * and no probe can swap a page out everywhere, so here the version decides. */
 static bool kernel_misreads_swap(void)
 {
 	struct utsname name;
@@ -230,7 +231,7 @@ static void probe_FAST_SCAN(struct fl__probe *probe)
 	err = tracking_try();
 	if (err)
 		say(probe, FL_SUPPORT_BROKEN, err,
-		    "a tracked write was not reported, or one that was not made was",
+		    "a tracked write was not reported, or a page without a write was",
 		    NULL);
 	else if (kernel_misreads_swap())
 		say(probe, FL_SUPPORT_BROKEN, 0,
@@ -266,7 +267,7 @@ static void probe_advice(struct fl__probe *probe, int advice,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (addr == MAP_FAILED) {
-		say(probe, FL_SUPPORT_BROKEN, -errno, "no memory to try it",
+		say(probe, FL_SUPPORT_BROKEN, -errno, "no memory for a page to try",
 		    NULL);
 		return;
 	}

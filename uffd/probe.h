@@ -3,9 +3,9 @@
  * probe.h - what can this kernel, in this process, do?
  *
  * Takes the names that FAULTLINE_DISABLE lists; gives, for each row of
- * features.def, what was found by trying it: a verdict, the errno, and what a
- * user would change. A value, filled once and never growing. The one place
- * where a version number decides is FAST_SCAN, and there says why.
+ * features.def, what the probe found: a verdict, the errno, and what a user
+ * would change. The result is a value, filled once. A version number decides
+ * only for FAST_SCAN, and a comment there says why.
  */
 #ifndef FL_PROBE_H
 #define FL_PROBE_H

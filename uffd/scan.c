@@ -19,8 +19,9 @@ int fl__scan_open(void)
 
 #define TOUCHED (FL_PAGE_IS_PRESENT | FL_PAGE_IS_SWAPPED)
 
-/* What a page must have: all of `all` (or lack it, where inverted), one of
- * `any`; and what is told of it. */
+/* A page must have each category of `all` (or lack the category, where
+ * inverted) and one of `any`; `told` lists the categories that the kernel
+ * reports. */
 static const struct {
 	uint64_t all, inverted, any, told;
 } forms[] = {
@@ -45,8 +46,8 @@ static const struct {
 				       FL_PAGE_IS_WRITTEN },
 };
 
-/* One call of the walk [scan->start, scan->end); scan->start goes on to where
- * the kernel came. The runs found, or -errno. */
+/* One call of the walk [scan->start, scan->end); scan->start moves on to where
+ * the kernel stopped. The number of runs found, or -errno. */
 static int scan_step(int pagemap_fd, struct fl__kernel_scan *scan)
 {
 	int count;

@@ -2,19 +2,20 @@
 /*
  * scan.h - what does the page table say about a range?
  *
- * Takes a range and one of two questions, gives the runs that answer it, in
- * order of address, through a callback. The loop goes on until the whole range
- * was walked, however many runs there are. See kernel-notes/pagemap-scan.md.
+ * Takes a range and the form of a question; gives the runs that answer the
+ * question, in order of address, through a callback. The loop goes on until the
+ * whole range was walked, however many runs there are. See
+ * kernel-notes/pagemap-scan.md.
  *
- * FL__SCAN_WRITTEN asks in the one form that the kernel answers fast, and means
- * something only where every page was write-protected before: what was written
- * since (an empty entry that lost its mark counts as written).
+ * FL__SCAN_WRITTEN asks which pages were written, in the one form that the
+ * kernel answers fast. The answer means something only where every page was
+ * write-protected before. An empty entry that lost its mark counts as written.
  *
- * FL__SCAN_TOUCHED needs no tracking: pages that are resident or swapped
- * out, each run with its categories (FL_PAGE_IS_*), from which
- * fl__scan_is_private() tells the ones that differ from what is mapped. Who
- * wants no others asks for FL__SCAN_PRIVATE_FILE or _ZERO, by the kind of the
- * mapping: there are fewer runs to report.
+ * FL__SCAN_TOUCHED needs no tracking: it asks for pages that are resident or
+ * swapped out, each run with its categories (FL_PAGE_IS_*). From these
+ * fl__scan_is_private() tells the pages that may differ from what is mapped. A
+ * caller that wants no other page asks for FL__SCAN_PRIVATE_FILE or _ZERO, by
+ * what is mapped: there are fewer runs to report.
  */
 #ifndef FL_SCAN_H
 #define FL_SCAN_H
@@ -27,21 +28,21 @@ enum fl__scan_form {
 	/* The same where the fast form misreads swapped entries (below 6.9). */
 	FL__SCAN_WRITTEN_SLOW,
 	FL__SCAN_TOUCHED,
-	/* Of these only the ones that fl__scan_is_private(), of a file mapping
-	 * and of anonymous memory. */
+	/* Touched pages that fl__scan_is_private(), of a file mapping and of
+	 * anonymous memory. */
 	FL__SCAN_PRIVATE_FILE,
 	FL__SCAN_PRIVATE_ZERO,
-	/* Touched pages, and of each whether it was written: for counting. */
+	/* Touched pages, and whether each was written: for counting. */
 	FL__SCAN_ACCOUNT,
 };
 
-/* The next runs, one or more. Returns 0 to go on; anything else ends the scan and
- * is returned by it. */
+/* Gets the next runs, one or more. Returns 0 to go on; any other value ends the
+ * scan, which returns that value. */
 typedef int fl__scan_fn(void *user, const struct fl__kernel_region *regions,
 			size_t count);
 
-/* Where the kernel puts runs. More than FL__SCAN_MAX_REGIONS are not used: the
- * kernel then says wrongly how far it came. */
+/* Where the kernel puts runs. A scan uses room for FL__SCAN_MAX_REGIONS at
+ * most: with more the kernel says wrongly how far it came. */
 #define FL__SCAN_MAX_REGIONS	512
 
 struct fl__scan_buffer {
@@ -58,15 +59,15 @@ int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
 	     enum fl__scan_form form, struct fl__scan_buffer *buffer,
 	     fl__scan_fn *fn, void *user);
 
-/* Write-protect every written page of a tracked range, and no other: what was
- * protected is not even rewritten, unlike with UFFDIO_WRITEPROTECT. Not for
- * kernels on which the fast form misreads swapped entries. -errno. */
+/* Write-protect every written page of a tracked range, and no other: the entry
+ * of a protected page is not rewritten, unlike with UFFDIO_WRITEPROTECT. Not
+ * for kernels on which the fast form misreads swapped entries. -errno. */
 int fl__scan_protect(int pagemap_fd, uint64_t start, uint64_t end);
 
 /*
  * Is any page of a range resident or swapped out? Reads the entries of pagemap
- * one by one instead of scanning: for an audit, which must not believe the
- * call that it audits. True also when they cannot be read.
+ * one by one instead of scanning: for an audit, which must not believe the call
+ * that it audits. True also when the entries cannot be read.
  */
 bool fl__scan_reads_touched(int pagemap_fd, uint64_t start, uint64_t end,
 			    uint64_t hpage_bytes);

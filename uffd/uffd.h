@@ -2,9 +2,9 @@
 /*
  * uffd.h - a userfaultfd for asynchronous write-protection.
  *
- * Takes ranges of this process; gives write-protect tracking on them: after a
- * page is protected, the first write clears its mark in the kernel, and nobody
- * is woken. No event is ever read from the descriptor.
+ * Takes ranges of this process; gives write-protect tracking of their pages.
+ * After a page is protected, the first write clears its mark in the kernel, and
+ * no thread is woken. No event is ever read from the descriptor.
  *
  * Ranges are whole host pages. Calls return 0 or a negative errno as the
  * kernel gave it. Any thread. See kernel-notes/uffd-wp.md.
@@ -18,7 +18,7 @@
  * system call in user-mode-only form. The descriptor or -errno. */
 int fl__uffd_open_plain(void);
 
-/* The same, and ask for what asynchronous write-protection needs. */
+/* The same, and turn on what asynchronous write-protection needs. */
 int fl__uffd_open(void);
 
 int fl__uffd_register_wp(int fd, uint64_t start, uint64_t len);

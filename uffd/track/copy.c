@@ -2,9 +2,10 @@
 /*
  * copy.c - comparing two cache lines a turn; see copy.h.
  *
- * Two lines a turn: fewer branches than one, and a long run of pages that were
- * written whole is slower with four. One loop in the compiler's own vectors,
- * which every target has; on x86-64 it is compiled once more for AVX2.
+ * Two lines a turn need fewer branches than one, and with four a long run of
+ * pages that were written whole is slower. The loop is in the compiler's own
+ * vectors, which every target has. On x86-64 the loop is compiled once more for
+ * AVX2.
  */
 #include "copy.h"
 

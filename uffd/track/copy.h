@@ -2,14 +2,14 @@
 /*
  * copy.h - bring bytes back to what they were, writing only what differs.
  *
- * Takes host pages that a tenant may have written; gives them equal to their
- * source, or zero, and says whether anything differed. A guest seldom writes all
- * of a page: a line that is read and found as it should be is moved once between
- * the processor's caches, a line that is written blindly twice. Zeroing pages of
- * which little was written takes half to two thirds of memset's time, copying
- * such pages a fifth less than memcpy's, and neither takes longer when all of a
- * page was written; but pages that fit the smallest cache are copied faster
- * blindly, by memcpy().
+ * Takes host pages that a tenant may have written; makes the pages equal to
+ * their content, image or zeroes, and says whether any byte differed. A guest
+ * seldom writes all of a page. A line that is read and found right is moved
+ * once between the processor's caches, a line that is written blindly twice.
+ * Zeroing pages of which little was written takes half to two thirds of
+ * memset's time, copying such pages a fifth less than memcpy's, and neither
+ * takes longer when all of a page was written; but pages that fit the smallest
+ * cache are copied faster blindly, by memcpy().
  *
  * 1 MiB of zeroes, one word a page written: 11.5 us, memset 18.3. All of it
  * written: 42.4 us, memset 42.5. Image pages that are known to be written are
@@ -24,7 +24,7 @@
 
 #define FL__COPY_UNIT ((size_t)128)
 
-/* True: something differed. */
+/* True: some byte differed. */
 bool fl__copy_back(void *at, const void *source, size_t len);
 bool fl__copy_zeroes(void *at, size_t len);
 

@@ -2,10 +2,11 @@
 /*
  * dirty.h - what is known of the pages of one slot.
  *
- * Memory is seen in chunks of 2 MiB, one page table each. A chunk is first
- * unmarked: what is in it is told from the page table alone. Found touched again,
- * it becomes marked: it is registered with the userfaultfd, and each of its pages
- * is watched or open (policy.h).
+ * A slot is seen in chunks of 2 MiB, one page table each. A chunk is unmarked
+ * at first: the page table alone tells which of its pages are private. A chunk
+ * that is found touched from the second reset on becomes marked: the chunk is
+ * registered with the userfaultfd, and each page of it is watched or open
+ * (policy.h).
  *
  * Invariants
  * - In a marked chunk every page is either write-protected or open, and an open
@@ -34,24 +35,24 @@ struct fl__dirty_chunk {
 	/* Which pages are private copies, kept for the next tenant. */
 	uint64_t kept[FL__CHUNK_WORDS];
 	bool is_marked;
-	bool is_touched;		/* found so in the reset under way */
+	bool is_touched;		/* by the reset under way */
 };
 
-/* One slot's knowledge. All zero is a slot just attached. */
+/* What is known of one slot. All zero: the slot was just attached. */
 struct fl__dirty {
 	uint64_t tracked_bytes;
 	uint64_t highest_bytes;		/* that were ever accessible */
 	struct fl__sweeps sweeps;
 	uint64_t stale_cost;		/* chunks scanned for nothing so far */
-	/* The sum of all kept bits. What is hidden behind the border stays
-	 * counted as it was last seen. */
+	/* The sum of all kept bits. A page behind the border stays counted as
+	 * the page was last seen. */
 	uint64_t kept_hpages;
 	uint32_t resets;
 	bool is_prefilled;		/* for its first tenant, */
 	uint32_t prefill_turn;		/* by this list */
 	struct fl__dirty_chunk *chunks;
 	size_t chunk_count;		/* allocated */
-	/* For scans, once there were too many runs for the stack. */
+	/* For scans, once the stack had too little room for their runs. */
 	struct fl__kernel_region *regions;
 } __attribute__((aligned(128)));	/* two threads never share a line */
 

@@ -9,8 +9,8 @@
 #define FAULT_COST 8
 
 /* Quiet pages in few runs are often written again after some tenants. Waiting
- * costs a comparison each, and watching them too early a call, faults, and a
- * release that is slower than the others. */
+ * costs a comparison a page; watching such pages too early costs a call,
+ * faults, and a release that is slower than the others. */
 #define FEW_RUNS 16
 #define PATIENCE 800
 
@@ -18,9 +18,9 @@
 #define MAX_PATIENCE 6
 
 /*
- * Few quiet runs are watched again by a call each, and late. Many are watched
- * again by one call for whole chunks, and sooner, because they cost more: hot
- * pages in those chunks fault once.
+ * Few quiet runs are watched again by a call each, and late. Many quiet runs
+ * are watched again by one call for whole chunks, and sooner, because many cost
+ * more. The hot pages in these chunks then fault once.
  */
 enum fl__sweep fl__policy_sweep(struct fl__sweeps *sweeps,
 				const struct fl__found *found)

@@ -3,10 +3,11 @@
  * policy.h - which pages are watched, and when is a page watched again?
  *
  * A page that is watched costs a fault when it is written. A page that was
- * written is restored and left open: the kernel reports it at every release from
- * then on, and it is restored every time, written or not. Watching it again
- * costs a system call and, on other processors, an interrupt. So the policy has
- * to tell open pages that are in use from open pages that are not:
+ * written is restored and left open: from then on the kernel reports the page
+ * at every release, and the page is restored every time, written or not.
+ * Watching the page again costs a system call and, on other processors, an
+ * interrupt. So the policy has to tell open pages that are in use from open
+ * pages that are not:
  *
  *	hot	changed by a tenant that came after the one which opened the
  *		page: copied back without a question
@@ -15,23 +16,24 @@
  * An open page that is not hot is compared while it is copied back, which costs
  * about what the copy costs. A hot page is compared every LOOK_EVERY releases.
  * Quiet pages are counted as a cost. When quiet pages have cost as much as
- * watching them again would, the caller does that: a sweep. So what is lost by
- * doing too much and by doing too little bound each other.
+ * watching them again would, the caller watches them again: a sweep. So the
+ * cost of sweeping too often and the cost of sweeping too seldom bound each
+ * other.
  *
  * A guest can write a page and leave it as it was: an interpreter that counts
  * references does so with most of the pages that it writes. Such a page looks
- * quiet, is swept, and faults again. So before the next sweep the policy looks
- * how many pages of the last one have returned. Were they half of them or more,
- * it waits twice as long, and so on.
+ * quiet, is swept, and faults again. So before the next sweep the policy counts
+ * how many pages of the last sweep have returned. If half of these pages or
+ * more have, the policy waits twice as long, and so on.
  *
  * What is known is kept for each slot, not for each image, and goes when the
- * slot's image does: shared, it would be a cache line that all threads write. A
- * slot learns an image's hot pages in two tenancies, and a slot goes to tenants
- * of the image that it held.
+ * slot's image goes. Knowledge that slots shared would be a cache line that all
+ * threads write. A slot learns an image's hot pages in two tenancies, and goes
+ * to tenants of the image that the slot held.
  *
- * Pure: no clock, no system call, no look at memory. Time is the number of
- * releases of the slot. What is wrong about the policy costs time and never
- * cleanliness: an open page is restored whatever the policy says of it.
+ * Pure: no clock, no system call, no look at the pages. Time is the number of
+ * releases of the slot. A wrong guess of the policy costs time and never
+ * cleanliness: an open page is restored whatever the policy says of the page.
  */
 #ifndef FL_POLICY_H
 #define FL_POLICY_H
@@ -43,9 +45,9 @@
 #define FL__CHUNK_WORDS		(FL__CHUNK_MAX_HPAGES / 64)
 #define FL__POLICY_LOOK_EVERY	16
 
-/* What is known of the host pages of a chunk: one bit each. hot pages are open. A
- * page that is quiet and not open is one that the last sweep has watched, or that
- * was dropped since. */
+/* What is known of the host pages of a chunk: one bit each. Hot pages are open.
+ * A page that is quiet and not open was swept by the last sweep, or dropped
+ * since. */
 struct fl__watch {
 	uint64_t open[FL__CHUNK_WORDS];
 	uint64_t hot[FL__CHUNK_WORDS];
@@ -53,10 +55,10 @@ struct fl__watch {
 	bool has_quiet;			/* open pages that are quiet */
 };
 
-/* What is known of sweeps of a slot. All zero: there was none. */
+/* What is known of sweeps of a slot. All zero: there was no sweep. */
 struct fl__sweeps {
 	uint64_t quiet_cost;		/* comparisons of quiet pages since */
-	uint64_t swept, returned;	/* pages of the last one */
+	uint64_t swept, returned;	/* pages of the last sweep */
 	uint32_t patience;		/* a power of two */
 };
 
@@ -67,7 +69,7 @@ struct fl__found {
 	uint64_t returned;		/* that the last sweep had watched */
 };
 
-/* Every page is watched, and nothing is known of any. */
+/* Every page is watched, and nothing is known of any page. */
 static inline void fl__policy_watch_all(struct fl__watch *watch)
 {
 	*watch = (struct fl__watch){ .has_quiet = false };
@@ -80,15 +82,15 @@ static inline bool fl__policy_trusts(uint32_t release, size_t chunk_idx)
 }
 
 enum fl__report {
-	/* It was open: compare it, and tell fl__policy_compared(). */
+	/* The page was open: compare it, and tell fl__policy_compared(). */
 	FL__REPORT_OPEN,
-	/* It was watched until now, and this tenant has written it. */
+	/* The page was watched until now, and this tenant has written it. */
 	FL__REPORT_FRESH,
-	/* The same, and it has been open before: it was swept or dropped. */
+	/* The same, and the page was open before: swept or dropped since. */
 	FL__REPORT_RETURNED,
 };
 
-/* The page was reported as written; it is open from now on. */
+/* The page was reported as written, and is open from now on. */
 static inline enum fl__report fl__policy_reported(struct fl__watch *watch,
 						  uint32_t idx,
 						  struct fl__found *found)
@@ -123,16 +125,17 @@ static inline void fl__policy_dropped(struct fl__watch *watch, uint32_t idx)
 
 enum fl__sweep {
 	FL__SWEEP_NONE,
-	FL__SWEEP_RUNS,		/* watch quiet pages again, and no others */
-	FL__SWEEP_CHUNKS,	/* watch all pages of chunks with quiet ones */
+	FL__SWEEP_RUNS,		/* watch quiet pages again, and no other */
+	FL__SWEEP_CHUNKS,	/* watch all of a chunk with a quiet page */
 };
 
 /* What to do after a release that has found this. */
 enum fl__sweep fl__policy_sweep(struct fl__sweeps *sweeps,
 				const struct fl__found *found);
 
-/* The sweep of a chunk begins: its quiet pages are swept, and with all of them
- * any page that is open. Pages that an earlier sweep had watched are forgotten. */
+/* Note the sweep of a chunk: its quiet pages are watched again, and by
+ * FL__SWEEP_CHUNKS its other open pages too, if it has a quiet page. Pages that
+ * an earlier sweep had watched are forgotten. */
 void fl__policy_swept(struct fl__watch *watch, enum fl__sweep sweep);
 
 #endif

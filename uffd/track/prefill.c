@@ -13,7 +13,7 @@ static void list_unlock(struct fl__prefill *prefill)
 	__atomic_clear(&prefill->is_locked, __ATOMIC_RELEASE);
 }
 
-/* Keep what is also in the other. Both go upwards. */
+/* Keep pages that are in the other list too. Both lists go upwards. */
 static void list_intersect(struct fl__prefill_list *list,
 			   const struct fl__prefill_list *other)
 {

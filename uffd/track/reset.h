@@ -3,13 +3,13 @@
  * reset.h - one reset under way: what track.c and settle.c share.
  *
  * track.c asks the kernel which pages were written, and decides which chunks
- * are watched; settle.c does what becomes of each written page. Between them
- * goes this struct, which lives on the stack of one reset.
+ * are watched; settle.c restores each written page. Both share this struct,
+ * which lives on the stack of one reset.
  *
- * Addresses are absolute and host-page aligned. Scans go upwards; what one call
- * of them reported is settled upwards in one reset and downwards in the next,
- * because what was copied last is still in the processor's caches and the
- * copying begins with it.
+ * Addresses are absolute and host-page aligned. Scans go upwards. The runs that
+ * one call of a scan reported are settled upwards in one reset and downwards in
+ * the next: the pages that were copied last are still in the processor's
+ * caches, and the next copying begins with these pages.
  */
 #ifndef FL_RESET_H
 #define FL_RESET_H
@@ -18,8 +18,8 @@
 #include "dirty.h"
 #include "prefill.h"
 
-/* Runs that a scan gets at once: so many on the stack, and when there were more
- * as many as the kernel gives. */
+/* Room on the stack for the runs that one call of a scan reports. A slot that
+ * needed more gets room for FL__SCAN_MAX_REGIONS. */
 #define FL__RESET_REGIONS	64
 
 /* The slot's content from one address to another: image or zeroes. */
@@ -39,18 +39,18 @@ struct fl__reset {
 	uint64_t chunk_base;		/* address of chunk 0 */
 	uint64_t attached_end, allowed_end, tracked_end;
 	uint32_t now;			/* how many resets there were before */
-	bool was_touched;		/* an unmarked chunk was */
+	bool was_touched;		/* some chunk is_touched */
 	uint64_t reported_end;		/* of the highest written page */
 	bool is_downward;		/* settles from the highest run on */
 	struct fl__found found;
 	uint64_t quiet_end;		/* of the last run of quiet pages */
-	bool is_uncounted;		/* for want of memory */
+	bool is_uncounted;		/* a kept page, for want of memory */
 	/* To be protected, not yet done. */
 	uint64_t protect_start, protect_end;
 	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
 	uint32_t area_count;
 	uint32_t area_idx;		/* where the scan is */
-	/* The slot's first tenant: what it wrote. NULL: nobody wants to know. */
+	/* What the slot's first tenant wrote. NULL: no list to learn. */
 	struct fl__prefill_list *first;
 	struct fl__scan_buffer buffer;
 	struct fl__kernel_region few[FL__RESET_REGIONS];

@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* A cold run this long is dropped, not restored: if it is written again it
- * is restored the next time, and if not its memory is not kept. */
+/* A run of pages that were watched until now is dropped, not restored, if it is
+ * this long. If a page of the run is written again, it is restored the next
+ * time; if not, its memory is not kept. */
 #define DROP_HPAGES 64
 
 struct fl__dirty_chunk *fl__settle_chunk(struct fl__reset *reset,
@@ -60,7 +61,7 @@ int fl__settle_protect(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return err;
 }
 
-/* Without a question: the tenant wrote it. [start, end) lies in one area. */
+/* Without a question: the range was written. [start, end) lies in one area. */
 static void restore(const struct fl__area *area, uint64_t start, uint64_t end)
 {
 	void *at = (void *)(uintptr_t)start;
@@ -72,7 +73,7 @@ static void restore(const struct fl__area *area, uint64_t start, uint64_t end)
 		(void)fl__copy_zeroes(at, len);
 }
 
-/* One page; true: it differed. */
+/* Compare one page, and bring it back; true: the page differed. */
 static bool compare(const struct fl__reset *reset, const struct fl__area *area,
 		    uint64_t addr)
 {
@@ -138,7 +139,7 @@ static int drop_fresh(struct fl__reset *reset, uint64_t start, uint64_t end)
 }
 
 /* Pages that were watched until this tenant wrote them. A long run is dropped,
- * unless it was so before and has returned. */
+ * unless its pages were swept or dropped before and have returned. */
 static int settle_fresh(struct fl__reset *reset, const struct fl__area *area,
 			uint64_t start, uint64_t end, enum fl__report report)
 {
@@ -178,7 +179,7 @@ static int settle_run(struct fl__reset *reset, const struct fl__area *area,
 	return err ? err : settle_fresh(reset, area, from, end, last);
 }
 
-/* Where the hot pages from start on end that need not be compared now: the steady
+/* The end of the hot pages from start on that are not compared now: the steady
  * state. */
 static uint64_t hot_end(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
@@ -234,9 +235,9 @@ int fl__settle_written(struct fl__reset *reset,
 }
 
 /*
- * May the page's first read map 2 MiB of the image at once? Then making it
- * private ahead takes more than it gives: the reads around the page fault one by
- * one.
+ * May the page's first read map 2 MiB of the image at once? Then making the
+ * page private ahead costs more than it gains: the reads around the page fault
+ * one by one.
  */
 static bool is_in_large_folio(const struct fl__reset *reset,
 			      const struct fl__area *area, uint64_t addr)
@@ -268,7 +269,7 @@ static bool is_unused(const struct fl__reset *reset,
 	       !differs(reset, area, addr);
 }
 
-/* Before what the slot's first tenant wrote is restored. */
+/* Note what the slot's first tenant wrote, before that is restored. */
 static void first_note(struct fl__reset *reset, const struct fl__area *area,
 		       uint64_t start, uint64_t end)
 {
@@ -284,7 +285,7 @@ static void first_note(struct fl__reset *reset, const struct fl__area *area,
 	}
 }
 
-/* The scan has taken what was counted of [start, end) before off the count. */
+/* Count [start, end) as kept; the scan has cleared the kept bits there. */
 static void keep_private(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	for (; start < end; start += reset->hpage_bytes) {

@@ -2,34 +2,35 @@
 /*
  * settle.h - what becomes of a page that was written.
  *
- * Takes runs of written pages; gives them back equal to the image. Each page is
- * restored, or, in long runs that were watched until now, dropped. A page is
- * protected after it was restored, never before.
+ * Takes runs of written pages; makes the pages equal to the slot's content.
+ * Each page is restored, or, in a long run that was watched until now or lies
+ * in an unmarked chunk, dropped. A page is protected after it was restored,
+ * never before.
  */
 #ifndef FL_SETTLE_H
 #define FL_SETTLE_H
 
 #include "reset.h"
 
-/* Runs that the scan of a marked stretch reported as written. */
+/* Restore the runs that the scan of a marked stretch reported as written. */
 int fl__settle_written(struct fl__reset *reset,
 		       const struct fl__kernel_region *regions, size_t count);
 
-/* Pages of an unmarked chunk that are private: restore or drop them, and count
- * what is kept. [start, end) lies in the area. */
+/* Restore or drop private pages of unmarked chunks, and count the kept pages.
+ * [start, end) lies in the area. */
 int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 		       uint64_t start, uint64_t end);
 
-/* The chunk, made if it is not there. NULL without memory: then it stays
+/* The chunk, made if it is not there. NULL without memory: then the chunk stays
  * unmarked, which is slower and as right. */
 struct fl__dirty_chunk *fl__settle_chunk(struct fl__reset *reset,
 					 size_t chunk_idx);
 
-/* Drop whatever is resident; -errno. */
+/* Drop the resident pages of a range; -errno. */
 int fl__settle_drop(uint64_t start, uint64_t end);
 
-/* Protect a range soon: ranges that touch become one system call. What is
- * pending is done by the flush. */
+/* Protect a range soon: ranges that touch become one system call. The flush
+ * protects the pending range. */
 int fl__settle_protect(struct fl__reset *reset, uint64_t start, uint64_t end);
 int fl__settle_flush(struct fl__reset *reset);
 

@@ -10,16 +10,16 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* Unmarked chunks between marked ones are marked too when there are so few of
- * them: a scan more costs as much as two page tables of marks. */
+/* Up to so many unmarked chunks between marked ones are marked too: one more
+ * scan costs as much as two page tables of marks. */
 #define BRIDGE_CHUNKS 2
 
 /* A chunk is scanned in a microsecond or less; a slot with thousands of them is
  * unmapped in some milliseconds. */
 #define STALE_LIMIT (UINT64_C(1) << 14)
 
-/* What a slot of a large memory knew is given back when it is forgotten, all
- * but what these take; else it would stay when the slot is emptied. */
+/* A slot that is forgotten keeps the structs of so many chunks. The others are
+ * freed, because an emptied slot must not keep what a large memory needed. */
 #define FORGET_CHUNKS 16
 
 static void chunks_shrink(struct fl__dirty *dirty)
@@ -90,8 +90,8 @@ static void chunks_touch(struct fl__reset *reset, uint64_t start, uint64_t end)
 	reset->was_touched = true;
 }
 
-/* A slot that is used once need not be watched: its chunks count as touched
- * from the second release on. */
+/* A slot that is used once need not be watched: touched chunks are marked from
+ * the second release on. */
 static bool does_touch_count(const struct fl__reset *reset)
 {
 	return reset->host->uffd_fd >= 0 && reset->dirty->resets;
@@ -107,8 +107,8 @@ static int touched_region(struct fl__reset *reset,
 	bool is_private =
 		fl__scan_is_private(region->categories, area->image != NULL);
 
-	/* 2 MiB of the image in one entry are scanned, and read, faster as they
-	 * are. */
+	/* 2 MiB of the image in one entry are scanned, and read, faster
+	 * unmarked. */
 	if (does_touch_count(reset) && (region->categories & large) != large)
 		chunks_touch(reset, region->start, region->end);
 	if (!is_private)
@@ -152,7 +152,7 @@ static enum fl__scan_form unmarked_form(const struct fl__reset *reset,
 	return area->image ? FL__SCAN_PRIVATE_FILE : FL__SCAN_PRIVATE_ZERO;
 }
 
-/* [start, end) is about to be scanned, and counted anew. */
+/* [start, end) is about to be scanned, and its kept pages counted anew. */
 static void uncount_range(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	for (uint64_t next; start < end; start = next) {
@@ -202,7 +202,7 @@ static uint64_t chunk_start(const struct fl__reset *reset, size_t chunk_idx)
 	return fl_max_u64(chunk_addr(reset, chunk_idx), reset->base);
 }
 
-/* Of what is registered. */
+/* The end of the chunk's registered part. */
 static uint64_t chunk_end(const struct fl__reset *reset, size_t chunk_idx)
 {
 	return fl_min_u64(chunk_addr(reset, chunk_idx + 1), reset->tracked_end);
@@ -266,7 +266,7 @@ static int sweep(struct fl__reset *reset)
 	return err;
 }
 
-/* Keep nothing: not what is accessible, nor what is hidden behind the border. */
+/* Keep nothing of the slot, neither before the border nor behind it. */
 static int drop_all(struct fl__reset *reset)
 {
 	struct fl__dirty *dirty = reset->dirty;
@@ -351,9 +351,9 @@ static void mark_bridges(struct fl__reset *reset)
 }
 
 /*
- * Map the image's pages of a range. An entry that is there is scanned twice as
- * fast as an empty one that is marked, and its first read does not fault. The
- * pages are the page cache's; nothing is copied. A failure costs just that.
+ * Map the image's pages of a range. A present entry is scanned twice as fast as
+ * an empty one that is marked, and its first read does not fault. The pages are
+ * the page cache's, and no page is copied. After a failure the gain is missing.
  */
 static void populate(const struct fl__reset *reset, uint64_t start,
 		     uint64_t end)
@@ -382,7 +382,7 @@ static int mark_chunks(struct fl__reset *reset)
 
 		if (!dirty->chunks[i].is_touched || start >= end)
 			continue;
-		/* Also if it is marked, and more of it is accessible now. */
+		/* Also a marked chunk of which more is accessible now. */
 		fl__policy_watch_all(&dirty->chunks[i].watch);
 		dirty->chunks[i].is_marked = true;
 		err = fl__settle_protect(reset, start, end);
@@ -401,8 +401,8 @@ static int mark_chunks(struct fl__reset *reset)
 	return err;
 }
 
-/* Register what is accessible now; the part of a marked chunk that came with
- * it has to be marked too. */
+/* Register what is accessible now. If that adds a part to a marked chunk, the
+ * part has to be protected too. */
 static int track_more(struct fl__reset *reset)
 {
 	uint64_t start = reset->tracked_end;
@@ -426,10 +426,10 @@ static int track_more(struct fl__reset *reset)
 }
 
 /*
- * In an accessible arena, what one tenant touched far beyond its size is scanned
- * for all that come after it. Marked chunks above everything that is written
- * now, and above the size, are paid for until that has cost what mapping the
- * slot anew costs; then the caller does so.
+ * In an accessible arena, chunks that one tenant touched far beyond its size
+ * are scanned for all later tenants. Marked chunks above the size and above all
+ * that is written now are scanned until the scans have cost what mapping the
+ * slot anew costs. Then -EAGAIN makes the caller map the slot anew.
  */
 static bool is_stale(struct fl__reset *reset)
 {
@@ -543,7 +543,7 @@ int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		     kept_bytes_of(&reset) > geometry->max_kept_bytes))
 		err = drop_all(&reset);
 	*kept_bytes = kept_bytes_of(&reset);
-	/* If there is no memory, the next one asks several times again. */
+	/* Without memory, the next scan needs several calls again. */
 	if (reset.buffer.was_full && !dirty->regions)
 		dirty->regions =
 			malloc(FL__SCAN_MAX_REGIONS * sizeof(*dirty->regions));

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * track.h - what did this tenant write, and undo exactly that.
+ * track.h - find what this tenant wrote, and undo exactly that.
  *
- * Takes a slot whose guest has stopped; gives the slot back equal to its image,
- * in time proportional to what was written.
+ * Takes a slot whose guest has stopped; makes the slot equal to its image, in
+ * time proportional to what was written.
  *
- * What is in an unmarked chunk is told from the page table alone (a page is
- * private or still the image's), which needs no preparation but looks at every
+ * In an unmarked chunk the page table alone tells whether a page is private or
+ * still the image's. This needs no preparation, but the scan looks at every
  * page. A chunk found touched from the second reset on is marked: its range is
  * registered with the userfaultfd and every page of it write-protected, holes
  * included. From then on the kernel tells in one fast scan which pages were
- * written. A page that was written is restored and left open; policy.h tells how
- * to go on with it.
+ * written. A page that was written is restored and left open; policy.h tells
+ * what an open page needs.
  *
  * An error leaves the slot in no known state: the caller empties the slot.
  *
@@ -39,10 +39,10 @@ void fl__track_forget(struct fl__dirty *dirty);
 void fl__track_fini(struct fl__dirty *dirty);
 
 /*
- * Restore [0, space->allowed_bytes) to the slot's image and zeroes. The range is
- * accessible. *kept_bytes gets the private memory the slot keeps; it is at most
- * geometry->max_kept_bytes, because a slot that keeps more drops it all. 0 or
- * -errno of the closed set.
+ * Restore [0, space->allowed_bytes) to the slot's image and zeroes. The range
+ * is accessible. *kept_bytes gets the private memory that the slot keeps, at
+ * most geometry->max_kept_bytes, because a slot that would keep more drops
+ * everything. 0 or -errno of the closed set.
  */
 int fl__track_reset(struct fl__dirty *dirty,
 		    const struct fl__dirty_host *host,
