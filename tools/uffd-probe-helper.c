@@ -2,9 +2,9 @@
 /*
  * uffd-probe-helper.c - what the library found on this host, for uffd-probe.
  *
- * Makes a context with the public interface, which probes everything, and
- * prints one record a line, its fields separated by tabs, "-" where there is
- * nothing to say:
+ * Makes a context with the public interface, which probes every feature, and
+ * prints one record a line. Tabs separate a record's fields; an empty field is
+ * "-":
  *
  *	library  version
  *	backend  name
@@ -88,7 +88,7 @@ static void record_features(const struct fl_context *context)
 	}
 }
 
-/* Why the linux backend is not in use: ask for it by name. */
+/* Why the linux backend is not in use: ask for that backend by name. */
 static void record_refusal(void)
 {
 	struct fl_context_config config;

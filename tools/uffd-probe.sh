@@ -3,9 +3,9 @@
 #
 # uffd-probe - what this host allows Faultline to do, and what would change it.
 #
-# A helper, uffd-probe-helper, makes a context with the library and prints
-# what was found by trying; facts about the host's limits are read here. Both
-# are records with tabs between the fields, which awk makes into a table,
+# A helper, uffd-probe-helper, makes a context with the library and prints what
+# the library found by trying. This script reads facts about the host's limits.
+# Both are records with tabs between the fields, which awk makes into a table,
 # KEY=value lines or JSON.
 #
 # Needs a POSIX shell and awk, and no privilege. Exit status: 0 the best rung,
@@ -22,15 +22,15 @@ usage()
 usage: uffd-probe [--key-value | --json]
        uffd-probe --help | --version
 
-Tells which kernel features Faultline found by trying them, which way it cleans
-memory here and why not a better one, and what the host's limits leave room for.
+Tells which kernel features Faultline found by trying, which rung Faultline
+chooses here and why not a better one, and what the host's limits leave room for.
 
   --key-value  KEY=value lines, quoted for a shell
   --json       one JSON object
   --help       this text
   --version    the version of the library in use
 
-Exit status: 0 the best way, 1 a lesser one, 2 only the portable backend,
+Exit status: 0 the best rung, 1 a lower one, 2 only the portable backend,
 3 nothing works, 64 wrong usage.
 END
 }
@@ -41,8 +41,8 @@ die()
 	exit 3
 }
 
-# Beside this script (in a build tree), in libexec of the same prefix (also
-# when the prefix was moved), or where it was installed.
+# The helper is beside this script (in a build tree), in libexec of the same
+# prefix (also when the prefix was moved), or where it was installed.
 find_helper()
 {
 	here=$(dirname -- "$0")
@@ -51,7 +51,7 @@ find_helper()
 		'@pkglibexecdir@/uffd-probe-helper'; do
 		test -x "$helper" && return
 	done
-	die "uffd-probe-helper is not found; it is installed with this script"
+	die "uffd-probe-helper is not found; install the helper with this script"
 }
 
 # fact KEY VALUE TEXT - a host record; an empty value becomes "-".
@@ -88,8 +88,8 @@ facts_kernel()
 	fact HPAGE_BYTES "$(getconf PAGESIZE)" "bytes of a host page"
 }
 
-# A slot of an image with n extents takes 2 + 2 n mappings; tracked, one more for
-# a prefix and one for growth.
+# A slot of an image with n extents takes 2 + 2 n mappings. A tracked slot takes
+# one more for a prefix and one more for growth.
 facts_mappings()
 {
 	max=$(first_line /proc/sys/vm/max_map_count)
@@ -120,7 +120,7 @@ facts_addresses()
 	fi
 	space=$(limit_of 'Max address space')
 	fact ULIMIT_V_BYTES "$space" \
-		"address space limit in bytes (ulimit -v); it counts reservations"
+		"limit of address space in bytes (ulimit -v); reservations count"
 	case $space in
 	'' | *[!0-9]*) ;;
 	*)

@@ -2,10 +2,11 @@
 /*
  * wasm-image-cycle.c - the verb cycle: acquire, touch, release, over and over.
  *
- * Each thread is a lane: it shares the plan and the pool with the others,
- * has samples of its own, which are read after it was joined, and holds one
- * instance at a time. Imported memories are taken alone, with the image that
- * the module gives them, and handed to the instance as a runtime would.
+ * Each thread is a lane. A lane shares the plan and the pool with the others,
+ * has samples of its own, which are read after the thread was joined, and holds
+ * one instance at a time. A lane takes imported memories alone, each with the
+ * image that the module gives it, and hands them to the instance as a runtime
+ * would.
  *
  * Before and after the timed cycles each lane compares an instance with the
  * image, byte by byte: the figures are of memories that were right.
@@ -24,8 +25,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
-/* Which host pages of a memory are touched: count of each, spread evenly over
- * [first, first + hpages) counted in host pages. */
+/* Which host pages of a memory are touched: so many reads and writes, spread
+ * evenly over [first_hpage, first_hpage + hpages). */
 struct touched {
 	uint64_t first_hpage, hpages;
 	uint64_t reads, writes;
@@ -68,8 +69,8 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* The span of the data, or as much from the start of the memory as it takes
- * to have a page for each touch. */
+/* The span of the data, longer if the touches need more pages than that, so
+ * that there is a page for each touch as far as the memory goes. */
 static struct touched choose_touched(const struct options *options,
 				     const struct fl_image_info *info)
 {
@@ -143,7 +144,7 @@ static int lane_acquire(struct lane *lane)
 				   &lane->instance, &lane->error);
 }
 
-/* Also after an acquire that failed halfway. */
+/* An acquire may have failed halfway. */
 static void lane_release(struct lane *lane)
 {
 	uint32_t imported = lane->plan->subject->info.imported_memory_count;
@@ -247,7 +248,7 @@ static int lane_init(struct lane *lane, const struct plan *plan)
 			return fail("no memory for %" PRIu64
 				    " cycles; lower --count or --threads",
 				    plan->count);
-		/* Resident now, so that it is no page fault of a cycle. */
+		/* Made resident now, so that no cycle pays for the fault. */
 		memset(lane->samples_ns[s], 0xff, bytes);
 	}
 	return 0;
@@ -261,8 +262,8 @@ static void lane_fini(struct lane *lane)
 	free(lane->expected);
 }
 
-/* All lanes hold an instance at once, so that each slot of the pool is looked
- * at, and is warm afterwards. */
+/* All lanes hold an instance at once, so that each slot of the pool is
+ * compared, and is warm afterwards. */
 static int lanes_compare(struct lane *lanes, uint64_t count)
 {
 	uint64_t failed = count;
@@ -372,8 +373,8 @@ static uint64_t minor_faults(void)
 	return (uint64_t)usage.ru_minflt;
 }
 
-/* The comparison before is also what makes the slots warm; the one after
- * shows that the cycles left nothing behind. */
+/* The first comparison also makes the slots warm; the second one shows that the
+ * cycles left nothing behind. */
 static int cycle_lanes(struct lane *lanes, const struct plan *plan,
 		       uint64_t threads)
 {
@@ -420,8 +421,8 @@ static int cycle_threads(const struct plan *plan, uint64_t threads)
 	return status;
 }
 
-/* As large as the module needs and no larger; otherwise as runtimes that leave
- * bounds to guards have it. */
+/* A pool as large as the module needs and no larger; its guards are the
+ * defaults, as a runtime that leaves bounds to guards has them. */
 static void pool_config_for(const struct subject *subject,
 			    struct fl_pool_config *config)
 {

@@ -2,10 +2,10 @@
 /*
  * wasm-image-load.c - a module's file, read, loaded and imaged.
  *
- * The file is read into memory and not mapped, because a mapping would fault
- * if somebody cut the file short meanwhile. A memory whose image the library
- * did not build when it loaded the module is built here with the values of
- * --global; why it cannot be built is kept beside it.
+ * The file is read and not mapped, because a mapping would fault if another
+ * process cut the file short meanwhile. An image that the library did not build
+ * when it loaded the module is built here with the values of --global. If there
+ * can be no image, the reason is kept in its place.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -19,7 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What fl_module_load() takes; more need not be read to be refused. */
+/* The most that fl_module_load() takes; a longer file is refused while
+ * reading. */
 #define MAX_FILE_BYTES	((size_t)1 << 30)
 
 static int read_all(int fd, const char *path, uint8_t **bytes, size_t *length)
@@ -48,7 +49,7 @@ static int read_all(int fd, const char *path, uint8_t **bytes, size_t *length)
 			break;
 		used += (size_t)got;
 		if (used > MAX_FILE_BYTES)
-			return fail("%s is larger than 1 GiB, the most that a module may have",
+			return fail("%s is larger than 1 GiB, the most that a module may take",
 				    path);
 	}
 	*length = used;
@@ -80,9 +81,9 @@ static int build_with(const struct subject *subject, uint32_t memory_idx,
 				    memory_idx, &config, image, error);
 }
 
-/* How many of the imported globals must have values for the memory's image to
- * be built; more than there are if no values do. Found by trying: the more
- * have values, the more offsets are known. */
+/* How many of the imported globals must have values before the memory's image
+ * can be built; more than there are if no values help. Found by bisection: with
+ * more values, more offsets are known. */
 static uint32_t globals_needed(const struct subject *subject,
 			       uint32_t memory_idx)
 {

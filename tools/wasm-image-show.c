@@ -18,8 +18,8 @@
 #define WPAGE_BYTES	((uint64_t)65536)
 #define MAP_COLUMNS	64
 
-/* One character of UTF-8 at text, and its value in *point; U+FFFD for a byte
- * that is none. */
+/* Decode one character of UTF-8 into *point, and give its length; U+FFFD for a
+ * byte that begins no character. */
 static size_t decode(const unsigned char *text, size_t len, uint32_t *point)
 {
 	size_t follow = *text >= 0xf0 ? 3 : *text >= 0xe0 ? 2 : 1;
@@ -72,8 +72,8 @@ static const char *bool_text(bool value)
 	return value ? "true" : "false";
 }
 
-/* How many host pages of a WebAssembly page hold data. The image's last one may
- * be cut at the initial size. */
+/* How many host pages of a WebAssembly page hold data. The image's last host
+ * page may be cut at the initial size. */
 static unsigned int data_hpages(const struct fl_image *image,
 				uint64_t wpage_idx)
 {

@@ -4,8 +4,9 @@
  *
  * Takes the file of a WebAssembly module; shows the images of its memories
  * (show), cycles instances of it through a pool (cycle), or writes the
- * data-free module that goes with the images (data-free). Guest code is never
- * run. Uses the public interface only, so it is also a worked example of it.
+ * data-free module that goes with the images (data-free). The tool never runs
+ * guest code. It uses the public interface only, and so is an example of its
+ * use.
  *
  * Exit status: 0 done, 1 failed (one sentence on stderr), 2 usage.
  */
