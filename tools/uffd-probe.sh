@@ -23,7 +23,7 @@ usage: uffd-probe [--key-value | --json]
        uffd-probe --help | --version
 
 Tells which kernel features Faultline found by trying, which rung Faultline
-chooses here and why not a better one, and what the host's limits leave room for.
+chooses here and why not a better one, and what the host's limits allow.
 
   --key-value  KEY=value lines, quoted for a shell
   --json       one JSON object
