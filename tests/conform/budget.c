@@ -590,6 +590,31 @@ static void a_pool_budget_of_zero_keeps_nothing(void)
 	budget_close(&budget);
 }
 
+/* A tenant that has nothing accessible leaves what the slot keeps counted. */
+static void a_tenant_of_no_bytes_hides_nothing(void)
+{
+	struct fl_pool_config config;
+	struct fl_memory *memory;
+	struct budget budget;
+	uint64_t kept;
+
+	budget_config(&config, 1);
+	config.max_idle_bytes = 16 * MIB;
+	budget_open(&budget, &config);
+	for (int round = 0; round < 4; round++) {
+		memory = budget_note(&budget,
+				     conform_take(&budget.conform, NULL, 0));
+		CHECK_EQ(fl_memory_grow(memory, DATA_BYTES / WPAGE, NULL), 0);
+		touch_runs(memory, 0, DATA_BYTES);
+		conform_give(memory);
+		kept = conform_info(&budget.conform).idle_kept_bytes;
+		CHECK_EQ(kept > 0, keeps_pages());
+		conform_give(conform_take(&budget.conform, NULL, 0));
+		CHECK_EQ(conform_info(&budget.conform).idle_kept_bytes, kept);
+	}
+	budget_close(&budget);
+}
+
 /* ------------------------------------------------------------------ threads */
 
 struct crew {
@@ -1399,6 +1424,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(a_pool_over_its_budget_empties_the_oldest),
 	TEST_CASE(idle_bytes_follow),
 	TEST_CASE(a_pool_budget_of_zero_keeps_nothing),
+	TEST_CASE(a_tenant_of_no_bytes_hides_nothing),
 	TEST_CASE(pool_budgets_with_threads),
 	TEST_CASE(usage_while_guests_run),
 	TEST_CASE(trim_from_another_thread),

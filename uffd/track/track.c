@@ -520,7 +520,8 @@ int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	reset.area_count = reset.area_idx = 0;
 	dirty->highest_bytes =
 		fl_max_u64(dirty->highest_bytes, space->allowed_bytes);
-	*kept_bytes = 0;
+	/* What earlier tenants left behind the border counts as well. */
+	*kept_bytes = kept_bytes_of(&reset);
 	if (!space->allowed_bytes)
 		return 0;
 	reset.buffer.regions = dirty->regions ? dirty->regions : reset.few;
