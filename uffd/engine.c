@@ -387,8 +387,11 @@ static int linux_grow(struct fl__arena *arena, struct fl__space *space,
 	if (target <= allowed)
 		return 0;
 	err = fl__os_allow(space->base + split, target - split);
-	if (!err)
+	if (!err) {
 		err = fl__os_allow(space->base + allowed, split - allowed);
+		/* Another thread of the guest may have written there since. */
+		space->is_torn |= err != 0;
+	}
 	if (!err)
 		space->allowed_bytes = target;
 	else if (fl__os_deny(space->base + allowed, target - allowed))

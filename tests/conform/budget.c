@@ -1444,14 +1444,4 @@ static const struct test_case cases[] = {
 	TEST_CASE(a_child_may_not),
 };
 
-/* CONFORM_MAIN, with swap while it runs. */
-int main(int argc, char **argv)
-{
-	int status;
-
-	attack_host_open(ATTACK_SWAP);
-	status = test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases),
-			   conform_rungs, TEST_ARRAY_SIZE(conform_rungs));
-	attack_host_close();
-	return status;
-}
+ATTACK_HOST_MAIN(cases, ATTACK_SWAP)

@@ -21,6 +21,20 @@ enum attack_host {
 void attack_host_open(unsigned int wanted);
 void attack_host_close(void);
 
+/* CONFORM_MAIN, with what is wanted of the host while it runs. */
+#define ATTACK_HOST_MAIN(cases, wanted)                                       \
+	int main(int argc, char **argv)                                       \
+	{                                                                     \
+		int status;                                                   \
+                                                                              \
+		attack_host_open(wanted);                                     \
+		status = test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases), \
+				   conform_rungs,                             \
+				   TEST_ARRAY_SIZE(conform_rungs));           \
+		attack_host_close();                                          \
+		return status;                                                \
+	}
+
 const char *attack_needs_swap(void);
 const char *attack_needs_ksm(void);
 const char *attack_needs_huge(void);

@@ -575,13 +575,4 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(pages_carried_off, needs_uninstrumented),
 };
 
-int main(int argc, char **argv)
-{
-	int status;
-
-	attack_host_open(ATTACK_SWAP | ATTACK_KSM | ATTACK_HUGE);
-	status = test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases),
-			   conform_rungs, TEST_ARRAY_SIZE(conform_rungs));
-	attack_host_close();
-	return status;
-}
+ATTACK_HOST_MAIN(cases, ATTACK_SWAP | ATTACK_KSM | ATTACK_HUGE)

@@ -338,13 +338,4 @@ static const struct test_case cases[] = {
 	TEST_CASE(random_tenancies_on_a_budget),
 };
 
-int main(int argc, char **argv)
-{
-	int status;
-
-	attack_host_open(ATTACK_SWAP);
-	status = test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases),
-			   conform_rungs, TEST_ARRAY_SIZE(conform_rungs));
-	attack_host_close();
-	return status;
-}
+ATTACK_HOST_MAIN(cases, ATTACK_SWAP)
