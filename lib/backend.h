@@ -93,6 +93,9 @@ struct fl__space {
 	bool is_torn;
 };
 
+typedef int fl__changed_fn(void *user, uint64_t offset_bytes,
+			   uint64_t length_bytes);
+
 struct fl__backend {
 	const char *name;
 
@@ -143,6 +146,15 @@ struct fl__backend {
 	/* What a CLEAN slot holds: the image of its last tenant, or zeroes until
 	 * the next attach. */
 	bool clean_shows_image;
+	/*
+	 * Tell every stretch of [0, size_bytes) that may differ from what the
+	 * slot was attached with, in order, in whole host pages; a stretch may
+	 * be equal all the same. What fn returns, if not 0, ends the call.
+	 * NULL: all of it may differ. The guest does not run.
+	 */
+	int (*changed)(const struct fl__arena *arena,
+		       const struct fl__space *space, uint64_t size_bytes,
+		       fl__changed_fn *fn, void *user);
 	/* Is any page of a range resident or swapped out? True when the backend
 	 * cannot tell. NULL: always so. */
 	bool (*is_touched)(const struct fl__arena *arena,

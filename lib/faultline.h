@@ -12,6 +12,9 @@
  *	                 ├── memory, table
  *	                 └── stack
  *
+ * An instance that has started can be captured: fl_instance_snapshot(). Clones
+ * of the snapshot begin where the captured instance stood.
+ *
  * Read before use
  *
  * - Release has preconditions that no library can check: no thread runs guest
@@ -63,6 +66,7 @@ struct fl_module;
 struct fl_image;
 struct fl_pool;
 struct fl_instance;
+struct fl_snapshot;
 struct fl_memory;
 struct fl_table;
 struct fl_stack;
@@ -110,6 +114,7 @@ enum fl_config_kind {
 	FL_MEMORY_CONFIG = 6,
 	FL_TABLE_CONFIG = 7,
 	FL_INSTANCE_CONFIG = 8,
+	FL_SNAPSHOT_CONFIG = 9,
 };
 
 /*
@@ -1135,6 +1140,21 @@ FL_API enum fl_trap fl_table_init_elements(struct fl_table *table,
 
 /* ---------------------------------------------------------------- instance */
 
+/* Why an instance has the state of another one. */
+enum fl_restore_cause {
+	FL_RESTORE_CLONED = 0,		/* by fl_instance_config.snapshot */
+};
+
+/* What a runtime is told when an instance was restored. */
+struct fl_restored {
+	size_t size;			/* set by the library */
+	enum fl_restore_cause cause;
+	uint32_t reserved;
+	/* 128 random bits that no other restored instance gets: seed for
+	 * whatever must differ between clones. See fl_instance_snapshot(). */
+	uint8_t generation_id[16];
+};
+
 struct fl_instance_config {
 	size_t size;
 	/* The memories that the module imports, in order of import. The
@@ -1179,6 +1199,38 @@ struct fl_instance_config {
 	/* What the module was compiled by; NULL: nothing is checked. Refused
 	 * (-ENOTSUP) if the pool guarantees less. */
 	const struct fl_tunables *tunables;
+	/*
+	 * Begin as a clone of this snapshot, which holds one instance of the
+	 * module; NULL: begin as the module says. Memories, tables, dropped
+	 * segments and, where it was declared plain, the structure are the
+	 * snapshot's; no segment and no initialiser runs. table_images and
+	 * structure_image are not looked at where the snapshot has content.
+	 * For a snapshot of several instances see fl_snapshot_acquire().
+	 *
+	 * The calls below come in this order, after memories and plain tables
+	 * show their content: decode_elements for each table that was encoded,
+	 * decode_state once, rebind once, restored once. A call that is not 0
+	 * ends the acquire with that error: the instance is given back. NULL: a
+	 * call with nothing to do; a snapshot that has something to decode
+	 * needs the decoder (-EINVAL).
+	 */
+	struct fl_snapshot *snapshot;
+	/* Make count references, from what encode_elements gave for them, at
+	 * elements, which hold nothing. The first is element first_idx of table
+	 * table_idx. Never called for nulls. */
+	int (*decode_elements)(void *user, struct fl_instance *instance,
+			       uint32_t table_idx, uint64_t first_idx,
+			       const uint64_t *values, uint64_t count,
+			       void *elements);
+	/* Take back what encode_state gave. */
+	int (*decode_state)(void *user, struct fl_instance *instance,
+			    const void *bytes, uint64_t length_bytes);
+	/* Mend what points into the slots: bases, cached pointers. */
+	int (*rebind)(void *user, struct fl_instance *instance);
+	/* The instance is whole: renew what clones must not share. *how is good
+	 * during the call. */
+	int (*restored)(void *user, struct fl_instance *instance,
+			const struct fl_restored *how);
 };
 
 #define FL_INSTANCE_CONFIG_INIT { .size = sizeof(struct fl_instance_config) }
@@ -1269,6 +1321,162 @@ FL_API enum fl_trap fl_table_init(struct fl_instance *instance,
 				  uint64_t count);
 /* elem.drop. */
 FL_API void fl_elem_drop(struct fl_instance *instance, uint32_t segment_idx);
+
+/* ---------------------------------------------------------------- snapshot */
+
+struct fl_snapshot_config {
+	size_t size;
+	/* The runtime's name for the encoding of its state: of the values and
+	 * bytes below, not of a build. Files carry the name, and
+	 * fl_snapshot_open() compares it. At most 255 bytes. NULL: "". */
+	const char *encoding;
+	/* Do tables, and the runtime's structure, hold no pointer? Then they are
+	 * taken as bytes. Otherwise tables pass encode_elements, and the
+	 * structure is encode_state's. 0 */
+	uint32_t plain_tables;
+	uint32_t plain_structure;
+	/* No thread runs in a shared memory either. 0: refuse shared memories. */
+	uint32_t is_quiet;
+	uint32_t reserved;
+	/* Write a number for each of count references: what the reference is in
+	 * terms that hold in any process, for instance the index of a function.
+	 * No number may be UINT64_MAX, which stands for null. The first is
+	 * element first_idx of table table_idx. Never called for nulls. An
+	 * error that is not 0 ends the capture. */
+	int (*encode_elements)(void *user, struct fl_instance *instance,
+			       uint32_t table_idx, uint64_t first_idx,
+			       const void *elements, uint64_t count,
+			       uint64_t *values);
+	/* Give the bytes that the runtime adds: globals and whatever else is
+	 * the runtime's, as values and indices, never addresses. With buffer
+	 * NULL the call gives the length alone; the second call gets a buffer
+	 * of that length. */
+	int (*encode_state)(void *user, struct fl_instance *instance,
+			    void *buffer, uint64_t *length_bytes);
+	void *user;
+};
+
+#define FL_SNAPSHOT_CONFIG_INIT { .size = sizeof(struct fl_snapshot_config) }
+
+FL__DEFINE_INIT(fl_snapshot_config, FL_SNAPSHOT_CONFIG)
+
+/*
+ * Capture an instance that has started: the content and size of each memory and
+ * table that its module defines, which segments were dropped, the runtime's
+ * structure, and the bytes that the runtime adds. The instance lives on, and
+ * later writes of the instance change nothing in the snapshot. config may be
+ * NULL. A memory's writable prefix is not captured.
+ *
+ * The runtime answers for two things that nothing checks: no guest code runs in
+ * the instance during the call, and no guest frame is on a stack.
+ *
+ * What the captured instance knows, every clone and every file knows: secrets,
+ * random state, clocks, identifiers, handles of the host. Capture before secrets
+ * arrive, and renew the rest in fl_instance_config.restored: seed random
+ * generators from generation_id, read clocks anew, open handles anew.
+ *
+ * Several instances that use each other's memories or tables are captured in
+ * one call, each after those that it imports from. An instance that imports
+ * from an instance which is not in the call is refused (-EINVAL). Memories and
+ * tables taken alone are the caller's to capture (fl_image_from_memory(),
+ * fl_image_from_table()) and to give to each clone.
+ *
+ * Errors: -EINVAL, -ENOTSUP (a memory is lent, or is shared and is_quiet is 0;
+ * or a table holds references and there is no encode_elements), -ENOMEM, -E2BIG,
+ * -ECHILD, -EIO, and what the runtime's calls return, if the code is one of
+ * fl_strerror(); other codes become -EIO. After an error nothing is held.
+ */
+FL_API int fl_instance_snapshot(struct fl_instance *const *instances,
+				uint32_t instance_count,
+				const struct fl_snapshot_config *config,
+				struct fl_snapshot **snapshot,
+				struct fl_error *error);
+
+/* One instance of a runtime that keeps memories and state itself. */
+struct fl_snapshot_parts {
+	size_t size;			/* set by the caller to sizeof */
+	struct fl_module *module;
+	/* By the module's index space; NULL entries: not in the snapshot. */
+	struct fl_image *const *images;
+	uint32_t image_count;
+	uint32_t reserved;
+	/* Everything else, as values and indices, never addresses; copied. */
+	const void *state;
+	uint64_t state_bytes;
+	const char *encoding;		/* as in fl_snapshot_config */
+};
+
+/*
+ * Make a snapshot of parts that the runtime captured: images of memories
+ * (fl_image_from_memory()) and its own bytes. The runtime clones such a snapshot
+ * itself, by fl_snapshot_image() and fl_snapshot_state(); the acquires refuse it
+ * (-ENOTSUP). Errors: -EINVAL, -ENOMEM.
+ */
+FL_API int fl_snapshot_create(const struct fl_snapshot_parts *parts,
+			      struct fl_snapshot **snapshot,
+			      struct fl_error *error);
+
+/* The bytes that encode_state gave for an instance, or fl_snapshot_create() got;
+ * NULL where there are none. The snapshot lends them. */
+FL_API const void *fl_snapshot_state(const struct fl_snapshot *snapshot,
+				     uint32_t instance_idx,
+				     uint64_t *length_bytes);
+
+/* Snapshots are immutable and reference-counted, and hold their modules.
+ * Instances hold the images they show, not the snapshot. NULL is allowed in
+ * release. */
+FL_API struct fl_snapshot *fl_snapshot_retain(struct fl_snapshot *snapshot);
+FL_API void fl_snapshot_release(struct fl_snapshot *snapshot);
+
+struct fl_snapshot_info {
+	size_t size;		/* set by the caller to sizeof */
+	uint32_t instance_count;
+	uint32_t image_count;	/* of memories, plain tables, structures */
+	uint64_t stored_bytes;	/* storage that the images take */
+	uint64_t state_bytes;	/* encoded elements, and the runtime's bytes */
+	const char *encoding;	/* lent while the snapshot lives */
+};
+
+FL_API void fl_snapshot_info(const struct fl_snapshot *snapshot,
+			     struct fl_snapshot_info *info);
+
+/* The module of an instance of the snapshot; NULL past the last instance. The
+ * snapshot lends the module. */
+FL_API struct fl_module *fl_snapshot_module(const struct fl_snapshot *snapshot,
+					    uint32_t instance_idx);
+
+/* The image of a memory (by the module's index space) of an instance; NULL for
+ * imported memories and past the last one. For fl_memory_config.image, and for
+ * fl_pool_purge(). The snapshot lends the image. */
+FL_API struct fl_image *fl_snapshot_image(const struct fl_snapshot *snapshot,
+					  uint32_t instance_idx,
+					  uint32_t memory_idx);
+
+/*
+ * Take a clone of each instance of a snapshot, all or none. configs[i] is for
+ * instance i: as in fl_instance_acquire(), but snapshot is not looked at, and
+ * imported memories and tables that come from an instance of the snapshot are
+ * the library's to give: their entries may be NULL. instances[] gets the clones.
+ *
+ * Errors: as fl_instance_acquire() with a snapshot.
+ */
+FL_API int fl_snapshot_acquire(struct fl_pool *pool,
+			       struct fl_snapshot *snapshot,
+			       const struct fl_instance_config *const *configs,
+			       struct fl_instance **instances,
+			       struct fl_error *error);
+
+/* The content of one memory, or of one plain table, as an image, for runtimes
+ * that own the rest. config gives is_quiet and plain_tables, and may be NULL for
+ * a memory. Everything else as for fl_instance_snapshot(). */
+FL_API int fl_image_from_memory(const struct fl_memory *memory,
+				const struct fl_snapshot_config *config,
+				struct fl_image **image,
+				struct fl_error *error);
+FL_API int fl_image_from_table(const struct fl_table *table,
+			       const struct fl_snapshot_config *config,
+			       struct fl_image **image,
+			       struct fl_error *error);
 
 /* ------------------------------------------------------------------- stack */
 

@@ -519,6 +519,54 @@ static int linux_account(const struct fl__arena *arena,
 		FL__SCAN_ACCOUNT, &buffer, on_account, usage));
 }
 
+struct changed {
+	fl__changed_fn *fn;
+	void *user;
+	uint64_t base;
+};
+
+static int on_changed(void *user, const struct fl__kernel_region *regions,
+		      size_t count)
+{
+	const struct changed *changed = user;
+	int err = 0;
+
+	for (size_t i = 0; i < count && !err; i++)
+		err = changed->fn(changed->user,
+				  regions[i].start - changed->base,
+				  regions[i].end - regions[i].start);
+	return err;
+}
+
+/* A page that is still the file's, or nothing at all, is as it was attached.
+ * This holds whatever the rung tracks. */
+static int linux_changed(const struct fl__arena *arena,
+			 const struct fl__space *space, uint64_t size_bytes,
+			 fl__changed_fn *fn, void *user)
+{
+	const struct fl_image *image = space->image;
+	const struct fl__image_map *map = image ? &image->map : NULL;
+	const uint8_t *bytes = image ? image->bytes : NULL;
+	uint64_t end = fl_round_up(size_bytes, arena->geometry.hpage_bytes);
+	int pagemap_fd = shard_of(arena, space)->pagemap_fd, err = 0;
+	struct changed changed = { fn, user, (uintptr_t)space->base };
+	struct fl__kernel_region regions[64];
+	struct fl__scan_buffer buffer = { regions, 64, false };
+	struct fl__piece piece;
+
+	if (pagemap_fd < 0)
+		return end ? fn(user, 0, end) : 0;
+	for (uint64_t at = 0;
+	     !err && fl__image_map_next(map, bytes, at, end, &piece);
+	     at += piece.len)
+		err = fl__scan(pagemap_fd, changed.base + at,
+			       changed.base + at + piece.len,
+			       piece.bytes ? FL__SCAN_PRIVATE_FILE :
+					     FL__SCAN_PRIVATE_ZERO,
+			       &buffer, on_changed, &changed);
+	return fl__error_fold(err);
+}
+
 static bool linux_is_touched(const struct fl__arena *arena,
 			     const struct fl__space *space, uint64_t offset_bytes,
 			     uint64_t length_bytes)
@@ -548,5 +596,6 @@ const struct fl__backend fl__backend_linux = {
 	.prefault = linux_prefault,
 	.account = linux_account,
 	.clean_shows_image = true,
+	.changed = linux_changed,
 	.is_touched = linux_is_touched,
 };

@@ -12,7 +12,8 @@
 	CONFIG(FL_PRESSURE_CONFIG, fl_pressure_config, FL_PRESSURE_CONFIG_INIT) \
 	CONFIG(FL_MEMORY_CONFIG, fl_memory_config, FL_MEMORY_CONFIG_INIT)       \
 	CONFIG(FL_TABLE_CONFIG, fl_table_config, FL_TABLE_CONFIG_INIT)          \
-	CONFIG(FL_INSTANCE_CONFIG, fl_instance_config, FL_INSTANCE_CONFIG_INIT)
+	CONFIG(FL_INSTANCE_CONFIG, fl_instance_config, FL_INSTANCE_CONFIG_INIT) \
+	CONFIG(FL_SNAPSHOT_CONFIG, fl_snapshot_config, FL_SNAPSHOT_CONFIG_INIT)
 
 #define CONFIG(kind, type, init) static const struct type type##_defaults = init;
 FL_CONFIGS

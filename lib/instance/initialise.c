@@ -9,12 +9,13 @@
  * written. Content that an image covers is there already, and no step writes
  * it. Images are used only where no segment with a known offset traps
  * (shows_images of module.h), so that each segment that traps does so in its
- * turn. Also table.init and elem.drop, which read the same segments.
+ * turn. A clone gets its content by restore.c instead. Also table.init and elem.drop, which read the same segments.
  */
 #include "base/config.h"
 #include "bulk.h"
 #include "instance.h"
 #include "module/element.h"
+#include "restore.h"
 #include "table.h"
 
 static void make_element(struct fl_instance *instance,
@@ -175,12 +176,17 @@ static int instance_initialise(struct fl_instance *instance,
 {
 	struct fl__globals globals = { config->imported_globals,
 				       config->imported_global_count };
-	int err;
+	const struct fl__captured *captured;
+	int err = fl__instance_captured(config, &captured, error);
 
+	if (err)
+		return err;
 	if (instance->is_initialised)
 		return fl__error_set(error, -EINVAL,
 				     "the instance was initialised before");
 	instance->is_initialised = true;
+	if (captured)
+		return fl__instance_restore(instance, config, captured, error);
 	err = initialise_tables(instance, &globals, error);
 	return err ? err : initialise_memories(instance, &globals,
 					       config->fills_imports, error);
@@ -204,13 +210,16 @@ int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 			const struct fl_instance_config *config,
 			struct fl_instance **out, struct fl_error *error)
 {
+	const struct fl__captured *captured;
 	struct fl_instance_config known;
 	struct fl_instance *instance;
 	int err = fl__config_read(FL_INSTANCE_CONFIG, &known, config, error);
 
 	if (!err)
-		err = fl__instance_allocate(pool, module, &known, &instance,
-					    error);
+		err = fl__instance_captured(&known, &captured, error);
+	if (!err)
+		err = fl__instance_allocate(pool, module, &known, captured,
+					    &instance, error);
 	if (err)
 		return err;
 	err = instance_initialise(instance, &known, error);

@@ -140,6 +140,16 @@ static int make_room(struct fl__dropped *dropped, uint32_t count)
 	return 0;
 }
 
+/* A clone has dropped what the captured instance had dropped. */
+static void set_dropped(struct fl__dropped *dropped, const uint64_t *bits,
+			uint32_t count)
+{
+	if (!bits)
+		return;
+	memcpy(dropped->bits, bits, fl_bits_words(count) * sizeof(*bits));
+	dropped->has_any = true;
+}
+
 /* Images are all or nothing: where one segment traps, each segment before that
  * one has to be written in its turn. */
 static struct fl_image *image_of(const struct fl_module *module,
@@ -148,8 +158,25 @@ static struct fl_image *image_of(const struct fl_module *module,
 	return module->shows_images ? module->memories[memory_idx].image : NULL;
 }
 
+static struct fl__request memory_request(const struct fl_module *module,
+					 const struct fl__captured *captured,
+					 uint32_t memory_idx)
+{
+	struct fl__request request = {
+		.image = image_of(module, memory_idx),
+		.initial_bytes = module->memories[memory_idx].min_bytes,
+	};
+
+	if (captured) {
+		request.image = captured->images[memory_idx];
+		request.initial_bytes = request.image->map.initial_bytes;
+	}
+	return request;
+}
+
 /* The memories that the module defines, all or none. */
 static int take_memories(struct fl_pool *pool, const struct fl_module *module,
+			 const struct fl__captured *captured,
 			 uint64_t timeout_ns, struct fl_memory **memories,
 			 struct fl_error *error)
 {
@@ -162,10 +189,7 @@ static int take_memories(struct fl_pool *pool, const struct fl_module *module,
 	if (!count)
 		return 0;
 	for (uint32_t i = 0; i < count; i++)
-		requests[i] = (struct fl__request){
-			.image = image_of(module, first + i),
-			.initial_bytes = module->memories[first + i].min_bytes,
-		};
+		requests[i] = memory_request(module, captured, first + i);
 	err = fl__bank_take(&pool->banks[FL__BANK_MEMORY], requests, count,
 			    timeout_ns, slots, error);
 	for (uint32_t i = 0; i < count && !err; i++) {
@@ -178,12 +202,15 @@ static int take_memories(struct fl_pool *pool, const struct fl_module *module,
 			max_bytes = UINT64_MAX;
 		memories[i] = fl__memory_begin(slots[i], &requests[i],
 					       max_bytes, page_bytes);
+		fl__memory_of(memories[i])->is_shared =
+			module->reader.memories[first + i].limits.is_shared;
 	}
 	return err;
 }
 
 static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 		       const struct fl_instance_config *config,
+		       const struct fl__captured *captured,
 		       struct fl_table **tables, struct fl_error *error)
 {
 	const struct fl__reader *reader = &module->reader;
@@ -211,6 +238,11 @@ static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 			.drop = config->drop_element,
 			.user = config->user,
 		};
+		if (captured) {
+			configs[i].initial_elements =
+				captured->tables[first + i].length;
+			configs[i].image = captured->tables[first + i].image;
+		}
 	}
 	return fl__table_take(pool, configs, count, config->timeout_ns, tables,
 			      error);
@@ -219,10 +251,13 @@ static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 /* The slot of the structure is the instance. */
 static int take_structure(struct fl_pool *pool, const struct fl_module *module,
 			  const struct fl_instance_config *config,
+			  const struct fl__captured *captured,
 			  struct fl_instance **instance, struct fl_error *error)
 {
 	struct fl__request request = {
-		.image = config->structure_image,
+		.image = captured && captured->structure ?
+				 captured->structure :
+				 config->structure_image,
 		.initial_bytes = pool->config.instance_bytes,
 	};
 	struct fl__slot *slot;
@@ -239,6 +274,13 @@ static int take_structure(struct fl_pool *pool, const struct fl_module *module,
 		(void)fl__slot_give(slot, 0);
 		return fl__error_set(error, -ENOMEM,
 				     "no memory for an instance");
+	}
+	if (captured) {
+		set_dropped(&(*instance)->dropped_data, captured->dropped_data,
+			    module->reader.data_count);
+		set_dropped(&(*instance)->dropped_elements,
+			    captured->dropped_elements,
+			    module->reader.elem_count);
 	}
 	return 0;
 }
@@ -314,6 +356,7 @@ static void own_tables(struct fl_instance *instance,
 
 static int instance_take(struct fl_pool *pool, struct fl_module *module,
 			 const struct fl_instance_config *config,
+			 const struct fl__captured *captured,
 			 struct fl_instance **out, struct fl_error *error)
 {
 	const struct fl__reader *reader = &module->reader;
@@ -324,13 +367,14 @@ static int instance_take(struct fl_pool *pool, struct fl_module *module,
 	struct fl_instance *instance;
 	int err;
 
-	err = take_memories(pool, module, config->timeout_ns, memories, error);
+	err = take_memories(pool, module, captured, config->timeout_ns,
+			    memories, error);
 	if (err)
 		return err;
-	err = take_tables(pool, module, config, tables, error);
+	err = take_tables(pool, module, config, captured, tables, error);
 	if (err)
 		goto err_memories;
-	err = take_structure(pool, module, config, &instance, error);
+	err = take_structure(pool, module, config, captured, &instance, error);
 	if (err)
 		goto err_tables;
 	hold_module(instance, module);
@@ -353,24 +397,48 @@ err_memories:
 
 int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			  const struct fl_instance_config *config,
+			  const struct fl__captured *captured,
 			  struct fl_instance **out, struct fl_error *error)
 {
 	int err = fl_pool_validate(pool, module, error);
 
 	if (!err)
 		err = fl__instance_check(pool, module, config, error);
-	return err ? err : instance_take(pool, module, config, out, error);
+	if (!err && captured)
+		err = fl__instance_check_captured(pool, module, captured,
+						  error);
+	return err ? err :
+		     instance_take(pool, module, config, captured, out, error);
+}
+
+int fl__instance_captured(const struct fl_instance_config *config,
+			  const struct fl__captured **captured,
+			  struct fl_error *error)
+{
+	const struct fl_snapshot *snapshot = config->snapshot;
+
+	*captured = snapshot ? snapshot->instances : NULL;
+	if (!snapshot || snapshot->count == 1)
+		return 0;
+	return fl__error_set(
+		error, -EINVAL,
+		"the snapshot holds %u instances; take them together by fl_snapshot_acquire()",
+		snapshot->count);
 }
 
 int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			 const struct fl_instance_config *config,
 			 struct fl_instance **out, struct fl_error *error)
 {
+	const struct fl__captured *captured;
 	struct fl_instance_config known;
 	int err = fl__config_read(FL_INSTANCE_CONFIG, &known, config, error);
 
+	if (!err)
+		err = fl__instance_captured(&known, &captured, error);
 	return err ? err :
-		     fl__instance_allocate(pool, module, &known, out, error);
+		     fl__instance_allocate(pool, module, &known, captured, out,
+					   error);
 }
 
 int fl__instance_give(struct fl_instance *instance)

@@ -21,7 +21,7 @@
 
 #include "base/bits.h"
 #include "memory.h"
-#include "module/module.h"
+#include "snapshot.h"
 
 /* Which passive segments of one sort were dropped. */
 struct fl__dropped {
@@ -49,16 +49,27 @@ struct fl_instance {
 	struct fl_table *tables[FL__READER_MAX_TABLES];	/* none: runtime's */
 	struct fl__dropped dropped_data, dropped_elements;
 	bool is_initialised;
+	/* Random bytes of the system for generation ids, used from the end. */
+	uint16_t random_left;
+	uint8_t random[256];
 	/* Tables that began with an image. */
 	uint64_t image_tables[(FL__READER_MAX_TABLES + 63) / 64];
 };
 
 extern const struct fl__kind fl__kind_structure;
 
-/* fl_instance_allocate() by a complete configuration. */
+/* fl_instance_allocate() by a complete configuration. With captured (may be NULL)
+ * the instance shows what was captured, and not what its module says. */
 int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			  const struct fl_instance_config *config,
+			  const struct fl__captured *captured,
 			  struct fl_instance **instance,
+			  struct fl_error *error);
+
+/* What an instance by this configuration begins with: NULL for what the module
+ * says. -EINVAL when the snapshot holds several instances. */
+int fl__instance_captured(const struct fl_instance_config *config,
+			  const struct fl__captured **captured,
 			  struct fl_error *error);
 
 /* Give back all of an instance, as fl__slot_give(). */

@@ -116,6 +116,7 @@ int fl_memory_acquire(struct fl_pool *pool,
 		return err;
 	*out = fl__memory_begin(slot, &request, known.max_bytes,
 				known.page_bytes);
+	fl__memory_of(*out)->is_shared = known.is_shared != 0;
 	fl__slot_publish(slot, NULL);
 	return 0;
 }

@@ -15,6 +15,7 @@ struct fl__memory {
 	struct fl_memory pub;		/* length_bytes is atomic */
 	uint64_t page_bytes;
 	uint64_t max_bytes;
+	bool is_shared;
 	struct fl__os_lock grow_lock;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * validate.c - does a module fit a pool, do imports fit a module, and does
- * compiled code fit both?
+ * validate.c - does a module fit a pool, do imports and snapshots fit a
+ * module, and does compiled code fit both?
  *
  * Takes a pool, a loaded module, what an instance is to be made with, or what a
  * compiler would like to take for granted; gives 0, or an error that names the
@@ -262,4 +262,83 @@ int fl__instance_check(const struct fl_pool *pool,
 	if (!err && config->tunables)
 		err = tunables_check(pool, config->tunables, error);
 	return err;
+}
+
+/* -------------------------------------------------------------- snapshots */
+
+static int captured_table(const struct fl_pool *pool,
+			  const struct fl__captured_table *table, uint32_t idx,
+			  struct fl_error *error)
+{
+	if (table->length > pool->limits.max_table_elements)
+		return fl__error_set(
+			error, -E2BIG,
+			"table %u of the snapshot has %llu elements, the pool allows %llu; raise max_table_elements",
+			idx, fl_llu(table->length),
+			fl_llu(pool->limits.max_table_elements));
+	if (!table->image ||
+	    table->element_bytes == pool->config.table_element_bytes)
+		return 0;
+	return fl__error_set(
+		error, -EINVAL,
+		"table %u of the snapshot has plain elements of %u bytes, the pool's table_element_bytes is %llu",
+		idx, table->element_bytes,
+		fl_llu(pool->config.table_element_bytes));
+}
+
+static int captured_content(const struct fl_pool *pool,
+			    const struct fl_module *module,
+			    const struct fl__captured *captured,
+			    struct fl_error *error)
+{
+	const struct fl__reader *reader = &module->reader;
+	int err = 0;
+
+	for (uint32_t i = reader->imported_memory_count;
+	     i < reader->memory_count; i++) {
+		uint64_t bytes = captured->images[i]->map.initial_bytes;
+
+		if (bytes > pool->limits.max_memory_bytes)
+			return fl__error_set(
+				error, -E2BIG,
+				"memory %u of the snapshot has %llu bytes, the pool allows %llu; raise max_memory_bytes",
+				i, fl_llu(bytes),
+				fl_llu(pool->limits.max_memory_bytes));
+	}
+	if (fl__pool_has_tables(pool) != captured->has_tables &&
+	    reader->table_count > reader->imported_table_count)
+		return fl__error_set(
+			error, -EINVAL,
+			"tables are %s the snapshot but %s the pool; make max_tables that of the captured instance's pool",
+			captured->has_tables ? "in" : "not in",
+			captured->has_tables ? "not in" : "in");
+	for (uint32_t i = reader->imported_table_count;
+	     i < reader->table_count && !err; i++)
+		err = captured_table(pool, &captured->tables[i], i, error);
+	return err;
+}
+
+int fl__instance_check_captured(const struct fl_pool *pool,
+				const struct fl_module *module,
+				const struct fl__captured *captured,
+				struct fl_error *error)
+{
+	const struct fl_image *structure = captured->structure;
+
+	if (captured->is_parts)
+		return fl__error_set(
+			error, -ENOTSUP,
+			"the snapshot was made by fl_snapshot_create(); only its runtime can clone it");
+	if (module != captured->module)
+		return fl__error_set(
+			error, -EINVAL,
+			"the snapshot is of another module; give fl_snapshot_module()");
+	if (structure &&
+	    structure->map.initial_bytes != pool->config.instance_bytes)
+		return fl__error_set(
+			error, -EINVAL,
+			"the structure of the snapshot has %llu bytes, the pool's instance_bytes is %llu",
+			fl_llu(structure->map.initial_bytes),
+			fl_llu(pool->config.instance_bytes));
+	return captured_content(pool, module, captured, error);
 }

@@ -3,8 +3,8 @@
 #ifndef FL_VALIDATE_H
 #define FL_VALIDATE_H
 
-#include "module/module.h"
 #include "slots/pool.h"
+#include "snapshot.h"
 
 /* Do the imports and the tunables of a complete config fit? -EINVAL,
  * -ENOTSUP. */
@@ -12,5 +12,12 @@ int fl__instance_check(const struct fl_pool *pool,
 		       const struct fl_module *module,
 		       const struct fl_instance_config *config,
 		       struct fl_error *error);
+
+/* Does what was captured fit the module and the pool? -EINVAL, -E2BIG,
+ * -ENOTSUP. */
+int fl__instance_check_captured(const struct fl_pool *pool,
+				const struct fl_module *module,
+				const struct fl__captured *captured,
+				struct fl_error *error);
 
 #endif

@@ -70,6 +70,9 @@ uint64_t fl__os_pinned_bytes(void);
 /* Nanoseconds of a clock that never goes back. */
 uint64_t fl__os_now_ns(void);
 
+/* Unpredictable bytes, at most 256. -EIO. */
+int fl__os_random(void *bytes, size_t len);
+
 /* An environment variable, NULL in programs with raised privileges. */
 const char *fl__os_getenv(const char *name);
 

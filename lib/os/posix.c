@@ -157,6 +157,11 @@ uint64_t fl__os_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+int fl__os_random(void *bytes, size_t len)
+{
+	return getentropy(bytes, len) ? -EIO : 0;
+}
+
 const char *fl__os_getenv(const char *name)
 {
 #if defined(__GLIBC__) || defined(__FreeBSD__)

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * restore.c - clones: instances that begin where a captured instance stood.
+ *
+ * Takes a snapshot and a pool; gives instances whose memories, plain tables and
+ * plain structures show the snapshot's images, like a module's own. Then the
+ * runtime turns values back into references (decode), mends what points into
+ * the slots (rebind), and renews what clones must not share (restored).
+ * Whatever fails, all that was taken is given back.
+ */
+#include "restore.h"
+#include "base/config.h"
+#include "table.h"
+
+#include <stdlib.h>
+
+/* What the runtime answered, as an error of the closed set. */
+static int answer_error(struct fl_error *error, const char *call, int answer)
+{
+	return fl__error_set(error,
+			     answer < 0 ? fl__error_fold(answer) : -EIO,
+			     "%s answered %d", call, answer);
+}
+
+/* Decoded references take the place of nulls, which hold nothing. */
+static int decode_table(struct fl_instance *instance,
+			const struct fl_instance_config *config,
+			const struct fl__captured_table *captured,
+			uint32_t table_idx, struct fl_error *error)
+{
+	struct fl_table *table = instance->tables[table_idx];
+	uint64_t idx = 0, end;
+	int answer = 0;
+
+	for (; idx < captured->length && !answer; idx = end) {
+		end = fl__captured_stretch(captured, idx);
+		if (captured->values[idx] == FL__VALUE_NULL)
+			continue;
+		answer = config->decode_elements(config->user, instance,
+						 table_idx, idx,
+						 captured->values + idx,
+						 end - idx,
+						 fl__table_element(table, idx));
+		/* What a failed call has left there is no reference. */
+		if (answer)
+			fl__table_put(fl__table_of(table), idx,
+				      fl__table_of(table)->null, end - idx);
+	}
+	return answer ? answer_error(error, "decode_elements", answer) : 0;
+}
+
+static int decode_tables(struct fl_instance *instance,
+			 const struct fl_instance_config *config,
+			 const struct fl__captured *captured,
+			 struct fl_error *error)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < instance->table_count && !err; i++) {
+		if (!captured->tables[i].values)
+			continue;
+		if (!config->decode_elements)
+			return fl__error_set(
+				error, -EINVAL,
+				"table %u of the snapshot was encoded; set decode_elements",
+				i);
+		err = decode_table(instance, config, &captured->tables[i], i,
+				   error);
+	}
+	return err;
+}
+
+/* Random bytes in stock: a system call for each clone would cost as much as the
+ * rest of its acquire. The stock is the slot's, so no two threads and no forked
+ * child use the same bytes. */
+static int take_generation_id(struct fl_instance *instance, uint8_t *id)
+{
+	uint8_t *stock = instance->random;
+
+	if (!instance->random_left) {
+		int err = fl__os_random(stock, sizeof(instance->random));
+
+		if (err)
+			return err;
+		instance->random_left = sizeof(instance->random);
+	}
+	instance->random_left -= 16;
+	memcpy(id, stock + instance->random_left, 16);
+	memset(stock + instance->random_left, 0, 16);
+	return 0;
+}
+
+static int tell_restored(struct fl_instance *instance,
+			 const struct fl_instance_config *config,
+			 struct fl_error *error)
+{
+	struct fl_restored how = {
+		.size = sizeof(how),
+		.cause = FL_RESTORE_CLONED,
+	};
+	int answer;
+
+	if (!config->restored)
+		return 0;
+	answer = take_generation_id(instance, how.generation_id);
+	if (answer)
+		return fl__error_set(error, answer,
+				     "the system gives no random bytes");
+	answer = config->restored(config->user, instance, &how);
+	return answer ? answer_error(error, "restored", answer) : 0;
+}
+
+int fl__instance_restore(struct fl_instance *instance,
+			 const struct fl_instance_config *config,
+			 const struct fl__captured *captured,
+			 struct fl_error *error)
+{
+	int answer, err = decode_tables(instance, config, captured, error);
+
+	if (err)
+		return err;
+	if (captured->state && !config->decode_state)
+		return fl__error_set(
+			error, -EINVAL,
+			"the snapshot has state of the runtime; set decode_state");
+	if (captured->state) {
+		answer = config->decode_state(config->user, instance,
+					      captured->state,
+					      captured->state_bytes);
+		if (answer)
+			return answer_error(error, "decode_state", answer);
+	}
+	if (config->rebind) {
+		answer = config->rebind(config->user, instance);
+		if (answer)
+			return answer_error(error, "rebind", answer);
+	}
+	return tell_restored(instance, config, error);
+}
+
+/* ------------------------------------------------------------------ groups */
+
+/* A configuration whose imports from within the snapshot are filled in. */
+struct linked_config {
+	struct fl_instance_config config;
+	struct fl_memory *memories[FL__READER_MAX_MEMORIES];
+	struct fl_table *tables[FL__READER_MAX_TABLES];
+};
+
+static void link_memories(struct linked_config *linked,
+			  const struct fl__captured *captured,
+			  struct fl_instance *const *instances)
+{
+	struct fl_instance_config *config = &linked->config;
+	uint32_t count = captured->module->reader.imported_memory_count;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct fl__link *link = &captured->memory_links[i];
+
+		linked->memories[i] = NULL;
+		if (link->is_linked)
+			linked->memories[i] =
+				instances[link->instance_idx]
+					->memories[link->idx];
+		else if (config->imported_memories &&
+			 i < config->imported_memory_count)
+			linked->memories[i] = config->imported_memories[i];
+	}
+	config->imported_memories = linked->memories;
+	config->imported_memory_count = count;
+}
+
+static void link_tables(struct linked_config *linked,
+			const struct fl__captured *captured,
+			struct fl_instance *const *instances)
+{
+	struct fl_instance_config *config = &linked->config;
+	uint32_t count = captured->module->reader.imported_table_count;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct fl__link *link = &captured->table_links[i];
+
+		linked->tables[i] = NULL;
+		if (link->is_linked)
+			linked->tables[i] = instances[link->instance_idx]
+						    ->tables[link->idx];
+		else if (config->imported_tables &&
+			 i < config->imported_table_count)
+			linked->tables[i] = config->imported_tables[i];
+	}
+	config->imported_tables = linked->tables;
+	config->imported_table_count = count;
+}
+
+static int clone_one(struct fl_pool *pool, struct fl_snapshot *snapshot,
+		     const struct fl_instance_config *config, uint32_t idx,
+		     struct fl_instance **instances, struct fl_error *error)
+{
+	const struct fl__captured *captured = &snapshot->instances[idx];
+	struct linked_config linked;
+	int err = fl__config_read(FL_INSTANCE_CONFIG, &linked.config, config,
+				  error);
+
+	if (err)
+		return err;
+	linked.config.snapshot = NULL;
+	link_memories(&linked, captured, instances);
+	link_tables(&linked, captured, instances);
+	err = fl__instance_allocate(pool, captured->module, &linked.config,
+				    captured, &instances[idx], error);
+	if (err)
+		return err;
+	err = fl__instance_restore(instances[idx], &linked.config, captured,
+				   error);
+	if (err)
+		(void)fl__instance_give(instances[idx]);
+	return err;
+}
+
+int fl_snapshot_acquire(struct fl_pool *pool, struct fl_snapshot *snapshot,
+			const struct fl_instance_config *const *configs,
+			struct fl_instance **out, struct fl_error *error)
+{
+	struct fl_instance **instances = NULL;
+	int err = fl__pool_check_owner(pool, error);
+	uint32_t idx = 0;
+
+	if (err)
+		return err;
+	instances = calloc(snapshot->count, sizeof(*instances));
+	if (!instances)
+		return fl__error_set(error, -ENOMEM, "no memory for a group");
+	for (; idx < snapshot->count && !err; idx++)
+		err = clone_one(pool, snapshot, configs ? configs[idx] : NULL,
+				idx, instances, error);
+	if (err) {
+		for (idx--; idx--;)
+			(void)fl__instance_give(instances[idx]);
+	} else {
+		memcpy(out, instances, snapshot->count * sizeof(*out));
+	}
+	free(instances);
+	return err;
+}

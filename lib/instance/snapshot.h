@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * snapshot.h - what was captured of instances: an immutable object.
+ *
+ * capture.c fills a snapshot from live instances; restore.c makes clones of a
+ * snapshot. A memory, a plain table and a plain structure are images, which
+ * clones show like a module's own. What holds pointers is here as the numbers
+ * and bytes that the runtime's encoders gave, so no address of the captured
+ * instance is in a snapshot. Any thread.
+ */
+#ifndef FL_SNAPSHOT_H
+#define FL_SNAPSHOT_H
+
+#include "module/module.h"
+
+/* Stands for the null reference among a table's values. */
+#define FL__VALUE_NULL UINT64_MAX
+
+struct fl__captured_table {
+	uint64_t length;		/* in elements */
+	uint32_t element_bytes;
+	struct fl_image *image;		/* a plain table's; NULL: values */
+	uint64_t *values;		/* NULL: all are null */
+};
+
+/* Where an imported memory or table comes from. */
+struct fl__link {
+	bool is_linked;			/* false: the caller gives it */
+	uint32_t instance_idx;		/* of the snapshot, an earlier one */
+	uint32_t idx;			/* in that instance's index space */
+};
+
+/* One instance. */
+struct fl__captured {
+	struct fl_module *module;	/* a reference */
+	/* By the index spaces of the module. */
+	struct fl_image *images[FL__READER_MAX_MEMORIES]; /* NULL: imported */
+	struct fl__captured_table tables[FL__READER_MAX_TABLES];
+	struct fl__link memory_links[FL__READER_MAX_MEMORIES];
+	struct fl__link table_links[FL__READER_MAX_TABLES];
+	bool has_tables;		/* false: the runtime keeps tables */
+	bool is_parts;			/* by fl_snapshot_create() */
+	struct fl_image *structure;	/* a plain structure's, or NULL */
+	/* Bits by segment; NULL: none was dropped. */
+	uint64_t *dropped_data, *dropped_elements;
+	void *state;			/* the runtime's bytes */
+	uint64_t state_bytes;
+};
+
+struct fl_snapshot {
+	uint32_t refs;			/* atomic */
+	uint32_t count;
+	char encoding[256];
+	struct fl__captured instances[];
+};
+
+/* A snapshot of count instances, of which nothing is known yet. -EINVAL when the
+ * encoding's name is too long, -ENOMEM. */
+int fl__snapshot_alloc(uint32_t count, const char *encoding,
+		       struct fl_snapshot **snapshot, struct fl_error *error);
+
+/* Of a table: from idx on, the end of the stretch whose elements are all null,
+ * or all not null. values is not NULL. */
+uint64_t fl__captured_stretch(const struct fl__captured_table *table,
+			      uint64_t idx);
+
+#endif
