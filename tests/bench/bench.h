@@ -61,6 +61,7 @@ struct bench_workload {
 	uint64_t table_writes;		/* elements */
 	uint64_t structure_bytes;
 	uint64_t structure_writes;	/* host pages */
+	uint64_t live;			/* at once, if many */
 	enum bench_choice choice;
 };
 

@@ -7,7 +7,8 @@
  * released and their slots kept. PSS (proportional set size) counts a shared
  * page once over all who map it, so pages of the image that instances share
  * weigh little, as they do in truth; page tables are not in it and are shown
- * beside it. Both are differences to before the first instance, so the
+ * beside it, and so is the number of mappings. All are differences to before the
+ * first instance, so the
  * harness's own copy of the image is not in them.
  */
 #include "competitors.h"
@@ -22,6 +23,8 @@ enum {
 	READS,
 	WRITES,
 	CHOICE,
+	TABLE,
+	STRUCTURE,
 	N_PARAMS,
 };
 
@@ -36,6 +39,10 @@ static const struct bench_param params[N_PARAMS] = {
 		"host pages written by each" },
 	[CHOICE] = { "choice", BENCH_WORD, "random", BENCH_CHOICE_WORDS,
 		"how they are chosen: " BENCH_CHOICE_WORDS },
+	[TABLE] = { "table", BENCH_NUMBER, "0", NULL,
+		"elements of 32 bytes in a table of each" },
+	[STRUCTURE] = { "structure", BENCH_NUMBER, "0", NULL,
+		"bytes of the runtime's structure in each" },
 };
 
 static const struct bench_competitor *const rivals[] = {
@@ -51,6 +58,7 @@ static const struct bench_competitor *const rivals[] = {
 struct usage {
 	double pss_kib;
 	double tables_kib;
+	double mappings;
 };
 
 struct density {
@@ -66,6 +74,9 @@ static void workload(uint64_t *values, struct bench_workload *w)
 		.reads = values[READS],
 		.writes = values[WRITES],
 		.choice = (enum bench_choice)values[CHOICE],
+		.table_elements = values[TABLE],
+		.structure_bytes = values[STRUCTURE],
+		.live = values[INSTANCES],
 	};
 }
 
@@ -87,10 +98,24 @@ static int read_kib(const char *path, const char *key, double *kib)
 	return err;
 }
 
+static double count_mappings(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	double lines = 0;
+	int c;
+
+	while (f && (c = getc(f)) != EOF)
+		lines += c == '\n';
+	if (f)
+		fclose(f);
+	return lines;
+}
+
 static int read_usage(struct usage *u)
 {
 	int err = read_kib("/proc/self/smaps_rollup", "Pss:", &u->pss_kib);
 
+	u->mappings = count_mappings();
 	return err ? err : read_kib("/proc/self/status", "VmPTE:",
 				    &u->tables_kib);
 }
@@ -169,9 +194,11 @@ static void print_json(const struct bench_program *p,
 	bench_report_json_start(p, opt, c, e);
 	if (e->status == BENCH_OK)
 		printf(", \"alive_pss_kib\": %.2f, \"alive_tables_kib\": %.2f, "
+		       "\"alive_mappings\": %.2f, "
 		       "\"idle_pss_kib\": %.2f, \"idle_tables_kib\": %.2f",
 		       (d->alive.pss_kib - d->before.pss_kib) / n,
 		       (d->alive.tables_kib - d->before.tables_kib) / n,
+		       (d->alive.mappings - d->before.mappings) / n,
 		       (d->idle.pss_kib - d->before.pss_kib) / n,
 		       (d->idle.tables_kib - d->before.tables_kib) / n);
 	bench_report_json_end(e);
@@ -186,9 +213,10 @@ static void print_row(const struct bench_case *c, const struct bench_entry *e,
 		bench_report_status(e);
 		return;
 	}
-	printf("%-20s %10.1f %10.1f %10.1f %10.1f  %s\n", e->competitor->name,
-	       (d->alive.pss_kib - d->before.pss_kib) / n,
+	printf("%-20s %10.1f %10.1f %10.1f %10.1f %10.1f  %s\n",
+	       e->competitor->name, (d->alive.pss_kib - d->before.pss_kib) / n,
 	       (d->alive.tables_kib - d->before.tables_kib) / n,
+	       (d->alive.mappings - d->before.mappings) / n,
 	       (d->idle.pss_kib - d->before.pss_kib) / n,
 	       (d->idle.tables_kib - d->before.tables_kib) / n,
 	       e->competitor->note);
@@ -210,8 +238,9 @@ static int measure(const struct bench_program *p,
 		fprintf(stderr, "--threads: the instances are all made on one "
 			"thread\n");
 	if (!opt->json)
-		printf("KiB per instance     %10s %10s %10s %10s\n",
-		       "alive PSS", "tables", "idle PSS", "tables");
+		printf("KiB per instance     %10s %10s %10s %10s %10s\n",
+		       "alive PSS", "tables", "mappings", "idle PSS",
+		       "tables");
 	for (size_t e = 0; e < n_entries; e++) {
 		struct density d = { 0 };
 

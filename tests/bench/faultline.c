@@ -10,6 +10,10 @@
  *
  * A case with a table or a structure takes whole instances of two modules that
  * are put together here, each a memory with one data segment and a table.
+ *
+ * The rows of clones always do, and begin each instance from a snapshot of one
+ * that has started. One of them has a table full of references, and a runtime
+ * that decodes them, rebinds, and takes a generation id.
  */
 #include "bench.h"
 
@@ -25,6 +29,8 @@ struct way {
 	const char *backend;
 	const char *rung;
 	enum fl_bounds bounds;
+	bool is_clone;
+	bool has_runtime;	/* with something to decode */
 };
 
 /* What the lanes of one row in one case share. */
@@ -35,6 +41,8 @@ struct shared {
 	struct fl_pool *pool;
 	struct fl_image *images[2];	/* or, with a table or structure, */
 	struct fl_module *modules[2];
+	struct fl_snapshot *snapshots[2];	/* of clones */
+	struct fl_instance_config clones[2];
 	unsigned int n_lanes;
 	struct shared *next;
 };
@@ -149,29 +157,138 @@ static int make_images(struct shared *shared)
 	return err;
 }
 
+/* Does the row take instances, and not memories alone? */
+static bool has_instances(const struct shared *shared)
+{
+	return bench_case_has_parts(shared->c) || shared->way->is_clone;
+}
+
+static int encode(void *user, struct fl_instance *instance, uint32_t table_idx,
+		  uint64_t first_idx, const void *elements, uint64_t count,
+		  uint64_t *values)
+{
+	(void)user;
+	(void)instance;
+	(void)table_idx;
+	(void)first_idx;
+	for (uint64_t i = 0; i < count; i++)
+		memcpy(&values[i],
+		       (const uint8_t *)elements + i * BENCH_ELEMENT_BYTES,
+		       sizeof(values[i]));
+	return 0;
+}
+
+static int decode(void *user, struct fl_instance *instance, uint32_t table_idx,
+		  uint64_t first_idx, const uint64_t *values, uint64_t count,
+		  void *elements)
+{
+	(void)user;
+	(void)instance;
+	(void)table_idx;
+	(void)first_idx;
+	for (uint64_t i = 0; i < count; i++) {
+		uint8_t *element = (uint8_t *)elements +
+				   i * BENCH_ELEMENT_BYTES;
+
+		memset(element, 0, BENCH_ELEMENT_BYTES);
+		memcpy(element, &values[i], sizeof(values[i]));
+	}
+	return 0;
+}
+
+static int rebind(void *user, struct fl_instance *instance)
+{
+	(void)user;
+	return fl_instance_memory(instance, 0) ? 0 : -EINVAL;
+}
+
+static int restored(void *user, struct fl_instance *instance,
+		    const struct fl_restored *how)
+{
+	(void)user;
+	(void)instance;
+	return how->cause == FL_RESTORE_CLONED ? 0 : -EINVAL;
+}
+
+static int fill_table(struct fl_instance *instance)
+{
+	/* Zeroes, as the harness expects them; null is not zero here. */
+	static const uint8_t element[BENCH_ELEMENT_BYTES];
+	struct fl_table *table = fl_instance_table(instance, 0);
+
+	return table && fl_table_fill(table, 0, element, fl_table_size(table)) ?
+		       -EINVAL :
+		       0;
+}
+
+/* An instance of each module starts, and is captured. */
+static int make_snapshots(struct shared *shared)
+{
+	struct fl_snapshot_config config;
+	struct fl_instance *instance;
+	int err = 0;
+
+	fl_snapshot_config_init(&config);
+	config.plain_structure = 1;
+	config.encode_elements = encode;
+	for (int i = 0; i < 2 && !err; i++) {
+		err = fl_instance_acquire(shared->pool, shared->modules[i],
+					  NULL, &instance, NULL);
+		if (err)
+			break;
+		if (shared->way->has_runtime)
+			err = fill_table(instance);
+		if (!err)
+			err = fl_instance_snapshot(&instance, 1, &config,
+						   &shared->snapshots[i], NULL);
+		(void)fl_instance_release(instance);
+		fl_instance_config_init(&shared->clones[i]);
+		shared->clones[i].snapshot = shared->snapshots[i];
+		if (!shared->way->has_runtime)
+			continue;
+		shared->clones[i].decode_elements = decode;
+		shared->clones[i].rebind = rebind;
+		shared->clones[i].restored = restored;
+	}
+	return err;
+}
+
+static uint32_t pool_slots(const struct bench_case *c)
+{
+	return c->w.live > POOL_SLOTS ? (uint32_t)c->w.live : POOL_SLOTS;
+}
+
 static int shared_fill(struct shared *shared)
 {
+	static uint8_t ones[BENCH_ELEMENT_BYTES];
 	const struct bench_case *c = shared->c;
 	struct fl_pool_config config;
 	int err;
 
+	memset(ones, 0xff, sizeof(ones));
 	err = context_make(shared->way, &shared->context, NULL);
 	if (!err)
-		err = bench_case_has_parts(c) ? load_modules(shared) :
-						make_images(shared);
+		err = has_instances(shared) ? load_modules(shared) :
+					      make_images(shared);
 	if (err)
 		return err;
 	fl_pool_config_init(&config);
-	config.max_memories = POOL_SLOTS;
-	config.max_instances = POOL_SLOTS;
-	config.max_tables = c->table_bytes ? POOL_SLOTS : 0;
+	config.max_memories = pool_slots(c);
+	config.max_instances = pool_slots(c);
+	config.max_tables = c->table_bytes ? pool_slots(c) : 0;
 	config.max_table_elements = c->w.table_elements;
 	config.table_element_bytes = BENCH_ELEMENT_BYTES;
+	config.table_null = shared->way->has_runtime ? ones : NULL;
 	config.instance_bytes = c->structure_bytes;
 	config.bounds = shared->way->bounds;
-	if (config.bounds == FL_BOUNDS_ACCESSIBLE)
+	if (config.bounds == FL_BOUNDS_ACCESSIBLE) {
 		config.max_memory_bytes = c->image_bytes + c->grow_bytes;
-	return fl_pool_create(shared->context, &config, &shared->pool, NULL);
+		config.memory_stride_bytes = 0;
+	}
+	err = fl_pool_create(shared->context, &config, &shared->pool, NULL);
+	if (!err && shared->way->is_clone)
+		err = make_snapshots(shared);
+	return err;
 }
 
 static void shared_drop(struct shared *shared)
@@ -185,6 +302,7 @@ static void shared_drop(struct shared *shared)
 	*link = shared->next;
 	fl_pool_destroy(shared->pool);
 	for (int i = 0; i < 2; i++) {
+		fl_snapshot_release(shared->snapshots[i]);
 		fl_image_release(shared->images[i]);
 		fl_module_release(shared->modules[i]);
 	}
@@ -238,7 +356,10 @@ static int lane_acquire_instance(struct lane *lane)
 {
 	struct shared *shared = lane->shared;
 	int err = fl_instance_acquire(shared->pool,
-				      shared->modules[lane->image_idx], NULL,
+				      shared->modules[lane->image_idx],
+				      shared->way->is_clone ?
+					      &shared->clones[lane->image_idx] :
+					      NULL,
 				      &lane->instance, NULL);
 
 	if (!err)
@@ -250,7 +371,7 @@ static int lane_acquire(struct lane *lane)
 {
 	struct fl_memory_config config;
 
-	if (bench_case_has_parts(lane->shared->c))
+	if (has_instances(lane->shared))
 		return lane_acquire_instance(lane);
 	fl_memory_config_init(&config);
 	config.image = lane->shared->images[lane->image_idx];
@@ -394,16 +515,24 @@ static bool way_probe(const struct way *way, char *reason, size_t size)
 		.describe = describe,					\
 	}
 
-ROW(best, "faultline", "the best rung of this host", NULL, NULL,
-    FL_BOUNDS_GUARDED);
+ROW(best, "faultline", "the best rung of this host",
+    .bounds = FL_BOUNDS_GUARDED);
 ROW(accessible, "faultline-accessible", "the same, in an accessible pool",
-    NULL, NULL, FL_BOUNDS_ACCESSIBLE);
-ROW(scan, "faultline-scan", "without write tracking", "linux", "scan",
-    FL_BOUNDS_GUARDED);
-ROW(dontneed, "faultline-dontneed", "without scanning", "linux", "dontneed",
-    FL_BOUNDS_GUARDED);
-ROW(segmented, "faultline-segmented", "the portable backend", "segmented",
-    NULL, FL_BOUNDS_GUARDED);
+    .bounds = FL_BOUNDS_ACCESSIBLE);
+ROW(scan, "faultline-scan", "without write tracking", .backend = "linux",
+    .rung = "scan");
+ROW(dontneed, "faultline-dontneed", "without scanning", .backend = "linux",
+    .rung = "dontneed");
+ROW(segmented, "faultline-segmented", "the portable backend",
+    .backend = "segmented");
+ROW(clone, "faultline-clone", "clones of an instance that has started",
+    .is_clone = true);
+ROW(clone_accessible, "faultline-clone-accessible",
+    "the same, in an accessible pool", .bounds = FL_BOUNDS_ACCESSIBLE,
+    .is_clone = true);
+ROW(clone_runtime, "faultline-clone-decoded",
+    "with a full table to decode, rebind, and a generation id",
+    .is_clone = true, .has_runtime = true);
 
 const struct bench_competitor *const bench_faultline[] = {
 	&row_best,
@@ -411,5 +540,8 @@ const struct bench_competitor *const bench_faultline[] = {
 	&row_scan,
 	&row_dontneed,
 	&row_segmented,
+	&row_clone,
+	&row_clone_accessible,
+	&row_clone_runtime,
 	NULL,
 };
