@@ -172,38 +172,63 @@ static bool is_null(const struct fl__table *table, uint64_t idx)
 		       table->element_bytes);
 }
 
-/* values[] of a table in which not all elements are null. */
-static int encode_values(struct fl_instance *instance, uint32_t table_idx,
-			 const struct fl_snapshot_config *config,
-			 uint64_t *values, struct fl_error *error)
+/* The next run of elements that are not null, from *idx on; *idx moves behind
+ * the run. An empty run: there is none. */
+static struct fl__captured_run next_run(const struct fl__table *table,
+					uint64_t length, uint64_t *idx)
 {
-	const struct fl__table *table =
-		fl__table_of(instance->tables[table_idx]);
-	uint64_t length = fl_table_size(&table->pub), end;
+	struct fl__captured_run run;
 
-	for (uint64_t idx = 0; idx < length; idx = end) {
-		bool nulls = is_null(table, idx);
-		int answer = 0;
+	while (*idx < length && is_null(table, *idx))
+		++*idx;
+	run.first_idx = *idx;
+	while (*idx < length && !is_null(table, *idx))
+		++*idx;
+	run.count = *idx - run.first_idx;
+	return run;
+}
 
-		for (end = idx; end < length && is_null(table, end) == nulls;)
-			values[end++] = FL__VALUE_NULL;
-		if (!nulls)
-			answer = config->encode_elements(
-				config->user, instance, table_idx, idx,
-				fl__table_element(&table->pub, idx), end - idx,
-				values + idx);
-		if (answer)
+/* Room for the runs of a table and their values. */
+static int make_room(const struct fl__table *table,
+		     struct fl__captured_table *captured)
+{
+	uint64_t runs = 0, values = 0, idx = 0;
+	struct fl__captured_run run;
+
+	while ((run = next_run(table, captured->length, &idx)).count) {
+		runs++;
+		values += run.count;
+	}
+	if (!runs)
+		return 0;
+	captured->runs = malloc((size_t)runs * sizeof(*captured->runs));
+	captured->values = malloc((size_t)values * sizeof(*captured->values));
+	return captured->runs && captured->values ? 0 : -ENOMEM;
+}
+
+static int encode_run(struct fl_instance *instance, uint32_t table_idx,
+		      const struct fl_snapshot_config *config,
+		      const struct fl__captured_run *run, uint64_t *values,
+		      struct fl_error *error)
+{
+	const struct fl_table *table = instance->tables[table_idx];
+	int answer;
+
+	/* What the call does not write is found below. */
+	memset(values, 0xff, (size_t)run->count * sizeof(*values));
+	answer = config->encode_elements(
+		config->user, instance, table_idx, run->first_idx,
+		fl__table_element(table, run->first_idx), run->count, values);
+	if (answer)
+		return fl__error_set(error,
+				     answer < 0 ? fl__error_fold(answer) : -EIO,
+				     "encode_elements answered %d", answer);
+	for (uint64_t i = 0; i < run->count; i++) {
+		if (values[i] == UINT64_MAX)
 			return fl__error_set(
-				error,
-				answer < 0 ? fl__error_fold(answer) : -EIO,
-				"encode_elements answered %d", answer);
-		for (uint64_t i = idx; i < end && !nulls; i++) {
-			if (values[i] == FL__VALUE_NULL)
-				return fl__error_set(
-					error, -EINVAL,
-					"encode_elements left element %llu of table %u without a value",
-					fl_llu(i), table_idx);
-		}
+				error, -EINVAL,
+				"encode_elements left element %llu of table %u without a value",
+				fl_llu(run->first_idx + i), table_idx);
 	}
 	return 0;
 }
@@ -215,25 +240,28 @@ static int encode_table(struct fl_instance *instance, uint32_t table_idx,
 {
 	const struct fl__table *table =
 		fl__table_of(instance->tables[table_idx]);
+	struct fl__captured_run run;
 	uint64_t idx = 0;
+	int err = 0;
 
-	while (idx < captured->length && is_null(table, idx))
-		idx++;
-	if (idx == captured->length)
-		return 0;
-	if (!config->encode_elements)
-		return fl__error_set(
-			error, -ENOTSUP,
-			"table %u holds references; set encode_elements, or plain_tables if they hold no pointer",
-			table_idx);
-	captured->values =
-		malloc((size_t)captured->length * sizeof(*captured->values));
-	if (!captured->values)
+	if (make_room(table, captured))
 		return fl__error_set(error, -ENOMEM,
-				     "no memory for %llu elements",
-				     fl_llu(captured->length));
-	return encode_values(instance, table_idx, config, captured->values,
-			     error);
+				     "no memory for the elements of table %u",
+				     table_idx);
+	while (!err &&
+	       (run = next_run(table, captured->length, &idx)).count) {
+		if (!config->encode_elements)
+			return fl__error_set(
+				error, -ENOTSUP,
+				"table %u holds references; set encode_elements, or plain_tables if they hold no pointer",
+				table_idx);
+		err = encode_run(instance, table_idx, config, &run,
+				 captured->values + captured->value_count,
+				 error);
+		captured->runs[captured->run_count++] = run;
+		captured->value_count += run.count;
+	}
+	return err;
 }
 
 static int capture_tables(struct fl_instance *instance,

@@ -29,22 +29,21 @@ static int decode_table(struct fl_instance *instance,
 			uint32_t table_idx, struct fl_error *error)
 {
 	struct fl_table *table = instance->tables[table_idx];
-	uint64_t idx = 0, end;
+	const uint64_t *values = captured->values;
 	int answer = 0;
 
-	for (; idx < captured->length && !answer; idx = end) {
-		end = fl__captured_stretch(captured, idx);
-		if (captured->values[idx] == FL__VALUE_NULL)
-			continue;
-		answer = config->decode_elements(config->user, instance,
-						 table_idx, idx,
-						 captured->values + idx,
-						 end - idx,
-						 fl__table_element(table, idx));
+	for (uint64_t i = 0; i < captured->run_count && !answer; i++) {
+		const struct fl__captured_run *run = &captured->runs[i];
+
+		answer = config->decode_elements(
+			config->user, instance, table_idx, run->first_idx,
+			values, run->count,
+			fl__table_element(table, run->first_idx));
+		values += run->count;
 		/* What a failed call has left there is no reference. */
 		if (answer)
-			fl__table_put(fl__table_of(table), idx,
-				      fl__table_of(table)->null, end - idx);
+			fl__table_put(fl__table_of(table), run->first_idx,
+				      fl__table_of(table)->null, run->count);
 	}
 	return answer ? answer_error(error, "decode_elements", answer) : 0;
 }
@@ -57,7 +56,7 @@ static int decode_tables(struct fl_instance *instance,
 	int err = 0;
 
 	for (uint32_t i = 0; i < instance->table_count && !err; i++) {
-		if (!captured->tables[i].values)
+		if (!captured->tables[i].run_count)
 			continue;
 		if (!config->decode_elements)
 			return fl__error_set(
@@ -119,11 +118,11 @@ int fl__instance_restore(struct fl_instance *instance,
 
 	if (err)
 		return err;
-	if (captured->state && !config->decode_state)
+	if (captured->state_bytes && !config->decode_state)
 		return fl__error_set(
 			error, -EINVAL,
 			"the snapshot has state of the runtime; set decode_state");
-	if (captured->state) {
+	if (captured->state_bytes) {
 		answer = config->decode_state(config->user, instance,
 					      captured->state,
 					      captured->state_bytes);

@@ -11,6 +11,11 @@ int fl__snapshot_alloc(uint32_t count, const char *encoding,
 	struct fl_snapshot *snapshot;
 	size_t len = encoding ? strlen(encoding) : 0;
 
+	if (count > FL__SNAPSHOT_MAX_INSTANCES)
+		return fl__error_set(
+			error, -E2BIG,
+			"a snapshot holds at most %u instances, not %u",
+			FL__SNAPSHOT_MAX_INSTANCES, count);
 	if (len >= sizeof(snapshot->encoding))
 		return fl__error_set(
 			error, -EINVAL,
@@ -81,6 +86,7 @@ static void captured_fini(struct fl__captured *captured)
 		fl_image_release(captured->images[i]);
 	for (size_t i = 0; i < FL__READER_MAX_TABLES; i++) {
 		fl_image_release(captured->tables[i].image);
+		free(captured->tables[i].runs);
 		free(captured->tables[i].values);
 	}
 	fl_image_release(captured->structure);
@@ -134,10 +140,8 @@ void fl_snapshot_info(const struct fl_snapshot *snapshot,
 			count_image(captured->images[k], &filled);
 		for (size_t k = 0; k < FL__READER_MAX_TABLES; k++) {
 			count_image(captured->tables[k].image, &filled);
-			if (captured->tables[k].values)
-				filled.state_bytes +=
-					captured->tables[k].length *
-					sizeof(uint64_t);
+			filled.state_bytes += captured->tables[k].value_count *
+					      sizeof(uint64_t);
 		}
 		count_image(captured->structure, &filled);
 		filled.state_bytes += captured->state_bytes;
@@ -181,15 +185,4 @@ const void *fl_snapshot_state(const struct fl_snapshot *snapshot,
 
 	*length_bytes = captured ? captured->state_bytes : 0;
 	return *length_bytes ? captured->state : NULL;
-}
-
-uint64_t fl__captured_stretch(const struct fl__captured_table *table,
-			      uint64_t idx)
-{
-	bool is_null = table->values[idx] == FL__VALUE_NULL;
-
-	while (idx < table->length &&
-	       (table->values[idx] == FL__VALUE_NULL) == is_null)
-		idx++;
-	return idx;
 }

@@ -13,14 +13,19 @@
 
 #include "module/module.h"
 
-/* Stands for the null reference among a table's values. */
-#define FL__VALUE_NULL UINT64_MAX
+/* A stretch of elements that are not null. */
+struct fl__captured_run {
+	uint64_t first_idx, count;
+};
 
 struct fl__captured_table {
 	uint64_t length;		/* in elements */
 	uint32_t element_bytes;
-	struct fl_image *image;		/* a plain table's; NULL: values */
-	uint64_t *values;		/* NULL: all are null */
+	struct fl_image *image;		/* a plain table's; NULL: runs */
+	/* In order, apart, not empty; all else is null. */
+	struct fl__captured_run *runs;
+	uint64_t *values;		/* of the elements in runs */
+	uint64_t run_count, value_count;
 };
 
 /* Where an imported memory or table comes from. */
@@ -47,6 +52,8 @@ struct fl__captured {
 	uint64_t state_bytes;
 };
 
+#define FL__SNAPSHOT_MAX_INSTANCES 1024u
+
 struct fl_snapshot {
 	uint32_t refs;			/* atomic */
 	uint32_t count;
@@ -54,14 +61,9 @@ struct fl_snapshot {
 	struct fl__captured instances[];
 };
 
-/* A snapshot of count instances, of which nothing is known yet. -EINVAL when the
- * encoding's name is too long, -ENOMEM. */
+/* A snapshot of count instances, of which nothing is known yet. -E2BIG for too
+ * many, -EINVAL when the encoding's name is too long, -ENOMEM. */
 int fl__snapshot_alloc(uint32_t count, const char *encoding,
 		       struct fl_snapshot **snapshot, struct fl_error *error);
-
-/* Of a table: from idx on, the end of the stretch whose elements are all null,
- * or all not null. values is not NULL. */
-uint64_t fl__captured_stretch(const struct fl__captured_table *table,
-			      uint64_t idx);
 
 #endif

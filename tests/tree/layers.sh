@@ -31,7 +31,7 @@ uffd			engine
 lib			backends context
 lib/module		store module element datafree
 lib/slots		freelist stock layout slot pool reservation region audit bank lookup
-lib/instance		memory table table_nulls table_life stack snapshot validate instance bulk restore initialise capture
+lib/instance		memory table table_nulls table_life stack snapshot snapshot_state validate instance bulk restore initialise capture
 lib/pool		config pool usage trim metrics
 EOF
 
