@@ -20,7 +20,7 @@ make_tmp
 
 cat >"$tmp/floors" <<'EOF'
 lib			faultline
-lib/base		util bits error sized config run
+lib/base		util bits error sized config run sha256
 lib/os			os posix watch
 lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader
 lib/image		image
