@@ -165,6 +165,9 @@ void fl__sha256_add(struct fl__sha256 *sha, const void *bytes, uint64_t len)
 	uint64_t held = sha->length_bytes % FL__SHA256_BLOCK_BYTES;
 	const uint8_t *from = bytes;
 
+	/* Of no bytes the address may be NULL. */
+	if (!len)
+		return;
 	sha->length_bytes += len;
 	if (held) {
 		uint64_t part = fl_min_u64(len, FL__SHA256_BLOCK_BYTES - held);
