@@ -70,6 +70,10 @@ struct fl_image {
 	uint64_t serial;		/* > 0; never used twice in a process */
 	struct fl_context *context;	/* a reference */
 	struct fl__image_map map;
+	/* What a file of this image has, known once state is 2. Atomic: 0 not
+	 * known, 1 a thread writes it. */
+	uint32_t digest_state;
+	uint8_t digest[32];
 	/* The backend owns the rest. bytes: content from the first extent on,
 	 * readable for the image's whole life. */
 	const uint8_t *bytes;

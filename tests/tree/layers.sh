@@ -29,7 +29,7 @@ uffd			kernel uffd scan features probe memfd
 uffd/track		copy policy prefill dirty reset settle track
 uffd			engine
 lib			backends context
-lib/module		store archive module element datafree
+lib/module		store archive image_file module element datafree
 lib/slots		freelist stock layout slot pool reservation region audit bank lookup
 lib/instance		memory table table_nulls table_life stack validate instance bulk initialise
 lib/pool		config pool usage trim metrics

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * image_file.c - the file of one image: the public calls over archive.h.
+ *
+ * Takes an image or a file, gives the other, or the digest of both. Such a file
+ * has one image, no module and no state, and names no encoding.
+ */
+#include "archive.h"
+
+/* The state of fl_image.digest. */
+enum digest_state {
+	DIGEST_UNKNOWN = 0,
+	DIGEST_TAKEN = 1, /* one thread writes the bytes */
+	DIGEST_KNOWN = 2,
+};
+
+/* The image is lent: the archive is not finished. */
+static struct fl__archive archive_of(struct fl_image **image)
+{
+	return (struct fl__archive){ .images = image, .image_count = 1 };
+}
+
+int fl_image_write(const struct fl_image *image, const char *path,
+		   struct fl_error *error)
+{
+	/* Writing changes nothing; the archive of an opener owns its images. */
+	struct fl_image *lent = (struct fl_image *)(uintptr_t)image;
+	struct fl__archive archive = archive_of(&lent);
+
+	return fl__archive_write(&archive, path, error);
+}
+
+/* Each thread that asks early computes the same digest; the first one keeps
+ * it. */
+static void digest_keep(struct fl_image *image, const uint8_t *digest)
+{
+	uint32_t unknown = DIGEST_UNKNOWN;
+
+	if (!__atomic_compare_exchange_n(&image->digest_state, &unknown,
+					 DIGEST_TAKEN, false, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+		return;
+	memcpy(image->digest, digest, sizeof(image->digest));
+	/* Pairs with the load in fl_image_digest(). */
+	__atomic_store_n(&image->digest_state, DIGEST_KNOWN, __ATOMIC_RELEASE);
+}
+
+int fl_image_digest(struct fl_image *image, uint8_t digest[32],
+		    struct fl_error *error)
+{
+	struct fl__archive archive = archive_of(&image);
+	int err;
+
+	if (__atomic_load_n(&image->digest_state, __ATOMIC_ACQUIRE) ==
+	    DIGEST_KNOWN) {
+		memcpy(digest, image->digest, sizeof(image->digest));
+		return 0;
+	}
+	err = fl__archive_digest(&archive, digest, error);
+	if (!err)
+		digest_keep(image, digest);
+	return err;
+}
+
+int fl_image_open(struct fl_context *context, const char *path, int fd,
+		  uint32_t flags, struct fl_image **image,
+		  struct fl_error *error)
+{
+	struct fl__archive archive;
+	int err = fl__archive_open(context, path, fd, flags, &archive, error);
+
+	if (err)
+		return err;
+	if (archive.image_count != 1 || archive.module_count ||
+	    archive.state_bytes || archive.encoding[0])
+		err = fl__error_set(
+			error, -EINVAL,
+			"the file holds a snapshot: %u images, %u modules, %llu bytes of state",
+			archive.image_count, archive.module_count,
+			fl_llu(archive.state_bytes));
+	else
+		*image = fl_image_retain(archive.images[0]);
+	fl__archive_fini(&archive);
+	return err;
+}
