@@ -35,6 +35,7 @@
 #ifndef FL_BACKEND_H
 #define FL_BACKEND_H
 
+#include "base/sha256.h"
 #include "image/image.h"
 #include "os/os.h"
 
@@ -70,6 +71,7 @@ struct fl_image {
 	uint64_t serial;		/* > 0; never used twice in a process */
 	struct fl_context *context;	/* a reference */
 	struct fl__image_map map;
+	struct fl__kept_digest digest;	/* of a file of this image */
 	/* The backend owns the rest. bytes: content from the first extent on,
 	 * readable for the image's whole life. */
 	const uint8_t *bytes;

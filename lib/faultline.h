@@ -88,7 +88,8 @@ enum fl_trap {
 struct fl_error {
 	int code;		/* the negative errno that was returned */
 	enum fl_trap trap;	/* with -EFAULT: how instantiation trapped */
-	uint64_t byte_off;	/* where in the module, or FL_ERROR_NO_OFFSET */
+	/* Where in the module or image file, or FL_ERROR_NO_OFFSET. */
+	uint64_t byte_off;
 	char text[240];		/* one sentence, NUL-terminated */
 };
 
@@ -115,6 +116,8 @@ enum fl_config_kind {
 	FL_TABLE_CONFIG = 7,
 	FL_INSTANCE_CONFIG = 8,
 	FL_SNAPSHOT_CONFIG = 9,
+	FL_SNAPSHOT_PARTS = 10,
+	FL_SNAPSHOT_BINDING = 11,
 };
 
 /*
@@ -528,6 +531,63 @@ FL_API int fl_image_next_run(const struct fl_image *image, uint64_t from_bytes,
  * the range is not within the initial size. */
 FL_API int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
 			 void *dst, uint64_t length_bytes);
+
+/* ------------------------------------------------------------- image files */
+
+/*
+ * Write an image to a file, for this or another process, host or page size. The
+ * file is there whole and durable, or not at all: the call writes a temporary
+ * file in the folder of path, which its owner alone may read, and gives it the
+ * name at the end. A file that has the name is replaced then, and untouched
+ * after an error; a symbolic link is replaced, not followed. Pages of zeroes
+ * are holes of the file. lib/image/toc.h describes the form byte by byte.
+ *
+ * What the image holds is in the file as it is: keys and passwords too.
+ *
+ * Time is linear in the data. Any thread; the call blocks until the bytes are on
+ * the disk.
+ *
+ * Errors: -EINVAL (there is no such folder, or path is one), -EPERM, -EFAULT (as
+ * an acquire: instantiation traps after this image), -ENOMEM (also: no room,
+ * quota or RLIMIT_FSIZE), -EIO. After the one error that says so, -EIO because
+ * the folder cannot be synced, the new file is there.
+ */
+FL_API int fl_image_write(const struct fl_image *image, const char *path,
+			  struct fl_error *error);
+
+/*
+ * Make an image of a file that fl_image_write() has written. With path NULL the
+ * call reads fd, which stays open and in its place; only a regular file. flags
+ * is 0.
+ *
+ * The file is untrusted: the call checks each number before it uses the number,
+ * and the hash of each page, and copies what was checked into the image's
+ * storage. Afterwards the image does not need the file. A file that is changed,
+ * cut or replaced while the call reads it makes an error or no difference.
+ * Memory is taken in proportion to what the file really holds.
+ * fl_image_info() says the same as of the written image, but for what goes by
+ * segments: data begins and ends with the first and last byte that is not zero.
+ *
+ * A hash is no signature: whoever can write the file can make one that fits. A
+ * host that must know where a file comes from signs fl_image_digest().
+ *
+ * Errors: -EINVAL (no such file, not a regular file, flags, a file that holds
+ * more than one image), -EPERM, -ENOEXEC (with error->byte_off 0 not an image
+ * file; else cut, changed or damaged at that byte), -ENOTSUP (written by a newer
+ * version), -E2BIG, -ENOMEM, -EIO (the system cannot read).
+ */
+FL_API int fl_image_open(struct fl_context *context, const char *path, int fd,
+			 uint32_t flags, struct fl_image **image,
+			 struct fl_error *error);
+
+/*
+ * The digest of the file that fl_image_write() writes, 32 bytes: SHA-256 over a
+ * table with the SHA-256 of each page. The same content and initial size has the
+ * same digest, wherever the image comes from. The call computes the digest when
+ * it is first asked for, in time linear in the data. Errors: -EFAULT, -ENOMEM.
+ */
+FL_API int fl_image_digest(struct fl_image *image, uint8_t digest[32],
+			   struct fl_error *error);
 
 /* -------------------------------------------------------------------- pool */
 
@@ -1394,7 +1454,7 @@ FL_API int fl_instance_snapshot(struct fl_instance *const *instances,
 
 /* One instance of a runtime that keeps memories and state itself. */
 struct fl_snapshot_parts {
-	size_t size;			/* set by the caller to sizeof */
+	size_t size;
 	struct fl_module *module;
 	/* By the module's index space; NULL entries: not in the snapshot. */
 	struct fl_image *const *images;
@@ -1405,6 +1465,10 @@ struct fl_snapshot_parts {
 	uint64_t state_bytes;
 	const char *encoding;		/* as in fl_snapshot_config */
 };
+
+#define FL_SNAPSHOT_PARTS_INIT { .size = sizeof(struct fl_snapshot_parts) }
+
+FL__DEFINE_INIT(fl_snapshot_parts, FL_SNAPSHOT_PARTS)
 
 /*
  * Make a snapshot of parts that the runtime captured: images of memories
@@ -1465,6 +1529,49 @@ FL_API int fl_snapshot_acquire(struct fl_pool *pool,
 			       const struct fl_instance_config *const *configs,
 			       struct fl_instance **instances,
 			       struct fl_error *error);
+
+/*
+ * Write a snapshot to a file, as fl_image_write() does. The file holds the
+ * images, the encoded values and the runtime's bytes, no address, the hash of
+ * each module's bytes and the name of the encoding. Errors: as fl_image_write(),
+ * -E2BIG (more than 1 GiB of state), -ENOMEM.
+ */
+FL_API int fl_snapshot_write(const struct fl_snapshot *snapshot,
+			     const char *path, struct fl_error *error);
+
+/* What a file must belong to. */
+struct fl_snapshot_binding {
+	size_t size;
+	/* The modules of the snapshot's instances; others may be among them. */
+	struct fl_module *const *modules;
+	uint32_t module_count;
+	uint32_t reserved;
+	const char *encoding;		/* as in fl_snapshot_config */
+};
+
+#define FL_SNAPSHOT_BINDING_INIT { .size = sizeof(struct fl_snapshot_binding) }
+
+FL__DEFINE_INIT(fl_snapshot_binding, FL_SNAPSHOT_BINDING)
+
+/*
+ * Make a snapshot of a file, which is untrusted, as fl_image_open() makes an
+ * image. A clone of the snapshot calls the same decoders as a clone of the one
+ * that was written; values and bytes that these get are as untrusted as the
+ * file.
+ *
+ * Errors: as fl_image_open(); -EINVAL (no module of the binding has the bytes
+ * that the file was written with), -ENOTSUP (the state has another encoding).
+ */
+FL_API int fl_snapshot_open(struct fl_context *context, const char *path,
+			    int fd, uint32_t flags,
+			    const struct fl_snapshot_binding *binding,
+			    struct fl_snapshot **snapshot,
+			    struct fl_error *error);
+
+/* The digest of the file that fl_snapshot_write() writes, as
+ * fl_image_digest(). Errors: -ENOMEM, -E2BIG. */
+FL_API int fl_snapshot_digest(struct fl_snapshot *snapshot,
+			      uint8_t digest[32], struct fl_error *error);
 
 /* The content of one memory, or of one plain table, as an image, for runtimes
  * that own the rest. config gives is_quiet and plain_tables, and may be NULL for

@@ -13,7 +13,10 @@
 	CONFIG(FL_MEMORY_CONFIG, fl_memory_config, FL_MEMORY_CONFIG_INIT)       \
 	CONFIG(FL_TABLE_CONFIG, fl_table_config, FL_TABLE_CONFIG_INIT)          \
 	CONFIG(FL_INSTANCE_CONFIG, fl_instance_config, FL_INSTANCE_CONFIG_INIT) \
-	CONFIG(FL_SNAPSHOT_CONFIG, fl_snapshot_config, FL_SNAPSHOT_CONFIG_INIT)
+	CONFIG(FL_SNAPSHOT_CONFIG, fl_snapshot_config, FL_SNAPSHOT_CONFIG_INIT) \
+	CONFIG(FL_SNAPSHOT_PARTS, fl_snapshot_parts, FL_SNAPSHOT_PARTS_INIT)    \
+	CONFIG(FL_SNAPSHOT_BINDING, fl_snapshot_binding,                        \
+	       FL_SNAPSHOT_BINDING_INIT)
 
 #define CONFIG(kind, type, init) static const struct type type##_defaults = init;
 FL_CONFIGS

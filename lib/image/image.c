@@ -94,27 +94,26 @@ static uint64_t gap_before(const struct fl__runs *data, size_t idx)
 
 /* Cut at the longest gaps, in order of place. cuts[] holds the indices of the
  * runs that begin a new extent. */
-static uint32_t plan_cuts(const struct fl__image_map *map, size_t *cuts)
+static uint32_t plan_cuts(const struct fl__runs *data, uint64_t min_gap,
+			  size_t *cuts)
 {
-	uint64_t min_gap = FL__IMAGE_MIN_GAP_BYTES / map->hpage_bytes;
 	uint32_t count = 0;
 
-	for (size_t i = 1; i < map->data.count; i++) {
+	for (size_t i = 1; i < data->count; i++) {
 		uint32_t shortest = 0;
 
-		if (gap_before(&map->data, i) < min_gap)
+		if (gap_before(data, i) < min_gap)
 			continue;
 		if (count < FL__IMAGE_MAX_EXTENTS - 1) {
 			cuts[count++] = i;
 			continue;
 		}
 		for (uint32_t c = 1; c < count; c++) {
-			if (gap_before(&map->data, cuts[c]) <
-			    gap_before(&map->data, cuts[shortest]))
+			if (gap_before(data, cuts[c]) <
+			    gap_before(data, cuts[shortest]))
 				shortest = c;
 		}
-		if (gap_before(&map->data, i) <=
-		    gap_before(&map->data, cuts[shortest]))
+		if (gap_before(data, i) <= gap_before(data, cuts[shortest]))
 			continue;
 		memmove(&cuts[shortest], &cuts[shortest + 1],
 			(count - shortest - 1) * sizeof(*cuts));
@@ -123,27 +122,26 @@ static uint32_t plan_cuts(const struct fl__image_map *map, size_t *cuts)
 	return count;
 }
 
-static void plan_extents(struct fl__image_map *map)
+uint32_t fl__image_cut(const struct fl__runs *data, uint64_t unit_bytes,
+		       struct fl__run *extents)
 {
-	size_t cuts[FL__IMAGE_MAX_EXTENTS];
-	uint32_t cut_count;
-	size_t first = 0;
+	size_t cuts[FL__IMAGE_MAX_EXTENTS], first = 0;
+	uint32_t count;
 
-	map->extent_count = 0;
-	if (!map->data.count)
-		return;
-	cut_count = plan_cuts(map, cuts);
-	cuts[cut_count] = map->data.count;
-	for (uint32_t c = 0; c <= cut_count; c++) {
-		const struct fl__run *low = &map->data.items[first];
-		const struct fl__run *high = &map->data.items[cuts[c] - 1];
+	if (!data->count)
+		return 0;
+	count = plan_cuts(data, FL__IMAGE_MIN_GAP_BYTES / unit_bytes, cuts);
+	cuts[count++] = data->count;
+	for (uint32_t c = 0; c < count; first = cuts[c++]) {
+		const struct fl__run *low = &data->items[first];
+		const struct fl__run *high = &data->items[cuts[c] - 1];
 
-		map->extents[map->extent_count++] = (struct fl__run){
+		extents[c] = (struct fl__run){
 			low->hpage_off,
 			high->hpage_off + high->hpage_len - low->hpage_off,
 		};
-		first = cuts[c];
 	}
+	return count;
 }
 
 int fl__image_map_plan(struct fl__image_map *map,
@@ -162,7 +160,8 @@ int fl__image_map_plan(struct fl__image_map *map,
 		fl__image_map_fini(map);
 		return err;
 	}
-	plan_extents(map);
+	map->extent_count =
+		fl__image_cut(&map->data, hpage_bytes, map->extents);
 	return 0;
 }
 

@@ -68,6 +68,12 @@ struct fl__image_map {
 	bool is_overlapping;		/* a segment may have written over one */
 };
 
+/* Which extents are worth mapping, for data in units of unit_bytes: how many, at
+ * most FL__IMAGE_MAX_EXTENTS. Image files are cut by the same rule, and their
+ * digests go by the cuts (toc.h). */
+uint32_t fl__image_cut(const struct fl__runs *data, uint64_t unit_bytes,
+		       struct fl__run *extents);
+
 /* -EINVAL when a segment is FL__SEGMENT_UNKNOWN, -E2BIG, -ENOMEM. The map is valid
  * (and to be finished by fini) only on success. */
 int fl__image_map_plan(struct fl__image_map *map,

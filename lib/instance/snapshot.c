@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* snapshot.c - snapshot objects, and what they tell; see snapshot.h. */
 #include "snapshot.h"
+#include "base/config.h"
 #include "base/sized.h"
 
 #include <stdlib.h>
@@ -37,15 +38,13 @@ int fl__snapshot_alloc(uint32_t count, const char *encoding,
 int fl_snapshot_create(const struct fl_snapshot_parts *parts,
 		       struct fl_snapshot **out, struct fl_error *error)
 {
-	struct fl_snapshot_parts known = { 0 };
+	struct fl_snapshot_parts known;
 	struct fl_snapshot *snapshot;
 	struct fl__captured *captured;
-	int err;
+	int err = fl__config_read(FL_SNAPSHOT_PARTS, &known, parts, error);
 
-	if (parts)
-		memcpy(&known, parts,
-		       parts->size < sizeof(known) ? parts->size :
-						     sizeof(known));
+	if (err)
+		return err;
 	if (!known.module || (known.state_bytes && !known.state) ||
 	    (known.image_count && !known.images))
 		return fl__error_set(

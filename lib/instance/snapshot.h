@@ -57,6 +57,7 @@ struct fl__captured {
 struct fl_snapshot {
 	uint32_t refs;			/* atomic */
 	uint32_t count;
+	struct fl__kept_digest digest;	/* of a file of this snapshot */
 	char encoding[256];
 	struct fl__captured instances[];
 };

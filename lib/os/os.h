@@ -64,6 +64,47 @@ int fl__os_watch_pressure(const char *path, uint32_t stall_us,
 			  void *user, struct fl__os_watch **watch);
 void fl__os_watch_stop(struct fl__os_watch *watch);
 
+/*
+ * Files. These calls return the system's own negative errno, so that the caller
+ * can say what the system said. None is interrupted by a signal, and none waits
+ * for a writer of a pipe.
+ *
+ * Open a file for reading: only a regular file, else -EINVAL. The same check for
+ * a descriptor of the caller's, and the file's length.
+ */
+int fl__os_file_open(const char *path, int *fd, uint64_t *length_bytes);
+int fl__os_file_look(int fd, uint64_t *length_bytes);
+/* Up to len bytes from byte off on, without moving the descriptor. *done is less
+ * only where the file ends. */
+int fl__os_file_read(int fd, uint64_t off, void *dst, uint64_t len,
+		     uint64_t *done);
+void fl__os_file_close(int fd);
+
+/*
+ * A file that appears whole or not at all: a temporary file in the folder of
+ * path, of length_bytes zeroes, which its owner alone may read. Commit makes the
+ * bytes durable and gives the file its name, in place of a file that has the
+ * name; a symbolic link is replaced, not followed. Until then the folder's other
+ * files stay as they are, and abort removes the temporary file. -EFBIG, not a
+ * signal, where the process may not write so large a file. path outlives the
+ * struct. After a commit, failed or not, and after a failed open, nothing is
+ * held. is_there: the file has its name, also when the commit failed to make the
+ * name durable.
+ */
+struct fl__os_new_file {
+	const char *path;
+	int folder_fd;
+	int fd;
+	char temporary[48];
+	bool is_there;
+};
+int fl__os_new_file_open(struct fl__os_new_file *file, const char *path,
+			 uint64_t length_bytes);
+int fl__os_new_file_write(struct fl__os_new_file *file, uint64_t off,
+			  const void *bytes, uint64_t len);
+int fl__os_new_file_commit(struct fl__os_new_file *file);
+void fl__os_new_file_abort(struct fl__os_new_file *file);
+
 /* Memory of this process that is pinned, as far as the system tells. */
 uint64_t fl__os_pinned_bytes(void);
 

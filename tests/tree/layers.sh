@@ -20,18 +20,18 @@ make_tmp
 
 cat >"$tmp/floors" <<'EOF'
 lib			faultline
-lib/base		util bits error sized config run
-lib/os			os posix watch
+lib/base		util bits error sized config run sha256
+lib/os			os posix watch file
 lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader
-lib/image		image
+lib/image		image toc
 lib			backend segmented
 uffd			kernel uffd scan features probe memfd
 uffd/track		copy policy prefill dirty reset settle track
 uffd			engine
 lib			backends context
-lib/module		store module element datafree
+lib/module		store archive image_file module element datafree
 lib/slots		freelist stock layout slot pool reservation region audit bank lookup
-lib/instance		memory table table_nulls table_life stack snapshot snapshot_state validate instance bulk restore initialise capture
+lib/instance		memory table table_nulls table_life stack snapshot snapshot_state snapshot_file validate instance bulk restore initialise capture
 lib/pool		config pool usage trim metrics
 EOF
 

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* sha256.c - SHA-256 by FIPS 180-4, section 6.2; see sha256.h. */
+#include "sha256.h"
+
+#if defined(__GNUC__) && defined(__x86_64__)
+#define HAVE_X86 1
+#include <cpuid.h>
+#include <immintrin.h>
+#else
+#define HAVE_X86 0
+#endif
+
+static const uint32_t initial_state[8] = {
+	0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+	0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
+};
+
+static const uint32_t round_constants[64] = {
+	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1,
+	0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3,
+	0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786,
+	0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+	0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147,
+	0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13,
+	0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,
+	0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+	0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a,
+	0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208,
+	0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
+};
+
+static uint32_t rotate(uint32_t value, unsigned int bits)
+{
+	return value >> bits | value << (32 - bits);
+}
+
+static void schedule(uint32_t w[64], const uint8_t *bytes)
+{
+	for (int i = 0; i < 16; i++, bytes += 4)
+		w[i] = (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 |
+		       (uint32_t)bytes[2] << 8 | bytes[3];
+	for (int i = 16; i < 64; i++) {
+		uint32_t a = w[i - 15], b = w[i - 2];
+
+		w[i] = w[i - 16] + w[i - 7] +
+		       (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) +
+		       (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10);
+	}
+}
+
+static void block_portable(uint32_t state[8], const uint8_t *bytes)
+{
+	uint32_t w[64], s[8];
+
+	schedule(w, bytes);
+	memcpy(s, state, sizeof(s));
+	for (int i = 0; i < 64; i++) {
+		uint32_t a = s[0], e = s[4];
+		uint32_t up = s[7] + w[i] + round_constants[i] +
+			      (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) +
+			      ((e & s[5]) ^ (~e & s[6]));
+		uint32_t down = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) +
+				((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
+
+		memmove(&s[1], &s[0], 7 * sizeof(*s));
+		s[4] += up;
+		s[0] = up + down;
+	}
+	for (int i = 0; i < 8; i++)
+		state[i] += s[i];
+}
+
+void fl__sha256_blocks_portable(uint32_t state[8], const uint8_t *bytes,
+				size_t count)
+{
+	for (; count; count--, bytes += FL__SHA256_BLOCK_BYTES)
+		block_portable(state, bytes);
+}
+
+#if HAVE_X86
+#define X86_TARGET __attribute__((target("sha,ssse3,sse4.1")))
+
+/* Sixteen words of the schedule, four rounds at a time. w[i % 4] has the words
+ * of rounds 4 i to 4 i + 3. */
+X86_TARGET static void x86_rounds(__m128i *abef, __m128i *cdgh, __m128i w[4])
+{
+	for (int i = 0; i < 16; i++) {
+		__m128i *now = &w[i % 4];
+		__m128i sum = _mm_add_epi32(
+			*now,
+			_mm_loadu_si128(
+				(const __m128i *)(const void *)&round_constants
+					[4 * i]));
+
+		*cdgh = _mm_sha256rnds2_epu32(*cdgh, *abef, sum);
+		*abef = _mm_sha256rnds2_epu32(*abef, *cdgh,
+					      _mm_shuffle_epi32(sum, 0x0e));
+		if (i >= 12)
+			continue;
+		/* What round i has used becomes the words of round i + 4. */
+		*now = _mm_sha256msg1_epu32(*now, w[(i + 1) % 4]);
+		*now = _mm_add_epi32(*now, _mm_alignr_epi8(w[(i + 3) % 4],
+							   w[(i + 2) % 4], 4));
+		*now = _mm_sha256msg2_epu32(*now, w[(i + 3) % 4]);
+	}
+}
+
+/* The instructions want the state as (a, b, e, f) and (c, d, g, h). */
+X86_TARGET static void blocks_x86(uint32_t state[8], const uint8_t *bytes,
+				  size_t count)
+{
+	const __m128i swap =
+		_mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+	__m128i *at = (__m128i *)(void *)state;
+	__m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128(&at[0]), 0xb1);
+	__m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128(&at[1]), 0x1b);
+	__m128i abef = _mm_alignr_epi8(cdab, efgh, 8);
+	__m128i cdgh = _mm_blend_epi16(efgh, cdab, 0xf0);
+
+	for (; count; count--, bytes += FL__SHA256_BLOCK_BYTES) {
+		const __m128i *in = (const __m128i *)(const void *)bytes;
+		__m128i abef_before = abef, cdgh_before = cdgh, w[4];
+
+		for (int i = 0; i < 4; i++)
+			w[i] = _mm_shuffle_epi8(_mm_loadu_si128(&in[i]), swap);
+		x86_rounds(&abef, &cdgh, w);
+		abef = _mm_add_epi32(abef, abef_before);
+		cdgh = _mm_add_epi32(cdgh, cdgh_before);
+	}
+	abef = _mm_shuffle_epi32(abef, 0x1b);
+	cdgh = _mm_shuffle_epi32(cdgh, 0xb1);
+	_mm_storeu_si128(&at[0], _mm_blend_epi16(abef, cdgh, 0xf0));
+	_mm_storeu_si128(&at[1], _mm_alignr_epi8(cdgh, abef, 8));
+}
+
+static bool has_x86(void)
+{
+	unsigned int a, b, c, d;
+
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_SSSE3) ||
+	    !(c & bit_SSE4_1))
+		return false;
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & bit_SHA;
+}
+#endif
+
+void fl__sha256_init(struct fl__sha256 *sha)
+{
+	sha->blocks = fl__sha256_blocks_portable;
+#if HAVE_X86
+	if (has_x86())
+		sha->blocks = blocks_x86;
+#endif
+	fl__sha256_restart(sha);
+}
+
+void fl__sha256_restart(struct fl__sha256 *sha)
+{
+	memcpy(sha->state, initial_state, sizeof(sha->state));
+	sha->length_bytes = 0;
+}
+
+void fl__sha256_add(struct fl__sha256 *sha, const void *bytes, uint64_t len)
+{
+	uint64_t held = sha->length_bytes % FL__SHA256_BLOCK_BYTES;
+	const uint8_t *from = bytes;
+
+	/* Of no bytes the address may be NULL. */
+	if (!len)
+		return;
+	sha->length_bytes += len;
+	if (held) {
+		uint64_t part = fl_min_u64(len, FL__SHA256_BLOCK_BYTES - held);
+
+		memcpy(sha->rest + held, from, (size_t)part);
+		if (held + part < FL__SHA256_BLOCK_BYTES)
+			return;
+		sha->blocks(sha->state, sha->rest, 1);
+		from += part;
+		len -= part;
+	}
+	if (len >= FL__SHA256_BLOCK_BYTES)
+		sha->blocks(sha->state, from,
+			    (size_t)(len / FL__SHA256_BLOCK_BYTES));
+	from += len - len % FL__SHA256_BLOCK_BYTES;
+	if (len % FL__SHA256_BLOCK_BYTES)
+		memcpy(sha->rest, from, (size_t)(len % FL__SHA256_BLOCK_BYTES));
+}
+
+void fl__sha256_end(struct fl__sha256 *sha, uint8_t digest[FL__SHA256_BYTES])
+{
+	uint64_t bits = sha->length_bytes * 8;
+	uint64_t held = sha->length_bytes % FL__SHA256_BLOCK_BYTES;
+	uint8_t tail[2 * FL__SHA256_BLOCK_BYTES] = { 0 };
+	size_t count = held < FL__SHA256_BLOCK_BYTES - 8 ? 1 : 2;
+
+	memcpy(tail, sha->rest, (size_t)held);
+	tail[held] = 0x80;
+	for (size_t i = 0; i < 8; i++)
+		tail[count * FL__SHA256_BLOCK_BYTES - 1 - i] =
+			(uint8_t)(bits >> 8 * i);
+	sha->blocks(sha->state, tail, count);
+	for (size_t i = 0; i < FL__SHA256_BYTES; i++)
+		digest[i] = (uint8_t)(sha->state[i / 4] >> (24 - i % 4 * 8));
+}
+
+enum {
+	DIGEST_UNKNOWN = 0,
+	DIGEST_TAKEN = 1, /* one thread writes the bytes */
+	DIGEST_KNOWN = 2,
+};
+
+bool fl__kept_digest_get(const struct fl__kept_digest *kept,
+			 uint8_t digest[FL__SHA256_BYTES])
+{
+	/* Pairs with the store in fl__kept_digest_set(). */
+	if (__atomic_load_n(&kept->state, __ATOMIC_ACQUIRE) != DIGEST_KNOWN)
+		return false;
+	memcpy(digest, kept->bytes, sizeof(kept->bytes));
+	return true;
+}
+
+void fl__kept_digest_set(struct fl__kept_digest *kept,
+			 const uint8_t digest[FL__SHA256_BYTES])
+{
+	uint32_t unknown = DIGEST_UNKNOWN;
+
+	if (!__atomic_compare_exchange_n(&kept->state, &unknown, DIGEST_TAKEN,
+					 false, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+		return;
+	memcpy(kept->bytes, digest, sizeof(kept->bytes));
+	__atomic_store_n(&kept->state, DIGEST_KNOWN, __ATOMIC_RELEASE);
+}

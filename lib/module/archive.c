@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* archive.c - image files, written and opened; see archive.h. */
+#include "archive.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* What the system says of a file, in the closed set. */
+static int fold(int err)
+{
+	switch (-err) {
+	case ENOENT:
+	case ENOTDIR:
+	case EISDIR:
+	case ELOOP:
+	case ENAMETOOLONG:
+	case EBADF:
+	case ENXIO:
+	case EINVAL:
+		return -EINVAL;
+	case EACCES:
+	case EROFS:
+	case EPERM:
+		return -EPERM;
+	case EDQUOT:
+		return -ENOMEM;
+	default:
+		return fl__error_fold(err);
+	}
+}
+
+/* ----------------------------------------------------------------- writing */
+
+/* A page of an image, zeroes behind the end. */
+static void read_wpage(const struct fl_image *image, uint64_t wpage,
+		       uint8_t *bytes)
+{
+	uint64_t off = wpage * FL_WPAGE_BYTES;
+	uint64_t len =
+		fl_min_u64(FL_WPAGE_BYTES, image->map.initial_bytes - off);
+	int err = fl_image_read(image, off, bytes, len);
+
+	fl_assert(!err);
+	(void)err;
+	memset(bytes + len, 0, (size_t)(FL_WPAGE_BYTES - len));
+}
+
+/* Each page that may have data, in order; bytes holds one. */
+static int contents_image(struct fl__toc *toc, const struct fl_image *image,
+			  uint32_t image_idx, struct fl__sha256 *sha,
+			  uint8_t *bytes, struct fl_error *error)
+{
+	uint64_t from = 0;
+	struct fl_image_run run;
+
+	if (image->map.trap)
+		return fl__error_set_trap(
+			error, image->map.trap,
+			"image %u cannot be written: its data segment %zu is out of bounds",
+			image_idx, image->map.trap_segment_idx);
+	toc->images[image_idx].initial_bytes = image->map.initial_bytes;
+	while (fl_image_next_run(image, from, &run)) {
+		uint64_t wpage = run.offset_bytes / FL_WPAGE_BYTES;
+		int err;
+
+		read_wpage(image, wpage, bytes);
+		err = fl__toc_add_wpage(toc, image_idx, wpage, bytes, sha,
+					error);
+		if (err)
+			return err;
+		from = (wpage + 1) * FL_WPAGE_BYTES;
+	}
+	return 0;
+}
+
+static int contents_fill(struct fl__toc *toc, const struct fl__archive *archive,
+			 struct fl_error *error)
+{
+	uint8_t *bytes = malloc(FL_WPAGE_BYTES);
+	struct fl__sha256 sha;
+	int err = 0;
+
+	if (!bytes)
+		return fl__error_set(error, -ENOMEM, "no memory for a page");
+	if (archive->module_count)
+		memcpy(toc->module_digests, archive->module_digests,
+		       (size_t)archive->module_count * FL__SHA256_BYTES);
+	memcpy(toc->encoding, archive->encoding, sizeof(toc->encoding));
+	toc->state_bytes = archive->state_bytes;
+	fl__sha256_init(&sha);
+	fl__sha256_add(&sha, archive->state, archive->state_bytes);
+	fl__sha256_end(&sha, toc->state_sha256);
+	for (uint32_t i = 0; !err && i < archive->image_count; i++)
+		err = contents_image(toc, archive->images[i], i, &sha, bytes,
+				     error);
+	free(bytes);
+	return err;
+}
+
+/* On success the caller finishes toc and frees *bytes. */
+static int contents_make(struct fl__toc *toc, const struct fl__archive *archive,
+			 uint8_t **bytes, struct fl_error *error)
+{
+	int err;
+
+	if (!memchr(archive->encoding, 0, sizeof(archive->encoding)))
+		return fl__error_set(
+			error, -EINVAL,
+			"the encoding's name is longer than %d bytes",
+			FL__TOC_ENCODING_BYTES - 1);
+	err = fl__toc_begin(toc, archive->image_count, archive->module_count,
+			    error);
+	if (err)
+		return err;
+	err = contents_fill(toc, archive, error);
+	if (!err)
+		err = fl__toc_place(toc, bytes, error);
+	if (err)
+		fl__toc_fini(toc);
+	return err;
+}
+
+int fl__archive_digest(const struct fl__archive *archive,
+		       uint8_t digest[FL__SHA256_BYTES], struct fl_error *error)
+{
+	struct fl__toc toc;
+	uint8_t *bytes;
+	int err = contents_make(&toc, archive, &bytes, error);
+
+	if (err)
+		return err;
+	memcpy(digest, toc.digest, FL__SHA256_BYTES);
+	free(bytes);
+	fl__toc_fini(&toc);
+	return 0;
+}
+
+/* Zeroes stay a hole of the file. */
+static int write_state(struct fl__os_new_file *file, const struct fl__toc *toc,
+		       const uint8_t *state)
+{
+	for (uint64_t done = 0; done < toc->state_bytes;) {
+		uint64_t len =
+			fl_min_u64(FL_WPAGE_BYTES, toc->state_bytes - done);
+		int err = fl_is_zero(state + done, len) ?
+				  0 :
+				  fl__os_new_file_write(file,
+							toc->state_off + done,
+							state + done, len);
+
+		if (err)
+			return err;
+		done += len;
+	}
+	return 0;
+}
+
+static int write_wpages(struct fl__os_new_file *file, const struct fl__toc *toc,
+			const struct fl__archive *archive)
+{
+	uint8_t *bytes = malloc(FL_WPAGE_BYTES);
+	int err = bytes ? 0 : -ENOMEM;
+
+	for (uint64_t i = 0; !err && i < toc->entry_count; i++) {
+		const struct fl__toc_entry *entry = &toc->entries[i];
+
+		read_wpage(archive->images[entry->image_idx], entry->wpage,
+			   bytes);
+		err = fl__os_new_file_write(file, entry->file_off, bytes,
+					    FL_WPAGE_BYTES);
+	}
+	free(bytes);
+	return err;
+}
+
+static int write_file(const struct fl__toc *toc, const uint8_t *bytes,
+		      const struct fl__archive *archive, const char *path,
+		      bool *is_there)
+{
+	struct fl__os_new_file file;
+	int err = fl__os_new_file_open(&file, path, toc->file_bytes);
+
+	*is_there = false;
+	if (err)
+		return err;
+	err = fl__os_new_file_write(&file, 0, bytes, toc->state_off);
+	if (!err)
+		err = write_state(&file, toc, archive->state);
+	if (!err)
+		err = write_wpages(&file, toc, archive);
+	if (err) {
+		fl__os_new_file_abort(&file);
+		return err;
+	}
+	err = fl__os_new_file_commit(&file);
+	*is_there = file.is_there;
+	return err;
+}
+
+static int write_failed(const struct fl__toc *toc, int err, bool is_there,
+			struct fl_error *error)
+{
+	if (is_there)
+		return fl__error_set(
+			error, -EIO,
+			"the image file is written, but its name may not outlast a crash of the host: the folder cannot be synced: %s",
+			strerror(-err));
+	return fl__error_set(error, fold(err),
+			     "cannot write an image file of %llu bytes: %s%s",
+			     fl_llu(toc->file_bytes), strerror(-err),
+			     err == -EFBIG ? "; raise `ulimit -f`" : "");
+}
+
+int fl__archive_write(const struct fl__archive *archive, const char *path,
+		      struct fl_error *error)
+{
+	struct fl__toc toc;
+	uint8_t *bytes;
+	bool is_there;
+	int err = contents_make(&toc, archive, &bytes, error);
+
+	if (err)
+		return err;
+	err = write_file(&toc, bytes, archive, path, &is_there);
+	if (err)
+		err = write_failed(&toc, err, is_there, error);
+	free(bytes);
+	fl__toc_fini(&toc);
+	return err;
+}
+
+/* ----------------------------------------------------------------- opening */
+
+static int file_read(const struct fl__source *source, uint64_t off, void *dst,
+		     uint64_t len, struct fl_error *error)
+{
+	const int *fd = source->owner;
+	uint64_t done;
+	int err = fl__os_file_read(*fd, off, dst, len, &done);
+
+	if (err)
+		return fl__error_set_at(error, fold(err), off + done,
+					"cannot read the image file: %s",
+					strerror(-err));
+	if (done < len)
+		return fl__error_set_at(
+			error, -ENOEXEC, off + done,
+			"the image file ends at byte %llu: it was cut while it was read",
+			fl_llu(off + done));
+	return 0;
+}
+
+/* The pages of one image, read and checked, and the segments they make. */
+struct pages {
+	uint8_t *bytes;
+	struct fl_segment *segments;
+	size_t segment_count;
+};
+
+static void pages_fini(struct pages *pages)
+{
+	free(pages->bytes);
+	free(pages->segments);
+}
+
+static void pages_add(struct pages *pages, uint64_t wpage, const uint8_t *bytes)
+{
+	uint64_t off = wpage * FL_WPAGE_BYTES;
+	struct fl_segment *segment = &pages->segments[pages->segment_count];
+
+	if (pages->segment_count &&
+	    segment[-1].offset_bytes + segment[-1].length_bytes == off) {
+		segment[-1].length_bytes += FL_WPAGE_BYTES;
+		return;
+	}
+	*segment = (struct fl_segment){
+		.offset_bytes = off,
+		.bytes = bytes,
+		.length_bytes = FL_WPAGE_BYTES,
+	};
+	pages->segment_count++;
+}
+
+/* The first segment begins, and the last one ends, with a byte that is not
+ * zero: a page has one. */
+static void pages_trim(struct pages *pages)
+{
+	struct fl_segment *first = pages->segments, *last;
+	const uint8_t *bytes;
+
+	if (!pages->segment_count)
+		return;
+	last = &first[pages->segment_count - 1];
+	for (bytes = first->bytes; !*bytes; bytes++) {
+		first->offset_bytes++;
+		first->length_bytes--;
+	}
+	first->bytes = bytes;
+	bytes = last->bytes;
+	while (!bytes[last->length_bytes - 1])
+		last->length_bytes--;
+}
+
+static int pages_read(struct pages *pages, const struct fl__toc *toc,
+		      const struct fl__source *source,
+		      const struct fl__toc_image *image, struct fl_error *error)
+{
+	size_t count = (size_t)image->entry_count;
+	struct fl__sha256 sha;
+	int err = 0;
+
+	*pages = (struct pages){
+		.bytes = malloc(count * FL_WPAGE_BYTES + 1),
+		.segments = calloc(count + 1, sizeof(*pages->segments)),
+	};
+	if (!pages->bytes || !pages->segments)
+		err = fl__error_set(error, -ENOMEM,
+				    "no memory to read %zu pages of an image",
+				    count);
+	fl__sha256_init(&sha);
+	for (size_t i = 0; !err && i < count; i++) {
+		uint8_t *dst = pages->bytes + i * FL_WPAGE_BYTES;
+		uint64_t idx = image->first_entry + i;
+
+		err = fl__toc_read_wpage(toc, source, idx, &sha, dst, error);
+		if (!err)
+			pages_add(pages, toc->entries[idx].wpage, dst);
+	}
+	if (err)
+		pages_fini(pages);
+	else
+		pages_trim(pages);
+	return err;
+}
+
+static int open_image(struct fl_context *context, const struct fl__toc *toc,
+		      const struct fl__source *source, uint32_t image_idx,
+		      struct fl_image **image, struct fl_error *error)
+{
+	const struct fl__toc_image *from = &toc->images[image_idx];
+	struct pages pages;
+	int err = pages_read(&pages, toc, source, from, error);
+
+	if (err)
+		return err;
+	err = fl_image_from_segments(context, from->initial_bytes,
+				     pages.segments, pages.segment_count, image,
+				     error);
+	pages_fini(&pages);
+	return err;
+}
+
+static int open_state(struct fl__archive *archive, const struct fl__toc *toc,
+		      const struct fl__source *source, struct fl_error *error)
+{
+	archive->state = calloc(1, (size_t)toc->state_bytes + 1);
+	if (!archive->state)
+		return fl__error_set(error, -ENOMEM,
+				     "no memory for %llu bytes of state",
+				     fl_llu(toc->state_bytes));
+	archive->state_bytes = toc->state_bytes;
+	return fl__toc_read_state(toc, source, archive->state, error);
+}
+
+static int open_images(struct fl__archive *archive, struct fl_context *context,
+		       const struct fl__toc *toc,
+		       const struct fl__source *source, struct fl_error *error)
+{
+	int err = 0;
+
+	archive->images =
+		calloc((size_t)toc->image_count + 1, sizeof(struct fl_image *));
+	if (!archive->images)
+		return fl__error_set(error, -ENOMEM,
+				     "no memory for a list of %u images",
+				     toc->image_count);
+	while (!err && archive->image_count < toc->image_count) {
+		err = open_image(context, toc, source, archive->image_count,
+				 &archive->images[archive->image_count], error);
+		archive->image_count += !err;
+	}
+	return err;
+}
+
+static int open_source(struct fl__archive *out, struct fl_context *context,
+		       const struct fl__source *source, struct fl_error *error)
+{
+	struct fl__archive archive = { 0 };
+	struct fl__toc toc;
+	int err = fl__toc_read(&toc, source, error);
+
+	if (err)
+		return err;
+	archive.module_count = toc.module_count;
+	archive.module_digests = toc.module_digests;
+	toc.module_digests = NULL;
+	memcpy(archive.encoding, toc.encoding, sizeof(archive.encoding));
+	memcpy(archive.digest, toc.digest, sizeof(archive.digest));
+	err = open_state(&archive, &toc, source, error);
+	if (!err)
+		err = open_images(&archive, context, &toc, source, error);
+	fl__toc_fini(&toc);
+	if (err)
+		fl__archive_fini(&archive);
+	else
+		*out = archive;
+	return err;
+}
+
+int fl__archive_open(struct fl_context *context, const char *path, int fd,
+		     uint32_t flags, struct fl__archive *archive,
+		     struct fl_error *error)
+{
+	struct fl__source source = { .owner = &fd, .read = file_read };
+	int err;
+
+	if (flags)
+		return fl__error_set(error, -EINVAL,
+				     "there is no such flag: 0x%x", flags);
+	err = path ? fl__os_file_open(path, &fd, &source.length_bytes) :
+		     fl__os_file_look(fd, &source.length_bytes);
+	if (err)
+		return fl__error_set(
+			error, fold(err), "cannot open the image file: %s",
+			err == -EINVAL ? "not a regular file" : strerror(-err));
+	err = open_source(archive, context, &source, error);
+	if (path)
+		fl__os_file_close(fd);
+	return err;
+}
+
+void fl__archive_fini(struct fl__archive *archive)
+{
+	while (archive->image_count)
+		fl_image_release(archive->images[--archive->image_count]);
+	free(archive->images);
+	free(archive->module_digests);
+	free(archive->state);
+	*archive = (struct fl__archive){ 0 };
+}

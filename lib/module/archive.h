@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * archive.h - image files: images and a string of state, in a file and back.
+ *
+ * Takes images of a context, and bytes that only the layer above understands;
+ * gives a file of the form that toc.h describes. Takes any file, and gives
+ * images of its context, whose bytes the backend keeps, and those bytes.
+ *
+ * A file is hostile until each byte that is used was checked. Reading copies:
+ * every page is read once, by pread, into private memory and checked there,
+ * and what was checked is what the image gets. So a file that is changed, cut
+ * or replaced meanwhile makes an error or no difference, and never a signal.
+ * Memory is used for what was read, never for what a file merely claims.
+ *
+ * Locks: none. An archive is plain data of one owner; images are shared.
+ */
+#ifndef FL_ARCHIVE_H
+#define FL_ARCHIVE_H
+
+#include "image/toc.h"
+#include "store.h"
+
+struct fl__archive {
+	struct fl_image **images;
+	uint8_t (*module_digests)[FL__SHA256_BYTES];	/* of their bytes */
+	void *state;
+	uint64_t state_bytes;
+	uint32_t image_count;
+	uint32_t module_count;		/* 0 in a file of one image */
+	/* The runtime's name for how it encodes its state; NUL-terminated. The
+	 * layer above compares it, and answers -ENOTSUP for another. */
+	char encoding[FL__TOC_ENCODING_BYTES];
+	uint8_t digest[FL__SHA256_BYTES];	/* set by open alone */
+};
+
+/* The digest that a file of this content has; reads every page of data, writes
+ * nothing. Errors: as write, without those of files. */
+int fl__archive_digest(const struct fl__archive *archive,
+		       uint8_t digest[FL__SHA256_BYTES],
+		       struct fl_error *error);
+
+/*
+ * Write a file: whole and durable, or not at all; see struct fl__os_new_file.
+ *
+ * Errors: -EINVAL (the path names no place for a file; encoding has no end),
+ * -EPERM, -E2BIG (more than toc.h allows), -EFAULT (an image at whose end
+ * instantiation traps), -ENOMEM (memory, room, quota or RLIMIT_FSIZE), -EIO. The
+ * one error after which the new file is there is -EIO of the folder, and the
+ * message says so.
+ */
+int fl__archive_write(const struct fl__archive *archive, const char *path,
+		      struct fl_error *error);
+
+/*
+ * Read and check a file, by path, or by fd when path is NULL; fd stays open, and
+ * where it stands stays the same. flags is 0. The caller owns all that *archive
+ * gets and ends it by fini.
+ *
+ * Errors: -EINVAL (no such file, not a regular file, flags), -EPERM, -ENOEXEC (no
+ * image file: byte_off 0; cut, changed or damaged: the byte), -ENOTSUP (a newer
+ * version), -E2BIG, -ENOMEM, -EIO (the system cannot read).
+ */
+int fl__archive_open(struct fl_context *context, const char *path, int fd,
+		     uint32_t flags, struct fl__archive *archive,
+		     struct fl_error *error);
+
+/* Give back what open gave. */
+void fl__archive_fini(struct fl__archive *archive);
+
+#endif

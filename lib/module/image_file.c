@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * image_file.c - the file of one image: the public calls over archive.h.
+ *
+ * Takes an image or a file, gives the other, or the digest of both. Such a file
+ * has one image, no module and no state, and names no encoding.
+ */
+#include "archive.h"
+
+/* The image is lent: the archive is not finished. */
+static struct fl__archive archive_of(struct fl_image **image)
+{
+	return (struct fl__archive){ .images = image, .image_count = 1 };
+}
+
+int fl_image_write(const struct fl_image *image, const char *path,
+		   struct fl_error *error)
+{
+	/* Writing changes nothing; the archive of an opener owns its images. */
+	struct fl_image *lent = (struct fl_image *)(uintptr_t)image;
+	struct fl__archive archive = archive_of(&lent);
+
+	return fl__archive_write(&archive, path, error);
+}
+
+int fl_image_digest(struct fl_image *image, uint8_t digest[32],
+		    struct fl_error *error)
+{
+	struct fl__archive archive = archive_of(&image);
+	int err;
+
+	if (fl__kept_digest_get(&image->digest, digest))
+		return 0;
+	err = fl__archive_digest(&archive, digest, error);
+	if (!err)
+		fl__kept_digest_set(&image->digest, digest);
+	return err;
+}
+
+int fl_image_open(struct fl_context *context, const char *path, int fd,
+		  uint32_t flags, struct fl_image **image,
+		  struct fl_error *error)
+{
+	struct fl__archive archive;
+	int err = fl__archive_open(context, path, fd, flags, &archive, error);
+
+	if (err)
+		return err;
+	if (archive.image_count != 1 || archive.module_count ||
+	    archive.state_bytes || archive.encoding[0])
+		err = fl__error_set(
+			error, -EINVAL,
+			"the file holds a snapshot: %u images, %u modules, %llu bytes of state",
+			archive.image_count, archive.module_count,
+			fl_llu(archive.state_bytes));
+	else
+		*image = fl_image_retain(archive.images[0]);
+	fl__archive_fini(&archive);
+	return err;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * file.c - the files of os.h, by POSIX calls.
+ *
+ * Paths are used once, to open a file or its folder. From then on descriptors
+ * say which file and which folder is meant, whatever is renamed meanwhile.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The most that one call reads or writes on Linux is less than 2 GiB. */
+#define CALL_BYTES ((uint64_t)1 << 30)
+
+int fl__os_file_look(int fd, uint64_t *length_bytes)
+{
+	struct stat status;
+
+	if (fstat(fd, &status))
+		return -errno;
+	if (!S_ISREG(status.st_mode))
+		return -EINVAL;
+	*length_bytes = (uint64_t)status.st_size;
+	return 0;
+}
+
+int fl__os_file_open(const char *path, int *out, uint64_t *length_bytes)
+{
+	/* Opening a pipe would wait, a terminal would become ours. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = fl__os_file_look(fd, length_bytes);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	*out = fd;
+	return 0;
+}
+
+int fl__os_file_read(int fd, uint64_t off, void *dst, uint64_t len,
+		     uint64_t *done)
+{
+	*done = 0;
+	while (*done < len) {
+		ssize_t n = pread(fd, (uint8_t *)dst + *done,
+				  (size_t)fl_min_u64(len - *done, CALL_BYTES),
+				  (off_t)(off + *done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		*done += (uint64_t)n;
+	}
+	return 0;
+}
+
+void fl__os_file_close(int fd)
+{
+	close(fd);
+}
+
+static int file_sync(int fd)
+{
+	while (fsync(fd)) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}
+
+/* The part of a path behind its last slash. */
+static const char *path_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static int folder_open(const char *path)
+{
+	size_t len = (size_t)(path_name(path) - path);
+	char *folder = malloc(len + 2);
+	int fd;
+
+	if (!folder)
+		return -ENOMEM;
+	memcpy(folder, path, len);
+	memcpy(folder + len, ".", 2);
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = fd < 0 ? -errno : fd;
+	free(folder);
+	return fd;
+}
+
+/* The name is only a guess that nobody has taken; O_EXCL decides. */
+static int temporary_open(struct fl__os_new_file *file)
+{
+	for (unsigned int i = 0; i < 100; i++) {
+		int fd;
+
+		snprintf(file->temporary, sizeof(file->temporary),
+			 ".faultline-%lx-%llx.tmp", (unsigned long)getpid(),
+			 (unsigned long long)fl__os_now_ns() + i);
+		fd = openat(file->folder_fd, file->temporary,
+			    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+			    0600);
+		if (fd >= 0)
+			return fd;
+		if (errno != EEXIST && errno != EINTR)
+			return -errno;
+	}
+	return -EEXIST;
+}
+
+int fl__os_new_file_open(struct fl__os_new_file *file, const char *path,
+			 uint64_t length_bytes)
+{
+	struct rlimit limit;
+	int err;
+
+	*file = (struct fl__os_new_file){ .path = path };
+	/* Past this limit the kernel would send SIGXFSZ, which ends the host. */
+	if (!getrlimit(RLIMIT_FSIZE, &limit) &&
+	    limit.rlim_cur != RLIM_INFINITY && length_bytes > limit.rlim_cur)
+		return -EFBIG;
+	if (length_bytes > INT64_MAX)
+		return -EFBIG;
+	if (!*path_name(path))
+		return *path ? -EISDIR : -ENOENT;
+	file->folder_fd = folder_open(path);
+	if (file->folder_fd < 0)
+		return file->folder_fd;
+	file->fd = temporary_open(file);
+	if (file->fd < 0) {
+		err = file->fd;
+		close(file->folder_fd);
+		return err;
+	}
+	if (!ftruncate(file->fd, (off_t)length_bytes))
+		return 0;
+	err = -errno;
+	fl__os_new_file_abort(file);
+	return err;
+}
+
+int fl__os_new_file_write(struct fl__os_new_file *file, uint64_t off,
+			  const void *bytes, uint64_t len)
+{
+	const uint8_t *from = bytes;
+
+	while (len) {
+		ssize_t n = pwrite(file->fd, from,
+				   (size_t)fl_min_u64(len, CALL_BYTES),
+				   (off_t)off);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* Nothing written and no reason given would go on forever. */
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		from += n;
+		off += (uint64_t)n;
+		len -= (uint64_t)n;
+	}
+	return 0;
+}
+
+int fl__os_new_file_commit(struct fl__os_new_file *file)
+{
+	int err = file_sync(file->fd);
+
+	if (!err && renameat(file->folder_fd, file->temporary, file->folder_fd,
+			     path_name(file->path)))
+		err = -errno;
+	if (err) {
+		fl__os_new_file_abort(file);
+		return err;
+	}
+	file->is_there = true;
+	err = file_sync(file->folder_fd);
+	close(file->fd);
+	close(file->folder_fd);
+	/* Some file systems have no such call for folders. */
+	return err == -EINVAL ? 0 : err;
+}
+
+void fl__os_new_file_abort(struct fl__os_new_file *file)
+{
+	(void)unlinkat(file->folder_fd, file->temporary, 0);
+	close(file->fd);
+	close(file->folder_fd);
+}
