@@ -7,6 +7,8 @@
 #define _GNU_SOURCE
 #include "runtime.h"
 
+#include <stdlib.h>
+
 #define STRUCTURE_BYTES 64
 
 /* What this runtime keeps beside memories and tables: two numbers. */
@@ -347,12 +349,153 @@ static void what_cannot_be_captured_is_refused(void)
 	shot_close(&shot);
 }
 
+/* -------------------------------------------------------------------- files */
+
+static char file_path[256];
+
+static void file_begin(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(file_path, sizeof(file_path) - sizeof("/snapshot"),
+		 "%s/faultline-test.XXXXXX", tmp ? tmp : "/tmp");
+	MUST(mkdtemp(file_path) != NULL);
+	strcat(file_path, "/snapshot");
+}
+
+static void file_end(void)
+{
+	CHECK_EQ(unlink(file_path), 0);
+	*strrchr(file_path, '/') = '\0';
+	CHECK_EQ(rmdir(file_path), 0);
+}
+
+static int file_open(struct shot *shot, const char *encoding,
+		     struct fl_module *module, struct fl_snapshot **snapshot,
+		     struct fl_error *error)
+{
+	struct fl_snapshot_binding binding = FL_SNAPSHOT_BINDING_INIT;
+
+	binding.modules = &module;
+	binding.module_count = 1;
+	binding.encoding = encoding;
+	return fl_snapshot_open(shot->rt.conform.context, file_path, -1, 0,
+				&binding, snapshot, error);
+}
+
+/* What another process makes of the file: its addresses are others. */
+static int clone_from_file(void *arg)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_instance *instance;
+	struct fl_snapshot *opened;
+	struct shot shot;
+
+	(void)arg;
+	shot_open(&shot);
+	CONFORM_MUST(file_open(&shot, "own 1", shot.rt.module, &opened, &error),
+		     &error);
+	shot.clone.snapshot = opened;
+	for (int i = 0; i < 2; i++) {
+		instance = shot_clone(&shot);
+		CHECK(!strcmp(shot.calls, "DDSRF"));
+		CHECK_EQ(shot.own.clock, 43);
+		check_clone(instance);
+		memset(fl_instance_memory(instance, 0)->base, 1, 5 * WPAGE);
+		instance_stop(instance);
+	}
+	shot_close(&shot);
+	return test_has_failed();
+}
+
+static void a_file_becomes_the_snapshot_again(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_snapshot *written, *opened = NULL;
+	uint8_t digests[2][32];
+	struct fl_instance *instance;
+	struct fl_module *other;
+	struct shot shot;
+
+	file_begin();
+	shot_open(&shot);
+	shot.capture.encoding = "own 1";
+	instance = shot_start(&shot);
+	written = shot_take(&shot, instance);
+	instance_stop(instance);
+	CONFORM_MUST(fl_snapshot_write(written, file_path, &error), &error);
+	CONFORM_MUST(file_open(&shot, "own 1", shot.rt.module, &opened, &error),
+		     &error);
+	CONFORM_MUST(fl_snapshot_digest(written, digests[0], &error), &error);
+	CONFORM_MUST(fl_snapshot_digest(opened, digests[1], &error), &error);
+	CHECK(!memcmp(digests[0], digests[1], 32));
+	fl_snapshot_release(opened);
+	CHECK_EQ(file_open(&shot, "own 2", shot.rt.module, &opened, &error),
+		 -ENOTSUP);
+	CHECK(strstr(error.text, "\"own 2\"") != NULL);
+	other = module_simple(&shot.rt.conform, 3, 100, "initial");
+	CHECK_EQ(file_open(&shot, "own 1", other, &opened, &error), -EINVAL);
+	CHECK(strstr(error.text, "SHA-256") != NULL);
+	fl_module_release(other);
+	shot_close(&shot);
+	CHECK_EQ(test_fork(clone_from_file, NULL, 30).status, 0);
+	file_end();
+}
+
+/* A runtime that owns the rest captures by parts, and clones itself. */
+static void parts_are_the_runtimes_own(void)
+{
+	struct fl_snapshot_parts parts = FL_SNAPSHOT_PARTS_INIT;
+	struct fl_error error = { .text = "" };
+	struct fl_image *images[2] = { NULL };
+	struct fl_instance *instance;
+	struct fl_snapshot *snapshot;
+	struct fl_memory *memory;
+	struct shot shot;
+	uint64_t len;
+
+	file_begin();
+	shot_open(&shot);
+	instance = shot_start(&shot);
+	memory = fl_instance_memory(instance, 0);
+	CONFORM_MUST(fl_image_from_memory(memory, NULL, &images[0], &error),
+		     &error);
+	instance_stop(instance);
+	parts.module = shot.rt.module;
+	parts.images = images;
+	parts.image_count = 2;
+	parts.state = "state";
+	parts.state_bytes = 5;
+	CONFORM_MUST(fl_snapshot_create(&parts, &snapshot, &error), &error);
+	fl_image_release(images[0]);
+	CONFORM_MUST(fl_snapshot_write(snapshot, file_path, &error), &error);
+	fl_snapshot_release(snapshot);
+	CONFORM_MUST(file_open(&shot, NULL, shot.rt.module, &snapshot, &error),
+		     &error);
+	CHECK(!memcmp(fl_snapshot_state(snapshot, 0, &len), "state", 5));
+	CHECK_EQ(len, 5);
+	CHECK(fl_snapshot_image(snapshot, 0, 1) == NULL);
+	memory = conform_take(&shot.rt.conform,
+			      fl_snapshot_image(snapshot, 0, 0), 0);
+	CHECK_EQ(fl_memory_length(memory), 5 * WPAGE);
+	check_text(memory, 2 * WPAGE + 10, "written");
+	conform_give(memory);
+	shot.clone.snapshot = snapshot;
+	CHECK_EQ(fl_instance_acquire(shot.rt.conform.pool, shot.rt.module,
+				     &shot.clone, &instance, &error),
+		 -ENOTSUP);
+	shot_close(&shot);
+	file_end();
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(clones_begin_where_the_captured_stood),
 	TEST_CASE(clones_on_demand),
 	TEST_CASE(plain_structure_is_taken_as_bytes),
 	TEST_CASE(each_call_may_fail),
 	TEST_CASE(what_cannot_be_captured_is_refused),
+	TEST_CASE(a_file_becomes_the_snapshot_again),
+	TEST_CASE(parts_are_the_runtimes_own),
 };
 
 CONFORM_MAIN(cases)
