@@ -1499,6 +1499,11 @@ struct fl_snapshot_info {
 	uint64_t stored_bytes;	/* storage that the images take */
 	uint64_t state_bytes;	/* encoded elements, and the runtime's bytes */
 	const char *encoding;	/* lent while the snapshot lives */
+	/* Of a snapshot from a file: SHA-256 of each module's bytes, 32 bytes
+	 * each, lent; 0 and NULL otherwise. */
+	const uint8_t *module_digests;
+	uint32_t module_count;
+	uint32_t reserved;
 };
 
 FL_API void fl_snapshot_info(const struct fl_snapshot *snapshot,

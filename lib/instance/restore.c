@@ -224,6 +224,10 @@ int fl_snapshot_acquire(struct fl_pool *pool, struct fl_snapshot *snapshot,
 	int err = fl__pool_check_owner(pool, error);
 	uint32_t idx = 0;
 
+	if (!err && !snapshot->count)
+		err = fl__error_set(
+			error, -ENOTSUP,
+			"the snapshot was opened without a binding, only to be looked at");
 	if (err)
 		return err;
 	instances = calloc(snapshot->count, sizeof(*instances));

@@ -109,6 +109,11 @@ void fl_snapshot_release(struct fl_snapshot *snapshot)
 		return;
 	for (uint32_t i = 0; i < snapshot->count; i++)
 		captured_fini(&snapshot->instances[i]);
+	for (uint32_t i = 0; i < snapshot->image_count; i++)
+		fl_image_release(snapshot->images[i]);
+	free(snapshot->images);
+	free(snapshot->state);
+	free(snapshot->module_digests);
 	free(snapshot);
 }
 
@@ -130,8 +135,13 @@ void fl_snapshot_info(const struct fl_snapshot *snapshot,
 	struct fl_snapshot_info filled = {
 		.instance_count = snapshot->count,
 		.encoding = snapshot->encoding,
+		.state_bytes = snapshot->state_bytes,
+		.module_count = snapshot->module_count,
+		.module_digests = snapshot->module_digests,
 	};
 
+	for (uint32_t i = 0; i < snapshot->image_count; i++)
+		count_image(snapshot->images[i], &filled);
 	for (uint32_t i = 0; i < snapshot->count; i++) {
 		const struct fl__captured *captured = &snapshot->instances[i];
 
@@ -171,6 +181,10 @@ struct fl_image *fl_snapshot_image(const struct fl_snapshot *snapshot,
 	const struct fl__captured *captured =
 		captured_at(snapshot, instance_idx);
 
+	if (!snapshot->count)
+		return memory_idx < snapshot->image_count ?
+			       snapshot->images[memory_idx] :
+			       NULL;
 	return captured && memory_idx < FL__READER_MAX_MEMORIES ?
 		       captured->images[memory_idx] :
 		       NULL;
@@ -182,6 +196,10 @@ const void *fl_snapshot_state(const struct fl_snapshot *snapshot,
 	const struct fl__captured *captured =
 		captured_at(snapshot, instance_idx);
 
+	if (!snapshot->count) {
+		*length_bytes = snapshot->state_bytes;
+		return snapshot->state;
+	}
 	*length_bytes = captured ? captured->state_bytes : 0;
 	return *length_bytes ? captured->state : NULL;
 }

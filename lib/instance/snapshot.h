@@ -59,6 +59,15 @@ struct fl_snapshot {
 	uint32_t count;
 	struct fl__kept_digest digest;	/* of a file of this snapshot */
 	char encoding[256];
+	/* Of a file that was opened: its modules' digests, 32 bytes each. */
+	uint8_t *module_digests;
+	uint32_t module_count;
+	/* Of a file that was opened only to be looked at: count is 0, and this
+	 * is what the file holds. */
+	struct fl_image **images;
+	uint32_t image_count;
+	void *state;
+	uint64_t state_bytes;
 	struct fl__captured instances[];
 };
 

@@ -178,6 +178,26 @@ static int snapshot_of(const struct fl_context *context,
 	return err;
 }
 
+/* All that the archive holds, which the snapshot owns from now on. */
+static int snapshot_to_look_at(struct fl__archive *archive,
+			       struct fl_snapshot **out, struct fl_error *error)
+{
+	struct fl_snapshot *snapshot;
+	int err = fl__snapshot_alloc(0, archive->encoding, &snapshot, error);
+
+	if (err)
+		return err;
+	snapshot->images = archive->images;
+	snapshot->image_count = archive->image_count;
+	snapshot->state = archive->state;
+	snapshot->state_bytes = archive->state_bytes;
+	archive->images = NULL;
+	archive->image_count = 0;
+	archive->state = NULL;
+	*out = snapshot;
+	return 0;
+}
+
 int fl_snapshot_open(struct fl_context *context, const char *path, int fd,
 		     uint32_t flags, const struct fl_snapshot_binding *binding,
 		     struct fl_snapshot **snapshot, struct fl_error *error)
@@ -191,7 +211,14 @@ int fl_snapshot_open(struct fl_context *context, const char *path, int fd,
 				       error);
 	if (err)
 		return err;
-	err = snapshot_of(context, &known, &archive, snapshot, error);
+	err = binding ? snapshot_of(context, &known, &archive, snapshot, error) :
+			snapshot_to_look_at(&archive, snapshot, error);
+	if (!err) {
+		fl__kept_digest_set(&(*snapshot)->digest, archive.digest);
+		(*snapshot)->module_digests = (uint8_t *)archive.module_digests;
+		(*snapshot)->module_count = archive.module_count;
+		archive.module_digests = NULL;
+	}
 	fl__archive_fini(&archive);
 	return err;
 }

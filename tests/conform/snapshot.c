@@ -446,6 +446,7 @@ static void a_file_becomes_the_snapshot_again(void)
 static void parts_are_the_runtimes_own(void)
 {
 	struct fl_snapshot_parts parts = FL_SNAPSHOT_PARTS_INIT;
+	struct fl_snapshot_info info = { .size = sizeof(info) };
 	struct fl_error error = { .text = "" };
 	struct fl_image *images[2] = { NULL };
 	struct fl_instance *instance;
@@ -469,6 +470,21 @@ static void parts_are_the_runtimes_own(void)
 	CONFORM_MUST(fl_snapshot_create(&parts, &snapshot, &error), &error);
 	fl_image_release(images[0]);
 	CONFORM_MUST(fl_snapshot_write(snapshot, file_path, &error), &error);
+	fl_snapshot_release(snapshot);
+	/* Without a binding the file can be looked at, and no more. */
+	CONFORM_MUST(fl_snapshot_open(shot.rt.conform.context, file_path, -1, 0,
+				      NULL, &snapshot, &error),
+		     &error);
+	fl_snapshot_info(snapshot, &info);
+	CHECK_EQ(info.instance_count, 0);
+	CHECK_EQ(info.image_count, 1);
+	CHECK_EQ(info.module_count, 1);
+	CHECK(info.module_digests != NULL);
+	CHECK(fl_snapshot_image(snapshot, 0, 0) != NULL);
+	CHECK(fl_snapshot_image(snapshot, 0, 1) == NULL);
+	CHECK_EQ(fl_snapshot_acquire(shot.rt.conform.pool, snapshot, NULL,
+				     &instance, &error),
+		 -ENOTSUP);
 	fl_snapshot_release(snapshot);
 	CONFORM_MUST(file_open(&shot, NULL, shot.rt.module, &snapshot, &error),
 		     &error);
