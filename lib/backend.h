@@ -57,6 +57,7 @@ struct fl__geometry {
 	/* So many bytes before a base belong to the slot with that base rather
 	 * than to the slot below; the first slot has a number of its own. */
 	uint64_t lead_bytes, first_lead_bytes;
+	uint64_t trail_bytes;	/* behind the last stride, the last slot's */
 	uint32_t slot_count;
 	bool guard_is_above;	/* a guard belongs to the slot above it */
 	bool is_accessible;	/* FL_BOUNDS_ACCESSIBLE */

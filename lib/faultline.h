@@ -597,7 +597,8 @@ enum fl_bounds {
 	FL_BOUNDS_GUARDED = 0,
 	/* The whole maximum size is accessible, and guest code checks bounds.
 	 * Growth needs no system call. Modules compiled without checks must not
-	 * run in such a pool. */
+	 * run in such a pool. Its tables and structures lie side by side, so
+	 * that an instance takes at most six mappings. */
 	FL_BOUNDS_ACCESSIBLE = 1,
 };
 

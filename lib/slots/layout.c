@@ -209,9 +209,13 @@ struct row {
 	uint64_t slot_bytes, align_bytes;
 	const char *fields;
 	bool guard_is_above;
+	/* May the slots lie side by side? Then neighbours are fewer
+	 * mappings. */
+	bool may_touch;
 };
 
-/* A guard before each slot, and one after all slots. */
+/* A guard before each slot, or before the first alone where slots may touch,
+ * and one after all slots. */
 static int layout_row(const struct fl_pool_config *config,
 		      const struct row *row, struct fl__layout *layout,
 		      struct fl_error *error)
@@ -220,21 +224,26 @@ static int layout_row(const struct fl_pool_config *config,
 	uint64_t hpage = layout->banks[FL__BANK_MEMORY].hpage_bytes;
 	uint64_t start = layout->reserved_bytes;
 	uint64_t align = fl_max_u64(row->align_bytes, hpage);
+	bool is_dense = row->may_touch && row->count && row->slot_bytes;
+	uint64_t between = is_dense ? 0 : hpage;
+	int err;
 
 	if (row->slot_bytes > LAYOUT_MAX_BYTES / 8)
 		return layout_too_large(error, row->fields);
 	*geometry = (struct fl__geometry){
 		.max_bytes = fl_round_up(row->slot_bytes, hpage),
 		.hpage_bytes = hpage,
-		.lead_bytes = hpage,
+		.lead_bytes = between,
 		.first_lead_bytes = hpage,
+		.trail_bytes = is_dense ? hpage : 0,
 		.guard_is_above = row->guard_is_above,
 		.is_accessible = true,
 		.max_kept_bytes = config->max_idle_slot_bytes,
 	};
-	/* The last slot's stride ends with the guard after all slots. */
+	/* With guards between, the last slot's stride ends with the guard after
+	 * all slots. */
 	geometry->stride_bytes =
-		fl_round_up(geometry->max_bytes + hpage, align);
+		fl_round_up(geometry->max_bytes + between, align);
 	geometry->first_off = fl_round_up(start + hpage, align) - start;
 	/* Slots of no bytes are only counted. */
 	if (row->count && !row->slot_bytes) {
@@ -243,7 +252,10 @@ static int layout_row(const struct fl_pool_config *config,
 		return 0;
 	}
 	layout->align_bytes = fl_max_u64(layout->align_bytes, align);
-	return layout_reserve(layout, geometry, row->count, row->fields, error);
+	err = layout_reserve(layout, geometry, row->count, row->fields, error);
+	if (!err)
+		layout->reserved_bytes += geometry->trail_bytes;
+	return err;
 }
 
 /* Without tables, the limits of tables must not stand in the way. */
@@ -264,15 +276,18 @@ static int layout_all(const struct fl_pool_config *config,
 		      uint64_t stack_bytes, uint64_t hpage_bytes,
 		      struct fl__layout *layout, struct fl_error *error)
 {
+	bool may_touch = config->bounds == FL_BOUNDS_ACCESSIBLE;
 	const struct row rows[] = {
 		{ FL__BANK_TABLE, counts[FL__BANK_TABLE], table_bytes(config),
-		  0, "max_tables or max_table_elements", false },
+		  0, "max_tables or max_table_elements", false,
+		  may_touch },
 		{ FL__BANK_STRUCTURE, counts[FL__BANK_STRUCTURE],
 		  config->instance_bytes, config->instance_alignment_bytes,
-		  "max_instances or instance_bytes", false },
+		  "max_instances or instance_bytes", false,
+		  may_touch },
 		{ FL__BANK_STACK, counts[FL__BANK_STACK], stack_bytes, 0,
 		  "max_stacks or stack_bytes",
-		  config->stack_growth == FL_STACK_GROWS_DOWN },
+		  config->stack_growth == FL_STACK_GROWS_DOWN, false },
 	};
 	int err = fl__layout_check(config, error);
 

@@ -13,7 +13,9 @@
  *	│ guard │ stack 0 │ guard │ ... │ guard │
  *
  * A slot's trailing guard is the leading guard of the next slot. All of a
- * table, a structure or a stack is accessible.
+ * table, a structure or a stack is accessible. In a pool whose memories are
+ * accessible too, guest code is checked everywhere, and tables and structures
+ * have no guards between them: 10,000 instances are 20,000 mappings less.
  *
  * A prefix lies beyond the stride of the slot before it, because a prefix is
  * writable, and code that elides checks reaches the whole stride.

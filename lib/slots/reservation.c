@@ -201,6 +201,8 @@ static struct fl__slot *reservation_at_address(const struct fl__source *source,
 		return slot_at(from, 0);
 	idx = (off - first) / geometry->stride_bytes;
 	into = (off - first) % geometry->stride_bytes;
+	if (idx == geometry->slot_count && into < geometry->trail_bytes)
+		return slot_at(from, (uint32_t)idx - 1);
 	if (idx >= geometry->slot_count)
 		return NULL;
 	owner = slot_at(from, (uint32_t)idx);

@@ -328,6 +328,24 @@ static void check_odd_layout(const struct fl_pool_config *config)
 	world_close(&world);
 }
 
+/* Tables and structures have no guards between them. */
+static void check_accessible(const struct fl_pool_config *config)
+{
+	struct fl_pool_config mine = *config;
+	struct world world;
+
+	mine.bounds = FL_BOUNDS_ACCESSIBLE;
+	world_open(&world, &mine);
+	walk_all(&world);
+	world_empty(&world);
+	world_close(&world);
+}
+
+static void every_page_of_an_accessible_pool(void)
+{
+	each_allocation(check_accessible);
+}
+
 static void every_page_with_gaps_guards_and_prefixes(void)
 {
 	each_allocation(check_odd_layout);
@@ -733,6 +751,7 @@ static void beside_acquire_and_release(void)
 
 static const struct test_case cases[] = {
 	TEST_CASE(every_page),
+	TEST_CASE(every_page_of_an_accessible_pool),
 	TEST_CASE(every_page_with_gaps_guards_and_prefixes),
 	TEST_CASE(beyond_a_table),
 	TEST_CASE(anywhere_in_the_stride),
