@@ -4,7 +4,7 @@
 # pkgconfig.sh - an installed copy serves a program that knows pkg-config.
 #
 # Installs into a staging directory, then builds minimal.c as C and as C++,
-# and the programs of the header test, with nothing but what pkg-config says:
+# clone.c, and the programs of the header test, with nothing but what pkg-config says:
 # once against the shared library, once against the static one, which is
 # chosen by taking the shared one away. Each program is run. Without a
 # sanitizer, whose runtime cannot be static, the C program is also built
@@ -39,7 +39,7 @@ build_and_run()
 	# shellcheck disable=SC2086 # a compiler may be several words
 	$compiler $FL_SANITIZER_FLAGS -o "$tmp/$name" $source "$@" ||
 		failed "$name does not build"
-	LD_LIBRARY_PATH=$libdir "$tmp/$name" || failed "$name: exit status $?"
+	(cd "$tmp" && LD_LIBRARY_PATH=$libdir "./$name") || failed "$name: exit status $?"
 }
 
 # build_all SUFFIX FLAG...
@@ -47,7 +47,7 @@ build_all()
 {
 	suffix=$1
 	shift
-	for source in minimal header; do
+	for source in minimal clone header; do
 		build_and_run "$source-$suffix" "$CC" \
 			"$srcdir/tests/api/$source.c" "$@"
 	done

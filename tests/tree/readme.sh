@@ -3,8 +3,8 @@
 #
 # readme.sh - the documents say what is there.
 #
-# The first example in README.md is made of lines of tests/api/minimal.c; the
-# files, calls and test cases that the documents mention exist; the walk in
+# The examples in README.md are made of lines of tests/api/minimal.c and clone.c;
+# the files, calls and test cases that the documents mention exist; the walk in
 # HACKING.md names each source once, from the top floor down; each kernel note is
 # in the index and has every heading of its template.
 
@@ -16,20 +16,27 @@ for note in kernel-notes/*.md tests/README tests/*/README; do
 	documents="$documents $note"
 done
 
-# An excerpt of a program that is built and run: every line of the excerpt is a
-# line of the program, and the lines come in the program's order.
-awk '/^```c$/ { inside = 1; next } /^```$/ && inside { exit } inside' README.md \
-	>"$tmp/excerpt.c"
-awk 'FNR == NR { line[count++] = $0; next }
-at < count && $0 == line[at] { at++ }
-END {
-	if (at < count)
-		print "not in its place in the program: " line[at]
-	if (count < 10 || count > 20)
-		print "the excerpt has " count + 0 " lines, not 10 to 20"
-	exit count < 10 || count > 20 || at < count
-}' "$tmp/excerpt.c" tests/api/minimal.c ||
-	failed "the example in README.md is not made of tests/api/minimal.c"
+# check_excerpt N PROGRAM - the Nth example in README.md is an excerpt of a program
+# that is built and run: every line is a line of the program, and the lines come
+# in the program's order.
+check_excerpt()
+{
+	awk -v n="$1" '/^```c$/ { inside = ++seen == n; next }
+	/^```$/ { inside = 0 }
+	inside' README.md >"$tmp/excerpt.c"
+	awk 'FNR == NR { line[count++] = $0; next }
+	at < count && $0 == line[at] { at++ }
+	END {
+		if (at < count)
+			print "not in its place in the program: " line[at]
+		if (count < 10 || count > 25)
+			print "the excerpt has " count + 0 " lines, not 10 to 25"
+		exit count < 10 || count > 25 || at < count
+	}' "$tmp/excerpt.c" "$2" ||
+		failed "example $1 in README.md is not made of $2"
+}
+check_excerpt 1 tests/api/minimal.c
+check_excerpt 2 tests/api/clone.c
 
 # Paths: a folder of ours, a slash, and a name; a name without a suffix stands
 # for the files that have one.
