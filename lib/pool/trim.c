@@ -17,11 +17,9 @@ static uint64_t trim_locked(struct fl_pool *pool, uint64_t bytes)
 	int i = 0;
 
 	while (usage.private_bytes < bytes && i < FL__BANK_COUNT) {
-		struct fl__bank *bank = &pool->banks[i];
-		struct fl__slot *slot = NULL;
+		struct fl__slot *slot =
+			fl__bank_take_warm(&pool->banks[i], NULL);
 
-		if (bank->backend)
-			slot = pool->source->take_warm(bank->source, NULL);
 		if (!slot) {
 			i++;
 			continue;

@@ -133,6 +133,14 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 	return err;
 }
 
+struct fl__slot *fl__bank_take_warm(struct fl__bank *bank,
+				    const struct fl_image *image)
+{
+	if (!bank->backend || !bank->source->calls->take_warm)
+		return NULL;
+	return bank->source->calls->take_warm(bank->source, image);
+}
+
 /* Empty warm slots until the pool keeps no more than its budget, beginning with
  * the bank that a slot has just come back to. */
 static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
@@ -143,11 +151,8 @@ static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
 	fl__os_lock(&pool->trim_lock);
 	while (left && __atomic_load_n(&pool->idle_kept_bytes,
 				       __ATOMIC_RELAXED) > budget) {
-		struct fl__slot *slot = NULL;
+		struct fl__slot *slot = fl__bank_take_warm(bank, NULL);
 
-		if (bank->backend)
-			slot = bank->source->calls->take_warm(bank->source,
-							      NULL);
 		if (slot) {
 			fl__slot_empty(slot);
 			continue;
@@ -215,7 +220,7 @@ uint32_t fl__bank_purge(struct fl__bank *bank, const struct fl_image *image)
 	struct fl__slot *slot;
 	uint32_t count = 0;
 
-	while ((slot = bank->source->calls->take_warm(bank->source, image))) {
+	while ((slot = fl__bank_take_warm(bank, image))) {
 		fl__slot_empty(slot);
 		count++;
 	}

@@ -31,6 +31,11 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		  uint32_t count, uint64_t timeout_ns, struct fl__slot **slots,
 		  struct fl_error *error);
 
+/* Take a free slot that is not empty: a slot of the image, or for a NULL image
+ * the slot that has been free longest. NULL: none. With the trim_lock. */
+struct fl__slot *fl__bank_take_warm(struct fl__bank *bank,
+				    const struct fl_image *image);
+
 /* Give a slot back whose tenant's size was up to used_bytes. 0, or -EIO when an
  * audit found the slot unclean; the tenant has lost the slot in any case. */
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes);

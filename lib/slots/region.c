@@ -36,7 +36,7 @@ struct regions {
 	struct region *mapped; /* atomic links; context->lock to change */
 	struct region *spare; /* context->lock */
 	uint64_t live; /* atomic */
-	uint64_t mapped_bytes; /* context->lock to change; atomic */
+	uint64_t mapped_bytes; /* atomic */
 };
 
 static struct regions *of_source(const struct fl__source *source)
@@ -68,9 +68,8 @@ static void region_link(struct regions *from, struct region *region)
 	/* Pairs with a handler that walks the list: the handler sees the region
 	 * whole or not at all. */
 	__atomic_store_n(&from->mapped, region, __ATOMIC_RELEASE);
-	__atomic_store_n(&from->mapped_bytes,
-			 from->mapped_bytes + region->length_bytes,
-			 __ATOMIC_RELAXED);
+	__atomic_add_fetch(&from->mapped_bytes, region->length_bytes,
+			   __ATOMIC_RELAXED);
 	fl__os_unlock(&context->lock);
 }
 
@@ -83,9 +82,8 @@ static void region_unlink(struct regions *from, struct region *region)
 			 region->next, __ATOMIC_SEQ_CST);
 	if (region->next)
 		region->next->prev = region->prev;
-	__atomic_store_n(&from->mapped_bytes,
-			 from->mapped_bytes - region->length_bytes,
-			 __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&from->mapped_bytes, region->length_bytes,
+			   __ATOMIC_RELAXED);
 	fl__context_walk_wait(context);
 	fl__os_unlock(&context->lock);
 }
@@ -239,14 +237,6 @@ static int regions_take(struct fl__source *source,
 	return 0;
 }
 
-static struct fl__slot *regions_take_warm(struct fl__source *source,
-					  const struct fl_image *image)
-{
-	(void)source;
-	(void)image;
-	return NULL;
-}
-
 /* -------------------------------------------------------------- look-ups */
 
 static struct fl__slot *regions_at_address(const struct fl__source *source,
@@ -268,7 +258,7 @@ static struct fl__slot *regions_at_base(const struct fl__source *source,
 	uint32_t turn = fl__context_walk_begin(context);
 	struct fl__slot *slot = regions_at_address(source, base);
 
-	if (slot && (slot->space.base != base || !fl__slot_is_live(slot)))
+	if (slot && !fl__slot_lives_at(slot, base))
 		slot = NULL;
 	fl__context_walk_end(context, turn);
 	return slot;
@@ -362,7 +352,6 @@ const struct fl__source_calls fl__source_regions = {
 	.take = regions_take,
 	.give = regions_give,
 	.retire = regions_give,
-	.take_warm = regions_take_warm,
 	.at_address = regions_at_address,
 	.at_base = regions_at_base,
 	.each = regions_each,

@@ -178,9 +178,8 @@ static struct fl__slot *reservation_take_warm(struct fl__source *source,
 					      const struct fl_image *image)
 {
 	struct reservation *from = of_source(source);
-	uint32_t idx = image ? fl__stock_take_affine(&from->stock,
-						     image->serial) :
-			       fl__stock_take_oldest(&from->stock);
+	uint32_t idx =
+		fl__stock_take_warm(&from->stock, image ? image->serial : 0);
 
 	return idx == FL__IDX_NONE ? NULL : slot_at(from, idx);
 }
@@ -221,20 +220,9 @@ static struct fl__slot *reservation_at_address(const struct fl__source *source,
 static struct fl__slot *reservation_at_base(const struct fl__source *source,
 					    const void *base)
 {
-	const struct fl__geometry *geometry = &source->bank->geometry;
-	struct fl__slot *slot;
-	uint64_t off, idx;
+	struct fl__slot *slot = reservation_at_address(source, base);
 
-	/* Slots of no bytes have no place. */
-	if (!geometry->stride_bytes)
-		return NULL;
-	off = (uint64_t)((uintptr_t)base - (uintptr_t)geometry->reservation) -
-	      geometry->first_off;
-	idx = off / geometry->stride_bytes;
-	if (off % geometry->stride_bytes || idx >= geometry->slot_count)
-		return NULL;
-	slot = slot_at(of_source(source), (uint32_t)idx);
-	return fl__slot_is_live(slot) ? slot : NULL;
+	return slot && fl__slot_lives_at(slot, base) ? slot : NULL;
 }
 
 static int reservation_each(struct fl__source *source, fl__slot_fn *fn,

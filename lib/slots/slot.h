@@ -119,7 +119,8 @@ struct fl__source_calls {
 	/* The slot could not be made clean. */
 	void (*retire)(struct fl__slot *slot);
 	/* A free slot that is not empty: a slot of the image, or for a NULL
-	 * image the slot that has been free longest. NULL: none. */
+	 * image the slot that has been free longest. NULL: none. The call is
+	 * NULL for a source whose free slots are all empty. */
 	struct fl__slot *(*take_warm)(struct fl__source *source,
 				      const struct fl_image *image);
 	/* The slot whose place or guard an address is in; NULL: none. Takes no
@@ -179,6 +180,12 @@ static inline bool fl__slot_is_live(const struct fl__slot *slot)
 {
 	return __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) ==
 	       FL__SLOT_LIVE;
+}
+
+static inline bool fl__slot_lives_at(const struct fl__slot *slot,
+				     const void *base)
+{
+	return slot->space.base == base && fl__slot_is_live(slot);
 }
 
 /* From here on signal handlers, and calls that look addresses up, see what lives

@@ -253,24 +253,14 @@ void fl__stock_retire(struct fl__stock *stock, uint32_t idx)
 	fl__os_unlock(&stock->lock);
 }
 
-uint32_t fl__stock_take_oldest(struct fl__stock *stock)
+uint32_t fl__stock_take_warm(struct fl__stock *stock, uint64_t affinity)
 {
 	uint32_t idx;
 
 	fl__os_lock(&stock->lock);
 	shelves_clear(stock);
-	idx = fl__freelist_take_oldest(&stock->list);
-	fl__os_unlock(&stock->lock);
-	return idx;
-}
-
-uint32_t fl__stock_take_affine(struct fl__stock *stock, uint64_t affinity)
-{
-	uint32_t idx;
-
-	fl__os_lock(&stock->lock);
-	shelves_clear(stock);
-	idx = fl__freelist_take_affine(&stock->list, affinity);
+	idx = affinity ? fl__freelist_take_affine(&stock->list, affinity) :
+			 fl__freelist_take_oldest(&stock->list);
 	fl__os_unlock(&stock->lock);
 	return idx;
 }

@@ -63,12 +63,9 @@ int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
 void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity);
 void fl__stock_retire(struct fl__stock *stock, uint32_t idx);
 
-/* Of the indices with an affinity, the one that has been free longest, or
- * FL__IDX_NONE. */
-uint32_t fl__stock_take_oldest(struct fl__stock *stock);
-
-/* A free index of an affinity that is not 0, or FL__IDX_NONE. */
-uint32_t fl__stock_take_affine(struct fl__stock *stock, uint64_t affinity);
+/* A free index of an affinity, or for 0 the one that has been free longest of
+ * all indices with an affinity; FL__IDX_NONE if there is none. */
+uint32_t fl__stock_take_warm(struct fl__stock *stock, uint64_t affinity);
 
 /* Between freeze and thaw no index is taken, and fl__stock_is_free() may be
  * called. The lock is held: list work only. */

@@ -127,13 +127,13 @@ static void found_on_any_shelf(void)
 		idx = must_take(&stock, 50 + cpu);
 		fl__stock_give(&stock, idx, 2);
 		cpu_here = 2 * cpu;
-		CHECK_EQ(fl__stock_take_affine(&stock, 3), FL__IDX_NONE);
-		CHECK_EQ(fl__stock_take_affine(&stock, 2), 0);
+		CHECK_EQ(fl__stock_take_warm(&stock, 3), FL__IDX_NONE);
+		CHECK_EQ(fl__stock_take_warm(&stock, 2), 0);
 		CHECK_EQ(take(&stock, 2, &idx), -EAGAIN);
 		fl__stock_give(&stock, 0, 9);
-		CHECK_EQ(fl__stock_take_oldest(&stock), 0);
+		CHECK_EQ(fl__stock_take_warm(&stock, 0), 0);
 		fl__stock_give(&stock, 0, 0);
-		CHECK_EQ(fl__stock_take_oldest(&stock), FL__IDX_NONE);
+		CHECK_EQ(fl__stock_take_warm(&stock, 0), FL__IDX_NONE);
 	}
 	fl__stock_fini(&stock);
 }
@@ -255,7 +255,7 @@ static void stock_of_nothing(void)
 	CHECK_EQ(take(&stock, 1, &idx), -EAGAIN);
 	CHECK_EQ(fl__stock_take(&stock, &affinity, 1, UINT64_MAX, &idx, NULL),
 		 -EAGAIN);
-	CHECK_EQ(fl__stock_take_oldest(&stock), FL__IDX_NONE);
+	CHECK_EQ(fl__stock_take_warm(&stock, 0), FL__IDX_NONE);
 	fl__stock_fini(&stock);
 }
 
@@ -415,8 +415,7 @@ static void *trimmer_loop(void *arg)
 
 	crew_settle(crew, &random);
 	for (int i = 0; i < 1000; i++) {
-		uint32_t idx = i % 2 ? fl__stock_take_oldest(&crew->stock) :
-				       fl__stock_take_affine(&crew->stock, 2);
+		uint32_t idx = fl__stock_take_warm(&crew->stock, i % 2 ? 0 : 2);
 
 		if (idx != FL__IDX_NONE) {
 			crew_hold(crew, &idx, 1);
