@@ -116,8 +116,6 @@ static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 	struct fl_pool_config *known = &pool->config;
 	int err = fl__config_read(FL_POOL_CONFIG, known, config, error);
 
-	if (!err)
-		err = fl__layout_check(known, error);
 	if (!err && (unsigned int)known->allocation >= FL_ARRAY_SIZE(sources))
 		err = fl__error_set(
 			error, -EINVAL,
@@ -126,8 +124,8 @@ static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 	if (err)
 		return err;
 	pool->source = sources[known->allocation];
-	err = pool->source->plan(known, fl__os_hpage_bytes(), &pool->layout,
-				 error);
+	err = fl__layout_plan(known, fl__os_hpage_bytes(),
+			      !pool->source->keeps_slots, &pool->layout, error);
 	/* The caller's bytes are copied, as they may go after the call. */
 	if (!err && known->table_null && known->max_tables)
 		memcpy(pool->table_null, known->table_null,

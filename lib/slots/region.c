@@ -345,7 +345,6 @@ const struct fl__source_calls fl__source_regions = {
 	.keeps_slots = false,
 	.no_usage_reason =
 		"usage is not counted in a pool that allocates on demand",
-	.plan = fl__layout_plan_apart,
 	.raise = regions_raise,
 	.open = regions_open,
 	.close = regions_close,

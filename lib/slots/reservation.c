@@ -71,12 +71,12 @@ static int reservation_fill(struct reservation *from)
 	size_t bytes;
 	int err;
 
-	err = fl__stock_init(
-		&from->stock, bank->kind->plural, count,
-		bank->kind->is_bare ? FL_STRATEGY_REUSE_AFFINITY :
-				      config->strategy,
-		is_alike ? FL__STOCK_SHELVES : config->max_warm_memories,
-		config->random_seed);
+	err = fl__stock_init(&from->stock, bank->kind->plural, count,
+			     bank->kind->is_bare ? FL_STRATEGY_REUSE_AFFINITY :
+						   config->strategy,
+			     is_alike ? FL__STOCK_SHELVES :
+					config->max_warm_memories,
+			     config->random_seed);
 	from->slot_bytes = fl__slot_bytes(bank->kind);
 	bytes = ((size_t)count + 1) * from->slot_bytes;
 	if (err || posix_memalign((void **)&from->slots, 128, bytes))
@@ -274,7 +274,6 @@ static void reservation_count(struct fl__source *source,
 const struct fl__source_calls fl__source_reservation = {
 	.name = "pooling",
 	.keeps_slots = true,
-	.plan = fl__layout_plan,
 	.open = reservation_open,
 	.close = reservation_close,
 	.take = reservation_take,

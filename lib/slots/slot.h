@@ -96,13 +96,11 @@ typedef int fl__slot_fn(struct fl__slot *slot, void *user);
 
 struct fl__source_calls {
 	const char *name;	/* as fl_pool_dump_json() gives it */
-	/* Does a free slot stay as its last tenant left its side bytes? */
+	/* Does a free slot stay as its last tenant left its side bytes? False:
+	 * each slot has a mapping of its own, as long as it has a tenant. */
 	bool keeps_slots;
 	/* Why fl_pool_usage() has no answer; NULL: it has one. */
 	const char *no_usage_reason;
-	/* The layout of a pool's banks: as in layout.h. */
-	int (*plan)(const struct fl_pool_config *config, uint64_t hpage_bytes,
-		    struct fl__layout *layout, struct fl_error *error);
 	/* Raise the limits that do not hold. NULL: all limits hold. */
 	void (*raise)(struct fl_pool_config *limits);
 	int (*open)(struct fl__bank *bank, struct fl__source **source,

@@ -13,7 +13,8 @@ int fl__stock_init(struct fl__stock *stock, const char *name, uint32_t capacity,
 	/* The other strategies choose among all free indices. */
 	stock->has_shelves = strategy == FL_STRATEGY_REUSE_AFFINITY &&
 			     max_warm >= FL__STOCK_SHELVES;
-	err = fl__freelist_init(&stock->list, capacity, strategy, max_warm, seed);
+	err = fl__freelist_init(&stock->list, capacity, strategy, max_warm,
+				seed);
 	if (err)
 		return err;
 	err = fl__os_lock_init(&stock->lock);
@@ -72,8 +73,8 @@ static bool shelf_take(struct fl__stock *stock, uint64_t affinity,
 static void give_locked(struct fl__stock *stock, uint32_t idx)
 {
 	fl__freelist_give(&stock->list, idx,
-		       __atomic_load_n(affinity_of(stock, idx),
-				       __ATOMIC_RELAXED));
+			  __atomic_load_n(affinity_of(stock, idx),
+					  __ATOMIC_RELAXED));
 	if (stock->wide_waiters)
 		fl__os_cond_broadcast(&stock->given);
 	else if (stock->waiters)
