@@ -19,21 +19,18 @@ int fl__image_create(struct fl_context *context,
 	image->fd = -1;
 	err = fl__image_map_plan(&image->map, segments, initial_bytes,
 				 fl__os_hpage_bytes(), error);
-	if (err)
-		goto err_free;
-	err = context->backend->image_create(context->host, image, segments,
-					     error);
-	if (err)
-		goto err_map;
+	if (!err)
+		err = context->backend->image_create(context->host, image,
+						     segments, error);
+	if (err) {
+		fl__image_map_fini(&image->map);
+		free(image);
+		return err;
+	}
 	image->context = fl__context_retain(context);
 	image->serial = fl__context_next_serial(context);
 	*out = image;
 	return 0;
-err_map:
-	fl__image_map_fini(&image->map);
-err_free:
-	free(image);
-	return err;
 }
 
 struct fl_image *fl_image_retain(struct fl_image *image)

@@ -42,13 +42,13 @@ static void info_banks(const struct fl_pool *pool, struct fl_pool_info *info)
 					 &counts[i].acquired);
 		info->reserved_bytes += counts[i].source.mapped_bytes;
 	}
-#define FILL(bank, plural)                                                    \
-	info->max_##plural = pool->config.max_##plural;                       \
-	info->live_##plural = (uint32_t)counts[bank].source.live;             \
-	info->retired_##plural = (uint32_t)counts[bank].source.retired;       \
-	info->acquired_##plural = counts[bank].acquired;                      \
-	info->refused_##plural = __atomic_load_n(&pool->banks[bank].refused, \
-						 __ATOMIC_RELAXED)
+#define FILL(bank, plural)                                              \
+	info->max_##plural = pool->config.max_##plural;                 \
+	info->live_##plural = (uint32_t)counts[bank].source.live;       \
+	info->retired_##plural = (uint32_t)counts[bank].source.retired; \
+	info->acquired_##plural = counts[bank].acquired;                \
+	info->refused_##plural =                                        \
+		__atomic_load_n(&pool->banks[bank].refused, __ATOMIC_RELAXED)
 	FILL(FL__BANK_MEMORY, memories);
 	FILL(FL__BANK_TABLE, tables);
 	FILL(FL__BANK_STRUCTURE, instances);
@@ -56,8 +56,7 @@ static void info_banks(const struct fl_pool *pool, struct fl_pool_info *info)
 #undef FILL
 	info->warm_memories = (uint32_t)counts[FL__BANK_MEMORY].source.warm;
 	info->warm_tables = (uint32_t)counts[FL__BANK_TABLE].source.warm;
-	info->warm_instances =
-		(uint32_t)counts[FL__BANK_STRUCTURE].source.warm;
+	info->warm_instances = (uint32_t)counts[FL__BANK_STRUCTURE].source.warm;
 }
 
 static void info_fill(const struct fl_pool *pool, struct fl_pool_info *info)
@@ -174,7 +173,6 @@ struct text {
 	char *bytes;
 	size_t length, capacity;
 	bool has_failed;
-	bool wants_comma;
 };
 
 static void text_add(struct text *text, const char *fmt, ...) FL_PRINTF(2, 3);
@@ -219,9 +217,8 @@ static void text_string(struct text *text, const char *string)
 
 static void text_key(struct text *text, const char *key)
 {
-	if (text->wants_comma)
+	if (text->length && text->bytes[text->length - 1] != '{')
 		text_add(text, ",");
-	text->wants_comma = true;
 	text_string(text, key);
 	text_add(text, ":");
 }
@@ -230,13 +227,6 @@ static void text_open(struct text *text, const char *key)
 {
 	text_key(text, key);
 	text_add(text, "{");
-	text->wants_comma = false;
-}
-
-static void text_close(struct text *text)
-{
-	text_add(text, "}");
-	text->wants_comma = true;
 }
 
 static void text_pair(struct text *text, const char *key, const char *value)
@@ -273,7 +263,7 @@ static void dump_config(const struct fl_pool *pool, struct text *text)
 							   "reuse-affinity");
 	text_pair(text, "stack_growth",
 		  config->stack_growth == FL_STACK_GROWS_UP ? "up" : "down");
-	text_close(text);
+	text_add(text, "}");
 }
 
 static void dump_context(const struct fl_context *context, struct text *text)
@@ -288,7 +278,7 @@ static void dump_context(const struct fl_context *context, struct text *text)
 	text_open(text, "features");
 	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++)
 		text_pair(text, feature.name, fl_support_name(feature.support));
-	text_close(text);
+	text_add(text, "}");
 }
 
 static void dump_metrics(struct fl_pool *pool, struct text *text)
@@ -305,7 +295,7 @@ static void dump_metrics(struct fl_pool *pool, struct text *text)
 		else
 			text_pair(text, metric.name, NULL);
 	}
-	text_close(text);
+	text_add(text, "}");
 }
 
 int fl_pool_dump_json(struct fl_pool *pool, char **json, uint64_t *length_bytes,
@@ -320,7 +310,7 @@ int fl_pool_dump_json(struct fl_pool *pool, char **json, uint64_t *length_bytes,
 	dump_context(pool->context, &text);
 	dump_config(pool, &text);
 	dump_metrics(pool, &text);
-	text_close(&text);
+	text_add(&text, "}");
 	if (text.has_failed) {
 		free(text.bytes);
 		return fl__error_set(error, -ENOMEM, "no memory for the text");

@@ -180,19 +180,14 @@ static void slot_shelve(struct fl__slot *slot)
 /* The slot was reset, and the pool wants audits. */
 static int slot_audit(struct fl__slot *slot, uint64_t used_bytes)
 {
-	switch (fl__audit(slot, used_bytes)) {
-	case FL__AUDIT_CLEAN:
+	enum fl__audit_verdict verdict = fl__audit(slot, used_bytes);
+
+	/* No tenant may ever see what is in a dirty slot. */
+	if (verdict == FL__AUDIT_CLEAN)
 		slot_shelve(slot);
-		return 0;
-	case FL__AUDIT_UNSURE:
-		fl__slot_empty(slot);
-		return 0;
-	case FL__AUDIT_DIRTY:
-		break;
-	}
-	/* No tenant may ever see what is in the slot. */
-	slot_clear(slot, false);
-	return -EIO;
+	else
+		slot_clear(slot, verdict != FL__AUDIT_DIRTY);
+	return verdict == FL__AUDIT_DIRTY ? -EIO : 0;
 }
 
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
