@@ -96,31 +96,24 @@ struct fl__limits {
 
 struct fl__memory_type {
 	struct fl__limits limits;
-	bool is_imported;
+	/* No name is at offset 0: there is none. The first export counts. */
 	struct fl__view import_module;
 	struct fl__view import_name;
-	struct fl__view export_name; /* first export; len 0 and off 0: none */
-	bool is_exported;
+	struct fl__view export_name;
 };
 
 struct fl__table_type {
 	struct fl__limits limits;
 	struct fl__valtype type; /* of its elements */
-	bool is_imported;
 	bool is_func; /* of functions, or of a defined type */
 	bool has_init;
 	struct fl__const init; /* with has_init; a reference, never known */
-	struct fl__view export_name;
-	bool is_exported;
-	struct fl__view import_module;
-	struct fl__view import_name;
 	uint64_t init_elements; /* in active segments for this table */
 };
 
 struct fl__global {
 	struct fl__valtype type;
 	bool is_mutable;
-	bool is_imported;
 	struct fl__const init; /* imported: no expr, FL__KNOWN_IMPORT, or NO
 				 * if it is mutable or no integer */
 };
@@ -150,6 +143,7 @@ struct fl__elem {
 	bool is_expressions;
 };
 
+/* In each array, what is imported comes first. */
 struct fl__reader {
 	const uint8_t *bytes;
 	uint64_t length;

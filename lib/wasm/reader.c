@@ -74,13 +74,8 @@ static void read_export(struct fl__pass *p, uint32_t export_idx)
 	p->exports[export_idx].len = name.len;
 	if (c->err)
 		return;
-	if (kind == FL__KIND_TABLE && !r->tables[idx].is_exported) {
-		r->tables[idx].is_exported = true;
-		r->tables[idx].export_name = name;
-	} else if (kind == FL__KIND_MEMORY && !r->memories[idx].is_exported) {
-		r->memories[idx].is_exported = true;
+	if (kind == FL__KIND_MEMORY && !r->memories[idx].export_name.off)
 		r->memories[idx].export_name = name;
-	}
 }
 
 /* Sorts the names; a second use of one is an error at its second place. */

@@ -156,12 +156,6 @@ static void read_global_type(struct fl__cursor *c, struct fl__global *global)
 
 /* ----------------------------------------------------------------- imports */
 
-static void read_import_name(struct fl__cursor *c, struct import *import)
-{
-	import->memory.import_name = fl__cursor_name(c, "name of the import");
-	import->table.import_name = import->memory.import_name;
-}
-
 static void read_import_type(struct fl__pass *p, struct import *import)
 {
 	struct fl__cursor *c = &p->cursor;
@@ -196,7 +190,6 @@ static void add_global(struct fl__pass *p, const struct fl__global *import)
 	struct fl__global *global = &r->globals[r->global_count];
 
 	*global = *import;
-	global->is_imported = true;
 	if (!global->is_mutable && fl__valtype_is_integer(global->type))
 		global->init.known = FL__KNOWN_IMPORT;
 	r->imported_global_count = ++r->global_count;
@@ -252,7 +245,8 @@ static void read_group(struct fl__pass *p, struct import *import, bool is_one)
 	count = fl__cursor_count(c, "count of imports in the group",
 				 is_one ? 1 : 3, FL__READER_MAX_IMPORTS);
 	for (; !c->err && count; count--) {
-		read_import_name(c, import);
+		import->memory.import_name =
+			fl__cursor_name(c, "name of the import");
 		if (!is_one)
 			read_import_type(p, import);
 		add_import(p, import);
@@ -266,11 +260,9 @@ void fl__reader_read_import(struct fl__pass *p, uint32_t idx)
 	uint8_t next;
 
 	(void)idx;
-	import.memory.is_imported = import.table.is_imported = true;
 	import.memory.import_module =
 		fl__cursor_name(c, "module name of the import");
-	import.table.import_module = import.memory.import_module;
-	read_import_name(c, &import);
+	import.memory.import_name = fl__cursor_name(c, "name of the import");
 	next = fl__cursor_peek(c);
 	if (!import.memory.import_name.len &&
 	    (next == GROUP_TYPES || next == GROUP_ONE_TYPE)) {

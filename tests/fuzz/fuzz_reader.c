@@ -45,9 +45,7 @@ static uint64_t visit(const struct fl__reader *r)
 		       touch(r, r->memories[i].import_name) +
 		       touch(r, r->memories[i].export_name);
 	for (uint32_t i = 0; i < r->table_count; i++)
-		sum += touch(r, r->tables[i].import_name) +
-		       touch(r, r->tables[i].export_name) +
-		       touch(r, r->tables[i].init.expr);
+		sum += touch(r, r->tables[i].init.expr);
 	for (uint32_t i = 0; i < r->global_count; i++)
 		sum += evaluate(r, &r->globals[i].init);
 	for (uint32_t i = 0; i < r->data_count; i++)
