@@ -106,7 +106,8 @@ static void module_measure(struct fl_module *module)
 		}
 		memory = &module->memories[reader->data[i].memory_idx];
 		if (fl__module_place(module, i, &none, &segment, NULL)) {
-			memory->has_unknown_offsets = true;
+			memory->reason =
+				"a data segment's offset depends on an imported global";
 			continue;
 		}
 		if (fl_add_overflow(segment.offset_bytes, segment.length_bytes,
@@ -128,16 +129,11 @@ static int module_build_images(struct fl_module *module, struct fl_error *error)
 		struct fl__module_memory *memory = &module->memories[i];
 		int err;
 
-		if (!module->context) {
+		if (!module->context)
 			memory->reason =
 				"the module was loaded without a context";
+		if (memory->reason)
 			continue;
-		}
-		if (memory->has_unknown_offsets) {
-			memory->reason =
-				"a data segment's offset depends on an imported global";
-			continue;
-		}
 		err = module_build_image(module->context, module, i,
 					 memory->min_bytes, &none,
 					 &memory->image, &found);

@@ -88,7 +88,6 @@ struct fl__limits {
 	 * memory may be 1 << 64. */
 	uint64_t min;
 	uint64_t max; /* UINT64_MAX: none given */
-	bool has_max;
 	bool is_shared;
 	bool is_64;
 	uint8_t page_log2; /* memories: 16, or 0 */
@@ -128,8 +127,7 @@ struct fl__data {
 	enum fl__segment_mode mode;
 	uint32_t memory_idx; /* active */
 	struct fl__const offset; /* active */
-	struct fl__view flags; /* from the flags to the offset's `end` */
-	struct fl__view size; /* the LEB128 of the length */
+	struct fl__view whole; /* from the flags to the end of the bytes */
 	struct fl__view bytes;
 };
 
@@ -160,11 +158,8 @@ struct fl__reader {
 	uint32_t elem_count;
 	uint32_t func_count, imported_func_count; /* counts: imports too */
 	uint32_t tag_count;
-	uint32_t start_func_idx;
 	bool has_start;
-	bool has_data_count;
-	struct fl__view data_section; /* contents, without id and size; len 0 */
-	uint64_t data_section_start_off; /* of its id byte */
+	struct fl__view data_section; /* with its id and size; len 0: none */
 };
 
 #endif

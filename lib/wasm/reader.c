@@ -111,14 +111,12 @@ static void read_custom(struct fl__pass *p)
 static void read_start(struct fl__pass *p)
 {
 	p->reader->has_start = true;
-	p->reader->start_func_idx =
-		fl__cursor_index(&p->cursor, "index of the start function",
-				 p->reader->func_count, "functions");
+	fl__cursor_index(&p->cursor, "index of the start function",
+			 p->reader->func_count, "functions");
 }
 
 static void read_data_count(struct fl__pass *p)
 {
-	p->reader->has_data_count = true;
 	p->declared_data_count =
 		fl__cursor_u32(&p->cursor, "count of data segments");
 }
@@ -337,9 +335,10 @@ static void check_whole(struct fl__pass *p)
 				"the function section has %" PRIu32
 				" functions, but there is no code section",
 				defined_funcs(r));
-	if (r->has_data_count && r->data_count != p->declared_data_count)
+	if (p->declared_data_count != UINT64_MAX &&
+	    p->declared_data_count != r->data_count)
 		fl__cursor_fail(&p->cursor, -ENOEXEC, p->cursor.off,
-				"the data count section says %" PRIu32
+				"the data count section says %" PRIu64
 				" segments, but there is no data section",
 				p->declared_data_count);
 }
@@ -347,7 +346,8 @@ static void check_whole(struct fl__pass *p)
 int fl__reader_read(struct fl__reader *reader, const void *bytes,
 		    uint64_t length, struct fl_error *error)
 {
-	struct fl__pass p = { .reader = reader };
+	struct fl__pass p = { .reader = reader,
+			      .declared_data_count = UINT64_MAX };
 	const struct section *last = NULL;
 
 	*reader = (struct fl__reader){ .bytes = bytes, .length = length };

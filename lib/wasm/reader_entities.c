@@ -78,12 +78,11 @@ static void read_limits(struct fl__cursor *c, uint64_t start_off, uint8_t flags,
 {
 	uint64_t min_off = c->off, most;
 
-	limits->has_max = flags & LIMITS_MAX;
 	limits->is_shared = flags & LIMITS_SHARED;
 	limits->is_64 = flags & LIMITS_64;
 	limits->min = fl__cursor_u64(c, "minimum");
-	limits->max = limits->has_max ? fl__cursor_u64(c, "maximum") :
-					UINT64_MAX;
+	limits->max = flags & LIMITS_MAX ? fl__cursor_u64(c, "maximum") :
+					   UINT64_MAX;
 	if (limits->max < limits->min)
 		fl__cursor_fail(c, -ENOEXEC, min_off,
 				"the maximum of %" PRIu64
@@ -95,7 +94,7 @@ static void read_limits(struct fl__cursor *c, uint64_t start_off, uint8_t flags,
 		most = limits->is_64 ? (uint64_t)1 << 48 : 65536;
 	else
 		most = limits->is_64 ? UINT64_MAX : UINT32_MAX;
-	if (limits->min > most || (limits->has_max && limits->max > most))
+	if (limits->min > most || ((flags & LIMITS_MAX) && limits->max > most))
 		fl__cursor_fail(c, -ENOEXEC, start_off,
 				"the limits go beyond the %" PRIu64
 				" %s that its addresses reach",

@@ -90,9 +90,10 @@ static void check_segments(const struct fl__reader *r)
 	for (uint32_t i = 0; i < r->data_count; i++) {
 		const struct fl__data *data = &r->data[i];
 
-		CHECK(view_fits(r, data->flags));
-		CHECK_EQ(data->size.off, data->flags.off + data->flags.len);
-		CHECK_EQ(data->bytes.off, data->size.off + data->size.len);
+		CHECK(view_fits(r, data->whole));
+		CHECK(data->bytes.off > data->whole.off);
+		CHECK_EQ(data->bytes.off + data->bytes.len,
+			 data->whole.off + data->whole.len);
 		CHECK(view_fits(r, data->bytes));
 		if (data->mode != FL__SEGMENT_ACTIVE)
 			continue;
