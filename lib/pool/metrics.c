@@ -19,48 +19,17 @@
 
 /* ------------------------------------------------------------------- info */
 
-struct bank_counts {
-	struct fl__source_counts source;
-	uint64_t acquired;
-};
-
 static int add_acquired(struct fl__slot *slot, void *sum)
 {
 	*(uint64_t *)sum += __atomic_load_n(&slot->acquired, __ATOMIC_RELAXED);
 	return 0;
 }
 
-static void info_banks(const struct fl_pool *pool, struct fl_pool_info *info)
-{
-	struct bank_counts counts[FL__BANK_COUNT] = { 0 };
-
-	for (int i = 0; i < FL__BANK_COUNT; i++) {
-		struct fl__source *source = pool->banks[i].source;
-
-		pool->source->count(source, &counts[i].source);
-		(void)pool->source->each(source, add_acquired,
-					 &counts[i].acquired);
-		info->reserved_bytes += counts[i].source.mapped_bytes;
-	}
-#define FILL(bank, plural)                                              \
-	info->max_##plural = pool->config.max_##plural;                 \
-	info->live_##plural = (uint32_t)counts[bank].source.live;       \
-	info->retired_##plural = (uint32_t)counts[bank].source.retired; \
-	info->acquired_##plural = counts[bank].acquired;                \
-	info->refused_##plural =                                        \
-		__atomic_load_n(&pool->banks[bank].refused, __ATOMIC_RELAXED)
-	FILL(FL__BANK_MEMORY, memories);
-	FILL(FL__BANK_TABLE, tables);
-	FILL(FL__BANK_STRUCTURE, instances);
-	FILL(FL__BANK_STACK, stacks);
-#undef FILL
-	info->warm_memories = (uint32_t)counts[FL__BANK_MEMORY].source.warm;
-	info->warm_tables = (uint32_t)counts[FL__BANK_TABLE].source.warm;
-	info->warm_instances = (uint32_t)counts[FL__BANK_STRUCTURE].source.warm;
-}
-
 static void info_fill(const struct fl_pool *pool, struct fl_pool_info *info)
 {
+	struct fl__source_counts counts[FL__BANK_COUNT];
+	uint64_t acquired[FL__BANK_COUNT] = { 0 };
+
 #define LOAD(field) __atomic_load_n(&pool->field, __ATOMIC_RELAXED)
 	*info = (struct fl_pool_info){
 		.reserved_bytes = pool->layout.reserved_bytes,
@@ -72,8 +41,28 @@ static void info_fill(const struct fl_pool *pool, struct fl_pool_info *info)
 		.audit_pins = LOAD(audit_pins),
 		.idle_kept_bytes = LOAD(idle_kept_bytes),
 	};
+	for (int i = 0; i < FL__BANK_COUNT; i++) {
+		struct fl__source *source = pool->banks[i].source;
+
+		pool->source->count(source, &counts[i]);
+		(void)pool->source->each(source, add_acquired, &acquired[i]);
+		info->reserved_bytes += counts[i].mapped_bytes;
+	}
+#define FILL(bank, plural)                                       \
+	info->max_##plural = pool->config.max_##plural;          \
+	info->live_##plural = (uint32_t)counts[bank].live;       \
+	info->retired_##plural = (uint32_t)counts[bank].retired; \
+	info->acquired_##plural = acquired[bank];                \
+	info->refused_##plural = LOAD(banks[bank].refused)
+	FILL(FL__BANK_MEMORY, memories);
+	FILL(FL__BANK_TABLE, tables);
+	FILL(FL__BANK_STRUCTURE, instances);
+	FILL(FL__BANK_STACK, stacks);
+#undef FILL
 #undef LOAD
-	info_banks(pool, info);
+	info->warm_memories = (uint32_t)counts[FL__BANK_MEMORY].warm;
+	info->warm_tables = (uint32_t)counts[FL__BANK_TABLE].warm;
+	info->warm_instances = (uint32_t)counts[FL__BANK_STRUCTURE].warm;
 }
 
 void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info)

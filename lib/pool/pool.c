@@ -173,6 +173,7 @@ int fl_pool_create(struct fl_context *context,
 
 int fl_pool_destroy(struct fl_pool *pool)
 {
+	struct fl__source_counts counts;
 	bool is_busy = false;
 	int err;
 
@@ -182,8 +183,10 @@ int fl_pool_destroy(struct fl_pool *pool)
 	if (err)
 		return err;
 	fl__os_lock(&pool->trim_lock);
-	for (int i = 0; i < FL__BANK_COUNT; i++)
-		is_busy |= fl__bank_live(&pool->banks[i]) != 0;
+	for (int i = 0; i < FL__BANK_COUNT; i++) {
+		pool->source->count(pool->banks[i].source, &counts);
+		is_busy |= counts.live != 0;
+	}
 	fl__os_unlock(&pool->trim_lock);
 	if (is_busy)
 		return -EBUSY;

@@ -53,13 +53,18 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
  * while a slot is being emptied. */
 static uint32_t purge_image(struct fl_pool *pool, const struct fl_image *image)
 {
+	struct fl__slot *slot;
 	uint32_t count = 0;
 
 	if (!image)
 		return 0;
 	fl__os_lock(&pool->trim_lock);
-	for (int i = 0; i < FL__BANK_COUNT; i++)
-		count += fl__bank_purge(&pool->banks[i], image);
+	for (int i = 0; i < FL__BANK_COUNT; i++) {
+		while ((slot = fl__bank_take_warm(&pool->banks[i], image))) {
+			fl__slot_empty(slot);
+			count++;
+		}
+	}
 	fl__os_unlock(&pool->trim_lock);
 	return count;
 }

@@ -210,26 +210,6 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 	return 0;
 }
 
-uint32_t fl__bank_purge(struct fl__bank *bank, const struct fl_image *image)
-{
-	struct fl__slot *slot;
-	uint32_t count = 0;
-
-	while ((slot = fl__bank_take_warm(bank, image))) {
-		fl__slot_empty(slot);
-		count++;
-	}
-	return count;
-}
-
-uint64_t fl__bank_live(const struct fl__bank *bank)
-{
-	struct fl__source_counts counts;
-
-	bank->source->calls->count(bank->source, &counts);
-	return counts.live;
-}
-
 int fl__bank_open(struct fl__bank *bank, struct fl_pool *pool,
 		  const struct fl__kind *kind,
 		  const struct fl__geometry *geometry, struct fl_error *error)

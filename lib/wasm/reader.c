@@ -163,8 +163,9 @@ struct section {
 
 #define COUNTER(name) .counter = offsetof(struct fl__reader, name)
 
-/* In the order that a module must have them. */
+/* In the order that a module must have them, but for custom ones. */
 static const struct section sections[] = {
+	{ SECTION_CUSTOM, "custom section", .finish = read_custom },
 	{ 1, "type section", .finish = skip_rest },
 	{ 2, "import section", "count of imports", "import", 4,
 	  FL__READER_MAX_IMPORTS, .read = fl__reader_read_import },
@@ -196,13 +197,8 @@ static const struct section sections[] = {
 	  .begin = fl__reader_begin_data, .read = fl__reader_read_data },
 };
 
-static const struct section custom_section = { SECTION_CUSTOM, "custom section",
-					       .finish = read_custom };
-
 static const struct section *section_find(uint8_t id)
 {
-	if (id == SECTION_CUSTOM)
-		return &custom_section;
 	for (size_t i = 0; i < FL_ARRAY_SIZE(sections); i++) {
 		if (sections[i].id == id)
 			return &sections[i];
@@ -227,7 +223,7 @@ static const struct section *section_open(struct fl__cursor *c,
 	else if (!section)
 		fl__cursor_fail(c, -ENOEXEC, id_off,
 				"the section id is %u, expected 0 to 13", id);
-	else if (*last && section != &custom_section && section <= *last)
+	else if (*last && id != SECTION_CUSTOM && section <= *last)
 		fl__cursor_fail(c, -ENOEXEC, id_off,
 				section == *last ?
 					"there is a second %s after the %s" :
@@ -242,7 +238,7 @@ static const struct section *section_open(struct fl__cursor *c,
 				section->name, size, fl__cursor_left(c));
 	if (c->err)
 		return NULL;
-	if (section != &custom_section)
+	if (id != SECTION_CUSTOM)
 		*last = section;
 	c->end = c->off + size;
 	c->scope = section->name;
