@@ -130,12 +130,12 @@ static void metric_read(const struct snapshot *from, size_t idx,
 static void snapshot_take(struct fl_pool *pool, bool wants_usage,
 			  struct snapshot *snapshot)
 {
-	memset(snapshot, 0, sizeof(*snapshot));
+	*snapshot = (struct snapshot){
+		.usage = { .size = sizeof(snapshot->usage) },
+	};
 	info_fill(pool, &snapshot->info);
-	snapshot->usage.size = sizeof(snapshot->usage);
-	if (wants_usage)
-		snapshot->has_usage =
-			!fl_pool_usage(pool, &snapshot->usage, NULL);
+	snapshot->has_usage = wants_usage &&
+			      !fl_pool_usage(pool, &snapshot->usage, NULL);
 }
 
 int fl_pool_metric(struct fl_pool *pool, uint32_t idx, struct fl_metric *metric)

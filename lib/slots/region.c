@@ -44,11 +44,6 @@ static struct regions *of_source(const struct fl__source *source)
 	return (struct regions *)(uintptr_t)source;
 }
 
-static struct region *of_slot(struct fl__slot *slot)
-{
-	return fl_container_of(slot, struct region, slot);
-}
-
 static struct fl_context *context_of(const struct regions *from)
 {
 	return from->source.bank->pool->context;
@@ -196,7 +191,7 @@ static int region_map(struct regions *from, struct region *region,
 static void regions_give(struct fl__slot *slot)
 {
 	struct regions *from = of_source(slot->source);
-	struct region *region = of_slot(slot);
+	struct region *region = fl_container_of(slot, struct region, slot);
 
 	region_unlink(from, region);
 	if (slot->arena)

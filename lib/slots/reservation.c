@@ -229,7 +229,7 @@ static int reservation_each(struct fl__source *source, fl__slot_fn *fn,
 			    void *user)
 {
 	struct reservation *from = of_source(source);
-	uint32_t used = fl__stock_count(&from->stock).ever_used;
+	uint32_t used = fl__stock_look(&from->stock).cold_next;
 	int err = 0;
 
 	if (!used)
@@ -261,13 +261,12 @@ static int reservation_each_unused(struct fl__source *source, uint32_t *idx,
 static void reservation_count(struct fl__source *source,
 			      struct fl__source_counts *counts)
 {
-	struct fl__stock_counts stock =
-		fl__stock_count(&of_source(source)->stock);
+	struct fl__freelist list = fl__stock_look(&of_source(source)->stock);
 
 	*counts = (struct fl__source_counts){
-		.live = stock.used,
-		.warm = stock.warm,
-		.retired = stock.retired,
+		.live = list.used_count,
+		.warm = list.warm.count,
+		.retired = list.retired_count,
 	};
 }
 

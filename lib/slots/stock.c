@@ -203,7 +203,7 @@ int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
 		error, err,
 		"all %u %s of the pool are in use (%u retired); release one, wait with timeout_ns, or raise max_%s",
 		stock->list.capacity, stock->name,
-		fl__stock_count(stock).retired, stock->name);
+		fl__stock_look(stock).retired_count, stock->name);
 }
 
 /* Put idx on this processor's shelf; gives what was there, plus 1. */
@@ -282,18 +282,13 @@ void fl__stock_thaw(struct fl__stock *stock)
 	fl__os_unlock(&stock->lock);
 }
 
-struct fl__stock_counts fl__stock_count(struct fl__stock *stock)
+struct fl__freelist fl__stock_look(struct fl__stock *stock)
 {
-	struct fl__stock_counts counts;
+	struct fl__freelist list;
 
 	fl__os_lock(&stock->lock);
 	shelves_clear(stock);
-	counts = (struct fl__stock_counts){
-		.used = stock->list.used_count,
-		.warm = stock->list.warm.count,
-		.retired = stock->list.retired_count,
-		.ever_used = stock->list.cold_next,
-	};
+	list = stock->list;
 	fl__os_unlock(&stock->lock);
-	return counts;
+	return list;
 }

@@ -42,10 +42,6 @@ struct fl__stock {
 	uint32_t wide_waiters;		/* of them, waiters for several */
 };
 
-struct fl__stock_counts {
-	uint32_t used, warm, retired, ever_used;
-};
-
 /* -ENOMEM. Without shelves unless the strategy is reuse affinity and max_warm is
  * FL__STOCK_SHELVES or more. */
 int fl__stock_init(struct fl__stock *stock, const char *name, uint32_t capacity,
@@ -73,7 +69,7 @@ void fl__stock_freeze(struct fl__stock *stock);
 bool fl__stock_is_free(const struct fl__stock *stock, uint32_t idx);
 void fl__stock_thaw(struct fl__stock *stock);
 
-/* Exact while no thread takes or gives. */
-struct fl__stock_counts fl__stock_count(struct fl__stock *stock);
+/* The free list, for its counts: exact while no thread takes or gives. */
+struct fl__freelist fl__stock_look(struct fl__stock *stock);
 
 #endif

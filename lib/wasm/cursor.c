@@ -110,11 +110,7 @@ uint64_t fl__cursor_u64(struct fl__cursor *c, const char *what)
 
 int64_t fl__cursor_signed(struct fl__cursor *c, const char *what, unsigned bits)
 {
-	uint64_t raw = cursor_leb(c, what, bits, true);
-	int64_t value;
-
-	memcpy(&value, &raw, sizeof(value));
-	return value;
+	return (int64_t)cursor_leb(c, what, bits, true);
 }
 
 uint8_t fl__cursor_choice(struct fl__cursor *c, const char *what, uint8_t max,
