@@ -32,7 +32,7 @@ lib			backends context
 lib/module		store module element datafree
 lib/slots		freelist stock layout slot pool reservation region audit bank lookup
 lib/instance		memory table table_nulls table_life stack validate instance bulk initialise
-lib/pool		config pool usage trim metrics
+lib/pool		config pool trim metrics
 EOF
 
 cd "$srcdir" || failed "no source directory"
