@@ -152,8 +152,3 @@ const char *fl_support_name(enum fl_support support)
 	return (size_t)support < FL_ARRAY_SIZE(names) ? names[support] :
 							"unknown";
 }
-
-uint64_t fl__context_next_serial(struct fl_context *context)
-{
-	return __atomic_add_fetch(&context->last_serial, 1, __ATOMIC_RELAXED);
-}

@@ -178,30 +178,20 @@ static int check_tables(const struct fl_pool *pool,
 
 /* -------------------------------------------------------------- tunables */
 
-static int check_bounds(const struct fl_pool *pool,
-			const struct fl_tunables *tunables,
-			struct fl_error *error)
-{
-	if (pool->config.bounds == FL_BOUNDS_GUARDED || tunables->checks_bounds)
-		return 0;
-	return fl__error_set(
-		error, -ENOTSUP,
-		"checks_bounds is 0, but bounds of the pool is FL_BOUNDS_ACCESSIBLE: nothing would stop the code; compile with bounds checks or make the pool FL_BOUNDS_GUARDED");
-}
-
 int fl_pool_adjust_tunables(const struct fl_pool *pool,
 			    struct fl_tunables *tunables,
 			    struct fl_error *error)
 {
 	struct fl_tunables known;
 	uint64_t reach = pool->layout.memory_reach_bytes;
-	int err;
+	int err = fl__config_read(FL_TUNABLES, &known, tunables, error);
 
-	err = fl__config_read(FL_TUNABLES, &known, tunables, error);
-	if (!err)
-		err = check_bounds(pool, &known, error);
 	if (err)
 		return err;
+	if (pool->config.bounds == FL_BOUNDS_ACCESSIBLE && !known.checks_bounds)
+		return fl__error_set(
+			error, -ENOTSUP,
+			"checks_bounds is 0, but bounds of the pool is FL_BOUNDS_ACCESSIBLE: nothing would stop the code; compile with bounds checks or make the pool FL_BOUNDS_GUARDED");
 	/* In an accessible pool, the reach is an open maximum and a guard. */
 	known.memory_reservation_bytes =
 		fl_min_u64(known.memory_reservation_bytes, reach);
@@ -222,9 +212,8 @@ static int tunables_check(const struct fl_pool *pool,
 			  struct fl_error *error)
 {
 	struct fl_tunables known, adjusted;
-	int err;
+	int err = fl__config_read(FL_TUNABLES, &known, tunables, error);
 
-	err = fl__config_read(FL_TUNABLES, &known, tunables, error);
 	if (err)
 		return err;
 	adjusted = known;

@@ -28,7 +28,8 @@ int fl__image_create(struct fl_context *context,
 		return err;
 	}
 	image->context = fl__context_retain(context);
-	image->serial = fl__context_next_serial(context);
+	image->serial =
+		__atomic_add_fetch(&context->last_serial, 1, __ATOMIC_RELAXED);
 	*out = image;
 	return 0;
 }

@@ -151,43 +151,25 @@ static struct fl__freelist_list *ages_of(struct fl__freelist *list,
 	return list->entries[idx].affinity ? &list->warm : &list->emptied;
 }
 
-static void free_add(struct fl__freelist *list, uint32_t idx)
+static uint32_t use_free(struct fl__freelist *list, uint32_t idx)
 {
-	struct fl__freelist_entry *entry = &list->entries[idx];
+	struct fl__freelist_entry *entry;
+	struct fl__freelist_list *group;
+	uint32_t last;
 
-	entry->state = FREE;
-	entry->freed = list->given++;
-	entry->position = list->free_count;
-	list->free_order[list->free_count++] = idx;
-	list_add(list, ages_of(list, idx), FL__FREELIST_AGES, idx);
-	entry->group = group_find(list, entry->affinity);
-	if (entry->group == FL__IDX_NONE)
-		entry->group = group_make(list, entry->affinity);
-	list_add(list, &list->groups[entry->group].members, FL__FREELIST_GROUP,
-		 idx);
-}
-
-static void free_remove(struct fl__freelist *list, uint32_t idx)
-{
-	struct fl__freelist_entry *entry = &list->entries[idx];
-	struct fl__freelist_list *group = &list->groups[entry->group].members;
-	uint32_t last = list->free_order[--list->free_count];
-
+	if (idx == FL__IDX_NONE)
+		return idx;
+	entry = &list->entries[idx];
+	last = list->free_order[--list->free_count];
 	list->free_order[entry->position] = last;
 	list->entries[last].position = entry->position;
 	list_remove(list, ages_of(list, idx), FL__FREELIST_AGES, idx);
+	group = &list->groups[entry->group].members;
 	list_remove(list, group, FL__FREELIST_GROUP, idx);
 	if (!group->count)
 		group_drop(list, entry->group);
 	entry->group = FL__IDX_NONE;
-}
-
-static uint32_t use_free(struct fl__freelist *list, uint32_t idx)
-{
-	if (idx == FL__IDX_NONE)
-		return idx;
-	free_remove(list, idx);
-	list->entries[idx].state = USED;
+	entry->state = USED;
 	list->used_count++;
 	return idx;
 }
@@ -273,13 +255,24 @@ uint32_t fl__freelist_take(struct fl__freelist *list, uint64_t affinity)
 void fl__freelist_give(struct fl__freelist *list, uint32_t idx,
 		       uint64_t affinity)
 {
-	fl_assert(list->entries[idx].state == USED);
+	struct fl__freelist_entry *entry = &list->entries[idx];
+
+	fl_assert(entry->state == USED);
 	list->used_count--;
 	/* The stock reads affinities without the lock, and mostly has written
 	 * this one already. */
-	if (list->entries[idx].affinity != affinity)
-		list->entries[idx].affinity = affinity;
-	free_add(list, idx);
+	if (entry->affinity != affinity)
+		entry->affinity = affinity;
+	entry->state = FREE;
+	entry->freed = list->given++;
+	entry->position = list->free_count;
+	list->free_order[list->free_count++] = idx;
+	list_add(list, ages_of(list, idx), FL__FREELIST_AGES, idx);
+	entry->group = group_find(list, affinity);
+	if (entry->group == FL__IDX_NONE)
+		entry->group = group_make(list, affinity);
+	list_add(list, &list->groups[entry->group].members, FL__FREELIST_GROUP,
+		 idx);
 	fl_assert_full(fl__freelist_is_valid(list));
 }
 

@@ -85,23 +85,11 @@ static void region_unlink(struct regions *from, struct region *region)
 
 /* Bank and source are written here and never again: a look-up that comes late,
  * or the holder of a released handle, may read both. */
-static struct region *region_new(struct regions *from)
-{
-	size_t bytes = offsetof(struct region, slot) +
-		       fl__slot_bytes(from->source.bank->kind);
-	struct region *region;
-
-	if (posix_memalign((void **)&region, 128, bytes))
-		return NULL;
-	memset(region, 0, bytes);
-	region->slot.bank = from->source.bank;
-	region->slot.source = &from->source;
-	return region;
-}
-
 static struct region *region_alloc(struct regions *from)
 {
 	struct fl_context *context = context_of(from);
+	size_t bytes = offsetof(struct region, slot) +
+		       fl__slot_bytes(from->source.bank->kind);
 	struct region *region;
 
 	fl__os_lock(&context->lock);
@@ -109,7 +97,14 @@ static struct region *region_alloc(struct regions *from)
 	if (region)
 		from->spare = region->next;
 	fl__os_unlock(&context->lock);
-	return region ? region : region_new(from);
+	if (region)
+		return region;
+	if (posix_memalign((void **)&region, 128, bytes))
+		return NULL;
+	memset(region, 0, bytes);
+	region->slot.bank = from->source.bank;
+	region->slot.source = &from->source;
+	return region;
 }
 
 static void region_spare(struct regions *from, struct region *region)

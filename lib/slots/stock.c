@@ -115,15 +115,12 @@ static void limit_warm(struct fl__stock *stock)
 		list->max_warm -= shelved;
 }
 
-static uint32_t indices_left(const struct fl__freelist *list)
-{
-	return list->free_count + list->capacity - list->cold_next;
-}
-
 static bool take_locked(struct fl__stock *stock, const uint64_t *affinities,
 			uint32_t count, uint32_t *idx)
 {
-	if (indices_left(&stock->list) < count)
+	const struct fl__freelist *list = &stock->list;
+
+	if (list->free_count + list->capacity - list->cold_next < count)
 		return false;
 	limit_warm(stock);
 	for (uint32_t i = 0; i < count; i++)
@@ -134,11 +131,14 @@ static bool take_locked(struct fl__stock *stock, const uint64_t *affinities,
 /* With the lock. Each give wakes one waiter, or all waiters if some need
  * several; a waiter that finds too few indices waits on. */
 static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
-		      uint32_t count, uint64_t deadline_ns, uint32_t *idx)
+		      uint32_t count, uint64_t timeout_ns, uint32_t *idx)
 {
+	uint64_t deadline_ns;
 	bool is_in_time = true;
 	int err = 0;
 
+	if (fl_add_overflow(fl__os_now_ns(), timeout_ns, &deadline_ns))
+		deadline_ns = UINT64_MAX;
 	stock->wide_waiters += count > 1;
 	__atomic_add_fetch(&stock->waiters, 1, __ATOMIC_SEQ_CST);
 	for (;;) {
@@ -160,15 +160,6 @@ static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
 	return err;
 }
 
-static uint64_t deadline_of(uint64_t timeout_ns)
-{
-	uint64_t deadline;
-
-	if (fl_add_overflow(fl__os_now_ns(), timeout_ns, &deadline))
-		return UINT64_MAX;
-	return deadline;
-}
-
 static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
 			   uint32_t count, uint64_t timeout_ns, uint32_t *idx)
 {
@@ -178,10 +169,9 @@ static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
 	if (!take_locked(stock, affinities, count, idx)) {
 		shelves_clear(stock);
 		if (!take_locked(stock, affinities, count, idx))
-			err = timeout_ns ?
-				      stock_wait(stock, affinities, count,
-						 deadline_of(timeout_ns), idx) :
-				      -EAGAIN;
+			err = timeout_ns ? stock_wait(stock, affinities, count,
+						      timeout_ns, idx) :
+					   -EAGAIN;
 	}
 	fl__os_unlock(&stock->lock);
 	return err;
