@@ -62,8 +62,6 @@ struct fl__geometry {
 	bool is_single_use;	/* slots are detached, and never reset */
 };
 
-struct fl__prefill;
-
 /* One image: its map, its storage, its references. */
 struct fl_image {
 	uint32_t refs;			/* atomic */
@@ -74,8 +72,6 @@ struct fl_image {
 	 * readable for the image's whole life. */
 	const uint8_t *bytes;
 	int fd;				/* -1: not in a file */
-	/* What the first tenants of slots write; NULL: no backend asks. */
-	struct fl__prefill *prefill;
 };
 
 /* A slot's addresses, as the backend sees them. Only the slot's owner changes

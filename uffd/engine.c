@@ -26,7 +26,6 @@
 #include "backend.h"
 #include "memfd.h"
 #include "probe.h"
-#include "uffd/track/prefill.h"
 #include "uffd/track/track.h"
 
 #include <stdlib.h>
@@ -156,20 +155,14 @@ static int linux_image_create(struct fl__host *host, struct fl_image *image,
 			      const struct fl__segments *segments,
 			      struct fl_error *error)
 {
-	int err = fl__memfd_create(
+	return fl__memfd_create(
 		image, segments,
 		fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE), error);
-
-	/* Without memory for a list, first tenants are only slower. */
-	if (!err)
-		image->prefill = calloc(1, sizeof(*image->prefill));
-	return err;
 }
 
 static void linux_image_destroy(struct fl__host *host, struct fl_image *image)
 {
 	(void)host;
-	free(image->prefill);
 	fl__memfd_destroy(image);
 }
 
@@ -195,7 +188,6 @@ static int shard_open(struct fl__dirty_host *shard,
 	int err;
 
 	shard->can_populate = fl__probe_has(&host->probe, FL__FEATURE_POPULATE);
-	shard->can_collapse = fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE);
 	shard->uffd_fd = shard->pagemap_fd = -1;
 	shard->written_form =
 		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN) ?
@@ -358,10 +350,6 @@ static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 	}
 	if (err)
 		return err;
-	if (!space->is_open)
-		fl__track_prefill(&arena->dirty[space->idx],
-				  shard_of(arena, space), geometry, space, image,
-				  size_bytes);
 	space->is_open = true;
 	space->attached_bytes = size_bytes;
 	return 0;

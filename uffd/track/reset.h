@@ -16,7 +16,6 @@
 
 #include "backend.h"
 #include "dirty.h"
-#include "prefill.h"
 
 /* Room on the stack for the runs that one call of a scan reports. A slot that
  * needed more gets room for FL__SCAN_MAX_REGIONS. */
@@ -50,8 +49,6 @@ struct fl__reset {
 	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
 	uint32_t area_count;
 	uint32_t area_idx;		/* where the scan is */
-	/* What the slot's first tenant wrote. NULL: no list to learn. */
-	struct fl__prefill_list *first;
 	struct fl__scan_buffer buffer;
 	struct fl__kernel_region few[FL__RESET_REGIONS];
 };

@@ -46,7 +46,6 @@ void fl__track_forget(struct fl__dirty *dirty)
 	dirty->kept_hpages = 0;
 	dirty->highest_bytes = 0;
 	dirty->resets = 0;
-	dirty->is_prefilled = false;
 }
 
 void fl__track_fini(struct fl__dirty *dirty)
@@ -455,43 +454,11 @@ static int watch_touched(struct fl__reset *reset)
 	return mark_chunks(reset);
 }
 
-void fl__track_prefill(struct fl__dirty *dirty,
-		       const struct fl__dirty_host *host,
-		       const struct fl__geometry *geometry,
-		       const struct fl__space *space,
-		       const struct fl_image *image, uint64_t size_bytes)
-{
-	uint64_t hpage_bytes = geometry->hpage_bytes;
-	uint64_t hpage_count = size_bytes / hpage_bytes;
-	struct fl__prefill_list list;
-	uint32_t len;
-
-	if (!image || !image->prefill || !host->can_populate)
-		return;
-	fl__prefill_get(image->prefill, &list, &dirty->prefill_turn);
-	for (uint32_t i = 0; i < list.count; i += len) {
-		len = fl__prefill_run(&list, i);
-		if (list.hpages[i] + len > hpage_count)
-			break;
-		(void)madvise(space->base + list.hpages[i] * hpage_bytes,
-			      (size_t)(len * hpage_bytes), MADV_POPULATE_WRITE);
-	}
-	dirty->is_prefilled = list.count;
-}
-
-/* Is this the first release since the image was laid over the slot? */
-static bool is_first(const struct fl__reset *reset)
-{
-	return !reset->dirty->resets && reset->host->can_populate &&
-	       reset->space->image && reset->space->image->prefill;
-}
-
 int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		    const struct fl__geometry *geometry,
 		    const struct fl__space *space, uint64_t *kept_bytes)
 {
 	uint64_t base = (uintptr_t)space->base;
-	struct fl__prefill_list first;
 	struct fl__reset reset;
 	int err;
 
@@ -529,11 +496,7 @@ int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 					      FL__RESET_REGIONS;
 	reset.buffer.was_full = false;
 	areas_build(&reset);
-	reset.first = is_first(&reset) ? &first : NULL;
-	first.count = 0;
 	err = scan_all(&reset);
-	if (!err && reset.first)
-		fl__prefill_learn(space->image->prefill, &first);
 	if (!err && reset.was_touched)
 		err = watch_touched(&reset);
 	if (!err)
