@@ -272,7 +272,7 @@ static int linux_arena_open(struct fl__host *host,
 static void linux_arena_close(struct fl__arena *arena)
 {
 	for (uint32_t i = 0; i < arena->geometry.slot_count; i++)
-		fl__track_fini(&arena->dirty[i]);
+		fl__track_forget(&arena->dirty[i]);
 	arena_close_shards(arena);
 	free(arena->dirty);
 	free(arena);

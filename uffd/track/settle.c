@@ -189,7 +189,7 @@ static uint64_t hot_end(struct fl__reset *reset, uint64_t start, uint64_t end)
 
 		if (!fl_bit_get(reset->dirty->chunks[chunk_idx].watch.hot,
 				fl__reset_hpage_idx(reset, addr)) ||
-		    !fl__policy_trusts(reset->now, chunk_idx))
+		    !fl__policy_trusts(reset->dirty->resets, chunk_idx))
 			break;
 		addr += reset->hpage_bytes;
 	}
@@ -216,9 +216,10 @@ static int written_region(struct fl__reset *reset, uint64_t start,
 	return err;
 }
 
-int fl__settle_written(struct fl__reset *reset,
-		       const struct fl__kernel_region *regions, size_t count)
+int fl__settle_written(void *user, const struct fl__kernel_region *regions,
+		       size_t count)
 {
+	struct fl__reset *reset = user;
 	int err = 0;
 
 	if (count)

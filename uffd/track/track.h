@@ -26,7 +26,6 @@
 
 /* Forget everything: the slot was emptied or is attached anew. */
 void fl__track_forget(struct fl__dirty *dirty);
-void fl__track_fini(struct fl__dirty *dirty);
 
 /*
  * Restore [0, space->allowed_bytes) to the slot's image and zeroes. The range
