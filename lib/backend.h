@@ -108,7 +108,7 @@ struct fl__backend {
 	int (*image_create)(struct fl__host *host, struct fl_image *image,
 			    const struct fl__segments *segments,
 			    struct fl_error *error);
-	void (*image_destroy)(struct fl__host *host, struct fl_image *image);
+	void (*image_destroy)(struct fl_image *image);
 
 	/* The address space is reserved and inaccessible. The core unmaps the
 	 * address space after the close. */

@@ -70,10 +70,8 @@ err_report:
 			     fl_llu(span));
 }
 
-static void segmented_image_destroy(struct fl__host *host,
-				    struct fl_image *image)
+static void segmented_image_destroy(struct fl_image *image)
 {
-	(void)host;
 	if (image->bytes)
 		fl__os_release((uint8_t *)(uintptr_t)image->bytes,
 			       fl__image_map_span_bytes(&image->map));

@@ -79,7 +79,7 @@ static const char *rung_lacks(const struct fl__probe *probe, enum rung rung)
 	for (size_t i = 0; i < FL_ARRAY_SIZE(rung_needs); i++) {
 		if (rung_needs[i].rung == rung &&
 		    !fl__probe_has(probe, rung_needs[i].needs))
-			return probe->results[rung_needs[i].needs].reason;
+			return probe->features[rung_needs[i].needs].reason;
 	}
 	return NULL;
 }
@@ -112,26 +112,23 @@ static int linux_open(const char *disabled, const char *rung,
 		      struct fl__host **out, struct fl_error *error)
 {
 	struct fl__host *host = calloc(1, sizeof(*host));
-	const struct fl__probe_result *seals;
-	int err = 0;
+	int err;
 
 	if (!host)
 		return fl__error_set(error, -ENOMEM, "no memory for a context");
 	fl__probe_run(&host->probe, disabled);
-	seals = &host->probe.results[FL__FEATURE_MEMFD_SEALS];
-	if (seals->support != FL_SUPPORT_YES)
+	if (fl__probe_has(&host->probe, FL__FEATURE_MEMFD_SEALS))
+		err = host_choose_rung(host, rung, error);
+	else
 		err = fl__error_set(
 			error, -ENOTSUP,
 			"the linux backend needs sealed memory files: %s",
-			seals->reason);
-	if (!err)
-		err = host_choose_rung(host, rung, error);
-	if (err) {
+			host->probe.features[FL__FEATURE_MEMFD_SEALS].reason);
+	if (err)
 		free(host);
-		return err;
-	}
-	*out = host;
-	return 0;
+	else
+		*out = host;
+	return err;
 }
 
 static void linux_close(struct fl__host *host)
@@ -148,7 +145,10 @@ static const char *linux_rung(const struct fl__host *host, const char **reason)
 static bool linux_feature(const struct fl__host *host, uint32_t idx,
 			  struct fl_feature *feature)
 {
-	return fl__probe_describe(&host->probe, idx, feature);
+	if (idx >= FL__FEATURE_COUNT)
+		return false;
+	*feature = host->probe.features[idx];
+	return true;
 }
 
 static int linux_image_create(struct fl__host *host, struct fl_image *image,
@@ -158,12 +158,6 @@ static int linux_image_create(struct fl__host *host, struct fl_image *image,
 	return fl__memfd_create(
 		image, segments,
 		fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE), error);
-}
-
-static void linux_image_destroy(struct fl__host *host, struct fl_image *image)
-{
-	(void)host;
-	fl__memfd_destroy(image);
 }
 
 static void shard_close(struct fl__dirty_host *shard)
@@ -185,7 +179,6 @@ static int shard_open(struct fl__dirty_host *shard,
 		      const struct fl__arena *arena, struct fl_error *error)
 {
 	const struct fl__host *host = arena->host;
-	int err;
 
 	shard->can_populate = fl__probe_has(&host->probe, FL__FEATURE_POPULATE);
 	shard->uffd_fd = shard->pagemap_fd = -1;
@@ -203,35 +196,10 @@ static int shard_open(struct fl__dirty_host *shard,
 	if (host->rung == RUNG_SCAN)
 		return 0;
 	shard->uffd_fd = fl__uffd_open();
-	if (shard->uffd_fd >= 0)
-		return 0;
-	err = shard->uffd_fd;
-	shard_close(shard);
-	return fl__error_set(error, fl__error_fold(err),
-			     "cannot open a userfaultfd: %s", strerror(-err));
-}
-
-static void arena_close_shards(struct fl__arena *arena)
-{
-	while (arena->shard_count)
-		shard_close(&arena->shards[--arena->shard_count]);
-}
-
-static int arena_open_shards(struct fl__arena *arena, struct fl_error *error)
-{
-	uint32_t wanted =
-		(uint32_t)fl_min_u64(ARENA_SHARDS, arena->geometry.slot_count);
-
-	while (arena->shard_count < wanted) {
-		int err = shard_open(&arena->shards[arena->shard_count], arena,
-				     error);
-
-		if (err) {
-			arena_close_shards(arena);
-			return err;
-		}
-		arena->shard_count++;
-	}
+	if (shard->uffd_fd < 0)
+		return fl__error_set(error, fl__error_fold(shard->uffd_fd),
+				     "cannot open a userfaultfd: %s",
+				     strerror(-shard->uffd_fd));
 	return 0;
 }
 
@@ -241,41 +209,42 @@ static const struct fl__dirty_host *shard_of(const struct fl__arena *arena,
 	return &arena->shards[space->idx % arena->shard_count];
 }
 
+/* Also of an arena that was opened in part. */
+static void linux_arena_close(struct fl__arena *arena)
+{
+	for (uint32_t i = 0; i < arena->geometry.slot_count; i++)
+		fl__track_forget(&arena->dirty[i]);
+	for (uint32_t i = 0; i < arena->shard_count; i++)
+		shard_close(&arena->shards[i]);
+	free(arena->dirty);
+	free(arena);
+}
+
 static int linux_arena_open(struct fl__host *host,
 			    const struct fl__geometry *geometry,
 			    struct fl__arena **out, struct fl_error *error)
 {
 	struct fl__arena *arena = calloc(1, sizeof(*arena));
-	size_t size;
-	int err;
+	size_t count = (size_t)geometry->slot_count + 1;
+	size_t size = count * sizeof(*arena->dirty);
+	int err = 0;
 
-	if (!arena)
-		return fl__error_set(error, -ENOMEM, "no memory for a pool");
-	size = ((size_t)geometry->slot_count + 1) * sizeof(*arena->dirty);
-	if (posix_memalign((void **)&arena->dirty, 128, size)) {
+	if (!arena || posix_memalign((void **)&arena->dirty, 128, size)) {
 		free(arena);
 		return fl__error_set(error, -ENOMEM, "no memory for a pool");
 	}
 	memset(arena->dirty, 0, size);
 	arena->geometry = *geometry;
 	arena->host = host;
-	err = arena_open_shards(arena, error);
-	if (err) {
-		free(arena->dirty);
-		free(arena);
-		return err;
-	}
-	*out = arena;
-	return 0;
-}
-
-static void linux_arena_close(struct fl__arena *arena)
-{
-	for (uint32_t i = 0; i < arena->geometry.slot_count; i++)
-		fl__track_forget(&arena->dirty[i]);
-	arena_close_shards(arena);
-	free(arena->dirty);
-	free(arena);
+	while (arena->shard_count < ARENA_SHARDS &&
+	       arena->shard_count < geometry->slot_count && !err)
+		err = shard_open(&arena->shards[arena->shard_count++], arena,
+				 error);
+	if (err)
+		linux_arena_close(arena);
+	else
+		*out = arena;
+	return err;
 }
 
 /* Lay an image over an inaccessible slot: its extents from the file, zeroes
@@ -460,6 +429,7 @@ static void account_add(struct fl_pool_usage *usage,
 			const struct fl__kernel_region *region)
 {
 	uint64_t len = region->end - region->start;
+	uint64_t written = region->categories & FL_PAGE_IS_WRITTEN ? len : 0;
 
 	/* The zero page belongs to no slot. */
 	if (region->categories & FL_PAGE_IS_PFNZERO)
@@ -467,19 +437,14 @@ static void account_add(struct fl_pool_usage *usage,
 	/* The kernel reports an empty entry with a mark as swapped, like a
 	 * swapped page with a mark. An entry without a mark is a page. */
 	if (region->categories & FL_PAGE_IS_SWAPPED) {
-		if (region->categories & FL_PAGE_IS_WRITTEN) {
-			usage->swapped_bytes += len;
-			usage->dirty_bytes += len;
-		}
-		return;
-	}
-	if (region->categories & FL_PAGE_IS_FILE)
+		usage->swapped_bytes += written;
+	} else if (region->categories & FL_PAGE_IS_FILE) {
 		usage->shared_bytes += len;
-	else
+		return;
+	} else {
 		usage->private_bytes += len;
-	if (!(region->categories & FL_PAGE_IS_FILE) &&
-	    region->categories & FL_PAGE_IS_WRITTEN)
-		usage->dirty_bytes += len;
+	}
+	usage->dirty_bytes += written;
 }
 
 static int on_account(void *user, const struct fl__kernel_region *regions,
@@ -526,7 +491,7 @@ const struct fl__backend fl__backend_linux = {
 	.rung = linux_rung,
 	.feature = linux_feature,
 	.image_create = linux_image_create,
-	.image_destroy = linux_image_destroy,
+	.image_destroy = fl__memfd_destroy,
 	.arena_open = linux_arena_open,
 	.arena_close = linux_arena_close,
 	.attach = linux_attach,

@@ -12,10 +12,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-static const struct {
-	const char *name, *since, *note, *gives;
-} rows[FL__FEATURE_COUNT] = {
-#define FL_FEATURE(id, name, since, note, gives) { name, since, note, gives },
+static const struct fl_feature rows[FL__FEATURE_COUNT] = {
+#define FL_FEATURE(id, name, since, note, gives) \
+	{ 0, name, since, note, gives, FL_SUPPORT_YES, 0, NULL, NULL },
 #include "features.def"
 #undef FL_FEATURE
 };
@@ -27,8 +26,10 @@ typedef void probe_fn(struct fl__probe *probe);
 static void say(struct fl__probe *probe, enum fl_support support, int err,
 		const char *reason, const char *remedy)
 {
-	*probe->current =
-		(struct fl__probe_result){ support, err, reason, remedy };
+	probe->current->support = support;
+	probe->current->err = err;
+	probe->current->reason = reason;
+	probe->current->remedy = remedy;
 }
 
 /* A call failed with errno; a kernel without the call answers `missing`. */
@@ -74,7 +75,7 @@ static void probe_UFFD(struct fl__probe *probe)
 
 static void probe_UFFD_WP_ASYNC(struct fl__probe *probe)
 {
-	const struct fl__probe_result *uffd = &probe->results[FL__FEATURE_UFFD];
+	const struct fl_feature *uffd = &probe->features[FL__FEATURE_UFFD];
 	int fd;
 
 	if (uffd->support != FL_SUPPORT_YES) {
@@ -310,8 +311,8 @@ static probe_fn *const probes[FL__FEATURE_COUNT] = {
 void fl__probe_run(struct fl__probe *probe, const char *disabled)
 {
 	for (uint32_t i = 0; i < FL__FEATURE_COUNT; i++) {
-		probe->current = &probe->results[i];
-		say(probe, FL_SUPPORT_YES, 0, NULL, NULL);
+		probe->current = &probe->features[i];
+		*probe->current = rows[i];
 		if (fl_name_is_listed(disabled, rows[i].name))
 			say(probe, FL_SUPPORT_DISABLED, 0,
 			    "taken away by FAULTLINE_DISABLE",
@@ -319,25 +320,4 @@ void fl__probe_run(struct fl__probe *probe, const char *disabled)
 		else
 			probes[i](probe);
 	}
-}
-
-bool fl__probe_describe(const struct fl__probe *probe, uint32_t idx,
-			struct fl_feature *feature)
-{
-	const struct fl__probe_result *result;
-
-	if (idx >= FL__FEATURE_COUNT)
-		return false;
-	result = &probe->results[idx];
-	*feature = (struct fl_feature){
-		.name = rows[idx].name,
-		.since = rows[idx].since,
-		.note = rows[idx].note,
-		.gives = rows[idx].gives,
-		.support = result->support,
-		.err = result->err,
-		.reason = result->reason,
-		.remedy = result->remedy,
-	};
-	return true;
 }
