@@ -127,7 +127,7 @@ struct fl__backend {
 		    uint64_t size_bytes);
 	int (*reset)(struct fl__arena *arena, struct fl__space *space);
 
-	/* Make a range within the current size resident and writable. */
+	/* Make host pages of the current size resident and writable. */
 	int (*prefault)(struct fl__arena *arena, struct fl__space *space,
 			uint64_t offset_bytes, uint64_t length_bytes);
 	/* Add what the slot takes to usage; in any state, and the guest may
@@ -155,5 +155,16 @@ static inline uint64_t fl__geometry_allowed(const struct fl__geometry *geometry,
 		       ? geometry->max_bytes
 		       : fl_round_up(size_bytes, geometry->hpage_bytes);
 }
+
+/* Make [0, target) of an open slot accessible, and the rest inaccessible. */
+int fl__space_move_border(struct fl__space *space, uint64_t target);
+
+/* As the call grow, up to target. What lies from split on, which is at least
+ * allowed_bytes, is opened first. */
+int fl__space_grow(struct fl__space *space, uint64_t target, uint64_t split);
+
+/* As the call detach: all of the slot is reserved address space again. */
+int fl__space_renew(struct fl__space *space,
+		    const struct fl__geometry *geometry);
 
 #endif

@@ -273,31 +273,10 @@ static int slot_map(struct fl__space *space, const struct fl_image *image,
 	return err;
 }
 
-/* Move the border between what is accessible and what is not. */
-static int slot_move_border(struct fl__space *space, uint64_t target)
-{
-	int err = 0;
-
-	if (target > space->allowed_bytes)
-		err = fl__os_allow(space->base + space->allowed_bytes,
-				   target - space->allowed_bytes);
-	else if (target < space->allowed_bytes)
-		err = fl__os_deny(space->base + target,
-				  space->allowed_bytes - target);
-	if (!err)
-		space->allowed_bytes = target;
-	return err;
-}
-
 static int linux_detach(struct fl__arena *arena, struct fl__space *space)
 {
-	const struct fl__geometry *geometry = &arena->geometry;
-
-	space->is_open = space->is_torn = false;
-	space->allowed_bytes = 0;
 	fl__track_forget(&arena->dirty[space->idx]);
-	return fl__os_renew(space->base - geometry->prefix_bytes,
-			    geometry->prefix_bytes + geometry->max_bytes);
+	return fl__space_renew(space, &arena->geometry);
 }
 
 static int linux_attach(struct fl__arena *arena, struct fl__space *space,
@@ -315,7 +294,7 @@ static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 		if (!err)
 			err = slot_map(space, image, target);
 	} else if (!err) {
-		err = slot_move_border(space, target);
+		err = fl__space_move_border(space, target);
 	}
 	if (err)
 		return err;
@@ -324,36 +303,18 @@ static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 	return 0;
 }
 
-/*
- * The part that an earlier tenant has grown is a mapping of its own,
+/* The part that an earlier tenant has grown is a mapping of its own,
  * registered; the part that no tenant has grown is another. The second part is
- * opened first, because only that can need a new mapping and so fail. A part
- * that a failed call has opened must not stay open: no reset would make that
- * part clean.
- */
+ * opened first, because only that can need a new mapping and so fail. */
 static int linux_grow(struct fl__arena *arena, struct fl__space *space,
 		      uint64_t size_bytes)
 {
 	uint64_t target = fl__geometry_allowed(&arena->geometry, size_bytes);
-	uint64_t allowed = space->allowed_bytes;
-	uint64_t split = fl_max_u64(
-		allowed,
-		fl_min_u64(arena->dirty[space->idx].tracked_bytes, target));
-	int err;
+	uint64_t grown = arena->dirty[space->idx].tracked_bytes;
 
-	if (target <= allowed)
-		return 0;
-	err = fl__os_allow(space->base + split, target - split);
-	if (!err) {
-		err = fl__os_allow(space->base + allowed, split - allowed);
-		/* Another thread of the guest may have written there since. */
-		space->is_torn |= err != 0;
-	}
-	if (!err)
-		space->allowed_bytes = target;
-	else if (fl__os_deny(space->base + allowed, target - allowed))
-		space->is_torn = true;
-	return err;
+	return fl__space_grow(space, target,
+			      fl_max_u64(space->allowed_bytes,
+					 fl_min_u64(grown, target)));
 }
 
 /* A prefix up to this size is zeroed, and not counted as kept. A larger prefix,
@@ -404,23 +365,18 @@ static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 	}
 	if (err)
 		return fl__error_fold(err);
-	return slot_move_border(
+	return fl__space_move_border(
 		space, fl__geometry_allowed(geometry, space->attached_bytes));
 }
 
 static int linux_prefault(struct fl__arena *arena, struct fl__space *space,
 			  uint64_t offset_bytes, uint64_t length_bytes)
 {
-	uint64_t first =
-		fl_round_down(offset_bytes, arena->geometry.hpage_bytes);
-	uint64_t len = fl_round_up(offset_bytes + length_bytes - first,
-				   arena->geometry.hpage_bytes);
+	uint8_t *start = space->base + offset_bytes;
 
-	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_POPULATE)) {
-		fl__os_touch(space->base + first, len);
-		return 0;
-	}
-	if (madvise(space->base + first, (size_t)len, MADV_POPULATE_WRITE))
+	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_POPULATE))
+		fl__os_touch(start, length_bytes);
+	else if (madvise(start, (size_t)length_bytes, MADV_POPULATE_WRITE))
 		return fl__error_fold(-errno);
 	return 0;
 }
