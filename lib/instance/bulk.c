@@ -125,9 +125,8 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 				       error);
 
 	*trap = FL_TRAP_NONE;
-	if (err)
-		return err;
-	err = fl__config_read(FL_IMAGE_CONFIG, &known, config, error);
+	if (!err)
+		err = fl__config_read(FL_IMAGE_CONFIG, &known, config, error);
 	if (err)
 		return err;
 	if (memory_idx >= module->reader.memory_count)
