@@ -376,7 +376,7 @@ static int linux_prefault(struct fl__arena *arena, struct fl__space *space,
 
 	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_POPULATE))
 		fl__os_touch(start, length_bytes);
-	else if (madvise(start, (size_t)length_bytes, MADV_POPULATE_WRITE))
+	else if (madvise(start, (size_t)length_bytes, FL_MADV_POPULATE_WRITE))
 		return fl__error_fold(-errno);
 	return 0;
 }

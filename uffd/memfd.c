@@ -13,20 +13,14 @@
 
 #define LARGE_FOLIO_BYTES ((uint64_t)2 << 20)
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-
 static int memfd_open(void)
 {
-	int fd =
-		memfd_create("faultline-image",
-			     MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+	const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int fd = memfd_create("faultline-image", flags | FL_MFD_NOEXEC_SEAL);
 
 	/* Kernels that do not know the flag refuse it. */
 	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create("faultline-image",
-				  MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		fd = memfd_create("faultline-image", flags);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -70,7 +64,7 @@ static void memfd_collapse(const struct fl_image *image, uint8_t *bytes)
 		if (fl__runs_overlap(&map->data, off / map->hpage_bytes,
 				     chunk_hpages) >= chunk_hpages * 3 / 4)
 			(void)madvise(bytes + (off - first), LARGE_FOLIO_BYTES,
-				      MADV_COLLAPSE);
+				      FL_MADV_COLLAPSE);
 	}
 }
 

@@ -250,7 +250,8 @@ static void probe_COLLAPSE(struct fl__probe *probe)
 		err = lay_file(addr, (size_t)size, MAP_SHARED);
 	if (!err) {
 		*addr = 1;
-		err = madvise(addr, (size_t)size, MADV_COLLAPSE) ? -errno : 0;
+		if (madvise(addr, (size_t)size, FL_MADV_COLLAPSE))
+			err = -errno;
 	}
 	if (addr)
 		fl__os_release(addr, size);
@@ -280,7 +281,7 @@ static void probe_advice(struct fl__probe *probe, int advice,
 static void probe_POPULATE(struct fl__probe *probe)
 {
 	probe_advice(
-		probe, MADV_POPULATE_WRITE,
+		probe, FL_MADV_POPULATE_WRITE,
 		"the kernel does not know MADV_POPULATE_WRITE; pages are touched one by one");
 }
 

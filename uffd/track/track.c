@@ -332,7 +332,8 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 
 		if (area->image && from < to)
 			(void)madvise((void *)(uintptr_t)from,
-				      (size_t)(to - from), MADV_POPULATE_READ);
+				      (size_t)(to - from),
+				      FL_MADV_POPULATE_READ);
 	}
 }
 
