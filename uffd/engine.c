@@ -381,33 +381,26 @@ static int linux_prefault(struct fl__arena *arena, struct fl__space *space,
 	return 0;
 }
 
-static void account_add(struct fl_pool_usage *usage,
-			const struct fl__kernel_region *region)
+static int on_account(void *user, const struct fl__kernel_region *region)
 {
+	struct fl_pool_usage *usage = user;
 	uint64_t len = region->end - region->start;
 	uint64_t written = region->categories & FL_PAGE_IS_WRITTEN ? len : 0;
 
 	/* The zero page belongs to no slot. */
 	if (region->categories & FL_PAGE_IS_PFNZERO)
-		return;
+		return 0;
 	/* The kernel reports an empty entry with a mark as swapped, like a
 	 * swapped page with a mark. An entry without a mark is a page. */
 	if (region->categories & FL_PAGE_IS_SWAPPED) {
 		usage->swapped_bytes += written;
 	} else if (region->categories & FL_PAGE_IS_FILE) {
 		usage->shared_bytes += len;
-		return;
+		return 0;
 	} else {
 		usage->private_bytes += len;
 	}
 	usage->dirty_bytes += written;
-}
-
-static int on_account(void *user, const struct fl__kernel_region *regions,
-		      size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		account_add(user, &regions[i]);
 	return 0;
 }
 
@@ -417,7 +410,7 @@ static int linux_account(const struct fl__arena *arena,
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	struct fl__kernel_region regions[64];
-	struct fl__scan_buffer buffer = { regions, 64, false };
+	struct fl__scan_buffer buffer = { .regions = regions, .count = 64 };
 	uint64_t base = (uintptr_t)space->base;
 
 	if (shard_of(arena, space)->pagemap_fd < 0)

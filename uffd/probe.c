@@ -99,17 +99,14 @@ struct scanned {
 	uint64_t seen; /* a bit per page */
 };
 
-static int on_scanned(void *user, const struct fl__kernel_region *regions,
-		      size_t count)
+static int on_scanned(void *user, const struct fl__kernel_region *region)
 {
 	struct scanned *scanned = user;
 
-	for (size_t i = 0; i < count; i++) {
-		for (uint64_t at = regions[i].start; at < regions[i].end;
-		     at += scanned->hpage)
-			scanned->seen |= UINT64_C(1) << (at - scanned->start) /
-								scanned->hpage;
-	}
+	for (uint64_t at = region->start; at < region->end;
+	     at += scanned->hpage)
+		scanned->seen |= UINT64_C(1)
+				 << (at - scanned->start) / scanned->hpage;
 	return 0;
 }
 

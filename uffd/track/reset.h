@@ -29,9 +29,7 @@ struct fl__reset {
 	const struct fl__space *space;
 	uint64_t hpage_bytes;
 	uint32_t hpage_shift;		/* the same; a division costs too much */
-	uint32_t chunk_hpages_mask;
 	uint64_t base;
-	uint64_t chunk_base;		/* address of chunk 0 */
 	uint64_t allowed_end, tracked_end;
 	bool was_touched;		/* some chunk is_touched */
 	uint64_t reported_end;		/* of the highest written page */
@@ -49,15 +47,14 @@ struct fl__reset {
 static inline size_t fl__reset_chunk_of(const struct fl__reset *reset,
 					uint64_t addr)
 {
-	return (size_t)((addr - reset->chunk_base) / FL__CHUNK_BYTES);
+	return (size_t)(addr / FL__CHUNK_BYTES - reset->base / FL__CHUNK_BYTES);
 }
 
 /* The host page's number within its chunk. */
 static inline uint32_t fl__reset_hpage_idx(const struct fl__reset *reset,
 					   uint64_t addr)
 {
-	return (uint32_t)((addr - reset->chunk_base) >> reset->hpage_shift) &
-	       reset->chunk_hpages_mask;
+	return (uint32_t)(addr % FL__CHUNK_BYTES >> reset->hpage_shift);
 }
 
 /* The chunk of an address; NULL: no page of it was ever private, and it was never
@@ -80,15 +77,6 @@ static inline const struct fl__area *fl__reset_area_at(struct fl__reset *reset,
 	while (addr < reset->areas[reset->area_idx].start)
 		reset->area_idx--;
 	return &reset->areas[reset->area_idx];
-}
-
-/* The run of a report that is settled as number i. */
-static inline const struct fl__kernel_region *
-fl__reset_region(const struct fl__reset *reset,
-		 const struct fl__kernel_region *regions, size_t count,
-		 size_t i)
-{
-	return &regions[reset->dirty->resets % 2 ? count - 1 - i : i];
 }
 
 #endif

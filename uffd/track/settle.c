@@ -197,14 +197,16 @@ static uint64_t hot_end(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return addr;
 }
 
-static int written_region(struct fl__reset *reset, uint64_t start,
-			  uint64_t region_end)
+int fl__settle_written(void *user, const struct fl__kernel_region *region)
 {
+	struct fl__reset *reset = user;
+	uint64_t start = region->start;
 	int err = 0;
 
-	while (start < region_end && !err) {
+	reset->reported_end = fl_max_u64(reset->reported_end, region->end);
+	while (start < region->end && !err) {
 		const struct fl__area *area = fl__reset_area_at(reset, start);
-		uint64_t end = fl_min_u64(region_end, area->end);
+		uint64_t end = fl_min_u64(region->end, area->end);
 		uint64_t hot = hot_end(reset, start, end);
 
 		if (hot > start)
@@ -212,24 +214,6 @@ static int written_region(struct fl__reset *reset, uint64_t start,
 		if (end > hot)
 			err = settle_run(reset, area, hot, end);
 		start = end;
-	}
-	return err;
-}
-
-int fl__settle_written(void *user, const struct fl__kernel_region *regions,
-		       size_t count)
-{
-	struct fl__reset *reset = user;
-	int err = 0;
-
-	if (count)
-		reset->reported_end =
-			fl_max_u64(reset->reported_end, regions[count - 1].end);
-	for (size_t i = 0; i < count && !err; i++) {
-		const struct fl__kernel_region *region =
-			fl__reset_region(reset, regions, count, i);
-
-		err = written_region(reset, region->start, region->end);
 	}
 	return err;
 }

@@ -48,7 +48,8 @@ static void areas_build(struct fl__reset *reset)
 
 static uint64_t chunk_addr(const struct fl__reset *reset, size_t chunk_idx)
 {
-	return reset->chunk_base + chunk_idx * FL__CHUNK_BYTES;
+	return fl_round_down(reset->base, FL__CHUNK_BYTES) +
+	       chunk_idx * FL__CHUNK_BYTES;
 }
 
 static void chunks_touch(struct fl__reset *reset, uint64_t start, uint64_t end)
@@ -71,34 +72,19 @@ static bool does_touch_count(const struct fl__reset *reset)
 }
 
 /* The scan was asked for one area alone. */
-static int touched_region(struct fl__reset *reset,
-			  const struct fl__kernel_region *region)
+static int on_touched(void *user, const struct fl__kernel_region *region)
 {
-	const struct fl__area *area = fl__reset_area_at(reset, region->start);
-
 	const uint64_t large = FL_PAGE_IS_HUGE | FL_PAGE_IS_FILE;
-	bool is_private =
-		fl__scan_is_private(region->categories, area->image != NULL);
+	struct fl__reset *reset = user;
+	const struct fl__area *area = fl__reset_area_at(reset, region->start);
 
 	/* 2 MiB of the image in one entry are scanned, and read, faster
 	 * unmarked. */
 	if (does_touch_count(reset) && (region->categories & large) != large)
 		chunks_touch(reset, region->start, region->end);
-	if (!is_private)
+	if (!fl__scan_is_private(region->categories, area->image != NULL))
 		return 0;
 	return fl__settle_private(reset, area, region->start, region->end);
-}
-
-static int on_touched(void *user, const struct fl__kernel_region *regions,
-		      size_t count)
-{
-	struct fl__reset *reset = user;
-	int err = 0;
-
-	for (size_t i = 0; i < count && !err; i++)
-		err = touched_region(reset, fl__reset_region(reset, regions,
-							     count, i));
-	return err;
 }
 
 static int scan_marked(struct fl__reset *reset, uint64_t start, uint64_t end)
@@ -128,9 +114,8 @@ static void uncount_range(struct fl__reset *reset, uint64_t start, uint64_t end)
 
 		if (!chunk)
 			break;
-		next = fl_min_u64(end, chunk_addr(reset, fl__reset_chunk_of(
-								 reset, start) +
-								 1));
+		next = fl_min_u64(end, fl_round_down(start, FL__CHUNK_BYTES) +
+					       FL__CHUNK_BYTES);
 		reset->dirty->kept_hpages -= fl_bits_clear(
 			chunk->kept, idx,
 			idx + ((next - start) >> reset->hpage_shift));
@@ -205,10 +190,12 @@ static int sweep_runs(struct fl__reset *reset)
 	for (size_t i = 0; i < dirty->chunk_count; i++) {
 		const struct fl__watch *watch = &dirty->chunks[i].watch;
 		uint64_t addr = chunk_addr(reset, i);
+		uint64_t end = addr + FL__CHUNK_BYTES;
 
-		for (uint32_t idx = 0; watch->has_quiet && !err &&
-				       idx <= reset->chunk_hpages_mask;
-		     idx++, addr += reset->hpage_bytes) {
+		for (; watch->has_quiet && !err && addr < end;
+		     addr += reset->hpage_bytes) {
+			uint32_t idx = fl__reset_hpage_idx(reset, addr);
+
 			if (fl_bit_get(watch->quiet, idx) &&
 			    fl_bit_get(watch->open, idx))
 				err = fl__settle_protect(
@@ -446,21 +433,17 @@ int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		.space = space,
 		.hpage_bytes = geometry->hpage_bytes,
 		.hpage_shift = (uint32_t)__builtin_ctzll(geometry->hpage_bytes),
-		.chunk_hpages_mask =
-			(uint32_t)(FL__CHUNK_BYTES / geometry->hpage_bytes) - 1,
 		.base = base,
-		.chunk_base = fl_round_down(base, FL__CHUNK_BYTES),
 		.allowed_end = base + space->allowed_bytes,
 		.tracked_end = base + dirty->tracked_bytes,
 		.areas = areas,
-		.buffer = { few, FEW_REGIONS, false },
+		.buffer.regions = dirty->regions ? dirty->regions : few,
+		.buffer.count = dirty->regions ? FL__SCAN_MAX_REGIONS :
+						 FEW_REGIONS,
+		.buffer.is_downward = dirty->resets % 2,
 	};
 	int err;
 
-	if (dirty->regions)
-		reset.buffer = (struct fl__scan_buffer){
-			dirty->regions, FL__SCAN_MAX_REGIONS, false
-		};
 	dirty->highest_bytes =
 		fl_max_u64(dirty->highest_bytes, space->allowed_bytes);
 	areas_build(&reset);
