@@ -48,7 +48,7 @@ void fl_image_release(struct fl_image *image)
 	if (!image || __atomic_sub_fetch(&image->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	context = image->context;
-	context->backend->image_destroy(context->host, image);
+	context->backend->image_destroy(image);
 	fl__image_map_fini(&image->map);
 	free(image);
 	fl_context_destroy(context);

@@ -26,7 +26,7 @@ lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities 
 lib/image		image
 lib			backend segmented
 uffd			kernel uffd scan features probe memfd
-uffd/track		copy policy prefill dirty reset settle track
+uffd/track		copy policy dirty reset settle track
 uffd			engine
 lib			backends context
 lib/module		store module element datafree
