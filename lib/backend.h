@@ -64,8 +64,6 @@ struct fl__geometry {
 	bool is_single_use;	/* slots are detached, and never reset */
 };
 
-struct fl__prefill;
-
 /* One image: its map, its storage, its references. */
 struct fl_image {
 	uint32_t refs;			/* atomic */
@@ -77,8 +75,6 @@ struct fl_image {
 	 * readable for the image's whole life. */
 	const uint8_t *bytes;
 	int fd;				/* -1: not in a file */
-	/* What the first tenants of slots write; NULL: no backend asks. */
-	struct fl__prefill *prefill;
 };
 
 /* A slot's addresses, as the backend sees them. Only the slot's owner changes
@@ -118,7 +114,7 @@ struct fl__backend {
 	int (*image_create)(struct fl__host *host, struct fl_image *image,
 			    const struct fl__segments *segments,
 			    struct fl_error *error);
-	void (*image_destroy)(struct fl__host *host, struct fl_image *image);
+	void (*image_destroy)(struct fl_image *image);
 
 	/* The address space is reserved and inaccessible. The core unmaps the
 	 * address space after the close. */
@@ -137,7 +133,7 @@ struct fl__backend {
 		    uint64_t size_bytes);
 	int (*reset)(struct fl__arena *arena, struct fl__space *space);
 
-	/* Make a range within the current size resident and writable. */
+	/* Make host pages of the current size resident and writable. */
 	int (*prefault)(struct fl__arena *arena, struct fl__space *space,
 			uint64_t offset_bytes, uint64_t length_bytes);
 	/* Add what the slot takes to usage; in any state, and the guest may
@@ -174,5 +170,16 @@ static inline uint64_t fl__geometry_allowed(const struct fl__geometry *geometry,
 		       ? geometry->max_bytes
 		       : fl_round_up(size_bytes, geometry->hpage_bytes);
 }
+
+/* Make [0, target) of an open slot accessible, and the rest inaccessible. */
+int fl__space_move_border(struct fl__space *space, uint64_t target);
+
+/* As the call grow, up to target. What lies from split on, which is at least
+ * allowed_bytes, is opened first. */
+int fl__space_grow(struct fl__space *space, uint64_t target, uint64_t split);
+
+/* As the call detach: all of the slot is reserved address space again. */
+int fl__space_renew(struct fl__space *space,
+		    const struct fl__geometry *geometry);
 
 #endif

@@ -11,18 +11,6 @@ static const struct fl__backend *const backends[] = {
 	NULL,
 };
 
-static int backend_try(const struct fl__backend *candidate, const char *rung,
-		       const char *disabled, struct fl__host **host,
-		       struct fl_error *error)
-{
-	if (fl_name_is_listed(disabled, candidate->name))
-		return fl__error_set(
-			error, -ENOTSUP,
-			"backend \"%s\" is taken away by FAULTLINE_DISABLE",
-			candidate->name);
-	return candidate->open(disabled, rung, host, error);
-}
-
 int fl__backend_open(const char *name, const char *rung, const char *disabled,
 		     const struct fl__backend **backend, struct fl__host **host,
 		     struct fl_error *error)
@@ -35,7 +23,13 @@ int fl__backend_open(const char *name, const char *rung, const char *disabled,
 	for (size_t i = 0; backends[i]; i++) {
 		if (name && strcmp(name, backends[i]->name))
 			continue;
-		err = backend_try(backends[i], rung, disabled, host, &found);
+		if (fl_name_is_listed(disabled, backends[i]->name))
+			err = fl__error_set(
+				&found, -ENOTSUP,
+				"backend \"%s\" is taken away by FAULTLINE_DISABLE",
+				backends[i]->name);
+		else
+			err = backends[i]->open(disabled, rung, host, &found);
 		if (!err) {
 			*backend = backends[i];
 			return 0;

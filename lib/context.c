@@ -23,21 +23,19 @@ int fl_context_create(const struct fl_context_config *config,
 	(void)fl__os_fork_guard_init(&context->fork_guard, false);
 	err = fl__os_lock_init(&context->lock);
 	if (err) {
-		fl__error_set(error, err, "cannot make a lock");
-		goto err_free;
+		free(context);
+		return fl__error_set(error, err, "cannot make a lock");
 	}
 	err = fl__backend_open(known.backend, known.rung,
 			       fl__os_getenv("FAULTLINE_DISABLE"),
 			       &context->backend, &context->host, error);
-	if (err)
-		goto err_lock;
+	if (err) {
+		fl__os_lock_fini(&context->lock);
+		free(context);
+		return err;
+	}
 	*out = context;
 	return 0;
-err_lock:
-	fl__os_lock_fini(&context->lock);
-err_free:
-	free(context);
-	return err;
 }
 
 struct fl_context *fl__context_retain(struct fl_context *context)
@@ -153,9 +151,4 @@ const char *fl_support_name(enum fl_support support)
 
 	return (size_t)support < FL_ARRAY_SIZE(names) ? names[support] :
 							"unknown";
-}
-
-uint64_t fl__context_next_serial(struct fl_context *context)
-{
-	return __atomic_add_fetch(&context->last_serial, 1, __ATOMIC_RELAXED);
 }

@@ -29,7 +29,6 @@ struct fl_context {
 };
 
 struct fl_context *fl__context_retain(struct fl_context *context);
-uint64_t fl__context_next_serial(struct fl_context *context);
 
 /* Between these two calls, what the lists hold stays. Async-signal-safe. Begin
  * gives what end takes. */

@@ -70,10 +70,8 @@ err_report:
 			     fl_llu(span));
 }
 
-static void segmented_image_destroy(struct fl__host *host,
-				    struct fl_image *image)
+static void segmented_image_destroy(struct fl_image *image)
 {
-	(void)host;
 	if (image->bytes)
 		fl__os_release((uint8_t *)(uintptr_t)image->bytes,
 			       fl__image_map_span_bytes(&image->map));
@@ -123,16 +121,11 @@ static int segmented_attach(struct fl__arena *arena, struct fl__space *space,
 	if (!space->is_open)
 		err = fl__os_allow(space->base - geometry->prefix_bytes,
 				   geometry->prefix_bytes);
-	if (!err && target > space->allowed_bytes)
-		err = fl__os_allow(space->base + space->allowed_bytes,
-				   target - space->allowed_bytes);
-	if (!err && target < space->allowed_bytes)
-		err = fl__os_deny(space->base + target,
-				  space->allowed_bytes - target);
+	if (!err)
+		err = fl__space_move_border(space, target);
 	if (err)
 		return err;
 	space->is_open = true;
-	space->allowed_bytes = target;
 	space->attached_bytes = size_bytes;
 	if (image)
 		segmented_copy(space, image);
@@ -141,55 +134,37 @@ static int segmented_attach(struct fl__arena *arena, struct fl__space *space,
 
 static int segmented_detach(struct fl__arena *arena, struct fl__space *space)
 {
-	const struct fl__geometry *geometry = &arena->geometry;
-
-	space->is_open = space->is_torn = false;
-	space->allowed_bytes = 0;
-	return fl__os_renew(space->base - geometry->prefix_bytes,
-			    geometry->prefix_bytes + geometry->max_bytes);
+	return fl__space_renew(space, &arena->geometry);
 }
 
 static int segmented_grow(struct fl__arena *arena, struct fl__space *space,
 			  uint64_t size_bytes)
 {
-	uint64_t target = fl__geometry_allowed(&arena->geometry, size_bytes);
-	uint8_t *border = space->base + space->allowed_bytes;
-	int err;
-
-	if (target <= space->allowed_bytes)
-		return 0;
-	err = fl__os_allow(border, target - space->allowed_bytes);
-	if (!err)
-		space->allowed_bytes = target;
-	else if (fl__os_deny(border, target - space->allowed_bytes))
-		space->is_torn = true;
-	return err;
+	return fl__space_grow(
+		space, fl__geometry_allowed(&arena->geometry, size_bytes),
+		space->allowed_bytes);
 }
 
 static int segmented_reset(struct fl__arena *arena, struct fl__space *space)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
-	uint64_t target = fl__geometry_allowed(geometry, space->attached_bytes);
 	int err;
 
 	if (space->is_torn)
 		return -EIO;
 	err = fl__os_discard(space->base - geometry->prefix_bytes,
 			     geometry->prefix_bytes + space->allowed_bytes);
-	if (!err && target < space->allowed_bytes)
-		err = fl__os_deny(space->base + target,
-				  space->allowed_bytes - target);
-	space->allowed_bytes = target;
-	return err;
+	return err ? err :
+		     fl__space_move_border(
+			     space, fl__geometry_allowed(
+					    geometry, space->attached_bytes));
 }
 
 static int segmented_prefault(struct fl__arena *arena, struct fl__space *space,
 			      uint64_t offset_bytes, uint64_t length_bytes)
 {
-	uint64_t hpage = arena->geometry.hpage_bytes;
-	uint64_t first = fl_round_down(offset_bytes, hpage);
-
-	fl__os_touch(space->base + first, offset_bytes + length_bytes - first);
+	(void)arena;
+	fl__os_touch(space->base + offset_bytes, length_bytes);
 	return 0;
 }
 

@@ -26,7 +26,7 @@
 #include "backend.h"
 #include "memfd.h"
 #include "probe.h"
-#include "uffd/track/prefill.h"
+#include "uffd/track/settle.h"
 #include "uffd/track/track.h"
 
 #include <stdlib.h>
@@ -80,7 +80,7 @@ static const char *rung_lacks(const struct fl__probe *probe, enum rung rung)
 	for (size_t i = 0; i < FL_ARRAY_SIZE(rung_needs); i++) {
 		if (rung_needs[i].rung == rung &&
 		    !fl__probe_has(probe, rung_needs[i].needs))
-			return probe->results[rung_needs[i].needs].reason;
+			return probe->features[rung_needs[i].needs].reason;
 	}
 	return NULL;
 }
@@ -113,26 +113,23 @@ static int linux_open(const char *disabled, const char *rung,
 		      struct fl__host **out, struct fl_error *error)
 {
 	struct fl__host *host = calloc(1, sizeof(*host));
-	const struct fl__probe_result *seals;
-	int err = 0;
+	int err;
 
 	if (!host)
 		return fl__error_set(error, -ENOMEM, "no memory for a context");
 	fl__probe_run(&host->probe, disabled);
-	seals = &host->probe.results[FL__FEATURE_MEMFD_SEALS];
-	if (seals->support != FL_SUPPORT_YES)
+	if (fl__probe_has(&host->probe, FL__FEATURE_MEMFD_SEALS))
+		err = host_choose_rung(host, rung, error);
+	else
 		err = fl__error_set(
 			error, -ENOTSUP,
 			"the linux backend needs sealed memory files: %s",
-			seals->reason);
-	if (!err)
-		err = host_choose_rung(host, rung, error);
-	if (err) {
+			host->probe.features[FL__FEATURE_MEMFD_SEALS].reason);
+	if (err)
 		free(host);
-		return err;
-	}
-	*out = host;
-	return 0;
+	else
+		*out = host;
+	return err;
 }
 
 static void linux_close(struct fl__host *host)
@@ -149,28 +146,19 @@ static const char *linux_rung(const struct fl__host *host, const char **reason)
 static bool linux_feature(const struct fl__host *host, uint32_t idx,
 			  struct fl_feature *feature)
 {
-	return fl__probe_describe(&host->probe, idx, feature);
+	if (idx >= FL__FEATURE_COUNT)
+		return false;
+	*feature = host->probe.features[idx];
+	return true;
 }
 
 static int linux_image_create(struct fl__host *host, struct fl_image *image,
 			      const struct fl__segments *segments,
 			      struct fl_error *error)
 {
-	int err = fl__memfd_create(
+	return fl__memfd_create(
 		image, segments,
 		fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE), error);
-
-	/* Without memory for a list, first tenants are only slower. */
-	if (!err)
-		image->prefill = calloc(1, sizeof(*image->prefill));
-	return err;
-}
-
-static void linux_image_destroy(struct fl__host *host, struct fl_image *image)
-{
-	(void)host;
-	free(image->prefill);
-	fl__memfd_destroy(image);
 }
 
 static void shard_close(struct fl__dirty_host *shard)
@@ -192,10 +180,8 @@ static int shard_open(struct fl__dirty_host *shard,
 		      const struct fl__arena *arena, struct fl_error *error)
 {
 	const struct fl__host *host = arena->host;
-	int err;
 
 	shard->can_populate = fl__probe_has(&host->probe, FL__FEATURE_POPULATE);
-	shard->can_collapse = fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE);
 	shard->uffd_fd = shard->pagemap_fd = -1;
 	shard->written_form =
 		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN) ?
@@ -211,35 +197,10 @@ static int shard_open(struct fl__dirty_host *shard,
 	if (host->rung == RUNG_SCAN)
 		return 0;
 	shard->uffd_fd = fl__uffd_open();
-	if (shard->uffd_fd >= 0)
-		return 0;
-	err = shard->uffd_fd;
-	shard_close(shard);
-	return fl__error_set(error, fl__error_fold(err),
-			     "cannot open a userfaultfd: %s", strerror(-err));
-}
-
-static void arena_close_shards(struct fl__arena *arena)
-{
-	while (arena->shard_count)
-		shard_close(&arena->shards[--arena->shard_count]);
-}
-
-static int arena_open_shards(struct fl__arena *arena, struct fl_error *error)
-{
-	uint32_t wanted =
-		(uint32_t)fl_min_u64(ARENA_SHARDS, arena->geometry.slot_count);
-
-	while (arena->shard_count < wanted) {
-		int err = shard_open(&arena->shards[arena->shard_count], arena,
-				     error);
-
-		if (err) {
-			arena_close_shards(arena);
-			return err;
-		}
-		arena->shard_count++;
-	}
+	if (shard->uffd_fd < 0)
+		return fl__error_set(error, fl__error_fold(shard->uffd_fd),
+				     "cannot open a userfaultfd: %s",
+				     strerror(-shard->uffd_fd));
 	return 0;
 }
 
@@ -249,41 +210,42 @@ static const struct fl__dirty_host *shard_of(const struct fl__arena *arena,
 	return &arena->shards[space->idx % arena->shard_count];
 }
 
+/* Also of an arena that was opened in part. */
+static void linux_arena_close(struct fl__arena *arena)
+{
+	for (uint32_t i = 0; i < arena->geometry.slot_count; i++)
+		fl__track_forget(&arena->dirty[i]);
+	for (uint32_t i = 0; i < arena->shard_count; i++)
+		shard_close(&arena->shards[i]);
+	free(arena->dirty);
+	free(arena);
+}
+
 static int linux_arena_open(struct fl__host *host,
 			    const struct fl__geometry *geometry,
 			    struct fl__arena **out, struct fl_error *error)
 {
 	struct fl__arena *arena = calloc(1, sizeof(*arena));
-	size_t size;
-	int err;
+	size_t count = (size_t)geometry->slot_count + 1;
+	size_t size = count * sizeof(*arena->dirty);
+	int err = 0;
 
-	if (!arena)
-		return fl__error_set(error, -ENOMEM, "no memory for a pool");
-	size = ((size_t)geometry->slot_count + 1) * sizeof(*arena->dirty);
-	if (posix_memalign((void **)&arena->dirty, 128, size)) {
+	if (!arena || posix_memalign((void **)&arena->dirty, 128, size)) {
 		free(arena);
 		return fl__error_set(error, -ENOMEM, "no memory for a pool");
 	}
 	memset(arena->dirty, 0, size);
 	arena->geometry = *geometry;
 	arena->host = host;
-	err = arena_open_shards(arena, error);
-	if (err) {
-		free(arena->dirty);
-		free(arena);
-		return err;
-	}
-	*out = arena;
-	return 0;
-}
-
-static void linux_arena_close(struct fl__arena *arena)
-{
-	for (uint32_t i = 0; i < arena->geometry.slot_count; i++)
-		fl__track_fini(&arena->dirty[i]);
-	arena_close_shards(arena);
-	free(arena->dirty);
-	free(arena);
+	while (arena->shard_count < ARENA_SHARDS &&
+	       arena->shard_count < geometry->slot_count && !err)
+		err = shard_open(&arena->shards[arena->shard_count++], arena,
+				 error);
+	if (err)
+		linux_arena_close(arena);
+	else
+		*out = arena;
+	return err;
 }
 
 /* Lay an image over an inaccessible slot: its extents from the file, zeroes
@@ -312,31 +274,10 @@ static int slot_map(struct fl__space *space, const struct fl_image *image,
 	return err;
 }
 
-/* Move the border between what is accessible and what is not. */
-static int slot_move_border(struct fl__space *space, uint64_t target)
-{
-	int err = 0;
-
-	if (target > space->allowed_bytes)
-		err = fl__os_allow(space->base + space->allowed_bytes,
-				   target - space->allowed_bytes);
-	else if (target < space->allowed_bytes)
-		err = fl__os_deny(space->base + target,
-				  space->allowed_bytes - target);
-	if (!err)
-		space->allowed_bytes = target;
-	return err;
-}
-
 static int linux_detach(struct fl__arena *arena, struct fl__space *space)
 {
-	const struct fl__geometry *geometry = &arena->geometry;
-
-	space->is_open = space->is_torn = false;
-	space->allowed_bytes = 0;
 	fl__track_forget(&arena->dirty[space->idx]);
-	return fl__os_renew(space->base - geometry->prefix_bytes,
-			    geometry->prefix_bytes + geometry->max_bytes);
+	return fl__space_renew(space, &arena->geometry);
 }
 
 static int linux_attach(struct fl__arena *arena, struct fl__space *space,
@@ -354,49 +295,27 @@ static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 		if (!err)
 			err = slot_map(space, image, target);
 	} else if (!err) {
-		err = slot_move_border(space, target);
+		err = fl__space_move_border(space, target);
 	}
 	if (err)
 		return err;
-	if (!space->is_open)
-		fl__track_prefill(&arena->dirty[space->idx],
-				  shard_of(arena, space), geometry, space, image,
-				  size_bytes);
 	space->is_open = true;
 	space->attached_bytes = size_bytes;
 	return 0;
 }
 
-/*
- * The part that an earlier tenant has grown is a mapping of its own,
+/* The part that an earlier tenant has grown is a mapping of its own,
  * registered; the part that no tenant has grown is another. The second part is
- * opened first, because only that can need a new mapping and so fail. A part
- * that a failed call has opened must not stay open: no reset would make that
- * part clean.
- */
+ * opened first, because only that can need a new mapping and so fail. */
 static int linux_grow(struct fl__arena *arena, struct fl__space *space,
 		      uint64_t size_bytes)
 {
 	uint64_t target = fl__geometry_allowed(&arena->geometry, size_bytes);
-	uint64_t allowed = space->allowed_bytes;
-	uint64_t split = fl_max_u64(
-		allowed,
-		fl_min_u64(arena->dirty[space->idx].tracked_bytes, target));
-	int err;
+	uint64_t grown = arena->dirty[space->idx].tracked_bytes;
 
-	if (target <= allowed)
-		return 0;
-	err = fl__os_allow(space->base + split, target - split);
-	if (!err) {
-		err = fl__os_allow(space->base + allowed, split - allowed);
-		/* Another thread of the guest may have written there since. */
-		space->is_torn |= err != 0;
-	}
-	if (!err)
-		space->allowed_bytes = target;
-	else if (fl__os_deny(space->base + allowed, target - allowed))
-		space->is_torn = true;
-	return err;
+	return fl__space_grow(space, target,
+			      fl_max_u64(space->allowed_bytes,
+					 fl_min_u64(grown, target)));
 }
 
 /* A prefix up to this size is zeroed, and not counted as kept. A larger prefix,
@@ -411,33 +330,25 @@ static int reset_prefix(const struct fl__arena *arena,
 
 	if (len >
 	    fl_min_u64(PREFIX_CLEAR_BYTES, arena->geometry.max_kept_bytes))
-		return madvise(start, (size_t)len, MADV_DONTNEED) ? -errno : 0;
+		return fl__settle_drop((uintptr_t)start,
+				       (uintptr_t)space->base);
 	/* Without a prefix the address is a guard's: pass it to no call. */
 	if (len)
 		memset(start, 0, (size_t)len);
 	return 0;
 }
 
-static int reset_drop(const struct fl__arena *arena,
-		      const struct fl__space *space)
-{
-	uint64_t prefix = arena->geometry.prefix_bytes;
-	uint64_t len = prefix + space->allowed_bytes;
-
-	if (len && madvise(space->base - prefix, (size_t)len, MADV_DONTNEED))
-		return -errno;
-	return 0;
-}
-
 static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
+	uint64_t base = (uintptr_t)space->base;
 	int err;
 
 	if (space->is_torn)
 		return -EIO;
 	if (arena->host->rung == RUNG_DONTNEED) {
-		err = reset_drop(arena, space);
+		err = fl__settle_drop(base - geometry->prefix_bytes,
+				      base + space->allowed_bytes);
 	} else {
 		err = reset_prefix(arena, space);
 		if (!err)
@@ -447,58 +358,42 @@ static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 	}
 	if (err)
 		return fl__error_fold(err);
-	return slot_move_border(
+	return fl__space_move_border(
 		space, fl__geometry_allowed(geometry, space->attached_bytes));
 }
 
 static int linux_prefault(struct fl__arena *arena, struct fl__space *space,
 			  uint64_t offset_bytes, uint64_t length_bytes)
 {
-	uint64_t first =
-		fl_round_down(offset_bytes, arena->geometry.hpage_bytes);
-	uint64_t len = fl_round_up(offset_bytes + length_bytes - first,
-				   arena->geometry.hpage_bytes);
+	uint8_t *start = space->base + offset_bytes;
 
-	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_POPULATE)) {
-		fl__os_touch(space->base + first, len);
-		return 0;
-	}
-	if (madvise(space->base + first, (size_t)len, MADV_POPULATE_WRITE))
+	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_POPULATE))
+		fl__os_touch(start, length_bytes);
+	else if (madvise(start, (size_t)length_bytes, FL_MADV_POPULATE_WRITE))
 		return fl__error_fold(-errno);
 	return 0;
 }
 
-static void account_add(struct fl_pool_usage *usage,
-			const struct fl__kernel_region *region)
+static int on_account(void *user, const struct fl__kernel_region *region)
 {
+	struct fl_pool_usage *usage = user;
 	uint64_t len = region->end - region->start;
+	uint64_t written = region->categories & FL_PAGE_IS_WRITTEN ? len : 0;
 
 	/* The zero page belongs to no slot. */
 	if (region->categories & FL_PAGE_IS_PFNZERO)
-		return;
+		return 0;
 	/* The kernel reports an empty entry with a mark as swapped, like a
 	 * swapped page with a mark. An entry without a mark is a page. */
 	if (region->categories & FL_PAGE_IS_SWAPPED) {
-		if (region->categories & FL_PAGE_IS_WRITTEN) {
-			usage->swapped_bytes += len;
-			usage->dirty_bytes += len;
-		}
-		return;
-	}
-	if (region->categories & FL_PAGE_IS_FILE)
+		usage->swapped_bytes += written;
+	} else if (region->categories & FL_PAGE_IS_FILE) {
 		usage->shared_bytes += len;
-	else
+		return 0;
+	} else {
 		usage->private_bytes += len;
-	if (!(region->categories & FL_PAGE_IS_FILE) &&
-	    region->categories & FL_PAGE_IS_WRITTEN)
-		usage->dirty_bytes += len;
-}
-
-static int on_account(void *user, const struct fl__kernel_region *regions,
-		      size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		account_add(user, &regions[i]);
+	}
+	usage->dirty_bytes += written;
 	return 0;
 }
 
@@ -508,7 +403,7 @@ static int linux_account(const struct fl__arena *arena,
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	struct fl__kernel_region regions[64];
-	struct fl__scan_buffer buffer = { regions, 64, false };
+	struct fl__scan_buffer buffer = { .regions = regions, .count = 64 };
 	uint64_t base = (uintptr_t)space->base;
 
 	if (shard_of(arena, space)->pagemap_fd < 0)
@@ -525,17 +420,12 @@ struct changed {
 	uint64_t base;
 };
 
-static int on_changed(void *user, const struct fl__kernel_region *regions,
-		      size_t count)
+static int on_changed(void *user, const struct fl__kernel_region *region)
 {
 	const struct changed *changed = user;
-	int err = 0;
 
-	for (size_t i = 0; i < count && !err; i++)
-		err = changed->fn(changed->user,
-				  regions[i].start - changed->base,
-				  regions[i].end - regions[i].start);
-	return err;
+	return changed->fn(changed->user, region->start - changed->base,
+			   region->end - region->start);
 }
 
 /* A page that is still the file's, or nothing at all, is as it was attached.
@@ -551,7 +441,7 @@ static int linux_changed(const struct fl__arena *arena,
 	int pagemap_fd = shard_of(arena, space)->pagemap_fd, err = 0;
 	struct changed changed = { fn, user, (uintptr_t)space->base };
 	struct fl__kernel_region regions[64];
-	struct fl__scan_buffer buffer = { regions, 64, false };
+	struct fl__scan_buffer buffer = { .regions = regions, .count = 64 };
 	struct fl__piece piece;
 
 	if (pagemap_fd < 0)
@@ -586,7 +476,7 @@ const struct fl__backend fl__backend_linux = {
 	.rung = linux_rung,
 	.feature = linux_feature,
 	.image_create = linux_image_create,
-	.image_destroy = linux_image_destroy,
+	.image_destroy = fl__memfd_destroy,
 	.arena_open = linux_arena_open,
 	.arena_close = linux_arena_close,
 	.attach = linux_attach,

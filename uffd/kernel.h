@@ -14,35 +14,21 @@
 #include <stdint.h>
 #include <sys/syscall.h>
 
-#ifndef USERFAULTFD_IOC_NEW
-#define USERFAULTFD_IOC_NEW	_IO(0xAA, 0x00)
-#endif
-#ifndef UFFD_USER_MODE_ONLY
-#define UFFD_USER_MODE_ONLY	1
-#endif
-#ifndef UFFD_FEATURE_WP_UNPOPULATED
-#define UFFD_FEATURE_WP_UNPOPULATED	(1 << 13)
-#endif
-#ifndef UFFD_FEATURE_WP_ASYNC
-#define UFFD_FEATURE_WP_ASYNC		(1 << 15)
-#endif
-#ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
-#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM	(1 << 12)
-#endif
+/* Under names of our own, so that a newer header may be included beside this
+ * one. linux/userfaultfd.h: */
+#define FL_USERFAULTFD_IOC_NEW	_IO(0xAA, 0x00)
+#define FL_UFFD_USER_MODE_ONLY	1
+#define FL_UFFD_FEATURE_WP_HUGETLBFS_SHMEM	(1 << 12)
+#define FL_UFFD_FEATURE_WP_UNPOPULATED		(1 << 13)
+#define FL_UFFD_FEATURE_WP_ASYNC		(1 << 15)
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ	22
-#endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE	23
-#endif
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE		25
-#endif
+/* sys/mman.h */
+#define FL_MFD_NOEXEC_SEAL	0x0008U
+#define FL_MADV_POPULATE_READ	22
+#define FL_MADV_POPULATE_WRITE	23
+#define FL_MADV_COLLAPSE	25
 
-/* linux/fs.h, since 6.7. Under names of our own, so that a newer header may be
- * included beside this one. */
-#define FL_PAGE_IS_WPALLOWED	((uint64_t)1 << 0)
+/* linux/fs.h, since 6.7. */
 #define FL_PAGE_IS_WRITTEN	((uint64_t)1 << 1)
 #define FL_PAGE_IS_FILE		((uint64_t)1 << 2)
 #define FL_PAGE_IS_PRESENT	((uint64_t)1 << 3)

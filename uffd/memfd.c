@@ -13,20 +13,14 @@
 
 #define LARGE_FOLIO_BYTES ((uint64_t)2 << 20)
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-
 static int memfd_open(void)
 {
-	int fd =
-		memfd_create("faultline-image",
-			     MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+	const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int fd = memfd_create("faultline-image", flags | FL_MFD_NOEXEC_SEAL);
 
 	/* Kernels that do not know the flag refuse it. */
 	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create("faultline-image",
-				  MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		fd = memfd_create("faultline-image", flags);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -57,31 +51,20 @@ static int memfd_map(int fd, const struct fl_image *image, int prot,
 	return err;
 }
 
-bool fl__memfd_is_large(const struct fl_image *image, uint64_t off)
+static void memfd_collapse(const struct fl_image *image, uint8_t *bytes)
 {
 	const struct fl__image_map *map = &image->map;
 	uint64_t first = fl__image_map_first_off(map);
 	uint64_t end = first + fl__image_map_span_bytes(map);
 	uint64_t chunk_hpages = LARGE_FOLIO_BYTES / map->hpage_bytes;
 
-	off = fl_round_down(off, LARGE_FOLIO_BYTES);
-	if (off < first || off + LARGE_FOLIO_BYTES > end)
-		return false;
-	/* Holes would become memory. */
-	return fl__runs_overlap(&map->data, off / map->hpage_bytes,
-				chunk_hpages) >= chunk_hpages * 3 / 4;
-}
-
-static void memfd_collapse(const struct fl_image *image, uint8_t *bytes)
-{
-	uint64_t first = fl__image_map_first_off(&image->map);
-	uint64_t end = first + fl__image_map_span_bytes(&image->map);
-	uint64_t off = fl_round_up(first, LARGE_FOLIO_BYTES);
-
-	for (; off < end; off += LARGE_FOLIO_BYTES) {
-		if (fl__memfd_is_large(image, off))
+	for (uint64_t off = fl_round_up(first, LARGE_FOLIO_BYTES);
+	     off + LARGE_FOLIO_BYTES <= end; off += LARGE_FOLIO_BYTES) {
+		/* Holes would become memory. */
+		if (fl__runs_overlap(&map->data, off / map->hpage_bytes,
+				     chunk_hpages) >= chunk_hpages * 3 / 4)
 			(void)madvise(bytes + (off - first), LARGE_FOLIO_BYTES,
-				      MADV_COLLAPSE);
+				      FL_MADV_COLLAPSE);
 	}
 }
 

@@ -20,8 +20,4 @@ int fl__memfd_create(struct fl_image *image,
 		     struct fl_error *error);
 void fl__memfd_destroy(struct fl_image *image);
 
-/* Is an offset in a chunk that fl__memfd_create() collapses with
- * can_collapse? */
-bool fl__memfd_is_large(const struct fl_image *image, uint64_t off);
-
 #endif

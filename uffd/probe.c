@@ -12,23 +12,15 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-static const struct {
-	const char *name, *since, *note, *gives;
-} rows[FL__FEATURE_COUNT] = {
-#define FL_FEATURE(id, name, since, note, gives) { name, since, note, gives },
-#include "features.def"
-#undef FL_FEATURE
-};
-
-typedef void probe_fn(struct fl__probe *probe);
-
 /* Judge the feature that is being tried; a probe that says nothing found
  * support. */
 static void say(struct fl__probe *probe, enum fl_support support, int err,
 		const char *reason, const char *remedy)
 {
-	*probe->current =
-		(struct fl__probe_result){ support, err, reason, remedy };
+	probe->current->support = support;
+	probe->current->err = err;
+	probe->current->reason = reason;
+	probe->current->remedy = remedy;
 }
 
 /* A call failed with errno; a kernel without the call answers `missing`. */
@@ -74,7 +66,7 @@ static void probe_UFFD(struct fl__probe *probe)
 
 static void probe_UFFD_WP_ASYNC(struct fl__probe *probe)
 {
-	const struct fl__probe_result *uffd = &probe->results[FL__FEATURE_UFFD];
+	const struct fl_feature *uffd = &probe->features[FL__FEATURE_UFFD];
 	int fd;
 
 	if (uffd->support != FL_SUPPORT_YES) {
@@ -98,17 +90,14 @@ struct scanned {
 	uint64_t seen; /* a bit per page */
 };
 
-static int on_scanned(void *user, const struct fl__kernel_region *regions,
-		      size_t count)
+static int on_scanned(void *user, const struct fl__kernel_region *region)
 {
 	struct scanned *scanned = user;
 
-	for (size_t i = 0; i < count; i++) {
-		for (uint64_t at = regions[i].start; at < regions[i].end;
-		     at += scanned->hpage)
-			scanned->seen |= UINT64_C(1) << (at - scanned->start) /
-								scanned->hpage;
-	}
+	for (uint64_t at = region->start; at < region->end;
+	     at += scanned->hpage)
+		scanned->seen |= UINT64_C(1)
+				 << (at - scanned->start) / scanned->hpage;
 	return 0;
 }
 
@@ -249,7 +238,8 @@ static void probe_COLLAPSE(struct fl__probe *probe)
 		err = lay_file(addr, (size_t)size, MAP_SHARED);
 	if (!err) {
 		*addr = 1;
-		err = madvise(addr, (size_t)size, MADV_COLLAPSE) ? -errno : 0;
+		if (madvise(addr, (size_t)size, FL_MADV_COLLAPSE))
+			err = -errno;
 	}
 	if (addr)
 		fl__os_release(addr, size);
@@ -279,7 +269,7 @@ static void probe_advice(struct fl__probe *probe, int advice,
 static void probe_POPULATE(struct fl__probe *probe)
 {
 	probe_advice(
-		probe, MADV_POPULATE_WRITE,
+		probe, FL_MADV_POPULATE_WRITE,
 		"the kernel does not know MADV_POPULATE_WRITE; pages are touched one by one");
 }
 
@@ -301,8 +291,13 @@ static void probe_PSI(struct fl__probe *probe)
 			  "boot with psi=1 on a kernel with CONFIG_PSI");
 }
 
-static probe_fn *const probes[FL__FEATURE_COUNT] = {
-#define FL_FEATURE(id, name, since, note, gives) probe_##id,
+static const struct {
+	struct fl_feature feature;
+	void (*probe)(struct fl__probe *probe);
+} rows[FL__FEATURE_COUNT] = {
+#define FL_FEATURE(id, name, since, note, gives)                          \
+	{ { 0, name, since, note, gives, FL_SUPPORT_YES, 0, NULL, NULL }, \
+	  probe_##id },
 #include "features.def"
 #undef FL_FEATURE
 };
@@ -310,34 +305,13 @@ static probe_fn *const probes[FL__FEATURE_COUNT] = {
 void fl__probe_run(struct fl__probe *probe, const char *disabled)
 {
 	for (uint32_t i = 0; i < FL__FEATURE_COUNT; i++) {
-		probe->current = &probe->results[i];
-		say(probe, FL_SUPPORT_YES, 0, NULL, NULL);
-		if (fl_name_is_listed(disabled, rows[i].name))
+		probe->current = &probe->features[i];
+		*probe->current = rows[i].feature;
+		if (fl_name_is_listed(disabled, probe->current->name))
 			say(probe, FL_SUPPORT_DISABLED, 0,
 			    "taken away by FAULTLINE_DISABLE",
 			    "take its name out of FAULTLINE_DISABLE");
 		else
-			probes[i](probe);
+			rows[i].probe(probe);
 	}
-}
-
-bool fl__probe_describe(const struct fl__probe *probe, uint32_t idx,
-			struct fl_feature *feature)
-{
-	const struct fl__probe_result *result;
-
-	if (idx >= FL__FEATURE_COUNT)
-		return false;
-	result = &probe->results[idx];
-	*feature = (struct fl_feature){
-		.name = rows[idx].name,
-		.since = rows[idx].since,
-		.note = rows[idx].note,
-		.gives = rows[idx].gives,
-		.support = result->support,
-		.err = result->err,
-		.reason = result->reason,
-		.remedy = result->remedy,
-	};
-	return true;
 }

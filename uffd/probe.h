@@ -20,16 +20,9 @@ enum fl__feature {
 	FL__FEATURE_COUNT,
 };
 
-struct fl__probe_result {
-	enum fl_support support;
-	int err;		/* 0 or -errno of the call that failed */
-	const char *reason;	/* NULL when there is support */
-	const char *remedy;	/* NULL when nothing helps */
-};
-
 struct fl__probe {
-	struct fl__probe_result results[FL__FEATURE_COUNT];
-	struct fl__probe_result *current; /* of the row that is being tried */
+	struct fl_feature features[FL__FEATURE_COUNT];
+	struct fl_feature *current;	/* the row that is being tried */
 };
 
 void fl__probe_run(struct fl__probe *probe, const char *disabled);
@@ -37,11 +30,7 @@ void fl__probe_run(struct fl__probe *probe, const char *disabled);
 static inline bool fl__probe_has(const struct fl__probe *probe,
 				 enum fl__feature feature)
 {
-	return probe->results[feature].support == FL_SUPPORT_YES;
+	return probe->features[feature].support == FL_SUPPORT_YES;
 }
-
-/* Row idx as the public call gives it; false past the last. */
-bool fl__probe_describe(const struct fl__probe *probe, uint32_t idx,
-			struct fl_feature *feature);
 
 #endif

@@ -80,14 +80,17 @@ int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
 	};
 
 	while (scan.start < end) {
-		int count = scan_step(pagemap_fd, &scan), err = 0;
+		int count = scan_step(pagemap_fd, &scan);
 
 		if (count < 0)
 			return count;
-		if (count)
-			err = fn(user, buffer->regions, (size_t)count);
-		if (err)
-			return err;
+		for (int i = 0; i < count; i++) {
+			int at = buffer->is_downward ? count - 1 - i : i;
+			int err = fn(user, &buffer->regions[at]);
+
+			if (err)
+				return err;
+		}
 		if (scan.start < end)
 			buffer->was_full = true;
 	}

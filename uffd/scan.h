@@ -3,7 +3,7 @@
  * scan.h - what does the page table say about a range?
  *
  * Takes a range and the form of a question; gives the runs that answer the
- * question, in order of address, through a callback. The loop goes on until the
+ * question, one by one, through a callback. The loop goes on until the
  * whole range was walked, however many runs there are. See
  * kernel-notes/pagemap-scan.md.
  *
@@ -36,10 +36,9 @@ enum fl__scan_form {
 	FL__SCAN_ACCOUNT,
 };
 
-/* Gets the next runs, one or more. Returns 0 to go on; any other value ends the
- * scan, which returns that value. */
-typedef int fl__scan_fn(void *user, const struct fl__kernel_region *regions,
-			size_t count);
+/* Gets the next run. Returns 0 to go on; any other value ends the scan, which
+ * returns that value. */
+typedef int fl__scan_fn(void *user, const struct fl__kernel_region *region);
 
 /* Where the kernel puts runs. A scan uses room for FL__SCAN_MAX_REGIONS at
  * most: with more the kernel says wrongly how far it came. */
@@ -48,6 +47,7 @@ typedef int fl__scan_fn(void *user, const struct fl__kernel_region *regions,
 struct fl__scan_buffer {
 	struct fl__kernel_region *regions;
 	size_t count;
+	bool is_downward;	/* fn gets the runs of one call from the end on */
 	bool was_full;		/* set when a scan needed more than one call */
 };
 

@@ -10,9 +10,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define WP_FEATURES                                                         \
-	(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM | \
-	 UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_WP_ASYNC)
+#define WP_FEATURES                                                            \
+	(UFFD_FEATURE_PAGEFAULT_FLAG_WP | FL_UFFD_FEATURE_WP_HUGETLBFS_SHMEM | \
+	 FL_UFFD_FEATURE_WP_UNPOPULATED | FL_UFFD_FEATURE_WP_ASYNC)
 
 static int open_device(void)
 {
@@ -21,7 +21,7 @@ static int open_device(void)
 	device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	if (device < 0)
 		return -errno;
-	fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+	fd = ioctl(device, FL_USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
 	err = errno;
 	close(device);
 	return fd < 0 ? -err : fd;
@@ -35,7 +35,7 @@ int fl__uffd_open_plain(void)
 	if (fd < 0)
 		fd = syscall(SYS_userfaultfd, flags);
 	if (fd < 0)
-		fd = syscall(SYS_userfaultfd, flags | UFFD_USER_MODE_ONLY);
+		fd = syscall(SYS_userfaultfd, flags | FL_UFFD_USER_MODE_ONLY);
 	return fd < 0 ? -errno : (int)fd;
 }
 

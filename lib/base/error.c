@@ -12,6 +12,7 @@ static const struct {
 #define FL_ERROR(code, meaning) { -(code), meaning },
 #include "error.def"
 #undef FL_ERROR
+	{ 0, "success" },
 };
 
 static const char *error_find(int err)
@@ -27,8 +28,6 @@ const char *fl_strerror(int err)
 {
 	const char *meaning = error_find(err);
 
-	if (!err)
-		return "success";
 	return meaning ? meaning : "unknown error";
 }
 
@@ -54,7 +53,7 @@ int fl__error_fold(int err)
 	/* Something is used up, if not memory itself. */
 	if (err == -EMFILE || err == -ENFILE || err == -EFBIG || err == -ENOSPC)
 		return -ENOMEM;
-	return !err || error_find(err) ? err : -EIO;
+	return error_find(err) ? err : -EIO;
 }
 
 int fl__error_fill(struct fl_error *error, int code, enum fl_trap trap,
@@ -62,7 +61,7 @@ int fl__error_fill(struct fl_error *error, int code, enum fl_trap trap,
 {
 	va_list args;
 
-	fl_assert(error_find(code));
+	fl_assert(code && error_find(code));
 	if (error) {
 		error->code = code;
 		error->trap = trap;

@@ -25,11 +25,9 @@
 
 #if defined(__GNUC__)
 #define FL_PRINTF(fmt, args)	__attribute__((format(printf, fmt, args)))
-#define fl_likely(x)		__builtin_expect(!!(x), 1)
 #define fl_unlikely(x)		__builtin_expect(!!(x), 0)
 #else
 #define FL_PRINTF(fmt, args)
-#define fl_likely(x)		(x)
 #define fl_unlikely(x)		(x)
 #endif
 

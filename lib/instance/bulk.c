@@ -36,33 +36,27 @@ enum fl_trap fl_memory_fill(struct fl_memory *memory, uint64_t off,
 	return FL_TRAP_NONE;
 }
 
-static bool data_is_dropped(const struct fl_instance *instance,
-			    uint32_t data_idx)
-{
-	/* Instantiation has dropped active segments. */
-	if (instance->module->reader.data[data_idx].mode != FL__SEGMENT_PASSIVE)
-		return true;
-	return fl_bit_get(instance->dropped_data.bits, data_idx);
-}
-
 enum fl_trap fl_memory_init(struct fl_instance *instance, uint32_t memory_idx,
 			    uint32_t data_idx, uint64_t dst_off,
 			    uint64_t src_off, uint64_t len)
 {
 	const struct fl__reader *reader = &instance->module->reader;
 	struct fl_memory *memory = fl_instance_memory(instance, memory_idx);
-	const struct fl__view *bytes;
-	uint64_t available;
+	const struct fl__data *data;
+	uint64_t available = 0;
 
 	if (!memory || data_idx >= reader->data_count)
 		return FL_TRAP_MEMORY_OUT_OF_BOUNDS;
-	bytes = &reader->data[data_idx].bytes;
-	available = data_is_dropped(instance, data_idx) ? 0 : bytes->len;
+	data = &reader->data[data_idx];
+	/* Instantiation has dropped active segments. */
+	if (data->mode == FL__SEGMENT_PASSIVE &&
+	    !fl_bit_get(instance->dropped_data.bits, data_idx))
+		available = data->bytes.len;
 	if (!fl_range_fits(src_off, len, available) ||
 	    !memory_fits(memory, dst_off, len))
 		return FL_TRAP_MEMORY_OUT_OF_BOUNDS;
-	memcpy(memory->base + dst_off, reader->bytes + bytes->off + src_off,
-	       (size_t)len);
+	memcpy(memory->base + dst_off,
+	       reader->bytes + data->bytes.off + src_off, (size_t)len);
 	return FL_TRAP_NONE;
 }
 
@@ -125,9 +119,8 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 				       error);
 
 	*trap = FL_TRAP_NONE;
-	if (err)
-		return err;
-	err = fl__config_read(FL_IMAGE_CONFIG, &known, config, error);
+	if (!err)
+		err = fl__config_read(FL_IMAGE_CONFIG, &known, config, error);
 	if (err)
 		return err;
 	if (memory_idx >= module->reader.memory_count)

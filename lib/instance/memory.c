@@ -199,6 +199,8 @@ int fl_memory_prefault(struct fl_memory *memory, uint64_t offset_bytes,
 		       uint64_t length_bytes)
 {
 	struct fl__slot *slot = fl__slot_of_side(memory);
+	uint64_t hpage = slot->geometry->hpage_bytes;
+	uint64_t first = fl_round_down(offset_bytes, hpage);
 	int err = check_owner(memory);
 
 	if (err)
@@ -208,6 +210,7 @@ int fl_memory_prefault(struct fl_memory *memory, uint64_t offset_bytes,
 		return -EINVAL;
 	if (!length_bytes)
 		return 0;
-	return slot->bank->backend->prefault(slot->arena, &slot->space,
-					     offset_bytes, length_bytes);
+	return slot->bank->backend->prefault(
+		slot->arena, &slot->space, first,
+		fl_round_up(offset_bytes + length_bytes - first, hpage));
 }

@@ -78,12 +78,12 @@ int fl_stack_acquire(struct fl_pool *pool, uint64_t timeout_ns,
 	struct fl__slot *slot;
 	int err = fl__pool_check_owner(pool, error);
 
-	if (err)
-		return err;
-	if (!bank->geometry.max_bytes)
-		return fl__error_set(
+	if (!err && !bank->geometry.max_bytes)
+		err = fl__error_set(
 			error, -ENOTSUP,
 			"the pool has no stacks; raise max_stacks, or stack_bytes if stack_bytes is 0");
+	if (err)
+		return err;
 	err = stack_take(bank, timeout_ns, &slot, error);
 	if (err) {
 		__atomic_add_fetch(&bank->refused, 1, __ATOMIC_RELAXED);

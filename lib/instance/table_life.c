@@ -63,36 +63,44 @@ static void table_begin(struct fl__table *table,
 
 /* ------------------------------------------------------ storage of its own */
 
-static int storage_check(const struct fl_table_config *config,
-			 uint64_t *capacity, struct fl_error *error)
+static int table_move(struct fl__table *table, uint64_t capacity)
 {
-	*capacity = config->storage_bytes / config->element_bytes;
+	uint64_t bytes;
+	void *moved;
+
+	if (fl_mul_overflow(capacity, table->element_bytes, &bytes) ||
+	    bytes >= SIZE_MAX / 2)
+		return -ENOMEM;
+	/* realloc() may answer NULL for no bytes. */
+	moved = realloc(table->pub.base, (size_t)bytes + 1);
+	if (!moved)
+		return -ENOMEM;
+	table->pub.base = moved;
+	table->capacity = capacity;
+	return 0;
+}
+
+/* Room for the initial elements. */
+static int storage_open(struct fl__table *table,
+			const struct fl_table_config *config,
+			struct fl_error *error)
+{
+	if (!table->is_static)
+		return table_move(table, config->initial_elements) ?
+			       fl__error_set(error, -ENOMEM,
+					     "no memory for %llu elements",
+					     fl_llu(config->initial_elements)) :
+			       0;
 	if ((uintptr_t)config->storage % 8)
 		return fl__error_set(error, -EINVAL,
 				     "storage is not aligned to 8 bytes");
-	if (config->initial_elements > *capacity)
+	if (config->initial_elements > table->capacity)
 		return fl__error_set(
 			error, -E2BIG,
 			"the table starts with %llu elements, storage_bytes has room for %llu",
 			fl_llu(config->initial_elements),
-			(unsigned long long)*capacity);
+			fl_llu(table->capacity));
 	return 0;
-}
-
-static int storage_alloc(const struct fl_table_config *config, void **base,
-			 uint64_t *capacity, struct fl_error *error)
-{
-	uint64_t bytes;
-
-	*capacity = config->initial_elements;
-	if (!fl_mul_overflow(*capacity, config->element_bytes, &bytes) &&
-	    bytes < SIZE_MAX / 2) {
-		*base = malloc((size_t)bytes + 1);
-		if (*base)
-			return 0;
-	}
-	return fl__error_set(error, -ENOMEM, "no memory for %llu elements",
-			     (unsigned long long)*capacity);
 }
 
 int fl_table_create(const struct fl_table_config *config, struct fl_table **out,
@@ -100,8 +108,6 @@ int fl_table_create(const struct fl_table_config *config, struct fl_table **out,
 {
 	struct fl_table_config known;
 	struct fl__table *table;
-	uint64_t capacity;
-	void *base;
 	int err = read_config(config, &known, 0, error);
 
 	if (err)
@@ -110,41 +116,23 @@ int fl_table_create(const struct fl_table_config *config, struct fl_table **out,
 		return fl__error_set(
 			error, -EINVAL,
 			"only a table from a pool can have an image; use fl_table_init_elements()");
-	base = known.storage;
-	err = base ? storage_check(&known, &capacity, error) :
-		     storage_alloc(&known, &base, &capacity, error);
-	if (err)
-		return err;
-	if (posix_memalign((void **)&table, 128, sizeof(*table))) {
-		if (!known.storage)
-			free(base);
+	if (posix_memalign((void **)&table, 128, sizeof(*table)))
 		return fl__error_set(error, -ENOMEM, "no memory for a table");
-	}
 	memset(table, 0, sizeof(*table));
 	table->is_static = known.storage != NULL;
-	table_begin(table, &known, base, capacity);
+	table_begin(table, &known, known.storage,
+		    known.storage_bytes / known.element_bytes);
+	err = storage_open(table, &known, error);
+	if (err) {
+		free(table);
+		return err;
+	}
 	fl__table_put(table, 0, table->null, known.initial_elements);
 	*out = &table->pub;
 	return 0;
 }
 
 /* ------------------------------------------------------------ slots, taken */
-
-static int kind_open(struct fl__bank *bank, struct fl_error *error)
-{
-	struct fl__nulls *nulls;
-	int err = fl__nulls_create(&nulls);
-
-	if (err)
-		return fl__error_set(error, err, "no memory for tables");
-	bank->shared = nulls;
-	return 0;
-}
-
-static void kind_close(struct fl__bank *bank)
-{
-	fl__nulls_free(bank->shared);
-}
 
 static uint64_t table_describe(struct fl__slot *slot, struct fl_fault *fault)
 {
@@ -160,8 +148,8 @@ const struct fl__kind fl__kind_table = {
 	.plural = "tables",
 	.what = "table",
 	.side_bytes = sizeof(struct fl__table),
-	.open = kind_open,
-	.close = kind_close,
+	.open = fl__nulls_open,
+	.close = fl__nulls_close,
 	.describe = table_describe,
 };
 
@@ -211,8 +199,7 @@ static int request_make(struct fl_pool *pool,
 		fl_image_retain(config->image);
 	else if (config->initial_elements && config->null &&
 		 !fl_is_zero(config->null, config->element_bytes))
-		return fl__nulls_get(pool->banks[FL__BANK_TABLE].shared, pool,
-				     config, &request->image,
+		return fl__nulls_get(pool, config, &request->image,
 				     &request->initial_bytes, error);
 	return 0;
 }
@@ -221,14 +208,13 @@ static struct fl_table *slot_begin(struct fl__slot *slot,
 				   const struct fl_table_config *config)
 {
 	struct fl__table *table = fl__slot_side(slot);
-	struct fl_table_config limited = *config;
 	uint64_t limit = fl_max_u64(slot->bank->pool->config.max_table_elements,
 				    config->initial_elements);
 
-	limited.max_elements = fl_min_u64(config->max_elements, limit);
 	if (table->slot != slot)
 		table->slot = slot;
-	table_begin(table, &limited, slot->space.base, limit);
+	table_begin(table, config, slot->space.base, limit);
+	table->max_elements = fl_min_u64(config->max_elements, limit);
 	return &table->pub;
 }
 
@@ -313,22 +299,6 @@ int fl_table_release(struct fl_table *pub)
 	if (!table->is_static)
 		free(table->pub.base);
 	free(table);
-	return 0;
-}
-
-static int table_move(struct fl__table *table, uint64_t capacity)
-{
-	uint64_t bytes;
-	void *moved;
-
-	if (fl_mul_overflow(capacity, table->element_bytes, &bytes) ||
-	    bytes >= SIZE_MAX / 2)
-		return -ENOMEM;
-	moved = realloc(table->pub.base, (size_t)bytes);
-	if (!moved)
-		return -ENOMEM;
-	table->pub.base = moved;
-	table->capacity = capacity;
 	return 0;
 }
 

@@ -6,35 +6,35 @@
 
 #define NULL_IMAGES 16
 
-/* An image of element_count nulls, which are not zeroes. */
+/* An image of nulls, which are not zeroes. */
 struct null_image {
 	struct fl_image *image;		/* a reference; NULL: free */
-	uint64_t element_count;
 	uint32_t element_bytes;
-	uint8_t null[FL__MAX_ELEMENT_BYTES];
 };
 
-struct fl__nulls {
+struct nulls {
 	struct fl__os_lock lock;	/* under it no other lock is taken */
 	struct null_image images[NULL_IMAGES];
 	uint32_t next;
 };
 
-int fl__nulls_create(struct fl__nulls **nulls)
+int fl__nulls_open(struct fl__bank *bank, struct fl_error *error)
 {
-	struct fl__nulls *made = calloc(1, sizeof(*made));
-	int err = made ? fl__os_lock_init(&made->lock) : -ENOMEM;
+	struct nulls *nulls = calloc(1, sizeof(*nulls));
+	int err = nulls ? fl__os_lock_init(&nulls->lock) : -ENOMEM;
 
 	if (err) {
-		free(made);
-		return err;
+		free(nulls);
+		return fl__error_set(error, err, "no memory for tables");
 	}
-	*nulls = made;
+	bank->shared = nulls;
 	return 0;
 }
 
-void fl__nulls_free(struct fl__nulls *nulls)
+void fl__nulls_close(struct fl__bank *bank)
 {
+	struct nulls *nulls = bank->shared;
+
 	if (!nulls)
 		return;
 	for (size_t i = 0; i < NULL_IMAGES; i++)
@@ -62,12 +62,15 @@ static uint64_t null_count(const struct fl_pool *pool,
 	return fl_min_u64(bytes / config->element_bytes, most);
 }
 
+/* The image begins with a null: its first host page holds data. */
 static bool null_image_is(const struct null_image *entry,
 			  const struct fl_table_config *config, uint64_t count)
 {
-	return entry->image && entry->element_bytes == config->element_bytes &&
-	       entry->element_count == count &&
-	       !memcmp(entry->null, config->null, config->element_bytes);
+	uint32_t width = config->element_bytes;
+
+	return entry->image && entry->element_bytes == width &&
+	       entry->image->map.initial_bytes == count * width &&
+	       !memcmp(entry->image->bytes, config->null, width);
 }
 
 static int null_image_build(struct fl_context *context,
@@ -93,7 +96,7 @@ static int null_image_build(struct fl_context *context,
 }
 
 /* With the lock. */
-static int null_image_find(struct fl__nulls *nulls, struct fl_context *context,
+static int null_image_find(struct nulls *nulls, struct fl_context *context,
 			   const struct fl_table_config *config, uint64_t count,
 			   struct fl_image **image, struct fl_error *error)
 {
@@ -111,20 +114,16 @@ static int null_image_find(struct fl__nulls *nulls, struct fl_context *context,
 		return err;
 	entry = &nulls->images[nulls->next++ % NULL_IMAGES];
 	fl_image_release(entry->image);
-	*entry = (struct null_image){
-		.image = fl_image_retain(*image),
-		.element_count = count,
-		.element_bytes = config->element_bytes,
-	};
-	memcpy(entry->null, config->null, config->element_bytes);
+	*entry = (struct null_image){ fl_image_retain(*image),
+				      config->element_bytes };
 	return 0;
 }
 
-int fl__nulls_get(struct fl__nulls *nulls, struct fl_pool *pool,
-		  const struct fl_table_config *config,
+int fl__nulls_get(struct fl_pool *pool, const struct fl_table_config *config,
 		  struct fl_image **image, uint64_t *bytes,
 		  struct fl_error *error)
 {
+	struct nulls *nulls = pool->banks[FL__BANK_TABLE].shared;
 	uint64_t count = null_count(pool, config);
 	int err;
 

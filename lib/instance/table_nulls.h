@@ -13,16 +13,13 @@
 
 #include "slots/pool.h"
 
-struct fl__nulls;
-
-int fl__nulls_create(struct fl__nulls **nulls);
-/* NULL is allowed. */
-void fl__nulls_free(struct fl__nulls *nulls);
+/* The calls open and close of the tables' kind: bank->shared is the images. */
+int fl__nulls_open(struct fl__bank *bank, struct fl_error *error);
+void fl__nulls_close(struct fl__bank *bank);
 
 /* A reference to an image that begins with the table's nulls, and the bytes
  * that the image has. -ENOMEM and what fl_image_from_segments() answers. */
-int fl__nulls_get(struct fl__nulls *nulls, struct fl_pool *pool,
-		  const struct fl_table_config *config,
+int fl__nulls_get(struct fl_pool *pool, const struct fl_table_config *config,
 		  struct fl_image **image, uint64_t *bytes,
 		  struct fl_error *error);
 

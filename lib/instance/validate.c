@@ -13,15 +13,19 @@
 #include "memory.h"
 #include "table.h"
 
-static int check_count(uint32_t defined, uint32_t allowed, const char *plural,
-		       const char *field, struct fl_error *error)
+static int check_counts(uint32_t defined, uint32_t per_instance,
+			uint32_t in_pool, const char *plural,
+			struct fl_error *error)
 {
-	if (defined <= allowed)
+	bool is_narrow = defined > per_instance;
+
+	if (!is_narrow && defined <= in_pool)
 		return 0;
 	return fl__error_set(
 		error, -E2BIG,
-		"the module defines %u %s, the pool allows %u; raise %s",
-		defined, plural, allowed, field);
+		"the module defines %u %s, the pool allows %u; raise max_%s%s",
+		defined, plural, is_narrow ? per_instance : in_pool, plural,
+		is_narrow ? "_per_instance" : "");
 }
 
 static int check_start(uint32_t idx, uint64_t min, uint64_t allowed,
@@ -42,13 +46,10 @@ static int validate_memories(const struct fl_pool_config *limits,
 {
 	const struct fl__reader *reader = &module->reader;
 	uint32_t first = reader->imported_memory_count;
-	uint32_t defined = reader->memory_count - first;
-	int err = check_count(defined, limits->max_memories_per_instance,
-			      "memories", "max_memories_per_instance", error);
+	int err = check_counts(reader->memory_count - first,
+			       limits->max_memories_per_instance,
+			       limits->max_memories, "memories", error);
 
-	if (!err)
-		err = check_count(defined, limits->max_memories, "memories",
-				  "max_memories", error);
 	for (uint32_t i = first; i < reader->memory_count && !err; i++)
 		err = check_start(i, module->memories[i].min_bytes,
 				  limits->max_memory_bytes, "memory", "bytes",
@@ -62,13 +63,10 @@ static int validate_tables(const struct fl_pool_config *limits,
 {
 	const struct fl__reader *reader = &module->reader;
 	uint32_t first = reader->imported_table_count;
-	uint32_t defined = reader->table_count - first;
-	int err = check_count(defined, limits->max_tables_per_instance,
-			      "tables", "max_tables_per_instance", error);
+	int err = check_counts(reader->table_count - first,
+			       limits->max_tables_per_instance,
+			       limits->max_tables, "tables", error);
 
-	if (!err)
-		err = check_count(defined, limits->max_tables, "tables",
-				  "max_tables", error);
 	for (uint32_t i = first; i < reader->table_count && !err; i++)
 		err = check_start(i, reader->tables[i].limits.min,
 				  limits->max_table_elements, "table",
@@ -180,30 +178,20 @@ static int check_tables(const struct fl_pool *pool,
 
 /* -------------------------------------------------------------- tunables */
 
-static int check_bounds(const struct fl_pool *pool,
-			const struct fl_tunables *tunables,
-			struct fl_error *error)
-{
-	if (pool->config.bounds == FL_BOUNDS_GUARDED || tunables->checks_bounds)
-		return 0;
-	return fl__error_set(
-		error, -ENOTSUP,
-		"checks_bounds is 0, but bounds of the pool is FL_BOUNDS_ACCESSIBLE: nothing would stop the code; compile with bounds checks or make the pool FL_BOUNDS_GUARDED");
-}
-
 int fl_pool_adjust_tunables(const struct fl_pool *pool,
 			    struct fl_tunables *tunables,
 			    struct fl_error *error)
 {
 	struct fl_tunables known;
 	uint64_t reach = pool->layout.memory_reach_bytes;
-	int err;
+	int err = fl__config_read(FL_TUNABLES, &known, tunables, error);
 
-	err = fl__config_read(FL_TUNABLES, &known, tunables, error);
-	if (!err)
-		err = check_bounds(pool, &known, error);
 	if (err)
 		return err;
+	if (pool->config.bounds == FL_BOUNDS_ACCESSIBLE && !known.checks_bounds)
+		return fl__error_set(
+			error, -ENOTSUP,
+			"checks_bounds is 0, but bounds of the pool is FL_BOUNDS_ACCESSIBLE: nothing would stop the code; compile with bounds checks or make the pool FL_BOUNDS_GUARDED");
 	/* In an accessible pool, the reach is an open maximum and a guard. */
 	known.memory_reservation_bytes =
 		fl_min_u64(known.memory_reservation_bytes, reach);
@@ -224,9 +212,8 @@ static int tunables_check(const struct fl_pool *pool,
 			  struct fl_error *error)
 {
 	struct fl_tunables known, adjusted;
-	int err;
+	int err = fl__config_read(FL_TUNABLES, &known, tunables, error);
 
-	err = fl__config_read(FL_TUNABLES, &known, tunables, error);
 	if (err)
 		return err;
 	adjusted = known;

@@ -120,8 +120,8 @@ static void write_section(const struct fl_module *module, bool *keeps,
 			keeps[data->memory_idx] = true;
 			report_kept(report, i, data->bytes.len, reason);
 		}
-		sink_bytes(sink, reader->bytes + data->flags.off,
-			   data->bytes.off + data->bytes.len - data->flags.off);
+		sink_bytes(sink, reader->bytes + data->whole.off,
+			   data->whole.len);
 	}
 }
 
@@ -133,7 +133,7 @@ static void write_module(const struct fl_module *module, bool *keeps,
 	uint64_t after = reader->data_section.off + reader->data_section.len;
 
 	if (after) {
-		sink_bytes(sink, reader->bytes, reader->data_section_start_off);
+		sink_bytes(sink, reader->bytes, reader->data_section.off);
 		sink_byte(sink, 11);
 		sink_uleb(sink, section_len);
 		write_section(module, keeps, sink, report);

@@ -57,7 +57,7 @@ static enum fl__segment_status memory_get(const struct fl__segments *segments,
 	if (is_ours)
 		return is_known ? FL__SEGMENT_OURS : FL__SEGMENT_UNKNOWN;
 	if (!is_known ||
-	    module->reader.memories[data->memory_idx].is_imported ||
+	    data->memory_idx < module->reader.imported_memory_count ||
 	    fl_range_fits(segment->offset_bytes, segment->length_bytes,
 			  module->memories[data->memory_idx].min_bytes))
 		return FL__SEGMENT_OTHER;
@@ -106,7 +106,8 @@ static void module_measure(struct fl_module *module)
 		}
 		memory = &module->memories[reader->data[i].memory_idx];
 		if (fl__module_place(module, i, &none, &segment, NULL)) {
-			memory->has_unknown_offsets = true;
+			memory->reason =
+				"a data segment's offset depends on an imported global";
 			continue;
 		}
 		if (fl_add_overflow(segment.offset_bytes, segment.length_bytes,
@@ -128,16 +129,11 @@ static int module_build_images(struct fl_module *module, struct fl_error *error)
 		struct fl__module_memory *memory = &module->memories[i];
 		int err;
 
-		if (!module->context) {
+		if (!module->context)
 			memory->reason =
 				"the module was loaded without a context";
+		if (memory->reason)
 			continue;
-		}
-		if (memory->has_unknown_offsets) {
-			memory->reason =
-				"a data segment's offset depends on an imported global";
-			continue;
-		}
 		err = module_build_image(module->context, module, i,
 					 memory->min_bytes, &none,
 					 &memory->image, &found);
@@ -149,7 +145,7 @@ static int module_build_images(struct fl_module *module, struct fl_error *error)
 				*error = found;
 			return err;
 		} else if (memory->image->map.trap &&
-			   !module->reader.memories[i].is_imported) {
+			   i >= module->reader.imported_memory_count) {
 			module->shows_images = false;
 		}
 	}
@@ -318,11 +314,12 @@ void fl_module_info(const struct fl_module *module, struct fl_module_info *info)
 	fl__sized_write(info, &filled, sizeof(filled));
 }
 
-static const char *module_name(const struct fl_module *module, bool is_given,
+static const char *module_name(const struct fl_module *module,
 			       const struct fl__view *view, size_t *len)
 {
-	*len = is_given ? (size_t)view->len : 0;
-	return is_given ? (const char *)module->reader.bytes + view->off : NULL;
+	*len = (size_t)view->len;
+	return view->off ? (const char *)module->reader.bytes + view->off :
+			   NULL;
 }
 
 int fl_module_memory_type(const struct fl_module *module, uint32_t memory_idx,
@@ -340,20 +337,18 @@ int fl_module_memory_type(const struct fl_module *module, uint32_t memory_idx,
 		.min_pages = read->limits.min,
 		.max_pages = read->limits.max,
 		.page_bytes = memory->page_bytes,
-		.is_imported = read->is_imported,
+		.is_imported = memory_idx <
+			       module->reader.imported_memory_count,
 		.is_shared = read->limits.is_shared,
 		.is_64 = read->limits.is_64,
 		.has_image = memory->image != NULL,
 		.no_image_reason = memory->reason,
 	};
-	filled.import_module = module_name(module, read->is_imported,
-					   &read->import_module,
+	filled.import_module = module_name(module, &read->import_module,
 					   &filled.import_module_bytes);
-	filled.import_name = module_name(module, read->is_imported,
-					 &read->import_name,
+	filled.import_name = module_name(module, &read->import_name,
 					 &filled.import_name_bytes);
-	filled.export_name = module_name(module, read->is_exported,
-					 &read->export_name,
+	filled.export_name = module_name(module, &read->export_name,
 					 &filled.export_name_bytes);
 	fl__sized_write(type, &filled, sizeof(filled));
 	return 0;
@@ -372,7 +367,7 @@ int fl_module_table_type(const struct fl_module *module, uint32_t table_idx,
 		.min_elements = read->limits.min,
 		.max_elements = read->limits.max,
 		.init_elements = read->init_elements,
-		.is_imported = read->is_imported,
+		.is_imported = table_idx < module->reader.imported_table_count,
 		.is_64 = read->limits.is_64,
 		.is_func = read->is_func,
 		.has_init = read->has_init,

@@ -26,7 +26,6 @@ struct fl__module_memory {
 	/* Highest end of an active segment whose offset is known: an imported
 	 * memory smaller than this makes instantiation trap. */
 	uint64_t active_end_bytes;
-	bool has_unknown_offsets;
 };
 
 struct fl_module {

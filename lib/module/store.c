@@ -19,21 +19,19 @@ int fl__image_create(struct fl_context *context,
 	image->fd = -1;
 	err = fl__image_map_plan(&image->map, segments, initial_bytes,
 				 fl__os_hpage_bytes(), error);
-	if (err)
-		goto err_free;
-	err = context->backend->image_create(context->host, image, segments,
-					     error);
-	if (err)
-		goto err_map;
+	if (!err)
+		err = context->backend->image_create(context->host, image,
+						     segments, error);
+	if (err) {
+		fl__image_map_fini(&image->map);
+		free(image);
+		return err;
+	}
 	image->context = fl__context_retain(context);
-	image->serial = fl__context_next_serial(context);
+	image->serial =
+		__atomic_add_fetch(&context->last_serial, 1, __ATOMIC_RELAXED);
 	*out = image;
 	return 0;
-err_map:
-	fl__image_map_fini(&image->map);
-err_free:
-	free(image);
-	return err;
 }
 
 struct fl_image *fl_image_retain(struct fl_image *image)
@@ -50,7 +48,7 @@ void fl_image_release(struct fl_image *image)
 	if (!image || __atomic_sub_fetch(&image->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	context = image->context;
-	context->backend->image_destroy(context->host, image);
+	context->backend->image_destroy(image);
 	fl__image_map_fini(&image->map);
 	free(image);
 	fl_context_destroy(context);

@@ -19,49 +19,17 @@
 
 /* ------------------------------------------------------------------- info */
 
-struct bank_counts {
-	struct fl__source_counts source;
-	uint64_t acquired;
-};
-
 static int add_acquired(struct fl__slot *slot, void *sum)
 {
 	*(uint64_t *)sum += __atomic_load_n(&slot->acquired, __ATOMIC_RELAXED);
 	return 0;
 }
 
-static void info_banks(const struct fl_pool *pool, struct fl_pool_info *info)
-{
-	struct bank_counts counts[FL__BANK_COUNT] = { 0 };
-
-	for (int i = 0; i < FL__BANK_COUNT; i++) {
-		struct fl__source *source = pool->banks[i].source;
-
-		pool->source->count(source, &counts[i].source);
-		(void)pool->source->each(source, add_acquired,
-					 &counts[i].acquired);
-		info->reserved_bytes += counts[i].source.mapped_bytes;
-	}
-#define FILL(bank, plural)                                                    \
-	info->max_##plural = pool->config.max_##plural;                       \
-	info->live_##plural = (uint32_t)counts[bank].source.live;             \
-	info->retired_##plural = (uint32_t)counts[bank].source.retired;       \
-	info->acquired_##plural = counts[bank].acquired;                      \
-	info->refused_##plural = __atomic_load_n(&pool->banks[bank].refused, \
-						 __ATOMIC_RELAXED)
-	FILL(FL__BANK_MEMORY, memories);
-	FILL(FL__BANK_TABLE, tables);
-	FILL(FL__BANK_STRUCTURE, instances);
-	FILL(FL__BANK_STACK, stacks);
-#undef FILL
-	info->warm_memories = (uint32_t)counts[FL__BANK_MEMORY].source.warm;
-	info->warm_tables = (uint32_t)counts[FL__BANK_TABLE].source.warm;
-	info->warm_instances =
-		(uint32_t)counts[FL__BANK_STRUCTURE].source.warm;
-}
-
 static void info_fill(const struct fl_pool *pool, struct fl_pool_info *info)
 {
+	struct fl__source_counts counts[FL__BANK_COUNT];
+	uint64_t acquired[FL__BANK_COUNT] = { 0 };
+
 #define LOAD(field) __atomic_load_n(&pool->field, __ATOMIC_RELAXED)
 	*info = (struct fl_pool_info){
 		.reserved_bytes = pool->layout.reserved_bytes,
@@ -73,8 +41,28 @@ static void info_fill(const struct fl_pool *pool, struct fl_pool_info *info)
 		.audit_pins = LOAD(audit_pins),
 		.idle_kept_bytes = LOAD(idle_kept_bytes),
 	};
+	for (int i = 0; i < FL__BANK_COUNT; i++) {
+		struct fl__source *source = pool->banks[i].source;
+
+		pool->source->count(source, &counts[i]);
+		(void)pool->source->each(source, add_acquired, &acquired[i]);
+		info->reserved_bytes += counts[i].mapped_bytes;
+	}
+#define FILL(bank, plural)                                       \
+	info->max_##plural = pool->config.max_##plural;          \
+	info->live_##plural = (uint32_t)counts[bank].live;       \
+	info->retired_##plural = (uint32_t)counts[bank].retired; \
+	info->acquired_##plural = acquired[bank];                \
+	info->refused_##plural = LOAD(banks[bank].refused)
+	FILL(FL__BANK_MEMORY, memories);
+	FILL(FL__BANK_TABLE, tables);
+	FILL(FL__BANK_STRUCTURE, instances);
+	FILL(FL__BANK_STACK, stacks);
+#undef FILL
 #undef LOAD
-	info_banks(pool, info);
+	info->warm_memories = (uint32_t)counts[FL__BANK_MEMORY].warm;
+	info->warm_tables = (uint32_t)counts[FL__BANK_TABLE].warm;
+	info->warm_instances = (uint32_t)counts[FL__BANK_STRUCTURE].warm;
 }
 
 void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info)
@@ -142,12 +130,12 @@ static void metric_read(const struct snapshot *from, size_t idx,
 static void snapshot_take(struct fl_pool *pool, bool wants_usage,
 			  struct snapshot *snapshot)
 {
-	memset(snapshot, 0, sizeof(*snapshot));
+	*snapshot = (struct snapshot){
+		.usage = { .size = sizeof(snapshot->usage) },
+	};
 	info_fill(pool, &snapshot->info);
-	snapshot->usage.size = sizeof(snapshot->usage);
-	if (wants_usage)
-		snapshot->has_usage =
-			!fl_pool_usage(pool, &snapshot->usage, NULL);
+	snapshot->has_usage = wants_usage &&
+			      !fl_pool_usage(pool, &snapshot->usage, NULL);
 }
 
 int fl_pool_metric(struct fl_pool *pool, uint32_t idx, struct fl_metric *metric)
@@ -174,7 +162,6 @@ struct text {
 	char *bytes;
 	size_t length, capacity;
 	bool has_failed;
-	bool wants_comma;
 };
 
 static void text_add(struct text *text, const char *fmt, ...) FL_PRINTF(2, 3);
@@ -219,9 +206,8 @@ static void text_string(struct text *text, const char *string)
 
 static void text_key(struct text *text, const char *key)
 {
-	if (text->wants_comma)
+	if (text->length && text->bytes[text->length - 1] != '{')
 		text_add(text, ",");
-	text->wants_comma = true;
 	text_string(text, key);
 	text_add(text, ":");
 }
@@ -230,13 +216,6 @@ static void text_open(struct text *text, const char *key)
 {
 	text_key(text, key);
 	text_add(text, "{");
-	text->wants_comma = false;
-}
-
-static void text_close(struct text *text)
-{
-	text_add(text, "}");
-	text->wants_comma = true;
 }
 
 static void text_pair(struct text *text, const char *key, const char *value)
@@ -273,7 +252,7 @@ static void dump_config(const struct fl_pool *pool, struct text *text)
 							   "reuse-affinity");
 	text_pair(text, "stack_growth",
 		  config->stack_growth == FL_STACK_GROWS_UP ? "up" : "down");
-	text_close(text);
+	text_add(text, "}");
 }
 
 static void dump_context(const struct fl_context *context, struct text *text)
@@ -288,7 +267,7 @@ static void dump_context(const struct fl_context *context, struct text *text)
 	text_open(text, "features");
 	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++)
 		text_pair(text, feature.name, fl_support_name(feature.support));
-	text_close(text);
+	text_add(text, "}");
 }
 
 static void dump_metrics(struct fl_pool *pool, struct text *text)
@@ -305,7 +284,7 @@ static void dump_metrics(struct fl_pool *pool, struct text *text)
 		else
 			text_pair(text, metric.name, NULL);
 	}
-	text_close(text);
+	text_add(text, "}");
 }
 
 int fl_pool_dump_json(struct fl_pool *pool, char **json, uint64_t *length_bytes,
@@ -320,7 +299,7 @@ int fl_pool_dump_json(struct fl_pool *pool, char **json, uint64_t *length_bytes,
 	dump_context(pool->context, &text);
 	dump_config(pool, &text);
 	dump_metrics(pool, &text);
-	text_close(&text);
+	text_add(&text, "}");
 	if (text.has_failed) {
 		free(text.bytes);
 		return fl__error_set(error, -ENOMEM, "no memory for the text");

@@ -116,8 +116,6 @@ static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 	struct fl_pool_config *known = &pool->config;
 	int err = fl__config_read(FL_POOL_CONFIG, known, config, error);
 
-	if (!err)
-		err = fl__layout_check(known, error);
 	if (!err && (unsigned int)known->allocation >= FL_ARRAY_SIZE(sources))
 		err = fl__error_set(
 			error, -EINVAL,
@@ -126,8 +124,8 @@ static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 	if (err)
 		return err;
 	pool->source = sources[known->allocation];
-	err = pool->source->plan(known, fl__os_hpage_bytes(), &pool->layout,
-				 error);
+	err = fl__layout_plan(known, fl__os_hpage_bytes(),
+			      !pool->source->keeps_slots, &pool->layout, error);
 	/* The caller's bytes are copied, as they may go after the call. */
 	if (!err && known->table_null && known->max_tables)
 		memcpy(pool->table_null, known->table_null,
@@ -175,6 +173,7 @@ int fl_pool_create(struct fl_context *context,
 
 int fl_pool_destroy(struct fl_pool *pool)
 {
+	struct fl__source_counts counts;
 	bool is_busy = false;
 	int err;
 
@@ -184,8 +183,10 @@ int fl_pool_destroy(struct fl_pool *pool)
 	if (err)
 		return err;
 	fl__os_lock(&pool->trim_lock);
-	for (int i = 0; i < FL__BANK_COUNT; i++)
-		is_busy |= fl__bank_live(&pool->banks[i]) != 0;
+	for (int i = 0; i < FL__BANK_COUNT; i++) {
+		pool->source->count(pool->banks[i].source, &counts);
+		is_busy |= counts.live != 0;
+	}
 	fl__os_unlock(&pool->trim_lock);
 	if (is_busy)
 		return -EBUSY;

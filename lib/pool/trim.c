@@ -1,14 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * trim.c - giving back what free slots keep.
+ * trim.c - what a pool's slots take, and giving back what free slots keep.
  *
- * Takes a pool; gives emptied slots. Trimming takes a slot from its source as a
- * tenant would, so that no acquire can meet a slot that is half emptied. The
- * host can leave trimming to a thread that waits for memory pressure.
+ * Takes a pool whose guests may run; gives figures that the backend reads from
+ * the page tables, slot by slot; gives emptied slots. Trimming takes a slot from
+ * its source as a tenant would, so that no acquire can meet a slot that is half
+ * emptied. The host can leave trimming to a thread that waits for memory
+ * pressure.
  */
 #include "base/config.h"
+#include "base/sized.h"
 #include "instance/instance.h"
-#include "usage.h"
+
+/* Add what a slot takes. -ENOTSUP: the backend cannot tell. */
+static int usage_add(struct fl__slot *slot, void *user)
+{
+	struct fl_pool_usage *usage = user;
+	uint64_t private_before = usage->private_bytes;
+	int err;
+
+	if (!slot->bank->backend || !slot->geometry->max_bytes)
+		return 0;
+	if (!slot->bank->backend->account)
+		return -ENOTSUP;
+	err = slot->bank->backend->account(slot->arena, &slot->space, usage);
+	if (!fl__slot_is_live(slot))
+		usage->idle_private_bytes +=
+			usage->private_bytes - private_before;
+	return err;
+}
+
+int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
+		  struct fl_error *error)
+{
+	struct fl_pool_usage filled = { .size = sizeof(filled) };
+	int err = fl__pool_check_owner(pool, error);
+
+	if (err)
+		return err;
+	if (pool->source->no_usage_reason)
+		return fl__error_set(error, -ENOTSUP, "%s",
+				     pool->source->no_usage_reason);
+	for (int i = 0; i < FL__BANK_COUNT && !err; i++)
+		err = pool->source->each(pool->banks[i].source, usage_add,
+					 &filled);
+	if (err)
+		return fl__error_set(
+			error, err, "the page tables cannot be read: %s",
+			err == -ENOTSUP ?
+				"usage needs rung \"scan\" or \"track\"" :
+				fl_strerror(err));
+	fl__sized_write(usage, &filled, sizeof(filled));
+	return 0;
+}
 
 /* Memories come first, because memories are the largest. */
 static uint64_t trim_locked(struct fl_pool *pool, uint64_t bytes)
@@ -17,17 +61,15 @@ static uint64_t trim_locked(struct fl_pool *pool, uint64_t bytes)
 	int i = 0;
 
 	while (usage.private_bytes < bytes && i < FL__BANK_COUNT) {
-		struct fl__bank *bank = &pool->banks[i];
-		struct fl__slot *slot = NULL;
+		struct fl__slot *slot =
+			fl__bank_take_warm(&pool->banks[i], NULL);
 
-		if (bank->backend)
-			slot = pool->source->take_warm(bank->source, NULL);
 		if (!slot) {
 			i++;
 			continue;
 		}
 		/* Only the count suffers if the backend cannot tell. */
-		(void)fl__usage_add(slot, &usage);
+		(void)usage_add(slot, &usage);
 		fl__slot_empty(slot);
 	}
 	return usage.private_bytes;
@@ -55,13 +97,18 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
  * while a slot is being emptied. */
 static uint32_t purge_image(struct fl_pool *pool, const struct fl_image *image)
 {
+	struct fl__slot *slot;
 	uint32_t count = 0;
 
 	if (!image)
 		return 0;
 	fl__os_lock(&pool->trim_lock);
-	for (int i = 0; i < FL__BANK_COUNT; i++)
-		count += fl__bank_purge(&pool->banks[i], image);
+	for (int i = 0; i < FL__BANK_COUNT; i++) {
+		while ((slot = fl__bank_take_warm(&pool->banks[i], image))) {
+			fl__slot_empty(slot);
+			count++;
+		}
+	}
 	fl__os_unlock(&pool->trim_lock);
 	return count;
 }

@@ -133,6 +133,14 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 	return err;
 }
 
+struct fl__slot *fl__bank_take_warm(struct fl__bank *bank,
+				    const struct fl_image *image)
+{
+	if (!bank->backend || !bank->source->calls->take_warm)
+		return NULL;
+	return bank->source->calls->take_warm(bank->source, image);
+}
+
 /* Empty warm slots until the pool keeps no more than its budget, beginning with
  * the bank that a slot has just come back to. */
 static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
@@ -143,11 +151,8 @@ static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
 	fl__os_lock(&pool->trim_lock);
 	while (left && __atomic_load_n(&pool->idle_kept_bytes,
 				       __ATOMIC_RELAXED) > budget) {
-		struct fl__slot *slot = NULL;
+		struct fl__slot *slot = fl__bank_take_warm(bank, NULL);
 
-		if (bank->backend)
-			slot = bank->source->calls->take_warm(bank->source,
-							      NULL);
 		if (slot) {
 			fl__slot_empty(slot);
 			continue;
@@ -175,19 +180,14 @@ static void slot_shelve(struct fl__slot *slot)
 /* The slot was reset, and the pool wants audits. */
 static int slot_audit(struct fl__slot *slot, uint64_t used_bytes)
 {
-	switch (fl__audit(slot, used_bytes)) {
-	case FL__AUDIT_CLEAN:
+	enum fl__audit_verdict verdict = fl__audit(slot, used_bytes);
+
+	/* No tenant may ever see what is in a dirty slot. */
+	if (verdict == FL__AUDIT_CLEAN)
 		slot_shelve(slot);
-		return 0;
-	case FL__AUDIT_UNSURE:
-		fl__slot_empty(slot);
-		return 0;
-	case FL__AUDIT_DIRTY:
-		break;
-	}
-	/* No tenant may ever see what is in the slot. */
-	slot_clear(slot, false);
-	return -EIO;
+	else
+		slot_clear(slot, verdict != FL__AUDIT_DIRTY);
+	return verdict == FL__AUDIT_DIRTY ? -EIO : 0;
 }
 
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
@@ -208,26 +208,6 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 		return slot_audit(slot, used_bytes);
 	slot_shelve(slot);
 	return 0;
-}
-
-uint32_t fl__bank_purge(struct fl__bank *bank, const struct fl_image *image)
-{
-	struct fl__slot *slot;
-	uint32_t count = 0;
-
-	while ((slot = bank->source->calls->take_warm(bank->source, image))) {
-		fl__slot_empty(slot);
-		count++;
-	}
-	return count;
-}
-
-uint64_t fl__bank_live(const struct fl__bank *bank)
-{
-	struct fl__source_counts counts;
-
-	bank->source->calls->count(bank->source, &counts);
-	return counts.live;
 }
 
 int fl__bank_open(struct fl__bank *bank, struct fl_pool *pool,

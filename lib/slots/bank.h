@@ -19,9 +19,6 @@ int fl__bank_open(struct fl__bank *bank, struct fl_pool *pool,
 		  const struct fl__geometry *geometry, struct fl_error *error);
 void fl__bank_close(struct fl__bank *bank);
 
-/* Slots taken now. */
-uint64_t fl__bank_live(const struct fl__bank *bank);
-
 /*
  * Take count slots, all or none; at most FL__TAKE_MAX. They show what was asked
  * for and are not live yet: the taker fills their side bytes and publishes them,
@@ -31,14 +28,16 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		  uint32_t count, uint64_t timeout_ns, struct fl__slot **slots,
 		  struct fl_error *error);
 
+/* Take a free slot that is not empty: a slot of the image, or for a NULL image
+ * the slot that has been free longest. NULL: none. With the trim_lock. */
+struct fl__slot *fl__bank_take_warm(struct fl__bank *bank,
+				    const struct fl_image *image);
+
 /* Give a slot back whose tenant's size was up to used_bytes. 0, or -EIO when an
  * audit found the slot unclean; the tenant has lost the slot in any case. */
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes);
 
 /* Empty an owned slot in any state, and give the slot to its source. */
 void fl__slot_empty(struct fl__slot *slot);
-
-/* Empty free slots that last showed an image; how many. With the trim_lock. */
-uint32_t fl__bank_purge(struct fl__bank *bank, const struct fl_image *image);
 
 #endif

@@ -13,7 +13,8 @@ enum {
 };
 
 int fl__freelist_init(struct fl__freelist *list, uint32_t capacity,
-		   enum fl_strategy strategy, uint32_t max_warm, uint64_t seed)
+		      enum fl_strategy strategy, uint32_t max_warm,
+		      uint64_t seed)
 {
 	uint32_t buckets = 1;
 
@@ -28,12 +29,11 @@ int fl__freelist_init(struct fl__freelist *list, uint32_t capacity,
 		.unused_group = capacity ? 0 : FL__IDX_NONE,
 		.bucket_mask = buckets - 1,
 		.random_state = seed,
-		.entries =
-			calloc((size_t)capacity + 1, sizeof(*list->entries)),
+		.entries = calloc((size_t)capacity + 1, sizeof(*list->entries)),
 		.groups = calloc((size_t)capacity + 1, sizeof(*list->groups)),
 		.buckets = malloc(buckets * sizeof(*list->buckets)),
-		.free_order = calloc((size_t)capacity + 1,
-				     sizeof(*list->free_order)),
+		.free_order =
+			calloc((size_t)capacity + 1, sizeof(*list->free_order)),
 	};
 	if (!list->entries || !list->groups || !list->buckets ||
 	    !list->free_order) {
@@ -43,8 +43,7 @@ int fl__freelist_init(struct fl__freelist *list, uint32_t capacity,
 	memset(list->buckets, 0xff, buckets * sizeof(*list->buckets));
 	for (uint32_t i = 0; i < capacity; i++) {
 		list->entries[i].group = FL__IDX_NONE;
-		list->groups[i].next = i + 1 < capacity ? i + 1 :
-							   FL__IDX_NONE;
+		list->groups[i].next = i + 1 < capacity ? i + 1 : FL__IDX_NONE;
 	}
 	return 0;
 }
@@ -55,11 +54,7 @@ void fl__freelist_fini(struct fl__freelist *list)
 	free(list->groups);
 	free(list->buckets);
 	free(list->free_order);
-	list->entries = NULL;
-	list->groups = NULL;
-	list->buckets = NULL;
-	list->free_order = NULL;
-	list->capacity = 0;
+	*list = (struct fl__freelist){ 0 };
 }
 
 /* splitmix64: affinities are small serial numbers, and want spreading. */
@@ -95,8 +90,7 @@ static uint32_t group_make(struct fl__freelist *list, uint64_t affinity)
 	list->unused_group = list->groups[group].next;
 	list->groups[group] = (struct fl__freelist_group){
 		.affinity = affinity,
-		.oldest = FL__IDX_NONE,
-		.youngest = FL__IDX_NONE,
+		.members = { FL__IDX_NONE, FL__IDX_NONE, 0 },
 		.next = *bucket,
 	};
 	*bucket = group;
@@ -114,111 +108,68 @@ static void group_drop(struct fl__freelist *list, uint32_t group)
 	list->unused_group = group;
 }
 
-static void group_add(struct fl__freelist *list, uint32_t idx, uint64_t affinity)
+/* Make a free index the youngest of a list; at[which] is its place there. */
+static void list_add(struct fl__freelist *list, struct fl__freelist_list *to,
+		     enum fl__freelist_which which, uint32_t idx)
 {
-	struct fl__freelist_entry *entry = &list->entries[idx];
-	uint32_t group = group_find(list, affinity);
-	struct fl__freelist_group *to;
+	struct fl__freelist_entry *entries = list->entries;
 
-	if (group == FL__IDX_NONE)
-		group = group_make(list, affinity);
-	to = &list->groups[group];
-	entry->group = group;
-	entry->group_older = to->youngest;
-	entry->group_younger = FL__IDX_NONE;
+	entries[idx].at[which] = (struct fl__freelist_place){
+		.older = to->youngest,
+		.younger = FL__IDX_NONE,
+	};
 	if (to->youngest != FL__IDX_NONE)
-		list->entries[to->youngest].group_younger = idx;
-	else
-		to->oldest = idx;
-	to->youngest = idx;
-}
-
-static void group_remove(struct fl__freelist *list, uint32_t idx)
-{
-	struct fl__freelist_entry *entry = &list->entries[idx];
-	struct fl__freelist_group *from = &list->groups[entry->group];
-
-	if (entry->group_older != FL__IDX_NONE)
-		list->entries[entry->group_older].group_younger =
-			entry->group_younger;
-	else
-		from->oldest = entry->group_younger;
-	if (entry->group_younger != FL__IDX_NONE)
-		list->entries[entry->group_younger].group_older =
-			entry->group_older;
-	else
-		from->youngest = entry->group_older;
-	if (from->oldest == FL__IDX_NONE)
-		group_drop(list, entry->group);
-	entry->group = FL__IDX_NONE;
-}
-
-/* The list by age that a free index is in. */
-static struct fl__freelist_ages *ages_of(struct fl__freelist *list, uint32_t idx)
-{
-	return list->entries[idx].affinity ? &list->warm : &list->emptied;
-}
-
-static void ages_add(struct fl__freelist *list, uint32_t idx)
-{
-	struct fl__freelist_ages *to = ages_of(list, idx);
-	struct fl__freelist_entry *entry = &list->entries[idx];
-
-	entry->freed = list->given++;
-	entry->older = to->youngest;
-	entry->younger = FL__IDX_NONE;
-	if (to->youngest != FL__IDX_NONE)
-		list->entries[to->youngest].younger = idx;
+		entries[to->youngest].at[which].younger = idx;
 	else
 		to->oldest = idx;
 	to->youngest = idx;
 	to->count++;
 }
 
-static void ages_remove(struct fl__freelist *list, uint32_t idx)
+static void list_remove(struct fl__freelist *list,
+			struct fl__freelist_list *from,
+			enum fl__freelist_which which, uint32_t idx)
 {
-	struct fl__freelist_ages *from = ages_of(list, idx);
-	const struct fl__freelist_entry *entry = &list->entries[idx];
+	struct fl__freelist_entry *entries = list->entries;
+	struct fl__freelist_place at = entries[idx].at[which];
 
-	if (entry->older != FL__IDX_NONE)
-		list->entries[entry->older].younger = entry->younger;
+	if (at.older != FL__IDX_NONE)
+		entries[at.older].at[which].younger = at.younger;
 	else
-		from->oldest = entry->younger;
-	if (entry->younger != FL__IDX_NONE)
-		list->entries[entry->younger].older = entry->older;
+		from->oldest = at.younger;
+	if (at.younger != FL__IDX_NONE)
+		entries[at.younger].at[which].older = at.older;
 	else
-		from->youngest = entry->older;
+		from->youngest = at.older;
 	from->count--;
 }
 
-static void free_add(struct fl__freelist *list, uint32_t idx)
+/* The list by age that a free index is in. */
+static struct fl__freelist_list *ages_of(struct fl__freelist *list,
+					 uint32_t idx)
 {
-	struct fl__freelist_entry *entry = &list->entries[idx];
-
-	entry->state = FREE;
-	entry->position = list->free_count;
-	list->free_order[list->free_count++] = idx;
-	ages_add(list, idx);
-	group_add(list, idx, entry->affinity);
-}
-
-static void free_remove(struct fl__freelist *list, uint32_t idx)
-{
-	const struct fl__freelist_entry *entry = &list->entries[idx];
-	uint32_t last = list->free_order[--list->free_count];
-
-	list->free_order[entry->position] = last;
-	list->entries[last].position = entry->position;
-	ages_remove(list, idx);
-	group_remove(list, idx);
+	return list->entries[idx].affinity ? &list->warm : &list->emptied;
 }
 
 static uint32_t use_free(struct fl__freelist *list, uint32_t idx)
 {
+	struct fl__freelist_entry *entry;
+	struct fl__freelist_list *group;
+	uint32_t last;
+
 	if (idx == FL__IDX_NONE)
 		return idx;
-	free_remove(list, idx);
-	list->entries[idx].state = USED;
+	entry = &list->entries[idx];
+	last = list->free_order[--list->free_count];
+	list->free_order[entry->position] = last;
+	list->entries[last].position = entry->position;
+	list_remove(list, ages_of(list, idx), FL__FREELIST_AGES, idx);
+	group = &list->groups[entry->group].members;
+	list_remove(list, group, FL__FREELIST_GROUP, idx);
+	if (!group->count)
+		group_drop(list, entry->group);
+	entry->group = FL__IDX_NONE;
+	entry->state = USED;
 	list->used_count++;
 	return idx;
 }
@@ -238,7 +189,7 @@ uint32_t fl__freelist_take_affine(struct fl__freelist *list, uint64_t affinity)
 
 	if (group == FL__IDX_NONE)
 		return FL__IDX_NONE;
-	return use_free(list, list->groups[group].youngest);
+	return use_free(list, list->groups[group].members.youngest);
 }
 
 uint32_t fl__freelist_take_oldest(struct fl__freelist *list)
@@ -260,8 +211,8 @@ static uint32_t take_youngest(struct fl__freelist *list)
 
 static uint32_t take_random(struct fl__freelist *list)
 {
-	uint64_t choices = (uint64_t)list->free_count + list->capacity -
-			   list->cold_next;
+	uint64_t choices =
+		(uint64_t)list->free_count + list->capacity - list->cold_next;
 	uint64_t choice;
 
 	if (!choices)
@@ -301,15 +252,27 @@ uint32_t fl__freelist_take(struct fl__freelist *list, uint64_t affinity)
 	return take_by_affinity(list, affinity);
 }
 
-void fl__freelist_give(struct fl__freelist *list, uint32_t idx, uint64_t affinity)
+void fl__freelist_give(struct fl__freelist *list, uint32_t idx,
+		       uint64_t affinity)
 {
-	fl_assert(list->entries[idx].state == USED);
+	struct fl__freelist_entry *entry = &list->entries[idx];
+
+	fl_assert(entry->state == USED);
 	list->used_count--;
 	/* The stock reads affinities without the lock, and mostly has written
 	 * this one already. */
-	if (list->entries[idx].affinity != affinity)
-		list->entries[idx].affinity = affinity;
-	free_add(list, idx);
+	if (entry->affinity != affinity)
+		entry->affinity = affinity;
+	entry->state = FREE;
+	entry->freed = list->given++;
+	entry->position = list->free_count;
+	list->free_order[list->free_count++] = idx;
+	list_add(list, ages_of(list, idx), FL__FREELIST_AGES, idx);
+	entry->group = group_find(list, affinity);
+	if (entry->group == FL__IDX_NONE)
+		entry->group = group_make(list, affinity);
+	list_add(list, &list->groups[entry->group].members, FL__FREELIST_GROUP,
+		 idx);
 	fl_assert_full(fl__freelist_is_valid(list));
 }
 
@@ -322,13 +285,13 @@ void fl__freelist_retire(struct fl__freelist *list, uint32_t idx)
 }
 
 static bool ages_are_valid(const struct fl__freelist *list,
-			   const struct fl__freelist_ages *ages, bool is_warm)
+			   const struct fl__freelist_list *ages, bool is_warm)
 {
 	uint32_t count = 0;
 	uint64_t freed = 0;
 
 	for (uint32_t i = ages->oldest; i != FL__IDX_NONE;
-	     i = list->entries[i].younger) {
+	     i = list->entries[i].at[FL__FREELIST_AGES].younger) {
 		const struct fl__freelist_entry *entry = &list->entries[i];
 
 		if (entry->state != FREE || (entry->affinity != 0) != is_warm ||

@@ -26,11 +26,25 @@
 
 #define FL__IDX_NONE	UINT32_MAX
 
+/* The two lists that a free index is in. */
+enum fl__freelist_which {
+	FL__FREELIST_AGES,
+	FL__FREELIST_GROUP,
+};
+
+struct fl__freelist_place {
+	uint32_t older, younger;
+};
+
+/* Free indices, by age. */
+struct fl__freelist_list {
+	uint32_t oldest, youngest, count;
+};
+
 struct fl__freelist_entry {
 	uint64_t affinity;	/* of the last user; 0: none */
 	uint64_t freed;		/* how many indices were given before */
-	uint32_t older, younger;	/* in its list by age */
-	uint32_t group_older, group_younger;
+	struct fl__freelist_place at[2];	/* by fl__freelist_which */
 	uint32_t group;		/* FL__IDX_NONE: in no group */
 	uint32_t position;	/* in free_order, for random */
 	uint8_t state;
@@ -39,13 +53,8 @@ struct fl__freelist_entry {
 /* Free indices of one affinity. There are never more groups than indices. */
 struct fl__freelist_group {
 	uint64_t affinity;
-	uint32_t oldest, youngest;
+	struct fl__freelist_list members;
 	uint32_t next;		/* in its hash chain, or of unused groups */
-};
-
-/* Free indices by age. */
-struct fl__freelist_ages {
-	uint32_t oldest, youngest, count;
 };
 
 struct fl__freelist {
@@ -54,7 +63,7 @@ struct fl__freelist {
 	uint32_t max_warm;
 	uint32_t cold_next;	/* first index never used */
 	uint32_t free_count, used_count, retired_count;
-	struct fl__freelist_ages warm, emptied;	/* with an affinity, without */
+	struct fl__freelist_list warm, emptied;	/* with an affinity, without */
 	uint64_t given;
 	uint32_t unused_group;
 	uint32_t bucket_mask;

@@ -70,8 +70,8 @@ static int layout_check_alignments(const struct fl_pool_config *config,
 	return 0;
 }
 
-int fl__layout_check(const struct fl_pool_config *config,
-		     struct fl_error *error)
+static int layout_check(const struct fl_pool_config *config,
+			struct fl_error *error)
 {
 	int err = layout_check_enums(config, error);
 
@@ -271,56 +271,32 @@ static uint64_t table_bytes(const struct fl_pool_config *config)
 	return bytes;
 }
 
-static int layout_all(const struct fl_pool_config *config,
-		      const uint32_t counts[FL__BANK_COUNT],
-		      uint64_t stack_bytes, uint64_t hpage_bytes,
-		      struct fl__layout *layout, struct fl_error *error)
+int fl__layout_plan(const struct fl_pool_config *config, uint64_t hpage_bytes,
+		    bool is_apart, struct fl__layout *layout,
+		    struct fl_error *error)
 {
 	bool may_touch = config->bounds == FL_BOUNDS_ACCESSIBLE;
 	const struct row rows[] = {
-		{ FL__BANK_TABLE, counts[FL__BANK_TABLE], table_bytes(config),
-		  0, "max_tables or max_table_elements", false,
-		  may_touch },
-		{ FL__BANK_STRUCTURE, counts[FL__BANK_STRUCTURE],
+		{ FL__BANK_TABLE, is_apart ? 0 : config->max_tables,
+		  table_bytes(config), 0, "max_tables or max_table_elements",
+		  false, may_touch },
+		{ FL__BANK_STRUCTURE, is_apart ? 0 : config->max_instances,
 		  config->instance_bytes, config->instance_alignment_bytes,
 		  "max_instances or instance_bytes", false,
 		  may_touch },
-		{ FL__BANK_STACK, counts[FL__BANK_STACK], stack_bytes, 0,
+		{ FL__BANK_STACK, is_apart ? 0 : config->max_stacks,
+		  is_apart || config->max_stacks ? config->stack_bytes : 0, 0,
 		  "max_stacks or stack_bytes",
 		  config->stack_growth == FL_STACK_GROWS_DOWN, false },
 	};
-	int err = fl__layout_check(config, error);
+	int err = layout_check(config, error);
 
 	*layout = (struct fl__layout){ 0 };
 	if (!err)
 		err = layout_memories(config, hpage_bytes,
-				      counts[FL__BANK_MEMORY], layout, error);
+				      is_apart ? 0 : config->max_memories,
+				      layout, error);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(rows) && !err; i++)
 		err = layout_row(config, &rows[i], layout, error);
 	return err;
-}
-
-int fl__layout_plan(const struct fl_pool_config *config, uint64_t hpage_bytes,
-		    struct fl__layout *layout, struct fl_error *error)
-{
-	const uint32_t counts[FL__BANK_COUNT] = {
-		[FL__BANK_MEMORY] = config->max_memories,
-		[FL__BANK_TABLE] = config->max_tables,
-		[FL__BANK_STRUCTURE] = config->max_instances,
-		[FL__BANK_STACK] = config->max_stacks,
-	};
-
-	return layout_all(config, counts,
-			  config->max_stacks ? config->stack_bytes : 0,
-			  hpage_bytes, layout, error);
-}
-
-int fl__layout_plan_apart(const struct fl_pool_config *config,
-			  uint64_t hpage_bytes, struct fl__layout *layout,
-			  struct fl_error *error)
-{
-	const uint32_t counts[FL__BANK_COUNT] = { 0 };
-
-	return layout_all(config, counts, config->stack_bytes, hpage_bytes,
-			  layout, error);
 }

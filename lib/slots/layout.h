@@ -46,19 +46,15 @@ struct fl__layout {
 	uint64_t align_bytes;
 };
 
-/* -EINVAL: values contradict each other, or an enum has no such value. */
-int fl__layout_check(const struct fl_pool_config *config,
-		     struct fl_error *error);
-
-/* All slots in one reservation. -EINVAL, -ENOMEM. */
+/*
+ * All slots in one reservation. Or, if is_apart, each slot in a mapping of its
+ * own, guards included: as long as first_off and stride_bytes of the bank's
+ * geometry together; nothing is reserved. -EINVAL: values contradict each
+ * other, or an enum has no such value; -ENOMEM.
+ */
 int fl__layout_plan(const struct fl_pool_config *config, uint64_t hpage_bytes,
-		    struct fl__layout *layout, struct fl_error *error);
-
-/* Each slot in a mapping of its own, guards included: as long as first_off and
- * stride_bytes of the bank's geometry together. Nothing is reserved. */
-int fl__layout_plan_apart(const struct fl_pool_config *config,
-			  uint64_t hpage_bytes, struct fl__layout *layout,
-			  struct fl_error *error);
+		    bool is_apart, struct fl__layout *layout,
+		    struct fl_error *error);
 
 static inline bool fl__table_width_is_valid(uint64_t bytes)
 {

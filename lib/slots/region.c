@@ -36,17 +36,12 @@ struct regions {
 	struct region *mapped; /* atomic links; context->lock to change */
 	struct region *spare; /* context->lock */
 	uint64_t live; /* atomic */
-	uint64_t mapped_bytes; /* context->lock to change; atomic */
+	uint64_t mapped_bytes; /* atomic */
 };
 
 static struct regions *of_source(const struct fl__source *source)
 {
 	return (struct regions *)(uintptr_t)source;
-}
-
-static struct region *of_slot(struct fl__slot *slot)
-{
-	return fl_container_of(slot, struct region, slot);
 }
 
 static struct fl_context *context_of(const struct regions *from)
@@ -68,9 +63,8 @@ static void region_link(struct regions *from, struct region *region)
 	/* Pairs with a handler that walks the list: the handler sees the region
 	 * whole or not at all. */
 	__atomic_store_n(&from->mapped, region, __ATOMIC_RELEASE);
-	__atomic_store_n(&from->mapped_bytes,
-			 from->mapped_bytes + region->length_bytes,
-			 __ATOMIC_RELAXED);
+	__atomic_add_fetch(&from->mapped_bytes, region->length_bytes,
+			   __ATOMIC_RELAXED);
 	fl__os_unlock(&context->lock);
 }
 
@@ -83,32 +77,19 @@ static void region_unlink(struct regions *from, struct region *region)
 			 region->next, __ATOMIC_SEQ_CST);
 	if (region->next)
 		region->next->prev = region->prev;
-	__atomic_store_n(&from->mapped_bytes,
-			 from->mapped_bytes - region->length_bytes,
-			 __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&from->mapped_bytes, region->length_bytes,
+			   __ATOMIC_RELAXED);
 	fl__context_walk_wait(context);
 	fl__os_unlock(&context->lock);
 }
 
 /* Bank and source are written here and never again: a look-up that comes late,
  * or the holder of a released handle, may read both. */
-static struct region *region_new(struct regions *from)
-{
-	size_t bytes = offsetof(struct region, slot) +
-		       fl__slot_bytes(from->source.bank->kind);
-	struct region *region;
-
-	if (posix_memalign((void **)&region, 128, bytes))
-		return NULL;
-	memset(region, 0, bytes);
-	region->slot.bank = from->source.bank;
-	region->slot.source = &from->source;
-	return region;
-}
-
 static struct region *region_alloc(struct regions *from)
 {
 	struct fl_context *context = context_of(from);
+	size_t bytes = offsetof(struct region, slot) +
+		       fl__slot_bytes(from->source.bank->kind);
 	struct region *region;
 
 	fl__os_lock(&context->lock);
@@ -116,7 +97,14 @@ static struct region *region_alloc(struct regions *from)
 	if (region)
 		from->spare = region->next;
 	fl__os_unlock(&context->lock);
-	return region ? region : region_new(from);
+	if (region)
+		return region;
+	if (posix_memalign((void **)&region, 128, bytes))
+		return NULL;
+	memset(region, 0, bytes);
+	region->slot.bank = from->source.bank;
+	region->slot.source = &from->source;
+	return region;
 }
 
 static void region_spare(struct regions *from, struct region *region)
@@ -198,7 +186,7 @@ static int region_map(struct regions *from, struct region *region,
 static void regions_give(struct fl__slot *slot)
 {
 	struct regions *from = of_source(slot->source);
-	struct region *region = of_slot(slot);
+	struct region *region = fl_container_of(slot, struct region, slot);
 
 	region_unlink(from, region);
 	if (slot->arena)
@@ -239,14 +227,6 @@ static int regions_take(struct fl__source *source,
 	return 0;
 }
 
-static struct fl__slot *regions_take_warm(struct fl__source *source,
-					  const struct fl_image *image)
-{
-	(void)source;
-	(void)image;
-	return NULL;
-}
-
 /* -------------------------------------------------------------- look-ups */
 
 static struct fl__slot *regions_at_address(const struct fl__source *source,
@@ -268,7 +248,7 @@ static struct fl__slot *regions_at_base(const struct fl__source *source,
 	uint32_t turn = fl__context_walk_begin(context);
 	struct fl__slot *slot = regions_at_address(source, base);
 
-	if (slot && (slot->space.base != base || !fl__slot_is_live(slot)))
+	if (slot && !fl__slot_lives_at(slot, base))
 		slot = NULL;
 	fl__context_walk_end(context, turn);
 	return slot;
@@ -355,14 +335,12 @@ const struct fl__source_calls fl__source_regions = {
 	.keeps_slots = false,
 	.no_usage_reason =
 		"usage is not counted in a pool that allocates on demand",
-	.plan = fl__layout_plan_apart,
 	.raise = regions_raise,
 	.open = regions_open,
 	.close = regions_close,
 	.take = regions_take,
 	.give = regions_give,
 	.retire = regions_give,
-	.take_warm = regions_take_warm,
 	.at_address = regions_at_address,
 	.at_base = regions_at_base,
 	.each = regions_each,

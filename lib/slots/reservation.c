@@ -71,12 +71,12 @@ static int reservation_fill(struct reservation *from)
 	size_t bytes;
 	int err;
 
-	err = fl__stock_init(
-		&from->stock, bank->kind->plural, count,
-		bank->kind->is_bare ? FL_STRATEGY_REUSE_AFFINITY :
-				      config->strategy,
-		is_alike ? FL__STOCK_SHELVES : config->max_warm_memories,
-		config->random_seed);
+	err = fl__stock_init(&from->stock, bank->kind->plural, count,
+			     bank->kind->is_bare ? FL_STRATEGY_REUSE_AFFINITY :
+						   config->strategy,
+			     is_alike ? FL__STOCK_SHELVES :
+					config->max_warm_memories,
+			     config->random_seed);
 	from->slot_bytes = fl__slot_bytes(bank->kind);
 	bytes = ((size_t)count + 1) * from->slot_bytes;
 	if (err || posix_memalign((void **)&from->slots, 128, bytes))
@@ -178,9 +178,8 @@ static struct fl__slot *reservation_take_warm(struct fl__source *source,
 					      const struct fl_image *image)
 {
 	struct reservation *from = of_source(source);
-	uint32_t idx = image ? fl__stock_take_affine(&from->stock,
-						     image->serial) :
-			       fl__stock_take_oldest(&from->stock);
+	uint32_t idx =
+		fl__stock_take_warm(&from->stock, image ? image->serial : 0);
 
 	return idx == FL__IDX_NONE ? NULL : slot_at(from, idx);
 }
@@ -223,27 +222,16 @@ static struct fl__slot *reservation_at_address(const struct fl__source *source,
 static struct fl__slot *reservation_at_base(const struct fl__source *source,
 					    const void *base)
 {
-	const struct fl__geometry *geometry = &source->bank->geometry;
-	struct fl__slot *slot;
-	uint64_t off, idx;
+	struct fl__slot *slot = reservation_at_address(source, base);
 
-	/* Slots of no bytes have no place. */
-	if (!geometry->stride_bytes)
-		return NULL;
-	off = (uint64_t)((uintptr_t)base - (uintptr_t)geometry->reservation) -
-	      geometry->first_off;
-	idx = off / geometry->stride_bytes;
-	if (off % geometry->stride_bytes || idx >= geometry->slot_count)
-		return NULL;
-	slot = slot_at(of_source(source), (uint32_t)idx);
-	return fl__slot_is_live(slot) ? slot : NULL;
+	return slot && fl__slot_lives_at(slot, base) ? slot : NULL;
 }
 
 static int reservation_each(struct fl__source *source, fl__slot_fn *fn,
 			    void *user)
 {
 	struct reservation *from = of_source(source);
-	uint32_t used = fl__stock_count(&from->stock).ever_used;
+	uint32_t used = fl__stock_look(&from->stock).cold_next;
 	int err = 0;
 
 	if (!used)
@@ -275,20 +263,18 @@ static int reservation_each_unused(struct fl__source *source, uint32_t *idx,
 static void reservation_count(struct fl__source *source,
 			      struct fl__source_counts *counts)
 {
-	struct fl__stock_counts stock =
-		fl__stock_count(&of_source(source)->stock);
+	struct fl__freelist list = fl__stock_look(&of_source(source)->stock);
 
 	*counts = (struct fl__source_counts){
-		.live = stock.used,
-		.warm = stock.warm,
-		.retired = stock.retired,
+		.live = list.used_count,
+		.warm = list.warm.count,
+		.retired = list.retired_count,
 	};
 }
 
 const struct fl__source_calls fl__source_reservation = {
 	.name = "pooling",
 	.keeps_slots = true,
-	.plan = fl__layout_plan,
 	.open = reservation_open,
 	.close = reservation_close,
 	.take = reservation_take,

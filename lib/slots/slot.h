@@ -96,13 +96,11 @@ typedef int fl__slot_fn(struct fl__slot *slot, void *user);
 
 struct fl__source_calls {
 	const char *name;	/* as fl_pool_dump_json() gives it */
-	/* Does a free slot stay as its last tenant left its side bytes? */
+	/* Does a free slot stay as its last tenant left its side bytes? False:
+	 * each slot has a mapping of its own, as long as it has a tenant. */
 	bool keeps_slots;
 	/* Why fl_pool_usage() has no answer; NULL: it has one. */
 	const char *no_usage_reason;
-	/* The layout of a pool's banks: as in layout.h. */
-	int (*plan)(const struct fl_pool_config *config, uint64_t hpage_bytes,
-		    struct fl__layout *layout, struct fl_error *error);
 	/* Raise the limits that do not hold. NULL: all limits hold. */
 	void (*raise)(struct fl_pool_config *limits);
 	int (*open)(struct fl__bank *bank, struct fl__source **source,
@@ -119,7 +117,8 @@ struct fl__source_calls {
 	/* The slot could not be made clean. */
 	void (*retire)(struct fl__slot *slot);
 	/* A free slot that is not empty: a slot of the image, or for a NULL
-	 * image the slot that has been free longest. NULL: none. */
+	 * image the slot that has been free longest. NULL: none. The call is
+	 * NULL for a source whose free slots are all empty. */
 	struct fl__slot *(*take_warm)(struct fl__source *source,
 				      const struct fl_image *image);
 	/* The slot whose place or guard an address is in; NULL: none. Takes no
@@ -179,6 +178,12 @@ static inline bool fl__slot_is_live(const struct fl__slot *slot)
 {
 	return __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) ==
 	       FL__SLOT_LIVE;
+}
+
+static inline bool fl__slot_lives_at(const struct fl__slot *slot,
+				     const void *base)
+{
+	return slot->space.base == base && fl__slot_is_live(slot);
 }
 
 /* From here on signal handlers, and calls that look addresses up, see what lives

@@ -13,7 +13,8 @@ int fl__stock_init(struct fl__stock *stock, const char *name, uint32_t capacity,
 	/* The other strategies choose among all free indices. */
 	stock->has_shelves = strategy == FL_STRATEGY_REUSE_AFFINITY &&
 			     max_warm >= FL__STOCK_SHELVES;
-	err = fl__freelist_init(&stock->list, capacity, strategy, max_warm, seed);
+	err = fl__freelist_init(&stock->list, capacity, strategy, max_warm,
+				seed);
 	if (err)
 		return err;
 	err = fl__os_lock_init(&stock->lock);
@@ -72,8 +73,8 @@ static bool shelf_take(struct fl__stock *stock, uint64_t affinity,
 static void give_locked(struct fl__stock *stock, uint32_t idx)
 {
 	fl__freelist_give(&stock->list, idx,
-		       __atomic_load_n(affinity_of(stock, idx),
-				       __ATOMIC_RELAXED));
+			  __atomic_load_n(affinity_of(stock, idx),
+					  __ATOMIC_RELAXED));
 	if (stock->wide_waiters)
 		fl__os_cond_broadcast(&stock->given);
 	else if (stock->waiters)
@@ -114,15 +115,12 @@ static void limit_warm(struct fl__stock *stock)
 		list->max_warm -= shelved;
 }
 
-static uint32_t indices_left(const struct fl__freelist *list)
-{
-	return list->free_count + list->capacity - list->cold_next;
-}
-
 static bool take_locked(struct fl__stock *stock, const uint64_t *affinities,
 			uint32_t count, uint32_t *idx)
 {
-	if (indices_left(&stock->list) < count)
+	const struct fl__freelist *list = &stock->list;
+
+	if (list->free_count + list->capacity - list->cold_next < count)
 		return false;
 	limit_warm(stock);
 	for (uint32_t i = 0; i < count; i++)
@@ -133,11 +131,14 @@ static bool take_locked(struct fl__stock *stock, const uint64_t *affinities,
 /* With the lock. Each give wakes one waiter, or all waiters if some need
  * several; a waiter that finds too few indices waits on. */
 static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
-		      uint32_t count, uint64_t deadline_ns, uint32_t *idx)
+		      uint32_t count, uint64_t timeout_ns, uint32_t *idx)
 {
+	uint64_t deadline_ns;
 	bool is_in_time = true;
 	int err = 0;
 
+	if (fl_add_overflow(fl__os_now_ns(), timeout_ns, &deadline_ns))
+		deadline_ns = UINT64_MAX;
 	stock->wide_waiters += count > 1;
 	__atomic_add_fetch(&stock->waiters, 1, __ATOMIC_SEQ_CST);
 	for (;;) {
@@ -159,15 +160,6 @@ static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
 	return err;
 }
 
-static uint64_t deadline_of(uint64_t timeout_ns)
-{
-	uint64_t deadline;
-
-	if (fl_add_overflow(fl__os_now_ns(), timeout_ns, &deadline))
-		return UINT64_MAX;
-	return deadline;
-}
-
 static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
 			   uint32_t count, uint64_t timeout_ns, uint32_t *idx)
 {
@@ -177,10 +169,9 @@ static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
 	if (!take_locked(stock, affinities, count, idx)) {
 		shelves_clear(stock);
 		if (!take_locked(stock, affinities, count, idx))
-			err = timeout_ns ?
-				      stock_wait(stock, affinities, count,
-						 deadline_of(timeout_ns), idx) :
-				      -EAGAIN;
+			err = timeout_ns ? stock_wait(stock, affinities, count,
+						      timeout_ns, idx) :
+					   -EAGAIN;
 	}
 	fl__os_unlock(&stock->lock);
 	return err;
@@ -202,7 +193,7 @@ int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
 		error, err,
 		"all %u %s of the pool are in use (%u retired); release one, wait with timeout_ns, or raise max_%s",
 		stock->list.capacity, stock->name,
-		fl__stock_count(stock).retired, stock->name);
+		fl__stock_look(stock).retired_count, stock->name);
 }
 
 /* Put idx on this processor's shelf; gives what was there, plus 1. */
@@ -253,24 +244,14 @@ void fl__stock_retire(struct fl__stock *stock, uint32_t idx)
 	fl__os_unlock(&stock->lock);
 }
 
-uint32_t fl__stock_take_oldest(struct fl__stock *stock)
+uint32_t fl__stock_take_warm(struct fl__stock *stock, uint64_t affinity)
 {
 	uint32_t idx;
 
 	fl__os_lock(&stock->lock);
 	shelves_clear(stock);
-	idx = fl__freelist_take_oldest(&stock->list);
-	fl__os_unlock(&stock->lock);
-	return idx;
-}
-
-uint32_t fl__stock_take_affine(struct fl__stock *stock, uint64_t affinity)
-{
-	uint32_t idx;
-
-	fl__os_lock(&stock->lock);
-	shelves_clear(stock);
-	idx = fl__freelist_take_affine(&stock->list, affinity);
+	idx = affinity ? fl__freelist_take_affine(&stock->list, affinity) :
+			 fl__freelist_take_oldest(&stock->list);
 	fl__os_unlock(&stock->lock);
 	return idx;
 }
@@ -291,18 +272,13 @@ void fl__stock_thaw(struct fl__stock *stock)
 	fl__os_unlock(&stock->lock);
 }
 
-struct fl__stock_counts fl__stock_count(struct fl__stock *stock)
+struct fl__freelist fl__stock_look(struct fl__stock *stock)
 {
-	struct fl__stock_counts counts;
+	struct fl__freelist list;
 
 	fl__os_lock(&stock->lock);
 	shelves_clear(stock);
-	counts = (struct fl__stock_counts){
-		.used = stock->list.used_count,
-		.warm = stock->list.warm.count,
-		.retired = stock->list.retired_count,
-		.ever_used = stock->list.cold_next,
-	};
+	list = stock->list;
 	fl__os_unlock(&stock->lock);
-	return counts;
+	return list;
 }

@@ -42,10 +42,6 @@ struct fl__stock {
 	uint32_t wide_waiters;		/* of them, waiters for several */
 };
 
-struct fl__stock_counts {
-	uint32_t used, warm, retired, ever_used;
-};
-
 /* -ENOMEM. Without shelves unless the strategy is reuse affinity and max_warm is
  * FL__STOCK_SHELVES or more. */
 int fl__stock_init(struct fl__stock *stock, const char *name, uint32_t capacity,
@@ -63,12 +59,9 @@ int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
 void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity);
 void fl__stock_retire(struct fl__stock *stock, uint32_t idx);
 
-/* Of the indices with an affinity, the one that has been free longest, or
- * FL__IDX_NONE. */
-uint32_t fl__stock_take_oldest(struct fl__stock *stock);
-
-/* A free index of an affinity that is not 0, or FL__IDX_NONE. */
-uint32_t fl__stock_take_affine(struct fl__stock *stock, uint64_t affinity);
+/* A free index of an affinity, or for 0 the one that has been free longest of
+ * all indices with an affinity; FL__IDX_NONE if there is none. */
+uint32_t fl__stock_take_warm(struct fl__stock *stock, uint64_t affinity);
 
 /* Between freeze and thaw no index is taken, and fl__stock_is_free() may be
  * called. The lock is held: list work only. */
@@ -76,7 +69,7 @@ void fl__stock_freeze(struct fl__stock *stock);
 bool fl__stock_is_free(const struct fl__stock *stock, uint32_t idx);
 void fl__stock_thaw(struct fl__stock *stock);
 
-/* Exact while no thread takes or gives. */
-struct fl__stock_counts fl__stock_count(struct fl__stock *stock);
+/* The free list, for its counts: exact while no thread takes or gives. */
+struct fl__freelist fl__stock_look(struct fl__stock *stock);
 
 #endif

@@ -155,7 +155,7 @@ static bool evaluate_global(struct evaluation *e, uint32_t idx)
 		evaluate_push(e, global->type, global->init.value);
 	else if (global->init.known == FL__KNOWN_NO)
 		return false;
-	else if (!global->is_imported)
+	else if (idx >= e->reader->imported_global_count)
 		return evaluate(e, global->init.expr);
 	else if (e->values && idx < e->value_count)
 		evaluate_push(e, global->type, e->values[idx]);

@@ -88,7 +88,6 @@ struct fl__limits {
 	 * memory may be 1 << 64. */
 	uint64_t min;
 	uint64_t max; /* UINT64_MAX: none given */
-	bool has_max;
 	bool is_shared;
 	bool is_64;
 	uint8_t page_log2; /* memories: 16, or 0 */
@@ -96,31 +95,24 @@ struct fl__limits {
 
 struct fl__memory_type {
 	struct fl__limits limits;
-	bool is_imported;
+	/* No name is at offset 0: there is none. The first export counts. */
 	struct fl__view import_module;
 	struct fl__view import_name;
-	struct fl__view export_name; /* first export; len 0 and off 0: none */
-	bool is_exported;
+	struct fl__view export_name;
 };
 
 struct fl__table_type {
 	struct fl__limits limits;
 	struct fl__valtype type; /* of its elements */
-	bool is_imported;
 	bool is_func; /* of functions, or of a defined type */
 	bool has_init;
 	struct fl__const init; /* with has_init; a reference, never known */
-	struct fl__view export_name;
-	bool is_exported;
-	struct fl__view import_module;
-	struct fl__view import_name;
 	uint64_t init_elements; /* in active segments for this table */
 };
 
 struct fl__global {
 	struct fl__valtype type;
 	bool is_mutable;
-	bool is_imported;
 	struct fl__const init; /* imported: no expr, FL__KNOWN_IMPORT, or NO
 				 * if it is mutable or no integer */
 };
@@ -135,8 +127,7 @@ struct fl__data {
 	enum fl__segment_mode mode;
 	uint32_t memory_idx; /* active */
 	struct fl__const offset; /* active */
-	struct fl__view flags; /* from the flags to the offset's `end` */
-	struct fl__view size; /* the LEB128 of the length */
+	struct fl__view whole; /* from the flags to the end of the bytes */
 	struct fl__view bytes;
 };
 
@@ -150,6 +141,7 @@ struct fl__elem {
 	bool is_expressions;
 };
 
+/* In each array, what is imported comes first. */
 struct fl__reader {
 	const uint8_t *bytes;
 	uint64_t length;
@@ -166,11 +158,8 @@ struct fl__reader {
 	uint32_t elem_count;
 	uint32_t func_count, imported_func_count; /* counts: imports too */
 	uint32_t tag_count;
-	uint32_t start_func_idx;
 	bool has_start;
-	bool has_data_count;
-	struct fl__view data_section; /* contents, without id and size; len 0 */
-	uint64_t data_section_start_off; /* of its id byte */
+	struct fl__view data_section; /* with its id and size; len 0: none */
 };
 
 #endif

@@ -110,11 +110,7 @@ uint64_t fl__cursor_u64(struct fl__cursor *c, const char *what)
 
 int64_t fl__cursor_signed(struct fl__cursor *c, const char *what, unsigned bits)
 {
-	uint64_t raw = cursor_leb(c, what, bits, true);
-	int64_t value;
-
-	memcpy(&value, &raw, sizeof(value));
-	return value;
+	return (int64_t)cursor_leb(c, what, bits, true);
 }
 
 uint8_t fl__cursor_choice(struct fl__cursor *c, const char *what, uint8_t max,
@@ -165,35 +161,29 @@ uint32_t fl__cursor_count(struct fl__cursor *c, const char *what,
 	return c->err ? 0 : count;
 }
 
-/* The length of the well-formed sequence at p, 0 if there is none. The second
- * byte's range excludes overlong forms, surrogates and what is past
- * U+10FFFF. */
+/* The length of the well-formed sequence at p, 0 if there is none. Overlong
+ * forms, surrogates and what is past U+10FFFF are not well-formed. */
 static unsigned utf8_sequence(const uint8_t *p, uint64_t left)
 {
-	uint8_t low = 0x80, high = 0xbf;
-	unsigned len;
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	unsigned len = p[0] < 0xc0 || p[0] > 0xf7 ? 0 :
+		       p[0] < 0xe0		  ? 2 :
+		       p[0] < 0xf0		  ? 3 :
+						    4;
+	uint32_t point = p[0];
 
-	if (p[0] < 0x80)
+	if (point < 0x80)
 		return 1;
-	if (p[0] < 0xc2 || p[0] > 0xf4)
+	if (!len || left < len)
 		return 0;
-	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	if (left < len)
-		return 0;
-	if (p[0] == 0xe0)
-		low = 0xa0;
-	else if (p[0] == 0xed)
-		high = 0x9f;
-	else if (p[0] == 0xf0)
-		low = 0x90;
-	else if (p[0] == 0xf4)
-		high = 0x8f;
-	if (p[1] < low || p[1] > high)
-		return 0;
-	for (unsigned i = 2; i < len; i++) {
+	point &= 0x7fu >> len;
+	for (unsigned i = 1; i < len; i++) {
 		if ((p[i] & 0xc0) != 0x80)
 			return 0;
+		point = point << 6 | (p[i] & 0x3f);
 	}
+	if (point < least[len] || point > 0x10ffff || point >> 11 == 0x1b)
+		return 0;
 	return len;
 }
 

@@ -45,21 +45,20 @@ static struct fl__opcode opcode_find(uint32_t code)
 static void read_opcode(struct fl__cursor *c, struct fl__instruction *in)
 {
 	uint8_t byte = fl__cursor_u8(c, "constant expression");
-	uint32_t second = 0;
+	bool is_long = byte == PREFIX_GC || byte == PREFIX_SIMD;
+	uint32_t second = is_long ? fl__cursor_u32(c, "opcode") : 0;
 
-	if (byte != PREFIX_GC && byte != PREFIX_SIMD) {
-		in->op = opcode_find(byte);
-		if (!in->op.code)
-			fl__cursor_fail(
-				c, -ENOEXEC, in->off,
-				"instruction 0x%02x is not allowed in a constant expression",
-				byte);
-		return;
-	}
-	second = fl__cursor_u32(c, "opcode");
 	if (second <= UINT8_MAX)
-		in->op = opcode_find((uint32_t)byte << 8 | second);
-	if (!in->op.code)
+		in->op = opcode_find(is_long ? (uint32_t)byte << 8 | second :
+					       byte);
+	if (in->op.code)
+		return;
+	if (!is_long)
+		fl__cursor_fail(
+			c, -ENOEXEC, in->off,
+			"instruction 0x%02x is not allowed in a constant expression",
+			byte);
+	else
 		fl__cursor_fail(c, -ENOEXEC, in->off,
 				"instruction 0x%02x %" PRIu32
 				" is not allowed in a constant expression",

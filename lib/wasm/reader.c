@@ -74,13 +74,8 @@ static void read_export(struct fl__pass *p, uint32_t export_idx)
 	p->exports[export_idx].len = name.len;
 	if (c->err)
 		return;
-	if (kind == FL__KIND_TABLE && !r->tables[idx].is_exported) {
-		r->tables[idx].is_exported = true;
-		r->tables[idx].export_name = name;
-	} else if (kind == FL__KIND_MEMORY && !r->memories[idx].is_exported) {
-		r->memories[idx].is_exported = true;
+	if (kind == FL__KIND_MEMORY && !r->memories[idx].export_name.off)
 		r->memories[idx].export_name = name;
-	}
 }
 
 /* Sorts the names; a second use of one is an error at its second place. */
@@ -116,14 +111,12 @@ static void read_custom(struct fl__pass *p)
 static void read_start(struct fl__pass *p)
 {
 	p->reader->has_start = true;
-	p->reader->start_func_idx =
-		fl__cursor_index(&p->cursor, "index of the start function",
-				 p->reader->func_count, "functions");
+	fl__cursor_index(&p->cursor, "index of the start function",
+			 p->reader->func_count, "functions");
 }
 
 static void read_data_count(struct fl__pass *p)
 {
-	p->reader->has_data_count = true;
 	p->declared_data_count =
 		fl__cursor_u32(&p->cursor, "count of data segments");
 }
@@ -170,8 +163,9 @@ struct section {
 
 #define COUNTER(name) .counter = offsetof(struct fl__reader, name)
 
-/* In the order that a module must have them. */
+/* In the order that a module must have them, but for custom ones. */
 static const struct section sections[] = {
+	{ SECTION_CUSTOM, "custom section", .finish = read_custom },
 	{ 1, "type section", .finish = skip_rest },
 	{ 2, "import section", "count of imports", "import", 4,
 	  FL__READER_MAX_IMPORTS, .read = fl__reader_read_import },
@@ -203,13 +197,8 @@ static const struct section sections[] = {
 	  .begin = fl__reader_begin_data, .read = fl__reader_read_data },
 };
 
-static const struct section custom_section = { SECTION_CUSTOM, "custom section",
-					       .finish = read_custom };
-
 static const struct section *section_find(uint8_t id)
 {
-	if (id == SECTION_CUSTOM)
-		return &custom_section;
 	for (size_t i = 0; i < FL_ARRAY_SIZE(sections); i++) {
 		if (sections[i].id == id)
 			return &sections[i];
@@ -234,7 +223,7 @@ static const struct section *section_open(struct fl__cursor *c,
 	else if (!section)
 		fl__cursor_fail(c, -ENOEXEC, id_off,
 				"the section id is %u, expected 0 to 13", id);
-	else if (*last && section != &custom_section && section <= *last)
+	else if (*last && id != SECTION_CUSTOM && section <= *last)
 		fl__cursor_fail(c, -ENOEXEC, id_off,
 				section == *last ?
 					"there is a second %s after the %s" :
@@ -249,7 +238,7 @@ static const struct section *section_open(struct fl__cursor *c,
 				section->name, size, fl__cursor_left(c));
 	if (c->err)
 		return NULL;
-	if (section != &custom_section)
+	if (id != SECTION_CUSTOM)
 		*last = section;
 	c->end = c->off + size;
 	c->scope = section->name;
@@ -342,9 +331,10 @@ static void check_whole(struct fl__pass *p)
 				"the function section has %" PRIu32
 				" functions, but there is no code section",
 				defined_funcs(r));
-	if (r->has_data_count && r->data_count != p->declared_data_count)
+	if (p->declared_data_count != UINT64_MAX &&
+	    p->declared_data_count != r->data_count)
 		fl__cursor_fail(&p->cursor, -ENOEXEC, p->cursor.off,
-				"the data count section says %" PRIu32
+				"the data count section says %" PRIu64
 				" segments, but there is no data section",
 				p->declared_data_count);
 }
@@ -352,7 +342,8 @@ static void check_whole(struct fl__pass *p)
 int fl__reader_read(struct fl__reader *reader, const void *bytes,
 		    uint64_t length, struct fl_error *error)
 {
-	struct fl__pass p = { .reader = reader };
+	struct fl__pass p = { .reader = reader,
+			      .declared_data_count = UINT64_MAX };
 	const struct section *last = NULL;
 
 	*reader = (struct fl__reader){ .bytes = bytes, .length = length };

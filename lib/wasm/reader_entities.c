@@ -78,12 +78,11 @@ static void read_limits(struct fl__cursor *c, uint64_t start_off, uint8_t flags,
 {
 	uint64_t min_off = c->off, most;
 
-	limits->has_max = flags & LIMITS_MAX;
 	limits->is_shared = flags & LIMITS_SHARED;
 	limits->is_64 = flags & LIMITS_64;
 	limits->min = fl__cursor_u64(c, "minimum");
-	limits->max = limits->has_max ? fl__cursor_u64(c, "maximum") :
-					UINT64_MAX;
+	limits->max = flags & LIMITS_MAX ? fl__cursor_u64(c, "maximum") :
+					   UINT64_MAX;
 	if (limits->max < limits->min)
 		fl__cursor_fail(c, -ENOEXEC, min_off,
 				"the maximum of %" PRIu64
@@ -95,7 +94,7 @@ static void read_limits(struct fl__cursor *c, uint64_t start_off, uint8_t flags,
 		most = limits->is_64 ? (uint64_t)1 << 48 : 65536;
 	else
 		most = limits->is_64 ? UINT64_MAX : UINT32_MAX;
-	if (limits->min > most || (limits->has_max && limits->max > most))
+	if (limits->min > most || ((flags & LIMITS_MAX) && limits->max > most))
 		fl__cursor_fail(c, -ENOEXEC, start_off,
 				"the limits go beyond the %" PRIu64
 				" %s that its addresses reach",
@@ -156,12 +155,6 @@ static void read_global_type(struct fl__cursor *c, struct fl__global *global)
 
 /* ----------------------------------------------------------------- imports */
 
-static void read_import_name(struct fl__cursor *c, struct import *import)
-{
-	import->memory.import_name = fl__cursor_name(c, "name of the import");
-	import->table.import_name = import->memory.import_name;
-}
-
 static void read_import_type(struct fl__pass *p, struct import *import)
 {
 	struct fl__cursor *c = &p->cursor;
@@ -196,7 +189,6 @@ static void add_global(struct fl__pass *p, const struct fl__global *import)
 	struct fl__global *global = &r->globals[r->global_count];
 
 	*global = *import;
-	global->is_imported = true;
 	if (!global->is_mutable && fl__valtype_is_integer(global->type))
 		global->init.known = FL__KNOWN_IMPORT;
 	r->imported_global_count = ++r->global_count;
@@ -252,7 +244,8 @@ static void read_group(struct fl__pass *p, struct import *import, bool is_one)
 	count = fl__cursor_count(c, "count of imports in the group",
 				 is_one ? 1 : 3, FL__READER_MAX_IMPORTS);
 	for (; !c->err && count; count--) {
-		read_import_name(c, import);
+		import->memory.import_name =
+			fl__cursor_name(c, "name of the import");
 		if (!is_one)
 			read_import_type(p, import);
 		add_import(p, import);
@@ -266,11 +259,9 @@ void fl__reader_read_import(struct fl__pass *p, uint32_t idx)
 	uint8_t next;
 
 	(void)idx;
-	import.memory.is_imported = import.table.is_imported = true;
 	import.memory.import_module =
 		fl__cursor_name(c, "module name of the import");
-	import.table.import_module = import.memory.import_module;
-	read_import_name(c, &import);
+	import.memory.import_name = fl__cursor_name(c, "name of the import");
 	next = fl__cursor_peek(c);
 	if (!import.memory.import_name.len &&
 	    (next == GROUP_TYPES || next == GROUP_ONE_TYPE)) {

@@ -34,7 +34,7 @@ struct fl__pass {
 	uint32_t data_capacity;
 	uint32_t import_count;
 	uint32_t body_count; /* in the code section */
-	uint32_t declared_data_count; /* in the data count section */
+	uint64_t declared_data_count; /* UINT64_MAX: no such section */
 	struct fl__export_name *exports;
 	uint32_t export_count;
 };

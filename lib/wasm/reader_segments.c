@@ -135,16 +135,15 @@ void fl__reader_begin_data(struct fl__pass *p, uint32_t count)
 {
 	struct fl__reader *r = p->reader;
 
-	if (r->has_data_count && count != p->declared_data_count)
+	if (p->declared_data_count != UINT64_MAX &&
+	    p->declared_data_count != count)
 		fl__cursor_fail(
 			&p->cursor, -ENOEXEC, p->contents_off,
 			"the data section has %" PRIu32
-			" segments, but the data count section says %" PRIu32,
+			" segments, but the data count section says %" PRIu64,
 			count, p->declared_data_count);
-	r->data_section_start_off = p->id_off;
-	r->data_section =
-		(struct fl__view){ .off = p->contents_off,
-				   .len = p->cursor.end - p->contents_off };
+	r->data_section = (struct fl__view){ .off = p->id_off,
+					     .len = p->cursor.end - p->id_off };
 	fl__pass_room(p, data, data, count, FL__READER_MAX_SEGMENTS,
 		      "data segments");
 }
@@ -173,9 +172,7 @@ void fl__reader_read_data(struct fl__pass *p, uint32_t idx)
 		data->offset =
 			read_offset(p, &r->memories[data->memory_idx].limits);
 	}
-	data->flags = (struct fl__view){ start_off, c->off - start_off };
-	data->size.off = c->off;
-	data->bytes.len = fl__cursor_u32(c, "length");
-	data->size.len = c->off - data->size.off;
-	data->bytes = fl__cursor_skip(c, "content", data->bytes.len);
+	data->bytes =
+		fl__cursor_skip(c, "content", fl__cursor_u32(c, "length"));
+	data->whole = (struct fl__view){ start_off, c->off - start_off };
 }

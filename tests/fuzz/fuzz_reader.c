@@ -45,15 +45,12 @@ static uint64_t visit(const struct fl__reader *r)
 		       touch(r, r->memories[i].import_name) +
 		       touch(r, r->memories[i].export_name);
 	for (uint32_t i = 0; i < r->table_count; i++)
-		sum += touch(r, r->tables[i].import_name) +
-		       touch(r, r->tables[i].export_name) +
-		       touch(r, r->tables[i].init.expr);
+		sum += touch(r, r->tables[i].init.expr);
 	for (uint32_t i = 0; i < r->global_count; i++)
 		sum += evaluate(r, &r->globals[i].init);
 	for (uint32_t i = 0; i < r->data_count; i++)
 		sum += evaluate(r, &r->data[i].offset) +
-		       touch(r, r->data[i].flags) + touch(r, r->data[i].size) +
-		       touch(r, r->data[i].bytes);
+		       touch(r, r->data[i].whole) + touch(r, r->data[i].bytes);
 	for (uint32_t i = 0; i < r->elem_count; i++)
 		sum += evaluate(r, &r->elems[i].offset) +
 		       touch(r, r->elems[i].items);

@@ -64,7 +64,10 @@ static void check_entities(const struct fl__reader *r)
 	for (uint32_t i = 0; i < r->memory_count; i++) {
 		const struct fl__memory_type *memory = &r->memories[i];
 
-		CHECK_EQ(memory->is_imported, i < r->imported_memory_count);
+		CHECK_EQ(memory->import_module.off != 0,
+			 i < r->imported_memory_count);
+		CHECK_EQ(memory->import_name.off != 0,
+			 i < r->imported_memory_count);
 		CHECK(memory->limits.min <= memory->limits.max);
 		CHECK(view_fits(r, memory->import_module));
 		CHECK(view_fits(r, memory->import_name));
@@ -73,14 +76,10 @@ static void check_entities(const struct fl__reader *r)
 	for (uint32_t i = 0; i < r->table_count; i++) {
 		const struct fl__table_type *table = &r->tables[i];
 
-		CHECK_EQ(table->is_imported, i < r->imported_table_count);
 		CHECK(table->limits.min <= table->limits.max);
-		CHECK(view_fits(r, table->import_module));
-		CHECK(view_fits(r, table->import_name));
-		CHECK(view_fits(r, table->export_name));
 	}
 	for (uint32_t i = 0; i < r->global_count; i++) {
-		CHECK_EQ(r->globals[i].is_imported,
+		CHECK_EQ(!r->globals[i].init.expr.len,
 			 i < r->imported_global_count);
 		check_const(r, &r->globals[i].init);
 	}
@@ -91,9 +90,10 @@ static void check_segments(const struct fl__reader *r)
 	for (uint32_t i = 0; i < r->data_count; i++) {
 		const struct fl__data *data = &r->data[i];
 
-		CHECK(view_fits(r, data->flags));
-		CHECK_EQ(data->size.off, data->flags.off + data->flags.len);
-		CHECK_EQ(data->bytes.off, data->size.off + data->size.len);
+		CHECK(view_fits(r, data->whole));
+		CHECK(data->bytes.off > data->whole.off);
+		CHECK_EQ(data->bytes.off + data->bytes.len,
+			 data->whole.off + data->whole.len);
 		CHECK(view_fits(r, data->bytes));
 		if (data->mode != FL__SEGMENT_ACTIVE)
 			continue;

@@ -412,84 +412,27 @@ static void unread_pages_are_mapped(void)
 	slot_close(&slot);
 }
 
-/* ---------------------------------------------------------- first tenants */
-
-#define SMALL_BYTES (28 * WPAGE) /* less than a large folio */
-
-static void slot_empty(struct slot *slot)
-{
-	CHECK_EQ(fl_pool_trim(slot->conform.pool, UINT64_MAX, NULL), 0);
-}
-
-static uint64_t private_bytes(struct slot *slot)
+/* A slot takes no memory before its tenant writes, whatever earlier tenants of
+ * the image wrote. */
+static void attach_makes_nothing_private(void)
 {
 	struct fl_pool_usage usage = { .size = sizeof(usage) };
-
-	CHECK_EQ(fl_pool_usage(slot->conform.pool, &usage, NULL), 0);
-	return usage.private_bytes;
-}
-
-static void first_tenants(struct slot *slot, unsigned int count)
-{
-	for (unsigned int i = 0; i < count; i++) {
-		slot_empty(slot);
-		tenancies(slot, 1);
-	}
-}
-
-/* The next one finds the pages private, and all of them as the image says. */
-static void check_prefilled(struct slot *slot)
-{
-	struct fl_memory *memory;
-	uint64_t faults;
-
-	slot_empty(slot);
-	memory = conform_take(&slot->conform, slot->image, 0);
-	if (is_how("track") || is_how("scan"))
-		CHECK_EQ(private_bytes(slot), HOT * UNIT);
-	faults = faults_so_far();
-	for (uint32_t i = 0; i < HOT; i++)
-		memory->base[(slot->first + i * slot->stride) * UNIT]++;
-	if (is_how("track") || is_how("scan"))
-		check_no_faults(faults, HOT);
-	conform_give(memory);
-	memory = conform_take(&slot->conform, slot->image, 0);
-	for (uint64_t at = 0; at < SMALL_BYTES; at += UNIT)
-		CHECK_EQ(memory->base[at], 0x5a);
-	conform_give(memory);
-}
-
-/* What the last first tenants all wrote is made private ahead; what they write
- * no more is not. */
-static void first_tenant_is_prefilled(void)
-{
 	struct slot slot;
 
-	slot_open(&slot, SMALL_BYTES);
-	first_tenants(&slot, 4);
-	check_prefilled(&slot);
-	slot.first = 12;
-	first_tenants(&slot, 10);
-	check_prefilled(&slot);
-	slot_close(&slot);
-}
+	slot_open(&slot, IMAGE_BYTES);
+	for (unsigned int i = 0; i < 8; i++) {
+		struct fl_memory *memory;
 
-/* Tenants that have nothing in common are given nothing. */
-static void first_tenants_that_differ(void)
-{
-	struct fl_memory *memory;
-	struct slot slot;
-
-	slot_open(&slot, SMALL_BYTES);
-	for (unsigned int i = 0; i < 12; i++) {
-		slot.first = i;
-		first_tenants(&slot, 1);
+		memory = conform_take(&slot.conform, slot.image, 0);
+		if (is_how("track") || is_how("scan")) {
+			CHECK_EQ(fl_pool_usage(slot.conform.pool, &usage, NULL),
+				 0);
+			CHECK_EQ(usage.private_bytes, 0);
+		}
+		conform_give(memory);
+		tenancies(&slot, 1);
+		CHECK_EQ(fl_pool_trim(slot.conform.pool, UINT64_MAX, NULL), 0);
 	}
-	slot_empty(&slot);
-	memory = conform_take(&slot.conform, slot.image, 0);
-	if (is_how("track") || is_how("scan"))
-		CHECK_EQ(private_bytes(&slot), 0);
-	conform_give(memory);
 	slot_close(&slot);
 }
 
@@ -501,8 +444,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(rest_of_a_large_memory, needs_small_hpages),
 	TEST_CASE_NEEDS(large_folios_stay, needs_small_hpages),
 	TEST_CASE_NEEDS(unread_pages_are_mapped, needs_small_hpages),
-	TEST_CASE_NEEDS(first_tenant_is_prefilled, needs_small_hpages),
-	TEST_CASE_NEEDS(first_tenants_that_differ, needs_small_hpages),
+	TEST_CASE_NEEDS(attach_makes_nothing_private, needs_small_hpages),
 };
 
 /* Not the segmented backend: it has other calls, and copies at attach. */

@@ -77,7 +77,7 @@ static bool plan(const struct fl_pool_config *config)
 {
 	struct fl_error error = { .text = "" };
 	struct fl__layout layout;
-	int err = fl__layout_plan(config, HPAGE, &layout, &error);
+	int err = fl__layout_plan(config, HPAGE, false, &layout, &error);
 
 	if (!err) {
 		check_layout(config, &layout);
@@ -175,8 +175,8 @@ static void on_demand(void)
 	config.max_tables = 5;
 	config.max_stacks = 5;
 	config.instance_bytes = 100;
-	CHECK_EQ(fl__layout_plan(&config, HPAGE, &pooling, NULL), 0);
-	CHECK_EQ(fl__layout_plan_apart(&config, HPAGE, &layout, NULL), 0);
+	CHECK_EQ(fl__layout_plan(&config, HPAGE, false, &pooling, NULL), 0);
+	CHECK_EQ(fl__layout_plan(&config, HPAGE, true, &layout, NULL), 0);
 	CHECK_EQ(layout.reserved_bytes, 0);
 	for (int kind = 0; kind < FL__BANK_COUNT; kind++) {
 		CHECK_EQ(layout.banks[kind].slot_count, 0);

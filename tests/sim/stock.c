@@ -80,8 +80,8 @@ static void each_processor_its_own(void)
 	}
 	for (uint32_t cpu = 0; cpu < FL__STOCK_SHELVES; cpu++)
 		fl__stock_give(&stock, mine[cpu], 7);
-	CHECK_EQ(fl__stock_count(&stock).used, 0);
-	CHECK_EQ(fl__stock_count(&stock).ever_used, FL__STOCK_SHELVES);
+	CHECK_EQ(fl__stock_look(&stock).used_count, 0);
+	CHECK_EQ(fl__stock_look(&stock).cold_next, FL__STOCK_SHELVES);
 	fl__stock_fini(&stock);
 }
 
@@ -107,7 +107,7 @@ static void more_processors_than_shelves(void)
 			cpu_here = 200 - i;
 			fl__stock_give(&stock, i, i % 6);
 		}
-		CHECK_EQ(fl__stock_count(&stock).used, 0);
+		CHECK_EQ(fl__stock_look(&stock).used_count, 0);
 	}
 	fl__stock_fini(&stock);
 }
@@ -127,13 +127,13 @@ static void found_on_any_shelf(void)
 		idx = must_take(&stock, 50 + cpu);
 		fl__stock_give(&stock, idx, 2);
 		cpu_here = 2 * cpu;
-		CHECK_EQ(fl__stock_take_affine(&stock, 3), FL__IDX_NONE);
-		CHECK_EQ(fl__stock_take_affine(&stock, 2), 0);
+		CHECK_EQ(fl__stock_take_warm(&stock, 3), FL__IDX_NONE);
+		CHECK_EQ(fl__stock_take_warm(&stock, 2), 0);
 		CHECK_EQ(take(&stock, 2, &idx), -EAGAIN);
 		fl__stock_give(&stock, 0, 9);
-		CHECK_EQ(fl__stock_take_oldest(&stock), 0);
+		CHECK_EQ(fl__stock_take_warm(&stock, 0), 0);
 		fl__stock_give(&stock, 0, 0);
-		CHECK_EQ(fl__stock_take_oldest(&stock), FL__IDX_NONE);
+		CHECK_EQ(fl__stock_take_warm(&stock, 0), FL__IDX_NONE);
 	}
 	fl__stock_fini(&stock);
 }
@@ -151,9 +151,9 @@ static void emptied_ones_go_to_anybody(void)
 	cpu_here = 3;
 	CHECK_EQ(must_take(&stock, 99), a);
 	fl__stock_give(&stock, b, 1);
-	CHECK_EQ(fl__stock_count(&stock).warm, 1);
-	CHECK_EQ(fl__stock_count(&stock).used, 1);
-	CHECK_EQ(fl__stock_count(&stock).ever_used, 2);
+	CHECK_EQ(fl__stock_look(&stock).warm.count, 1);
+	CHECK_EQ(fl__stock_look(&stock).used_count, 1);
+	CHECK_EQ(fl__stock_look(&stock).cold_next, 2);
 	fl__stock_fini(&stock);
 }
 
@@ -177,8 +177,8 @@ static void shelves_count_as_warm(void)
 				cpu_here = n * 7 % cpus;
 				fl__stock_give(&stock, idx, n + 1);
 			}
-			CHECK_EQ(fl__stock_count(&stock).warm, most);
-			if (!CHECK_EQ(fl__stock_count(&stock).ever_used, most))
+			CHECK_EQ(fl__stock_look(&stock).warm.count, most);
+			if (!CHECK_EQ(fl__stock_look(&stock).cold_next, most))
 				test_note("max_warm %u, %u processors",
 					  limits[i], cpus);
 			fl__stock_fini(&stock);
@@ -214,11 +214,11 @@ static void several_or_none(void)
 		CHECK_EQ(fl__stock_take(&stock, affinities, given + 2, MS, more,
 					NULL),
 			 -ETIMEDOUT);
-		CHECK_EQ(fl__stock_count(&stock).used, 4 - given);
+		CHECK_EQ(fl__stock_look(&stock).used_count, 4 - given);
 	}
 	fl__stock_give(&stock, idx[4], 1);
 	MUST_EQ(fl__stock_take(&stock, affinities, 5, 0, more, NULL), 0);
-	CHECK_EQ(fl__stock_count(&stock).used, 5);
+	CHECK_EQ(fl__stock_look(&stock).used_count, 5);
 	fl__stock_fini(&stock);
 }
 
@@ -235,13 +235,13 @@ static void retired_ones_never_come(void)
 	fl__stock_give(&stock, idx[1], 1);
 	CHECK_EQ(fl__stock_take(&stock, affinities, 3, UINT64_MAX, idx, NULL),
 		 -EAGAIN);
-	CHECK_EQ(fl__stock_count(&stock).retired, 1);
-	CHECK_EQ(fl__stock_count(&stock).used, 1);
+	CHECK_EQ(fl__stock_look(&stock).retired_count, 1);
+	CHECK_EQ(fl__stock_look(&stock).used_count, 1);
 	fl__stock_retire(&stock, must_take(&stock, 1));
 	fl__stock_retire(&stock, idx[2]);
 	CHECK_EQ(fl__stock_take(&stock, affinities, 1, UINT64_MAX, idx, NULL),
 		 -EAGAIN);
-	CHECK_EQ(fl__stock_count(&stock).retired, 3);
+	CHECK_EQ(fl__stock_look(&stock).retired_count, 3);
 	fl__stock_fini(&stock);
 }
 
@@ -255,7 +255,7 @@ static void stock_of_nothing(void)
 	CHECK_EQ(take(&stock, 1, &idx), -EAGAIN);
 	CHECK_EQ(fl__stock_take(&stock, &affinity, 1, UINT64_MAX, &idx, NULL),
 		 -EAGAIN);
-	CHECK_EQ(fl__stock_take_oldest(&stock), FL__IDX_NONE);
+	CHECK_EQ(fl__stock_take_warm(&stock, 0), FL__IDX_NONE);
 	fl__stock_fini(&stock);
 }
 
@@ -314,8 +314,8 @@ static void none_is_lost(void)
 			   (uint32_t)test_random_below(&random, 60));
 		for (int i = 0; i < 2500; i++)
 			random_step(&holder, &random);
-		CHECK_EQ(fl__stock_count(&holder.stock).used, holder.n);
-		CHECK_EQ(fl__stock_count(&holder.stock).retired,
+		CHECK_EQ(fl__stock_look(&holder.stock).used_count, holder.n);
+		CHECK_EQ(fl__stock_look(&holder.stock).retired_count,
 			 holder.retired);
 		fl__stock_fini(&holder.stock);
 	}
@@ -415,14 +415,14 @@ static void *trimmer_loop(void *arg)
 
 	crew_settle(crew, &random);
 	for (int i = 0; i < 1000; i++) {
-		uint32_t idx = i % 2 ? fl__stock_take_oldest(&crew->stock) :
-				       fl__stock_take_affine(&crew->stock, 2);
+		uint32_t idx = fl__stock_take_warm(&crew->stock, i % 2 ? 0 : 2);
 
 		if (idx != FL__IDX_NONE) {
 			crew_hold(crew, &idx, 1);
 			fl__stock_give(&crew->stock, idx, 0);
 		}
-		CHECK(fl__stock_count(&crew->stock).used <= crew->capacity);
+		CHECK(fl__stock_look(&crew->stock).used_count <=
+		      crew->capacity);
 	}
 	return NULL;
 }
@@ -445,8 +445,8 @@ static void crew_run(uint32_t capacity, uint32_t most_wanted, bool is_pinned)
 			0);
 	for (int i = 0; i <= THREADS; i++)
 		pthread_join(threads[i], NULL);
-	CHECK_EQ(fl__stock_count(&crew->stock).used, 0);
-	CHECK_EQ(fl__stock_count(&crew->stock).retired, 0);
+	CHECK_EQ(fl__stock_look(&crew->stock).used_count, 0);
+	CHECK_EQ(fl__stock_look(&crew->stock).retired_count, 0);
 	CHECK(atomic_load(&crew->taken) > 0);
 	fl__stock_fini(&crew->stock);
 	free(crew);
@@ -512,7 +512,7 @@ static void enough_for_all_is_enough(void)
 				0);
 		for (int i = 0; i < THREADS; i++)
 			pthread_join(threads[i], NULL);
-		CHECK_EQ(fl__stock_count(&crew->stock).used, 0);
+		CHECK_EQ(fl__stock_look(&crew->stock).used_count, 0);
 		fl__stock_fini(&crew->stock);
 		free(crew);
 	}

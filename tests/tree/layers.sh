@@ -26,13 +26,13 @@ lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities 
 lib/image		image toc
 lib			backend segmented
 uffd			kernel uffd scan features probe memfd
-uffd/track		copy policy prefill dirty reset settle track
+uffd/track		copy policy dirty reset settle track
 uffd			engine
 lib			backends context
 lib/module		store archive image_file module element datafree
 lib/slots		freelist stock layout slot pool reservation region audit bank lookup
 lib/instance		memory table table_nulls table_life stack snapshot snapshot_state snapshot_file validate instance bulk restore initialise capture
-lib/pool		config pool usage trim metrics
+lib/pool		config pool trim metrics
 EOF
 
 cd "$srcdir" || failed "no source directory"

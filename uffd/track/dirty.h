@@ -26,8 +26,7 @@ struct fl__dirty_host {
 	int pagemap_fd;
 	int uffd_fd;			/* -1: unmarked chunks only */
 	enum fl__scan_form written_form;
-	bool can_populate;		/* MADV_POPULATE_READ, _WRITE */
-	bool can_collapse;		/* see memfd.h */
+	bool can_populate;		/* MADV_POPULATE_READ */
 };
 
 struct fl__dirty_chunk {
@@ -48,8 +47,6 @@ struct fl__dirty {
 	 * the page was last seen. */
 	uint64_t kept_hpages;
 	uint32_t resets;
-	bool is_prefilled;		/* for its first tenant, */
-	uint32_t prefill_turn;		/* by this list */
 	struct fl__dirty_chunk *chunks;
 	size_t chunk_count;		/* allocated */
 	/* For scans, once the stack had too little room for their runs. */

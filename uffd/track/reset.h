@@ -16,11 +16,6 @@
 
 #include "backend.h"
 #include "dirty.h"
-#include "prefill.h"
-
-/* Room on the stack for the runs that one call of a scan reports. A slot that
- * needed more gets room for FL__SCAN_MAX_REGIONS. */
-#define FL__RESET_REGIONS	64
 
 /* The slot's content from one address to another: image or zeroes. */
 struct fl__area {
@@ -34,40 +29,32 @@ struct fl__reset {
 	const struct fl__space *space;
 	uint64_t hpage_bytes;
 	uint32_t hpage_shift;		/* the same; a division costs too much */
-	uint32_t chunk_hpages_mask;
 	uint64_t base;
-	uint64_t chunk_base;		/* address of chunk 0 */
-	uint64_t attached_end, allowed_end, tracked_end;
-	uint32_t now;			/* how many resets there were before */
+	uint64_t allowed_end, tracked_end;
 	bool was_touched;		/* some chunk is_touched */
 	uint64_t reported_end;		/* of the highest written page */
-	bool is_downward;		/* settles from the highest run on */
 	struct fl__found found;
 	uint64_t quiet_end;		/* of the last run of quiet pages */
 	bool is_uncounted;		/* a kept page, for want of memory */
 	/* To be protected, not yet done. */
 	uint64_t protect_start, protect_end;
-	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
+	struct fl__area *areas;		/* one for each piece of the slot */
 	uint32_t area_count;
 	uint32_t area_idx;		/* where the scan is */
-	/* What the slot's first tenant wrote. NULL: no list to learn. */
-	struct fl__prefill_list *first;
 	struct fl__scan_buffer buffer;
-	struct fl__kernel_region few[FL__RESET_REGIONS];
 };
 
 static inline size_t fl__reset_chunk_of(const struct fl__reset *reset,
 					uint64_t addr)
 {
-	return (size_t)((addr - reset->chunk_base) / FL__CHUNK_BYTES);
+	return (size_t)(addr / FL__CHUNK_BYTES - reset->base / FL__CHUNK_BYTES);
 }
 
 /* The host page's number within its chunk. */
 static inline uint32_t fl__reset_hpage_idx(const struct fl__reset *reset,
 					   uint64_t addr)
 {
-	return (uint32_t)((addr - reset->chunk_base) >> reset->hpage_shift) &
-	       reset->chunk_hpages_mask;
+	return (uint32_t)(addr % FL__CHUNK_BYTES >> reset->hpage_shift);
 }
 
 /* The chunk of an address; NULL: no page of it was ever private, and it was never
@@ -90,15 +77,6 @@ static inline const struct fl__area *fl__reset_area_at(struct fl__reset *reset,
 	while (addr < reset->areas[reset->area_idx].start)
 		reset->area_idx--;
 	return &reset->areas[reset->area_idx];
-}
-
-/* The run of a report that is settled as number i. */
-static inline const struct fl__kernel_region *
-fl__reset_region(const struct fl__reset *reset,
-		 const struct fl__kernel_region *regions, size_t count,
-		 size_t i)
-{
-	return &regions[reset->is_downward ? count - 1 - i : i];
 }
 
 #endif

@@ -5,7 +5,6 @@
 #endif
 #include "settle.h"
 #include "copy.h"
-#include "uffd/memfd.h"
 #include "uffd/uffd.h"
 
 #include <stdlib.h>
@@ -190,7 +189,7 @@ static uint64_t hot_end(struct fl__reset *reset, uint64_t start, uint64_t end)
 
 		if (!fl_bit_get(reset->dirty->chunks[chunk_idx].watch.hot,
 				fl__reset_hpage_idx(reset, addr)) ||
-		    !fl__policy_trusts(reset->now, chunk_idx))
+		    !fl__policy_trusts(reset->dirty->resets, chunk_idx))
 			break;
 		addr += reset->hpage_bytes;
 	}
@@ -198,14 +197,16 @@ static uint64_t hot_end(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return addr;
 }
 
-static int written_region(struct fl__reset *reset, uint64_t start,
-			  uint64_t region_end)
+int fl__settle_written(void *user, const struct fl__kernel_region *region)
 {
+	struct fl__reset *reset = user;
+	uint64_t start = region->start;
 	int err = 0;
 
-	while (start < region_end && !err) {
+	reset->reported_end = fl_max_u64(reset->reported_end, region->end);
+	while (start < region->end && !err) {
 		const struct fl__area *area = fl__reset_area_at(reset, start);
-		uint64_t end = fl_min_u64(region_end, area->end);
+		uint64_t end = fl_min_u64(region->end, area->end);
 		uint64_t hot = hot_end(reset, start, end);
 
 		if (hot > start)
@@ -215,74 +216,6 @@ static int written_region(struct fl__reset *reset, uint64_t start,
 		start = end;
 	}
 	return err;
-}
-
-int fl__settle_written(struct fl__reset *reset,
-		       const struct fl__kernel_region *regions, size_t count)
-{
-	int err = 0;
-
-	if (count)
-		reset->reported_end =
-			fl_max_u64(reset->reported_end, regions[count - 1].end);
-	for (size_t i = 0; i < count && !err; i++) {
-		const struct fl__kernel_region *region =
-			fl__reset_region(reset, regions, count, i);
-
-		err = written_region(reset, region->start, region->end);
-	}
-	return err;
-}
-
-/*
- * May the page's first read map 2 MiB of the image at once? Then making the
- * page private ahead costs more than it gains: the reads around the page fault
- * one by one.
- */
-static bool is_in_large_folio(const struct fl__reset *reset,
-			      const struct fl__area *area, uint64_t addr)
-{
-	return area->image && reset->host->can_collapse &&
-	       fl__memfd_is_large(reset->space->image, addr - reset->base);
-}
-
-static bool differs(const struct fl__reset *reset, const struct fl__area *area,
-		    uint64_t addr)
-{
-	const void *bytes = (const void *)(uintptr_t)addr;
-	size_t len = (size_t)reset->hpage_bytes;
-
-	return area->image ? memcmp(bytes, area->image + (addr - area->start),
-				    len) != 0 :
-			     !fl_is_zero(bytes, len);
-}
-
-/* A prefilled page is private, written or not. To compare a quarter of these
- * pages each time is enough to find the useless ones. */
-static bool is_unused(const struct fl__reset *reset,
-		      const struct fl__area *area, uint64_t addr)
-{
-	const struct fl__dirty *dirty = reset->dirty;
-
-	return dirty->is_prefilled &&
-	       ((addr >> reset->hpage_shift) - dirty->prefill_turn) % 4 == 0 &&
-	       !differs(reset, area, addr);
-}
-
-/* Note what the slot's first tenant wrote, before that is restored. */
-static void first_note(struct fl__reset *reset, const struct fl__area *area,
-		       uint64_t start, uint64_t end)
-{
-	end = fl_min_u64(end, reset->attached_end);
-	for (uint64_t addr = start; addr < end; addr += reset->hpage_bytes) {
-		uint64_t hpage = (addr - reset->base) >> reset->hpage_shift;
-
-		if (is_in_large_folio(reset, area, addr) ||
-		    is_unused(reset, area, addr))
-			continue;
-		if (!fl__prefill_add(reset->first, (uint32_t)hpage))
-			return;
-	}
 }
 
 /* Count [start, end) as kept; the scan has cleared the kept bits there. */
@@ -303,8 +236,6 @@ static void keep_private(struct fl__reset *reset, uint64_t start, uint64_t end)
 int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 		       uint64_t start, uint64_t end)
 {
-	if (reset->first)
-		first_note(reset, area, start, end);
 	if (is_worth_dropping(reset, start, end))
 		return fl__settle_drop(start, end);
 	keep_private(reset, start, end);

@@ -12,9 +12,9 @@
 
 #include "reset.h"
 
-/* Restore the runs that the scan of a marked stretch reported as written. */
-int fl__settle_written(struct fl__reset *reset,
-		       const struct fl__kernel_region *regions, size_t count);
+/* Restore a run that the scan of a marked stretch reported as written. An
+ * fl__scan_fn, whose user is the struct fl__reset. */
+int fl__settle_written(void *user, const struct fl__kernel_region *region);
 
 /* Restore or drop private pages of unmarked chunks, and count the kept pages.
  * [start, end) lies in the area. */

@@ -14,42 +14,15 @@
  * scan costs as much as two page tables of marks. */
 #define BRIDGE_CHUNKS 2
 
+/* Room on the stack for the runs that one call of a scan reports. A slot that
+ * needed more gets room for FL__SCAN_MAX_REGIONS. */
+#define FEW_REGIONS 64
+
 /* A chunk is scanned in a microsecond or less; a slot with thousands of them is
  * unmapped in some milliseconds. */
 #define STALE_LIMIT (UINT64_C(1) << 14)
 
-/* A slot that is forgotten keeps the structs of so many chunks. The others are
- * freed, because an emptied slot must not keep what a large memory needed. */
-#define FORGET_CHUNKS 16
-
-static void chunks_shrink(struct fl__dirty *dirty)
-{
-	struct fl__dirty_chunk *fewer;
-
-	if (dirty->chunk_count <= FORGET_CHUNKS)
-		return;
-	dirty->chunk_count = FORGET_CHUNKS;
-	fewer = realloc(dirty->chunks, FORGET_CHUNKS * sizeof(*fewer));
-	if (fewer)
-		dirty->chunks = fewer;
-}
-
 void fl__track_forget(struct fl__dirty *dirty)
-{
-	chunks_shrink(dirty);
-	if (dirty->chunk_count)
-		memset(dirty->chunks, 0,
-		       dirty->chunk_count * sizeof(*dirty->chunks));
-	dirty->tracked_bytes = 0;
-	dirty->sweeps = (struct fl__sweeps){ .swept = 0 };
-	dirty->stale_cost = 0;
-	dirty->kept_hpages = 0;
-	dirty->highest_bytes = 0;
-	dirty->resets = 0;
-	dirty->is_prefilled = false;
-}
-
-void fl__track_fini(struct fl__dirty *dirty)
 {
 	free(dirty->chunks);
 	free(dirty->regions);
@@ -75,7 +48,8 @@ static void areas_build(struct fl__reset *reset)
 
 static uint64_t chunk_addr(const struct fl__reset *reset, size_t chunk_idx)
 {
-	return reset->chunk_base + chunk_idx * FL__CHUNK_BYTES;
+	return fl_round_down(reset->base, FL__CHUNK_BYTES) +
+	       chunk_idx * FL__CHUNK_BYTES;
 }
 
 static void chunks_touch(struct fl__reset *reset, uint64_t start, uint64_t end)
@@ -98,47 +72,26 @@ static bool does_touch_count(const struct fl__reset *reset)
 }
 
 /* The scan was asked for one area alone. */
-static int touched_region(struct fl__reset *reset,
-			  const struct fl__kernel_region *region)
+static int on_touched(void *user, const struct fl__kernel_region *region)
 {
-	const struct fl__area *area = fl__reset_area_at(reset, region->start);
-
 	const uint64_t large = FL_PAGE_IS_HUGE | FL_PAGE_IS_FILE;
-	bool is_private =
-		fl__scan_is_private(region->categories, area->image != NULL);
+	struct fl__reset *reset = user;
+	const struct fl__area *area = fl__reset_area_at(reset, region->start);
 
 	/* 2 MiB of the image in one entry are scanned, and read, faster
 	 * unmarked. */
 	if (does_touch_count(reset) && (region->categories & large) != large)
 		chunks_touch(reset, region->start, region->end);
-	if (!is_private)
+	if (!fl__scan_is_private(region->categories, area->image != NULL))
 		return 0;
 	return fl__settle_private(reset, area, region->start, region->end);
-}
-
-static int on_touched(void *user, const struct fl__kernel_region *regions,
-		      size_t count)
-{
-	struct fl__reset *reset = user;
-	int err = 0;
-
-	for (size_t i = 0; i < count && !err; i++)
-		err = touched_region(reset, fl__reset_region(reset, regions,
-							     count, i));
-	return err;
-}
-
-static int on_written(void *user, const struct fl__kernel_region *regions,
-		      size_t count)
-{
-	return fl__settle_written(user, regions, count);
 }
 
 static int scan_marked(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	int err = fl__scan(reset->host->pagemap_fd, start, end,
 			   reset->host->written_form, &reset->buffer,
-			   on_written, reset);
+			   fl__settle_written, reset);
 
 	return err ? err : fl__settle_flush(reset);
 }
@@ -161,9 +114,8 @@ static void uncount_range(struct fl__reset *reset, uint64_t start, uint64_t end)
 
 		if (!chunk)
 			break;
-		next = fl_min_u64(end, chunk_addr(reset, fl__reset_chunk_of(
-								 reset, start) +
-								 1));
+		next = fl_min_u64(end, fl_round_down(start, FL__CHUNK_BYTES) +
+					       FL__CHUNK_BYTES);
 		reset->dirty->kept_hpages -= fl_bits_clear(
 			chunk->kept, idx,
 			idx + ((next - start) >> reset->hpage_shift));
@@ -238,10 +190,12 @@ static int sweep_runs(struct fl__reset *reset)
 	for (size_t i = 0; i < dirty->chunk_count; i++) {
 		const struct fl__watch *watch = &dirty->chunks[i].watch;
 		uint64_t addr = chunk_addr(reset, i);
+		uint64_t end = addr + FL__CHUNK_BYTES;
 
-		for (uint32_t idx = 0; watch->has_quiet && !err &&
-				       idx <= reset->chunk_hpages_mask;
-		     idx++, addr += reset->hpage_bytes) {
+		for (; watch->has_quiet && !err && addr < end;
+		     addr += reset->hpage_bytes) {
+			uint32_t idx = fl__reset_hpage_idx(reset, addr);
+
 			if (fl_bit_get(watch->quiet, idx) &&
 			    fl_bit_get(watch->open, idx))
 				err = fl__settle_protect(
@@ -273,10 +227,10 @@ static int drop_all(struct fl__reset *reset)
 	int err = fl__settle_drop(reset->base,
 				  reset->base + dirty->highest_bytes);
 
-	for (size_t i = 0; i < dirty->chunk_count; i++) {
-		memset(dirty->chunks[i].kept, 0, sizeof(dirty->chunks[i].kept));
-		fl__policy_watch_all(&dirty->chunks[i].watch);
-	}
+	for (size_t i = 0; i < dirty->chunk_count; i++)
+		dirty->chunks[i] = (struct fl__dirty_chunk){
+			.is_marked = dirty->chunks[i].is_marked,
+		};
 	dirty->sweeps = (struct fl__sweeps){ .swept = 0 };
 	dirty->kept_hpages = 0;
 	return err ? err : sweep_chunks(reset, true);
@@ -293,13 +247,15 @@ static bool chunk_is_marked(const struct fl__reset *reset, size_t chunk_idx)
 	       reset->dirty->chunks[chunk_idx].is_marked;
 }
 
-/* Where the stretch of chunks like the one at addr ends, at most at limit. */
+/* Where the stretch of chunks like the one at addr ends. */
 static uint64_t stretch_end(const struct fl__reset *reset, uint64_t addr,
-			    uint64_t limit)
+			    bool is_marked)
 {
+	uint64_t limit = reset->allowed_end;
 	size_t chunk_idx = fl__reset_chunk_of(reset, addr);
-	bool is_marked = chunk_is_marked(reset, chunk_idx);
 
+	if (is_marked)
+		limit = fl_min_u64(limit, reset->tracked_end);
 	do {
 		chunk_idx++;
 		if (!is_marked && chunk_idx >= reset->dirty->chunk_count)
@@ -309,42 +265,38 @@ static uint64_t stretch_end(const struct fl__reset *reset, uint64_t addr,
 	return fl_min_u64(chunk_addr(reset, chunk_idx), limit);
 }
 
+/* What a marked chunk has beyond the registered part is scanned like an
+ * unmarked chunk. */
 static int scan_all(struct fl__reset *reset)
 {
-	uint64_t tracked_end =
-		fl_min_u64(reset->tracked_end, reset->allowed_end);
-	uint64_t addr = reset->base;
+	uint64_t end;
 	int err = 0;
 
-	while (addr < tracked_end && !err) {
-		uint64_t end = stretch_end(reset, addr, tracked_end);
+	for (uint64_t addr = reset->base; addr < reset->allowed_end && !err;
+	     addr = end) {
+		bool is_marked =
+			addr < reset->tracked_end &&
+			chunk_is_marked(reset, fl__reset_chunk_of(reset, addr));
 
-		err = chunk_is_marked(reset, fl__reset_chunk_of(reset, addr)) ?
-			      scan_marked(reset, addr, end) :
-			      scan_unmarked(reset, addr, end);
-		addr = end;
+		end = stretch_end(reset, addr, is_marked);
+		err = is_marked ? scan_marked(reset, addr, end) :
+				  scan_unmarked(reset, addr, end);
 	}
-	if (!err && addr < reset->allowed_end)
-		err = scan_unmarked(reset, addr, reset->allowed_end);
 	return err;
 }
 
 /* Few unmarked chunks between marked ones are worth marking. */
 static void mark_bridges(struct fl__reset *reset)
 {
-	size_t last = SIZE_MAX, count = reset->dirty->chunk_count;
+	struct fl__dirty_chunk *chunks = reset->dirty->chunks;
+	size_t last = SIZE_MAX;
 
-	for (size_t i = 0; i < count; i++) {
-		struct fl__dirty_chunk *chunk = &reset->dirty->chunks[i];
-
-		if (!chunk->is_marked && !chunk->is_touched)
+	for (size_t i = 0; i < reset->dirty->chunk_count; i++) {
+		if (!chunks[i].is_marked && !chunks[i].is_touched)
 			continue;
 		if (last != SIZE_MAX && i - last - 1 <= BRIDGE_CHUNKS) {
-			for (size_t j = last + 1; j < i; j++) {
-				chunk = fl__settle_chunk(reset, j);
-				if (chunk)
-					chunk->is_touched = true;
-			}
+			while (++last < i)
+				chunks[last].is_touched = true;
 		}
 		last = i;
 	}
@@ -367,7 +319,8 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 
 		if (area->image && from < to)
 			(void)madvise((void *)(uintptr_t)from,
-				      (size_t)(to - from), MADV_POPULATE_READ);
+				      (size_t)(to - from),
+				      FL_MADV_POPULATE_READ);
 	}
 }
 
@@ -392,17 +345,15 @@ static int mark_chunks(struct fl__reset *reset)
 	/* Protecting splits a large folio's entry and leaves empty ones. */
 	for (size_t i = 0; i < dirty->chunk_count; i++) {
 		if (!err && dirty->chunks[i].is_touched)
-			populate(reset,
-				 chunk_start(reset, i),
-				 fl_min_u64(chunk_addr(reset, i + 1),
-					    reset->allowed_end));
+			populate(reset, chunk_start(reset, i),
+				 chunk_end(reset, i));
 		dirty->chunks[i].is_touched = false;
 	}
 	return err;
 }
 
-/* Register what is accessible now. If that adds a part to a marked chunk, the
- * part has to be protected too. */
+/* Register what is accessible now. A marked chunk of which that is a part has
+ * to be protected once more. */
 static int track_more(struct fl__reset *reset)
 {
 	uint64_t start = reset->tracked_end;
@@ -417,12 +368,9 @@ static int track_more(struct fl__reset *reset)
 		return err;
 	reset->tracked_end = reset->allowed_end;
 	reset->dirty->tracked_bytes = reset->tracked_end - reset->base;
-	if (!chunk_is_marked(reset, chunk_idx))
-		return 0;
-	return fl__uffd_protect(reset->host->uffd_fd, start,
-				fl_min_u64(chunk_addr(reset, chunk_idx + 1),
-					   reset->tracked_end) -
-					start);
+	if (chunk_is_marked(reset, chunk_idx))
+		reset->dirty->chunks[chunk_idx].is_touched = true;
+	return 0;
 }
 
 /*
@@ -434,7 +382,8 @@ static int track_more(struct fl__reset *reset)
 static bool is_stale(struct fl__reset *reset)
 {
 	struct fl__dirty *dirty = reset->dirty;
-	uint64_t from = fl_max_u64(reset->attached_end, reset->reported_end);
+	uint64_t from = fl_max_u64(reset->base + reset->space->attached_bytes,
+				   reset->reported_end);
 	uint64_t end = fl_min_u64(reset->tracked_end, reset->allowed_end);
 	uint64_t stale = 0;
 
@@ -455,35 +404,20 @@ static int watch_touched(struct fl__reset *reset)
 	return mark_chunks(reset);
 }
 
-void fl__track_prefill(struct fl__dirty *dirty,
-		       const struct fl__dirty_host *host,
-		       const struct fl__geometry *geometry,
-		       const struct fl__space *space,
-		       const struct fl_image *image, uint64_t size_bytes)
+static int reset_run(struct fl__reset *reset, uint64_t max_kept_bytes)
 {
-	uint64_t hpage_bytes = geometry->hpage_bytes;
-	uint64_t hpage_count = size_bytes / hpage_bytes;
-	struct fl__prefill_list list;
-	uint32_t len;
+	int err = scan_all(reset);
 
-	if (!image || !image->prefill || !host->can_populate)
-		return;
-	fl__prefill_get(image->prefill, &list, &dirty->prefill_turn);
-	for (uint32_t i = 0; i < list.count; i += len) {
-		len = fl__prefill_run(&list, i);
-		if (list.hpages[i] + len > hpage_count)
-			break;
-		(void)madvise(space->base + list.hpages[i] * hpage_bytes,
-			      (size_t)(len * hpage_bytes), MADV_POPULATE_WRITE);
-	}
-	dirty->is_prefilled = list.count;
-}
-
-/* Is this the first release since the image was laid over the slot? */
-static bool is_first(const struct fl__reset *reset)
-{
-	return !reset->dirty->resets && reset->host->can_populate &&
-	       reset->space->image && reset->space->image->prefill;
+	if (!err && reset->was_touched)
+		err = watch_touched(reset);
+	if (!err)
+		err = sweep(reset);
+	if (!err && is_stale(reset))
+		err = -EAGAIN;
+	if (!err &&
+	    (reset->is_uncounted || kept_bytes_of(reset) > max_kept_bytes))
+		err = drop_all(reset);
+	return err;
 }
 
 int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
@@ -491,58 +425,29 @@ int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		    const struct fl__space *space, uint64_t *kept_bytes)
 {
 	uint64_t base = (uintptr_t)space->base;
-	struct fl__prefill_list first;
-	struct fl__reset reset;
+	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
+	struct fl__kernel_region few[FEW_REGIONS];
+	struct fl__reset reset = {
+		.dirty = dirty,
+		.host = host,
+		.space = space,
+		.hpage_bytes = geometry->hpage_bytes,
+		.hpage_shift = (uint32_t)__builtin_ctzll(geometry->hpage_bytes),
+		.base = base,
+		.allowed_end = base + space->allowed_bytes,
+		.tracked_end = base + dirty->tracked_bytes,
+		.areas = areas,
+		.buffer.regions = dirty->regions ? dirty->regions : few,
+		.buffer.count = dirty->regions ? FL__SCAN_MAX_REGIONS :
+						 FEW_REGIONS,
+		.buffer.is_downward = dirty->resets % 2,
+	};
 	int err;
 
-	/* Not the areas: clearing them would cost more than some resets. */
-	reset.dirty = dirty;
-	reset.host = host;
-	reset.space = space;
-	reset.hpage_bytes = geometry->hpage_bytes;
-	reset.hpage_shift = (uint32_t)__builtin_ctzll(geometry->hpage_bytes);
-	reset.chunk_hpages_mask =
-		(uint32_t)(FL__CHUNK_BYTES / geometry->hpage_bytes - 1);
-	reset.base = base;
-	reset.chunk_base = fl_round_down(base, FL__CHUNK_BYTES);
-	reset.attached_end =
-		base + fl_round_up(space->attached_bytes, geometry->hpage_bytes);
-	reset.allowed_end = base + space->allowed_bytes;
-	reset.tracked_end = base + dirty->tracked_bytes;
-	reset.now = dirty->resets;
-	reset.was_touched = false;
-	reset.reported_end = 0;
-	reset.is_downward = dirty->resets & 1;
-	reset.found = (struct fl__found){ .hot = 0 };
-	reset.quiet_end = 0;
-	reset.is_uncounted = false;
-	reset.protect_start = reset.protect_end = 0;
-	reset.area_count = reset.area_idx = 0;
 	dirty->highest_bytes =
 		fl_max_u64(dirty->highest_bytes, space->allowed_bytes);
-	/* What earlier tenants left behind the border counts as well. */
-	*kept_bytes = kept_bytes_of(&reset);
-	if (!space->allowed_bytes)
-		return 0;
-	reset.buffer.regions = dirty->regions ? dirty->regions : reset.few;
-	reset.buffer.count = dirty->regions ? FL__SCAN_MAX_REGIONS :
-					      FL__RESET_REGIONS;
-	reset.buffer.was_full = false;
 	areas_build(&reset);
-	reset.first = is_first(&reset) ? &first : NULL;
-	first.count = 0;
-	err = scan_all(&reset);
-	if (!err && reset.first)
-		fl__prefill_learn(space->image->prefill, &first);
-	if (!err && reset.was_touched)
-		err = watch_touched(&reset);
-	if (!err)
-		err = sweep(&reset);
-	if (!err && is_stale(&reset))
-		err = -EAGAIN;
-	if (!err && (reset.is_uncounted ||
-		     kept_bytes_of(&reset) > geometry->max_kept_bytes))
-		err = drop_all(&reset);
+	err = reset_run(&reset, geometry->max_kept_bytes);
 	*kept_bytes = kept_bytes_of(&reset);
 	/* Without memory, the next scan needs several calls again. */
 	if (reset.buffer.was_full && !dirty->regions)

@@ -24,19 +24,8 @@
 #include "backend.h"
 #include "dirty.h"
 
-/*
- * Make the pages private that the first tenants of the slot's image write, in
- * [0, size_bytes) of a slot that was attached just now. Never an error.
- */
-void fl__track_prefill(struct fl__dirty *dirty,
-		       const struct fl__dirty_host *host,
-		       const struct fl__geometry *geometry,
-		       const struct fl__space *space,
-		       const struct fl_image *image, uint64_t size_bytes);
-
 /* Forget everything: the slot was emptied or is attached anew. */
 void fl__track_forget(struct fl__dirty *dirty);
-void fl__track_fini(struct fl__dirty *dirty);
 
 /*
  * Restore [0, space->allowed_bytes) to the slot's image and zeroes. The range

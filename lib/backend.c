@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * backend.c - what every backend does with the border of a slot; see backend.h.
+ *
+ * Takes a space, and sizes that are whole host pages; changes what of the slot
+ * is accessible, by os.h alone. No state, no locks.
+ */
+#include "backend.h"
+
+int fl__space_move_border(struct fl__space *space, uint64_t target)
+{
+	uint64_t allowed = space->allowed_bytes;
+	int err = 0;
+
+	if (target > allowed)
+		err = fl__os_allow(space->base + allowed, target - allowed);
+	else if (target < allowed)
+		err = fl__os_deny(space->base + target, allowed - target);
+	if (!err)
+		space->allowed_bytes = target;
+	return err;
+}
+
+/* A part that a failed call has opened must not stay open: no reset would make
+ * that part clean. */
+int fl__space_grow(struct fl__space *space, uint64_t target, uint64_t split)
+{
+	uint64_t allowed = space->allowed_bytes;
+	int err;
+
+	if (target <= allowed)
+		return 0;
+	err = fl__os_allow(space->base + split, target - split);
+	if (!err) {
+		err = fl__os_allow(space->base + allowed, split - allowed);
+		/* Another thread of the guest may have written there since. */
+		space->is_torn |= err != 0;
+	}
+	if (!err)
+		space->allowed_bytes = target;
+	else if (fl__os_deny(space->base + allowed, target - allowed))
+		space->is_torn = true;
+	return err;
+}
+
+int fl__space_renew(struct fl__space *space,
+		    const struct fl__geometry *geometry)
+{
+	space->is_open = space->is_torn = false;
+	space->allowed_bytes = 0;
+	return fl__os_renew(space->base - geometry->prefix_bytes,
+			    geometry->prefix_bytes + geometry->max_bytes);
+}
