@@ -21,6 +21,7 @@
 #include "tests/kit/trap.h"
 #include "tests/kit/wasm_build.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -28,10 +29,11 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 /* WRAPPED: malloc calloc realloc posix_memalign aligned_alloc free mmap mmap64
  * munmap mprotect madvise ioctl memfd_create ftruncate ftruncate64 fcntl
- * fcntl64 open open64 pread pread64 pwrite pwrite64 close syscall
+ * fcntl64 open open64 openat openat64 fstat fstat64 fsync renameat pread pread64 pwrite pwrite64 close syscall
  * pthread_mutex_init pthread_cond_init pthread_create */
 
 static struct {
@@ -218,6 +220,28 @@ WRAP(ssize_t, pwrite64, int fd, const void *buf, size_t len, off_t off)
 					     __real_pwrite64(fd, buf, len, off);
 }
 
+WRAP(int, fstat, int fd, struct stat *status)
+{
+	return fail_call("fstat", EIO) ? -1 : __real_fstat(fd, status);
+}
+
+WRAP(int, fstat64, int fd, struct stat64 *status)
+{
+	return fail_call("fstat", EIO) ? -1 : __real_fstat64(fd, status);
+}
+
+WRAP(int, fsync, int fd)
+{
+	return fail_call("fsync", ENOSPC) ? -1 : __real_fsync(fd);
+}
+
+WRAP(int, renameat, int from_fd, const char *from, int to_fd, const char *to)
+{
+	return fail_call("renameat", EACCES) ?
+		       -1 :
+		       __real_renameat(from_fd, from, to_fd, to);
+}
+
 WRAP(int, pthread_mutex_init, pthread_mutex_t *mutex,
      const pthread_mutexattr_t *attr)
 {
@@ -266,6 +290,26 @@ WRAP_VARIADIC(fcntl64, EINVAL, int fd, fd, int cmd, cmd);
 WRAP_VARIADIC(open, EMFILE, const char *path, path, int flags, flags);
 WRAP_VARIADIC(open64, EMFILE, const char *path, path, int flags, flags);
 
+#define WRAP_OPENAT(name)                                            \
+	int __real_##name(int at, const char *path, int flags, ...); \
+	int __wrap_##name(int at, const char *path, int flags, ...); \
+	int __wrap_##name(int at, const char *path, int flags, ...)  \
+	{                                                            \
+		va_list args;                                        \
+		long mode;                                           \
+                                                                     \
+		va_start(args, flags);                               \
+		mode = va_arg(args, long);                           \
+		va_end(args);                                        \
+		if (fail_call(#name, ENOSPC))                        \
+			return -1;                                   \
+		return __real_##name(at, path, flags, mode);         \
+	}                                                            \
+	int __wrap_##name(int at, const char *path, int flags, ...)
+
+WRAP_OPENAT(openat);
+WRAP_OPENAT(openat64);
+
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 long __wrap_syscall(long number, ...)
@@ -292,6 +336,8 @@ struct life {
 	struct fl_context *context;
 	struct fl_module *module;
 	struct fl_pool *pool;
+	char folder[32]; /* for the image's file */
+	char file[48];
 	bool is_whole; /* no step failed */
 };
 
@@ -427,6 +473,70 @@ static void use_pool_again(struct life *life)
 	}
 }
 
+/* The file is as it was, or the whole new one, and nothing is beside it. */
+static void check_folder(const struct life *life, bool is_written)
+{
+	bool was_armed = inject.is_armed;
+	char bytes[4] = "";
+	unsigned int names = 0;
+	struct dirent *entry;
+	DIR *folder;
+	int fd;
+
+	inject.is_armed = false;
+	folder = opendir(life->folder);
+	MUST(folder != NULL);
+	while ((entry = readdir(folder)))
+		names += entry->d_name[0] != '.' || entry->d_name[1] == 'f';
+	closedir(folder);
+	CHECK_EQ(names, 1);
+	fd = open(life->file, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0 && pread(fd, bytes, 3, 0) == 3);
+	CHECK(!strcmp(bytes, is_written ? "\x89"
+					  "FL" :
+					  "old"));
+	close(fd);
+	inject.is_armed = was_armed;
+}
+
+static void put_old_file(const struct life *life)
+{
+	int fd = open(life->file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+		      0600);
+
+	MUST(fd >= 0 && write(fd, "old", 3) == 3);
+	close(fd);
+}
+
+/* An image out to a file and back. */
+static void use_file(struct life *life)
+{
+	struct fl_image *image = fl_module_image(life->module, 0);
+	struct fl_error error = { .text = "" };
+	struct fl_image *opened = NULL;
+	uint8_t digests[2][32];
+	char bytes[6];
+	bool is_written;
+
+	is_written = succeeds(life, fl_image_write(image, life->file, &error),
+			      &error);
+	/* The last step makes the name durable, and has it already. */
+	check_folder(life, is_written || strstr(error.text,
+						"folder cannot be synced"));
+	if (!is_written || !succeeds(life,
+				     fl_image_open(life->context, life->file,
+						   -1, 0, &opened, &error),
+				     &error))
+		return;
+	CHECK_EQ(fl_image_read(opened, 3 * WPAGE + 50, bytes, 6), 0);
+	CHECK(!memcmp(bytes, "second", 6));
+	if (succeeds(life, fl_image_digest(image, digests[0], &error),
+		     &error) &&
+	    succeeds(life, fl_image_digest(opened, digests[1], &error), &error))
+		CHECK(!memcmp(digests[0], digests[1], 32));
+	fl_image_release(opened);
+}
+
 static void live_on(struct life *life)
 {
 	struct fl_context_config context_config;
@@ -449,6 +559,7 @@ static void live_on(struct life *life)
 				     &life->module, &error),
 		      &error))
 		return;
+	use_file(life);
 	conform_pool_config(&pool_config);
 	pool_config.max_memories_per_instance = 2;
 	pool_config.max_memory_bytes = MIB;
@@ -468,6 +579,7 @@ static void live(struct life *life, uint64_t fail_at, bool is_sticky)
 	life->module = NULL;
 	life->pool = NULL;
 	life->is_whole = true;
+	put_old_file(life);
 	memset(&inject, 0, sizeof(inject));
 	inject.fail_at = fail_at;
 	inject.is_sticky = is_sticky;
@@ -487,6 +599,9 @@ static void run_lives(bool is_sticky)
 	uint64_t at = 0;
 
 	build_module(&life.wasm);
+	strcpy(life.folder, "/tmp/fl-nth-XXXXXX");
+	MUST(mkdtemp(life.folder) != NULL);
+	snprintf(life.file, sizeof(life.file), "%s/image", life.folder);
 	/* Once without, to see that the wrapping works at all. */
 	live(&life, 0, false);
 	CHECK(life.is_whole);
@@ -507,6 +622,8 @@ static void run_lives(bool is_sticky)
 	/* The next attempt works. */
 	live(&life, 0, false);
 	CHECK(life.is_whole);
+	CHECK_EQ(unlink(life.file), 0);
+	CHECK_EQ(rmdir(life.folder), 0);
 	wasm_free(&life.wasm);
 }
 

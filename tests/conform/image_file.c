@@ -1,0 +1,996 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * image_file.c - images in files: what is written is opened again, equal in
+ * every byte and as a memory shows it; a file that was cut, changed, replaced or
+ * truncated at any moment is an error or makes an equal image, never a signal; a
+ * write that fails leaves nothing, and an old file as it was.
+ */
+#include "tests/kit/conform.h"
+#include "tests/kit/random.h"
+#include "tests/kit/toc_bytes.h"
+
+#include "module/archive.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#define DIGEST 32
+
+/* ---------------------------------------------------------------- a folder */
+
+/* A folder of its own for each case, with room for a file's path. */
+struct folder {
+	char path[64];
+	char file[96];
+	char other[96];
+};
+
+static void folder_make(struct folder *folder)
+{
+	const char *base = access("/var/tmp", W_OK) ? "/tmp" : "/var/tmp";
+
+	snprintf(folder->path, sizeof(folder->path), "%s/fl-image-XXXXXX",
+		 base);
+	MUST(mkdtemp(folder->path) != NULL);
+	snprintf(folder->file, sizeof(folder->file), "%s/image", folder->path);
+	snprintf(folder->other, sizeof(folder->other), "%s/other",
+		 folder->path);
+}
+
+/* Names in a folder, whatever they are. */
+static unsigned int folder_count(const struct folder *folder)
+{
+	DIR *open = opendir(folder->path);
+	unsigned int count = 0;
+	struct dirent *entry;
+
+	MUST(open != NULL);
+	while ((entry = readdir(open)))
+		count += strcmp(entry->d_name, ".") &&
+			 strcmp(entry->d_name, "..");
+	closedir(open);
+	return count;
+}
+
+static void folder_remove(struct folder *folder)
+{
+	unlink(folder->file);
+	unlink(folder->other);
+	CHECK_EQ(folder_count(folder), 0);
+	CHECK_EQ(rmdir(folder->path), 0);
+}
+
+struct bytes {
+	uint8_t *bytes;
+	uint64_t len;
+};
+
+static struct bytes file_bytes(const char *path)
+{
+	struct bytes b = { NULL, 0 };
+	struct stat status;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	MUST(fd >= 0);
+	MUST_EQ(fstat(fd, &status), 0);
+	b.len = (uint64_t)status.st_size;
+	b.bytes = malloc(b.len + 1);
+	MUST(b.bytes != NULL);
+	MUST_EQ(pread(fd, b.bytes, b.len, 0), b.len);
+	close(fd);
+	return b;
+}
+
+static void file_put(const char *path, const void *bytes, uint64_t len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	MUST(fd >= 0);
+	MUST_EQ(write(fd, bytes, len), len);
+	close(fd);
+}
+
+/* ------------------------------------------------------------------- images */
+
+static int open_path(struct conform *conform, const char *path,
+		     struct fl_image **image, struct fl_error *error)
+{
+	*image = NULL;
+	error->text[0] = '\0';
+	return fl_image_open(conform->context, path, -1, 0, image, error);
+}
+
+static struct fl_image *must_open(struct conform *conform, const char *path)
+{
+	struct fl_error error;
+	struct fl_image *image;
+
+	CONFORM_MUST(open_path(conform, path, &image, &error), &error);
+	return image;
+}
+
+static void must_write(const struct fl_image *image, const char *path)
+{
+	struct fl_error error = { .text = "" };
+
+	CONFORM_MUST(fl_image_write(image, path, &error), &error);
+}
+
+static void must_digest(struct fl_image *image, uint8_t *digest)
+{
+	struct fl_error error = { .text = "" };
+
+	CONFORM_MUST(fl_image_digest(image, digest, &error), &error);
+}
+
+static struct fl_image_info info_of(const struct fl_image *image)
+{
+	struct fl_image_info info = { .size = sizeof(info) };
+
+	fl_image_info(image, &info);
+	return info;
+}
+
+/* Where one has data, both have the same. */
+static bool has_bytes_of(const struct fl_image *a, const struct fl_image *b)
+{
+	struct fl_image_run run;
+	uint64_t from = 0;
+	bool same = true;
+
+	while (same && fl_image_next_run(a, from, &run)) {
+		uint8_t *mine = malloc(run.length_bytes);
+		uint8_t *theirs = malloc(run.length_bytes);
+
+		MUST(mine && theirs);
+		same = !fl_image_read(a, run.offset_bytes, mine,
+				      run.length_bytes) &&
+		       !fl_image_read(b, run.offset_bytes, theirs,
+				      run.length_bytes) &&
+		       !memcmp(mine, theirs, run.length_bytes);
+		free(mine);
+		free(theirs);
+		from = run.offset_bytes + run.length_bytes;
+	}
+	return same;
+}
+
+static bool is_equal(const struct fl_image *a, const struct fl_image *b)
+{
+	return info_of(a).initial_bytes == info_of(b).initial_bytes &&
+	       has_bytes_of(a, b) && has_bytes_of(b, a);
+}
+
+#define MAX_SEGMENTS 12
+
+static struct fl_image *random_image(struct conform *conform,
+				     struct test_random *random)
+{
+	static uint8_t bytes[300000];
+	struct fl_segment segments[MAX_SEGMENTS];
+	uint64_t size = 1 + test_random_below(random, 4 * MIB);
+	size_t count = (size_t)test_random_below(random, MAX_SEGMENTS + 1);
+
+	for (size_t i = 0; i < sizeof(bytes); i += 1 + i % 5000)
+		bytes[i] = (uint8_t)test_random_next(random);
+	for (size_t i = 0; i < count; i++) {
+		uint64_t len = test_random_below(
+			random, test_random_below(random, 2) ? 300000 : 300);
+
+		len = len < size ? len : size;
+		segments[i].length_bytes = len;
+		segments[i].bytes =
+			bytes + test_random_below(random, 300000 - len + 1);
+		segments[i].offset_bytes =
+			test_random_below(random, size - len + 1);
+	}
+	return conform_image(conform, size, segments, count);
+}
+
+/* Two pages and a bit, one of which is zero between. */
+static struct fl_image *small_image(struct conform *conform)
+{
+	struct fl_segment segments[2] = { { 100, "first", 5 },
+					  { 2 * WPAGE + 3, "second", 6 } };
+
+	return conform_image(conform, 2 * WPAGE + 1000, segments, 2);
+}
+
+static void check_round_trip(struct conform *conform,
+			     const struct folder *folder,
+			     struct fl_image *image)
+{
+	uint8_t before[DIGEST], after[DIGEST];
+	struct bytes one, two;
+	struct fl_image *opened;
+
+	must_write(image, folder->file);
+	opened = must_open(conform, folder->file);
+	CHECK(is_equal(image, opened));
+	CHECK(info_of(image).serial != info_of(opened).serial);
+	must_digest(image, before);
+	must_digest(opened, after);
+	CHECK(!memcmp(before, after, DIGEST));
+	/* Asked again, it is known. */
+	must_digest(opened, after);
+	CHECK(!memcmp(before, after, DIGEST));
+	must_write(opened, folder->other);
+	one = file_bytes(folder->file);
+	two = file_bytes(folder->other);
+	CHECK_EQ(one.len, two.len);
+	/* Without data nothing but the header. */
+	if (!info_of(image).stored_bytes)
+		CHECK(one.len < 1024);
+	CHECK(one.len == two.len && !memcmp(one.bytes, two.bytes, one.len));
+	free(one.bytes);
+	free(two.bytes);
+	fl_image_release(opened);
+}
+
+static void random_images(void)
+{
+	int rounds = test_is_sanitized() ? 10 : 40;
+	struct test_random random;
+	struct folder folder;
+	struct conform conform;
+
+	test_random_init(&random, 21);
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	for (int i = 0; i < rounds && !test_has_failed(); i++) {
+		struct fl_image *image = random_image(&conform, &random);
+
+		check_round_trip(&conform, &folder, image);
+		fl_image_release(image);
+	}
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* Sizes that are no multiple of anything, sizes of 64-bit memories, no data. */
+static void sizes_of_every_kind(void)
+{
+	static const uint64_t sizes[] = { 0,
+					  1,
+					  4095,
+					  WPAGE - 1,
+					  WPAGE,
+					  WPAGE + 1,
+					  4 * GIB,
+					  4 * GIB + 1,
+					  1024 * GIB,
+					  UINT64_MAX,
+					  (uint64_t)1 << 63 };
+	struct conform conform;
+	struct folder folder;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(sizes); i++) {
+		uint64_t size = sizes[i];
+		struct fl_image *none = conform_image(&conform, size, NULL, 0);
+
+		check_round_trip(&conform, &folder, none);
+		fl_image_release(none);
+		if (!size || size > 4 * GIB + 1)
+			continue;
+		none = conform_image_of(&conform, size, size - 1, "x", 1);
+		check_round_trip(&conform, &folder, none);
+		fl_image_release(none);
+	}
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* Data far apart: as many extents as there can be, and holes between. */
+static void pages_of_zeroes_are_holes(void)
+{
+	struct fl_segment segments[6];
+	struct fl_image *image, *opened;
+	struct conform conform;
+	struct folder folder;
+	struct stat status;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	for (uint64_t i = 0; i < 6; i++)
+		segments[i] = (struct fl_segment){ i * i * 30 * MIB + i * 4097,
+						   "data", 4 };
+	image = conform_image(&conform, GIB, segments, 6);
+	must_write(image, folder.file);
+	MUST_EQ(stat(folder.file, &status), 0);
+	CHECK(status.st_size > 100 * (int64_t)MIB);
+	CHECK(status.st_blocks < 6 * 128 + 64);
+	CHECK_EQ(status.st_mode & 0777, 0600);
+	opened = must_open(&conform, folder.file);
+	CHECK(is_equal(image, opened));
+	fl_image_release(opened);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* A memory that is taken with the opened image, and the next one in its slot. */
+static void a_memory_shows_the_file(void)
+{
+	struct conform conform;
+	struct fl_image *image, *opened;
+	struct folder folder;
+
+	conform_open_one_slot(&conform);
+	folder_make(&folder);
+	image = small_image(&conform);
+	must_write(image, folder.file);
+	opened = must_open(&conform, folder.file);
+	fl_image_release(image);
+	/* The image needs the file no more. */
+	MUST_EQ(truncate(folder.file, 0), 0);
+	for (int round = 0; round < 6; round++) {
+		struct fl_memory *memory = conform_take(&conform, opened, 0);
+		uint64_t len = fl_memory_length(memory);
+
+		CHECK_EQ(len, 2 * WPAGE + 1000);
+		CHECK_EQ(conform_first_data(memory->base, len), 100);
+		CHECK(!memcmp(memory->base + 100, "first", 5));
+		CHECK_EQ(conform_first_data(memory->base + 105, len - 105),
+			 2 * WPAGE + 3 - 105);
+		CHECK(!memcmp(memory->base + 2 * WPAGE + 3, "second", 6));
+		memset(memory->base, 0x77, len);
+		conform_give(memory);
+	}
+	fl_image_release(opened);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+static void check_refused(struct conform *conform, const char *path, int fd,
+			  uint32_t flags, int expected)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_image *image = NULL;
+
+	CHECK_EQ(fl_image_open(conform->context, path, fd, flags, &image,
+			       &error),
+		 expected);
+	CHECK(!image);
+	CHECK_EQ(error.code, expected);
+	CHECK(error.text[0] != '\0');
+	CHECK_EQ(fl_image_open(conform->context, path, fd, flags, &image, NULL),
+		 expected);
+}
+
+static void by_descriptor(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_image *image, *opened = NULL;
+	struct conform conform;
+	struct folder folder;
+	int fd;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	image = small_image(&conform);
+	must_write(image, folder.file);
+	fd = open(folder.file, O_RDONLY | O_CLOEXEC);
+	MUST(fd >= 0);
+	MUST_EQ(lseek(fd, 7, SEEK_SET), 7);
+	/* The name may go. */
+	MUST_EQ(unlink(folder.file), 0);
+	CONFORM_MUST(fl_image_open(conform.context, NULL, fd, 0, &opened,
+				   &error),
+		     &error);
+	CHECK(is_equal(image, opened));
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 7);
+	fl_image_release(opened);
+	close(fd);
+	check_refused(&conform, NULL, fd, 0, -EINVAL);
+	check_refused(&conform, NULL, -1, 0, -EINVAL);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* None of them makes the call wait. */
+static void what_is_no_regular_file(void)
+{
+	struct conform conform;
+	struct fl_image *image;
+	struct folder folder;
+	int ends[2], fd;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	check_refused(&conform, folder.file, -1, 0, -EINVAL);
+	check_refused(&conform, "", -1, 0, -EINVAL);
+	check_refused(&conform, folder.path, -1, 0, -EINVAL);
+	check_refused(&conform, "/dev/zero", -1, 0, -EINVAL);
+	MUST_EQ(mkfifo(folder.file, 0600), 0);
+	check_refused(&conform, folder.file, -1, 0, -EINVAL);
+	MUST_EQ(unlink(folder.file), 0);
+	MUST_EQ(symlink("image", folder.file), 0);
+	check_refused(&conform, folder.file, -1, 0, -EINVAL);
+	MUST_EQ(unlink(folder.file), 0);
+	MUST_EQ(pipe(ends), 0);
+	check_refused(&conform, NULL, ends[0], 0, -EINVAL);
+	close(ends[0]);
+	close(ends[1]);
+	MUST_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	check_refused(&conform, NULL, ends[0], 0, -EINVAL);
+	close(ends[0]);
+	close(ends[1]);
+	file_put(folder.file, "nothing", 7);
+	check_refused(&conform, folder.file, -1, 0, -ENOEXEC);
+	check_refused(&conform, folder.file, -1, 0x80, -EINVAL);
+	image = small_image(&conform);
+	must_write(image, folder.file);
+	fl_image_release(image);
+	fd = open(folder.file, O_WRONLY | O_CLOEXEC);
+	check_refused(&conform, NULL, fd, 0, -EINVAL);
+	close(fd);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* ------------------------------------------------------------------ hostile */
+
+/* A change made an error, or no difference. */
+static void check_harmless(struct conform *conform, const char *path,
+			   const struct fl_image *image)
+{
+	struct fl_error error;
+	struct fl_image *opened;
+	int err = open_path(conform, path, &opened, &error);
+
+	if (!err) {
+		CHECK(is_equal(image, opened));
+		fl_image_release(opened);
+		return;
+	}
+	CHECK(err == -ENOEXEC || err == -ENOTSUP || err == -E2BIG);
+	CHECK_EQ(error.code, err);
+	CHECK(error.byte_off != FL_ERROR_NO_OFFSET);
+	CHECK(error.text[0] != '\0');
+}
+
+/* Every one; on other rungs than the first some. */
+static void every_cut(void)
+{
+	uint64_t step = test_rung == &conform_rungs[0] ? 1 : 61;
+	struct conform conform;
+	struct fl_image *image;
+	struct folder folder;
+	struct bytes whole;
+	struct fl_error error;
+	struct fl_image *opened;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	image = small_image(&conform);
+	must_write(image, folder.file);
+	whole = file_bytes(folder.file);
+	for (uint64_t len = whole.len - 1;
+	     len < whole.len && !test_has_failed(); len -= step) {
+		MUST_EQ(truncate(folder.file, (off_t)len), 0);
+		CHECK_EQ(open_path(&conform, folder.file, &opened, &error),
+			 -ENOEXEC);
+	}
+	/* And a byte too many. */
+	file_put(folder.file, whole.bytes, whole.len);
+	MUST_EQ(truncate(folder.file, (off_t)whole.len + 1), 0);
+	CHECK_EQ(open_path(&conform, folder.file, &opened, &error), -ENOEXEC);
+	free(whole.bytes);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* Two of three in the first 1,024 bytes, where all that is not page is. */
+static void changed_bytes(void)
+{
+	bool is_first = test_rung == &conform_rungs[0];
+	int rounds = !is_first ? 2000 : test_is_sanitized() ? 20000 : 100000;
+	struct test_random random;
+	struct conform conform;
+	struct fl_image *image;
+	struct folder folder;
+	struct bytes whole;
+	int fd;
+
+	test_random_init(&random, 22);
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	image = small_image(&conform);
+	must_write(image, folder.file);
+	whole = file_bytes(folder.file);
+	fd = open(folder.file, O_WRONLY | O_CLOEXEC);
+	MUST(fd >= 0);
+	for (int i = 0; i < rounds && !test_has_failed(); i++) {
+		uint64_t at =
+			test_random_below(&random, i % 3 ? 1024 : whole.len);
+		uint8_t byte = whole.bytes[at] ^
+			       (uint8_t)(1 + test_random_below(&random, 255));
+
+		MUST_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
+		check_harmless(&conform, folder.file, image);
+		MUST_EQ(pwrite(fd, &whole.bytes[at], 1, (off_t)at), 1);
+	}
+	close(fd);
+	free(whole.bytes);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+struct changer {
+	struct folder *folder;
+	struct bytes whole;
+	uint32_t stop; /* atomic */
+};
+
+/* Cut, overwrite, replace and mend the file without end. */
+static void *change_file(void *arg)
+{
+	struct changer *c = arg;
+	struct test_random random = { 23 };
+
+	while (!__atomic_load_n(&c->stop, __ATOMIC_RELAXED)) {
+		uint64_t at = test_random_below(&random, c->whole.len);
+		int fd = open(c->folder->file, O_WRONLY | O_CLOEXEC);
+
+		CHECK(fd >= 0);
+		if (at % 4 == 0)
+			CHECK_EQ(ftruncate(fd, (off_t)at), 0);
+		else
+			CHECK_EQ(pwrite(fd, "\xff", 1, (off_t)at), 1);
+		CHECK_EQ(pwrite(fd, c->whole.bytes, c->whole.len, 0),
+			 c->whole.len);
+		close(fd);
+		if (at % 8 == 1) {
+			file_put(c->folder->other, c->whole.bytes, at);
+			CHECK_EQ(rename(c->folder->other, c->folder->file), 0);
+			file_put(c->folder->other, c->whole.bytes,
+				 c->whole.len);
+			CHECK_EQ(rename(c->folder->other, c->folder->file), 0);
+		}
+	}
+	return NULL;
+}
+
+static void changed_while_opened(void)
+{
+	struct conform conform;
+	struct fl_image *image;
+	struct folder folder;
+	struct changer changer = { .folder = &folder };
+	pthread_t thread;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	image = small_image(&conform);
+	must_write(image, folder.file);
+	changer.whole = file_bytes(folder.file);
+	MUST_EQ(pthread_create(&thread, NULL, change_file, &changer), 0);
+	for (int i = 0; i < 1000 && !test_has_failed(); i++)
+		check_harmless(&conform, folder.file, image);
+	__atomic_store_n(&changer.stop, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	free(changer.whole.bytes);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* ------------------------------------------------------------ little memory */
+
+static const char *can_limit_memory(void)
+{
+	return test_is_sanitized() ? TEST_NOT_BUILT
+		       "a sanitizer reserves address space" :
+				     NULL;
+}
+
+/* What a file of a few hundred bytes may claim, as far as its length allows: a
+ * file of holes can have any length. */
+static void put_claims(const char *path, uint64_t len, uint64_t images,
+		       uint64_t entries, uint64_t state)
+{
+	uint8_t header[TOC_HEADER] = "\x89"
+				     "FLI\r\n\x1a\n\x01\0\0\0\0\0\x01";
+
+	toc_bytes_put(header + 16, len, 8);
+	toc_bytes_put(header + 24, images, 4);
+	toc_bytes_put(header + 32, entries, 8);
+	toc_bytes_put(header + 40, state, 8);
+	file_put(path, header, sizeof(header));
+	MUST_EQ(truncate(path, (off_t)len), 0);
+}
+
+static int child_in_little_memory(void *arg)
+{
+	const struct folder *folder = arg;
+	const uint64_t tib = 1024 * GIB;
+	struct rlimit limit = { 0, 0 };
+	struct fl_error error;
+	struct fl_image *image;
+	struct conform conform;
+	unsigned long pages = 0;
+	FILE *statm;
+
+	conform_open(&conform, NULL);
+	statm = fopen("/proc/self/statm", "r");
+	MUST(statm && fscanf(statm, "%lu", &pages) == 1);
+	fclose(statm);
+	limit.rlim_cur = limit.rlim_max = pages * conform_hpage() + 32 * MIB;
+	MUST_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+	put_claims(folder->file, 600, 1, (uint64_t)1 << 40, 0);
+	CHECK_EQ(open_path(&conform, folder->file, &image, &error), -ENOEXEC);
+	put_claims(folder->file, tib, 65536, tib / WPAGE, 0);
+	CHECK_EQ(open_path(&conform, folder->file, &image, &error), -ENOEXEC);
+	put_claims(folder->file, tib, 0, tib / WPAGE, 0);
+	CHECK_EQ(open_path(&conform, folder->file, &image, &error), -ENOEXEC);
+	put_claims(folder->file, tib, 1, tib / WPAGE, GIB);
+	CHECK_EQ(open_path(&conform, folder->file, &image, &error), -ENOEXEC);
+	conform_close(&conform);
+	return 0;
+}
+
+static void claims_cost_nothing(void)
+{
+	struct folder folder;
+
+	folder_make(&folder);
+	conform_check_child(child_in_little_memory, &folder);
+	folder_remove(&folder);
+}
+
+/* ---------------------------------------------------------- writes that fail */
+
+static void check_no_write(const struct fl_image *image, const char *path,
+			   int expected, const char *says)
+{
+	struct fl_error error = { .text = "" };
+
+	CHECK_EQ(fl_image_write(image, path, &error), expected);
+	CHECK_EQ(error.code, expected);
+	CHECK_HAS(error.text, says);
+	CHECK_EQ(fl_image_write(image, path, NULL), expected);
+}
+
+static void nowhere_to_write(void)
+{
+	struct conform conform;
+	struct fl_image *image;
+	struct folder folder;
+	char path[400];
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	image = small_image(&conform);
+	check_no_write(image, "", -EINVAL, "No such file");
+	check_no_write(image, folder.path, -EINVAL, "directory");
+	snprintf(path, sizeof(path), "%s/", folder.path);
+	check_no_write(image, path, -EINVAL, "directory");
+	snprintf(path, sizeof(path), "%s/none/image", folder.path);
+	check_no_write(image, path, -EINVAL, "No such file");
+	file_put(folder.other, "old", 3);
+	snprintf(path, sizeof(path), "%s/image", folder.other);
+	check_no_write(image, path, -EINVAL, "Not a directory");
+	snprintf(path, sizeof(path), "%s/%0300d", folder.path, 0);
+	check_no_write(image, path, -EINVAL, "too long");
+	CHECK_EQ(folder_count(&folder), 1);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* A file of the same name is replaced, and a link by that name; what the link
+ * points to stays. */
+static void an_old_file_is_replaced(void)
+{
+	struct conform conform;
+	struct fl_image *image, *opened;
+	struct folder folder;
+	struct bytes old;
+	struct stat status;
+	int fd;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	image = small_image(&conform);
+	file_put(folder.file, "old", 3);
+	fd = open(folder.file, O_RDONLY | O_CLOEXEC);
+	MUST(fd >= 0);
+	must_write(image, folder.file);
+	/* Its readers keep the old file. */
+	MUST_EQ(fstat(fd, &status), 0);
+	CHECK_EQ(status.st_size, 3);
+	close(fd);
+	opened = must_open(&conform, folder.file);
+	CHECK(is_equal(image, opened));
+	fl_image_release(opened);
+	file_put(folder.other, "old", 3);
+	MUST_EQ(unlink(folder.file), 0);
+	MUST_EQ(symlink("other", folder.file), 0);
+	must_write(image, folder.file);
+	old = file_bytes(folder.other);
+	CHECK_EQ(old.len, 3);
+	free(old.bytes);
+	MUST_EQ(lstat(folder.file, &status), 0);
+	CHECK(S_ISREG(status.st_mode));
+	CHECK_EQ(folder_count(&folder), 2);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* A name without a folder is in the folder where the process is. */
+static int child_in_a_folder(void *arg)
+{
+	const struct folder *folder = arg;
+	struct conform conform;
+	struct fl_image *image;
+
+	conform_open(&conform, NULL);
+	image = small_image(&conform);
+	MUST_EQ(chdir(folder->path), 0);
+	must_write(image, "image");
+	fl_image_release(must_open(&conform, folder->file));
+	fl_image_release(image);
+	conform_close(&conform);
+	return 0;
+}
+
+static void a_name_alone(void)
+{
+	struct folder folder;
+
+	folder_make(&folder);
+	conform_check_child(child_in_a_folder, &folder);
+	CHECK_EQ(folder_count(&folder), 1);
+	folder_remove(&folder);
+}
+
+static int child_without_rights(void *arg)
+{
+	const struct folder *folder = arg;
+	struct conform conform;
+	struct fl_image *image;
+
+	conform_open(&conform, NULL);
+	image = small_image(&conform);
+	if (!geteuid())
+		MUST_EQ(setuid(65534), 0);
+	check_no_write(image, folder->file, -EPERM, "Permission denied");
+	check_refused(&conform, folder->other, -1, 0, -EPERM);
+	fl_image_release(image);
+	conform_close(&conform);
+	return 0;
+}
+
+static void a_folder_that_denies(void)
+{
+	struct folder folder;
+	struct bytes old;
+
+	folder_make(&folder);
+	file_put(folder.file, "old", 3);
+	file_put(folder.other, "closed", 6);
+	MUST_EQ(chmod(folder.other, 0), 0);
+	MUST_EQ(chmod(folder.path, 0555), 0);
+	conform_check_child(child_without_rights, &folder);
+	MUST_EQ(chmod(folder.path, 0700), 0);
+	old = file_bytes(folder.file);
+	CHECK(old.len == 3 && !memcmp(old.bytes, "old", 3));
+	free(old.bytes);
+	CHECK_EQ(folder_count(&folder), 2);
+	folder_remove(&folder);
+}
+
+/* The kernel would end the process by SIGXFSZ. */
+static int child_with_small_files(void *arg)
+{
+	struct rlimit limit = { 100000, 100000 };
+	const struct folder *folder = arg;
+	struct conform conform;
+	struct fl_image *image;
+
+	conform_open(&conform, NULL);
+	image = small_image(&conform);
+	MUST_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	check_no_write(image, folder->file, -ENOMEM, "ulimit -f");
+	fl_image_release(image);
+	conform_close(&conform);
+	return 0;
+}
+
+static void the_limit_of_files_is_an_error(void)
+{
+	struct folder folder;
+	struct bytes old;
+
+	folder_make(&folder);
+	file_put(folder.file, "old", 3);
+	conform_check_child(child_with_small_files, &folder);
+	old = file_bytes(folder.file);
+	CHECK(old.len == 3 && !memcmp(old.bytes, "old", 3));
+	free(old.bytes);
+	CHECK_EQ(folder_count(&folder), 1);
+	folder_remove(&folder);
+}
+
+static void an_image_that_traps(void)
+{
+	struct fl_segment segment = { WPAGE - 2, "beyond", 6 };
+	struct fl_error error = { .text = "" };
+	uint8_t digest[DIGEST];
+	struct conform conform;
+	struct fl_image *image;
+	struct folder folder;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	image = conform_image(&conform, WPAGE, &segment, 1);
+	check_no_write(image, folder.file, -EFAULT, "out of bounds");
+	CHECK_EQ(fl_image_digest(image, digest, &error), -EFAULT);
+	CHECK_EQ(error.trap, FL_TRAP_MEMORY_OUT_OF_BOUNDS);
+	CHECK_EQ(folder_count(&folder), 0);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* ---------------------------------------------------------- what is not one */
+
+static void check_archive(const struct fl__archive *a,
+			  const struct fl__archive *b)
+{
+	CHECK_EQ(a->image_count, b->image_count);
+	for (uint32_t i = 0; i < a->image_count; i++)
+		CHECK(is_equal(a->images[i], b->images[i]));
+	CHECK_EQ(a->module_count, b->module_count);
+	CHECK(!memcmp(a->module_digests, b->module_digests,
+		      a->module_count * (size_t)DIGEST));
+	CHECK(!strcmp(a->encoding, b->encoding));
+	CHECK_EQ(a->state_bytes, b->state_bytes);
+	CHECK(!memcmp(a->state, b->state, a->state_bytes));
+}
+
+#define STATE_BYTES 200001
+
+/* Images, modules and a state, most of which is zero. */
+static void a_whole_archive(void)
+{
+	uint8_t modules[2][DIGEST] = { "one", "two" }, digest[DIGEST];
+	struct fl__archive archive = { .module_digests = modules,
+				       .module_count = 2,
+				       .encoding = "test, 1",
+				       .state_bytes = STATE_BYTES };
+	struct fl_error error = { .text = "" };
+	struct fl__archive opened;
+	struct fl_image *images[3];
+	struct conform conform;
+	struct folder folder;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	images[0] = small_image(&conform);
+	images[1] = conform_image(&conform, 0, NULL, 0);
+	images[2] = conform_image_of(&conform, 9 * MIB, 8 * MIB, "third", 5);
+	archive.images = images;
+	archive.image_count = 3;
+	archive.state = calloc(1, STATE_BYTES);
+	MUST(archive.state != NULL);
+	memcpy(archive.state, "state", 5);
+	((uint8_t *)archive.state)[STATE_BYTES - 1] = 1;
+	CONFORM_MUST(fl__archive_write(&archive, folder.file, &error), &error);
+	CONFORM_MUST(fl__archive_digest(&archive, digest, &error), &error);
+	CONFORM_MUST(fl__archive_open(conform.context, folder.file, -1, 0,
+				      &opened, &error),
+		     &error);
+	check_archive(&archive, &opened);
+	CHECK(!memcmp(opened.digest, digest, DIGEST));
+	fl__archive_fini(&opened);
+	check_refused(&conform, folder.file, -1, 0, -EINVAL);
+	memset(archive.encoding, 'x', sizeof(archive.encoding));
+	CHECK_EQ(fl__archive_write(&archive, folder.file, &error), -EINVAL);
+	free(archive.state);
+	for (int i = 0; i < 3; i++)
+		fl_image_release(images[i]);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* Neither images nor anything else. */
+static void an_empty_archive(void)
+{
+	struct fl__archive archive = { .encoding = "" }, opened;
+	struct fl_error error = { .text = "" };
+	struct conform conform;
+	struct folder folder;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	CONFORM_MUST(fl__archive_write(&archive, folder.file, &error), &error);
+	CONFORM_MUST(fl__archive_open(conform.context, folder.file, -1, 0,
+				      &opened, &error),
+		     &error);
+	CHECK_EQ(opened.image_count, 0);
+	CHECK_EQ(opened.state_bytes, 0);
+	fl__archive_fini(&opened);
+	check_refused(&conform, folder.file, -1, 0, -EINVAL);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+#define ASKERS 4
+
+struct asker {
+	struct fl_image *image;
+	uint8_t digest[DIGEST];
+};
+
+static void *ask_digest(void *arg)
+{
+	struct asker *asker = arg;
+
+	CHECK_EQ(fl_image_digest(asker->image, asker->digest, NULL), 0);
+	return NULL;
+}
+
+static void digest_from_many_threads(void)
+{
+	struct asker askers[ASKERS];
+	struct test_random random;
+	pthread_t threads[ASKERS];
+	struct conform conform;
+	struct fl_image *image;
+	uint8_t digest[DIGEST];
+
+	test_random_init(&random, 24);
+	conform_open(&conform, NULL);
+	for (int round = 0; round < 20; round++) {
+		image = random_image(&conform, &random);
+		for (int i = 0; i < ASKERS; i++) {
+			askers[i].image = image;
+			MUST_EQ(pthread_create(&threads[i], NULL, ask_digest,
+					       &askers[i]),
+				0);
+		}
+		for (int i = 0; i < ASKERS; i++)
+			pthread_join(threads[i], NULL);
+		must_digest(image, digest);
+		for (int i = 0; i < ASKERS; i++)
+			CHECK(!memcmp(digest, askers[i].digest, DIGEST));
+		fl_image_release(image);
+	}
+	conform_close(&conform);
+}
+
+static const struct test_case cases[] = {
+	TEST_CASE(random_images),
+	TEST_CASE(sizes_of_every_kind),
+	TEST_CASE(pages_of_zeroes_are_holes),
+	TEST_CASE(a_memory_shows_the_file),
+	TEST_CASE(by_descriptor),
+	TEST_CASE(what_is_no_regular_file),
+	TEST_CASE(every_cut),
+	TEST_CASE(changed_bytes),
+	TEST_CASE(changed_while_opened),
+	TEST_CASE_NEEDS(claims_cost_nothing, can_limit_memory),
+	TEST_CASE(nowhere_to_write),
+	TEST_CASE(an_old_file_is_replaced),
+	TEST_CASE(a_name_alone),
+	TEST_CASE(a_folder_that_denies),
+	TEST_CASE(the_limit_of_files_is_an_error),
+	TEST_CASE(an_image_that_traps),
+	TEST_CASE(a_whole_archive),
+	TEST_CASE(an_empty_archive),
+	TEST_CASE(digest_from_many_threads),
+};
+
+CONFORM_MAIN(cases)
