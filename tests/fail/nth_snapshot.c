@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * nth_snapshot.c - captures and clones in which the 1st, 2nd, ... nth allocation
+ * or system call fails, until none is left to fail.
+ *
+ * Each time: a capture or a clone is made whole or answers with an error of the
+ * closed set; the captured instance is as it was; a clone holds what was captured
+ * and nothing of the clone before; what was taken is given back. Once the tables
+ * and the structure are plain bytes, once the runtime encodes them.
+ */
+#define _GNU_SOURCE
+#include "inject.h"
+
+#include "tests/kit/conform.h"
+#include "tests/kit/resources.h"
+#include "tests/kit/wasm_build.h"
+
+#define WPAGES 4
+#define STRUCTURE_BYTES 6000
+#define STATE_BYTES 5000
+#define ELEMENTS 600
+
+enum kind {
+	PLAIN,
+	ENCODED,
+	ON_DEMAND, /* and encoded */
+	KINDS,
+};
+
+struct life {
+	struct wasm wasm;
+	enum kind kind;
+	struct fl_context *context;
+	struct fl_module *module;
+	struct fl_pool *pool;
+	struct fl_instance *instance;
+	struct fl_snapshot *snapshot;
+	struct fl_image *image; /* of a memory alone */
+	struct fl_snapshot_config capture;
+	struct fl_instance_config clone;
+	bool is_whole; /* no step failed */
+	bool has_decoded;
+	uint8_t generation_id[16];
+};
+
+/* ----------------------------------------------------------- runtime's calls */
+
+static int encode_elements(void *user, struct fl_instance *instance,
+			   uint32_t table_idx, uint64_t first_idx,
+			   const void *elements, uint64_t count,
+			   uint64_t *values)
+{
+	(void)user;
+	(void)instance;
+	(void)table_idx;
+	(void)first_idx;
+	memcpy(values, elements, count * 8);
+	return 0;
+}
+
+static int decode_elements(void *user, struct fl_instance *instance,
+			   uint32_t table_idx, uint64_t first_idx,
+			   const uint64_t *values, uint64_t count,
+			   void *elements)
+{
+	(void)user;
+	(void)instance;
+	(void)table_idx;
+	(void)first_idx;
+	memcpy(elements, values, count * 8);
+	return 0;
+}
+
+static int encode_state(void *user, struct fl_instance *instance, void *buffer,
+			uint64_t *length_bytes)
+{
+	(void)user;
+	(void)instance;
+	*length_bytes = STATE_BYTES;
+	if (buffer)
+		memset(buffer, 0x5a, STATE_BYTES);
+	return 0;
+}
+
+static int decode_state(void *user, struct fl_instance *instance,
+			const void *bytes, uint64_t length_bytes)
+{
+	struct life *life = user;
+	const uint8_t *at = bytes;
+
+	(void)instance;
+	CHECK_EQ(length_bytes, STATE_BYTES);
+	CHECK(*at == 0x5a && !memcmp(at, at + 1, STATE_BYTES - 1));
+	life->has_decoded = true;
+	return 0;
+}
+
+static int restored(void *user, struct fl_instance *instance,
+		    const struct fl_restored *how)
+{
+	struct life *life = user;
+	uint8_t zeroes[16] = { 0 };
+
+	(void)instance;
+	CHECK(memcmp(how->generation_id, zeroes, 16) != 0);
+	CHECK(memcmp(how->generation_id, life->generation_id, 16) != 0);
+	memcpy(life->generation_id, how->generation_id, 16);
+	return 0;
+}
+
+static void configure(struct life *life)
+{
+	bool is_plain = life->kind == PLAIN;
+
+	fl_snapshot_config_init(&life->capture);
+	life->capture.user = life;
+	life->capture.encoding = "nth";
+	life->capture.plain_tables = is_plain;
+	life->capture.plain_structure = is_plain;
+	life->capture.encode_elements = is_plain ? NULL : encode_elements;
+	life->capture.encode_state = encode_state;
+	fl_instance_config_init(&life->clone);
+	life->clone.user = life;
+	life->clone.decode_elements = is_plain ? NULL : decode_elements;
+	life->clone.decode_state = decode_state;
+	life->clone.restored = restored;
+}
+
+/* ----------------------------------------------------------------- content */
+
+/* Two memories, a table, a passive segment. */
+static void build_module(struct wasm *w)
+{
+	struct wasm_parts parts = { 0 };
+
+	wasm_add_table(&parts, ELEMENTS, 1000);
+	wasm_add_memory(&parts, WPAGES);
+	wasm_add_memory(&parts, 1);
+	wasm_add_data(&parts, 100, "first");
+	wasm_data_passive(wasm_add(&parts, WASM_DATA), "passive", 7);
+	wasm_parts_build(&parts, w);
+}
+
+/* What the captured instance does before the capture. Its own failures are not
+ * what is tested here. */
+static void act(struct fl_instance *instance)
+{
+	struct fl_memory *memory = fl_instance_memory(instance, 0);
+	uint64_t *elements = fl_instance_table(instance, 0)->base;
+
+	memcpy(memory->base + 3 * WPAGE + 50, "second", 6);
+	memset(memory->base + WPAGE, 0x77, 2 * 4096);
+	fl_instance_memory(instance, 1)->base[WPAGE - 1] = 9;
+	for (uint64_t i = 0; i < ELEMENTS; i += 2)
+		elements[i] = i + 1;
+	fl_data_drop(instance, 1);
+	memset(fl_instance_structure(instance), 0x33, STRUCTURE_BYTES);
+}
+
+static void check_content(struct life *life, struct fl_instance *instance,
+			  bool is_clone)
+{
+	const uint64_t *elements = fl_instance_table(instance, 0)->base;
+	bool has_structure = !is_clone || life->kind == PLAIN;
+	uint8_t *at = fl_instance_structure(instance);
+	struct model model;
+	bool was_armed = inject.is_armed;
+
+	/* The model's own allocations are none of the library's. */
+	inject.is_armed = false;
+	model_init(&model, WPAGES * WPAGE, UINT64_MAX, WPAGE);
+	model_put(&model, 100, "first", 5, 0, 5);
+	model_put(&model, 3 * WPAGE + 50, "second", 6, 0, 6);
+	model_fill(&model, WPAGE, 0x77, 2 * 4096);
+	CHECK_EQ(model_diff(&model, fl_instance_memory(instance, 0)),
+		 MODEL_EQUAL);
+	model_fini(&model);
+	CHECK_EQ(conform_first_data(fl_instance_memory(instance, 1)->base,
+				    WPAGE),
+		 WPAGE - 1);
+	CHECK_EQ(fl_table_size(fl_instance_table(instance, 0)), ELEMENTS);
+	for (uint64_t i = 0; i < ELEMENTS; i++) {
+		if (elements[i] != (i % 2 ? 0 : i + 1))
+			CHECK_EQ(elements[i], i % 2 ? 0 : i + 1);
+	}
+	CHECK_EQ(fl_memory_init(instance, 0, 1, 0, 1, 0),
+		 FL_TRAP_MEMORY_OUT_OF_BOUNDS);
+	CHECK_EQ(at[0], has_structure ? 0x33 : 0);
+	CHECK(!memcmp(at, at + 1, STRUCTURE_BYTES - 1));
+	inject.is_armed = was_armed;
+}
+
+static void spoil(struct fl_instance *instance)
+{
+	memset(fl_instance_memory(instance, 0)->base, 0xe1, WPAGES * WPAGE);
+	memset(fl_instance_memory(instance, 1)->base, 0xe2, WPAGE);
+	memset(fl_instance_table(instance, 0)->base, 0xe3, ELEMENTS * 8);
+	memset(fl_instance_structure(instance), 0xe4, STRUCTURE_BYTES);
+}
+
+/* ------------------------------------------------------------------- a life */
+
+/* Nothing but the closed set, and a sentence for each. */
+static bool succeeds(struct life *life, int err, const struct fl_error *error)
+{
+	if (!err)
+		return true;
+	life->is_whole = false;
+	CHECK(strcmp(fl_strerror(err), "unknown error"));
+	CHECK_EQ(error->code, err);
+	CHECK(error->text[0] != '\0');
+	if (!inject.failed)
+		test_note("%s, with nothing failed: %s", fl_strerror(err),
+			  error->text);
+	return false;
+}
+
+static void open_pool(struct life *life)
+{
+	struct fl_context_config context;
+	struct fl_module_config module;
+	struct fl_pool_config pool;
+	struct fl_error error = { .text = "" };
+
+	fl_context_config_init(&context);
+	context.backend = test_rung->backend;
+	CONFORM_MUST(fl_context_create(&context, &life->context, &error),
+		     &error);
+	fl_module_config_init(&module);
+	module.bytes = life->wasm.bytes;
+	module.length_bytes = life->wasm.length;
+	CONFORM_MUST(fl_module_load(life->context, &module, &life->module,
+				    &error),
+		     &error);
+	conform_pool_config(&pool);
+	pool.max_memories_per_instance = 2;
+	pool.max_memories = 8;
+	pool.max_tables = 4;
+	pool.max_table_elements = 1000;
+	pool.table_element_bytes = 8;
+	pool.instance_bytes = STRUCTURE_BYTES;
+	pool.allocation = life->kind == ON_DEMAND ? FL_ALLOCATION_ON_DEMAND :
+						    FL_ALLOCATION_POOLING;
+	CONFORM_MUST(fl_pool_create(life->context, &pool, &life->pool, &error),
+		     &error);
+	CONFORM_MUST(fl_instance_acquire(life->pool, life->module, NULL,
+					 &life->instance, &error),
+		     &error);
+	act(life->instance);
+}
+
+static void check_image(struct life *life)
+{
+	uint8_t text[6];
+
+	CHECK_EQ(fl_image_read(life->image, 3 * WPAGE + 50, text, 6), 0);
+	CHECK(!memcmp(text, "second", 6));
+	fl_image_release(life->image);
+	life->image = NULL;
+}
+
+static void capture(struct life *life)
+{
+	struct fl_error error = { .text = "" };
+
+	if (!succeeds(life,
+		      fl_instance_snapshot(&life->instance, 1, &life->capture,
+					   &life->snapshot, &error),
+		      &error))
+		CHECK(life->snapshot == NULL);
+	check_content(life, life->instance, false);
+	if (succeeds(life,
+		     fl_image_from_memory(fl_instance_memory(life->instance, 0),
+					  NULL, &life->image, &error),
+		     &error))
+		check_image(life);
+	check_content(life, life->instance, false);
+}
+
+static void check_live(struct life *life, uint32_t instances)
+{
+	struct fl_pool_info info = { .size = sizeof(info) };
+
+	fl_pool_info(life->pool, &info);
+	CHECK_EQ(info.live_instances, instances);
+	CHECK_EQ(info.live_memories, 2 * instances);
+	CHECK_EQ(info.live_tables, instances);
+}
+
+/* By either call. A release always succeeds. */
+static void take_clone(struct life *life, int round)
+{
+	const struct fl_instance_config *configs[1] = { &life->clone };
+	struct fl_error error = { .text = "" };
+	struct fl_instance *one = NULL;
+	int err;
+
+	life->has_decoded = false;
+	life->clone.snapshot = life->snapshot;
+	if (round % 2)
+		err = fl_snapshot_acquire(life->pool, life->snapshot, configs,
+					  &one, &error);
+	else
+		err = fl_instance_acquire(life->pool, life->module,
+					  &life->clone, &one, &error);
+	if (!succeeds(life, err, &error)) {
+		CHECK(one == NULL);
+		check_live(life, 1);
+		return;
+	}
+	CHECK(life->has_decoded);
+	check_live(life, 2);
+	check_content(life, one, true);
+	spoil(one);
+	CHECK_EQ(fl_instance_release(one), 0);
+}
+
+static void live_on(struct life *life)
+{
+	capture(life);
+	for (int round = 0; life->snapshot && round < 5; round++)
+		take_clone(life, round);
+	check_content(life, life->instance, false);
+	/* Failures are over: the same pool and snapshot work. */
+	inject.fail_at = 0;
+	if (!life->snapshot)
+		capture(life);
+	MUST(life->snapshot != NULL);
+	take_clone(life, 0);
+	check_live(life, 1);
+}
+
+/* Counted and failed: from the capture to the release of the snapshot. */
+static void live(struct life *life, uint64_t fail_at, bool is_sticky)
+{
+	life->snapshot = NULL;
+	life->is_whole = true;
+	memset(&inject, 0, sizeof(inject));
+	configure(life);
+	inject.is_armed = true;
+	open_pool(life);
+	inject.calls = inject.allocations = inject.system_calls = 0;
+	inject.fail_at = fail_at;
+	inject.is_sticky = is_sticky;
+	live_on(life);
+	CHECK_EQ(fl_instance_release(life->instance), 0);
+	fl_snapshot_release(life->snapshot);
+	CHECK_EQ(fl_pool_destroy(life->pool), 0);
+	fl_module_release(life->module);
+	fl_context_destroy(life->context);
+	inject.is_armed = false;
+	CHECK_EQ(inject.live_allocations, 0);
+}
+
+static void run_lives(enum kind kind, bool is_sticky)
+{
+	struct test_resources before;
+	struct life life = { .kind = kind };
+	uint64_t at = 0;
+
+	build_module(&life.wasm);
+	/* Once without, to see that the wrapping works at all. */
+	live(&life, 0, false);
+	CHECK(life.is_whole);
+	CHECK(inject.allocations > 3);
+	test_resources(&before);
+	do {
+		at++;
+		live(&life, at, is_sticky);
+		test_check_resources(&before);
+		if (test_has_failed())
+			test_note("call %ju failed: %s", (uintmax_t)at,
+				  inject.first_failed ? inject.first_failed :
+							"none");
+	} while (inject.failed && at < 4000 && !test_has_failed());
+	test_note("%ju calls failed, one by one", (uintmax_t)(at - 1));
+	CHECK(at > 10);
+	live(&life, 0, false);
+	CHECK(life.is_whole);
+	wasm_free(&life.wasm);
+}
+
+static void one_call_fails(void)
+{
+	for (int kind = 0; kind < KINDS && !test_has_failed(); kind++)
+		run_lives((enum kind)kind, false);
+}
+
+static void all_calls_fail_from_then_on(void)
+{
+	for (int kind = 0; kind < KINDS && !test_has_failed(); kind++)
+		run_lives((enum kind)kind, true);
+}
+
+static const struct test_case cases[] = {
+	TEST_CASE(one_call_fails),
+	TEST_CASE(all_calls_fail_from_then_on),
+};
+
+CONFORM_MAIN(cases)
