@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * toc_bytes.h - image files in memory: read as a hostile file is, and mended.
+ *
+ * toc_bytes_try() reads any bytes and says what it found wrong with the reader.
+ * toc_bytes_mend() makes sizes and hashes fit whatever the bytes are, so that a
+ * change gets past the digest and meets the checks behind it. It knows the form
+ * from the description in lib/image/toc.h, not from the code.
+ */
+#ifndef TOC_BYTES_H
+#define TOC_BYTES_H
+
+#include "image/toc.h"
+
+#include <stdlib.h>
+
+#define TOC_HEADER 512
+#define TOC_WPAGE 65536
+
+struct toc_bytes {
+	struct fl__source source;
+	const uint8_t *bytes;
+};
+
+/* A reader that asks for a byte outside has a bug. */
+static inline int toc_bytes_read(const struct fl__source *source, uint64_t off,
+				 void *dst, uint64_t len,
+				 struct fl_error *error)
+{
+	const uint8_t *bytes = source->owner;
+
+	(void)error;
+	if (off > source->length_bytes || len > source->length_bytes - off)
+		abort();
+	if (len)
+		memcpy(dst, bytes + off, (size_t)len);
+	return 0;
+}
+
+static inline struct fl__source toc_bytes_source(const uint8_t *bytes,
+						 uint64_t len)
+{
+	return (struct fl__source){ len, bytes, toc_bytes_read };
+}
+
+static inline uint64_t toc_bytes_get(const uint8_t *bytes, size_t len)
+{
+	uint64_t value = 0;
+
+	for (size_t i = 0; i < len; i++)
+		value |= (uint64_t)bytes[i] << 8 * i;
+	return value;
+}
+
+static inline void toc_bytes_put(uint8_t *bytes, uint64_t value, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = (uint8_t)(value >> 8 * i);
+}
+
+static inline void toc_bytes_hash(const uint8_t *bytes, uint64_t len,
+				  uint8_t *digest)
+{
+	struct fl__sha256 sha;
+
+	fl__sha256_init(&sha);
+	fl__sha256_add(&sha, bytes, len);
+	fl__sha256_end(&sha, digest);
+}
+
+/* Byte of the index, as the header's counts say. */
+static inline uint64_t toc_bytes_index(const uint8_t *bytes)
+{
+	return (TOC_HEADER + 128 * toc_bytes_get(bytes + 24, 4) +
+		32 * toc_bytes_get(bytes + 28, 4) + 63) /
+	       64 * 64;
+}
+
+static inline void toc_bytes_mend(uint8_t *bytes, uint64_t len)
+{
+	uint64_t index, entries, digest, state;
+
+	if (len < TOC_HEADER)
+		return;
+	memcpy(bytes, "\x89" "FLI\r\n\x1a\n\x01\0\0\0\0\0\x01", 16);
+	toc_bytes_put(bytes + 16, len, 8);
+	index = toc_bytes_index(bytes);
+	entries = toc_bytes_get(bytes + 32, 8);
+	state = toc_bytes_get(bytes + 40, 8);
+	if (entries > len / 64 || index + entries * 64 + 32 > len)
+		return;
+	digest = index + entries * 64;
+	for (uint64_t at = index; at < digest; at += 64) {
+		uint64_t off = toc_bytes_get(bytes + at + 16, 8);
+
+		if (off >= digest && off < len && len - off >= TOC_WPAGE)
+			toc_bytes_hash(bytes + off, TOC_WPAGE, bytes + at + 32);
+	}
+	if (state <= len - digest - 32)
+		toc_bytes_hash(bytes + digest + 32, state, bytes + 48);
+	toc_bytes_hash(bytes, digest, bytes + digest);
+}
+
+/* What a file holds, put into a new table: its digest, hence its content. */
+static inline int toc_bytes_remake(const struct fl__toc *toc,
+				   const struct fl__source *source,
+				   struct fl__toc *made, uint8_t *page,
+				   struct fl_error *error)
+{
+	struct fl__sha256 sha;
+	int err = 0;
+
+	memcpy(made->encoding, toc->encoding, sizeof(made->encoding));
+	memcpy(made->state_sha256, toc->state_sha256, FL__SHA256_BYTES);
+	made->state_bytes = toc->state_bytes;
+	memcpy(made->module_digests, toc->module_digests,
+	       (size_t)toc->module_count * FL__SHA256_BYTES);
+	for (uint32_t i = 0; i < toc->image_count; i++)
+		made->images[i].initial_bytes = toc->images[i].initial_bytes;
+	fl__sha256_init(&sha);
+	for (uint64_t i = 0; !err && i < toc->entry_count; i++) {
+		const struct fl__toc_entry *entry = &toc->entries[i];
+
+		err = fl__toc_read_wpage(toc, source, i, &sha, page, error);
+		if (!err)
+			err = fl__toc_add_wpage(made, entry->image_idx,
+						entry->wpage, page, &sha,
+						error);
+	}
+	return err;
+}
+
+static inline const char *toc_bytes_compare(const struct fl__toc *toc,
+					    struct fl__toc *made,
+					    uint8_t *content)
+{
+	struct fl_error error;
+	uint8_t *bytes = NULL;
+
+	if (fl__toc_place(made, &bytes, &error))
+		return "what was read cannot be written";
+	memcpy(content, made->digest, FL__SHA256_BYTES);
+	free(bytes);
+	if (made->entry_count != toc->entry_count)
+		return "pages were lost";
+	for (uint64_t i = 0; i < toc->entry_count; i++) {
+		if (memcmp(made->entries[i].sha256, toc->entries[i].sha256,
+			   FL__SHA256_BYTES))
+			return "a page has another hash";
+	}
+	return NULL;
+}
+
+static inline const char *toc_bytes_parts(const struct fl__toc *toc,
+					  const struct fl__source *source,
+					  uint8_t *content, int *err,
+					  struct fl_error *error)
+{
+	uint8_t *state = calloc(1, (size_t)toc->state_bytes + 1);
+	uint8_t *page = malloc(TOC_WPAGE);
+	const char *wrong = NULL;
+	struct fl__toc made;
+
+	if (!state || !page ||
+	    fl__toc_begin(&made, toc->image_count, toc->module_count, error))
+		abort();
+	*err = fl__toc_read_state(toc, source, state, error);
+	if (!*err)
+		*err = toc_bytes_remake(toc, source, &made, page, error);
+	if (!*err)
+		wrong = toc_bytes_compare(toc, &made, content);
+	fl__toc_fini(&made);
+	free(page);
+	free(state);
+	return wrong;
+}
+
+/* Read everything. *err is the reader's verdict; content gets the digest of what
+ * was read. NULL, or what the reader did wrong. */
+static inline const char *toc_bytes_try(const uint8_t *bytes, uint64_t len,
+					uint8_t *content, int *err,
+					struct fl_error *error)
+{
+	struct fl__source source = toc_bytes_source(bytes, len);
+	const char *wrong = NULL;
+	struct fl__toc toc;
+
+	*error = (struct fl_error){ .byte_off = FL_ERROR_NO_OFFSET };
+	*err = fl__toc_read(&toc, &source, error);
+	if (!*err) {
+		wrong = toc_bytes_parts(&toc, &source, content, err, error);
+		fl__toc_fini(&toc);
+	}
+	if (wrong || !*err)
+		return wrong;
+	if (*err != -ENOEXEC && *err != -ENOTSUP && *err != -E2BIG)
+		return "an error of no such kind";
+	return error->code != *err || error->byte_off > len || !error->text[0] ?
+		       "an error that does not say where" :
+		       NULL;
+}
+
+#endif
