@@ -1274,11 +1274,17 @@ struct fl_instance_config {
 	 * ends the acquire with that error: the instance is given back. NULL: a
 	 * call with nothing to do; a snapshot that has something to decode
 	 * needs the decoder (-EINVAL).
+	 *
+	 * What the calls get is good during the call. They may call the
+	 * library, and grow what is the instance's; until the acquire is over,
+	 * fl_instance_release() refuses the instance, and each other one of
+	 * the same fl_snapshot_acquire().
 	 */
 	struct fl_snapshot *snapshot;
 	/* Make count references, from what encode_elements gave for them, at
 	 * elements, which hold nothing. The first is element first_idx of table
-	 * table_idx. Never called for nulls. */
+	 * table_idx. Never called for nulls. A call that fails leaves no
+	 * reference there: the library puts nulls and drops nothing. */
 	int (*decode_elements)(void *user, struct fl_instance *instance,
 			       uint32_t table_idx, uint64_t first_idx,
 			       const uint64_t *values, uint64_t count,
@@ -1337,8 +1343,8 @@ FL_API int fl_instance_initialise(struct fl_instance *instance,
 
 /* Give an instance back: its memories, tables and structure in reverse order.
  * The preconditions of fl_memory_release() hold for each of them. Returns 0,
- * -EIO (as fl_memory_release(), for any of them), -EINVAL (not a live instance)
- * or -ECHILD. */
+ * -EIO (as fl_memory_release(), for any of them), -EINVAL (not a live instance,
+ * or a clone whose acquire is not over) or -ECHILD. */
 FL_API int fl_instance_release(struct fl_instance *instance);
 
 /* Memory memory_idx of the module's index space, imported memories included;
@@ -1399,6 +1405,10 @@ struct fl_snapshot_config {
 	/* No thread runs in a shared memory either. 0: refuse shared memories. */
 	uint32_t is_quiet;
 	uint32_t reserved;
+	/* The calls below give nothing of the capture back. What they change in
+	 * the instance is captured or not: memories are captured first, then
+	 * tables in order, each with the elements that are not null before the
+	 * first call for the table, then the structure. */
 	/* Write a number for each of count references: what the reference is in
 	 * terms that hold in any process, for instance the index of a function.
 	 * No number may be UINT64_MAX, which stands for null. The first is
@@ -1411,7 +1421,7 @@ struct fl_snapshot_config {
 	/* Give the bytes that the runtime adds: globals and whatever else is
 	 * the runtime's, as values and indices, never addresses. With buffer
 	 * NULL the call gives the length alone; the second call gets a buffer
-	 * of that length. */
+	 * of that length, and may give a smaller one. */
 	int (*encode_state)(void *user, struct fl_instance *instance,
 			    void *buffer, uint64_t *length_bytes);
 	void *user;
@@ -1527,6 +1537,9 @@ FL_API struct fl_image *fl_snapshot_image(const struct fl_snapshot *snapshot,
  * instance i: as in fl_instance_acquire(), but snapshot is not looked at, and
  * imported memories and tables that come from an instance of the snapshot are
  * the library's to give: their entries may be NULL. instances[] gets the clones.
+ * Both have instance_count of fl_snapshot_info() entries, and which instance is
+ * of which module fl_snapshot_module() tells: in a snapshot from a file, the file
+ * decides both.
  *
  * Errors: as fl_instance_acquire() with a snapshot.
  */
@@ -1539,7 +1552,8 @@ FL_API int fl_snapshot_acquire(struct fl_pool *pool,
 /*
  * Write a snapshot to a file, as fl_image_write() does. The file holds the
  * images, the encoded values and the runtime's bytes, no address, the hash of
- * each module's bytes and the name of the encoding. Errors: as fl_image_write(),
+ * each module's bytes and the name of the encoding. A snapshot that was opened
+ * only to be looked at is written as it is. Errors: as fl_image_write(),
  * -E2BIG (more than 1 GiB of state), -ENOMEM.
  */
 FL_API int fl_snapshot_write(const struct fl_snapshot *snapshot,
@@ -1575,7 +1589,8 @@ FL_API int fl_snapshot_open(struct fl_context *context, const char *path,
 			    struct fl_error *error);
 
 /* The digest of the file that fl_snapshot_write() writes, as
- * fl_image_digest(). Errors: -ENOMEM, -E2BIG. */
+ * fl_image_digest(); of a snapshot from a file, the digest of that file. Errors:
+ * -ENOMEM, -E2BIG. */
 FL_API int fl_snapshot_digest(struct fl_snapshot *snapshot,
 			      uint8_t digest[32], struct fl_error *error);
 

@@ -188,8 +188,9 @@ static struct fl__captured_run next_run(const struct fl__table *table,
 	return run;
 }
 
-/* Room for the runs of a table and their values. */
-static int make_room(const struct fl__table *table,
+/* The runs of a table, and room for their values. What encoders do to the table
+ * later changes neither. */
+static int find_runs(const struct fl__table *table,
 		     struct fl__captured_table *captured)
 {
 	uint64_t runs = 0, values = 0, idx = 0;
@@ -203,7 +204,12 @@ static int make_room(const struct fl__table *table,
 		return 0;
 	captured->runs = malloc((size_t)runs * sizeof(*captured->runs));
 	captured->values = malloc((size_t)values * sizeof(*captured->values));
-	return captured->runs && captured->values ? 0 : -ENOMEM;
+	if (!captured->runs || !captured->values)
+		return -ENOMEM;
+	for (idx = 0; captured->run_count < runs; captured->run_count++)
+		captured->runs[captured->run_count] =
+			next_run(table, captured->length, &idx);
+	return 0;
 }
 
 static int encode_run(struct fl_instance *instance, uint32_t table_idx,
@@ -240,26 +246,23 @@ static int encode_table(struct fl_instance *instance, uint32_t table_idx,
 {
 	const struct fl__table *table =
 		fl__table_of(instance->tables[table_idx]);
-	struct fl__captured_run run;
-	uint64_t idx = 0;
 	int err = 0;
 
-	if (make_room(table, captured))
+	if (find_runs(table, captured))
 		return fl__error_set(error, -ENOMEM,
 				     "no memory for the elements of table %u",
 				     table_idx);
-	while (!err &&
-	       (run = next_run(table, captured->length, &idx)).count) {
-		if (!config->encode_elements)
-			return fl__error_set(
-				error, -ENOTSUP,
-				"table %u holds references; set encode_elements, or plain_tables if they hold no pointer",
-				table_idx);
-		err = encode_run(instance, table_idx, config, &run,
+	if (captured->run_count && !config->encode_elements)
+		return fl__error_set(
+			error, -ENOTSUP,
+			"table %u holds references; set encode_elements, or plain_tables if they hold no pointer",
+			table_idx);
+	for (uint64_t i = 0; i < captured->run_count && !err; i++) {
+		err = encode_run(instance, table_idx, config,
+				 &captured->runs[i],
 				 captured->values + captured->value_count,
 				 error);
-		captured->runs[captured->run_count++] = run;
-		captured->value_count += run.count;
+		captured->value_count += captured->runs[i].count;
 	}
 	return err;
 }

@@ -184,9 +184,16 @@ static int instance_initialise(struct fl_instance *instance,
 	if (instance->is_initialised)
 		return fl__error_set(error, -EINVAL,
 				     "the instance was initialised before");
+	if (captured != instance->captured)
+		return fl__error_set(
+			error, -EINVAL,
+			"the instance was allocated with another snapshot, or none");
 	instance->is_initialised = true;
-	if (captured)
-		return fl__instance_restore(instance, config, captured, error);
+	if (captured) {
+		err = fl__instance_restore(instance, config, captured, error);
+		fl__instance_restored(instance);
+		return err;
+	}
 	err = initialise_tables(instance, &globals, error);
 	return err ? err : initialise_memories(instance, &globals,
 					       config->fills_imports, error);

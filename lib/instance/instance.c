@@ -381,6 +381,8 @@ static int instance_take(struct fl_pool *pool, struct fl_module *module,
 	instance->user = config->user;
 	instance->make_element = config->make_element;
 	instance->is_initialised = false;
+	instance->captured = captured;
+	__atomic_store_n(&instance->is_restoring, false, __ATOMIC_RELAXED);
 	own_memories(instance, config, memories);
 	own_tables(instance, config, tables);
 	fl__slot_publish(fl__instance_slot(instance), NULL);
@@ -475,6 +477,8 @@ int fl_instance_release(struct fl_instance *instance)
 				   NULL);
 	if (err)
 		return err;
+	if (__atomic_load_n(&instance->is_restoring, __ATOMIC_RELAXED))
+		return -EINVAL;
 	/* A slot that was given twice would have two tenants at once. */
 	return fl__slot_claim(fl__instance_slot(instance)) ?
 		       fl__instance_give(instance) :

@@ -49,6 +49,12 @@ struct fl_instance {
 	struct fl_table *tables[FL__READER_MAX_TABLES];	/* none: runtime's */
 	struct fl__dropped dropped_data, dropped_elements;
 	bool is_initialised;
+	/* Atomic. Calls of the runtime are on the stack that may not give the
+	 * instance back, because an acquire goes on with it or gives it back. */
+	bool is_restoring;
+	/* What the instance was allocated with, to be compared and not read:
+	 * the snapshot may be gone. */
+	const struct fl__captured *captured;
 	/* Random bytes of the system for generation ids, used from the end. */
 	uint16_t random_left;
 	uint8_t random[256];

@@ -58,6 +58,12 @@ static int decode_tables(struct fl_instance *instance,
 	for (uint32_t i = 0; i < instance->table_count && !err; i++) {
 		if (!captured->tables[i].run_count)
 			continue;
+		if (captured->tables[i].length >
+		    fl_table_size(instance->tables[i]))
+			return fl__error_set(
+				error, -EINVAL,
+				"table %u is shorter than that of the snapshot",
+				i);
 		if (!config->decode_elements)
 			return fl__error_set(
 				error, -EINVAL,
@@ -114,8 +120,10 @@ int fl__instance_restore(struct fl_instance *instance,
 			 const struct fl__captured *captured,
 			 struct fl_error *error)
 {
-	int answer, err = decode_tables(instance, config, captured, error);
+	int answer, err;
 
+	__atomic_store_n(&instance->is_restoring, true, __ATOMIC_RELAXED);
+	err = decode_tables(instance, config, captured, error);
 	if (err)
 		return err;
 	if (captured->state_bytes && !config->decode_state)
@@ -240,6 +248,8 @@ int fl_snapshot_acquire(struct fl_pool *pool, struct fl_snapshot *snapshot,
 		for (idx--; idx--;)
 			(void)fl__instance_give(instances[idx]);
 	} else {
+		while (idx--)
+			fl__instance_restored(instances[idx]);
 		memcpy(out, instances, snapshot->count * sizeof(*out));
 	}
 	free(instances);

@@ -65,7 +65,9 @@ int fl_snapshot_create(const struct fl_snapshot_parts *parts,
 		if (known.images[i])
 			captured->images[i] = fl_image_retain(known.images[i]);
 	}
-	captured->state = malloc((size_t)known.state_bytes + 1);
+	captured->state = known.state_bytes < SIZE_MAX / 2 ?
+				  malloc((size_t)known.state_bytes + 1) :
+				  NULL;
 	if (!captured->state) {
 		fl_snapshot_release(snapshot);
 		return fl__error_set(error, -ENOMEM,

@@ -22,6 +22,23 @@ static void module_digest(const struct fl_module *module, uint8_t *digest)
 	fl__sha256_end(&sha, digest);
 }
 
+/* What was opened only to be looked at is all there; the snapshot lends it. */
+static void archive_lend(const struct fl_snapshot *snapshot,
+			 struct fl__archive *archive)
+{
+	*archive = (struct fl__archive){
+		.images = snapshot->images,
+		.image_count = snapshot->image_count,
+		.state = snapshot->state,
+		.state_bytes = snapshot->state_bytes,
+		.module_count = snapshot->module_count,
+		.module_digests =
+			(uint8_t(*)[FL__SHA256_BYTES])snapshot->module_digests,
+	};
+	memcpy(archive->encoding, snapshot->encoding,
+	       sizeof(archive->encoding));
+}
+
 /* The archive of a snapshot. Its images are the snapshot's. */
 static int archive_open(const struct fl_snapshot *snapshot,
 			struct fl__archive *archive, struct fl_error *error)
@@ -29,9 +46,13 @@ static int archive_open(const struct fl_snapshot *snapshot,
 	struct fl__parts_list parts;
 	uint8_t *state;
 	uint64_t state_bytes;
-	int err = fl__snapshot_save(snapshot, &parts, &state, &state_bytes,
-				    error);
+	int err;
 
+	if (!snapshot->count) {
+		archive_lend(snapshot, archive);
+		return 0;
+	}
+	err = fl__snapshot_save(snapshot, &parts, &state, &state_bytes, error);
 	if (err)
 		return err;
 	*archive = (struct fl__archive){
@@ -56,8 +77,11 @@ static int archive_open(const struct fl_snapshot *snapshot,
 	return fl__error_set(error, -ENOMEM, "no memory for a file");
 }
 
-static void archive_close(struct fl__archive *archive)
+static void archive_close(const struct fl_snapshot *snapshot,
+			  struct fl__archive *archive)
 {
+	if (!snapshot->count)
+		return;
 	free(archive->images);
 	free(archive->module_digests);
 	free(archive->state);
@@ -72,7 +96,7 @@ int fl_snapshot_write(const struct fl_snapshot *snapshot, const char *path,
 	if (err)
 		return err;
 	err = fl__archive_write(&archive, path, error);
-	archive_close(&archive);
+	archive_close(snapshot, &archive);
 	return err;
 }
 
@@ -90,7 +114,7 @@ int fl_snapshot_digest(struct fl_snapshot *snapshot, uint8_t digest[32],
 	err = fl__archive_digest(&archive, digest, error);
 	if (!err)
 		fl__kept_digest_set(&snapshot->digest, digest);
-	archive_close(&archive);
+	archive_close(snapshot, &archive);
 	return err;
 }
 
@@ -128,7 +152,8 @@ static int find_modules(const struct fl_context *context,
 	if (!digests || !*modules)
 		err = fl__error_set(error, -ENOMEM, "no memory for modules");
 	for (uint32_t i = 0; i < binding->module_count && !err; i++) {
-		if (binding->modules[i]->context != context)
+		if (!binding->modules[i] ||
+		    binding->modules[i]->context != context)
 			err = fl__error_set(
 				error, -EINVAL,
 				"modules[%u] was loaded with another context, or none",

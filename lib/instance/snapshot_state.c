@@ -2,13 +2,15 @@
 /* snapshot_state.c - see snapshot_state.h. */
 #include "snapshot_state.h"
 #include "base/bits.h"
-#include "wasm/cursor.h"
+#include "wasm/valtype.h"
 
 #include <stdlib.h>
 
 #define STATE_VERSION 1u
 #define HAS_TABLES 1u
 #define IS_PARTS 2u
+/* Module, flags, five counts and lengths: a module may have nothing. */
+#define INSTANCE_MIN_BYTES 7u
 
 /* ------------------------------------------------------------------ writing */
 
@@ -24,9 +26,8 @@ static void put_raw(struct out *out, const void *bytes, uint64_t len)
 		return;
 	if (len > out->room - out->count) {
 		size_t room = 2 * out->room + (size_t)len + 256;
-		uint8_t *grown = len < SIZE_MAX / 4 ?
-					 realloc(out->bytes, room) :
-					 NULL;
+		uint8_t *grown =
+			len < SIZE_MAX / 4 ? realloc(out->bytes, room) : NULL;
 
 		if (!grown) {
 			out->has_failed = true;
@@ -203,7 +204,7 @@ struct in {
 	struct fl__cursor c;
 	const struct fl__parts_list *parts;
 	struct fl_snapshot *snapshot;
-	struct fl__captured *captured;	/* that is being read */
+	struct fl__captured *captured; /* that is being read */
 };
 
 static void in_fail(struct in *in, uint64_t off, const char *what)
@@ -224,9 +225,40 @@ static struct fl_image *get_image(struct in *in)
 	return fl_image_retain(in->parts->images[number - 1]);
 }
 
-static void get_link(struct in *in, bool is_table, struct fl__link *link)
+static bool limits_match(const struct fl__limits *actual,
+			 const struct fl__limits *wanted)
+{
+	return actual->is_64 == wanted->is_64 &&
+	       actual->is_shared == wanted->is_shared &&
+	       actual->page_log2 == wanted->page_log2 &&
+	       actual->max <= wanted->max;
+}
+
+/* May a module import what the link leads to? The size is looked at when a
+ * clone is made. */
+static bool link_matches(const struct in *in, bool is_table,
+			 uint32_t import_idx, const struct fl__link *link)
+{
+	const struct fl__reader *from = &in->captured->module->reader;
+	const struct fl__reader *to =
+		&in->snapshot->instances[link->instance_idx].module->reader;
+	const struct fl__table_type *actual, *wanted;
+
+	if (!is_table)
+		return limits_match(&to->memories[link->idx].limits,
+				    &from->memories[import_idx].limits);
+	actual = &to->tables[link->idx];
+	wanted = &from->tables[import_idx];
+	return limits_match(&actual->limits, &wanted->limits) &&
+	       fl__valtype_matches(actual->type, wanted->type) &&
+	       fl__valtype_matches(wanted->type, actual->type);
+}
+
+static void get_link(struct in *in, bool is_table, uint32_t import_idx,
+		     struct fl__link *link)
 {
 	uint32_t earlier = (uint32_t)(in->captured - in->snapshot->instances);
+	uint64_t off = in->c.off;
 	uint32_t number = fl__cursor_index(&in->c, "link", earlier + 1,
 					   "instances before this one");
 	const struct fl__captured *target;
@@ -237,12 +269,15 @@ static void get_link(struct in *in, bool is_table, struct fl__link *link)
 	*link = (struct fl__link){ .is_linked = true,
 				   .instance_idx = number - 1 };
 	if (is_table && !target->has_tables)
-		in_fail(in, in->c.off, "a table is linked to none");
-	link->idx = fl__cursor_index(
-		&in->c, "linked index",
-		is_table ? target->module->reader.table_count :
-			   target->module->reader.memory_count,
-		is_table ? "tables" : "memories");
+		in_fail(in, off, "a table is linked to none");
+	link->idx =
+		fl__cursor_index(&in->c, "linked index",
+				 is_table ? target->module->reader.table_count :
+					    target->module->reader.memory_count,
+				 is_table ? "tables" : "memories");
+	if (!in->c.err && !link_matches(in, is_table, import_idx, link))
+		in_fail(in, off,
+			"the link leads to a memory or table of another type");
 }
 
 /* Would the module have grown a memory to this size? */
@@ -284,7 +319,7 @@ static void get_memories(struct in *in)
 	}
 	for (uint32_t i = 0; i < reader->imported_memory_count && !in->c.err;
 	     i++)
-		get_link(in, false, &captured->memory_links[i]);
+		get_link(in, false, i, &captured->memory_links[i]);
 }
 
 static void get_run(struct in *in, struct fl__captured_table *table,
@@ -315,37 +350,51 @@ static void get_run(struct in *in, struct fl__captured_table *table,
 	*at = run->first_idx + count;
 }
 
-/* A value takes a byte or more, and a run two more. So room in proportion to the
- * bytes left is enough. */
+/* How many values runs have, at most: a look ahead, which fails nothing. */
+static uint64_t count_values(const struct in *in, uint64_t runs)
+{
+	struct fl__cursor c = in->c;
+	uint64_t total = 0;
+
+	c.error = NULL;
+	for (uint64_t i = 0; i < runs && !c.err; i++) {
+		uint64_t count;
+
+		(void)fl__cursor_u64(&c, "number of nulls");
+		count = fl__cursor_u64(&c, "number of elements");
+		if (count > fl__cursor_left(&c))
+			break;
+		total += count;
+		while (count--)
+			(void)fl__cursor_u64(&c, "value");
+	}
+	return total;
+}
+
+/* A value takes a byte or more, and a run two more. So both allocations are in
+ * proportion to the bytes left. */
 static void get_runs(struct in *in, struct fl__captured_table *table)
 {
 	uint64_t off = in->c.off, at = 0;
 	uint64_t runs = fl__cursor_u64(&in->c, "number of runs");
-	uint64_t left = fl__cursor_left(&in->c);
+	uint64_t values;
 
 	if (in->c.err || !runs)
 		return;
-	if (runs > left / 3 || table->image) {
+	if (runs > fl__cursor_left(&in->c) / 3 || table->image) {
 		in_fail(in, off, "the table cannot have so many runs");
 		return;
 	}
+	values = count_values(in, runs);
 	table->runs = malloc((size_t)runs * sizeof(*table->runs));
-	left = fl_min_u64(left, table->length);
-	table->values = malloc((size_t)left * sizeof(*table->values));
+	table->values = malloc((size_t)values * sizeof(*table->values) + 1);
 	if (!table->runs || !table->values) {
 		fl__cursor_fail(&in->c, -ENOMEM, off, "no memory for a table");
 		return;
 	}
 	for (uint64_t i = 0; i < runs && !in->c.err; i++)
 		get_run(in, table, &at);
-	/* Mostly far fewer values than bytes were left. */
-	if (!in->c.err) {
-		uint64_t *fitted =
-			realloc(table->values, (size_t)table->value_count *
-						       sizeof(*fitted));
-
-		table->values = fitted ? fitted : table->values;
-	}
+	fl_assert(table->value_count <= values);
 }
 
 static void get_table(struct in *in, uint32_t table_idx)
@@ -377,21 +426,37 @@ static void get_tables(struct in *in)
 		return;
 	for (uint32_t i = 0; i < reader->table_count && !in->c.err; i++) {
 		if (i < reader->imported_table_count)
-			get_link(in, true, &in->captured->table_links[i]);
+			get_link(in, true, i, &in->captured->table_links[i]);
 		else
 			get_table(in, i);
 	}
 }
 
-static void get_dropped(struct in *in, const char *what, uint32_t segments,
-			uint64_t **bits)
+/* Instantiation has dropped the others. A slot has no room for their bits. */
+static bool is_passive(const struct in *in, bool is_data, uint32_t idx)
 {
+	const struct fl__reader *reader = &in->captured->module->reader;
+
+	return (is_data ? reader->data[idx].mode : reader->elems[idx].mode) ==
+	       FL__SEGMENT_PASSIVE;
+}
+
+static void get_dropped(struct in *in, bool is_data, uint64_t **bits)
+{
+	const struct fl__reader *reader = &in->captured->module->reader;
+	uint32_t segments = is_data ? reader->data_count : reader->elem_count;
+	const char *what = is_data ? "dropped data segment" :
+				     "dropped element segment";
 	uint64_t off = in->c.off;
-	uint32_t count = fl__cursor_count(&in->c, what, 1, segments);
+	uint32_t count = fl__cursor_count(&in->c, what, 1, UINT32_MAX);
 	uint32_t from = 0;
 
 	if (in->c.err || !count)
 		return;
+	if (count > segments) {
+		in_fail(in, off, "the module has fewer segments to drop");
+		return;
+	}
 	*bits = calloc(fl_bits_words(segments), sizeof(**bits));
 	if (!*bits)
 		fl__cursor_fail(&in->c, -ENOMEM, off,
@@ -405,6 +470,8 @@ static void get_dropped(struct in *in, const char *what, uint32_t segments,
 			return;
 		if (idx < from)
 			in_fail(in, off, "segments are not in order");
+		else if (!is_passive(in, is_data, idx))
+			in_fail(in, off, "the dropped segment is not passive");
 		fl_bit_set(*bits, idx, true);
 		from = idx + 1;
 	}
@@ -414,8 +481,7 @@ static void get_own_bytes(struct in *in)
 {
 	struct fl__captured *captured = in->captured;
 	uint64_t len = fl__cursor_u64(&in->c, "length of the runtime's bytes");
-	struct fl__view view =
-		fl__cursor_skip(&in->c, "runtime's bytes", len);
+	struct fl__view view = fl__cursor_skip(&in->c, "runtime's bytes", len);
 
 	if (in->c.err || (!len && !captured->is_parts))
 		return;
@@ -432,8 +498,8 @@ static void get_own_bytes(struct in *in)
 static void get_instance(struct in *in)
 {
 	struct fl__captured *captured = in->captured;
-	uint32_t module = fl__cursor_index(
-		&in->c, "module", in->parts->module_count, "modules");
+	uint32_t module = fl__cursor_index(&in->c, "module",
+					   in->parts->module_count, "modules");
 	uint8_t flags = fl__cursor_choice(&in->c, "flags",
 					  HAS_TABLES | IS_PARTS, "at most 3");
 
@@ -446,12 +512,8 @@ static void get_instance(struct in *in)
 	if (!in->c.err)
 		get_tables(in);
 	captured->structure = get_image(in);
-	get_dropped(in, "dropped data segment",
-		    captured->module->reader.data_count,
-		    &captured->dropped_data);
-	get_dropped(in, "dropped element segment",
-		    captured->module->reader.elem_count,
-		    &captured->dropped_elements);
+	get_dropped(in, true, &captured->dropped_data);
+	get_dropped(in, false, &captured->dropped_elements);
 	get_own_bytes(in);
 }
 
@@ -470,10 +532,12 @@ int fl__snapshot_load(const uint8_t *bytes, uint64_t length_bytes,
 	int err;
 
 	if (!in.c.err && version != STATE_VERSION)
-		fl__cursor_fail(&in.c, -ENOTSUP, 0,
-				"the snapshot's state has version %u, which this library does not know",
-				version);
-	count = fl__cursor_count(&in.c, "count of instances", 8,
+		fl__cursor_fail(
+			&in.c, -ENOTSUP, 0,
+			"the snapshot's state has version %u, which this library does not know",
+			version);
+	count = fl__cursor_count(&in.c, "count of instances",
+				 INSTANCE_MIN_BYTES,
 				 FL__SNAPSHOT_MAX_INSTANCES);
 	if (!in.c.err && !count)
 		in_fail(&in, in.c.off, "the snapshot holds no instance");

@@ -6,6 +6,12 @@
  * which are hostile, with the images and modules that they speak of; gives the
  * snapshot, or an error that names the byte. Pure.
  *
+ * What is loaded could have been captured: sizes are within the module's limits,
+ * a link leads to an earlier instance and to the type of the import, and only
+ * passive segments were dropped. Memory is taken for bytes that were seen, and a
+ * struct fl__captured for each instance. Values and the runtime's bytes may be
+ * anything.
+ *
  * All integers are LEB128, unsigned, in the encodings that the WebAssembly
  * binary format allows. An index that may be missing is one more than itself,
  * and 0 where it is missing.
