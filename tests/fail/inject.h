@@ -22,12 +22,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* WRAPPED: malloc calloc realloc posix_memalign aligned_alloc free mmap mmap64
  * munmap mprotect madvise ioctl memfd_create ftruncate ftruncate64 fcntl
- * fcntl64 open open64 pread pread64 pwrite pwrite64 close syscall
- * pthread_mutex_init pthread_cond_init pthread_create getentropy */
+ * fcntl64 open open64 openat openat64 fstat fstat64 fsync renameat pread
+ * pread64 pwrite pwrite64 close syscall pthread_mutex_init pthread_cond_init
+ * pthread_create getentropy */
 
 static struct {
 	bool is_armed; /* count, and fail when due */
@@ -213,6 +215,28 @@ WRAP(ssize_t, pwrite64, int fd, const void *buf, size_t len, off_t off)
 					     __real_pwrite64(fd, buf, len, off);
 }
 
+WRAP(int, fstat, int fd, struct stat *status)
+{
+	return fail_call("fstat", EIO) ? -1 : __real_fstat(fd, status);
+}
+
+WRAP(int, fstat64, int fd, struct stat64 *status)
+{
+	return fail_call("fstat", EIO) ? -1 : __real_fstat64(fd, status);
+}
+
+WRAP(int, fsync, int fd)
+{
+	return fail_call("fsync", ENOSPC) ? -1 : __real_fsync(fd);
+}
+
+WRAP(int, renameat, int from_fd, const char *from, int to_fd, const char *to)
+{
+	return fail_call("renameat", EACCES) ?
+		       -1 :
+		       __real_renameat(from_fd, from, to_fd, to);
+}
+
 WRAP(int, pthread_mutex_init, pthread_mutex_t *mutex,
      const pthread_mutexattr_t *attr)
 {
@@ -266,6 +290,26 @@ WRAP_VARIADIC(fcntl, EINVAL, int fd, fd, int cmd, cmd);
 WRAP_VARIADIC(fcntl64, EINVAL, int fd, fd, int cmd, cmd);
 WRAP_VARIADIC(open, EMFILE, const char *path, path, int flags, flags);
 WRAP_VARIADIC(open64, EMFILE, const char *path, path, int flags, flags);
+
+#define WRAP_OPENAT(name)                                            \
+	int __real_##name(int at, const char *path, int flags, ...); \
+	int __wrap_##name(int at, const char *path, int flags, ...); \
+	int __wrap_##name(int at, const char *path, int flags, ...)  \
+	{                                                            \
+		va_list args;                                        \
+		long mode;                                           \
+                                                                     \
+		va_start(args, flags);                               \
+		mode = va_arg(args, long);                           \
+		va_end(args);                                        \
+		if (fail_call(#name, ENOSPC))                        \
+			return -1;                                   \
+		return __real_##name(at, path, flags, mode);         \
+	}                                                            \
+	int __wrap_##name(int at, const char *path, int flags, ...)
+
+WRAP_OPENAT(openat);
+WRAP_OPENAT(openat64);
 
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
