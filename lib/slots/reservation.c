@@ -190,6 +190,7 @@ static struct fl__slot *reservation_at_address(const struct fl__source *source,
 	const struct reservation *from = of_source(source);
 	const struct fl__geometry *geometry = &source->bank->geometry;
 	uint64_t first = geometry->first_off, idx, into, off;
+	bool is_above = geometry->guard_is_above;
 	struct fl__slot *owner, *other;
 
 	off = (uint64_t)((uintptr_t)addr - (uintptr_t)geometry->reservation);
@@ -202,17 +203,11 @@ static struct fl__slot *reservation_at_address(const struct fl__source *source,
 	into = (off - first) % geometry->stride_bytes;
 	if (idx >= geometry->slot_count)
 		return NULL;
-	owner = slot_at(from, (uint32_t)idx);
 	if (idx + 1 == geometry->slot_count ||
 	    geometry->stride_bytes - into > geometry->lead_bytes)
-		return owner;
-	other = slot_at(from, (uint32_t)idx + 1);
-	if (geometry->guard_is_above) {
-		struct fl__slot *below = owner;
-
-		owner = other;
-		other = below;
-	}
+		return slot_at(from, (uint32_t)idx);
+	owner = slot_at(from, (uint32_t)idx + is_above);
+	other = slot_at(from, (uint32_t)idx + !is_above);
 	return !fl__slot_is_live(owner) && fl__slot_is_live(other) ? other :
 								     owner;
 }
