@@ -83,12 +83,9 @@ int fl_module_element_segment(const struct fl_module *module,
 		.mode = (enum fl_segment_mode)elem->mode,
 		.table_idx = elem->table_idx,
 		.element_count = elem->count,
+		.has_offset = elem->offset.known == FL__KNOWN_YES,
+		.offset = elem->offset.value,
 	};
-	if (elem->mode == FL__SEGMENT_ACTIVE &&
-	    elem->offset.known == FL__KNOWN_YES) {
-		filled.has_offset = 1;
-		filled.offset = elem->offset.value;
-	}
 	fl__sized_write(segment, &filled, sizeof(filled));
 	return 0;
 }

@@ -87,6 +87,7 @@ static int reservation_fill(struct reservation *from)
 
 		slot->bank = bank;
 		slot->source = &from->source;
+		slot->arena = from->arena;
 		err = fl__slot_init(slot, &bank->geometry, i);
 		from->initialised += !err;
 	}
@@ -97,26 +98,27 @@ static int reservation_open(struct fl__bank *bank, struct fl__source **source,
 			    struct fl_error *error)
 {
 	struct reservation *from;
-	int err;
+	int err = 0;
 
 	if (posix_memalign((void **)&from, 128, sizeof(*from)))
 		return fl__error_set(error, -ENOMEM, "no memory for a bank");
 	memset(from, 0, sizeof(*from));
 	from->source = (struct fl__source){ &fl__source_reservation, bank };
-	err = reservation_fill(from);
-	if (err)
-		fl__error_set(error, err, "no memory to describe %u %s",
-			      bank->geometry.slot_count, bank->kind->plural);
-	else if (bank->backend)
+	if (bank->backend)
 		err = bank->backend->arena_open(bank->pool->context->host,
 						&bank->geometry, &from->arena,
 						error);
+	if (!err) {
+		err = reservation_fill(from);
+		if (err)
+			fl__error_set(error, err, "no memory to describe %u %s",
+				      bank->geometry.slot_count,
+				      bank->kind->plural);
+	}
 	if (err) {
 		reservation_close(&from->source);
 		return err;
 	}
-	for (uint32_t i = 0; i < from->initialised; i++)
-		slot_at(from, i)->arena = from->arena;
 	*source = &from->source;
 	return 0;
 }
