@@ -49,14 +49,13 @@ bool fl__elements_next(struct fl__elements *walk, struct fl_element *element)
 	if (!walk->left)
 		return false;
 	walk->left--;
-	if (walk->is_expressions) {
+	if (walk->is_expressions)
 		read_expr(&walk->cursor, element);
-		return true;
-	}
-	*element = (struct fl_element){
-		.kind = FL_ELEMENT_FUNC,
-		.idx = fl__cursor_u32(&walk->cursor, ""),
-	};
+	else
+		*element = (struct fl_element){
+			.kind = FL_ELEMENT_FUNC,
+			.idx = fl__cursor_u32(&walk->cursor, ""),
+		};
 	return !walk->cursor.err;
 }
 
