@@ -26,6 +26,7 @@
 #include "backend.h"
 #include "memfd.h"
 #include "probe.h"
+#include "uffd/track/settle.h"
 #include "uffd/track/track.h"
 
 #include <stdlib.h>
@@ -329,33 +330,25 @@ static int reset_prefix(const struct fl__arena *arena,
 
 	if (len >
 	    fl_min_u64(PREFIX_CLEAR_BYTES, arena->geometry.max_kept_bytes))
-		return madvise(start, (size_t)len, MADV_DONTNEED) ? -errno : 0;
+		return fl__settle_drop((uintptr_t)start,
+				       (uintptr_t)space->base);
 	/* Without a prefix the address is a guard's: pass it to no call. */
 	if (len)
 		memset(start, 0, (size_t)len);
 	return 0;
 }
 
-static int reset_drop(const struct fl__arena *arena,
-		      const struct fl__space *space)
-{
-	uint64_t prefix = arena->geometry.prefix_bytes;
-	uint64_t len = prefix + space->allowed_bytes;
-
-	if (len && madvise(space->base - prefix, (size_t)len, MADV_DONTNEED))
-		return -errno;
-	return 0;
-}
-
 static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
+	uint64_t base = (uintptr_t)space->base;
 	int err;
 
 	if (space->is_torn)
 		return -EIO;
 	if (arena->host->rung == RUNG_DONTNEED) {
-		err = reset_drop(arena, space);
+		err = fl__settle_drop(base - geometry->prefix_bytes,
+				      base + space->allowed_bytes);
 	} else {
 		err = reset_prefix(arena, space);
 		if (!err)

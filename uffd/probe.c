@@ -12,15 +12,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-static const struct fl_feature rows[FL__FEATURE_COUNT] = {
-#define FL_FEATURE(id, name, since, note, gives) \
-	{ 0, name, since, note, gives, FL_SUPPORT_YES, 0, NULL, NULL },
-#include "features.def"
-#undef FL_FEATURE
-};
-
-typedef void probe_fn(struct fl__probe *probe);
-
 /* Judge the feature that is being tried; a probe that says nothing found
  * support. */
 static void say(struct fl__probe *probe, enum fl_support support, int err,
@@ -300,8 +291,13 @@ static void probe_PSI(struct fl__probe *probe)
 			  "boot with psi=1 on a kernel with CONFIG_PSI");
 }
 
-static probe_fn *const probes[FL__FEATURE_COUNT] = {
-#define FL_FEATURE(id, name, since, note, gives) probe_##id,
+static const struct {
+	struct fl_feature feature;
+	void (*probe)(struct fl__probe *probe);
+} rows[FL__FEATURE_COUNT] = {
+#define FL_FEATURE(id, name, since, note, gives)                          \
+	{ { 0, name, since, note, gives, FL_SUPPORT_YES, 0, NULL, NULL }, \
+	  probe_##id },
 #include "features.def"
 #undef FL_FEATURE
 };
@@ -310,12 +306,12 @@ void fl__probe_run(struct fl__probe *probe, const char *disabled)
 {
 	for (uint32_t i = 0; i < FL__FEATURE_COUNT; i++) {
 		probe->current = &probe->features[i];
-		*probe->current = rows[i];
-		if (fl_name_is_listed(disabled, rows[i].name))
+		*probe->current = rows[i].feature;
+		if (fl_name_is_listed(disabled, probe->current->name))
 			say(probe, FL_SUPPORT_DISABLED, 0,
 			    "taken away by FAULTLINE_DISABLE",
 			    "take its name out of FAULTLINE_DISABLE");
 		else
-			probes[i](probe);
+			rows[i].probe(probe);
 	}
 }

@@ -93,10 +93,10 @@ static bool is_worth_dropping(const struct fl__reset *reset, uint64_t start,
 
 int fl__settle_drop(uint64_t start, uint64_t end)
 {
-	return madvise((void *)(uintptr_t)start, (size_t)(end - start),
-		       MADV_DONTNEED) ?
-		       -errno :
-		       0;
+	if (start < end && madvise((void *)(uintptr_t)start,
+				   (size_t)(end - start), MADV_DONTNEED))
+		return -errno;
+	return 0;
 }
 
 /* A page that was open is compared while it is copied back. */
