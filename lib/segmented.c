@@ -54,20 +54,18 @@ static int segmented_image_create(struct fl__host *host, struct fl_image *image,
 	if (!span)
 		return 0;
 	err = fl__os_reserve(span, image->map.hpage_bytes, &bytes);
+	if (!err) {
+		err = fl__os_allow(bytes, span);
+		if (err)
+			fl__os_release(bytes, span);
+	}
 	if (err)
-		goto err_report;
-	err = fl__os_allow(bytes, span);
-	if (err)
-		goto err_release;
+		return fl__error_set(error, err,
+				     "cannot get %llu bytes to store an image",
+				     fl_llu(span));
 	fl__image_map_fill(&image->map, segments, bytes);
 	image->bytes = bytes;
 	return 0;
-err_release:
-	fl__os_release(bytes, span);
-err_report:
-	return fl__error_set(error, err,
-			     "cannot get %llu bytes to store an image",
-			     fl_llu(span));
 }
 
 static void segmented_image_destroy(struct fl_image *image)

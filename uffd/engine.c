@@ -161,21 +161,6 @@ static int linux_image_create(struct fl__host *host, struct fl_image *image,
 		fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE), error);
 }
 
-static void shard_close(struct fl__dirty_host *shard)
-{
-	if (shard->uffd_fd >= 0)
-		close(shard->uffd_fd);
-	if (shard->pagemap_fd >= 0)
-		close(shard->pagemap_fd);
-}
-
-/* Slots of no bytes, and slots that are never reset, need no descriptors. */
-static bool arena_looks(const struct fl__arena *arena)
-{
-	return arena->host->rung != RUNG_DONTNEED &&
-	       !arena->geometry.is_single_use && arena->geometry.max_bytes;
-}
-
 static int shard_open(struct fl__dirty_host *shard,
 		      const struct fl__arena *arena, struct fl_error *error)
 {
@@ -187,7 +172,10 @@ static int shard_open(struct fl__dirty_host *shard,
 		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN) ?
 			FL__SCAN_WRITTEN :
 			FL__SCAN_WRITTEN_SLOW;
-	if (!arena_looks(arena))
+	/* Slots of no bytes, and slots that are never reset, need no
+	 * descriptors. */
+	if (host->rung == RUNG_DONTNEED || arena->geometry.is_single_use ||
+	    !arena->geometry.max_bytes)
 		return 0;
 	shard->pagemap_fd = fl__scan_open();
 	if (shard->pagemap_fd < 0)
@@ -215,8 +203,12 @@ static void linux_arena_close(struct fl__arena *arena)
 {
 	for (uint32_t i = 0; i < arena->geometry.slot_count; i++)
 		fl__track_forget(&arena->dirty[i]);
-	for (uint32_t i = 0; i < arena->shard_count; i++)
-		shard_close(&arena->shards[i]);
+	for (uint32_t i = 0; i < arena->shard_count; i++) {
+		if (arena->shards[i].uffd_fd >= 0)
+			close(arena->shards[i].uffd_fd);
+		if (arena->shards[i].pagemap_fd >= 0)
+			close(arena->shards[i].pagemap_fd);
+	}
 	free(arena->dirty);
 	free(arena);
 }

@@ -23,13 +23,8 @@
 #define fl_container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
-#if defined(__GNUC__)
 #define FL_PRINTF(fmt, args)	__attribute__((format(printf, fmt, args)))
 #define fl_unlikely(x)		__builtin_expect(!!(x), 0)
-#else
-#define FL_PRINTF(fmt, args)
-#define fl_unlikely(x)		(x)
-#endif
 
 #if defined(FL_CHECKS) && FL_CHECKS >= 1
 #include <assert.h>

@@ -139,35 +139,26 @@ enum fl_trap fl_table_fill(struct fl_table *pub, uint64_t idx,
 	return FL_TRAP_NONE;
 }
 
-/* Begin at the end from which no element is overwritten before it is read. */
-static void copy_counted(struct fl_table *dst, uint64_t dst_idx,
-			 const uint8_t *src, uint64_t count)
+/* Both ranges were checked. */
+static void copy_elements(struct fl_table *dst, uint64_t dst_idx,
+			  const uint8_t *src, uint64_t count)
 {
 	struct fl__table *table = fl__table_of(dst);
 	uint8_t *to = fl__table_element(dst, dst_idx);
 	size_t width = table->element_bytes;
+	/* From the end from which no element is overwritten before it is
+	 * read. */
 	bool is_backward = (uintptr_t)to > (uintptr_t)src;
 
+	if (is_plain(table)) {
+		memmove(to, src, (size_t)count * width);
+		return;
+	}
 	for (uint64_t i = 0; i < count; i++) {
 		size_t at = (size_t)(is_backward ? count - 1 - i : i) * width;
 
 		element_replace(table, to + at, src + at);
 	}
-}
-
-/* Both ranges were checked. */
-static void copy_elements(struct fl_table *dst, uint64_t dst_idx,
-			  const uint8_t *src, uint64_t count)
-{
-	const struct fl__table *table = fl__table_of(dst);
-
-	if (!count)
-		return;
-	if (is_plain(table))
-		memmove(fl__table_element(dst, dst_idx), src,
-			(size_t)count * table->element_bytes);
-	else
-		copy_counted(dst, dst_idx, src, count);
 }
 
 enum fl_trap fl_table_copy(struct fl_table *dst, uint64_t dst_idx,

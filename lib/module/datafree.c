@@ -93,14 +93,14 @@ static void report_kept(struct fl_data_free_report *report, uint32_t data_idx,
 	report->kept_bytes += bytes;
 }
 
-/* keeps[m]: from here on, segments of memory m stay whole. */
-static void write_section(const struct fl_module *module, bool *keeps,
-			  struct sink *sink, struct fl_data_free_report *report)
+static void write_section(const struct fl_module *module, struct sink *sink,
+			  struct fl_data_free_report *report)
 {
 	const struct fl__reader *reader = &module->reader;
+	/* Of which memories segments stay whole from here on. */
+	bool keeps[FL__READER_MAX_MEMORIES] = { false };
 
 	*report = (struct fl_data_free_report){ .size = sizeof(*report) };
-	memset(keeps, 0, reader->memory_count * sizeof(*keeps));
 	sink_uleb(sink, reader->data_count);
 	for (uint32_t i = 0; i < reader->data_count; i++) {
 		const struct fl__data *data = &reader->data[i];
@@ -125,9 +125,8 @@ static void write_section(const struct fl_module *module, bool *keeps,
 	}
 }
 
-static void write_module(const struct fl_module *module, bool *keeps,
-			 uint64_t section_len, struct sink *sink,
-			 struct fl_data_free_report *report)
+static void write_module(const struct fl_module *module, uint64_t section_len,
+			 struct sink *sink, struct fl_data_free_report *report)
 {
 	const struct fl__reader *reader = &module->reader;
 	uint64_t after = reader->data_section.off + reader->data_section.len;
@@ -136,7 +135,7 @@ static void write_module(const struct fl_module *module, bool *keeps,
 		sink_bytes(sink, reader->bytes, reader->data_section.off);
 		sink_byte(sink, 11);
 		sink_uleb(sink, section_len);
-		write_section(module, keeps, sink, report);
+		write_section(module, sink, report);
 	}
 	sink_bytes(sink, reader->bytes + after, reader->length - after);
 }
@@ -148,26 +147,20 @@ int fl_module_write_data_free(const struct fl_module *module, void **bytes,
 {
 	struct fl_data_free_report filled = { .size = sizeof(filled) };
 	struct sink section = { 0 }, whole = { 0 }, written = { 0 };
-	bool *keeps = calloc(module->reader.memory_count + 1, sizeof(*keeps));
 
-	if (!keeps)
-		goto nomem;
-	write_section(module, keeps, &section, &filled);
-	write_module(module, keeps, section.len, &whole, &filled);
+	write_section(module, &section, &filled);
+	write_module(module, section.len, &whole, &filled);
 	written.out = malloc((size_t)whole.len + 1);
 	if (!written.out)
-		goto nomem;
-	write_module(module, keeps, section.len, &written, &filled);
+		return fl__error_set(error, -ENOMEM,
+				     "no memory to write a module");
+	write_module(module, section.len, &written, &filled);
 	fl_assert(written.len == whole.len);
-	free(keeps);
 	*bytes = written.out;
 	*length_bytes = written.len;
 	if (report)
 		fl__sized_write(report, &filled, sizeof(filled));
 	return 0;
-nomem:
-	free(keeps);
-	return fl__error_set(error, -ENOMEM, "no memory to write a module");
 }
 
 void fl_bytes_free(void *bytes)

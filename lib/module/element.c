@@ -49,14 +49,13 @@ bool fl__elements_next(struct fl__elements *walk, struct fl_element *element)
 	if (!walk->left)
 		return false;
 	walk->left--;
-	if (walk->is_expressions) {
+	if (walk->is_expressions)
 		read_expr(&walk->cursor, element);
-		return true;
-	}
-	*element = (struct fl_element){
-		.kind = FL_ELEMENT_FUNC,
-		.idx = fl__cursor_u32(&walk->cursor, ""),
-	};
+	else
+		*element = (struct fl_element){
+			.kind = FL_ELEMENT_FUNC,
+			.idx = fl__cursor_u32(&walk->cursor, ""),
+		};
 	return !walk->cursor.err;
 }
 
@@ -83,12 +82,9 @@ int fl_module_element_segment(const struct fl_module *module,
 		.mode = (enum fl_segment_mode)elem->mode,
 		.table_idx = elem->table_idx,
 		.element_count = elem->count,
+		.has_offset = elem->offset.known == FL__KNOWN_YES,
+		.offset = elem->offset.value,
 	};
-	if (elem->mode == FL__SEGMENT_ACTIVE &&
-	    elem->offset.known == FL__KNOWN_YES) {
-		filled.has_offset = 1;
-		filled.offset = elem->offset.value;
-	}
 	fl__sized_write(segment, &filled, sizeof(filled));
 	return 0;
 }

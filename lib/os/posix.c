@@ -41,9 +41,7 @@ int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr)
 		   0);
 	if (map == MAP_FAILED)
 		return fl__error_fold(-errno);
-	head = slack ? (align_bytes - (uintptr_t)map % align_bytes) %
-			       align_bytes :
-		       0;
+	head = -(uintptr_t)map % align_bytes;
 	/* Unmapping the slack fails only when mappings run out. Then the slack
 	 * merely stays reserved. */
 	if (head)

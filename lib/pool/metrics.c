@@ -75,24 +75,6 @@ void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info)
 
 /* ---------------------------------------------------------------- metrics */
 
-static const struct {
-	const char *name, *unit, *help;
-	uint32_t is_counter;
-	bool is_usage;
-	size_t field_off, field_bytes;
-} metric_rows[] = {
-#define FIELD(type, field) \
-	offsetof(struct type, field), sizeof(((struct type *)0)->field)
-#define FL_METRIC_INFO(name, unit, is_counter, field, help) \
-	{ #name, unit, help, is_counter, false, FIELD(fl_pool_info, field) },
-#define FL_METRIC_USAGE(name, unit, field, help) \
-	{ #name, unit, help, 0, true, FIELD(fl_pool_usage, field) },
-#include "metrics.def"
-#undef FL_METRIC_INFO
-#undef FL_METRIC_USAGE
-#undef FIELD
-};
-
 /* What the rows are read from. */
 struct snapshot {
 	struct fl_pool_info info;
@@ -100,12 +82,29 @@ struct snapshot {
 	bool has_usage;
 };
 
+static const struct {
+	const char *name, *unit, *help;
+	uint32_t is_counter;
+	bool is_usage;
+	size_t field_off, field_bytes;
+} metric_rows[] = {
+#define FIELD(field) \
+	offsetof(struct snapshot, field), sizeof(((struct snapshot *)0)->field)
+#define FL_METRIC_INFO(name, unit, is_counter, field, help) \
+	{ #name, unit, help, is_counter, false, FIELD(info.field) },
+#define FL_METRIC_USAGE(name, unit, field, help) \
+	{ #name, unit, help, 0, true, FIELD(usage.field) },
+#include "metrics.def"
+#undef FL_METRIC_INFO
+#undef FL_METRIC_USAGE
+#undef FIELD
+};
+
 static void metric_read(const struct snapshot *from, size_t idx,
 			struct fl_metric *metric)
 {
-	bool is_usage = metric_rows[idx].is_usage;
-	const uint8_t *base = is_usage ? (const uint8_t *)&from->usage :
-					 (const uint8_t *)&from->info;
+	const uint8_t *field =
+		(const uint8_t *)from + metric_rows[idx].field_off;
 	uint32_t narrow;
 
 	*metric = (struct fl_metric){
@@ -113,17 +112,15 @@ static void metric_read(const struct snapshot *from, size_t idx,
 		.unit = metric_rows[idx].unit,
 		.help = metric_rows[idx].help,
 		.is_counter = metric_rows[idx].is_counter,
-		.has_value = !is_usage || from->has_usage,
+		.has_value = !metric_rows[idx].is_usage || from->has_usage,
 	};
 	if (!metric->has_value)
 		return;
 	if (metric_rows[idx].field_bytes == sizeof(narrow)) {
-		memcpy(&narrow, base + metric_rows[idx].field_off,
-		       sizeof(narrow));
+		memcpy(&narrow, field, sizeof(narrow));
 		metric->value = narrow;
 	} else {
-		memcpy(&metric->value, base + metric_rows[idx].field_off,
-		       sizeof(metric->value));
+		memcpy(&metric->value, field, sizeof(metric->value));
 	}
 }
 

@@ -99,16 +99,6 @@ static void pool_free(struct fl_pool *pool)
 	free(pool);
 }
 
-static int pool_open(struct fl_pool *pool, struct fl_error *error)
-{
-	int err = pool_reserve(pool, error);
-
-	for (int i = 0; i < FL__BANK_COUNT && !err; i++)
-		err = fl__bank_open(&pool->banks[i], pool, kinds[i],
-				    &pool->layout.banks[i], error);
-	return err;
-}
-
 /* The configuration in full, and what follows from it. */
 static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 		     struct fl_error *error)
@@ -161,7 +151,10 @@ int fl_pool_create(struct fl_context *context,
 		return err;
 	}
 	(void)fl__context_retain(context);
-	err = pool_open(pool, error);
+	err = pool_reserve(pool, error);
+	for (int i = 0; i < FL__BANK_COUNT && !err; i++)
+		err = fl__bank_open(&pool->banks[i], pool, kinds[i],
+				    &pool->layout.banks[i], error);
 	if (err) {
 		pool_free(pool);
 		return err;

@@ -54,13 +54,16 @@ int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 	return 0;
 }
 
-/* Memories come first, because memories are the largest. */
-static uint64_t trim_locked(struct fl_pool *pool, uint64_t bytes)
+int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 {
-	struct fl_pool_usage usage = { .size = sizeof(usage) };
-	int i = 0;
+	struct fl_pool_usage trimmed = { .size = sizeof(trimmed) };
+	int i = 0, err = fl__pool_check_owner(pool, NULL);
 
-	while (usage.private_bytes < bytes && i < FL__BANK_COUNT) {
+	if (err)
+		return err;
+	fl__os_lock(&pool->trim_lock);
+	/* Memories come first, because memories are the largest. */
+	while (trimmed.private_bytes < bytes && i < FL__BANK_COUNT) {
 		struct fl__slot *slot =
 			fl__bank_take_warm(&pool->banks[i], NULL);
 
@@ -69,27 +72,15 @@ static uint64_t trim_locked(struct fl_pool *pool, uint64_t bytes)
 			continue;
 		}
 		/* Only the count suffers if the backend cannot tell. */
-		(void)usage_add(slot, &usage);
+		(void)usage_add(slot, &trimmed);
 		fl__slot_empty(slot);
 	}
-	return usage.private_bytes;
-}
-
-int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
-{
-	uint64_t trimmed;
-	int err = fl__pool_check_owner(pool, NULL);
-
-	if (err)
-		return err;
-	fl__os_lock(&pool->trim_lock);
-	trimmed = trim_locked(pool, bytes);
 	fl__os_unlock(&pool->trim_lock);
 	/* Every free slot is empty, and may still hold a module. */
-	if (trimmed < bytes)
+	if (trimmed.private_bytes < bytes)
 		fl__instance_forget(pool, NULL);
 	if (trimmed_bytes)
-		*trimmed_bytes = trimmed;
+		*trimmed_bytes = trimmed.private_bytes;
 	return 0;
 }
 

@@ -95,27 +95,6 @@ static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 	return 0;
 }
 
-static int bank_take(struct fl__bank *bank, const struct fl__request *requests,
-		     uint32_t count, uint64_t timeout_ns,
-		     struct fl__slot **slots, struct fl_error *error)
-{
-	int err = bank->source->calls->take(bank->source, requests, count,
-					    timeout_ns, slots, error);
-
-	for (uint32_t i = 0; i < count && !err; i++) {
-		err = slot_attach(slots[i], &requests[i], error);
-		if (!err)
-			continue;
-		/* Slots after i are not attached; slot i is given already. */
-		for (uint32_t j = i + 1; j < count; j++)
-			slots[j]->source->calls->give(slots[j]);
-		while (i--)
-			(void)fl__slot_give(slots[i], 0);
-		break;
-	}
-	return err;
-}
-
 int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		  uint32_t count, uint64_t timeout_ns, struct fl__slot **slots,
 		  struct fl_error *error)
@@ -127,7 +106,19 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		err = request_check(bank, &requests[i], error);
 	if (err || !count)
 		return err;
-	err = bank_take(bank, requests, count, timeout_ns, slots, error);
+	err = bank->source->calls->take(bank->source, requests, count,
+					timeout_ns, slots, error);
+	for (uint32_t i = 0; i < count && !err; i++) {
+		err = slot_attach(slots[i], &requests[i], error);
+		if (!err)
+			continue;
+		/* Slots after i are not attached; slot i is given already. */
+		for (uint32_t j = i + 1; j < count; j++)
+			slots[j]->source->calls->give(slots[j]);
+		while (i--)
+			(void)fl__slot_give(slots[i], 0);
+		break;
+	}
 	if (err)
 		__atomic_add_fetch(&bank->refused, 1, __ATOMIC_RELAXED);
 	return err;

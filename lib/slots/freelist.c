@@ -240,16 +240,12 @@ uint32_t fl__freelist_take(struct fl__freelist *list, uint64_t affinity)
 {
 	uint32_t idx;
 
-	switch (list->strategy) {
-	case FL_STRATEGY_RANDOM:
+	if (list->strategy == FL_STRATEGY_REUSE_AFFINITY)
+		return take_by_affinity(list, affinity);
+	if (list->strategy == FL_STRATEGY_RANDOM)
 		return take_random(list);
-	case FL_STRATEGY_NEXT_AVAILABLE:
-		idx = take_youngest(list);
-		return idx == FL__IDX_NONE ? use_cold(list) : idx;
-	case FL_STRATEGY_REUSE_AFFINITY:
-		break;
-	}
-	return take_by_affinity(list, affinity);
+	idx = take_youngest(list);
+	return idx == FL__IDX_NONE ? use_cold(list) : idx;
 }
 
 void fl__freelist_give(struct fl__freelist *list, uint32_t idx,

@@ -257,14 +257,12 @@ static struct fl__slot *regions_at_base(const struct fl__source *source,
 static int regions_each(struct fl__source *source, fl__slot_fn *fn, void *user)
 {
 	struct regions *from = of_source(source);
-	struct region *lists[] = { NULL, NULL };
+	struct region **lists[] = { &from->mapped, &from->spare };
 	int err = 0;
 
 	fl__os_lock(&context_of(from)->lock);
-	lists[0] = from->mapped;
-	lists[1] = from->spare;
 	for (size_t i = 0; i < FL_ARRAY_SIZE(lists); i++) {
-		for (struct region *at = lists[i]; at && !err; at = at->next)
+		for (struct region *at = *lists[i]; at && !err; at = at->next)
 			err = fn(&at->slot, user);
 	}
 	fl__os_unlock(&context_of(from)->lock);

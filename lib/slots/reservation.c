@@ -87,6 +87,7 @@ static int reservation_fill(struct reservation *from)
 
 		slot->bank = bank;
 		slot->source = &from->source;
+		slot->arena = from->arena;
 		err = fl__slot_init(slot, &bank->geometry, i);
 		from->initialised += !err;
 	}
@@ -97,26 +98,27 @@ static int reservation_open(struct fl__bank *bank, struct fl__source **source,
 			    struct fl_error *error)
 {
 	struct reservation *from;
-	int err;
+	int err = 0;
 
 	if (posix_memalign((void **)&from, 128, sizeof(*from)))
 		return fl__error_set(error, -ENOMEM, "no memory for a bank");
 	memset(from, 0, sizeof(*from));
 	from->source = (struct fl__source){ &fl__source_reservation, bank };
-	err = reservation_fill(from);
-	if (err)
-		fl__error_set(error, err, "no memory to describe %u %s",
-			      bank->geometry.slot_count, bank->kind->plural);
-	else if (bank->backend)
+	if (bank->backend)
 		err = bank->backend->arena_open(bank->pool->context->host,
 						&bank->geometry, &from->arena,
 						error);
+	if (!err) {
+		err = reservation_fill(from);
+		if (err)
+			fl__error_set(error, err, "no memory to describe %u %s",
+				      bank->geometry.slot_count,
+				      bank->kind->plural);
+	}
 	if (err) {
 		reservation_close(&from->source);
 		return err;
 	}
-	for (uint32_t i = 0; i < from->initialised; i++)
-		slot_at(from, i)->arena = from->arena;
 	*source = &from->source;
 	return 0;
 }
@@ -190,6 +192,7 @@ static struct fl__slot *reservation_at_address(const struct fl__source *source,
 	const struct reservation *from = of_source(source);
 	const struct fl__geometry *geometry = &source->bank->geometry;
 	uint64_t first = geometry->first_off, idx, into, off;
+	bool is_above = geometry->guard_is_above;
 	struct fl__slot *owner, *other;
 
 	off = (uint64_t)((uintptr_t)addr - (uintptr_t)geometry->reservation);
@@ -204,17 +207,11 @@ static struct fl__slot *reservation_at_address(const struct fl__source *source,
 		return slot_at(from, (uint32_t)idx - 1);
 	if (idx >= geometry->slot_count)
 		return NULL;
-	owner = slot_at(from, (uint32_t)idx);
 	if (idx + 1 == geometry->slot_count ||
 	    geometry->stride_bytes - into > geometry->lead_bytes)
-		return owner;
-	other = slot_at(from, (uint32_t)idx + 1);
-	if (geometry->guard_is_above) {
-		struct fl__slot *below = owner;
-
-		owner = other;
-		other = below;
-	}
+		return slot_at(from, (uint32_t)idx);
+	owner = slot_at(from, (uint32_t)idx + is_above);
+	other = slot_at(from, (uint32_t)idx + !is_above);
 	return !fl__slot_is_live(owner) && fl__slot_is_live(other) ? other :
 								     owner;
 }

@@ -21,10 +21,8 @@ int fl__stock_init(struct fl__stock *stock, const char *name, uint32_t capacity,
 	if (err)
 		goto err_list;
 	err = fl__os_cond_init(&stock->given);
-	if (err)
-		goto err_lock;
-	return 0;
-err_lock:
+	if (!err)
+		return 0;
 	fl__os_lock_fini(&stock->lock);
 err_list:
 	fl__freelist_fini(&stock->list);

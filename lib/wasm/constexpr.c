@@ -278,10 +278,3 @@ struct fl__const fl__constexpr_read(struct fl__constexpr *x,
 	conclude(x, expected, &out);
 	return out;
 }
-
-void fl__constexpr_fini(struct fl__constexpr *x)
-{
-	free(x->stack);
-	x->stack = NULL;
-	x->capacity = 0;
-}

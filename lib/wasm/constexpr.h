@@ -28,7 +28,7 @@
 
 struct fl__constexpr {
 	const struct fl__reader *reader;
-	struct fl__valtype *stack;
+	struct fl__valtype *stack; /* the caller frees it */
 	uint32_t depth;
 	uint32_t capacity;
 	bool is_loose; /* more may lie below than depth tells */
@@ -42,7 +42,6 @@ struct fl__constexpr {
 struct fl__const fl__constexpr_read(struct fl__constexpr *x,
 				    struct fl__cursor *c,
 				    struct fl__valtype expected);
-void fl__constexpr_fini(struct fl__constexpr *x);
 
 /*
  * The value of an expression that was read, given the values of the imported

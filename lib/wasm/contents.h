@@ -79,7 +79,7 @@ struct fl__const {
 	enum fl__known known;
 	uint16_t steps; /* that evaluating it takes, capped */
 	uint16_t nesting; /* of globals that wait for imports, capped */
-	uint64_t value; /* i32 zero-extended; valid with YES */
+	uint64_t value; /* i32 zero-extended; 0 without YES */
 	struct fl__view expr; /* from its first opcode, `end` included */
 };
 

@@ -362,7 +362,7 @@ int fl__reader_read(struct fl__reader *reader, const void *bytes,
 		read_section(&p, &last);
 	if (!p.cursor.err)
 		check_whole(&p);
-	fl__constexpr_fini(&p.exprs);
+	free(p.exprs.stack);
 	free(p.exports);
 	if (p.cursor.err)
 		fl__reader_fini(reader);

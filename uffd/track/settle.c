@@ -72,18 +72,6 @@ static void restore(const struct fl__area *area, uint64_t start, uint64_t end)
 		(void)fl__copy_zeroes(at, len);
 }
 
-/* Compare one page, and bring it back; true: the page differed. */
-static bool compare(const struct fl__reset *reset, const struct fl__area *area,
-		    uint64_t addr)
-{
-	void *at = (void *)(uintptr_t)addr;
-
-	return area->image ?
-		       fl__copy_back(at, area->image + (addr - area->start),
-				     (size_t)reset->hpage_bytes) :
-		       fl__copy_zeroes(at, (size_t)reset->hpage_bytes);
-}
-
 static bool is_worth_dropping(const struct fl__reset *reset, uint64_t start,
 			      uint64_t end)
 {
@@ -93,17 +81,23 @@ static bool is_worth_dropping(const struct fl__reset *reset, uint64_t start,
 
 int fl__settle_drop(uint64_t start, uint64_t end)
 {
-	return madvise((void *)(uintptr_t)start, (size_t)(end - start),
-		       MADV_DONTNEED) ?
-		       -errno :
-		       0;
+	if (start < end && madvise((void *)(uintptr_t)start,
+				   (size_t)(end - start), MADV_DONTNEED))
+		return -errno;
+	return 0;
 }
 
 /* A page that was open is compared while it is copied back. */
 static void page_compare(struct fl__reset *reset, const struct fl__area *area,
 			 struct fl__dirty_chunk *chunk, uint64_t addr)
 {
-	bool is_changed = compare(reset, area, addr);
+	void *at = (void *)(uintptr_t)addr;
+	size_t len = (size_t)reset->hpage_bytes;
+	bool is_changed =
+		area->image ?
+			fl__copy_back(at, area->image + (addr - area->start),
+				      len) :
+			fl__copy_zeroes(at, len);
 
 	fl__policy_compared(&chunk->watch, fl__reset_hpage_idx(reset, addr),
 			    is_changed, &reset->found);

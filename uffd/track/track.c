@@ -285,6 +285,27 @@ static int scan_all(struct fl__reset *reset)
 	return err;
 }
 
+/* Register what is accessible now. A marked chunk of which that is a part has
+ * to be protected once more. */
+static int track_more(struct fl__reset *reset)
+{
+	uint64_t start = reset->tracked_end;
+	size_t chunk_idx = fl__reset_chunk_of(reset, start);
+	int err;
+
+	if (start >= reset->allowed_end)
+		return 0;
+	err = fl__uffd_register_wp(reset->host->uffd_fd, start,
+				   reset->allowed_end - start);
+	if (err)
+		return err;
+	reset->tracked_end = reset->allowed_end;
+	reset->dirty->tracked_bytes = reset->tracked_end - reset->base;
+	if (chunk_is_marked(reset, chunk_idx))
+		reset->dirty->chunks[chunk_idx].is_touched = true;
+	return 0;
+}
+
 /* Few unmarked chunks between marked ones are worth marking. */
 static void mark_bridges(struct fl__reset *reset)
 {
@@ -324,11 +345,15 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 	}
 }
 
+/* Mark the touched chunks. */
 static int mark_chunks(struct fl__reset *reset)
 {
 	struct fl__dirty *dirty = reset->dirty;
-	int err = 0;
+	int err = track_more(reset);
 
+	if (err)
+		return err;
+	mark_bridges(reset);
 	for (size_t i = 0; i < dirty->chunk_count && !err; i++) {
 		uint64_t start = chunk_start(reset, i);
 		uint64_t end = chunk_end(reset, i);
@@ -352,27 +377,6 @@ static int mark_chunks(struct fl__reset *reset)
 	return err;
 }
 
-/* Register what is accessible now. A marked chunk of which that is a part has
- * to be protected once more. */
-static int track_more(struct fl__reset *reset)
-{
-	uint64_t start = reset->tracked_end;
-	size_t chunk_idx = fl__reset_chunk_of(reset, start);
-	int err;
-
-	if (start >= reset->allowed_end)
-		return 0;
-	err = fl__uffd_register_wp(reset->host->uffd_fd, start,
-				   reset->allowed_end - start);
-	if (err)
-		return err;
-	reset->tracked_end = reset->allowed_end;
-	reset->dirty->tracked_bytes = reset->tracked_end - reset->base;
-	if (chunk_is_marked(reset, chunk_idx))
-		reset->dirty->chunks[chunk_idx].is_touched = true;
-	return 0;
-}
-
 /*
  * In an accessible arena, chunks that one tenant touched far beyond its size
  * are scanned for all later tenants. Marked chunks above the size and above all
@@ -394,22 +398,12 @@ static bool is_stale(struct fl__reset *reset)
 	return dirty->stale_cost > STALE_LIMIT;
 }
 
-static int watch_touched(struct fl__reset *reset)
-{
-	int err = track_more(reset);
-
-	if (err)
-		return err;
-	mark_bridges(reset);
-	return mark_chunks(reset);
-}
-
 static int reset_run(struct fl__reset *reset, uint64_t max_kept_bytes)
 {
 	int err = scan_all(reset);
 
 	if (!err && reset->was_touched)
-		err = watch_touched(reset);
+		err = mark_chunks(reset);
 	if (!err)
 		err = sweep(reset);
 	if (!err && is_stale(reset))

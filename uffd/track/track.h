@@ -24,7 +24,7 @@
 #include "backend.h"
 #include "dirty.h"
 
-/* Forget everything: the slot was emptied or is attached anew. */
+/* Forget and free everything: the slot was emptied or is attached anew. */
 void fl__track_forget(struct fl__dirty *dirty);
 
 /*
