@@ -123,6 +123,16 @@ struct fl__global {
 	bool is_imported;
 	struct fl__const init; /* imported: no expr, FL__KNOWN_IMPORT, or NO
 				 * if it is mutable or no integer */
+	struct fl__view export_name;
+	bool is_exported;
+	struct fl__view import_module;
+	struct fl__view import_name;
+};
+
+struct fl__func_import {
+	struct fl__view import_module;
+	struct fl__view import_name;
+	uint32_t type_idx;
 };
 
 enum fl__segment_mode {
@@ -159,6 +169,7 @@ struct fl__reader {
 	struct fl__global *globals;
 	struct fl__data *data;
 	struct fl__elem *elems;
+	struct fl__func_import *func_imports; /* imported_func_count */
 	uint32_t memory_count, imported_memory_count;
 	uint32_t table_count, imported_table_count;
 	uint32_t global_count, imported_global_count;
@@ -169,6 +180,11 @@ struct fl__reader {
 	uint32_t start_func_idx;
 	bool has_start;
 	bool has_data_count;
+	/* The items, after their count. */
+	struct fl__view functions; /* a type index for each defined function */
+	struct fl__view exports;
+	struct fl__view bodies; /* one for each defined function */
+	uint32_t export_count;
 	struct fl__view data_section; /* contents, without id and size; len 0 */
 	uint64_t data_section_start_off; /* of its id byte */
 };

@@ -54,6 +54,11 @@ printf '\000asm\001\000\000\000\002\030\002'\
 # One page, and a byte just behind it.
 printf '\000asm\001\000\000\000\005\003\001\000\001'\
 '\013\011\001\000\101\200\200\004\013\001x' >"$tmp/over.wasm"
+# A table that code sets, and one that code only calls through.
+printf '\000asm\001\000\000\000\001\004\001\140\000\000\003\002\001\000'\
+'\004\007\002\160\000\001\160\000\002\007\005\001\001t\001\001'\
+'\012\020\001\016\000\101\000\320\160\046\000\101\000\021\000\001\000\013' \
+	>"$tmp/tables.wasm"
 printf '\000asm\015\000\001\000' >"$tmp/component.wasm"
 : >"$tmp/empty.wasm"
 cd "$tmp" || failed "no temporary directory"
@@ -94,6 +99,11 @@ run 1 --global 0=0 --global 1=0 side.wasm
 says err 'imports 1 globals'
 run 0 over.wasm
 says out 'out of bounds memory access at data segment 0'
+run 0 tables.wasm
+says out 'table 0: defined, of functions'
+says out 'changed  by code'
+says out 'table 1: defined, exported, of functions'
+says out 'changed  never by code'
 
 echo "json"
 check_json()
@@ -115,6 +125,9 @@ says out '"data_end_bytes":65537,'
 says out '"wpages":[[0,1],[1,1]]'
 check_json out '.memories[0] | .export_name == "mem\u001b\"y" and
 	.max_pages == 4 and .image.data_wpages == 2 and .image.trap == null'
+run 0 --json tables.wasm
+check_json out '(.tables[0] | .is_changed and (.is_exported | not)) and
+	(.tables[1] | .is_exported and (.is_changed | not))'
 run 0 --json side.wasm
 check_json out '.memories[0] | .image == null and .is_imported and
 	.max_pages == null and (.no_image_reason | length > 0)'

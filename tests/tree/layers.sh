@@ -22,14 +22,14 @@ cat >"$tmp/floors" <<'EOF'
 lib			faultline
 lib/base		util bits error sized config run
 lib/os			os posix watch
-lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader
+lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader code survey
 lib/image		image
 lib			backend segmented
 uffd			kernel uffd scan features probe memfd
 uffd/track		copy policy prefill dirty reset settle track
 uffd			engine
 lib			backends context
-lib/module		store module element datafree
+lib/module		store module describe element datafree
 lib/slots		freelist stock layout slot pool reservation region audit bank lookup
 lib/instance		memory table table_nulls table_life stack validate instance bulk initialise
 lib/pool		config pool usage trim metrics
