@@ -6,96 +6,36 @@
  * compiler of the two that are tried has compiled it with wasm2c's output. Each
  * row of the layout is held against what wasm2c's code does: the guest puts a
  * reference where the test can see it, sets a global, drops a segment.
- *
- * Function types of other modules are registered first, in another order: an id
- * of a type is no index.
  */
 #include "tests/kit/test.h"
 
 #include <string.h>
 
-#include <faultline-wasm2c.h>
-
 #include "rt_threadlocal.h"
-#include "state.h"
+#include "state_guest.h"
 
 #define ALL_EXPORTS 25
 
-extern const struct fl_wasm2c_layout Z_state_layout;
-
-struct Z_env_instance_t {
-	wasm_rt_memory_t memory;
-	wasm_rt_funcref_table_t table;
-	uint32_t base, counter;
-};
-
-struct Z_otherZ20lib_instance_t {
-	int nothing;
-};
-
 static const struct fl_wasm2c_layout *const layout = &Z_state_layout;
-static struct Z_env_instance_t env;
-static struct Z_otherZ20lib_instance_t other;
-static Z_state_instance_t guest;
-
-/* ------------------------------------------------------------- the imports */
-
-uint32_t *Z_envZ_base(struct Z_env_instance_t *e)
-{
-	return &e->base;
-}
-
-uint32_t *Z_envZ_counter(struct Z_env_instance_t *e)
-{
-	return &e->counter;
-}
-
-wasm_rt_memory_t *Z_envZ_memory(struct Z_env_instance_t *e)
-{
-	return &e->memory;
-}
-
-wasm_rt_funcref_table_t *Z_envZ_table(struct Z_env_instance_t *e)
-{
-	return &e->table;
-}
-
-/* Called through an element segment, the instance is not what wasm2c promises:
- * the pointer to the import, not the import. */
-uint32_t Z_envZ_host(struct Z_env_instance_t *e)
-{
-	(void)e;
-	return 70;
-}
-
-uint32_t Z_otherZ20libZ_twice(struct Z_otherZ20lib_instance_t *o, uint32_t x)
-{
-	(void)o;
-	return 2 * x;
-}
+static struct guest whole;
+static struct Z_env_instance_t *const env = &whole.env;
+static Z_state_instance_t *const guest = &whole.instance;
 
 static void open_guest(void)
 {
-	memset(&env, 0, sizeof(env));
-	memset(&guest, 0, sizeof(guest));
-	env.base = 1000;
-	wasm_rt_allocate_memory(&env.memory, 1, 1);
-	wasm_rt_allocate_funcref_table(&env.table, 4, 8);
-	Z_state_instantiate(&guest, &env, &other);
+	guest_open(&whole, 1000);
 }
 
 static void close_guest(void)
 {
-	Z_state_free(&guest);
-	wasm_rt_free_funcref_table(&env.table);
-	wasm_rt_free_memory(&env.memory);
+	guest_close(&whole);
 }
 
 /* ------------------------------------------------------------------ layout */
 
 static const void *at(size_t offset)
 {
-	return (const char *)&guest + offset;
+	return (const char *)guest + offset;
 }
 
 static const struct fl_wasm2c_function *row_of(uint32_t function_idx,
@@ -116,7 +56,7 @@ static void check_reference(const wasm_rt_funcref_t *reference,
 			    uint32_t function_idx, enum fl_wasm2c_form form)
 {
 	const struct fl_wasm2c_function *row = row_of(function_idx, form);
-	const void *instance = &guest;
+	const void *instance = guest;
 
 	CHECK(reference->func == row->func);
 	CHECK_EQ(reference->func_type, layout->func_types[row->type_idx]);
@@ -157,11 +97,11 @@ static void references_are_what_the_rows_say(void)
 	const wasm_rt_funcref_t *functions;
 
 	open_guest();
-	functions = guest.w2c_functions.data;
-	Z_stateZ_put(&guest, 4, 1);
-	Z_stateZ_put(&guest, 5, 2);
-	Z_stateZ_put(&guest, 6, 3);
-	Z_stateZ_init(&guest, 7, 0, 3);
+	functions = guest->w2c_functions.data;
+	Z_stateZ_put(guest, 4, 1);
+	Z_stateZ_put(guest, 5, 2);
+	Z_stateZ_put(guest, 6, 3);
+	Z_stateZ_init(guest, 7, 0, 3);
 	check_reference(&functions[0], 2, FL_WASM2C_DEFINED);
 	check_reference(&functions[1], 0, FL_WASM2C_IMPORT_ADDRESS);
 	check_reference(&functions[2], 1, FL_WASM2C_IMPORT_ADDRESS);
@@ -172,10 +112,10 @@ static void references_are_what_the_rows_say(void)
 	check_reference(&functions[7], 4, FL_WASM2C_DEFINED);
 	check_reference(&functions[8], 0, FL_WASM2C_IMPORT_ADDRESS);
 	check_reference(&functions[9], 3, FL_WASM2C_DEFINED);
-	check_reference(&env.table.data[1], 2, FL_WASM2C_DEFINED);
+	check_reference(&env->table.data[1], 2, FL_WASM2C_DEFINED);
 	check_reference(at(layout->globals[9].offset), 2, FL_WASM2C_DEFINED);
 	check_reference(at(layout->globals[10].offset), 0, FL_WASM2C_IMPORT);
-	Z_stateZ_set_function(&guest, 1);
+	Z_stateZ_set_function(guest, 1);
 	check_reference(at(layout->globals[9].offset), 0, FL_WASM2C_IMPORT);
 	close_guest();
 }
@@ -231,10 +171,10 @@ static void globals_are_what_the_rows_say(void)
 	void *pointer = &host_value;
 
 	open_guest();
-	Z_stateZ_set_numbers(&guest, 50, UINT64_C(60) << 32, 70.5f, 80.25);
-	Z_stateZ_set_value(&guest, &host_value);
-	env.counter = 99;
-	*Z_stateZ_shown(&guest) = 110;
+	Z_stateZ_set_numbers(guest, 50, UINT64_C(60) << 32, 70.5f, 80.25);
+	Z_stateZ_set_value(guest, &host_value);
+	env->counter = 99;
+	*Z_stateZ_shown(guest) = 110;
 	CHECK_GLOBAL(0, uint32_t, 1000, FL_WASM2C_IS_IMPORTED);
 	CHECK_GLOBAL(1, uint32_t, 99, FL_WASM2C_IS_IMPORTED | changes);
 	CHECK_GLOBAL(2, uint32_t, 50, changes);
@@ -266,24 +206,24 @@ static void memories_and_tables_are_what_the_rows_say(void)
 	CHECK_EQ(m[0].flags, FL_WASM2C_IS_IMPORTED | changed);
 	CHECK_EQ(m[1].flags, changed);
 	CHECK_EQ(m[2].flags, FL_WASM2C_IS_EXPORTED | changed);
-	CHECK(*(void *const *)at(m[0].offset) == &env.memory);
+	CHECK(*(void *const *)at(m[0].offset) == &env->memory);
 	CHECK_EQ(((const wasm_rt_memory_t *)at(m[1].offset))->pages, 1);
 	CHECK_EQ(((const wasm_rt_memory_t *)at(m[1].offset))->max_pages, 3);
-	CHECK(at(m[2].offset) == Z_stateZ_secondZ20memory(&guest));
+	CHECK(at(m[2].offset) == Z_stateZ_secondZ20memory(guest));
 	CHECK_EQ(t[0].flags, FL_WASM2C_IS_IMPORTED | funcref);
 	CHECK_EQ(t[1].flags, FL_WASM2C_IS_EXPORTED | changed | funcref);
 	CHECK_EQ(t[2].flags, changed);
 	CHECK_EQ(t[3].flags, funcref);
 	CHECK_EQ(t[4].flags, changed | funcref);
-	CHECK(*(void *const *)at(t[0].offset) == &env.table);
-	CHECK(at(t[1].offset) == Z_stateZ_functions(&guest));
-	Z_stateZ_put_host(&guest, 3, &env);
+	CHECK(*(void *const *)at(t[0].offset) == &env->table);
+	CHECK(at(t[1].offset) == Z_stateZ_functions(guest));
+	Z_stateZ_put_host(guest, 3, env);
 	CHECK(((const wasm_rt_externref_table_t *)at(t[2].offset))->data[3] ==
-	      &env);
+	      env);
 	check_reference(
 		&((const wasm_rt_funcref_table_t *)at(t[3].offset))->data[2], 5,
 		FL_WASM2C_DEFINED);
-	Z_stateZ_copy(&guest, 1, 3);
+	Z_stateZ_copy(guest, 1, 3);
 	check_reference(
 		&((const wasm_rt_funcref_table_t *)at(t[4].offset))->data[1], 3,
 		FL_WASM2C_DEFINED);
@@ -295,35 +235,35 @@ static unsigned int dropped(void)
 	unsigned int bits = 0;
 
 	for (uint32_t i = 0; i < 5; i++)
-		bits |= (unsigned int)layout->is_dropped(&guest, i) << i;
+		bits |= (unsigned int)layout->is_dropped(guest, i) << i;
 	return bits;
 }
 
 static void init_after_drop(void *arg)
 {
 	(void)arg;
-	Z_stateZ_init(&guest, 0, 0, 1);
+	Z_stateZ_init(guest, 0, 0, 1);
 }
 
 static void flags_are_what_the_rows_say(void)
 {
 	open_guest();
 	CHECK_EQ(dropped(), 0);
-	Z_stateZ_drop_data(&guest);
+	Z_stateZ_drop_data(guest);
 	CHECK_EQ(dropped(), 1);
-	Z_stateZ_drop_elem(&guest);
+	Z_stateZ_drop_elem(guest);
 	CHECK_EQ(dropped(), 5);
 	CHECK_EQ(rt_try(init_after_drop, NULL), WASM_RT_TRAP_OOB);
-	Z_stateZ_drop_others(&guest);
+	Z_stateZ_drop_others(guest);
 	CHECK_EQ(dropped(), 0x1f);
 	for (uint32_t i = 0; i < 5; i++) {
-		layout->set_dropped(&guest, i, false);
+		layout->set_dropped(guest, i, false);
 		CHECK_EQ(dropped(), 0x1fu & ~(1u << i));
-		layout->set_dropped(&guest, i, true);
+		layout->set_dropped(guest, i, true);
 	}
-	layout->set_dropped(&guest, 2, false);
+	layout->set_dropped(guest, 2, false);
 	CHECK_EQ(rt_try(init_after_drop, NULL), WASM_RT_TRAP_NONE);
-	layout->set_dropped(&guest, 2, true);
+	layout->set_dropped(guest, 2, true);
 	CHECK_EQ(rt_try(init_after_drop, NULL), WASM_RT_TRAP_OOB);
 	close_guest();
 }
@@ -353,11 +293,7 @@ int main(int argc, char **argv)
 	       "signal handler, which is how a trap ends a guest\n");
 	return 77;
 #endif
-	wasm_rt_init();
-	if (rt_thread_init())
+	if (guest_init(true))
 		return 1;
-	wasm_rt_register_func_type(1, 1, WASM_RT_I32, WASM_RT_I32);
-	wasm_rt_register_func_type(3, 0, WASM_RT_F64, WASM_RT_F64, WASM_RT_F64);
-	Z_state_init_module();
 	return test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases), NULL, 0);
 }

@@ -245,6 +245,64 @@ struct fl_wasm2c_layout {
 	void (*set_dropped)(void *instance, uint32_t flag_idx, bool is_dropped);
 };
 
+/* ------------------------------------------------------------------- state */
+
+/*
+ * Numbers in place of host references (externref): the library cannot know what
+ * such a reference is worth in another instance or process. The calls see
+ * references that are not null. They return 0, or a negative errno that the
+ * library hands on. Both belong to the runtime.
+ */
+struct fl_wasm2c_codec {
+	int (*encode)(void *user, wasm_rt_externref_t reference,
+		      uint64_t *number);
+	/* number is not trusted: it comes from the bytes. */
+	int (*decode)(void *user, uint64_t number,
+		      wasm_rt_externref_t *reference);
+	void *user;
+};
+
+/*
+ * What an instance keeps outside of its memories, as values and indices, never
+ * as an address: the defined globals and tables that the module's code or
+ * others may change, and which segments were dropped. What nothing can change is
+ * left out, because each instance has it from its instantiation. Imported
+ * globals, tables and memories are their owner's.
+ *
+ * The instance is quiescent: no guest code runs in it, and no frame of it is on
+ * a stack. The library allocates *bytes; the caller frees them by free(). codec
+ * may be NULL if no host reference has to be encoded. error may be NULL.
+ *
+ * Errors: -EINVAL (a layout of another version), -ENOMEM, what codec->encode
+ * returned, and -ENOTSUP: a reference cannot be encoded. error->text names its
+ * place, and why: the function is none of the layout's, has another type than
+ * the layout says, or belongs to another instance; or codec is NULL.
+ */
+int fl_wasm2c_encode(const struct fl_wasm2c_layout *layout,
+		     const void *instance, const struct fl_wasm2c_codec *codec,
+		     void **bytes, uint64_t *length_bytes,
+		     struct fl_error *error);
+
+/*
+ * Give an instance of the same module, in this process or another, the state
+ * that was encoded. The instance is instantiated and quiescent; its imports may
+ * be others than those of the instance that was encoded. A table grows where the
+ * state has more elements.
+ *
+ * The bytes are not trusted. Each number is checked, and the whole of the bytes
+ * is checked before anything is written. What checked bytes can do to the
+ * instance, the module's own code could do.
+ *
+ * Errors: -EINVAL (a layout of another version); -ENOEXEC (the bytes are no
+ * state of this layout; error->byte_off says where) and -ENOTSUP (a host
+ * reference, and codec is NULL): nothing was written; -ENOMEM (a table could not
+ * grow) and what codec->decode returned: a part of the state was written, and
+ * the instance is only good to be freed.
+ */
+int fl_wasm2c_decode(const struct fl_wasm2c_layout *layout, void *instance,
+		     const struct fl_wasm2c_codec *codec, const void *bytes,
+		     uint64_t length_bytes, struct fl_error *error);
+
 #ifdef __cplusplus
 }
 #endif
