@@ -298,6 +298,8 @@ struct fl_module_info {
 	 * memory shows an image. NULL: fl_memory_type says so for each
 	 * memory. */
 	const char *segmented_reason;
+	uint32_t function_count; /* imported and defined */
+	uint32_t imported_function_count;
 };
 
 FL_API void fl_module_info(const struct fl_module *module,
@@ -338,11 +340,92 @@ struct fl_table_type {
 	uint32_t is_64;
 	uint32_t is_func;	/* a table of functions, not of externs */
 	uint32_t has_init;	/* with an initialiser expression */
+	uint32_t is_exported;
+	/* The module's code may change the table: table.set, table.grow,
+	 * table.fill, table.copy to the table, table.init. Others may change a
+	 * table that is imported or exported, whatever this field says. */
+	uint32_t is_changed;
+	/* As in fl_memory_type. */
+	const char *import_module;
+	const char *import_name;
+	const char *export_name;
+	size_t import_module_bytes;
+	size_t import_name_bytes;
+	size_t export_name_bytes;
 };
 
-/* The type of table table_idx. -EINVAL past the last table. */
+/*
+ * The type of table table_idx. -EINVAL past the last table.
+ *
+ * For is_changed the library walks through the module's code, once for a
+ * module. fl_module_load() does not: the call that first asks takes the time,
+ * and -ENOMEM is an error of that call. Code is not trusted. Where the library
+ * finds an instruction that it does not know, any instruction of the module may
+ * do anything: is_changed is set for each table and each mutable global, and
+ * is_referenced for each function.
+ */
 FL_API int fl_module_table_type(const struct fl_module *module,
 				uint32_t table_idx, struct fl_table_type *type);
+
+/* Types of values. The numbers are those of the binary format. */
+enum fl_value_type {
+	FL_VALUE_I32 = 0x7f,
+	FL_VALUE_I64 = 0x7e,
+	FL_VALUE_F32 = 0x7d,
+	FL_VALUE_F64 = 0x7c,
+	FL_VALUE_V128 = 0x7b,
+	FL_VALUE_FUNCREF = 0x70,	/* of any function, or null */
+	FL_VALUE_EXTERNREF = 0x6f,	/* of any host value, or null */
+	FL_VALUE_REF = 0x64,		/* any other reference */
+};
+
+struct fl_global_type {
+	size_t size;		/* set by the caller to sizeof */
+	enum fl_value_type value;
+	uint32_t is_mutable;
+	uint32_t is_imported;
+	uint32_t is_exported;
+	/* The module's code may set the global (global.set). Others may set a
+	 * mutable global that is imported or exported. */
+	uint32_t is_changed;
+	/* As in fl_memory_type. */
+	const char *import_module;
+	const char *import_name;
+	const char *export_name;
+	size_t import_module_bytes;
+	size_t import_name_bytes;
+	size_t export_name_bytes;
+};
+
+/* The type of global global_idx. -EINVAL past the last global; -ENOMEM, as
+ * fl_module_table_type(). */
+FL_API int fl_module_global_type(const struct fl_module *module,
+				 uint32_t global_idx,
+				 struct fl_global_type *type);
+
+struct fl_function {
+	size_t size;		/* set by the caller to sizeof */
+	uint32_t type_idx;	/* in the module's types */
+	uint32_t is_imported;
+	uint32_t is_exported;
+	/* A reference to the function may come to be in an instance: by ref.func
+	 * in code, an element segment, a global's or a table's initialiser. The
+	 * host can make a reference of any function that is exported. */
+	uint32_t is_referenced;
+	/* As in fl_memory_type. */
+	const char *import_module;
+	const char *import_name;
+	const char *export_name;
+	size_t import_module_bytes;
+	size_t import_name_bytes;
+	size_t export_name_bytes;
+};
+
+/* What function function_idx is. -EINVAL past the last function; -ENOMEM, as
+ * fl_module_table_type(). */
+FL_API int fl_module_function(const struct fl_module *module,
+			      uint32_t function_idx,
+			      struct fl_function *function);
 
 /* The module's own image of a memory, NULL if the memory has none. The module
  * lends the image; fl_image_retain() keeps the image longer. */

@@ -49,21 +49,22 @@ static int read_all(int fd, const char *path, uint8_t **bytes, size_t *length)
 			break;
 		used += (size_t)got;
 		if (used > MAX_FILE_BYTES)
-			return fail("%s is larger than 1 GiB, the most that a module may take",
+			return fail("%s is larger than 1 GiB, the most that wasm-image reads",
 				    path);
 	}
+	/* The last read had room for a byte. */
+	(*bytes)[used] = 0;
 	*length = used;
 	return 0;
 }
 
-static int subject_read(struct subject *subject)
+int file_read(const char *path, uint8_t **bytes, size_t *length)
 {
-	const char *path = subject->options->path;
 	int fd = open(path, O_RDONLY | O_CLOEXEC), status;
 
 	if (fd < 0)
 		return fail("cannot open %s: %s", path, strerror(errno));
-	status = read_all(fd, path, &subject->bytes, &subject->length_bytes);
+	status = read_all(fd, path, bytes, length);
 	close(fd);
 	return status;
 }
@@ -184,12 +185,14 @@ int subject_open(struct subject *subject)
 {
 	struct fl_module_config config;
 	struct fl_error error;
-	int status = subject_read(subject);
+	int status = file_read(subject->options->path, &subject->bytes,
+			       &subject->length_bytes);
 
 	if (status)
 		return status;
-	/* The data-free module needs no images, hence no context. */
+	/* What these two write needs no images, hence no context. */
 	if (subject->options->verb != VERB_DATA_FREE &&
+	    subject->options->verb != VERB_COMPANION &&
 	    fl_context_create(NULL, &subject->context, &error))
 		return fail("%s", error.text);
 	fl_module_config_init(&config);

@@ -13,6 +13,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WPAGE_BYTES	((uint64_t)65536)
@@ -206,18 +207,30 @@ static void show_memory(const struct subject *subject, uint32_t memory_idx)
 	show_image(memory);
 }
 
-static void show_table(const struct subject *subject, uint32_t table_idx)
+static struct fl_table_type table_type(const struct subject *subject,
+				       uint32_t table_idx)
 {
 	struct fl_table_type type = { .size = sizeof(type) };
 
-	fl_module_table_type(subject->module, table_idx, &type);
-	printf("table %u: %s, of %s\n  limits   ", table_idx,
+	if (fl_module_table_type(subject->module, table_idx, &type))
+		exit(fail("no memory"));
+	return type;
+}
+
+static void show_table(const struct subject *subject, uint32_t table_idx)
+{
+	struct fl_table_type type = table_type(subject, table_idx);
+
+	printf("table %u: %s%s, of %s\n  limits   ", table_idx,
 	       type.is_imported ? "imported" : "defined",
+	       type.is_exported ? ", exported" : "",
 	       type.is_func ? "functions" : "other references");
 	show_range("elements", type.min_elements, type.max_elements);
-	printf("%s\n  initial  %" PRIu64 " in element segments%s\n",
+	printf("%s\n  initial  %" PRIu64 " in element segments%s\n"
+	       "  changed  %s\n",
 	       type.is_64 ? ", 64-bit" : "", type.init_elements,
-	       type.has_init ? ", the others by an initialiser" : "");
+	       type.has_init ? ", the others by an initialiser" : "",
+	       type.is_changed ? "by code" : "never by code");
 }
 
 static void show_text(const struct subject *subject)
@@ -328,17 +341,18 @@ static void json_memory(const struct subject *subject, uint32_t memory_idx)
 
 static void json_table(const struct subject *subject, uint32_t table_idx)
 {
-	struct fl_table_type type = { .size = sizeof(type) };
+	struct fl_table_type type = table_type(subject, table_idx);
 
-	fl_module_table_type(subject->module, table_idx, &type);
 	printf("%s{\"table_idx\":%u,\"is_imported\":%s,\"min_elements\":%" PRIu64,
 	       table_idx ? "," : "", table_idx, bool_text(type.is_imported),
 	       type.min_elements);
 	json_max("max_elements", type.max_elements);
 	printf(",\"init_elements\":%" PRIu64
-	       ",\"is_64\":%s,\"is_func\":%s,\"has_init\":%s}",
+	       ",\"is_64\":%s,\"is_func\":%s,\"has_init\":%s"
+	       ",\"is_exported\":%s,\"is_changed\":%s}",
 	       type.init_elements, bool_text(type.is_64),
-	       bool_text(type.is_func), bool_text(type.has_init));
+	       bool_text(type.is_func), bool_text(type.has_init),
+	       bool_text(type.is_exported), bool_text(type.is_changed));
 }
 
 static void show_json(const struct subject *subject)

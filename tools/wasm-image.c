@@ -3,9 +3,9 @@
  * wasm-image.c - looks at a module the way a pool does.
  *
  * Takes the file of a WebAssembly module; shows the images of its memories
- * (show), cycles instances of it through a pool (cycle), or writes the
- * data-free module that goes with the images (data-free). The tool never runs
- * guest code. It uses the public interface only, and so is an example of its
+ * (show), cycles instances of it through a pool (cycle), writes the data-free
+ * module that goes with the images (data-free), or the companion of what wasm2c
+ * made of the module (companion). The tool never runs guest code. It uses the public interface only, and so is an example of its
  * use.
  *
  * Exit status: 0 done, 1 failed (one sentence on stderr), 2 usage.
@@ -78,9 +78,7 @@ static int write_all(int fd, const uint8_t *bytes, uint64_t len)
 	return fsync(fd) && errno != EINVAL ? -errno : 0;
 }
 
-/* A file of its own beside the target, then a rename: a reader finds the
- * old file or the whole new one. */
-static int replace_file(const char *path, const uint8_t *bytes, uint64_t len)
+int replace_file(const char *path, const uint8_t *bytes, uint64_t len)
 {
 	mode_t mask = umask(0);
 	char *beside = NULL;
@@ -109,9 +107,17 @@ static int replace_file(const char *path, const uint8_t *bytes, uint64_t len)
 	return err;
 }
 
-static int check_output(const struct options *options)
+static bool is_same_file(const char *path, const struct stat *out)
 {
-	struct stat in, out;
+	struct stat in;
+
+	return path && !stat(path, &in) && in.st_dev == out->st_dev &&
+	       in.st_ino == out->st_ino;
+}
+
+int check_output(const struct options *options)
+{
+	struct stat out;
 
 	if (stat(options->out_path, &out))
 		return errno == ENOENT ? 0
@@ -121,8 +127,8 @@ static int check_output(const struct options *options)
 	if (!S_ISREG(out.st_mode))
 		return fail("cannot write %s: it is there and is no regular file",
 			    options->out_path);
-	if (!stat(options->path, &in) && in.st_dev == out.st_dev &&
-	    in.st_ino == out.st_ino)
+	if (is_same_file(options->path, &out) ||
+	    is_same_file(options->c_path, &out))
 		return fail("%s is the input; name another file for the output",
 			    options->out_path);
 	return 0;
@@ -163,6 +169,7 @@ static int data_free(const struct subject *subject)
 enum {
 	OPT_HELP = 'h',
 	OPT_VERSION = 'V',
+	OPT_OUTPUT = 'o',
 	OPT_JSON = 256,
 	OPT_COUNT,
 	OPT_THREADS,
@@ -174,6 +181,7 @@ enum {
 static const struct option long_options[] = {
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "count", required_argument, NULL, OPT_COUNT },
 	{ "threads", required_argument, NULL, OPT_THREADS },
@@ -188,6 +196,7 @@ static const char usage_text[] =
 	"       wasm-image cycle [--count N] [--threads T] [--touch-reads R]\n"
 	"                        [--touch-writes W] [--global N=VALUE]... module.wasm\n"
 	"       wasm-image data-free in.wasm out.wasm\n"
+	"       wasm-image companion module.wasm wasm2c.c [-o FILE]\n"
 	"       wasm-image --help | --version\n"
 	"\n"
 	"show       the initial content of the module's memories, by pages (default)\n"
@@ -195,9 +204,12 @@ static const char usage_text[] =
 	"           code is run (2000 cycles, 1 thread, 64 reads, 16 writes)\n"
 	"data-free  write the module with its active data segments emptied, for a\n"
 	"           runtime whose memories come with their content\n"
+	"companion  write the C file that includes what wasm2c made of the module and\n"
+	"           tells the wasm2c adapter what lies where in an instance\n"
 	"\n"
 	"--global N=VALUE  the value of imported global N, from 0, for modules that\n"
 	"                  place their data by it\n"
+	"-o, --output FILE where to write the companion; standard output without it\n"
 	"\n"
 	"Exit status: 0 done, 1 failed, 2 usage.\n";
 
@@ -272,6 +284,8 @@ static unsigned int option_verbs(int option)
 	switch (option) {
 	case OPT_JSON:
 		return 1u << VERB_SHOW;
+	case OPT_OUTPUT:
+		return 1u << VERB_COMPANION;
 	case OPT_GLOBAL:
 		return 1u << VERB_SHOW | 1u << VERB_CYCLE;
 	default:
@@ -307,6 +321,9 @@ static bool parse_option(struct options *options, int option)
 		options->writes = option_number("touch-writes", optarg, 0,
 						UINT32_MAX);
 		break;
+	case OPT_OUTPUT:
+		options->out_path = optarg;
+		break;
 	case OPT_GLOBAL:
 		option_global(options, optarg);
 		break;
@@ -326,6 +343,7 @@ static void parse_words(struct options *options, char **words)
 		{ "show", VERB_SHOW },
 		{ "cycle", VERB_CYCLE },
 		{ "data-free", VERB_DATA_FREE },
+		{ "companion", VERB_COMPANION },
 	};
 
 	for (size_t i = 0; *words && i < sizeof(verbs) / sizeof(*verbs); i++) {
@@ -343,6 +361,11 @@ static void parse_words(struct options *options, char **words)
 			usage_error("data-free needs a file to write to");
 		options->out_path = *words++;
 	}
+	if (options->verb == VERB_COMPANION) {
+		if (!*words)
+			usage_error("companion needs the C file that wasm2c wrote");
+		options->c_path = *words++;
+	}
 	if (*words)
 		usage_error("\"%s\" is one word too many", *words);
 }
@@ -352,7 +375,7 @@ static bool parse(struct options *options, int argc, char **argv)
 	unsigned int common = ~0u;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "hV", long_options, NULL)) !=
+	while ((option = getopt_long(argc, argv, "hVo:", long_options, NULL)) !=
 	       -1) {
 		if (!parse_option(options, option))
 			return false;
@@ -373,6 +396,7 @@ int main(int argc, char **argv)
 		[VERB_SHOW] = show,
 		[VERB_CYCLE] = cycle,
 		[VERB_DATA_FREE] = data_free,
+		[VERB_COMPANION] = companion,
 	};
 	struct options options = {
 		.count = 2000, .threads = 1, .reads = 64, .writes = 16,

@@ -3,9 +3,9 @@
  * wasm-image.h - what the files of the tool wasm-image share.
  *
  * wasm-image.c reads the command line, wasm-image-load.c the module;
- * wasm-image-show.c and wasm-image-cycle.c do two of the three verbs, and the
- * third, which is short, is done in wasm-image.c. Functions that can fail
- * return the exit status: 0, or 1 after one sentence on stderr.
+ * wasm-image-show.c, wasm-image-cycle.c and wasm-image-companion.c do a verb
+ * each, and the fourth, which is short, is done in wasm-image.c. Functions that
+ * can fail return the exit status: 0, or 1 after one sentence on stderr.
  */
 #ifndef WASM_IMAGE_H
 #define WASM_IMAGE_H
@@ -16,12 +16,14 @@ enum verb {
 	VERB_SHOW = 0,
 	VERB_CYCLE = 1,
 	VERB_DATA_FREE = 2,
+	VERB_COMPANION = 3,
 };
 
 struct options {
 	enum verb verb;
 	const char *path;
-	const char *out_path;		/* data-free */
+	const char *out_path;		/* data-free, companion */
+	const char *c_path;		/* companion: what wasm2c wrote */
 	bool is_json;			/* show */
 	uint64_t count, threads;	/* cycle */
 	uint64_t reads, writes;
@@ -57,6 +59,15 @@ __attribute__((format(printf, 1, 2))) int fail(const char *format, ...);
 /* The same from an error of the library, with the place in the file. */
 int fail_with(const char *path, const struct fl_error *error);
 
+/* All bytes of a file, and a NUL behind them. The caller frees *bytes, also
+ * after a failure. */
+int file_read(const char *path, uint8_t **bytes, size_t *length);
+/* A file of its own beside the target, then a rename: a reader finds the old
+ * file or the whole new one. */
+int replace_file(const char *path, const uint8_t *bytes, uint64_t len);
+/* May options->out_path be written: is it no input, and no device? */
+int check_output(const struct options *options);
+
 /* Read and load the module of subject->options. Whatever it returns, the
  * subject is to be closed. */
 int subject_open(struct subject *subject);
@@ -64,5 +75,6 @@ void subject_close(struct subject *subject);
 
 int show(const struct subject *subject);
 int cycle(const struct subject *subject);
+int companion(const struct subject *subject);
 
 #endif

@@ -189,6 +189,7 @@ static void module_free(struct fl_module *module)
 			fl_image_release(module->memories[i].image);
 	}
 	free(module->memories);
+	fl__survey_free(module->surveyed);
 	fl__reader_fini(&module->reader);
 	free(module->owned_bytes);
 	if (module->release)
@@ -233,6 +234,7 @@ int fl_module_load(struct fl_context *context,
 		return fl__error_set(error, -ENOMEM, "no memory for a module");
 	}
 	module->refs = 1;
+	module->survey = &module->surveyed;
 	module->context = context ? fl__context_retain(context) : NULL;
 	if (known.ownership == FL_BYTES_BORROW) {
 		module->release = known.release;
@@ -258,6 +260,32 @@ void fl_module_release(struct fl_module *module)
 	/* The last one out must see what the others wrote. */
 	if (module && !__atomic_sub_fetch(&module->refs, 1, __ATOMIC_ACQ_REL))
 		module_free(module);
+}
+
+/* Two threads may both make a survey: the first one to publish its survey wins,
+ * and the other thread frees its own. */
+int fl__module_survey(const struct fl_module *module,
+		      const struct fl__survey **out)
+{
+	struct fl__survey *survey =
+		__atomic_load_n(module->survey, __ATOMIC_ACQUIRE);
+	struct fl__survey *made;
+	int err;
+
+	if (!survey) {
+		err = fl__survey_make(&module->reader, &made);
+		if (err)
+			return err;
+		/* Pairs with the load above. */
+		if (__atomic_compare_exchange_n(module->survey, &survey, made,
+						false, __ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE))
+			survey = made;
+		else
+			fl__survey_free(made);
+	}
+	*out = survey;
+	return 0;
 }
 
 int fl_image_from_module(struct fl_context *context,
@@ -298,6 +326,8 @@ void fl_module_info(const struct fl_module *module, struct fl_module_info *info)
 		.active_data_count = reader->data_count - module->passive_count,
 		.element_count = reader->elem_count,
 		.has_start = reader->has_start,
+		.function_count = reader->func_count,
+		.imported_function_count = reader->imported_func_count,
 		.length_bytes = reader->length,
 		.segmented_reason =
 			module->shows_images || !module->context ?
@@ -314,8 +344,8 @@ void fl_module_info(const struct fl_module *module, struct fl_module_info *info)
 	fl__sized_write(info, &filled, sizeof(filled));
 }
 
-static const char *module_name(const struct fl_module *module,
-			       const struct fl__view *view, size_t *len)
+const char *fl__module_name(const struct fl_module *module,
+			    const struct fl__view *view, size_t *len)
 {
 	*len = (size_t)view->len;
 	return view->off ? (const char *)module->reader.bytes + view->off :
@@ -344,34 +374,12 @@ int fl_module_memory_type(const struct fl_module *module, uint32_t memory_idx,
 		.has_image = memory->image != NULL,
 		.no_image_reason = memory->reason,
 	};
-	filled.import_module = module_name(module, &read->import_module,
-					   &filled.import_module_bytes);
-	filled.import_name = module_name(module, &read->import_name,
-					 &filled.import_name_bytes);
-	filled.export_name = module_name(module, &read->export_name,
-					 &filled.export_name_bytes);
-	fl__sized_write(type, &filled, sizeof(filled));
-	return 0;
-}
-
-int fl_module_table_type(const struct fl_module *module, uint32_t table_idx,
-			 struct fl_table_type *type)
-{
-	const struct fl__table_type *read;
-	struct fl_table_type filled;
-
-	if (table_idx >= module->reader.table_count)
-		return -EINVAL;
-	read = &module->reader.tables[table_idx];
-	filled = (struct fl_table_type){
-		.min_elements = read->limits.min,
-		.max_elements = read->limits.max,
-		.init_elements = read->init_elements,
-		.is_imported = table_idx < module->reader.imported_table_count,
-		.is_64 = read->limits.is_64,
-		.is_func = read->is_func,
-		.has_init = read->has_init,
-	};
+	filled.import_module = fl__module_name(module, &read->import_module,
+					       &filled.import_module_bytes);
+	filled.import_name = fl__module_name(module, &read->import_name,
+					     &filled.import_name_bytes);
+	filled.export_name = fl__module_name(module, &read->export_name,
+					     &filled.export_name_bytes);
 	fl__sized_write(type, &filled, sizeof(filled));
 	return 0;
 }

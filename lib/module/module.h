@@ -15,6 +15,7 @@
 #define FL_MODULE_H
 
 #include "wasm/reader.h"
+#include "wasm/survey.h"
 #include "store.h"
 
 /* What loading found about one memory. */
@@ -36,6 +37,11 @@ struct fl_module {
 	/* No data segment for a defined memory is known to trap: its image is all
 	 * of its initial content. */
 	bool shows_images;
+	/* Made when first asked for; see fl__module_survey(). surveyed is
+	 * atomic, and survey points to it, because a module that does not change
+	 * is asked. */
+	struct fl__survey *surveyed;
+	struct fl__survey **survey;
 	uint32_t passive_count;
 	void *owned_bytes;		/* FL_BYTES_COPY */
 	const void *bytes;
@@ -61,4 +67,17 @@ int fl__module_offset(const struct fl_module *module, const char *kind,
 int fl__module_place(const struct fl_module *module, uint32_t data_idx,
 		     const struct fl__globals *globals,
 		     struct fl_segment *segment, struct fl_error *error);
+
+/*
+ * What the code and the rest of the bytes tell. The first call makes the
+ * survey, whichever thread makes the call; the module keeps the survey.
+ * -ENOMEM.
+ */
+int fl__module_survey(const struct fl_module *module,
+		      const struct fl__survey **survey);
+
+/* A name in the module's bytes, and its length; NULL and 0 if none is given. */
+const char *fl__module_name(const struct fl_module *module,
+			    const struct fl__view *view, size_t *len);
+
 #endif

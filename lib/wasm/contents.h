@@ -108,6 +108,9 @@ struct fl__table_type {
 	bool has_init;
 	struct fl__const init; /* with has_init; a reference, never known */
 	uint64_t init_elements; /* in active segments for this table */
+	struct fl__view import_module; /* names: as of a memory */
+	struct fl__view import_name;
+	struct fl__view export_name;
 };
 
 struct fl__global {
@@ -115,6 +118,15 @@ struct fl__global {
 	bool is_mutable;
 	struct fl__const init; /* imported: no expr, FL__KNOWN_IMPORT, or NO
 				 * if it is mutable or no integer */
+	struct fl__view import_module; /* names: as of a memory */
+	struct fl__view import_name;
+	struct fl__view export_name;
+};
+
+struct fl__func_import {
+	struct fl__view import_module;
+	struct fl__view import_name;
+	uint32_t type_idx;
 };
 
 enum fl__segment_mode {
@@ -151,6 +163,7 @@ struct fl__reader {
 	struct fl__global *globals;
 	struct fl__data *data;
 	struct fl__elem *elems;
+	struct fl__func_import *func_imports; /* imported_func_count */
 	uint32_t memory_count, imported_memory_count;
 	uint32_t table_count, imported_table_count;
 	uint32_t global_count, imported_global_count;
@@ -159,6 +172,11 @@ struct fl__reader {
 	uint32_t func_count, imported_func_count; /* counts: imports too */
 	uint32_t tag_count;
 	bool has_start;
+	/* The items, after their count. */
+	struct fl__view functions; /* a type index for each defined function */
+	struct fl__view exports;
+	struct fl__view bodies; /* one for each defined function */
+	uint32_t export_count;
 	struct fl__view data_section; /* with its id and size; len 0: none */
 };
 

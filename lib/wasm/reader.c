@@ -38,9 +38,17 @@ static int export_compare(const void *a, const void *b)
 	return left->bytes < right->bytes ? -1 : left->bytes > right->bytes;
 }
 
+/* What follows the count of a section's items. */
+static struct fl__view items_left(const struct fl__pass *p)
+{
+	return (struct fl__view){ .off = p->cursor.off,
+				  .len = fl__cursor_left(&p->cursor) };
+}
+
 static void begin_exports(struct fl__pass *p, uint32_t count)
 {
-	p->export_count = count;
+	p->reader->export_count = count;
+	p->reader->exports = items_left(p);
 	p->exports = malloc((count + (size_t)1) * sizeof(*p->exports));
 	if (!p->exports)
 		fl__cursor_fail(&p->cursor, -ENOMEM, p->cursor.off,
@@ -74,8 +82,12 @@ static void read_export(struct fl__pass *p, uint32_t export_idx)
 	p->exports[export_idx].len = name.len;
 	if (c->err)
 		return;
-	if (kind == FL__KIND_MEMORY && !r->memories[idx].export_name.off)
+	if (kind == FL__KIND_TABLE && !r->tables[idx].export_name.off)
+		r->tables[idx].export_name = name;
+	else if (kind == FL__KIND_MEMORY && !r->memories[idx].export_name.off)
 		r->memories[idx].export_name = name;
+	else if (kind == FL__KIND_GLOBAL && !r->globals[idx].export_name.off)
+		r->globals[idx].export_name = name;
 }
 
 /* Sorts the names; a second use of one is an error at its second place. */
@@ -83,8 +95,8 @@ static void finish_exports(struct fl__pass *p)
 {
 	struct fl__export_name *names = p->exports;
 
-	qsort(names, p->export_count, sizeof(*names), export_compare);
-	for (uint32_t i = 1; i < p->export_count; i++) {
+	qsort(names, p->reader->export_count, sizeof(*names), export_compare);
+	for (uint32_t i = 1; i < p->reader->export_count; i++) {
 		if (names[i].len == names[i - 1].len &&
 		    (!names[i].len ||
 		     !memcmp(names[i].bytes, names[i - 1].bytes, names[i].len)))
@@ -126,8 +138,15 @@ static uint32_t defined_funcs(const struct fl__reader *r)
 	return r->func_count - r->imported_func_count;
 }
 
+static void begin_functions(struct fl__pass *p, uint32_t count)
+{
+	(void)count;
+	p->reader->functions = items_left(p);
+}
+
 static void begin_code(struct fl__pass *p, uint32_t count)
 {
+	p->reader->bodies = items_left(p);
 	p->body_count = count;
 	if (count != defined_funcs(p->reader))
 		fl__cursor_fail(&p->cursor, -ENOEXEC, p->contents_off,
@@ -137,7 +156,7 @@ static void begin_code(struct fl__pass *p, uint32_t count)
 				count, defined_funcs(p->reader));
 }
 
-/* Bodies are stepped over by their sizes. */
+/* Bodies are stepped over by their sizes; code.c walks through them. */
 static void read_body(struct fl__pass *p, uint32_t idx)
 {
 	(void)idx;
@@ -170,7 +189,8 @@ static const struct section sections[] = {
 	{ 2, "import section", "count of imports", "import", 4,
 	  FL__READER_MAX_IMPORTS, .read = fl__reader_read_import },
 	{ 3, "function section", "count of functions", "function", 1,
-	  UINT32_MAX, COUNTER(func_count), .read = fl__reader_read_function },
+	  UINT32_MAX, COUNTER(func_count), .begin = begin_functions,
+	  .read = fl__reader_read_function },
 	{ 4, "table section", "count of tables", "table", 3, UINT32_MAX,
 	  COUNTER(table_count), .begin = fl__reader_begin_tables,
 	  .read = fl__reader_read_table },
@@ -376,5 +396,6 @@ void fl__reader_fini(struct fl__reader *reader)
 	free(reader->globals);
 	free(reader->data);
 	free(reader->elems);
+	free(reader->func_imports);
 	*reader = (struct fl__reader){ 0 };
 }

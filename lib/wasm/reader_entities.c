@@ -34,6 +34,7 @@ struct import {
 	struct fl__memory_type memory;
 	struct fl__table_type table;
 	struct fl__global global;
+	struct fl__func_import func;
 };
 
 /* ------------------------------------------------------------------ arrays */
@@ -140,6 +141,11 @@ static void read_table_type(struct fl__cursor *c, struct fl__table_type *table)
 	read_limits(c, start_off, flags, "elements", &table->limits);
 }
 
+static uint32_t read_type_idx(struct fl__cursor *c)
+{
+	return fl__cursor_u32(c, "type index of the function");
+}
+
 static void read_global_type(struct fl__cursor *c, struct fl__global *global)
 {
 	uint8_t flags;
@@ -155,6 +161,14 @@ static void read_global_type(struct fl__cursor *c, struct fl__global *global)
 
 /* ----------------------------------------------------------------- imports */
 
+static void read_import_name(struct fl__cursor *c, struct import *import)
+{
+	import->memory.import_name = fl__cursor_name(c, "name of the import");
+	import->table.import_name = import->memory.import_name;
+	import->global.import_name = import->memory.import_name;
+	import->func.import_name = import->memory.import_name;
+}
+
 static void read_import_type(struct fl__pass *p, struct import *import)
 {
 	struct fl__cursor *c = &p->cursor;
@@ -166,7 +180,7 @@ static void read_import_type(struct fl__pass *p, struct import *import)
 					 FL__KINDS);
 	switch (import->kind) {
 	case FL__KIND_FUNC:
-		fl__reader_read_function(p, 0);
+		import->func.type_idx = read_type_idx(c);
 		break;
 	case FL__KIND_TABLE:
 		read_table_type(c, &import->table);
@@ -203,7 +217,10 @@ static void add_import(struct fl__pass *p, const struct import *import)
 			&p->cursor, -E2BIG, import->start_off,
 			"the module has more than %u imports, which is all that Faultline reads",
 			FL__READER_MAX_IMPORTS);
-	if (import->kind == FL__KIND_TABLE)
+	if (import->kind == FL__KIND_FUNC)
+		fl__pass_room(p, func_imports, imported_func, 1,
+			      FL__READER_MAX_IMPORTS, "imports");
+	else if (import->kind == FL__KIND_TABLE)
 		fl__reader_begin_tables(p, 1);
 	else if (import->kind == FL__KIND_MEMORY)
 		fl__reader_begin_memories(p, 1);
@@ -213,6 +230,7 @@ static void add_import(struct fl__pass *p, const struct import *import)
 		return;
 	switch (import->kind) {
 	case FL__KIND_FUNC:
+		r->func_imports[r->func_count] = import->func;
 		r->imported_func_count = ++r->func_count;
 		break;
 	case FL__KIND_TABLE:
@@ -244,8 +262,7 @@ static void read_group(struct fl__pass *p, struct import *import, bool is_one)
 	count = fl__cursor_count(c, "count of imports in the group",
 				 is_one ? 1 : 3, FL__READER_MAX_IMPORTS);
 	for (; !c->err && count; count--) {
-		import->memory.import_name =
-			fl__cursor_name(c, "name of the import");
+		read_import_name(c, import);
 		if (!is_one)
 			read_import_type(p, import);
 		add_import(p, import);
@@ -261,7 +278,10 @@ void fl__reader_read_import(struct fl__pass *p, uint32_t idx)
 	(void)idx;
 	import.memory.import_module =
 		fl__cursor_name(c, "module name of the import");
-	import.memory.import_name = fl__cursor_name(c, "name of the import");
+	import.table.import_module = import.memory.import_module;
+	import.global.import_module = import.memory.import_module;
+	import.func.import_module = import.memory.import_module;
+	read_import_name(c, &import);
 	next = fl__cursor_peek(c);
 	if (!import.memory.import_name.len &&
 	    (next == GROUP_TYPES || next == GROUP_ONE_TYPE)) {
@@ -278,7 +298,7 @@ void fl__reader_read_import(struct fl__pass *p, uint32_t idx)
 void fl__reader_read_function(struct fl__pass *p, uint32_t idx)
 {
 	(void)idx;
-	fl__cursor_u32(&p->cursor, "type index of the function");
+	read_type_idx(&p->cursor);
 }
 
 void fl__reader_read_table(struct fl__pass *p, uint32_t idx)

@@ -32,11 +32,11 @@ struct fl__pass {
 	uint32_t global_capacity;
 	uint32_t elem_capacity;
 	uint32_t data_capacity;
+	uint32_t imported_func_capacity;
 	uint32_t import_count;
 	uint32_t body_count; /* in the code section */
 	uint64_t declared_data_count; /* UINT64_MAX: no such section */
-	struct fl__export_name *exports;
-	uint32_t export_count;
+	struct fl__export_name *exports; /* reader->export_count */
 };
 
 /* The kinds of imports and exports. */

@@ -5,15 +5,21 @@
 # or somebody else's source has a part in:
 #
 #	build-modules.sh adapter SRCDIR OUTDIR
+#	build-modules.sh state SRCDIR OUTDIR
 #	build-modules.sh serve SRCDIR OUTDIR
 #
 # SRCDIR is tests/consumers of the source tree. The tools come from the
 # environment: CC, AR, WASM2C, DATA_FREE (the built data_free), WAT2WASM
-# (adapter), CLANG (serve; with lld, wasi-libc and the wasm32 builtins).
+# (adapter, state), WASM_IMAGE (state: the built tool), CLANG (state, where there
+# is one; serve, with lld, wasi-libc and the wasm32 builtins), INCLUDES (state:
+# options that find faultline.h and faultline-wasm2c.h).
 #
 # adapter: needs no network. Leaves OUTDIR/NAME.h and modules.a for the
 # modules of modules/. NAME is that of the file, with "whole" or "free"
 # appended where both forms of a module are wanted; else it is data-free.
+#
+# state: needs no network. Leaves state.h, and the module state with its
+# companion in two objects, state-cc.o and state-clang.o.
 #
 # serve: fetches bzip2 and zlib unless OUTDIR has them. Leaves own.wasm and
 # imp.wasm; own.h and imp.h; whole.a and free.a, the two guests as stock
@@ -30,12 +36,13 @@ die()
 	exit 1
 }
 
-[ $# -eq 3 ] || die "usage: build-modules.sh adapter|serve SRCDIR OUTDIR"
+[ $# -eq 3 ] ||
+	die "usage: build-modules.sh adapter|state|serve SRCDIR OUTDIR"
 srcdir=$(cd "$2" && pwd)
 mkdir -p "$3"
 cd "$3"
 : "${CC:=cc}" "${AR:=ar}" "${WASM2C:=wasm2c}" "${WAT2WASM:=wat2wasm}"
-: "${CLANG:=clang}" "${DATA_FREE:?the program data_free}"
+: "${CLANG=clang}" "${DATA_FREE:?the program data_free}"
 
 # translate WASM NAME - the generated code has no place for -Wall
 translate()
@@ -67,6 +74,23 @@ build_adapter()
 	rm -f modules.a
 	# shellcheck disable=SC2086 # words
 	$AR rc modules.a $objects
+}
+
+# The C that a companion includes is C99, and so is the companion.
+build_state()
+{
+	: "${WASM_IMAGE:?the program wasm-image}"
+	"$WAT2WASM" --enable-multi-memory "$srcdir/modules/state.wat" \
+		-o state.wasm
+	"$DATA_FREE" state.wasm state-free.wasm
+	"$WASM2C" --enable-multi-memory -n state state-free.wasm -o state.c ||
+		die "wasm2c cannot translate state.wat (is it wabt 1.0.32?)"
+	"$WASM_IMAGE" companion state-free.wasm state.c -o state-companion.c
+	# shellcheck disable=SC2086 # words
+	$CC -std=c99 -O2 -w $INCLUDES -c state-companion.c -o state-cc.o
+	test -z "$CLANG" ||
+		"$CLANG" -std=gnu17 -O1 -w $INCLUDES -c state-companion.c \
+			-o state-clang.o
 }
 
 third_party='
@@ -147,6 +171,7 @@ build_serve()
 
 case $1 in
 adapter) build_adapter ;;
+state) build_state ;;
 serve) build_serve ;;
 *) die "no such set of modules: $1" ;;
 esac

@@ -39,7 +39,7 @@ struct life {
 	bool is_whole; /* no step failed */
 };
 
-/* Memory 0 with data in two places far apart, memory 1 without. */
+/* Memory 0 with data in two places far apart, memory 1 without; a global. */
 static void build_module(struct wasm *w)
 {
 	struct wasm memories = { 0 }, data = { 0 };
@@ -49,6 +49,7 @@ static void build_module(struct wasm *w)
 	wasm_limits(&memories, 0, MIN_WPAGES, 0);
 	wasm_limits(&memories, 0, 1, 0);
 	wasm_section(w, WASM_MEMORY, &memories);
+	wasm_section_bytes(w, WASM_GLOBAL, 1, 0x7f, 1, 0x41, 0, 0x0b);
 	wasm_u(&data, 3);
 	wasm_data_active(&data, 100, "first", 5);
 	wasm_data_passive(&data, "passive", 7);
@@ -235,6 +236,15 @@ static void use_file(struct life *life)
 	fl_image_release(opened);
 }
 
+/* The first answer makes the module's survey. */
+static void ask_module(struct life *life)
+{
+	struct fl_global_type type = { .size = sizeof(type) };
+
+	if (succeeds(life, fl_module_global_type(life->module, 0, &type), NULL))
+		CHECK_EQ(type.is_changed, 0);
+}
+
 static void live_on(struct life *life)
 {
 	struct fl_context_config context_config;
@@ -258,6 +268,7 @@ static void live_on(struct life *life)
 		      &error))
 		return;
 	use_file(life);
+	ask_module(life);
 	conform_pool_config(&pool_config);
 	pool_config.max_memories_per_instance = 2;
 	pool_config.max_memory_bytes = MIB;

@@ -6,10 +6,12 @@
  * without, a program that replays every file of the directory it is given (a
  * corpus, or what the fuzzer found) and counts them as one case. The bytes
  * are read from an allocation of exactly their size, so that the address
- * sanitizer sees a read past the end. After that every view is read, and every
- * expression evaluated with the imported globals at some value.
+ * sanitizer sees a read past the end. After that every view is read, every
+ * expression evaluated with the imported globals at some value, and every
+ * function body walked through.
  */
 #include "wasm/reader.h"
+#include "wasm/survey.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -47,13 +49,39 @@ static uint64_t visit(const struct fl__reader *r)
 	for (uint32_t i = 0; i < r->table_count; i++)
 		sum += touch(r, r->tables[i].init.expr);
 	for (uint32_t i = 0; i < r->global_count; i++)
-		sum += evaluate(r, &r->globals[i].init);
+		sum += evaluate(r, &r->globals[i].init) +
+		       touch(r, r->globals[i].import_name) +
+		       touch(r, r->globals[i].export_name);
+	for (uint32_t i = 0; i < r->imported_func_count; i++)
+		sum += touch(r, r->func_imports[i].import_module) +
+		       touch(r, r->func_imports[i].import_name);
 	for (uint32_t i = 0; i < r->data_count; i++)
 		sum += evaluate(r, &r->data[i].offset) +
 		       touch(r, r->data[i].whole) + touch(r, r->data[i].bytes);
 	for (uint32_t i = 0; i < r->elem_count; i++)
 		sum += evaluate(r, &r->elems[i].offset) +
 		       touch(r, r->elems[i].items);
+	return sum;
+}
+
+static uint64_t survey(const struct fl__reader *r)
+{
+	struct fl__survey *survey;
+	struct fl_error error = { .text = "" };
+	uint64_t sum = 0;
+
+	if (fl__survey_make(r, &survey))
+		return 0;
+	for (uint32_t i = 0; i < r->export_count; i++)
+		sum += touch(r, survey->export_names[i]);
+	for (uint32_t i = 0; i < r->func_count; i++)
+		sum += survey->functions[i].type_idx +
+		       survey->marks.functions[i];
+	/* What the error promises. */
+	if (fl__code_walk(r, &survey->marks, &error) &&
+	    (error.byte_off > r->length || !error.text[0]))
+		abort();
+	fl__survey_free(survey);
 	return sum;
 }
 
@@ -71,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 			abort();
 		return 0;
 	}
-	fuzz_sum = visit(&reader);
+	fuzz_sum = visit(&reader) + survey(&reader);
 	fl__reader_fini(&reader);
 	return 0;
 }

@@ -22,14 +22,14 @@ cat >"$tmp/floors" <<'EOF'
 lib			faultline
 lib/base		util bits error sized config run sha256
 lib/os			os posix watch file
-lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader
+lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader code survey
 lib/image		image toc
 lib			backend segmented
 uffd			kernel uffd scan features probe memfd
 uffd/track		copy policy dirty reset settle track
 uffd			engine
 lib			backends context
-lib/module		store archive image_file module element datafree
+lib/module		store archive image_file module describe element datafree
 lib/slots		freelist stock layout slot pool reservation region audit bank lookup
 lib/instance		memory table table_nulls table_life stack snapshot snapshot_state snapshot_file validate instance bulk restore initialise capture
 lib/pool		config pool trim metrics

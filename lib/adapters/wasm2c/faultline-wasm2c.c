@@ -325,7 +325,11 @@ static int table_acquire_defined(struct fl_wasm2c_batch *batch,
 				 uint32_t table_idx, uint64_t timeout_ns,
 				 struct fl_error *error)
 {
-	struct fl_table_type type = { .size = sizeof(type) };
+	/* Without is_changed: an instance does not wait for a walk through the
+	 * module's code. */
+	struct fl_table_type type = {
+		.size = offsetof(struct fl_table_type, is_changed),
+	};
 	struct fl_table_config config;
 	int err;
 

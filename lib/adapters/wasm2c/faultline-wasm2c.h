@@ -50,6 +50,7 @@
 #ifndef FAULTLINE_WASM2C_H
 #define FAULTLINE_WASM2C_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -150,6 +151,157 @@ struct fl_table *
 fl_wasm2c_funcref_table(const wasm_rt_funcref_table_t *table);
 struct fl_table *
 fl_wasm2c_externref_table(const wasm_rt_externref_table_t *table);
+
+/* ------------------------------------------------------------------ layout */
+
+/*
+ * What lies where in the struct that wasm2c declares for a module's instances,
+ * and which functions can become references there. wasm2c's functions are
+ * static, so the layout is a part of their translation unit: `wasm-image
+ * companion` writes a C file that includes wasm2c's and defines one struct
+ * fl_wasm2c_layout, by the name of the instance's struct:
+ *
+ *	wasm-image companion app.wasm app.c -o app-companion.c
+ *	cc -c app-companion.c			in place of app.c
+ *
+ *	extern const struct fl_wasm2c_layout Z_app_layout;
+ *
+ * Compile the companion file and not app.c: the companion file holds both. A
+ * layout is constant. All figures in a layout come from the compiler that
+ * compiles wasm2c's output.
+ */
+#define FL_WASM2C_LAYOUT_VERSION 1
+
+/* What wasm-rt's module_instance is in a reference to a function. wabt 1.0.32
+ * writes the address of the import in element segments, and the import itself
+ * for ref.func. */
+enum fl_wasm2c_form {
+	FL_WASM2C_DEFINED = 1, /* the instance; a function of the module */
+	FL_WASM2C_EXPORT = 2, /* the instance; the function that wasm2c makes
+			       * for an export, which others take */
+	FL_WASM2C_IMPORT = 3, /* what the import of the instance points to */
+	FL_WASM2C_IMPORT_ADDRESS = 4, /* the address of that import */
+};
+
+/* A function that can become a reference. The rows of a layout are in the order
+ * of function_idx, then of form. */
+struct fl_wasm2c_function {
+	wasm_rt_function_ptr_t func;
+	size_t import_offset; /* of the import in the instance; else 0 */
+	uint32_t function_idx; /* in the module's functions */
+	uint32_t type_idx; /* in func_types */
+	uint32_t form; /* enum fl_wasm2c_form */
+	uint32_t reserved;
+};
+
+/* Bits of what follows. */
+enum fl_wasm2c_flags {
+	FL_WASM2C_IS_IMPORTED = 1, /* a pointer lies at offset */
+	FL_WASM2C_IS_EXPORTED = 2, /* others may change the thing */
+	FL_WASM2C_IS_CHANGED = 4, /* the module's code may */
+	FL_WASM2C_IS_MUTABLE = 8, /* globals */
+	FL_WASM2C_IS_FUNCREF = 16, /* tables; externref without */
+};
+
+struct fl_wasm2c_global {
+	size_t offset;
+	uint32_t length_bytes; /* of the value */
+	uint32_t value; /* enum fl_value_type */
+	uint32_t flags;
+	uint32_t reserved;
+};
+
+/* A memory or a table: a struct of wasm-rt.h. */
+struct fl_wasm2c_member {
+	size_t offset;
+	uint32_t flags;
+	uint32_t reserved;
+};
+
+/* Arrays are in the order of the module's index spaces, imports first, and have
+ * a row of zeroes behind the last one. */
+struct fl_wasm2c_layout {
+	uint32_t version; /* FL_WASM2C_LAYOUT_VERSION */
+	uint32_t type_count;
+	const char *name; /* of the layout */
+	size_t instance_bytes;
+	/* The module's types as this process knows them: good after the
+	 * module's init function has run. NULL without types. */
+	const uint32_t *func_types;
+	const struct fl_wasm2c_function *functions;
+	const struct fl_wasm2c_global *globals;
+	const struct fl_wasm2c_member *memories;
+	const struct fl_wasm2c_member *tables;
+	uint32_t function_count;
+	uint32_t global_count;
+	uint32_t memory_count;
+	uint32_t table_count;
+	/* Segments that code can drop: passive ones that are not empty, in the
+	 * order of the module, data segments first. wasm2c keeps them in
+	 * bit-fields. */
+	uint32_t data_flag_count;
+	uint32_t elem_flag_count;
+	bool (*is_dropped)(const void *instance, uint32_t flag_idx);
+	void (*set_dropped)(void *instance, uint32_t flag_idx, bool is_dropped);
+};
+
+/* ------------------------------------------------------------------- state */
+
+/*
+ * Numbers in place of host references (externref): the library cannot know what
+ * such a reference is worth in another instance or process. The calls see
+ * references that are not null. They return 0, or a negative errno that the
+ * library hands on. Both belong to the runtime.
+ */
+struct fl_wasm2c_codec {
+	int (*encode)(void *user, wasm_rt_externref_t reference,
+		      uint64_t *number);
+	/* number is not trusted: it comes from the bytes. */
+	int (*decode)(void *user, uint64_t number,
+		      wasm_rt_externref_t *reference);
+	void *user;
+};
+
+/*
+ * What an instance keeps outside of its memories, as values and indices, never
+ * as an address: the defined globals and tables that the module's code or
+ * others may change, and which segments were dropped. What nothing can change is
+ * left out, because each instance has it from its instantiation. Imported
+ * globals, tables and memories are their owner's.
+ *
+ * The instance is quiescent: no guest code runs in it, and no frame of it is on
+ * a stack. The library allocates *bytes; the caller frees them by free(). codec
+ * may be NULL if no host reference has to be encoded. error may be NULL.
+ *
+ * Errors: -EINVAL (a layout of another version), -ENOMEM, what codec->encode
+ * returned, and -ENOTSUP: a reference cannot be encoded. error->text names its
+ * place, and why: the function is none of the layout's, has another type than
+ * the layout says, or belongs to another instance; or codec is NULL.
+ */
+int fl_wasm2c_encode(const struct fl_wasm2c_layout *layout,
+		     const void *instance, const struct fl_wasm2c_codec *codec,
+		     void **bytes, uint64_t *length_bytes,
+		     struct fl_error *error);
+
+/*
+ * Give an instance of the same module, in this process or another, the state
+ * that was encoded. The instance is instantiated and quiescent; its imports may
+ * be others than those of the instance that was encoded. A table grows where the
+ * state has more elements.
+ *
+ * The bytes are not trusted. Each number is checked, and the whole of the bytes
+ * is checked before anything is written. What checked bytes can do to the
+ * instance, the module's own code could do.
+ *
+ * Errors: -EINVAL (a layout of another version); -ENOEXEC (the bytes are no
+ * state of this layout; error->byte_off says where) and -ENOTSUP (a host
+ * reference, and codec is NULL): nothing was written; -ENOMEM (a table could not
+ * grow) and what codec->decode returned: a part of the state was written, and
+ * the instance is only good to be freed.
+ */
+int fl_wasm2c_decode(const struct fl_wasm2c_layout *layout, void *instance,
+		     const struct fl_wasm2c_codec *codec, const void *bytes,
+		     uint64_t length_bytes, struct fl_error *error);
 
 #ifdef __cplusplus
 }
