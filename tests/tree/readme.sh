@@ -64,7 +64,8 @@ check_calls()
 				echo "$1: nothing is called $name()"
 			;;
 		*)
-			grep -qE "\<$name\(" lib/faultline.h ||
+			grep -qE "\<$name\(" lib/faultline.h \
+				lib/adapters/*/*.h ||
 				echo "$1: faultline.h has no $name()"
 			;;
 		esac
