@@ -363,13 +363,13 @@ static inline void content_end(struct content *c)
 struct guest {
 	const struct shape *shape;
 	const struct elements *elements;
+	unsigned int pool_idx;
 	struct fl_instance *instance; /* NULL: nobody */
 	struct fl_memory *imported_memory;
 	struct fl_table *imported_table;
 	struct content content;
 	bool counts_references;
 	uint64_t prefix_bytes;
-	int64_t *live; /* references, over all guests */
 };
 
 static inline struct fl_memory *guest_memory(const struct guest *g,

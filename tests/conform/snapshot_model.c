@@ -5,12 +5,14 @@
  * memories, tables, dropped segments, structure, the runtime's own bytes.
  *
  * Guests, clones, clones of clones and plain instances of the same modules share
- * a pool. Each goes on by itself, and what one does shows in no other. Snapshots
- * come and go, slots are trimmed and purged while clones live.
+ * two pools, and a clone may be in another pool than the captured guest. Each goes
+ * on by itself, and what one does shows in no other. Snapshots come and go, slots
+ * are trimmed and purged while clones live.
  */
 #define _GNU_SOURCE
 #include "guests.h"
 
+#define POOLS 2
 #define SHAPES 3
 #define GUESTS 5
 #define SHOTS 4
@@ -27,9 +29,10 @@ struct shot {
 };
 
 struct world {
-	struct conform conform;
+	struct fl_context *context;
+	struct conform conforms[POOLS]; /* of that context */
+	struct fl_pool_config pools[POOLS];
 	struct test_random random;
-	struct fl_pool_config pool;
 	struct elements elements;
 	struct shape shapes[SHAPES];
 	struct guest guests[GUESTS];
@@ -195,10 +198,9 @@ static uint64_t pick(struct world *world, uint64_t limit)
 	return test_random_below(&world->random, limit);
 }
 
-static void world_pool_config(struct world *world)
+static void world_pool_config(struct world *world, struct fl_pool_config *pool)
 {
 	static const uint64_t budgets[] = { 0, 16384, UINT64_MAX };
-	struct fl_pool_config *pool = &world->pool;
 
 	conform_pool_config(pool);
 	pool->max_instances = 3 + (uint32_t)pick(world, GUESTS - 2);
@@ -232,10 +234,18 @@ static void world_open(struct world *world)
 	world->encodes_tables = pick(world, 2);
 	world->counts_references = world->encodes_tables && pick(world, 2);
 	world->is_plain_structure = pick(world, 2);
-	world_pool_config(world);
-	conform_open(&world->conform, &world->pool);
+	world->context = conform_context();
+	for (int i = 0; i < POOLS; i++) {
+		struct fl_error error = { .text = "" };
+
+		world_pool_config(world, &world->pools[i]);
+		world->conforms[i].context = world->context;
+		CONFORM_MUST(fl_pool_create(world->context, &world->pools[i],
+					    &world->conforms[i].pool, &error),
+			     &error);
+	}
 	for (int i = 0; i < SHAPES; i++)
-		shape_make(&world->conform, &world->random,
+		shape_make(&world->conforms[0], &world->random,
 			   !world->counts_references, &world->shapes[i]);
 }
 
@@ -260,39 +270,47 @@ static void guest_end(struct guest *g)
 	memset(g, 0, sizeof(*g));
 }
 
-static void world_close(struct world *world)
+static void check_pool(const struct conform *conform)
 {
-	struct fl_pool_info info;
+	struct fl_pool_info info = conform_info(conform);
 
-	for (int i = 0; i < GUESTS; i++)
-		guest_end(&world->guests[i]);
-	for (int i = 0; i < SHOTS; i++)
-		shot_end(&world->shots[i]);
-	if (world->counts_references)
-		CHECK_EQ(world->live, 0);
-	info = conform_info(&world->conform);
 	CHECK_EQ(info.live_memories + info.live_tables + info.live_instances,
 		 0);
 	CHECK_EQ(info.retired_memories + info.retired_tables +
 			 info.retired_instances,
 		 0);
 	CHECK_EQ(info.audit_failures, 0);
+}
+
+static void world_close(struct world *world)
+{
+	for (int i = 0; i < GUESTS; i++)
+		guest_end(&world->guests[i]);
+	for (int i = 0; i < SHOTS; i++)
+		shot_end(&world->shots[i]);
+	if (world->counts_references)
+		CHECK_EQ(world->live, 0);
+	for (int i = 0; i < POOLS; i++)
+		check_pool(&world->conforms[i]);
 	for (int i = 0; i < SHAPES; i++)
 		fl_module_release(world->shapes[i].module);
-	conform_close(&world->conform);
+	for (int i = 0; i < POOLS; i++)
+		CHECK_EQ(fl_pool_destroy(world->conforms[i].pool), 0);
+	fl_context_destroy(world->context);
 }
 
 /* ------------------------------------------------------------------- guests */
 
 /* Full, and only that. */
-static bool is_taken(struct world *world, int err, const struct fl_error *error)
+static bool is_taken(struct world *world, const struct guest *g, int err,
+		     const struct fl_error *error)
 {
 	if (!err)
 		return true;
 	if (err != -EAGAIN)
 		test_note("%s", error->text);
 	CHECK_EQ(err, -EAGAIN);
-	CHECK_EQ(world->pool.allocation, FL_ALLOCATION_POOLING);
+	CHECK_EQ(world->pools[g->pool_idx].allocation, FL_ALLOCATION_POOLING);
 	world->full++;
 	return false;
 }
@@ -301,6 +319,7 @@ static bool is_taken(struct world *world, int err, const struct fl_error *error)
 static bool take_imports(struct world *world, struct guest *g,
 			 const struct shot *shot)
 {
+	struct fl_pool *pool = world->conforms[g->pool_idx].pool;
 	struct fl_error error = { .text = "" };
 	struct fl_memory_config memory;
 	struct fl_table_config table;
@@ -313,15 +332,15 @@ static bool take_imports(struct world *world, struct guest *g,
 	table.initial_elements = shot ? shot->content.tables[0].length : 5;
 	table.image = shot ? shot->imported_table : NULL;
 	if (g->shape->imports_memory &&
-	    !is_taken(world,
-		      fl_memory_acquire(world->conform.pool, &memory,
-					&g->imported_memory, &error),
+	    !is_taken(world, g,
+		      fl_memory_acquire(pool, &memory, &g->imported_memory,
+					&error),
 		      &error))
 		return false;
 	return !g->shape->imports_table ||
-	       is_taken(world,
-			fl_table_acquire(world->conform.pool, &table,
-					 &g->imported_table, &error),
+	       is_taken(world, g,
+			fl_table_acquire(pool, &table, &g->imported_table,
+					 &error),
 			&error);
 }
 
@@ -350,6 +369,19 @@ static void guest_config(struct world *world, const struct guest *g,
 	config->restored = restored;
 }
 
+/* decoded is what the runtime was given back. */
+static void guest_expect(struct guest *g, const struct shot *shot,
+			 const struct content *decoded)
+{
+	if (!shot) {
+		content_begin(&g->content, g->shape);
+		return;
+	}
+	content_copy(&g->content, &shot->content);
+	CHECK_EQ(decoded->own_bytes, shot->content.own_bytes);
+	CHECK(!memcmp(decoded->own, shot->content.own, decoded->own_bytes));
+}
+
 /* An instance of the shape, or a clone of the shot. */
 static bool guest_begin(struct world *world, struct guest *g,
 			const struct shape *shape, const struct shot *shot)
@@ -358,30 +390,22 @@ static bool guest_begin(struct world *world, struct guest *g,
 	struct fl_instance_config config;
 	struct content decoded = { .own_bytes = 0 };
 	int64_t live = world->live;
+	int err;
 
 	*g = (struct guest){ .shape = shape,
 			     .elements = &world->elements,
 			     .counts_references = world->counts_references,
-			     .prefix_bytes = world->pool.prefix_bytes,
-			     .live = &world->live };
+			     .pool_idx = (unsigned int)pick(world, POOLS) };
+	g->prefix_bytes = world->pools[g->pool_idx].prefix_bytes;
 	world->decoded = &decoded;
 	world->calls[0] = '\0';
 	if (take_imports(world, g, shot)) {
 		guest_config(world, g, shot, &config);
-		if (is_taken(world,
-			     fl_instance_acquire(world->conform.pool,
-						 shape->module, &config,
-						 &g->instance, &error),
-			     &error)) {
-			if (shot) {
-				content_copy(&g->content, &shot->content);
-				CHECK_EQ(decoded.own_bytes,
-					 shot->content.own_bytes);
-				CHECK(!memcmp(decoded.own, shot->content.own,
-					      decoded.own_bytes));
-			} else {
-				content_begin(&g->content, shape);
-			}
+		err = fl_instance_acquire(world->conforms[g->pool_idx].pool,
+					  shape->module, &config, &g->instance,
+					  &error);
+		if (is_taken(world, g, err, &error)) {
+			guest_expect(g, shot, &decoded);
 			guest_check(g);
 			guest_check_prefixes(g);
 			return true;
@@ -530,7 +554,8 @@ static void purge(struct world *world, const struct shot *shot)
 						   shot->shape->imports_memory);
 
 	if (image)
-		CHECK_EQ(fl_pool_purge(world->conform.pool, NULL, image, NULL),
+		CHECK_EQ(fl_pool_purge(world->conforms[pick(world, POOLS)].pool,
+				       NULL, image, NULL),
 			 0);
 }
 
@@ -553,7 +578,7 @@ static void step(struct world *world)
 		guest_end(g);
 		break;
 	case 2:
-		CHECK_EQ(fl_pool_trim(world->conform.pool,
+		CHECK_EQ(fl_pool_trim(world->conforms[pick(world, POOLS)].pool,
 				      pick(world, 2) ? 8192 : UINT64_MAX, NULL),
 			 0);
 		break;

@@ -902,13 +902,23 @@ static void pool_with_other_structures(void)
 	scene_close(&scene);
 }
 
+static void check_clone_with_table(struct scene *scene, struct fl_pool *pool,
+				   struct fl_module *module)
+{
+	struct fl_instance *clone;
+
+	CONFORM_MUST(try_clone(scene, pool, module, &clone), &scene->error);
+	check_clone(clone);
+	CHECK_TABLE(fl_instance_table(clone, 0), NONE, NONE, FUNC(1), NONE,
+		    NONE, NONE, NONE, NONE, NONE, NONE);
+	instance_stop(clone);
+}
+
 /* Captured in a pool that has gone, of a module that only the snapshot holds. */
 static void snapshot_outlives_pool_and_module(void)
 {
-	struct fl_instance_config clone_config;
 	struct fl_pool_config config;
-	struct fl_instance *clone;
-	struct fl_pool *pool;
+	struct fl_pool *pools[4];
 	struct scene scene;
 
 	scene_open(&scene);
@@ -922,29 +932,19 @@ static void snapshot_outlives_pool_and_module(void)
 					    FL_ALLOCATION_POOLING;
 		config.bounds = i / 2 ? FL_BOUNDS_ACCESSIBLE :
 					FL_BOUNDS_GUARDED;
-		pool = open_pool(&scene, &config);
-		CONFORM_MUST(try_clone(&scene, pool, scene.rt.module, &clone),
-			     &scene.error);
-		check_clone(clone);
-		CHECK_TABLE(fl_instance_table(clone, 0), NONE, NONE, FUNC(1),
-			    NONE, NONE, NONE, NONE, NONE, NONE, NONE);
-		instance_stop(clone);
-		if (i < 3)
-			CHECK_EQ(fl_pool_destroy(pool), 0);
+		pools[i] = open_pool(&scene, &config);
+		check_clone_with_table(&scene, pools[i], scene.rt.module);
 	}
 	instance_stop(scene.instance);
 	fl_module_release(scene.rt.module);
 	CHECK_EQ(fl_pool_destroy(scene.rt.conform.pool), 0);
 	fl_context_destroy(scene.rt.conform.context);
-	clone_config = scene.clone;
-	CONFORM_MUST(fl_instance_acquire(pool,
-					 fl_snapshot_module(scene.snapshot, 0),
-					 &clone_config, &clone, &scene.error),
-		     &scene.error);
+	for (int i = 0; i < 4; i++) {
+		check_clone_with_table(&scene, pools[i],
+				       fl_snapshot_module(scene.snapshot, 0));
+		CHECK_EQ(fl_pool_destroy(pools[i]), 0);
+	}
 	fl_snapshot_release(scene.snapshot);
-	check_clone(clone);
-	instance_stop(clone);
-	CHECK_EQ(fl_pool_destroy(pool), 0);
 }
 
 /* Captured on demand, cloned from a pool. */

@@ -241,14 +241,35 @@ static void behind_the_table_is_not_captured(void)
 
 /* --------------------------------------------------------------- next tenants */
 
-/* One slot: a clone, an instance of the module, a memory without content take
- * turns. */
+/* A memory without content, then a clone or an instance of the module. */
+static void take_turns(struct scene *scene, int turn)
+{
+	struct fl_memory *memory;
+	struct fl_instance *one;
+
+	if (turn % 3 == 0) {
+		memory = conform_take(&scene->conform, NULL, 6 * WPAGE);
+		conform_check_zero(memory);
+		memset(memory->base, 0x22, 6 * WPAGE);
+		conform_give(memory);
+	}
+	if (turn % 2) {
+		one = instance_start(&scene->conform, scene->module);
+		check_plain(one);
+	} else {
+		one = clone(scene);
+		check_filled(one, 0x5e, 6);
+	}
+	fill(one, (uint8_t)turn);
+	instance_stop(one);
+}
+
+/* All in the one slot that there is. */
 static void clones_and_others_take_turns(void)
 {
 	static const uint64_t budgets[] = { UINT64_MAX, 0, 20000 };
 	struct fl_pool_config config;
 	struct fl_instance *one;
-	struct fl_memory *memory;
 	struct scene scene;
 
 	for (size_t b = 0; b < TEST_ARRAY_SIZE(budgets); b++) {
@@ -265,64 +286,56 @@ static void clones_and_others_take_turns(void)
 		capture(&scene, one);
 		fill(one, 0x11);
 		instance_stop(one);
-		for (int i = 0; i < 24; i++) {
-			if (i % 3 == 0) {
-				memory = conform_take(&scene.conform, NULL,
-						      6 * WPAGE);
-				conform_check_zero(memory);
-				memset(memory->base, 0x22, 6 * WPAGE);
-				conform_give(memory);
-			}
-			one = i % 2 ? instance_start(&scene.conform,
-						     scene.module) :
-				      clone(&scene);
-			if (i % 2)
-				check_plain(one);
-			else
-				check_filled(one, 0x5e, 6);
-			fill(one, (uint8_t)i);
-			instance_stop(one);
-		}
+		for (int turn = 0; turn < 24; turn++)
+			take_turns(&scene, turn);
 		scene_close(&scene);
 	}
 }
 
+#define CHAIN 8
+
+/* Snapshot i of the chain shows this value in 4 + i wpages. */
+static uint8_t chain_value(int i)
+{
+	return (uint8_t)(0x10 + i);
+}
+
 /* Each clone is captured in its turn; each snapshot is of the clone before. */
+static void chain_forge(struct scene *scene, struct fl_snapshot **kept)
+{
+	struct fl_instance *one =
+		instance_start(&scene->conform, scene->module);
+
+	for (int i = 0; i < CHAIN; i++) {
+		fill(one, chain_value(i));
+		capture(scene, one);
+		kept[i] = fl_snapshot_retain(scene->snapshot);
+		CHECK(kept[i] == scene->snapshot);
+		instance_stop(one);
+		one = clone(scene);
+		check_filled(one, chain_value(i), 4 + (uint64_t)i);
+		CHECK_EQ(fl_memory_grow(fl_instance_memory(one, 0), 1, NULL),
+			 0);
+	}
+	instance_stop(one);
+}
+
 static void a_chain_of_clones(void)
 {
+	struct fl_snapshot *kept[CHAIN];
 	struct fl_pool_config config;
-	struct fl_snapshot *kept[8];
 	struct fl_instance *one;
 	struct scene scene;
 
 	pool_config(&config);
 	scene_open(&scene, &config);
-	one = instance_start(&scene.conform, scene.module);
-	for (int i = 0; i < 8; i++) {
-		fill(one, (uint8_t)(0x10 + i));
-		capture(&scene, one);
-		kept[i] = fl_snapshot_retain(scene.snapshot);
-		CHECK(kept[i] == scene.snapshot);
-		instance_stop(one);
-		one = clone(&scene);
-		check_filled(one, (uint8_t)(0x10 + i), 4 + (uint64_t)i % 4);
-		if (i % 4 < 3)
-			CHECK_EQ(fl_memory_grow(fl_instance_memory(one, 0), 1,
-						NULL),
-				 0);
-		if (i % 4 == 3) {
-			instance_stop(one);
-			one = instance_start(&scene.conform, scene.module);
-		}
-	}
-	instance_stop(one);
+	chain_forge(&scene, kept);
 	fl_snapshot_release(scene.snapshot);
-	for (int i = 8; i--;) {
+	for (int i = CHAIN; i--;) {
 		scene.snapshot = kept[i];
 		for (int k = 0; k < 2; k++) {
 			one = clone(&scene);
-			check_filled(one, (uint8_t)(0x10 + i),
-				     4 + (uint64_t)i % 4);
+			check_filled(one, chain_value(i), 4 + (uint64_t)i);
 			fill(one, 0xff);
 			instance_stop(one);
 		}
@@ -359,13 +372,23 @@ static void snapshot_goes_before_its_clones(void)
 
 /* -------------------------------------------------------------- purge and trim */
 
+/* How many slots the purge of the snapshot's image empties. */
+static uint32_t purge(struct scene *scene)
+{
+	uint32_t purged = UINT32_MAX;
+
+	CHECK_EQ(fl_pool_purge(scene->conform.pool, NULL,
+			       fl_snapshot_image(scene->snapshot, 0, 0),
+			       &purged),
+		 0);
+	return purged;
+}
+
 static void purge_by_image(void)
 {
 	struct fl_pool_config config;
 	struct fl_instance *one, *two;
-	struct fl_pool_info info;
 	struct scene scene;
-	uint32_t purged = 99;
 
 	pool_config(&config);
 	scene_open(&scene, &config);
@@ -378,29 +401,16 @@ static void purge_by_image(void)
 	two = clone(&scene);
 	fill(one, 0x55);
 	/* None of the free slots shows the image. */
-	CHECK_EQ(fl_pool_purge(scene.conform.pool, NULL,
-			       fl_snapshot_image(scene.snapshot, 0, 0),
-			       &purged),
-		 0);
-	CHECK_EQ(purged, 0);
+	CHECK_EQ(purge(&scene), 0);
 	instance_stop(one);
-	CHECK_EQ(fl_pool_purge(scene.conform.pool, NULL,
-			       fl_snapshot_image(scene.snapshot, 0, 0),
-			       &purged),
-		 0);
-	CHECK_EQ(purged, 1);
+	CHECK_EQ(purge(&scene), 1);
 	check_filled(two, 0x44, 4);
 	one = clone(&scene);
 	check_filled(one, 0x44, 4);
 	instance_stop(one);
 	instance_stop(two);
-	CHECK_EQ(fl_pool_purge(scene.conform.pool, NULL,
-			       fl_snapshot_image(scene.snapshot, 0, 0),
-			       &purged),
-		 0);
-	CHECK_EQ(purged, 2);
-	info = conform_info(&scene.conform);
-	CHECK_EQ(info.warm_memories, 0);
+	CHECK_EQ(purge(&scene), 2);
+	CHECK_EQ(conform_info(&scene.conform).warm_memories, 0);
 	scene_close(&scene);
 }
 

@@ -6,7 +6,9 @@
  * Each time: a capture or a clone is made whole or answers with an error of the
  * closed set; the captured instance is as it was; a clone holds what was captured
  * and nothing of the clone before; what was taken is given back. Once the tables
- * and the structure are plain bytes, once the runtime encodes them.
+ * and the structure are plain bytes, once the runtime encodes them, once on
+ * demand, and once there are two instances, of which the second imports from the
+ * first.
  */
 #define _GNU_SOURCE
 #include "inject.h"
@@ -24,16 +26,20 @@ enum kind {
 	PLAIN,
 	ENCODED,
 	ON_DEMAND, /* and encoded */
-	KINDS,
+	GROUP, /* and encoded */
 };
 
 struct life {
-	struct wasm wasm;
+	struct wasm wasm, importer;
 	enum kind kind;
 	struct fl_context *context;
 	struct fl_module *module;
+	struct fl_module *importing; /* of a group */
 	struct fl_pool *pool;
-	struct fl_instance *instance;
+	struct fl_instance *instances[2]; /* the second only in a group */
+	uint32_t count; /* of instances */
+	struct fl_memory *memory; /* imported */
+	struct fl_table *table; /* imported */
 	struct fl_snapshot *snapshot;
 	struct fl_image *image; /* of a memory alone */
 	struct fl_snapshot_config capture;
@@ -141,6 +147,17 @@ static void build_module(struct wasm *w)
 	wasm_parts_build(&parts, w);
 }
 
+/* A memory and a table of the other module, and a memory of its own. */
+static void build_importer(struct wasm *w)
+{
+	struct wasm_parts parts = { 0 };
+
+	wasm_import_memory(&parts, 1);
+	wasm_import_table(&parts, 1);
+	wasm_add_memory(&parts, 1);
+	wasm_parts_build(&parts, w);
+}
+
 /* What the captured instance does before the capture. Its own failures are not
  * what is tested here. */
 static void act(struct fl_instance *instance)
@@ -215,23 +232,28 @@ static bool succeeds(struct life *life, int err, const struct fl_error *error)
 	return false;
 }
 
+static struct fl_module *load(struct life *life, const struct wasm *wasm)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_module_config config;
+	struct fl_module *module = NULL;
+
+	fl_module_config_init(&config);
+	config.bytes = wasm->bytes;
+	config.length_bytes = wasm->length;
+	CONFORM_MUST(fl_module_load(life->context, &config, &module, &error),
+		     &error);
+	return module;
+}
+
 static void open_pool(struct life *life)
 {
-	struct fl_context_config context;
-	struct fl_module_config module;
 	struct fl_pool_config pool;
 	struct fl_error error = { .text = "" };
 
-	fl_context_config_init(&context);
-	context.backend = test_rung->backend;
-	CONFORM_MUST(fl_context_create(&context, &life->context, &error),
-		     &error);
-	fl_module_config_init(&module);
-	module.bytes = life->wasm.bytes;
-	module.length_bytes = life->wasm.length;
-	CONFORM_MUST(fl_module_load(life->context, &module, &life->module,
-				    &error),
-		     &error);
+	life->context = conform_context();
+	life->module = load(life, &life->wasm);
+	life->importing = load(life, &life->importer);
 	conform_pool_config(&pool);
 	pool.max_memories_per_instance = 2;
 	pool.max_memories = 8;
@@ -243,10 +265,34 @@ static void open_pool(struct life *life)
 						    FL_ALLOCATION_POOLING;
 	CONFORM_MUST(fl_pool_create(life->context, &pool, &life->pool, &error),
 		     &error);
+}
+
+static void start(struct life *life)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_instance_config config;
+
 	CONFORM_MUST(fl_instance_acquire(life->pool, life->module, NULL,
-					 &life->instance, &error),
+					 &life->instances[0], &error),
 		     &error);
-	act(life->instance);
+	act(life->instances[0]);
+	life->count = 1;
+	if (life->kind != GROUP)
+		return;
+	life->memory = fl_instance_memory(life->instances[0], 0);
+	life->table = fl_instance_table(life->instances[0], 0);
+	fl_instance_config_init(&config);
+	config.imported_memories = &life->memory;
+	config.imported_memory_count = 1;
+	config.imported_tables = &life->table;
+	config.imported_table_count = 1;
+	CONFORM_MUST(fl_instance_acquire(life->pool, life->importing, &config,
+					 &life->instances[1], &error),
+		     &error);
+	fl_instance_memory(life->instances[1], 1)->base[77] = 0x55;
+	life->count = 2;
+	life->memory = NULL;
+	life->table = NULL;
 }
 
 static void check_image(struct life *life)
@@ -264,55 +310,88 @@ static void capture(struct life *life)
 	struct fl_error error = { .text = "" };
 
 	if (!succeeds(life,
-		      fl_instance_snapshot(&life->instance, 1, &life->capture,
-					   &life->snapshot, &error),
+		      fl_instance_snapshot(life->instances, life->count,
+					   &life->capture, &life->snapshot,
+					   &error),
 		      &error))
 		CHECK(life->snapshot == NULL);
-	check_content(life, life->instance, false);
+	check_content(life, life->instances[0], false);
 	if (succeeds(life,
-		     fl_image_from_memory(fl_instance_memory(life->instance, 0),
+		     fl_image_from_memory(fl_instance_memory(life->instances[0],
+							     0),
 					  NULL, &life->image, &error),
 		     &error))
 		check_image(life);
-	check_content(life, life->instance, false);
+	check_content(life, life->instances[0], false);
 }
 
-static void check_live(struct life *life, uint32_t instances)
+/* Nothing but the captured instances, and so many clones of them. */
+static void check_live(struct life *life, uint32_t clones)
 {
 	struct fl_pool_info info = { .size = sizeof(info) };
+	uint32_t times = 1 + clones;
 
 	fl_pool_info(life->pool, &info);
-	CHECK_EQ(info.live_instances, instances);
-	CHECK_EQ(info.live_memories, 2 * instances);
-	CHECK_EQ(info.live_tables, instances);
+	CHECK_EQ(info.live_instances, times * life->count);
+	CHECK_EQ(info.live_memories, times * (1 + life->count));
+	CHECK_EQ(info.live_tables, times);
 }
 
-/* By either call. A release always succeeds. */
+/* By either call. */
+static int try_clone(struct life *life, int round, struct fl_instance **clones,
+		     struct fl_error *error)
+{
+	struct fl_instance_config importing = life->clone;
+	const struct fl_instance_config *configs[2] = { &life->clone,
+							&importing };
+
+	importing.imported_memories = &life->memory;
+	importing.imported_memory_count = 1;
+	importing.imported_tables = &life->table;
+	importing.imported_table_count = 1;
+	life->clone.snapshot = life->snapshot;
+	if (round % 2 || life->count == 2)
+		return fl_snapshot_acquire(life->pool, life->snapshot, configs,
+					   clones, error);
+	return fl_instance_acquire(life->pool, life->module, &life->clone,
+				   &clones[0], error);
+}
+
+static void check_importer(struct fl_instance *const *clones)
+{
+	struct fl_memory *memory = fl_instance_memory(clones[1], 1);
+
+	CHECK(fl_instance_memory(clones[1], 0) ==
+	      fl_instance_memory(clones[0], 0));
+	CHECK(fl_instance_table(clones[1], 0) ==
+	      fl_instance_table(clones[0], 0));
+	CHECK_EQ(conform_first_data(memory->base, WPAGE), 77);
+	CHECK_EQ(memory->base[77], 0x55);
+	memset(memory->base, 0xe5, WPAGE);
+}
+
+/* A release always succeeds. */
 static void take_clone(struct life *life, int round)
 {
-	const struct fl_instance_config *configs[1] = { &life->clone };
+	struct fl_instance *clones[2] = { NULL, NULL };
 	struct fl_error error = { .text = "" };
-	struct fl_instance *one = NULL;
 	int err;
 
 	life->has_decoded = false;
-	life->clone.snapshot = life->snapshot;
-	if (round % 2)
-		err = fl_snapshot_acquire(life->pool, life->snapshot, configs,
-					  &one, &error);
-	else
-		err = fl_instance_acquire(life->pool, life->module,
-					  &life->clone, &one, &error);
+	err = try_clone(life, round, clones, &error);
 	if (!succeeds(life, err, &error)) {
-		CHECK(one == NULL);
-		check_live(life, 1);
+		check_live(life, 0);
 		return;
 	}
 	CHECK(life->has_decoded);
-	check_live(life, 2);
-	check_content(life, one, true);
-	spoil(one);
-	CHECK_EQ(fl_instance_release(one), 0);
+	check_live(life, 1);
+	check_content(life, clones[0], true);
+	if (clones[1]) {
+		check_importer(clones);
+		CHECK_EQ(fl_instance_release(clones[1]), 0);
+	}
+	spoil(clones[0]);
+	CHECK_EQ(fl_instance_release(clones[0]), 0);
 }
 
 static void live_on(struct life *life)
@@ -320,14 +399,14 @@ static void live_on(struct life *life)
 	capture(life);
 	for (int round = 0; life->snapshot && round < 5; round++)
 		take_clone(life, round);
-	check_content(life, life->instance, false);
+	check_content(life, life->instances[0], false);
 	/* Failures are over: the same pool and snapshot work. */
 	inject.fail_at = 0;
 	if (!life->snapshot)
 		capture(life);
 	MUST(life->snapshot != NULL);
 	take_clone(life, 0);
-	check_live(life, 1);
+	check_live(life, 0);
 }
 
 /* Counted and failed: from the capture to the release of the snapshot. */
@@ -339,14 +418,18 @@ static void live(struct life *life, uint64_t fail_at, bool is_sticky)
 	configure(life);
 	inject.is_armed = true;
 	open_pool(life);
+	start(life);
 	inject.calls = inject.allocations = inject.system_calls = 0;
 	inject.fail_at = fail_at;
 	inject.is_sticky = is_sticky;
 	live_on(life);
-	CHECK_EQ(fl_instance_release(life->instance), 0);
+	while (life->count)
+		CHECK_EQ(fl_instance_release(life->instances[--life->count]),
+			 0);
 	fl_snapshot_release(life->snapshot);
 	CHECK_EQ(fl_pool_destroy(life->pool), 0);
 	fl_module_release(life->module);
+	fl_module_release(life->importing);
 	fl_context_destroy(life->context);
 	inject.is_armed = false;
 	CHECK_EQ(inject.live_allocations, 0);
@@ -359,6 +442,7 @@ static void run_lives(enum kind kind, bool is_sticky)
 	uint64_t at = 0;
 
 	build_module(&life.wasm);
+	build_importer(&life.importer);
 	/* Once without, to see that the wrapping works at all. */
 	live(&life, 0, false);
 	CHECK(life.is_whole);
@@ -378,23 +462,58 @@ static void run_lives(enum kind kind, bool is_sticky)
 	live(&life, 0, false);
 	CHECK(life.is_whole);
 	wasm_free(&life.wasm);
+	wasm_free(&life.importer);
 }
 
 static void one_call_fails(void)
 {
-	for (int kind = 0; kind < KINDS && !test_has_failed(); kind++)
-		run_lives((enum kind)kind, false);
+	run_lives(PLAIN, false);
 }
 
-static void all_calls_fail_from_then_on(void)
+static void one_call_fails_encoded(void)
 {
-	for (int kind = 0; kind < KINDS && !test_has_failed(); kind++)
-		run_lives((enum kind)kind, true);
+	run_lives(ENCODED, false);
+}
+
+static void one_call_fails_on_demand(void)
+{
+	run_lives(ON_DEMAND, false);
+}
+
+static void one_call_fails_of_a_group(void)
+{
+	run_lives(GROUP, false);
+}
+
+static void all_calls_fail(void)
+{
+	run_lives(PLAIN, true);
+}
+
+static void all_calls_fail_encoded(void)
+{
+	run_lives(ENCODED, true);
+}
+
+static void all_calls_fail_on_demand(void)
+{
+	run_lives(ON_DEMAND, true);
+}
+
+static void all_calls_fail_of_a_group(void)
+{
+	run_lives(GROUP, true);
 }
 
 static const struct test_case cases[] = {
 	TEST_CASE(one_call_fails),
-	TEST_CASE(all_calls_fail_from_then_on),
+	TEST_CASE(one_call_fails_encoded),
+	TEST_CASE(one_call_fails_on_demand),
+	TEST_CASE(one_call_fails_of_a_group),
+	TEST_CASE(all_calls_fail),
+	TEST_CASE(all_calls_fail_encoded),
+	TEST_CASE(all_calls_fail_on_demand),
+	TEST_CASE(all_calls_fail_of_a_group),
 };
 
 CONFORM_MAIN(cases)
