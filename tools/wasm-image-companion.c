@@ -28,7 +28,7 @@
 
 struct companion {
 	const struct subject *subject;
-	const char *c_path;
+	const char *other_path;
 	struct wasm2c c;
 	FILE *out;
 	size_t wrappers_done;
@@ -89,7 +89,7 @@ static int check_import(const struct companion *x, const char *member)
 		if (word_is(&item(x, LIST_IMPORTS, i)->name, member))
 			return 0;
 	}
-	return fail("%s: it has no import %s, which %s imports", x->c_path,
+	return fail("%s: it has no import %s, which %s imports", x->other_path,
 		    member, x->subject->options->path);
 }
 
@@ -104,7 +104,7 @@ static int check_count(const struct companion *x, enum list_idx list,
 		return 0;
 	return fail("%s: it has %zu %s, and %s has %" PRIu64
 		    ": is it wasm2c's translation of this module?",
-		    x->c_path, count, what, x->subject->options->path,
+		    x->other_path, count, what, x->subject->options->path,
 		    expected);
 }
 
@@ -118,7 +118,7 @@ static int check_limits(const struct companion *x, enum list_idx list,
 		return 0;
 	return fail("%s: its %s %.*s has limits %" PRIu64 " and %" PRIu64
 		    ", those of the module are %" PRIu64 " and %" PRIu64,
-		    x->c_path, what, (int)named->name.len, named->name.text,
+		    x->other_path, what, (int)named->name.len, named->name.text,
 		    named->min, named->max, min, max);
 }
 
@@ -170,7 +170,7 @@ static int check_tables(const struct companion *x)
 		if (!status && item(x, LIST_TABLES, i - first)->is_funcref !=
 				       (type.is_func != 0))
 			status = fail("%s: its table %u is of another type than the module's",
-				      x->c_path, i);
+				      x->other_path, i);
 	}
 	return status;
 }
@@ -296,7 +296,7 @@ static int write_exports(struct companion *x, const struct word *name,
 	}
 	if (!is_named)
 		fail("%s: it has no function %s, which the module exports",
-		     x->c_path, expected);
+		     x->other_path, expected);
 	free(expected);
 	free(prefix);
 	return !is_named;
@@ -340,7 +340,7 @@ static int write_one_function(struct companion *x, uint32_t idx)
 	if (function.type_idx >= x->c.type_count)
 		return fail("%s: it has %" PRIu64
 			    " types, and function %u is of type %u",
-			    x->c_path, x->c.type_count, idx,
+			    x->other_path, x->c.type_count, idx,
 			    function.type_idx);
 	if (function.is_imported)
 		return write_import(x, &function, idx);
@@ -367,7 +367,7 @@ static int write_functions(struct companion *x)
 	fputs("\t{ 0, 0, 0, 0, 0, 0 }\n};\n\n", x->out);
 	if (!status && x->wrappers_done != list->count)
 		status = fail("%s: it exports %zu functions, of which the module knows %zu",
-			      x->c_path, list->count, x->wrappers_done);
+			      x->other_path, list->count, x->wrappers_done);
 	return status;
 }
 
@@ -614,7 +614,7 @@ static void write_layout(struct companion *x)
 
 static int write_companion(struct companion *x)
 {
-	const char *slash = strrchr(x->c_path, '/');
+	const char *slash = strrchr(x->other_path, '/');
 	int status;
 
 	fprintf(x->out,
@@ -624,7 +624,7 @@ static int write_companion(struct companion *x)
 		"#include <stddef.h>\n\n"
 		"#include <faultline-wasm2c.h>\n\n"
 		"#define FL_COMPANION %.*s_instance_t\n\n",
-		slash ? slash + 1 : x->c_path, (int)x->c.prefix.len,
+		slash ? slash + 1 : x->other_path, (int)x->c.prefix.len,
 		x->c.prefix.text);
 	status = write_functions(x);
 	if (!status)
@@ -644,13 +644,13 @@ int companion(const struct subject *subject)
 {
 	const struct options *options = subject->options;
 	struct companion x = { .subject = subject,
-			       .c_path = options->c_path };
+			       .other_path = options->other_path };
 	char *text = NULL;
 	size_t len = 0;
 	int status = options->out_path ? check_output(options) : 0;
 
 	if (!status)
-		status = wasm2c_open(&x.c, options->c_path);
+		status = wasm2c_open(&x.c, options->other_path);
 	if (!status)
 		status = check(&x);
 	if (!status) {

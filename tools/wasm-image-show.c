@@ -44,7 +44,7 @@ invalid:
 
 /* In quotes, with everything but plain ASCII as \uXXXX: good as JSON, and
  * harmless on a terminal. */
-static void print_quoted(const char *text, size_t len)
+void print_quoted(const char *text, size_t len)
 {
 	uint32_t point;
 
@@ -68,7 +68,7 @@ static void print_quoted(const char *text, size_t len)
 	putchar('"');
 }
 
-static const char *bool_text(bool value)
+const char *bool_text(bool value)
 {
 	return value ? "true" : "false";
 }
@@ -138,7 +138,7 @@ static void print_map(const struct memory *memory)
 	print_zero_rows(zeroes);
 }
 
-static void show_image(const struct memory *memory)
+void show_image(const struct memory *memory)
 {
 	const struct fl_image_info *info = &memory->info;
 
@@ -283,7 +283,7 @@ static void json_map(const struct memory *memory)
 	putchar(']');
 }
 
-static void json_image(const struct memory *memory)
+void json_image(const struct memory *memory)
 {
 	const struct fl_image_info *info = &memory->info;
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * wasm-image.c - looks at a module the way a pool does.
+ * wasm-image.c - looks at a module the way a pool does, and at image files.
  *
  * Takes the file of a WebAssembly module; shows the images of its memories
  * (show), cycles instances of it through a pool (cycle), writes the data-free
- * module that goes with the images (data-free), or the companion of what wasm2c
- * made of the module (companion). The tool never runs guest code. It uses the public interface only, and so is an example of its
- * use.
+ * module that goes with the images (data-free), the companion of what wasm2c made
+ * of the module (companion), or the images as a file (save).
+ * Takes image files and the files of snapshots; shows them (show), checks them
+ * (verify), compares two (diff), or writes a module that begins with the
+ * content of one (bake). The tool never runs guest code. It uses the public
+ * interface only, and so is an example of its use.
  *
  * Exit status: 0 done, 1 failed (one sentence on stderr), 2 usage.
  */
@@ -107,12 +110,12 @@ int replace_file(const char *path, const uint8_t *bytes, uint64_t len)
 	return err;
 }
 
-static bool is_same_file(const char *path, const struct stat *out)
+static bool is_the_file(const char *path, const struct stat *file)
 {
-	struct stat in;
+	struct stat named;
 
-	return path && !stat(path, &in) && in.st_dev == out->st_dev &&
-	       in.st_ino == out->st_ino;
+	return path && !stat(path, &named) && named.st_dev == file->st_dev &&
+	       named.st_ino == file->st_ino;
 }
 
 int check_output(const struct options *options)
@@ -127,8 +130,8 @@ int check_output(const struct options *options)
 	if (!S_ISREG(out.st_mode))
 		return fail("cannot write %s: it is there and is no regular file",
 			    options->out_path);
-	if (is_same_file(options->path, &out) ||
-	    is_same_file(options->c_path, &out))
+	if (is_the_file(options->path, &out) ||
+	    is_the_file(options->other_path, &out))
 		return fail("%s is the input; name another file for the output",
 			    options->out_path);
 	return 0;
@@ -176,6 +179,8 @@ enum {
 	OPT_READS,
 	OPT_WRITES,
 	OPT_GLOBAL,
+	OPT_DIGEST,
+	OPT_MEMORY,
 };
 
 static const struct option long_options[] = {
@@ -188,18 +193,31 @@ static const struct option long_options[] = {
 	{ "touch-reads", required_argument, NULL, OPT_READS },
 	{ "touch-writes", required_argument, NULL, OPT_WRITES },
 	{ "global", required_argument, NULL, OPT_GLOBAL },
+	{ "digest", required_argument, NULL, OPT_DIGEST },
+	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ NULL, 0, NULL, 0 },
 };
 
 static const char usage_text[] =
 	"usage: wasm-image [show] [--json] [--global N=VALUE]... module.wasm\n"
+	"       wasm-image [show] [--json] file\n"
+	"       wasm-image verify [--json] [--digest HEX] file\n"
+	"       wasm-image diff [--json] file file\n"
+	"       wasm-image save [--memory N] [--global N=VALUE]... module.wasm -o file\n"
+	"       wasm-image bake module.wasm file -o out.wasm\n"
 	"       wasm-image cycle [--count N] [--threads T] [--touch-reads R]\n"
 	"                        [--touch-writes W] [--global N=VALUE]... module.wasm\n"
 	"       wasm-image data-free in.wasm out.wasm\n"
 	"       wasm-image companion module.wasm wasm2c.c [-o FILE]\n"
 	"       wasm-image --help | --version\n"
 	"\n"
-	"show       the initial content of the module's memories, by pages (default)\n"
+	"show       the initial content of the module's memories, or the content of\n"
+	"           an image file or a snapshot's file, by pages (default)\n"
+	"verify     check all that such a file holds, and print its digest\n"
+	"diff       which pages of two such files differ\n"
+	"save       write the initial content of the module's memories to a file\n"
+	"bake       write the module with the content of the file in its data\n"
+	"           segments\n"
 	"cycle      time acquire, touch and release of instances from a pool; no guest\n"
 	"           code is run (2000 cycles, 1 thread, 64 reads, 16 writes)\n"
 	"data-free  write the module with its active data segments emptied, for a\n"
@@ -207,9 +225,12 @@ static const char usage_text[] =
 	"companion  write the C file that includes what wasm2c made of the module and\n"
 	"           tells the wasm2c adapter what lies where in an instance\n"
 	"\n"
+	"--json            one JSON object in place of text\n"
+	"--digest HEX      fail if the file has another digest\n"
+	"--memory N        save an image file of memory N alone\n"
+	"-o, --output FILE the file to write (companion: standard output without it)\n"
 	"--global N=VALUE  the value of imported global N, from 0, for modules that\n"
 	"                  place their data by it\n"
-	"-o, --output FILE where to write the companion; standard output without it\n"
 	"\n"
 	"Exit status: 0 done, 1 failed, 2 usage.\n";
 
@@ -278,18 +299,70 @@ static void option_global(struct options *options, const char *text)
 	options->given[idx] = true;
 }
 
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static void option_digest(struct options *options, const char *text)
+{
+	for (size_t i = 0; i < 2 * DIGEST_BYTES; i++) {
+		int value = hex_value(text[i]);
+
+		if (value < 0)
+			usage_error(
+				"--digest is \"%s\"; it must be %d hexadecimal digits",
+				text, 2 * DIGEST_BYTES);
+		options->digest[i / 2] =
+			(uint8_t)(options->digest[i / 2] << 4 | value);
+	}
+	if (text[2 * DIGEST_BYTES])
+		usage_error("--digest has more than %d digits",
+			    2 * DIGEST_BYTES);
+	options->has_digest = true;
+}
+
 /* Which verbs an option belongs to, as bits. */
 static unsigned int option_verbs(int option)
 {
 	switch (option) {
 	case OPT_JSON:
-		return 1u << VERB_SHOW;
-	case OPT_OUTPUT:
-		return 1u << VERB_COMPANION;
+		return 1u << VERB_SHOW | 1u << VERB_VERIFY | 1u << VERB_DIFF;
 	case OPT_GLOBAL:
-		return 1u << VERB_SHOW | 1u << VERB_CYCLE;
+		return 1u << VERB_SHOW | 1u << VERB_CYCLE | 1u << VERB_SAVE;
+	case OPT_DIGEST:
+		return 1u << VERB_VERIFY;
+	case OPT_MEMORY:
+		return 1u << VERB_SAVE;
+	case OPT_OUTPUT:
+		return 1u << VERB_SAVE | 1u << VERB_BAKE |
+		       1u << VERB_COMPANION;
 	default:
 		return 1u << VERB_CYCLE;
+	}
+}
+
+/* An option of image files; false if it is none. */
+static bool parse_file_option(struct options *options, int option)
+{
+	switch (option) {
+	case OPT_DIGEST:
+		option_digest(options, optarg);
+		return true;
+	case OPT_MEMORY:
+		options->memory_idx = (uint32_t)option_number("memory", optarg,
+							      0, UINT32_MAX);
+		options->has_memory_idx = true;
+		return true;
+	case OPT_OUTPUT:
+		options->out_path = optarg;
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -321,51 +394,54 @@ static bool parse_option(struct options *options, int option)
 		options->writes = option_number("touch-writes", optarg, 0,
 						UINT32_MAX);
 		break;
-	case OPT_OUTPUT:
-		options->out_path = optarg;
-		break;
 	case OPT_GLOBAL:
 		option_global(options, optarg);
 		break;
 	default:
 		/* getopt has said what is wrong. */
-		exit(2);
+		if (!parse_file_option(options, option))
+			exit(2);
 	}
 	return true;
 }
 
+static const struct {
+	const char *name;
+	enum verb verb;
+	const char *needs; /* a second word */
+} verbs[] = {
+	{ "show", VERB_SHOW, NULL },
+	{ "cycle", VERB_CYCLE, NULL },
+	{ "data-free", VERB_DATA_FREE, "data-free needs a file to write to" },
+	{ "verify", VERB_VERIFY, NULL },
+	{ "diff", VERB_DIFF, "diff needs two files" },
+	{ "save", VERB_SAVE, NULL },
+	{ "companion", VERB_COMPANION,
+	  "companion needs the C file that wasm2c wrote" },
+	{ "bake", VERB_BAKE, "bake needs a module and a snapshot's file" },
+};
+
 static void parse_words(struct options *options, char **words)
 {
-	static const struct {
-		const char *name;
-		enum verb verb;
-	} verbs[] = {
-		{ "show", VERB_SHOW },
-		{ "cycle", VERB_CYCLE },
-		{ "data-free", VERB_DATA_FREE },
-		{ "companion", VERB_COMPANION },
-	};
+	const char *needs = NULL;
 
 	for (size_t i = 0; *words && i < sizeof(verbs) / sizeof(*verbs); i++) {
 		if (strcmp(*words, verbs[i].name))
 			continue;
 		options->verb = verbs[i].verb;
+		needs = verbs[i].needs;
 		words++;
 		break;
 	}
 	if (!*words)
-		usage_error("no module is named");
+		usage_error("no file is named");
 	options->path = *words++;
-	if (options->verb == VERB_DATA_FREE) {
-		if (!*words)
-			usage_error("data-free needs a file to write to");
+	if (needs && !*words)
+		usage_error("%s", needs);
+	if (needs && options->verb == VERB_DATA_FREE)
 		options->out_path = *words++;
-	}
-	if (options->verb == VERB_COMPANION) {
-		if (!*words)
-			usage_error("companion needs the C file that wasm2c wrote");
-		options->c_path = *words++;
-	}
+	else if (needs)
+		options->other_path = *words++;
 	if (*words)
 		usage_error("\"%s\" is one word too many", *words);
 }
@@ -384,32 +460,43 @@ static bool parse(struct options *options, int argc, char **argv)
 	parse_words(options, argv + optind);
 	if (!(common >> options->verb & 1))
 		usage_error("an option of another verb is given");
+	if ((options->verb == VERB_SAVE || options->verb == VERB_BAKE) &&
+	    !options->out_path)
+		usage_error("-o must name the file to write");
 	if (options->count * options->threads > MAX_SAMPLES)
 		usage_error("--count times --threads is more than %d",
 			    MAX_SAMPLES);
 	return true;
 }
 
-int main(int argc, char **argv)
+static int act(const struct options *options)
 {
 	static int (*const actions[])(const struct subject *) = {
-		[VERB_SHOW] = show,
-		[VERB_CYCLE] = cycle,
-		[VERB_DATA_FREE] = data_free,
-		[VERB_COMPANION] = companion,
+		[VERB_SHOW] = show,	      [VERB_CYCLE] = cycle,
+		[VERB_DATA_FREE] = data_free, [VERB_SAVE] = save,
+		[VERB_BAKE] = bake,	      [VERB_COMPANION] = companion,
 	};
+	struct subject subject = { .options = options };
+	int status;
+
+	if (is_about_files(options))
+		return look_at_files(options);
+	status = subject_open(&subject);
+	if (!status)
+		status = actions[options->verb](&subject);
+	subject_close(&subject);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
 	struct options options = {
 		.count = 2000, .threads = 1, .reads = 64, .writes = 16,
 	};
-	struct subject subject = { .options = &options };
 	int status = 0;
 
-	if (parse(&options, argc, argv)) {
-		status = subject_open(&subject);
-		if (!status)
-			status = actions[options.verb](&subject);
-		subject_close(&subject);
-	}
+	if (parse(&options, argc, argv))
+		status = act(&options);
 	free(options.globals);
 	free(options.given);
 	if ((fflush(stdout) || ferror(stdout)) && !status)

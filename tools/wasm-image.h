@@ -2,9 +2,10 @@
 /*
  * wasm-image.h - what the files of the tool wasm-image share.
  *
- * wasm-image.c reads the command line, wasm-image-load.c the module;
- * wasm-image-show.c, wasm-image-cycle.c and wasm-image-companion.c do a verb
- * each, and the fourth, which is short, is done in wasm-image.c. Functions that
+ * wasm-image.c reads the command line and does the verb data-free, which is
+ * short; wasm-image-load.c reads the module. Each other verb has a file of its
+ * name, but wasm-image-file.c, which opens image files, shows and verifies
+ * them; wasm-image-bake-verb.c gives wasm-image-bake.c its work. Functions that
  * can fail return the exit status: 0, or 1 after one sentence on stderr.
  */
 #ifndef WASM_IMAGE_H
@@ -16,15 +17,30 @@ enum verb {
 	VERB_SHOW = 0,
 	VERB_CYCLE = 1,
 	VERB_DATA_FREE = 2,
-	VERB_COMPANION = 3,
+	VERB_VERIFY = 3,
+	VERB_DIFF = 4,
+	VERB_SAVE = 5,
+	VERB_BAKE = 6,
+	VERB_COMPANION = 7,
 };
+
+#define DIGEST_BYTES	32
+
+/* The name of a state in which no instance has started: a snapshot with this
+ * encoding holds a module's images, and nothing has run. */
+#define INITIAL_ENCODING	"wasm-image initial"
 
 struct options {
 	enum verb verb;
 	const char *path;
-	const char *out_path;		/* data-free, companion */
-	const char *c_path;		/* companion: what wasm2c wrote */
-	bool is_json;			/* show */
+	const char *other_path;		/* diff, bake, companion: the second
+					 * input */
+	const char *out_path;		/* data-free, save, bake, companion */
+	bool is_json;			/* show, verify, diff */
+	bool has_digest;		/* verify */
+	uint8_t digest[DIGEST_BYTES];
+	bool has_memory_idx;		/* save */
+	uint32_t memory_idx;
 	uint64_t count, threads;	/* cycle */
 	uint64_t reads, writes;
 	/* --global, by index; given[i] says which have a value. */
@@ -62,19 +78,51 @@ int fail_with(const char *path, const struct fl_error *error);
 /* All bytes of a file, and a NUL behind them. The caller frees *bytes, also
  * after a failure. */
 int file_read(const char *path, uint8_t **bytes, size_t *length);
-/* A file of its own beside the target, then a rename: a reader finds the old
- * file or the whole new one. */
-int replace_file(const char *path, const uint8_t *bytes, uint64_t len);
-/* May options->out_path be written: is it no input, and no device? */
-int check_output(const struct options *options);
 
 /* Read and load the module of subject->options. Whatever it returns, the
  * subject is to be closed. */
 int subject_open(struct subject *subject);
 void subject_close(struct subject *subject);
 
+/* Is the output no input and, if it is there, a regular file? */
+int check_output(const struct options *options);
+/* A file of its own beside the target, then a rename: a reader finds the old
+ * file or the whole new one. */
+int replace_file(const char *path, const uint8_t *bytes, uint64_t len);
+
+/* In quotes, with everything but plain ASCII escaped as JSON does. */
+void print_quoted(const char *text, size_t len);
+const char *bool_text(bool value);
+/* What show prints of an image, as text or as the members of an object. */
+void show_image(const struct memory *memory);
+void json_image(const struct memory *memory);
+
+/* An image file or a snapshot's file, read and checked. */
+struct file {
+	const char *path;
+	uint64_t length_bytes;
+	struct fl_snapshot *snapshot;
+	struct fl_snapshot_info info;
+	uint8_t digest[DIGEST_BYTES];
+};
+
+/* Whatever it returns, the file is to be closed. */
+int file_open(struct fl_context *context, const char *path, struct file *file);
+void file_close(struct file *file);
+void print_hex(const uint8_t *bytes, size_t len);
+
+/* Does the verb look at image files, and so read no module? For show the first
+ * bytes of the file say that. */
+bool is_about_files(const struct options *options);
+/* The verb of such options. */
+int look_at_files(const struct options *options);
+
 int show(const struct subject *subject);
 int cycle(const struct subject *subject);
+int save(const struct subject *subject);
+int bake(const struct subject *subject);
+int diff(const struct options *options, const struct file *a,
+	 const struct file *b);
 int companion(const struct subject *subject);
 
 #endif

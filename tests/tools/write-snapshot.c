@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * write-snapshot.c - the file of a snapshot as a runtime writes it.
+ *
+ *	write-snapshot MODULE OUT ENCODING STATE [SIZE OFFSET TEXT]...
+ *
+ * For each memory of the module in turn: SIZE bytes, zero but for TEXT at
+ * OFFSET. Prints what the library says if it refuses, and exits 1.
+ */
+#include <faultline.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_BYTES 100000
+#define MAX_IMAGES 8
+
+static int refused(const char *what, const struct fl_error *error)
+{
+	fprintf(stderr, "write-snapshot: %s: %s\n", what, error->text);
+	return 1;
+}
+
+static int load(struct fl_context *context, const char *path,
+		struct fl_module **module)
+{
+	static uint8_t bytes[MAX_BYTES];
+	struct fl_module_config config;
+	struct fl_error error;
+	FILE *file = fopen(path, "rb");
+
+	if (!file) {
+		perror(path);
+		return 1;
+	}
+	fl_module_config_init(&config);
+	config.bytes = bytes;
+	config.length_bytes = fread(bytes, 1, sizeof(bytes), file);
+	fclose(file);
+	return fl_module_load(context, &config, module, &error) ?
+		       refused(path, &error) :
+		       0;
+}
+
+static int make_image(struct fl_context *context, char **words,
+		      struct fl_image **image)
+{
+	struct fl_segment segment = { strtoull(words[1], NULL, 0), words[2],
+				      strlen(words[2]) };
+	struct fl_error error;
+
+	return fl_image_from_segments(context, strtoull(words[0], NULL, 0),
+				      &segment, 1, image, &error) ?
+		       refused(words[2], &error) :
+		       0;
+}
+
+static int write_parts(const struct fl_snapshot_parts *parts, const char *path)
+{
+	struct fl_snapshot *snapshot;
+	struct fl_error error;
+	int err;
+
+	if (fl_snapshot_create(parts, &snapshot, &error))
+		return refused("the parts", &error);
+	err = fl_snapshot_write(snapshot, path, &error);
+	fl_snapshot_release(snapshot);
+	return err ? refused(path, &error) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct fl_snapshot_parts parts = FL_SNAPSHOT_PARTS_INIT;
+	struct fl_image *images[MAX_IMAGES] = { NULL };
+	struct fl_context *context;
+	struct fl_error error;
+	int failed;
+
+	if (argc < 5 || (argc - 5) % 3 || (argc - 5) / 3 > MAX_IMAGES) {
+		fprintf(stderr, "usage: write-snapshot MODULE OUT ENCODING "
+				"STATE [SIZE OFFSET TEXT]...\n");
+		return 2;
+	}
+	if (fl_context_create(NULL, &context, &error))
+		return refused("context", &error);
+	failed = load(context, argv[1], &parts.module);
+	for (int i = 5; i < argc && !failed; i += 3)
+		failed = make_image(context, argv + i,
+				    &images[parts.image_count++]);
+	parts.images = images;
+	parts.encoding = argv[3];
+	parts.state = argv[4];
+	parts.state_bytes = strlen(argv[4]);
+	if (!failed)
+		failed = write_parts(&parts, argv[2]);
+	for (int i = 0; i < MAX_IMAGES; i++)
+		fl_image_release(images[i]);
+	fl_module_release(parts.module);
+	fl_context_destroy(context);
+	return failed;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * wasm-image-file.c - image files and the files of snapshots: opens, shows and
+ * verifies them.
+ *
+ * Takes paths; gives text or one JSON object. The library checks the whole file
+ * when it opens the file, so what is printed here was checked. No module is
+ * needed to look at a file: the state is counted and compared, not understood.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "wasm-image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int file_open(struct fl_context *context, const char *path, struct file *file)
+{
+	struct fl_error error;
+	struct stat stat;
+	int fd, err;
+
+	*file = (struct file){ .path = path,
+			       .info = { .size = sizeof(file->info) } };
+	/* A pipe must not make the tool wait; the library refuses the pipe. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &stat)) {
+		err = fail("cannot open %s: %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	file->length_bytes = (uint64_t)stat.st_size;
+	err = fl_snapshot_open(context, NULL, fd, 0, NULL, &file->snapshot,
+			       &error);
+	if (!err)
+		err = fl_snapshot_digest(file->snapshot, file->digest, &error);
+	close(fd);
+	if (err)
+		return fail_with(path, &error);
+	fl_snapshot_info(file->snapshot, &file->info);
+	return 0;
+}
+
+void file_close(struct file *file)
+{
+	fl_snapshot_release(file->snapshot);
+}
+
+void print_hex(const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		printf("%02x", bytes[i]);
+}
+
+static bool has_magic(const char *path)
+{
+	/* lib/image/toc.h */
+	static const uint8_t magic[8] = { 0x89, 'F',  'L',  'I',
+					  '\r', '\n', 0x1a, '\n' };
+	uint8_t begin[sizeof(magic)];
+	struct stat stat_of;
+	bool is_one;
+	int fd;
+
+	/* A pipe would lose the bytes. */
+	if (stat(path, &stat_of) || !S_ISREG(stat_of.st_mode))
+		return false;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	is_one = read(fd, begin, sizeof(begin)) == (ssize_t)sizeof(begin) &&
+		 !memcmp(begin, magic, sizeof(begin));
+	close(fd);
+	return is_one;
+}
+
+bool is_about_files(const struct options *options)
+{
+	if (options->verb == VERB_SHOW)
+		return has_magic(options->path);
+	return options->verb == VERB_VERIFY || options->verb == VERB_DIFF;
+}
+
+/* -------------------------------------------------------------------- show */
+
+static struct memory image_at(const struct file *file, uint32_t image_idx)
+{
+	struct memory memory = { .info = { .size = sizeof(memory.info) } };
+
+	memory.image = fl_snapshot_image(file->snapshot, 0, image_idx);
+	fl_image_info(memory.image, &memory.info);
+	return memory;
+}
+
+static void show_text(const struct fl_context *context, const struct file *file)
+{
+	const struct fl_snapshot_info *info = &file->info;
+
+	printf("%s: %s, %" PRIu64 " bytes, backend %s\ndigest     ", file->path,
+	       info->module_count ? "snapshot" : "image file",
+	       file->length_bytes, fl_context_backend(context));
+	print_hex(file->digest, DIGEST_BYTES);
+	printf("\nencoding   ");
+	print_quoted(info->encoding, strlen(info->encoding));
+	printf("\nstate      %" PRIu64 " bytes\n", info->state_bytes);
+	for (uint32_t i = 0; i < info->module_count; i++) {
+		printf("module %u   ", i);
+		print_hex(info->module_digests + (size_t)i * DIGEST_BYTES,
+			  DIGEST_BYTES);
+		putchar('\n');
+	}
+	for (uint32_t i = 0; i < info->image_count; i++) {
+		struct memory memory = image_at(file, i);
+
+		printf("image %u:\n", i);
+		show_image(&memory);
+	}
+}
+
+static void json_head(const struct file *file)
+{
+	printf("{\"file\":");
+	print_quoted(file->path, strlen(file->path));
+	printf(",\"length_bytes\":%" PRIu64 ",\"digest\":\"",
+	       file->length_bytes);
+	print_hex(file->digest, DIGEST_BYTES);
+	putchar('"');
+}
+
+static void show_json(const struct fl_context *context, const struct file *file)
+{
+	const struct fl_snapshot_info *info = &file->info;
+
+	json_head(file);
+	printf(",\"is_snapshot\":%s,\"backend\":\"%s\",\"hpage_bytes\":%" PRIu64
+	       ",\"stored_bytes\":%" PRIu64 ",\"state_bytes\":%" PRIu64
+	       ",\"encoding\":",
+	       bool_text(info->module_count), fl_context_backend(context),
+	       hpage_bytes(), info->stored_bytes, info->state_bytes);
+	print_quoted(info->encoding, strlen(info->encoding));
+	printf(",\"module_digests\":[");
+	for (uint32_t i = 0; i < info->module_count; i++) {
+		printf("%s\"", i ? "," : "");
+		print_hex(info->module_digests + (size_t)i * DIGEST_BYTES,
+			  DIGEST_BYTES);
+		putchar('"');
+	}
+	printf("],\"images\":[");
+	for (uint32_t i = 0; i < info->image_count; i++) {
+		struct memory memory = image_at(file, i);
+
+		printf("%s{\"image_idx\":%u", i ? "," : "", i);
+		json_image(&memory);
+		putchar('}');
+	}
+	printf("]}\n");
+}
+
+/* ------------------------------------------------------------------ verify */
+
+static int verify(const struct options *options, const struct file *file)
+{
+	bool is_wanted = !options->has_digest ||
+			 !memcmp(options->digest, file->digest, DIGEST_BYTES);
+
+	if (options->is_json) {
+		json_head(file);
+		printf(",\"is_expected\":%s}\n",
+		       options->has_digest ? bool_text(is_wanted) : "null");
+	} else {
+		print_hex(file->digest, DIGEST_BYTES);
+		printf("  %s\n", file->path);
+	}
+	return is_wanted ?
+		       0 :
+		       fail("%s is whole and has another digest than the one given",
+			    file->path);
+}
+
+static int look_at_file(const struct options *options,
+			const struct fl_context *context,
+			const struct file *file)
+{
+	if (options->verb == VERB_VERIFY)
+		return verify(options, file);
+	if (options->global_count)
+		return fail("%s is an image file; --global is for modules",
+			    file->path);
+	if (options->is_json)
+		show_json(context, file);
+	else
+		show_text(context, file);
+	return 0;
+}
+
+int look_at_files(const struct options *options)
+{
+	struct file file = { .path = NULL }, other = { .path = NULL };
+	struct fl_context *context;
+	struct fl_error error;
+	int status;
+
+	if (fl_context_create(NULL, &context, &error))
+		return fail("%s", error.text);
+	status = file_open(context, options->path, &file);
+	if (!status && options->verb == VERB_DIFF) {
+		status = file_open(context, options->other_path, &other);
+		if (!status)
+			status = diff(options, &file, &other);
+	} else if (!status) {
+		status = look_at_file(options, context, &file);
+	}
+	file_close(&other);
+	file_close(&file);
+	fl_context_destroy(context);
+	return status;
+}
