@@ -3,12 +3,14 @@
  * snapshot_hostile.c - runtimes and files that lie: calls of the runtime that
  * change what is captured, give other lengths or call back; a snapshot's file
  * that was cut, changed, mended, replaced or truncated at any moment; bytes
- * that no clone may see.
+ * that no clone may see; and what a capture costs the pages that nobody touched.
  */
 #define _GNU_SOURCE
 #include "runtime.h"
 #include "tests/kit/random.h"
 #include "tests/kit/toc_bytes.h"
+
+#include "backend.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -352,6 +354,85 @@ static void bytes_beyond_the_size_are_nobodys(void)
 	conform_close(&conform);
 }
 
+/* What an image keeps in memory, in bytes; 0 where it keeps none in a file. */
+static uint64_t kept_by(const struct fl_image *image)
+{
+	struct stat status;
+
+	if (image->fd < 0)
+		return 0;
+	MUST_EQ(fstat(image->fd, &status), 0);
+	return (uint64_t)status.st_blocks * 512;
+}
+
+#define SPARSE_BYTES (64 * MIB)
+
+/* Five pages far from one another: more gaps than extents can leave out. */
+static struct fl_image *sparse_image(struct conform *conform)
+{
+	struct fl_segment segments[5];
+
+	for (uint64_t i = 0; i < 5; i++)
+		segments[i] = (struct fl_segment){ i * 15 * MIB, "sparse", 6 };
+	return conform_image(conform, SPARSE_BYTES, segments, 5);
+}
+
+/* What an image of holes grows by while tenants write in some. */
+static uint64_t sparse_growth(enum fl_allocation allocation, bool is_captured)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_image *image, *captured;
+	struct fl_pool_config config;
+	struct conform conform;
+	uint64_t growth;
+
+	conform_pool_config(&config);
+	config.max_memory_bytes = SPARSE_BYTES;
+	config.allocation = allocation;
+	conform_open(&conform, &config);
+	image = sparse_image(&conform);
+	growth = 0 - kept_by(image);
+	/* After some cycles the pages are watched. */
+	for (int i = 0; i < 8; i++) {
+		struct fl_memory *memory = conform_take(&conform, image, 0);
+
+		for (uint64_t off = 0; off < SPARSE_BYTES; off += 15 * MIB)
+			memory->base[off + 4 * conform_hpage()] = 1;
+		if (is_captured) {
+			CONFORM_MUST(fl_image_from_memory(memory, NULL,
+							  &captured, &error),
+				     &error);
+			CHECK(kept_by(captured) <= 64 * conform_hpage());
+			fl_image_release(captured);
+		}
+		conform_give(memory);
+	}
+	growth += kept_by(image);
+	fl_image_release(image);
+	conform_close(&conform);
+	return growth;
+}
+
+static void play_sparse(enum fl_allocation allocation)
+{
+	uint64_t without = sparse_growth(allocation, false);
+	uint64_t with = sparse_growth(allocation, true);
+
+	if (!CHECK(with <= without))
+		test_note("the image grew by %ju KiB, without captures by %ju",
+			  (uintmax_t)with / 1024, (uintmax_t)without / 1024);
+}
+
+static void a_capture_touches_no_hole(void)
+{
+	play_sparse(FL_ALLOCATION_POOLING);
+}
+
+static void a_capture_touches_no_hole_on_demand(void)
+{
+	play_sparse(FL_ALLOCATION_ON_DEMAND);
+}
+
 /* ---------------------------------------------------------------- a file */
 
 /* A snapshot's file in memory, and a descriptor of a copy to be changed. */
@@ -636,6 +717,8 @@ static const struct test_case cases[] = {
 	TEST_CASE(decoders_that_call_back),
 	TEST_CASE(halves_of_different_snapshots),
 	TEST_CASE(bytes_beyond_the_size_are_nobodys),
+	TEST_CASE(a_capture_touches_no_hole),
+	TEST_CASE(a_capture_touches_no_hole_on_demand),
 	TEST_CASE(a_file_cut_anywhere_is_no_file),
 	TEST_CASE(changed_bytes),
 	TEST_CASE(changed_bytes_of_pages),
