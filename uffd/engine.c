@@ -420,8 +420,30 @@ static int on_changed(void *user, const struct fl__kernel_region *region)
 			   region->end - region->start);
 }
 
-/* A page that is still the file's, or nothing at all, is as it was attached.
- * This holds whatever the rung tracks. */
+/* The private pages of a piece, by the best call that the host has. */
+static int piece_changed(const struct fl__arena *arena, int pagemap_fd,
+			 const struct fl__piece *piece, struct changed *changed)
+{
+	struct fl__kernel_region regions[64];
+	struct fl__scan_buffer buffer = { .regions = regions, .count = 64 };
+	uint64_t start = changed->base + piece->off;
+
+	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_PAGEMAP_SCAN))
+		return fl__scan_reads_private(pagemap_fd, start,
+					      start + piece->len,
+					      arena->geometry.hpage_bytes,
+					      on_changed, changed);
+	return fl__scan(pagemap_fd, start, start + piece->len,
+			piece->bytes ? FL__SCAN_PRIVATE_FILE :
+				       FL__SCAN_PRIVATE_ZERO,
+			&buffer, on_changed, changed);
+}
+
+/*
+ * A page that is still the file's, or nothing at all, is as it was attached.
+ * This holds whatever the rung tracks. To call more pages changed would cost
+ * memory: who reads a hole of the file through a mapping makes a page of it.
+ */
 static int linux_changed(const struct fl__arena *arena,
 			 const struct fl__space *space, uint64_t size_bytes,
 			 fl__changed_fn *fn, void *user)
@@ -431,21 +453,21 @@ static int linux_changed(const struct fl__arena *arena,
 	const uint8_t *bytes = image ? image->bytes : NULL;
 	uint64_t end = fl_round_up(size_bytes, arena->geometry.hpage_bytes);
 	int pagemap_fd = shard_of(arena, space)->pagemap_fd, err = 0;
+	bool is_opened = pagemap_fd < 0;
 	struct changed changed = { fn, user, (uintptr_t)space->base };
-	struct fl__kernel_region regions[64];
-	struct fl__scan_buffer buffer = { .regions = regions, .count = 64 };
 	struct fl__piece piece;
 
+	/* Such an arena has no descriptor, because its resets need none. */
+	if (is_opened)
+		pagemap_fd = fl__scan_open();
 	if (pagemap_fd < 0)
 		return end ? fn(user, 0, end) : 0;
 	for (uint64_t at = 0;
 	     !err && fl__image_map_next(map, bytes, at, end, &piece);
 	     at += piece.len)
-		err = fl__scan(pagemap_fd, changed.base + at,
-			       changed.base + at + piece.len,
-			       piece.bytes ? FL__SCAN_PRIVATE_FILE :
-					     FL__SCAN_PRIVATE_ZERO,
-			       &buffer, on_changed, &changed);
+		err = piece_changed(arena, pagemap_fd, &piece, &changed);
+	if (is_opened)
+		close(pagemap_fd);
 	return fl__error_fold(err);
 }
 

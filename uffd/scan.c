@@ -113,28 +113,79 @@ int fl__scan_protect(int pagemap_fd, uint64_t start, uint64_t end)
 	return err < 0 ? err : 0;
 }
 
+/* Entries of pagemap, the form of the kernel. */
+#define ENTRY_PRESENT (UINT64_C(1) << 63)
+#define ENTRY_SWAPPED (UINT64_C(1) << 62)
+#define ENTRY_FILE (UINT64_C(1) << 61)
+
+struct entries {
+	uint64_t at[512];
+	uint64_t count;
+};
+
+/* The next entries of [start, end); false when they cannot be read. */
+static bool entries_read(struct entries *entries, int pagemap_fd,
+			 uint64_t start, uint64_t end, uint64_t hpage_bytes)
+{
+	ssize_t len;
+
+	entries->count = fl_min_u64((end - start) / hpage_bytes,
+				    FL_ARRAY_SIZE(entries->at));
+	len = (ssize_t)(entries->count * sizeof(*entries->at));
+	return pread(pagemap_fd, entries->at, (size_t)len,
+		     (off_t)(start / hpage_bytes * sizeof(*entries->at))) ==
+	       len;
+}
+
 bool fl__scan_reads_touched(int pagemap_fd, uint64_t start, uint64_t end,
 			    uint64_t hpage_bytes)
 {
-	const uint64_t touched = UINT64_C(3) << 62; /* present, swapped */
-	uint64_t entries[512];
+	struct entries entries;
 
-	while (start < end) {
-		uint64_t count = fl_min_u64((end - start) / hpage_bytes,
-					    FL_ARRAY_SIZE(entries));
-		ssize_t len = (ssize_t)(count * sizeof(*entries));
-
-		if (pread(pagemap_fd, entries, (size_t)len,
-			  (off_t)(start / hpage_bytes * sizeof(*entries))) !=
-		    len)
+	for (; start < end; start += entries.count * hpage_bytes) {
+		if (!entries_read(&entries, pagemap_fd, start, end,
+				  hpage_bytes))
 			return true;
-		for (uint64_t i = 0; i < count; i++) {
-			if (entries[i] & touched)
+		for (uint64_t i = 0; i < entries.count; i++) {
+			if (entries.at[i] & (ENTRY_PRESENT | ENTRY_SWAPPED))
 				return true;
 		}
-		start += count * hpage_bytes;
 	}
 	return false;
+}
+
+static bool entry_is_private(uint64_t entry)
+{
+	return entry & ENTRY_SWAPPED ||
+	       (entry & (ENTRY_PRESENT | ENTRY_FILE)) == ENTRY_PRESENT;
+}
+
+int fl__scan_reads_private(int pagemap_fd, uint64_t start, uint64_t end,
+			   uint64_t hpage_bytes, fl__scan_fn *fn, void *user)
+{
+	struct fl__kernel_region run = { .start = start, .end = start };
+	struct entries entries;
+	int err = 0;
+
+	while (start < end && !err) {
+		if (!entries_read(&entries, pagemap_fd, start, end,
+				  hpage_bytes))
+			return -EIO;
+		for (uint64_t i = 0; i < entries.count && !err; i++) {
+			uint64_t at = start + i * hpage_bytes;
+
+			if (!entry_is_private(entries.at[i]))
+				continue;
+			if (run.end != at) {
+				if (run.end > run.start)
+					err = fn(user, &run);
+				run.start = at;
+			}
+			run.end = at + hpage_bytes;
+		}
+		start += entries.count * hpage_bytes;
+	}
+	return err || run.end == run.start ? err : fn(user, &run);
 }
 
 bool fl__scan_is_private(uint64_t categories, bool is_file)

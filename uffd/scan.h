@@ -72,6 +72,14 @@ int fl__scan_protect(int pagemap_fd, uint64_t start, uint64_t end);
 bool fl__scan_reads_touched(int pagemap_fd, uint64_t start, uint64_t end,
 			    uint64_t hpage_bytes);
 
+/*
+ * The runs of pages that fl__scan_is_private() where PAGEMAP_SCAN cannot be had,
+ * from the entries of pagemap; pages of zeroes in anonymous memory are among
+ * them. Errors as of fl__scan().
+ */
+int fl__scan_reads_private(int pagemap_fd, uint64_t start, uint64_t end,
+			   uint64_t hpage_bytes, fl__scan_fn *fn, void *user);
+
 /* Of a touched page: may its bytes differ from the mapped file (is_file), or
  * from zero (anonymous memory)? */
 bool fl__scan_is_private(uint64_t categories, bool is_file);

@@ -3,12 +3,14 @@
  * snapshot_hostile.c - runtimes and files that lie: calls of the runtime that
  * change what is captured, give other lengths or call back; a snapshot's file
  * that was cut, changed, mended, replaced or truncated at any moment; bytes
- * that no clone may see.
+ * that no clone may see; and what a capture costs the pages that nobody touched.
  */
 #define _GNU_SOURCE
 #include "runtime.h"
 #include "tests/kit/random.h"
 #include "tests/kit/toc_bytes.h"
+
+#include "backend.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -26,6 +28,7 @@ struct liar {
 	uint64_t first_len, second_len; /* of encode_state */
 	void (*act)(struct liar *liar, struct fl_instance *instance);
 	uint32_t acted;
+	struct fl_instance *first; /* that it has acted on */
 };
 
 static struct liar *liar_of(void *user)
@@ -38,6 +41,7 @@ static int liar_acts(void *user, struct fl_instance *instance)
 	struct liar *liar = liar_of(user);
 
 	if (liar->act) {
+		liar->first = liar->first ? liar->first : instance;
 		liar->act(liar, instance);
 		liar->acted++;
 	}
@@ -290,6 +294,50 @@ static void decoders_that_call_back(void)
 	play_calls(call_back, 6);
 }
 
+static void release_the_first(struct liar *liar, struct fl_instance *instance)
+{
+	(void)instance;
+	CHECK_EQ(fl_instance_release(liar->first), -EINVAL);
+}
+
+/* Nor is one of a group, until all are made; also where the last one fails. */
+static void decoders_that_release_another_of_the_group(void)
+{
+	const struct fl_instance_config *configs[2];
+	struct fl_instance *instances[2];
+	struct fl_snapshot *snapshot;
+	struct fl_instance_config bad;
+	struct fl_error error;
+	struct liar liar;
+
+	liar_open(&liar);
+	for (int i = 0; i < 2; i++)
+		instances[i] = runtime_start(&liar.rt);
+	CONFORM_MUST(fl_instance_snapshot(instances, 2, &liar.capture,
+					  &snapshot, &error),
+		     &error);
+	instance_stop(instances[0]);
+	instance_stop(instances[1]);
+	liar.act = release_the_first;
+	bad = liar.clone;
+	bad.decode_elements = NULL;
+	configs[0] = &liar.clone;
+	configs[1] = &bad;
+	CHECK_EQ(fl_snapshot_acquire(liar.rt.conform.pool, snapshot, configs,
+				     instances, &error),
+		 -EINVAL);
+	check_nothing_is_held(&liar.rt.conform);
+	configs[1] = &liar.clone;
+	CONFORM_MUST(fl_snapshot_acquire(liar.rt.conform.pool, snapshot,
+					 configs, instances, &error),
+		     &error);
+	CHECK(liar.acted > 8);
+	instance_stop(instances[0]);
+	instance_stop(instances[1]);
+	fl_snapshot_release(snapshot);
+	liar_close(&liar);
+}
+
 /* The second half of an instantiation has another snapshot than the first. */
 static void halves_of_different_snapshots(void)
 {
@@ -350,6 +398,166 @@ static void bytes_beyond_the_size_are_nobodys(void)
 		conform_give(memory);
 	}
 	conform_close(&conform);
+}
+
+/* A plain table: bytes for bytes, nulls behind them, and nulls again for the next
+ * tenant of the slot. */
+static void a_plain_table_is_its_bytes(void)
+{
+	struct fl_instance *instance, *clone;
+	uint64_t element = FUNC(9);
+	struct fl_table *table;
+	struct fl_error error;
+	struct liar liar;
+
+	liar_open(&liar);
+	liar.rt.config.clone_element = liar.clone.clone_element = NULL;
+	liar.rt.config.drop_element = liar.clone.drop_element = NULL;
+	liar.capture.plain_tables = 1;
+	instance = runtime_start(&liar.rt);
+	table = fl_instance_table(instance, 0);
+	CHECK_EQ(fl_table_grow(table, 1, &element, NULL), 0);
+	CONFORM_MUST(liar_capture(&liar, instance, &error), &error);
+	CHECK_EQ(fl_table_fill(table, 0, &element, 11), 0);
+	instance_stop(instance);
+	for (int i = 0; i < 4; i++) {
+		CONFORM_MUST(liar_clone(&liar, &clone, &error), &error);
+		table = fl_instance_table(clone, 0);
+		CHECK_EQ(fl_table_grow(table, 2, NULL, NULL), 0);
+		CHECK_TABLE(table, NONE, NONE, FUNC(0), FUNC(1), NONE, NONE,
+			    NONE, FUNC(0), NONE, NONE, FUNC(9), NONE, NONE);
+		CHECK_EQ(fl_table_fill(table, 0, &element, 13), 0);
+		instance_stop(clone);
+	}
+	instance = runtime_start(&liar.rt);
+	CHECK_TABLE(fl_instance_table(instance, 0), NONE, NONE, FUNC(0),
+		    FUNC(1), NONE, NONE, NONE, FUNC(0), NONE, NONE);
+	instance_stop(instance);
+	liar.rt.live = 0;
+	liar_close(&liar);
+}
+
+struct family {
+	struct liar *liar;
+	struct fl_instance *instance;
+};
+
+static int capture_in_a_child(void *arg)
+{
+	const struct family *family = arg;
+	struct fl_instance *clone;
+	struct fl_image *image;
+	struct fl_error error;
+
+	CHECK_EQ(liar_capture(family->liar, family->instance, &error), -ECHILD);
+	CHECK_EQ(liar_clone(family->liar, &clone, &error), -ECHILD);
+	CHECK_EQ(fl_snapshot_acquire(family->liar->rt.conform.pool,
+				     family->liar->clone.snapshot, NULL, &clone,
+				     &error),
+		 -ECHILD);
+	CHECK_EQ(fl_image_from_memory(fl_instance_memory(family->instance, 0),
+				      NULL, &image, &error),
+		 -ECHILD);
+	family->liar->capture.plain_tables = 1;
+	CHECK_EQ(fl_image_from_table(fl_instance_table(family->instance, 0),
+				     &family->liar->capture, &image, &error),
+		 -ECHILD);
+	return test_has_failed();
+}
+
+/* A child's slots are not what the child thinks. */
+static void a_forked_child_captures_nothing(void)
+{
+	struct family family;
+	struct fl_error error;
+	struct liar liar;
+
+	liar_open(&liar);
+	family.liar = &liar;
+	family.instance = runtime_start(&liar.rt);
+	CONFORM_MUST(liar_capture(&liar, family.instance, &error), &error);
+	conform_check_child(capture_in_a_child, &family);
+	instance_stop(family.instance);
+	liar_close(&liar);
+}
+
+/* What an image keeps in memory, in bytes; 0 where it keeps none in a file. */
+static uint64_t kept_by(const struct fl_image *image)
+{
+	struct stat status;
+
+	if (image->fd < 0)
+		return 0;
+	MUST_EQ(fstat(image->fd, &status), 0);
+	return (uint64_t)status.st_blocks * 512;
+}
+
+#define SPARSE_BYTES (64 * MIB)
+
+/* Five pages far from one another: more gaps than extents can leave out. */
+static struct fl_image *sparse_image(struct conform *conform)
+{
+	struct fl_segment segments[5];
+
+	for (uint64_t i = 0; i < 5; i++)
+		segments[i] = (struct fl_segment){ i * 15 * MIB, "sparse", 6 };
+	return conform_image(conform, SPARSE_BYTES, segments, 5);
+}
+
+/* What an image of holes grows by while tenants write in some. */
+static uint64_t sparse_growth(enum fl_allocation allocation, bool is_captured)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_image *image, *captured;
+	struct fl_pool_config config;
+	struct conform conform;
+	uint64_t growth;
+
+	conform_pool_config(&config);
+	config.max_memory_bytes = SPARSE_BYTES;
+	config.allocation = allocation;
+	conform_open(&conform, &config);
+	image = sparse_image(&conform);
+	growth = 0 - kept_by(image);
+	/* After some cycles the pages are watched. */
+	for (int i = 0; i < 8; i++) {
+		struct fl_memory *memory = conform_take(&conform, image, 0);
+
+		for (uint64_t off = 0; off < SPARSE_BYTES; off += 15 * MIB)
+			memory->base[off + 4 * conform_hpage()] = 1;
+		if (is_captured) {
+			CONFORM_MUST(fl_image_from_memory(memory, NULL,
+							  &captured, &error),
+				     &error);
+			CHECK(kept_by(captured) <= 64 * conform_hpage());
+			fl_image_release(captured);
+		}
+		conform_give(memory);
+	}
+	growth += kept_by(image);
+	fl_image_release(image);
+	conform_close(&conform);
+	return growth;
+}
+
+static void play_sparse(enum fl_allocation allocation)
+{
+	uint64_t without = sparse_growth(allocation, false);
+	uint64_t with = sparse_growth(allocation, true);
+
+	if (!CHECK(with <= without))
+		test_note("the image grew by %ju KiB, without captures by %ju",
+			  (uintmax_t)with / 1024, (uintmax_t)without / 1024);
+}
+
+static void a_capture_touches_no_hole(void)
+{
+	play_sparse(FL_ALLOCATION_POOLING);
+}
+
+static void a_capture_touches_no_hole_on_demand(void)
+{
+	play_sparse(FL_ALLOCATION_ON_DEMAND);
 }
 
 /* ---------------------------------------------------------------- a file */
@@ -634,8 +842,13 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(an_encoder_of_other_lengths, conform_malloc_fails),
 	TEST_CASE(decoders_that_release_the_instance),
 	TEST_CASE(decoders_that_call_back),
+	TEST_CASE(decoders_that_release_another_of_the_group),
 	TEST_CASE(halves_of_different_snapshots),
 	TEST_CASE(bytes_beyond_the_size_are_nobodys),
+	TEST_CASE(a_plain_table_is_its_bytes),
+	TEST_CASE(a_forked_child_captures_nothing),
+	TEST_CASE(a_capture_touches_no_hole),
+	TEST_CASE(a_capture_touches_no_hole_on_demand),
 	TEST_CASE(a_file_cut_anywhere_is_no_file),
 	TEST_CASE(changed_bytes),
 	TEST_CASE(changed_bytes_of_pages),
