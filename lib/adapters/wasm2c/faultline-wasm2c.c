@@ -34,7 +34,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "faultline-wasm2c.h"
+#include "wasm2c-offer.h"
 
 _Static_assert(_Generic(&wasm_rt_allocate_memory,
 			void (*)(wasm_rt_memory_t *, uint32_t, uint32_t) : 1,
@@ -95,8 +95,7 @@ WRAPPED(wasm_rt_allocate_externref_table);
 WRAPPED(wasm_rt_grow_externref_table);
 WRAPPED(wasm_rt_free_externref_table);
 
-__attribute__((format(printf, 3, 4))) static int
-fail(struct fl_error *error, int err, const char *format, ...)
+int fl_wasm2c_fail(struct fl_error *error, int err, const char *format, ...)
 {
 	va_list args;
 
@@ -160,10 +159,11 @@ static int map_add(const struct map *map, const void *base, void *handle,
 				      memory_order_relaxed);
 		return 0;
 	}
-	return fail(error, -ENOMEM,
-		    "too many wasm2c memories or tables live at once: the "
-		    "adapter knows at most %u of this kind",
-		    1u << map->bits);
+	return fl_wasm2c_fail(
+		error, -ENOMEM,
+		"too many wasm2c memories or tables live at once: the "
+		"adapter knows at most %u of this kind",
+		1u << map->bits);
 }
 
 static void map_remove(struct map_entry *entry)
@@ -203,26 +203,20 @@ static void describe(wasm_rt_memory_t *memory, const struct fl_memory *from,
 	memory->max_pages = max_pages;
 }
 
-/* What the pool offers: the largest memory that it and wasm2c allow, and
- * whether it has tables. */
-struct offer {
-	uint64_t max_bytes;
-	bool has_tables;
-};
-
-static int read_offer(const struct fl_pool *pool, struct offer *offer,
-		      struct fl_error *error)
+int fl_wasm2c_read_offer(const struct fl_pool *pool,
+			 struct fl_wasm2c_offer *offer, struct fl_error *error)
 {
 	struct fl_pool_info info = { .size = sizeof(info) };
 
 	fl_pool_info(pool, &info);
 #if WASM_RT_MEMCHECK_SIGNAL_HANDLER
 	if (info.memory_stride_bytes < MIN_STRIDE_BYTES)
-		return fail(error, -ENOTSUP,
-			    "wasm2c's code checks no bounds "
-			    "and needs a memory_stride_bytes of at least "
-			    "8 GiB: the pool has %llu",
-			    (unsigned long long)info.memory_stride_bytes);
+		return fl_wasm2c_fail(
+			error, -ENOTSUP,
+			"wasm2c's code checks no bounds "
+			"and needs a memory_stride_bytes of at least "
+			"8 GiB: the pool has %llu",
+			(unsigned long long)info.memory_stride_bytes);
 #endif
 	offer->max_bytes = MAX_WPAGES * WPAGE_BYTES;
 	if (info.max_memory_bytes < offer->max_bytes)
@@ -249,10 +243,10 @@ static int check_type(const struct fl_memory_type *type, uint32_t memory_idx,
 		       "field of wasm-rt.h";
 	if (!what)
 		return 0;
-	return fail(error, -ENOTSUP,
-		    "memory %u %s: wasm2c of wabt 1.0.32 "
-		    "cannot run it",
-		    memory_idx, what);
+	return fl_wasm2c_fail(error, -ENOTSUP,
+			      "memory %u %s: wasm2c of wabt 1.0.32 "
+			      "cannot run it",
+			      memory_idx, what);
 }
 
 static int acquire_defined(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
@@ -266,7 +260,7 @@ static int acquire_defined(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 
 	err = fl_module_memory_type(module, memory_idx, &type);
 	if (err)
-		return fail(error, err, "%s", fl_strerror(err));
+		return fl_wasm2c_fail(error, err, "%s", fl_strerror(err));
 	err = check_type(&type, memory_idx, error);
 	if (err)
 		return err;
@@ -335,13 +329,14 @@ static int table_acquire_defined(struct fl_wasm2c_batch *batch,
 
 	err = fl_module_table_type(module, table_idx, &type);
 	if (err)
-		return fail(error, err, "%s", fl_strerror(err));
+		return fl_wasm2c_fail(error, err, "%s", fl_strerror(err));
 	if (type.is_64 || type.has_init)
-		return fail(error, -ENOTSUP,
-			    "table %u has %s: wasm2c of wabt 1.0.32 cannot "
-			    "run it",
-			    table_idx,
-			    type.is_64 ? "64-bit indices" : "an initialiser");
+		return fl_wasm2c_fail(
+			error, -ENOTSUP,
+			"table %u has %s: wasm2c of wabt 1.0.32 cannot "
+			"run it",
+			table_idx,
+			type.is_64 ? "64-bit indices" : "an initialiser");
 	fl_table_config_init(&config);
 	config.initial_elements = type.min_elements;
 	config.max_elements = type.max_elements;
@@ -377,29 +372,32 @@ static void give_back_rest(struct fl_wasm2c_batch *batch)
 }
 
 static int check_counts(const struct fl_module_info *info,
-			const struct offer *offer, struct fl_error *error)
+			const struct fl_wasm2c_offer *offer,
+			struct fl_error *error)
 {
 	uint32_t memory_count =
 		info->memory_count - info->imported_memory_count;
 	uint32_t table_count = info->table_count - info->imported_table_count;
 
 	if (memory_count > FL_WASM2C_MAX_MEMORIES)
-		return fail(error, -E2BIG,
-			    "the module defines %u memories: the wasm2c "
-			    "adapter serves %d",
-			    memory_count, FL_WASM2C_MAX_MEMORIES);
+		return fl_wasm2c_fail(
+			error, -E2BIG,
+			"the module defines %u memories: the wasm2c "
+			"adapter serves %d",
+			memory_count, FL_WASM2C_MAX_MEMORIES);
 	if (offer->has_tables && table_count > FL_WASM2C_MAX_TABLES)
-		return fail(error, -E2BIG,
-			    "the module defines %u tables: the wasm2c adapter "
-			    "serves %d, from a pool without max_tables any",
-			    table_count, FL_WASM2C_MAX_TABLES);
+		return fl_wasm2c_fail(
+			error, -E2BIG,
+			"the module defines %u tables: the wasm2c adapter "
+			"serves %d, from a pool without max_tables any",
+			table_count, FL_WASM2C_MAX_TABLES);
 	return 0;
 }
 
 static int acquire_all(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 		       const struct fl_module *module,
 		       const struct fl_module_info *info,
-		       const struct offer *offer, uint64_t timeout_ns,
+		       const struct fl_wasm2c_offer *offer, uint64_t timeout_ns,
 		       struct fl_error *error)
 {
 	uint32_t i;
@@ -423,10 +421,10 @@ int fl_wasm2c_begin(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 		    struct fl_error *error)
 {
 	struct fl_module_info info = { .size = sizeof(info) };
-	struct offer offer;
+	struct fl_wasm2c_offer offer;
 	int err;
 
-	err = read_offer(pool, &offer, error);
+	err = fl_wasm2c_read_offer(pool, &offer, error);
 	if (err)
 		return err;
 	fl_module_info(module, &info);
@@ -463,7 +461,7 @@ int fl_wasm2c_acquire(struct fl_pool *pool,
 {
 	struct fl_memory_config limited;
 	struct fl_memory *taken;
-	struct offer offer;
+	struct fl_wasm2c_offer offer;
 	int err;
 
 	fl_memory_config_init(&limited);
@@ -471,10 +469,11 @@ int fl_wasm2c_acquire(struct fl_pool *pool,
 	       config->size < sizeof(limited) ? config->size : sizeof(limited));
 	limited.size = sizeof(limited);
 	if (limited.is_shared || limited.page_bytes != WPAGE_BYTES)
-		return fail(error, -ENOTSUP,
-			    "wasm2c of wabt 1.0.32 has no "
-			    "shared memories and no custom page sizes");
-	err = read_offer(pool, &offer, error);
+		return fl_wasm2c_fail(
+			error, -ENOTSUP,
+			"wasm2c of wabt 1.0.32 has no "
+			"shared memories and no custom page sizes");
+	err = fl_wasm2c_read_offer(pool, &offer, error);
 	if (err)
 		return err;
 	if (limited.max_bytes > offer.max_bytes)
@@ -483,6 +482,18 @@ int fl_wasm2c_acquire(struct fl_pool *pool,
 	if (!err)
 		describe(memory, taken,
 			 (uint32_t)(limited.max_bytes / WPAGE_BYTES));
+	return err;
+}
+
+int fl_wasm2c_replace(struct fl_pool *pool,
+		      const struct fl_memory_config *config,
+		      wasm_rt_memory_t *memory, struct fl_error *error)
+{
+	struct fl_memory *taken;
+	int err = acquire(pool, config, &taken, error);
+
+	if (!err)
+		describe(memory, taken, memory->max_pages);
 	return err;
 }
 
@@ -498,9 +509,10 @@ static int table_acquire_alone(struct fl_pool *pool,
 	memcpy(&limited, config,
 	       config->size < sizeof(limited) ? config->size : sizeof(limited));
 	if (limited.clone || limited.drop || limited.storage)
-		return fail(error, -ENOTSUP,
-			    "wasm2c's code writes to tables itself: clone, "
-			    "drop and storage are not for its tables");
+		return fl_wasm2c_fail(
+			error, -ENOTSUP,
+			"wasm2c's code writes to tables itself: clone, "
+			"drop and storage are not for its tables");
 	table_limit(&limited, element_bytes);
 	err = table_acquire(pool, &limited, table, error);
 	if (!err)
@@ -558,19 +570,29 @@ uint32_t __wrap_wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t pages)
 	return (uint32_t)old_pages;
 }
 
-void __wrap_wasm_rt_free_memory(wasm_rt_memory_t *memory)
+/* False: the memory is none of ours. */
+static bool give(wasm_rt_memory_t *memory)
 {
 	struct map_entry *entry = map_find(&memories, memory->data);
 
-	if (!entry) {
-		if (memory->data != NOWHERE)
-			__real_wasm_rt_free_memory(memory);
-		return;
-	}
+	if (!entry)
+		return false;
 	/* A second free must not release the slot's next tenant. */
 	memory->data = NOWHERE;
 	memory->pages = memory->size = 0;
 	release(entry);
+	return true;
+}
+
+void fl_wasm2c_give(wasm_rt_memory_t *memory)
+{
+	(void)give(memory);
+}
+
+void __wrap_wasm_rt_free_memory(wasm_rt_memory_t *memory)
+{
+	if (!give(memory) && memory->data != NOWHERE)
+		__real_wasm_rt_free_memory(memory);
 }
 
 /* The batch's next table; NULL if the table to be filled is in no batch of

@@ -260,6 +260,10 @@ struct fl_wasm2c_codec {
 	int (*decode)(void *user, uint64_t number,
 		      wasm_rt_externref_t *reference);
 	void *user;
+	/* A clone is whole: renew what clones must not share, as
+	 * fl_instance_config.restored. May be NULL. */
+	int (*restored)(void *user, void *instance,
+			const struct fl_restored *how);
 };
 
 /*
@@ -302,6 +306,78 @@ int fl_wasm2c_encode(const struct fl_wasm2c_layout *layout,
 int fl_wasm2c_decode(const struct fl_wasm2c_layout *layout, void *instance,
 		     const struct fl_wasm2c_codec *codec, const void *bytes,
 		     uint64_t length_bytes, struct fl_error *error);
+
+/* --------------------------------------------------------------- snapshots */
+
+/* The encoding of snapshots made here, for fl_snapshot_binding. */
+#define FL_WASM2C_ENCODING "faultline-wasm2c 1"
+
+/*
+ * Capture an instance that has started: its memories, imported ones too, which
+ * must be a pool's, and what fl_wasm2c_encode() gives. module is the whole module
+ * that the memories were taken for. encoding is FL_WASM2C_ENCODING, or a name of
+ * the caller's that stands for that and for what codec does; NULL is the first.
+ * The snapshot goes to files and back by fl_snapshot_write() and
+ * fl_snapshot_open().
+ *
+ * The instance is quiescent, as for fl_wasm2c_encode(), and lives on. What it
+ * knows, each clone knows: see fl_instance_snapshot().
+ *
+ * Errors: as fl_image_from_memory(), fl_snapshot_create() and
+ * fl_wasm2c_encode(); -ENOTSUP: a memory did not come through this header.
+ */
+int fl_wasm2c_snapshot(const struct fl_wasm2c_layout *layout,
+		       const void *instance, struct fl_module *module,
+		       const struct fl_wasm2c_codec *codec,
+		       const char *encoding, struct fl_snapshot **snapshot,
+		       struct fl_error *error);
+
+/* What all clones of a snapshot in a pool share. The caller owns the struct, and
+ * keeps pool, snapshot, layout and codec alive meanwhile; the content is the
+ * adapter's, and constant: any thread may use it. */
+struct fl_wasm2c_clones {
+	struct fl_pool *pool;
+	struct fl_snapshot *snapshot;
+	const struct fl_wasm2c_layout *layout;
+	const struct fl_wasm2c_codec *codec;
+	uint64_t max_bytes; /* of a memory in the pool */
+	const void *state;
+	uint64_t state_bytes;
+};
+
+/*
+ * Prepare clones. codec may be NULL, as in fl_wasm2c_decode().
+ *
+ * Errors: -EINVAL: the snapshot was not made by fl_wasm2c_snapshot(), or of a
+ * module with other memories than the layout's; -ENOTSUP: as fl_wasm2c_begin().
+ */
+int fl_wasm2c_clones_init(struct fl_wasm2c_clones *clones, struct fl_pool *pool,
+			  struct fl_snapshot *snapshot,
+			  const struct fl_wasm2c_layout *layout,
+			  const struct fl_wasm2c_codec *codec,
+			  struct fl_error *error);
+
+/*
+ * Make *instance a clone. The instance was instantiated once, by the module's
+ * instantiate function, and is quiescent; it may be a clone that has served, or
+ * one after fl_wasm2c_release(). Its memories, imported ones too, go back to
+ * their pool and are replaced, so no other instance may use them. Then the state
+ * is decoded and codec->restored is called. What nothing can change, tables of
+ * functions above all, stays as it is from one clone to the next.
+ *
+ * One thread at a time uses an instance. timeout_ns as in fl_memory_config.
+ *
+ * Errors: as fl_memory_acquire() and fl_wasm2c_decode(), and what codec->restored
+ * returned. After an error the instance has no memories and is good for another
+ * fl_wasm2c_clone(), or to be freed.
+ */
+int fl_wasm2c_clone(const struct fl_wasm2c_clones *clones, void *instance,
+		    uint64_t timeout_ns, struct fl_error *error);
+
+/* Give the memories of an instance back to their pool; accesses fault from then
+ * on. The preconditions of fl_memory_release() hold. For an instance that waits
+ * for its next clone. */
+void fl_wasm2c_release(const struct fl_wasm2c_layout *layout, void *instance);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * faultline-wasm2c-snapshot.c - clones of instances that wasm2c's code made.
+ *
+ * Takes an instance that has started; gives a snapshot: the content of its
+ * memories as images, and the rest of its state as values. Takes an instance
+ * that was instantiated once, and makes it a clone again and again: other
+ * memories, which show the images, and the state decoded over it. wasm2c's
+ * references point into the instance, so an instance that stays where it is
+ * keeps its tables, and a clone costs its memories and its globals.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "faultline-wasm2c.h"
+#include "wasm2c-offer.h"
+
+#define WPAGE_BYTES ((uint64_t)65536)
+#define MAX_IMAGES 100
+
+static wasm_rt_memory_t *memory_at(const struct fl_wasm2c_layout *layout,
+				   const void *instance, uint32_t memory_idx)
+{
+	const struct fl_wasm2c_member *member = &layout->memories[memory_idx];
+	char *at = (char *)(uintptr_t)instance + member->offset;
+
+	if (member->flags & FL_WASM2C_IS_IMPORTED)
+		return *(wasm_rt_memory_t **)(void *)at;
+	return (wasm_rt_memory_t *)(void *)at;
+}
+
+static int capture_images(const struct fl_wasm2c_layout *layout,
+			  const void *instance, struct fl_image **images,
+			  struct fl_error *error)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < layout->memory_count && !err; i++) {
+		const struct fl_memory *memory =
+			fl_wasm2c_memory(memory_at(layout, instance, i));
+
+		err = memory ? fl_image_from_memory(memory, NULL, &images[i],
+						    error) :
+			       fl_wasm2c_fail(
+				       error, -ENOTSUP,
+				       "memory %u of %s is no pool's: take it "
+				       "by fl_wasm2c_begin() or "
+				       "fl_wasm2c_acquire()",
+				       i, layout->name);
+	}
+	return err;
+}
+
+int fl_wasm2c_snapshot(const struct fl_wasm2c_layout *layout,
+		       const void *instance, struct fl_module *module,
+		       const struct fl_wasm2c_codec *codec,
+		       const char *encoding, struct fl_snapshot **snapshot,
+		       struct fl_error *error)
+{
+	struct fl_snapshot_parts parts = FL_SNAPSHOT_PARTS_INIT;
+	struct fl_image *images[MAX_IMAGES] = { NULL };
+	void *state;
+	int err;
+
+	if (layout->memory_count > MAX_IMAGES)
+		return fl_wasm2c_fail(error, -ENOTSUP,
+				      "%s has %u memories, more than %d",
+				      layout->name, layout->memory_count,
+				      MAX_IMAGES);
+	err = fl_wasm2c_encode(layout, instance, codec, &state,
+			       &parts.state_bytes, error);
+	if (err)
+		return err;
+	err = capture_images(layout, instance, images, error);
+	if (!err) {
+		parts.module = module;
+		parts.images = images;
+		parts.image_count = layout->memory_count;
+		parts.state = state;
+		parts.encoding = encoding ? encoding : FL_WASM2C_ENCODING;
+		err = fl_snapshot_create(&parts, snapshot, error);
+	}
+	for (uint32_t i = 0; i < layout->memory_count; i++)
+		fl_image_release(images[i]);
+	free(state);
+	return err;
+}
+
+/* ------------------------------------------------------------------- clones */
+
+int fl_wasm2c_clones_init(struct fl_wasm2c_clones *clones, struct fl_pool *pool,
+			  struct fl_snapshot *snapshot,
+			  const struct fl_wasm2c_layout *layout,
+			  const struct fl_wasm2c_codec *codec,
+			  struct fl_error *error)
+{
+	struct fl_wasm2c_clones made = {
+		.pool = pool,
+		.snapshot = snapshot,
+		.layout = layout,
+		.codec = codec,
+	};
+	struct fl_wasm2c_offer offer;
+	int err = fl_wasm2c_read_offer(pool, &offer, error);
+
+	if (err)
+		return err;
+	made.max_bytes = offer.max_bytes;
+	made.state = fl_snapshot_state(snapshot, 0, &made.state_bytes);
+	if (!made.state)
+		return fl_wasm2c_fail(error, -EINVAL,
+				      "the snapshot has no state: it was not "
+				      "made by fl_wasm2c_snapshot()");
+	for (uint32_t i = 0; i <= layout->memory_count; i++) {
+		bool has_image = fl_snapshot_image(snapshot, 0, i) != NULL;
+
+		if (has_image != (i < layout->memory_count))
+			return fl_wasm2c_fail(
+				error, -EINVAL,
+				"%s has %u memories, the snapshot another "
+				"number: it is of another module",
+				layout->name, layout->memory_count);
+	}
+	*clones = made;
+	return 0;
+}
+
+static int take_memory(const struct fl_wasm2c_clones *clones,
+		       uint32_t memory_idx, wasm_rt_memory_t *memory,
+		       uint64_t timeout_ns, struct fl_error *error)
+{
+	struct fl_memory_config config = FL_MEMORY_CONFIG_INIT;
+
+	config.image = fl_snapshot_image(clones->snapshot, 0, memory_idx);
+	config.max_bytes = memory->max_pages * WPAGE_BYTES;
+	if (config.max_bytes > clones->max_bytes)
+		config.max_bytes = clones->max_bytes;
+	config.timeout_ns = timeout_ns;
+	return fl_wasm2c_replace(clones->pool, &config, memory, error);
+}
+
+static int tell_restored(const struct fl_wasm2c_clones *clones, void *instance,
+			 struct fl_error *error)
+{
+	const struct fl_wasm2c_codec *codec = clones->codec;
+	struct fl_restored how = {
+		.size = sizeof(how),
+		.cause = FL_RESTORE_CLONED,
+	};
+	int err;
+
+	if (!codec || !codec->restored)
+		return 0;
+	if (getentropy(how.generation_id, sizeof(how.generation_id)))
+		return fl_wasm2c_fail(error, -EIO,
+				      "the system gives no random bytes");
+	err = codec->restored(codec->user, instance, &how);
+	return err ? fl_wasm2c_fail(error, err, "restored answered %d", err) :
+		     0;
+}
+
+int fl_wasm2c_clone(const struct fl_wasm2c_clones *clones, void *instance,
+		    uint64_t timeout_ns, struct fl_error *error)
+{
+	const struct fl_wasm2c_layout *layout = clones->layout;
+	int err = 0;
+
+	/* All go before one is taken: a pool may have no slot to spare. */
+	fl_wasm2c_release(layout, instance);
+	for (uint32_t i = 0; i < layout->memory_count && !err; i++)
+		err = take_memory(clones, i, memory_at(layout, instance, i),
+				  timeout_ns, error);
+	if (!err)
+		err = fl_wasm2c_decode(layout, instance, clones->codec,
+				       clones->state, clones->state_bytes,
+				       error);
+	if (!err)
+		err = tell_restored(clones, instance, error);
+	if (err)
+		fl_wasm2c_release(layout, instance);
+	return err;
+}
+
+void fl_wasm2c_release(const struct fl_wasm2c_layout *layout, void *instance)
+{
+	for (uint32_t i = layout->memory_count; i--;)
+		fl_wasm2c_give(memory_at(layout, instance, i));
+}
