@@ -274,20 +274,27 @@ static int insert_named(const char *source, uint32_t id, uint32_t cents,
 	return err;
 }
 
+/* Draws stand in statements of their own, because compilers differ in the order
+ * of a call's arguments. */
 static int load_names(struct guest_random *random)
 {
 	int err = 0;
 
 	for (uint32_t i = 1; i <= CUSTOMERS && !err; i++) {
+		uint32_t number = draw(random, 1000);
+		uint32_t city = draw(random, 40);
+
 		err = insert_named("INSERT INTO customers VALUES("
 				   "?1, ?4 || ' ' || ?2, 'City ' || ?3)",
-				   i, draw(random, 1000), draw(random, 40));
+				   i, number, city);
 	}
 	for (uint32_t i = 1; i <= PRODUCTS && !err; i++) {
+		uint32_t cents = 100 + draw(random, 20000);
+		uint32_t stock = 100 + draw(random, 900);
+
 		err = insert_named("INSERT INTO products VALUES("
 				   "?1, ?4 || '-' || ?1, ?2, ?3)",
-				   i, 100 + draw(random, 20000),
-				   100 + draw(random, 900));
+				   i, cents, stock);
 	}
 	return err;
 }
@@ -297,11 +304,16 @@ static int load_orders(struct guest_random *random)
 	int err = 0;
 
 	for (uint32_t i = 1; i <= ORDERS && !err; i++) {
-		err = run_kept(ADD_ORDER, i, 1 + draw(random, CUSTOMERS),
-			       draw(random, DAYS));
-		for (uint32_t k = 0; k < LINES_OF_ORDER && !err; k++)
-			err = run_kept(ADD_LINE, i, 1 + draw(random, PRODUCTS),
-				       1 + draw(random, 9));
+		uint32_t customer = 1 + draw(random, CUSTOMERS);
+		uint32_t day = draw(random, DAYS);
+
+		err = run_kept(ADD_ORDER, i, customer, day);
+		for (uint32_t k = 0; k < LINES_OF_ORDER && !err; k++) {
+			uint32_t product = 1 + draw(random, PRODUCTS);
+			uint32_t quantity = 1 + draw(random, 9);
+
+			err = run_kept(ADD_LINE, i, product, quantity);
+		}
 	}
 	return err;
 }
