@@ -3,15 +3,16 @@
 #
 # build.sh - the guests of the service, from source to object:
 #
-#	build.sh can|module|data-free|whole|free|native GUEST SRCDIR OUTDIR
+#	build.sh can|fetch|module|data-free|whole|free|native GUEST SRCDIR OUTDIR
 #	build.sh baked GUEST SRCDIR OUTDIR WASM
 #
 # GUEST is quickjs or sqlite, and SRCDIR is tests/consumers/guests of the source
 # tree. NAME is what wasm2c is to call the module: qjs, sql.
 #
 # can	ends with 1 and a sentence where a tool is missing. Needs no network.
-# module	fetches the sources unless OUTDIR has them, and leaves NAME.wasm,
-#	which imports nothing. The steps below come after this one.
+# fetch	fetches the sources unless OUTDIR has them.
+# module	does that and leaves NAME.wasm, which imports nothing. The steps below
+#	come after this one.
 # data-free	leaves free.wasm, the data-free form, and does not touch it if it is
 #	there and the same: the program data_free is newer after each change
 #	of the library, and what follows takes long.
@@ -191,8 +192,9 @@ build_baked()
 
 : "${CC:=cc}" "${AR:=ar}" "${WASM2C:=wasm2c}" "${CLANG:=clang}"
 : "${DATA_FREE:=data_free}"
-[ $# -ge 4 ] || die "usage: build.sh can|module|data-free|whole|free|native" \
-	"GUEST SRCDIR OUTDIR | baked GUEST SRCDIR OUTDIR WASM"
+[ $# -ge 4 ] || die "usage: build.sh" \
+	"can|fetch|module|data-free|whole|free|native GUEST SRCDIR OUTDIR |" \
+	"baked GUEST SRCDIR OUTDIR WASM"
 guest=$2
 describe
 srcdir=$(cd "$3" && pwd)
@@ -202,6 +204,7 @@ wasm=
 cd "$4"
 case $#:$1 in
 4:can) check_tools ;;
+4:fetch) fetch_sources ;;
 4:module) build_module ;;
 4:data-free) build_data_free ;;
 4:whole) build_form "$name.wasm" "$name" whole.a ;;

@@ -13,7 +13,7 @@
 #define ISOLATION_US 3.0
 #define ISOLATION_COPIES 1.3
 
-#define LEFT_OUT "left out: no module that was started before (wasm-image bake)"
+#define LEFT_OUT "left out: there is no pre-started module"
 
 void report_head(const struct options *options, struct fl_context *context)
 {
@@ -31,15 +31,16 @@ void report_head(const struct options *options, struct fl_context *context)
 	       " b   Faultline without a snapshot: the guest's start in a clean "
 	       "slot\n"
 	       " c   Faultline: a clone of an instance that has started\n"
-	       " d   one instance for all requests, never made clean: the "
-	       "ceiling, no isolation\n\n"
-	       "%s %s %s, %ld processors; Faultline %s, backend %s, rung %s\n",
+	       " d   one instance for all, never made clean: the ceiling, "
+	       "without isolation\n\n"
+	       "%s %s %s, %ld processors\nFaultline %s, backend %s, rung "
+	       "%s\n",
 	       host.sysname, host.release, host.machine,
 	       sysconf(_SC_NPROCESSORS_ONLN), fl_version(),
 	       fl_context_backend(context), fl_context_rung(context, NULL));
 	printf("us a request: start, request and end together; faults: minor "
-	       "page faults;\nTLB: shootdowns of the whole host. Two workers "
-	       "are two threads.\n");
+	       "page faults;\nTLB: shootdowns of the whole host, each of "
+	       "these a request. Workers are threads.\n");
 }
 
 void report_guest(const struct options *options, const struct guest *guest)
@@ -50,7 +51,7 @@ void report_guest(const struct options *options, const struct guest *guest)
 		return;
 	fl_image_info(guest->image, &info);
 	printf("\n%s: starts in %.1f ms; the started memory has %llu KiB, %llu "
-	       "host pages of\ndata\n",
+	       "pages of data\n",
 	       guest->title, (double)guest->start_ns / 1e6,
 	       (unsigned long long)guest->memory_bytes / 1024,
 	       (unsigned long long)info.data_hpages);
@@ -206,11 +207,12 @@ void report_summaries(const struct options *options,
 		      const struct summary *summaries, unsigned int count)
 {
 	if (!options->is_json) {
-		printf("\nHow many times as long as a clone (c) the others "
-		       "take, by p50, one worker; what\nisolation costs, (c) - "
-		       "(d), beside 3 us + 1.3 x memcpy of the pages that a "
-		       "request\nwrites; p99 of start and end by their p50; "
-		       "clones of two workers by those of one\n\n");
+		printf("\na, a2, b: how many times as long as a clone they "
+		       "take, by p50 of one worker.\n(c)-(d): what isolation "
+		       "costs, us, by the same; bound: 3 us + 1.3 x memcpy of "
+		       "the\npages that a request writes; p99: of start and "
+		       "end, by their p50; 2 by 1: requests/s\nof two workers "
+		       "by those of one, clones.\n\n");
 		printf("%-18s %7s %7s %7s %8s %6s %5s %7s %6s %6s\n", "", "a",
 		       "a2", "b", "(c)-(d)", "bound", "pages", "memcpy", "p99",
 		       "2 by 1");
