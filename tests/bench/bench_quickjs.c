@@ -5,7 +5,7 @@
  *	bench_quickjs [--threads N] [--seconds S] [--kind NAME] [--json]
  *
  * The guest is a JavaScript interpreter with two libraries
- * (tests/consumers/quickjs). One interpreter is started, answers some requests,
+ * (tests/consumers/guests). One interpreter is started, answers some requests,
  * and its memory becomes an image. Then each request is answered by a clone: a
  * memory with that image is taken from a pool, bound into the instance of the
  * thread, asked once, and released. Beside it runs the floor: one interpreter

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// guest.js - a small web service, as the QuickJS guest runs it.
+// quickjs.js - a small web service, as the QuickJS guest runs it.
 //
 // Takes `marked` and `Mustache`, which were loaded before. Gives
 // handle(kind, seed), which answers one request with a text:

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * baked.c - the calls of a module that was started before it was compiled, in a
+ * shared object that the service loads if there is one (build.sh baked).
+ *
+ * BAKED is what wasm2c calls the module; the compiler is told to include the
+ * module's header. baked_module() is what the service asks for.
+ */
+#include "module.h"
+
+#define DEFINE(of)                              \
+	DEFINE_MODULE(of, "baked");             \
+	const struct module *baked_module(void) \
+	{                                       \
+		return &module_##of;            \
+	}
+#define DEFINE_EXPANDED(of) DEFINE(of)
+
+const struct module *baked_module(void);
+
+DEFINE_EXPANDED(BAKED)

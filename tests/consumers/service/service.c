@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * service.c - a function service, which is what clones are for: a JavaScript
+ * interpreter and a database answer requests, each in a fresh instance.
+ *
+ *	service [--guest NAME] [--kind NAME] [--workers N] [--seconds S] [--json]
+ *	service --smoke
+ *
+ * For each guest, kind of request and number of workers (one, two), five ways of
+ * having an instance take turns for S seconds in all (3); ways.c says what they
+ * are. Every answer is compared with that of the native build of the same
+ * sources. Before that the service makes sure that two workers may trap at once,
+ * and that clones draw different random numbers.
+ *
+ * --smoke does all of it as shortly as possible, prints no figure, and ends with
+ * the number of cases that passed.
+ *
+ * The guests' modules lie where the build left them, beside this program's
+ * folder. A guest's pre-started module (baked.so) may be missing; its rows are
+ * left out then.
+ *
+ * Exit status: 0, or 1 after a sentence on stderr, for instance about a wrong
+ * answer; 2 for wrong options. Times are reported, never judged.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rt_threadlocal.h"
+#include "service.h"
+
+static const char usage[] =
+	"usage: service [--guest NAME] [--kind NAME] [--workers 1|2]\n"
+	"               [--seconds S] [--json] | --smoke\n\n"
+	"  --guest    quickjs or sqlite; both\n"
+	"  --kind     greeting, mustache, markdown; lookup, report, order; all\n"
+	"  --workers  1 or 2; both\n"
+	"  --seconds  for each guest, kind and number of workers; 3\n"
+	"  --json     one object a line\n"
+	"  --smoke    a few requests of each kind in each way; no figures\n";
+
+void die(const char *format, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	fputs("service: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	exit(1);
+}
+
+void *must_allocate(size_t bytes)
+{
+	void *allocated = calloc(bytes ? bytes : 1, 1);
+
+	if (!allocated)
+		die("no memory");
+	return allocated;
+}
+
+struct fl_pool *pool_open(struct fl_context *context)
+{
+	struct fl_pool_config config;
+	struct fl_error error;
+	struct fl_pool *pool;
+
+	fl_pool_config_init(&config);
+	config.max_instances = 0;
+	config.max_memories = POOL_SLOTS;
+	config.max_tables = POOL_SLOTS;
+	if (fl_pool_create(context, &config, &pool, &error))
+		die("%s", error.text);
+	return pool;
+}
+
+void pool_close(struct fl_pool *pool)
+{
+	if (fl_pool_destroy(pool))
+		die("a pool cannot be destroyed");
+}
+
+static bool is_guest(void *user, const void *address)
+{
+	struct fl_fault fault;
+
+	return fl_fault_lookup(user, address, &fault) && fault.is_trap;
+}
+
+/* --------------------------------------------------------------------- run */
+
+struct run {
+	const struct options *options;
+	struct fl_context *context;
+	struct summary summaries[GUESTS * KINDS];
+	unsigned int count, cases;
+};
+
+static void smoke_report(struct run *run, const struct guest *guest,
+			 uint32_t kind, const struct figures figures[WAYS])
+{
+	for (int way = 0; way < WAYS; way++) {
+		const struct figures *f = &figures[way];
+
+		if (!f->is_there)
+			continue;
+		printf("%s, %s, %u worker(s), %s: %zu answers are right\n",
+		       guest->title, guest->kinds[kind], f->workers,
+		       ways[way].title, f->requests);
+		run->cases++;
+	}
+	fflush(stdout);
+}
+
+static void run_kind(struct run *run, const struct guest *guest,
+		     struct fl_pool *pool, uint32_t kind)
+{
+	const struct options *options = run->options;
+	struct summary *summary = &run->summaries[run->count++];
+
+	summary->guest = guest;
+	summary->kind = kind;
+	for (unsigned int workers = 1; workers <= MAX_WORKERS; workers++) {
+		struct figures *figures = workers == 1 ? summary->one :
+							 summary->two;
+
+		if (options->workers > 0 && options->workers != (int)workers)
+			continue;
+		measure(guest, pool, kind, workers, options->seconds, figures);
+		if (options->is_smoke)
+			smoke_report(run, guest, kind, figures);
+		else
+			report_figures(options, guest, kind, figures);
+	}
+	written_measure(guest, kind, &summary->written);
+}
+
+static bool is_wanted(int wanted, uint32_t idx)
+{
+	return wanted < 0 || wanted == (int)idx;
+}
+
+static void run_guest(struct run *run, struct guest *guest)
+{
+	const struct options *options = run->options;
+	struct footprint footprints[WAYS];
+	struct fl_pool *pool;
+
+	guest_open(guest, run->context, options->guests_dir);
+	pool = pool_open(run->context);
+	run->cases += checks_run(guest, pool);
+	if (!options->is_smoke)
+		report_guest(options, guest);
+	for (uint32_t kind = 0; kind < KINDS; kind++)
+		if (is_wanted(options->kind, kind))
+			run_kind(run, guest, pool, kind);
+	pool_close(pool);
+	footprints_measure(guest, run->context, footprints);
+	if (!options->is_smoke)
+		report_footprints(options, guest, footprints);
+}
+
+static void run_all(const struct options *options)
+{
+	struct run *run = must_allocate(sizeof(*run));
+	struct fl_error error;
+
+	run->options = options;
+	if (fl_context_create(NULL, &run->context, &error))
+		die("%s", error.text);
+	rt_set_lookup(is_guest, run->context);
+	if (!options->is_smoke)
+		report_head(options, run->context);
+	for (uint32_t i = 0; i < GUESTS; i++)
+		if (is_wanted(options->guest, i))
+			run_guest(run, &guests[i]);
+	if (options->is_smoke)
+		printf("%u passed, 0 failed, 0 skipped\n", run->cases);
+	else if (options->workers != 2)
+		report_summaries(options, run->summaries, run->count);
+	for (uint32_t i = 0; i < GUESTS; i++)
+		if (is_wanted(options->guest, i))
+			guest_close(&guests[i]);
+	fl_context_destroy(run->context);
+	free(run);
+}
+
+/* ----------------------------------------------------------------- options */
+
+static void wrong_usage(void)
+{
+	fputs(usage, stderr);
+	exit(2);
+}
+
+static int guest_of(const char *name)
+{
+	for (int i = 0; i < (int)GUESTS; i++)
+		if (!strcmp(guests[i].name, name))
+			return i;
+	wrong_usage();
+	return -1;
+}
+
+/* A kind's name says which guest it is of. */
+static void kind_set(struct options *options, const char *name)
+{
+	for (int guest = 0; guest < (int)GUESTS; guest++) {
+		for (int kind = 0; kind < (int)KINDS; kind++) {
+			if (strcmp(guests[guest].kinds[kind], name))
+				continue;
+			options->guest = guest;
+			options->kind = kind;
+			return;
+		}
+	}
+	wrong_usage();
+}
+
+static bool flag_set(struct options *options, const char *name)
+{
+	if (!strcmp(name, "--json")) {
+		options->is_json = true;
+	} else if (!strcmp(name, "--smoke")) {
+		options->is_smoke = true;
+		options->seconds = 0;
+	} else if (!strcmp(name, "--help")) {
+		fputs(usage, stdout);
+		exit(0);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void option_set(struct options *options, const char *name,
+		       const char *value)
+{
+	if (!value)
+		wrong_usage();
+	if (!strcmp(name, "--guest"))
+		options->guest = guest_of(value);
+	else if (!strcmp(name, "--kind"))
+		kind_set(options, value);
+	else if (!strcmp(name, "--workers"))
+		options->workers = atoi(value);
+	else if (!strcmp(name, "--seconds"))
+		options->seconds = atof(value);
+	else
+		wrong_usage();
+	if (!options->workers || options->workers > (int)MAX_WORKERS ||
+	    !(options->seconds >= 0 && options->seconds < 1e5))
+		wrong_usage();
+}
+
+/* The folder of the guests, from where this program lies. */
+static const char *guests_dir_find(char *path, size_t room)
+{
+	static const char below[] = "../guests.d";
+	ssize_t length = readlink("/proc/self/exe", path, room - 1);
+	char *slash;
+
+	if (length < 0)
+		die("/proc/self/exe cannot be read");
+	path[length] = 0;
+	slash = strrchr(path, '/');
+	if (!slash || (size_t)(slash + 1 - path) + sizeof(below) > room)
+		die("this program's path is too long");
+	memcpy(slash + 1, below, sizeof(below));
+	return path;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {
+		.seconds = 3, .guest = -1, .kind = -1, .workers = -1
+	};
+	char path[4096];
+
+	for (int i = 1; i < argc; i++)
+		if (!flag_set(&options, argv[i])) {
+			option_set(&options, argv[i], argv[i + 1]);
+			i++;
+		}
+	options.guests_dir = guests_dir_find(path, sizeof(path));
+	wasm_rt_init();
+	if (rt_thread_init())
+		die("no signal stack");
+	run_all(&options);
+	rt_thread_exit();
+	wasm_rt_free();
+	return 0;
+}

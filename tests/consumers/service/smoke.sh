@@ -1,0 +1,41 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# smoke.sh - the service answers a few requests of each kind in each way, on
+# each rung that this host has, and each answer is right.
+#
+# Run by "make check-service", because the guests' sources have to be fetched
+# and take minutes to build. Without a network it skips. No figure is looked at.
+# The last line has the number of cases on all rungs.
+
+. "$srcdir/tests/kit/functions.sh"
+service=tests/consumers/service
+cd "$FL_BUILDDIR" || failed "no build directory"
+
+for guest in quickjs sqlite; do
+	sh "$srcdir/tests/consumers/guests/build.sh" fetch $guest \
+		"$srcdir/tests/consumers/guests" \
+		"tests/consumers/guests.d/$guest" ||
+		skipped "the sources of $guest cannot be fetched"
+done
+$MAKE service-program || failed "the service cannot be built"
+
+"$service/service" --help >/dev/null || failed "--help fails"
+"$service/service" --no-such-option 1 2>/dev/null
+test $? -eq 2 || failed "the service takes an option that it has not"
+
+# Each takes away what the rung before it needs.
+n=0
+for disabled in '' userfaultfd pagemap-scan linux; do
+	echo "FAULTLINE_DISABLE=$disabled"
+	out=$(FAULTLINE_DISABLE=$disabled "$service/service" --smoke) || {
+		echo "$out"
+		failed "the service fails with FAULTLINE_DISABLE=$disabled"
+	}
+	echo "$out"
+	cases=$(echo "$out" | sed -n \
+		'$s/^\([0-9]*\) passed, 0 failed, 0 skipped$/\1/p')
+	test -n "$cases" || failed "the service does not count its cases"
+	n=$((n + cases))
+done
+echo "$n passed, 0 failed, 0 skipped"
