@@ -3,9 +3,9 @@
  * trim.c - what a pool's slots take, and giving back what free slots keep.
  *
  * Takes a pool whose guests may run; gives figures that the backend reads from
- * the page tables, slot by slot; gives emptied slots. Trimming takes a slot from
- * its source as a tenant would, so that no acquire can meet a slot that is half
- * emptied. The host can leave trimming to a thread that waits for memory
+ * the page tables, slot by slot, and gives emptied slots. Trimming takes a slot
+ * from its source as a tenant would, so that no acquire can meet a slot that is
+ * half emptied. The host can leave trimming to a thread that waits for memory
  * pressure.
  */
 #include "base/config.h"

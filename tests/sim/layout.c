@@ -23,8 +23,8 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
 /* Slots lie apart, guarded, aligned, inside what is reserved and after from;
  * returns where the bank ends. */
 static uint64_t check_bank(const struct fl__layout *layout,
-			   enum fl__bank_idx kind, uint64_t from,
-			   uint64_t lead, uint64_t trail, uint64_t align)
+			   enum fl__bank_idx kind, uint64_t from, uint64_t lead,
+			   uint64_t trail, uint64_t align)
 {
 	const struct fl__geometry *bank = &layout->banks[kind];
 	uint64_t last;
