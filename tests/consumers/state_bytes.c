@@ -56,7 +56,10 @@ static int decode_host(void *user, uint64_t number,
 	return 0;
 }
 
-static const struct fl_wasm2c_codec codec = { encode_host, decode_host, NULL };
+static const struct fl_wasm2c_codec codec = {
+	.encode = encode_host,
+	.decode = decode_host,
+};
 
 /* -------------------------------------------------------------- an instance */
 

@@ -570,29 +570,32 @@ uint32_t __wrap_wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t pages)
 	return (uint32_t)old_pages;
 }
 
-/* False: the memory is none of ours. */
-static bool give(wasm_rt_memory_t *memory)
+/* A memory that was given is out of reach: a second free must not release the
+ * slot's next tenant. */
+static void describe_nothing(wasm_rt_memory_t *memory)
 {
-	struct map_entry *entry = map_find(&memories, memory->data);
-
-	if (!entry)
-		return false;
-	/* A second free must not release the slot's next tenant. */
 	memory->data = NOWHERE;
 	memory->pages = memory->size = 0;
-	release(entry);
-	return true;
-}
-
-void fl_wasm2c_give(wasm_rt_memory_t *memory)
-{
-	(void)give(memory);
 }
 
 void __wrap_wasm_rt_free_memory(wasm_rt_memory_t *memory)
 {
-	if (!give(memory) && memory->data != NOWHERE)
+	struct map_entry *entry = map_find(&memories, memory->data);
+
+	if (entry) {
+		describe_nothing(memory);
+		release(entry);
+	} else if (memory->data != NOWHERE) {
 		__real_wasm_rt_free_memory(memory);
+	}
+}
+
+void fl_wasm2c_give(wasm_rt_memory_t *memory)
+{
+	if (!memory->data)
+		return;
+	__wrap_wasm_rt_free_memory(memory);
+	describe_nothing(memory);
 }
 
 /* The batch's next table; NULL if the table to be filled is in no batch of

@@ -29,7 +29,8 @@ int fl_wasm2c_replace(struct fl_pool *pool,
 		      const struct fl_memory_config *config,
 		      wasm_rt_memory_t *memory, struct fl_error *error);
 
-/* Give a memory back that came from a pool; any other stays as it is. */
+/* Give a memory back to whom it came from, a pool or wasm-rt; accesses fault
+ * from then on. */
 void fl_wasm2c_give(wasm_rt_memory_t *memory);
 
 #endif

@@ -13,17 +13,19 @@
 # fetch	fetches the sources unless OUTDIR has them.
 # module	does that and leaves NAME.wasm, which imports nothing. The steps below
 #	come after this one.
-# data-free	leaves free.wasm, the data-free form, and does not touch it if it is
-#	there and the same: the program data_free is newer after each change
-#	of the library, and what follows takes long.
+# data-free	leaves free.wasm, the data-free form, what wasm2c makes of it, and the
+#	companion of that; and does not touch free.wasm if all is there and
+#	the same: DATA_FREE and WASM_IMAGE are newer after each change of the
+#	library, and what follows takes long.
 # whole	leaves NAME.h and whole.a, what wasm2c makes of NAME.wasm.
 # free	leaves NAMEfree.h and free.a, what it makes of free.wasm.
 # native	leaves native.a, the same sources for the host.
 # baked	leaves baked.so, what wasm2c makes of WASM, a form of the module that
 #	was started before it was compiled, with the calls of baked.c.
 #
-# The tools come from the environment: CC, AR, WASM2C, DATA_FREE (the built
-# data_free), CLANG (with lld, wasi-libc and the wasm32 builtins). All of it is
+# The tools come from the environment: CC, AR, WASM2C, DATA_FREE and WASM_IMAGE
+# (the built data_free and wasm-image), CPPFLAGS (that find the adapter's
+# header), CLANG (with lld, wasi-libc and the wasm32 builtins). All of it is
 # compiled here and not by the Makefile, because the project's warnings and
 # sanitizers are not meant for code that others or wasm2c wrote.
 
@@ -134,14 +136,23 @@ build_module()
 		die "clang cannot compile the guest $guest"
 }
 
+# keep FILE - FILE.new becomes FILE; false if it is the same
+keep()
+{
+	if cmp -s "$1.new" "$1"; then
+		rm "$1.new"
+		return 1
+	fi
+	mv "$1.new" "$1"
+}
+
 build_data_free()
 {
 	"$DATA_FREE" "$name.wasm" free.wasm.new
-	if cmp -s free.wasm.new free.wasm; then
-		rm free.wasm.new
-	else
-		mv free.wasm.new free.wasm
-	fi
+	! keep free.wasm || rm -f companion.c
+	translate free.wasm "${name}free"
+	"$WASM_IMAGE" companion free.wasm "${name}free.c" -o companion.c.new
+	! keep companion.c || touch free.wasm
 }
 
 # translate WASM NAME - the generated code has no place for -Wall
@@ -157,8 +168,13 @@ translate()
 # build_form WASM NAME ARCHIVE
 build_form()
 {
-	translate "$1" "$2"
-	$CC -O2 -w -c "$2.c" -o "$2.o"
+	if [ "$1" = free.wasm ]; then
+		# shellcheck disable=SC2086 # words
+		$CC -O2 -w $CPPFLAGS -c companion.c -o "$2.o"
+	else
+		translate "$1" "$2"
+		$CC -O2 -w -c "$2.c" -o "$2.o"
+	fi
 	rm -f "$3"
 	$AR rc "$3" "$2.o"
 }
@@ -185,13 +201,14 @@ build_native()
 build_baked()
 {
 	translate "$1" "${name}baked"
-	$CC -O2 -w -fPIC -shared -I. -I"$srcdir/../service" \
+	# shellcheck disable=SC2086 # words
+	$CC -O2 -w $CPPFLAGS -fPIC -shared -I. -I"$srcdir/../service" \
 		-DBAKED="${name}baked" -include "${name}baked.h" \
 		"${name}baked.c" "$srcdir/../service/baked.c" -o baked.so
 }
 
 : "${CC:=cc}" "${AR:=ar}" "${WASM2C:=wasm2c}" "${CLANG:=clang}"
-: "${DATA_FREE:=data_free}"
+: "${DATA_FREE:=data_free}" "${WASM_IMAGE:=wasm-image}" "${CPPFLAGS=}"
 [ $# -ge 4 ] || die "usage: build.sh" \
 	"can|fetch|module|data-free|whole|free|native GUEST SRCDIR OUTDIR |" \
 	"baked GUEST SRCDIR OUTDIR WASM"

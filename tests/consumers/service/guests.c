@@ -4,9 +4,8 @@
  * one.
  *
  * The native build of a guest answers each request once, before anything is
- * measured. Then an instance of stock wasm2c is started, answers some requests
- * of each kind, each compared, and its memory becomes an image of host pages
- * that are not zero.
+ * measured. Then an instance is started in a pool, answers some requests of each
+ * kind, each compared, and is captured.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -22,10 +21,13 @@
 #include "sql.h"
 #include "sqlfree.h"
 
-DEFINE_MODULE(qjs, "whole");
-DEFINE_MODULE(qjsfree, "data-free");
-DEFINE_MODULE(sql, "whole");
-DEFINE_MODULE(sqlfree, "data-free");
+/* Of the companion files that wasm-image has written. */
+extern const struct fl_wasm2c_layout Z_qjsfree_layout, Z_sqlfree_layout;
+
+DEFINE_MODULE(qjs, "whole", NULL);
+DEFINE_MODULE(qjsfree, "data-free", &Z_qjsfree_layout);
+DEFINE_MODULE(sql, "whole", NULL);
+DEFINE_MODULE(sqlfree, "data-free", &Z_sqlfree_layout);
 
 int32_t qjs_native_start(void), sql_native_start(void);
 int32_t qjs_native_handle(uint32_t kind, uint32_t seed);
@@ -122,49 +124,29 @@ static void baked_load(struct guest *guest, const char *guests_dir)
 	guest->baked->init();
 }
 
-static bool is_zero(const uint8_t *bytes, size_t length)
-{
-	return !bytes[0] && !memcmp(bytes, bytes + 1, length - 1);
-}
-
-/* One segment for each host page that holds anything. */
-static void image_make(struct guest *guest, struct fl_context *context,
-		       const wasm_rt_memory_t *memory)
-{
-	struct fl_segment *segments =
-		must_allocate(memory->size / HPAGE_BYTES * sizeof(*segments));
-	struct fl_error error;
-	size_t count = 0;
-
-	for (uint32_t at = 0; at < memory->size; at += HPAGE_BYTES) {
-		if (!is_zero(memory->data + at, HPAGE_BYTES))
-			segments[count++] =
-				(struct fl_segment){ at, memory->data + at,
-						     HPAGE_BYTES };
-	}
-	if (fl_image_from_segments(context, memory->size, segments, count,
-				   &guest->image, &error))
-		die("%s", error.text);
-	free(segments);
-}
-
 static void capture(struct guest *guest, struct fl_context *context)
 {
-	const struct module *module = guest->whole;
+	const struct module *module = guest->free;
+	struct fl_pool *pool = pool_open(context);
+	struct fl_error error;
 	struct lane lane;
 	uint64_t before_ns;
 
-	lane_open(&lane, &ways[WAY_STOCK], guest, NULL);
+	lane_open(&lane, &ways[WAY_POOL], guest, pool);
 	before_ns = now_ns();
 	lane.way->start(&lane);
 	guest->start_ns = now_ns() - before_ns;
 	lane_warm(&lane);
 	guest->served = module->served(lane.instance);
-	guest->stack_pointer = *module->stack_pointer(lane.instance);
 	guest->memory_bytes = module->memory(lane.instance)->size;
-	image_make(guest, context, module->memory(lane.instance));
+	before_ns = now_ns();
+	if (fl_wasm2c_snapshot(module->layout, lane.instance, guest->module,
+			       NULL, NULL, &guest->snapshot, &error))
+		die("%s", error.text);
+	guest->capture_ns = now_ns() - before_ns;
 	lane.way->end(&lane);
 	lane_close(&lane);
+	pool_close(pool);
 }
 
 void guest_open(struct guest *guest, struct fl_context *context,
@@ -183,6 +165,6 @@ void guest_close(struct guest *guest)
 	for (uint32_t kind = 0; kind < KINDS; kind++)
 		for (uint32_t seed = 0; seed < SEEDS; seed++)
 			free(guest->answers[kind][seed].bytes);
-	fl_image_release(guest->image);
+	fl_snapshot_release(guest->snapshot);
 	fl_module_release(guest->module);
 }

@@ -3,7 +3,7 @@
  * module.h - a guest's module in one struct of calls, whatever wasm2c names its
  * functions.
  *
- * DEFINE_MODULE(qjs, "qjs") defines module_qjs from what qjs.h declares, which
+ * DEFINE_MODULE(qjs, "qjs", NULL) defines module_qjs from what qjs.h declares, which
  * the includer includes before. An instance is given as a pointer to wasm2c's
  * struct. Every call but init and memory may trap.
  */
@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <wasm-rt.h>
+#include <faultline-wasm2c.h>
 
 struct module {
 	const char *name;
@@ -22,7 +22,8 @@ struct module {
 	void (*instantiate)(void *instance);
 	void (*free)(void *instance);
 	wasm_rt_memory_t *(*memory)(void *instance);
-	uint32_t *(*stack_pointer)(void *instance); /* the one global */
+	/* What lies where in an instance; NULL: nobody has asked. */
+	const struct fl_wasm2c_layout *layout;
 	/* What guest.h says, after the C library's own start. */
 	void (*initialize)(void *instance);
 	uint32_t (*start)(void *instance);
@@ -34,7 +35,7 @@ struct module {
 	uint32_t (*peek)(void *instance, uint32_t address);
 };
 
-#define DEFINE_MODULE(of, title)                                               \
+#define DEFINE_MODULE(of, title, its_layout)                                   \
 	static void of##_instantiate(void *instance)                           \
 	{                                                                      \
 		Z_##of##_instantiate(instance);                                \
@@ -46,12 +47,6 @@ struct module {
 	static wasm_rt_memory_t *of##_memory(void *instance)                   \
 	{                                                                      \
 		return Z_##of##Z_memory(instance);                             \
-	}                                                                      \
-	static uint32_t *of##_stack_pointer(void *instance)                    \
-	{                                                                      \
-		Z_##of##_instance_t *self = instance;                          \
-                                                                               \
-		return &self->w2c_g0;                                          \
 	}                                                                      \
 	static void of##_initialize(void *instance)                            \
 	{                                                                      \
@@ -93,7 +88,7 @@ struct module {
 		.instantiate = of##_instantiate,                               \
 		.free = of##_free,                                             \
 		.memory = of##_memory,                                         \
-		.stack_pointer = of##_stack_pointer,                           \
+		.layout = its_layout,                                          \
 		.initialize = of##_initialize,                                 \
 		.start = of##_start,                                           \
 		.handle = of##_handle,                                         \

@@ -49,7 +49,7 @@ void report_guest(const struct options *options, const struct guest *guest)
 
 	if (options->is_json)
 		return;
-	fl_image_info(guest->image, &info);
+	fl_image_info(fl_snapshot_image(guest->snapshot, 0, 0), &info);
 	printf("\n%s: starts in %.1f ms; the started memory has %llu KiB, %llu "
 	       "pages of data\n",
 	       guest->title, (double)guest->start_ns / 1e6,

@@ -54,9 +54,9 @@ struct guest {
 	struct text answers[KINDS][SEEDS];
 	struct fl_module *module;
 	/* Of the instance that was captured. */
-	struct fl_image *image;
-	uint32_t stack_pointer, served;
-	uint64_t start_ns, memory_bytes;
+	struct fl_snapshot *snapshot;
+	uint32_t served;
+	uint64_t start_ns, capture_ns, memory_bytes;
 };
 
 extern struct guest guests[GUESTS];
@@ -84,6 +84,8 @@ struct lane {
 	uint32_t served; /* what the next instance has seen before */
 	struct entropy entropy;
 	struct fl_wasm2c_batch batch;
+	struct fl_wasm2c_codec codec;
+	struct fl_wasm2c_clones clones;
 };
 
 struct way {

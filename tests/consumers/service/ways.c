@@ -5,12 +5,12 @@
  * What is timed is start, request and end; what a way can do once for all
  * requests of a thread it does in open. A request is the same call in all ways.
  *
- * Clones are made with calls for single memories: the capture's memory is an
- * image, and each start takes a memory with that image. wasm2c's table holds
- * pointers to the instance that the table belongs to. So a thread has one
- * instance struct for all of its clones, whose table is filled once in open, and
- * whose one global is set to the capture's value in each start. Then the clone
- * gets 128 random bits, because it has inherited the capture's random state.
+ * A clone begins as the capture stood, for the price of a memory that shows the
+ * capture's image. wasm2c's table holds pointers to the instance that the table
+ * belongs to. So a thread has one instance struct for all of its clones, which
+ * open instantiates, and whose table nothing can change. Each clone gets 128
+ * random bits when it was restored, because it has inherited the capture's
+ * random state.
  *
  * Guests are called inside rt_try(), which catches traps; a trap that nobody
  * waits for ends the program.
@@ -217,40 +217,44 @@ static void pool_start(struct lane *lane)
 
 /* --------------------------------------------------------------- c: clones */
 
+static int clone_restored(void *user, void *instance,
+			  const struct fl_restored *how)
+{
+	const struct lane *lane = user;
+	struct call call = call_of(lane);
+
+	(void)instance;
+	memcpy(&call.low, how->generation_id, 8);
+	memcpy(&call.high, how->generation_id + 8, 8);
+	try_or_die(lane->guest, body_restored, &call, "restored()");
+	return 0;
+}
+
 static void clone_open(struct lane *lane)
 {
+	struct fl_error error;
+
 	instantiate(lane);
-	wasm_rt_free_memory(lane->module->memory(lane->instance));
+	lane->codec.restored = clone_restored;
+	lane->codec.user = lane;
+	if (fl_wasm2c_clones_init(&lane->clones, lane->pool,
+				  lane->guest->snapshot, lane->module->layout,
+				  &lane->codec, &error))
+		die("%s", error.text);
 	lane->served = lane->guest->served;
 }
 
 static void clone_start(struct lane *lane)
 {
-	const struct guest *guest = lane->guest;
-	struct fl_memory_config config;
 	struct fl_error error;
 
-	fl_memory_config_init(&config);
-	config.image = guest->image;
-	if (fl_wasm2c_acquire(lane->pool, &config,
-			      lane->module->memory(lane->instance), &error))
+	if (fl_wasm2c_clone(&lane->clones, lane->instance, 0, &error))
 		die("%s", error.text);
-	*lane->module->stack_pointer(lane->instance) = guest->stack_pointer;
-	renew_random(lane);
 }
 
 static void clone_end(struct lane *lane)
 {
-	wasm_rt_free_memory(lane->module->memory(lane->instance));
-}
-
-/* The memory went with the last clone; what is left is the table. */
-static void clone_close(struct lane *lane)
-{
-	wasm_rt_memory_t *memory = lane->module->memory(lane->instance);
-
-	memset(memory, 0, sizeof(*memory));
-	free_instance(lane);
+	fl_wasm2c_release(lane->module->layout, lane->instance);
 }
 
 /* --------------------------------------------------------------- d: reused */
@@ -300,11 +304,11 @@ const struct way ways[WAYS] = {
 		.name = "clone",
 		.title = "pool, clones",
 		.is_fresh = true,
-		.module = whole,
+		.module = data_free,
 		.open = clone_open,
 		.start = clone_start,
 		.end = clone_end,
-		.close = clone_close,
+		.close = free_instance,
 	},
 	[WAY_REUSE] = {
 		.letter = "d",
