@@ -1599,7 +1599,8 @@ FL_API int fl_snapshot_digest(struct fl_snapshot *snapshot,
 
 /* The content of one memory, or of one plain table, as an image, for runtimes
  * that own the rest. config gives is_quiet and plain_tables, and may be NULL for
- * a memory. Everything else as for fl_instance_snapshot(). */
+ * a memory. Everything else as for fl_instance_snapshot(); -EINVAL also when the
+ * memory or table is not live. */
 FL_API int fl_image_from_memory(const struct fl_memory *memory,
 				const struct fl_snapshot_config *config,
 				struct fl_image **image,
