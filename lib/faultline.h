@@ -1358,7 +1358,8 @@ struct fl_instance_config {
 	 * call with nothing to do; a snapshot that has something to decode
 	 * needs the decoder (-EINVAL).
 	 *
-	 * What the calls get is good during the call. They may call the
+	 * The snapshot is the caller's until the acquire is over. What the
+	 * calls get is good during the call. They may call the
 	 * library, and grow what is the instance's; until the acquire is over,
 	 * fl_instance_release() refuses the instance, and each other one of
 	 * the same fl_snapshot_acquire().
@@ -1524,6 +1525,9 @@ FL__DEFINE_INIT(fl_snapshot_config, FL_SNAPSHOT_CONFIG)
  * The runtime answers for two things that nothing checks: no guest code runs in
  * the instance during the call, and no guest frame is on a stack.
  *
+ * Time is linear in the image and in what was written; on a rung that cannot tell
+ * what was written ("discard"), in the size of the memories.
+ *
  * What the captured instance knows, every clone and every file knows: secrets,
  * random state, clocks, identifiers, handles of the host. Capture before secrets
  * arrive, and renew the rest in fl_instance_config.restored: seed random
@@ -1679,7 +1683,8 @@ FL_API int fl_snapshot_digest(struct fl_snapshot *snapshot,
 
 /* The content of one memory, or of one plain table, as an image, for runtimes
  * that own the rest. config gives is_quiet and plain_tables, and may be NULL for
- * a memory. Everything else as for fl_instance_snapshot(). */
+ * a memory. Everything else as for fl_instance_snapshot(); -EINVAL also when the
+ * memory or table is not live. */
 FL_API int fl_image_from_memory(const struct fl_memory *memory,
 				const struct fl_snapshot_config *config,
 				struct fl_image **image,

@@ -113,6 +113,8 @@ int fl_image_from_memory(const struct fl_memory *memory,
 				      error);
 	if (err)
 		return err;
+	if (!fl__slot_is_live(slot))
+		return fl__error_set(error, -EINVAL, "the memory is not live");
 	if (__atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED))
 		return fl__error_set(
 			error, -ENOTSUP,
@@ -157,6 +159,8 @@ int fl_image_from_table(const struct fl_table *pub,
 		return fl__error_set(
 			error, -ENOTSUP,
 			"only a table from a pool has an image; this one was made by fl_table_create()");
+	if (!fl__slot_is_live(table->slot))
+		return fl__error_set(error, -EINVAL, "the table is not live");
 	if (!known.plain_tables || table->drop)
 		return fl__error_set(
 			error, -ENOTSUP,

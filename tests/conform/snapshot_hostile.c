@@ -481,6 +481,34 @@ static void a_forked_child_captures_nothing(void)
 	liar_close(&liar);
 }
 
+/* What was released is another tenant's by now, or nobody's. */
+static void the_released_make_no_image(void)
+{
+	struct fl_snapshot_config plain = FL_SNAPSHOT_CONFIG_INIT;
+	struct fl_error error = { .text = "" };
+	struct fl_memory *memory;
+	struct fl_image *image;
+	struct liar liar;
+	struct fl_table *table;
+	struct fl_table_config config;
+
+	liar_open(&liar);
+	plain.plain_tables = 1;
+	memory = conform_take(&liar.rt.conform, NULL, WPAGE);
+	conform_give(memory);
+	CHECK_EQ(fl_image_from_memory(memory, NULL, &image, &error), -EINVAL);
+	CHECK_HAS(error.text, "not live");
+	fl_table_config_init(&config);
+	config.initial_elements = 5;
+	CONFORM_MUST(fl_table_acquire(liar.rt.conform.pool, &config, &table,
+				      &error),
+		     &error);
+	CHECK_EQ(fl_table_release(table), 0);
+	CHECK_EQ(fl_image_from_table(table, &plain, &image, &error), -EINVAL);
+	CHECK_HAS(error.text, "not live");
+	liar_close(&liar);
+}
+
 /* What an image keeps in memory, in bytes; 0 where it keeps none in a file. */
 static uint64_t kept_by(const struct fl_image *image)
 {
@@ -847,6 +875,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(bytes_beyond_the_size_are_nobodys),
 	TEST_CASE(a_plain_table_is_its_bytes),
 	TEST_CASE(a_forked_child_captures_nothing),
+	TEST_CASE(the_released_make_no_image),
 	TEST_CASE(a_capture_touches_no_hole),
 	TEST_CASE(a_capture_touches_no_hole_on_demand),
 	TEST_CASE(a_file_cut_anywhere_is_no_file),
