@@ -459,6 +459,72 @@ static void a_group_is_acquired_whole(void)
 	group_close(&group);
 }
 
+static void clone_is_refused(struct group *group)
+{
+	struct fl_pool_info before = conform_info(&group->conform);
+	struct fl_instance *clones[GROUP];
+
+	CHECK_EQ(clone(group, clones), -EINVAL);
+	CHECK(group->error.text[0] != '\0');
+	CHECK_EQ(conform_info(&group->conform).live_instances,
+		 before.live_instances);
+	CHECK_EQ(conform_info(&group->conform).live_memories,
+		 before.live_memories);
+}
+
+/* What no instance of the snapshot defines is the caller's to give. */
+static void imports_of_the_caller(void)
+{
+	struct fl_memory *own = NULL;
+	struct fl_instance *clones[GROUP];
+	struct group group;
+
+	group_open(&group, FL_ALLOCATION_POOLING);
+	capture_all(&group);
+	group.unlinked[2] = NULL;
+	clone_is_refused(&group);
+	CHECK_HAS(group.error.text, "memor");
+	group.unlinked[2] = group.memories[2];
+	group.configs[C].imported_tables = &group.no_table;
+	clone_is_refused(&group);
+	CHECK_HAS(group.error.text, "table");
+	group.configs[C].imported_tables = &group.table;
+	group.configs[C].imported_memory_count = 2;
+	clone_is_refused(&group);
+	group.configs[C].imported_memory_count = 3;
+	/* Another one each time is as good. */
+	own = conform_take(&group.conform, NULL, WPAGE);
+	group.unlinked[2] = own;
+	CONFORM_MUST(clone(&group, clones), &group.error);
+	CHECK(fl_instance_memory(clones[C], 2) == own);
+	stop_instances(clones);
+	conform_give(own);
+	stop_instances(group.instances);
+	group_close(&group);
+}
+
+/* What the caller gives for a memory of the group is not taken for it. */
+static void links_are_the_snapshots(void)
+{
+	struct fl_instance *clones[GROUP];
+	struct fl_memory *own;
+	struct group group;
+
+	group_open(&group, FL_ALLOCATION_POOLING);
+	capture_all(&group);
+	own = conform_take(&group.conform, NULL, 3 * WPAGE);
+	group.unlinked[0] = own;
+	group.unlinked[1] = own;
+	group.a_memory = own;
+	CONFORM_MUST(clone(&group, clones), &group.error);
+	check_clones(clones, &group);
+	stop_instances(clones);
+	conform_check_zero(own);
+	conform_give(own);
+	stop_instances(group.instances);
+	group_close(&group);
+}
+
 /* ------------------------------------------------------------------ failures */
 
 /* So many of the pool's things are left; all is as before afterwards. */
@@ -566,6 +632,8 @@ static const struct test_case cases[] = {
 	TEST_CASE(clones_are_captured),
 	TEST_CASE(parts_are_refused),
 	TEST_CASE(a_group_is_acquired_whole),
+	TEST_CASE(imports_of_the_caller),
+	TEST_CASE(links_are_the_snapshots),
 	TEST_CASE(a_full_pool_holds_nothing_of_it),
 	TEST_CASE(instances_run_out),
 	TEST_CASE(each_restore_may_fail),

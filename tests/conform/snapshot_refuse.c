@@ -281,6 +281,23 @@ static void no_instance_to_capture(void)
 	scene_close(&scene);
 }
 
+/* On demand the slot has gone. */
+static void released_instance_on_demand(void)
+{
+	struct fl_pool_config pool;
+	struct scene scene;
+
+	scene_pool_config(&pool);
+	pool.allocation = FL_ALLOCATION_ON_DEMAND;
+	scene_open_with(&scene, &pool);
+	scene_load(&scene);
+	scene_start(&scene);
+	instance_stop(scene.instance);
+	CHECK_EQ(try_capture(&scene, &scene.capture), -EINVAL);
+	scene.instance = NULL;
+	scene_close(&scene);
+}
+
 static void lent_memory(void)
 {
 	struct scene scene;
@@ -625,6 +642,31 @@ static void newer_instance_config(void)
 }
 
 /* ------------------------------------------------------------------- clones */
+
+/* Nothing to decode, and nothing that the caller wants. */
+static void acquire_without_a_config(void)
+{
+	const struct fl_instance_config *configs[1] = { NULL };
+	struct fl_instance *clone = NULL;
+	struct scene scene;
+
+	scene_open(&scene);
+	capture(&scene);
+	CONFORM_MUST(fl_snapshot_acquire(scene.rt.conform.pool, scene.snapshot,
+					 configs, &clone, &scene.error),
+		     &scene.error);
+	check_clone(clone);
+	CHECK(fl_instance_user(clone) == NULL);
+	instance_stop(clone);
+	scene_set(&scene, 2, FUNC(1));
+	capture(&scene);
+	clone = NULL;
+	CHECK_EQ(fl_snapshot_acquire(scene.rt.conform.pool, scene.snapshot,
+				     configs, &clone, &scene.error),
+		 -EINVAL);
+	CHECK(clone == NULL);
+	scene_close(&scene);
+}
 
 static void decoder_is_missing(void)
 {
@@ -1246,6 +1288,7 @@ static void child_gets_an_error(void)
 
 static const struct test_case cases[] = {
 	TEST_CASE(no_instance_to_capture),
+	TEST_CASE(released_instance_on_demand),
 	TEST_CASE(lent_memory),
 	TEST_CASE(shared_memory),
 	TEST_CASE(structure_without_an_encoder),
@@ -1260,6 +1303,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(older_and_newer_configs),
 	TEST_CASE(older_instance_config),
 	TEST_CASE(newer_instance_config),
+	TEST_CASE(acquire_without_a_config),
 	TEST_CASE(decoder_is_missing),
 	TEST_CASE(another_module),
 	TEST_CASE(another_context),

@@ -345,6 +345,36 @@ static void a_chain_of_clones(void)
 	scene_close(&scene);
 }
 
+/* A slot that last showed the snapshot is the next clone's, though another one
+ * was freed later. */
+static void clones_go_where_clones_were(void)
+{
+	struct fl_pool_config config;
+	struct fl_instance *one, *two;
+	struct scene scene;
+	const void *base;
+
+	pool_config(&config);
+	scene_open(&scene, &config);
+	one = instance_start(&scene.conform, scene.module);
+	fill(one, 0x44);
+	capture(&scene, one);
+	instance_stop(one);
+	one = clone(&scene);
+	base = fl_instance_memory(one, 0)->base;
+	for (int i = 0; i < 10; i++) {
+		two = instance_start(&scene.conform, scene.module);
+		instance_stop(one);
+		instance_stop(two);
+		one = clone(&scene);
+		check_filled(one, 0x44, 4);
+		CHECK(fl_instance_memory(one, 0)->base == base);
+		fill(one, 0x45);
+	}
+	instance_stop(one);
+	scene_close(&scene);
+}
+
 /* The snapshot goes first; its clones live on, and are captured. */
 static void snapshot_goes_before_its_clones(void)
 {
@@ -623,6 +653,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(behind_the_table_is_not_captured),
 	TEST_CASE(clones_and_others_take_turns),
 	TEST_CASE(a_chain_of_clones),
+	TEST_CASE(clones_go_where_clones_were),
 	TEST_CASE(snapshot_goes_before_its_clones),
 	TEST_CASE(purge_by_image),
 	TEST_CASE(trim_beside_live_clones),
