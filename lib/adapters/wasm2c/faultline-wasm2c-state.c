@@ -453,19 +453,22 @@ reject(struct decoder *d, uint64_t off, const char *format, ...)
 		      text);
 }
 
-/* The next number; 0 after a failure. */
-static uint64_t get(struct decoder *d, unsigned int width)
+/* The next number; 0 after a failure. The host is little-endian, as the adapter
+ * asks. */
+static inline uint64_t get(struct decoder *d, unsigned int width)
 {
 	uint64_t value = 0;
 
 	if (!d->err && d->length - d->off < width)
 		reject(d, d->off, "they are cut off");
-	for (unsigned int i = 0; !d->err && i < width; i++)
-		value |= (uint64_t)d->bytes[d->off++] << 8 * i;
+	if (d->err)
+		return 0;
+	memcpy(&value, d->bytes + d->off, width);
+	d->off += width;
 	return value;
 }
 
-static void expect(struct decoder *d, unsigned int width, uint64_t expected,
+static inline void expect(struct decoder *d, unsigned int width, uint64_t expected,
 		   const char *what)
 {
 	uint64_t off = d->off, value = get(d, width);
@@ -743,11 +746,12 @@ static void decode_all(struct decoder *d)
 {
 	const struct fl_wasm2c_layout *layout = d->layout;
 	uint32_t flags = layout->data_flag_count + layout->elem_flag_count;
+	uint64_t mark;
 
 	d->off = 0;
 	d->hint = 0;
-	for (size_t i = 0; i < sizeof(magic); i++)
-		expect(d, 1, magic[i], "mark of a state");
+	memcpy(&mark, magic, sizeof(mark));
+	expect(d, 8, mark, "mark of a state");
 	expect(d, 4, count_globals(layout), "count of globals");
 	expect(d, 4, count_tables(layout), "count of tables");
 	expect(d, 4, layout->data_flag_count, "count of data segments");
