@@ -1482,7 +1482,7 @@ struct fl_snapshot_config {
 	 * fl_snapshot_open() compares it. At most 255 bytes. NULL: "". */
 	const char *encoding;
 	/* Do tables, and the runtime's structure, hold no pointer? Then they are
-	 * taken as bytes. Otherwise tables pass encode_elements, and the
+	 * taken as bytes, for pools with the same table_null. Otherwise tables pass encode_elements, and the
 	 * structure is encode_state's. 0 */
 	uint32_t plain_tables;
 	uint32_t plain_structure;
@@ -1539,8 +1539,9 @@ FL__DEFINE_INIT(fl_snapshot_config, FL_SNAPSHOT_CONFIG)
  * tables taken alone are the caller's to capture (fl_image_from_memory(),
  * fl_image_from_table()) and to give to each clone.
  *
- * Errors: -EINVAL, -ENOTSUP (a memory is lent, or is shared and is_quiet is 0;
- * or a table holds references and there is no encode_elements), -ENOMEM, -E2BIG,
+ * Errors: -EINVAL, -ENOTSUP (a memory is lent, or is shared and is_quiet is 0; a
+ * table holds references and there is no encode_elements; there is a structure
+ * that is not plain and no encode_state), -ENOMEM, -E2BIG,
  * -ECHILD, -EIO, and what the runtime's calls return, if the code is one of
  * fl_strerror(); other codes become -EIO. After an error nothing is held.
  */
@@ -1579,7 +1580,8 @@ FL_API int fl_snapshot_create(const struct fl_snapshot_parts *parts,
 			      struct fl_error *error);
 
 /* The bytes that encode_state gave for an instance, or fl_snapshot_create() got;
- * NULL where there are none. The snapshot lends them. */
+ * NULL where there are none. The snapshot lends them. The call always sets
+ * *length_bytes. */
 FL_API const void *fl_snapshot_state(const struct fl_snapshot *snapshot,
 				     uint32_t instance_idx,
 				     uint64_t *length_bytes);
@@ -1654,6 +1656,11 @@ struct fl_snapshot_binding {
 	uint32_t module_count;
 	uint32_t reserved;
 	const char *encoding;		/* as in fl_snapshot_config */
+	/* Do tables, and the runtime's structure, hold no pointer? Then a file
+	 * may have them as bytes, which no decoder sees. Otherwise such a file
+	 * is refused, because the bytes would be taken for pointers. 0 */
+	uint32_t plain_tables;
+	uint32_t plain_structure;
 };
 
 #define FL_SNAPSHOT_BINDING_INIT { .size = sizeof(struct fl_snapshot_binding) }
@@ -1667,7 +1674,8 @@ FL__DEFINE_INIT(fl_snapshot_binding, FL_SNAPSHOT_BINDING)
  * file.
  *
  * Errors: as fl_image_open(); -EINVAL (no module of the binding has the bytes
- * that the file was written with), -ENOTSUP (the state has another encoding).
+ * that the file was written with; tables or structures as bytes, and the binding
+ * does not say that they are plain), -ENOTSUP (the state has another encoding).
  */
 FL_API int fl_snapshot_open(struct fl_context *context, const char *path,
 			    int fd, uint32_t flags,

@@ -66,5 +66,7 @@ int fl__config_read(enum fl_config_kind kind, void *known, const void *config,
 				configs[kind].name, i, FL_VERSION);
 	}
 	memcpy(known, config, (size_t)fl_min_u64(size, bytes));
+	/* The copy is as long as this library knows the struct. */
+	memcpy(known, &bytes, sizeof(bytes));
 	return 0;
 }

@@ -287,6 +287,8 @@ static int capture_tables(struct fl_instance *instance,
 		table->length = fl_table_size(instance->tables[i]);
 		table->element_bytes =
 			fl__table_of(instance->tables[i])->element_bytes;
+		memcpy(table->null, fl__table_of(instance->tables[i])->null,
+		       sizeof(table->null));
 		err = config->plain_tables ?
 			      fl_image_from_table(instance->tables[i], config,
 						  &table->image, error) :

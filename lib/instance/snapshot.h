@@ -12,6 +12,7 @@
 #define FL_SNAPSHOT_H
 
 #include "module/module.h"
+#include "slots/layout.h"
 
 /* A stretch of elements that are not null. */
 struct fl__captured_run {
@@ -22,6 +23,7 @@ struct fl__captured_table {
 	uint64_t length;		/* in elements */
 	uint32_t element_bytes;
 	struct fl_image *image;		/* a plain table's; NULL: runs */
+	uint8_t null[FL__MAX_ELEMENT_BYTES];	/* with an image */
 	/* In order, apart, not empty; all else is null. */
 	struct fl__captured_run *runs;
 	uint64_t *values;		/* of the elements in runs */

@@ -172,6 +172,37 @@ static int find_modules(const struct fl_context *context,
 	return err;
 }
 
+static bool has_plain_tables(const struct fl__captured *captured)
+{
+	for (size_t i = 0; i < FL__READER_MAX_TABLES; i++) {
+		if (captured->tables[i].image)
+			return true;
+	}
+	return false;
+}
+
+/* What a file gives as bytes goes where pointers may be, past every decoder. */
+static int check_plain(const struct fl_snapshot_binding *binding,
+		       const struct fl_snapshot *snapshot,
+		       struct fl_error *error)
+{
+	for (uint32_t i = 0; i < snapshot->count; i++) {
+		const struct fl__captured *captured = &snapshot->instances[i];
+
+		if (!binding->plain_tables && has_plain_tables(captured))
+			return fl__error_set(
+				error, -EINVAL,
+				"the file has tables of instance %u as bytes; set plain_tables of fl_snapshot_binding if tables hold no pointer",
+				i);
+		if (!binding->plain_structure && captured->structure)
+			return fl__error_set(
+				error, -EINVAL,
+				"the file has the structure of instance %u as bytes; set plain_structure of fl_snapshot_binding if structures hold no pointer",
+				i);
+	}
+	return 0;
+}
+
 static int snapshot_of(const struct fl_context *context,
 		       const struct fl_snapshot_binding *binding,
 		       const struct fl__archive *archive,
@@ -183,6 +214,7 @@ static int snapshot_of(const struct fl_context *context,
 		.image_count = archive->image_count,
 		.module_count = archive->module_count,
 	};
+	struct fl_snapshot *loaded;
 	int err;
 
 	if (!archive->module_count)
@@ -198,8 +230,15 @@ static int snapshot_of(const struct fl_context *context,
 	if (err)
 		return err;
 	err = fl__snapshot_load(archive->state, archive->state_bytes, &parts,
-				archive->encoding, snapshot, error);
+				archive->encoding, &loaded, error);
 	free(parts.modules);
+	if (err)
+		return err;
+	err = check_plain(binding, loaded, error);
+	if (err)
+		fl_snapshot_release(loaded);
+	else
+		*snapshot = loaded;
 	return err;
 }
 

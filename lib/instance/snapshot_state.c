@@ -83,6 +83,8 @@ static void put_table(struct out *out, const struct fl__parts_list *parts,
 	put(out, table->length);
 	put(out, table->element_bytes);
 	put(out, image_number(parts, table->image));
+	if (table->image)
+		put_raw(out, table->null, table->element_bytes);
 	put(out, table->run_count);
 	for (uint64_t i = 0; i < table->run_count; i++) {
 		const struct fl__captured_run *run = &table->runs[i];
@@ -397,6 +399,19 @@ static void get_runs(struct in *in, struct fl__captured_table *table)
 	fl_assert(table->value_count <= values);
 }
 
+/* Of a table whose elements are bytes, so that their width counts. */
+static void get_null(struct in *in, struct fl__captured_table *table)
+{
+	uint64_t off = in->c.off;
+	struct fl__view view;
+
+	if (!fl__table_width_is_valid(table->element_bytes))
+		in_fail(in, off, "no element is so wide");
+	view = fl__cursor_skip(&in->c, "null reference", table->element_bytes);
+	if (!in->c.err)
+		memcpy(table->null, in->c.bytes + view.off, (size_t)view.len);
+}
+
 static void get_table(struct in *in, uint32_t table_idx)
 {
 	struct fl__captured_table *table = &in->captured->tables[table_idx];
@@ -414,8 +429,9 @@ static void get_table(struct in *in, uint32_t table_idx)
 	    (table->image && table->image->map.initial_bytes != bytes))
 		in_fail(in, off,
 			"the table has a size that the module's table cannot have");
-	else
-		get_runs(in, table);
+	else if (table->image)
+		get_null(in, table);
+	get_runs(in, table);
 }
 
 static void get_tables(struct in *in)

@@ -30,8 +30,8 @@
  *			dropped data segments: a count, then indices upwards
  *			dropped element segments, likewise
  *			the runtime's bytes: a length, then the bytes
- *	table		length, bytes of an element, image (0: none), number of
- *			runs, runs
+ *	table		length, bytes of an element, image (0: none), with an
+ *			image the null reference's bytes, number of runs, runs
  *	run		nulls before the run, number of elements, their values
  */
 #ifndef FL_SNAPSHOT_STATE_H

@@ -263,14 +263,20 @@ static int captured_table(const struct fl_pool *pool,
 			"table %u of the snapshot has %llu elements, the pool allows %llu; raise max_table_elements",
 			idx, fl_llu(table->length),
 			fl_llu(pool->limits.max_table_elements));
-	if (!table->image ||
-	    table->element_bytes == pool->config.table_element_bytes)
+	if (!table->image)
+		return 0;
+	if (table->element_bytes != pool->config.table_element_bytes)
+		return fl__error_set(
+			error, -EINVAL,
+			"table %u of the snapshot has plain elements of %u bytes, the pool's table_element_bytes is %llu",
+			idx, table->element_bytes,
+			fl_llu(pool->config.table_element_bytes));
+	if (!memcmp(table->null, pool->table_null, table->element_bytes))
 		return 0;
 	return fl__error_set(
 		error, -EINVAL,
-		"table %u of the snapshot has plain elements of %u bytes, the pool's table_element_bytes is %llu",
-		idx, table->element_bytes,
-		fl_llu(pool->config.table_element_bytes));
+		"plain table %u of the snapshot has another null than the pool; make table_null that of the captured instance's pool",
+		idx);
 }
 
 static int captured_content(const struct fl_pool *pool,

@@ -865,6 +865,47 @@ static void what_was_looked_at_is_written_whole(void)
 	file_close(&file);
 }
 
+/* A runtime with pointers in its tables and structures opens a file that has
+ * both as bytes. */
+static void bytes_do_not_become_pointers(void)
+{
+	struct fl_snapshot *opened = NULL;
+	struct fl_instance *instance;
+	struct fl_error error;
+	struct file file;
+	struct liar *liar = &file.liar;
+
+	file_open(&file, true);
+	liar->rt.config.clone_element = liar->clone.clone_element = NULL;
+	liar->rt.config.drop_element = liar->clone.drop_element = NULL;
+	instance = runtime_start(&liar->rt);
+	for (int i = 0; i < 2; i++) {
+		liar->capture.plain_tables = i == 0;
+		liar->capture.plain_structure = i == 1;
+		CONFORM_MUST(liar_capture(liar, instance, &error), &error);
+		CONFORM_MUST(fl_snapshot_write(liar->clone.snapshot, file.path,
+					       &error),
+			     &error);
+		file.binding.plain_tables = i == 1;
+		file.binding.plain_structure = i == 0;
+		CHECK_EQ(fl_snapshot_open(liar->rt.conform.context, file.path,
+					  -1, 0, &file.binding, &opened,
+					  &error),
+			 -EINVAL);
+		CHECK_HAS(error.text, i ? "plain_structure" : "plain_tables");
+		file.binding.plain_tables = i == 0;
+		file.binding.plain_structure = i == 1;
+		CONFORM_MUST(fl_snapshot_open(liar->rt.conform.context,
+					      file.path, -1, 0, &file.binding,
+					      &opened, &error),
+			     &error);
+		fl_snapshot_release(opened);
+	}
+	instance_stop(instance);
+	liar->rt.live = 0;
+	file_close(&file);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(an_encoder_that_fills_the_table),
 	TEST_CASE_NEEDS(an_encoder_of_other_lengths, conform_malloc_fails),
@@ -883,6 +924,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(changed_bytes_of_pages),
 	TEST_CASE(a_file_changes_while_it_is_opened),
 	TEST_CASE(what_was_looked_at_is_written_whole),
+	TEST_CASE(bytes_do_not_become_pointers),
 };
 
 CONFORM_MAIN(cases)
