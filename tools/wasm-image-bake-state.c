@@ -532,8 +532,10 @@ bool rewrite_open(struct rewrite *rewrite, const struct bake_request *request,
 		return true;
 	rewrite->gone.function_count = state->function_count;
 	rewrite->kept.function_count = state->function_count;
-	rewrite->gone.is_mentioned = calloc((size_t)state->function_count + 1, 1);
-	rewrite->kept.is_mentioned = calloc((size_t)state->function_count + 1, 1);
+	rewrite->gone.is_mentioned =
+		calloc((size_t)state->function_count + 1, 1);
+	rewrite->kept.is_mentioned =
+		calloc((size_t)state->function_count + 1, 1);
 	if (!rewrite->gone.is_mentioned || !rewrite->kept.is_mentioned)
 		return refuse(rewrite, "no memory");
 	for (uint32_t i = 0; state->is_declared && i < state->function_count;

@@ -189,7 +189,7 @@ static void print_baked(const struct subject *subject,
 	if (request->state)
 		print_state(request->state);
 	printf("start      %s\n",
-	       baked->is_start_removed	? "removed: it has run" :
+	       baked->is_start_removed ? "removed: it has run" :
 	       subject->info.has_start ? "kept: it has not run" :
 					 "none");
 }
@@ -266,9 +266,9 @@ static int bake_declared(const struct subject *subject,
 		return status;
 	state = *request->state;
 	is_declared = calloc((size_t)state.function_count + 1, 1);
-	status = is_declared ? find_undeclared(subject, baked, is_declared,
-					       &count) :
-			       fail("no memory");
+	status = is_declared ?
+			 find_undeclared(subject, baked, is_declared, &count) :
+			 fail("no memory");
 	if (!status && count) {
 		state.is_declared = is_declared;
 		again.state = &state;

@@ -602,8 +602,7 @@ static void tell_unmentioned(struct work *work)
 	struct rewrite *rewrite = &work->rewrite;
 
 	for (uint32_t i = 0; i < rewrite->gone.function_count; i++)
-		rewrite->gone.is_mentioned[i] &=
-			!rewrite->kept.is_mentioned[i];
+		rewrite->gone.is_mentioned[i] &= !rewrite->kept.is_mentioned[i];
 	work->baked->is_unmentioned = rewrite->gone.is_mentioned;
 	rewrite->gone.is_mentioned = NULL;
 }

@@ -48,13 +48,13 @@
 
 /* The most data segments that the JavaScript interface of WebAssembly takes,
  * and with it most runtimes. */
-#define BAKE_MAX_SEGMENTS	100000
+#define BAKE_MAX_SEGMENTS 100000
 /* The largest module of the same rule. */
-#define BAKE_MAX_BYTES		((uint64_t)1 << 30)
+#define BAKE_MAX_BYTES ((uint64_t)1 << 30)
 /* Zeroes that are fewer are stored. */
-#define BAKE_GAP_BYTES		64
+#define BAKE_GAP_BYTES 64
 /* A table in more pieces gets one segment of expressions. */
-#define BAKE_MAX_RUNS		1000
+#define BAKE_MAX_RUNS 1000
 
 /* What a memory holds. Stretches ascend; outside of them all is zero. */
 struct bake_content {
@@ -74,15 +74,15 @@ struct bake_memory {
 	bool is_64;
 	uint64_t page_bytes;
 	uint64_t size_bytes;
-	struct bake_content content;	/* owner NULL: all zero */
+	struct bake_content content; /* owner NULL: all zero */
 };
 
 /* The value of a global. */
 struct bake_global {
 	uint32_t global_idx;
-	uint8_t type;			/* as the binary format has it */
-	bool is_null;			/* references */
-	uint64_t value;			/* a number's bits; a function's index */
+	uint8_t type; /* as the binary format has it */
+	bool is_null; /* references */
+	uint64_t value; /* a number's bits; a function's index */
 };
 
 /* What a table holds; what the entries leave out is null. */
@@ -92,7 +92,7 @@ struct bake_entry {
 
 struct bake_table {
 	uint32_t table_idx;
-	bool is_func;			/* a table of host references has none */
+	bool is_func; /* a table of host references has none */
 	uint64_t size;
 	const struct bake_entry *entries; /* by place */
 	size_t entry_count;
@@ -119,22 +119,22 @@ struct bake_request {
 	size_t module_bytes;
 	const struct bake_memory *memories;
 	uint32_t memory_count;
-	uint32_t max_segments;		/* BAKE_MAX_SEGMENTS */
+	uint32_t max_segments; /* BAKE_MAX_SEGMENTS */
 	bool has_started;
-	const struct bake_state *state;	/* NULL: nothing else has changed */
+	const struct bake_state *state; /* NULL: nothing else has changed */
 };
 
 struct baked {
-	uint8_t *bytes;			/* the caller frees them */
+	uint8_t *bytes; /* the caller frees them */
 	size_t length_bytes;
-	uint32_t segment_count;		/* stretches of content */
+	uint32_t segment_count; /* stretches of content */
 	uint64_t segment_bytes;
-	uint64_t gap_bytes;		/* fewer zeroes are stored */
+	uint64_t gap_bytes; /* fewer zeroes are stored */
 	bool is_start_removed;
 	/* With a state, a byte for each function: the module referred to it
 	 * outside of code and no longer does. The caller frees them. */
 	uint8_t *is_unmentioned;
-	char reason[200];		/* why not, after a failure */
+	char reason[200]; /* why not, after a failure */
 };
 
 bool bake_module(const struct bake_request *request, struct baked *baked);
