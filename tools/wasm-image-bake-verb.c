@@ -207,8 +207,8 @@ static int load_baked(const struct subject *subject, const struct baked *baked,
 	return 0;
 }
 
-/* Which functions does the code of the baked module refer to that no other part
- * of it refers to any more? */
+/* The functions of which the code of the baked module makes references, and
+ * which no other part of that module names any more. */
 static int find_undeclared(const struct subject *subject,
 			   const struct baked *baked, uint8_t *is_declared,
 			   uint32_t *count)

@@ -3,9 +3,9 @@
  * wasm-image-bake.c - see wasm-image-bake.h.
  *
  * First the module is read: where its sections are, the limits of its memories,
- * its data segments; what a state is about reads wasm-image-bake-state.c. Then the contents become a list of stretches. Then the new
- * module is written twice by the same functions: once to count the bytes, once
- * to write them.
+ * its data segments; wasm-image-bake-state.c reads what a state is about. Then
+ * the contents become a list of stretches. Then the new module is written twice
+ * by the same functions: once to count the bytes, once to write them.
  */
 #include "wasm-image-bake.h"
 #include "wasm-image-bake-state.h"

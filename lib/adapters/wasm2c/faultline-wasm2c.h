@@ -293,12 +293,12 @@ struct fl_wasm2c_codec {
  *			form, value	4 8
  *
  * The magic is "FLw2cs01". What can change is defined by the module, and set by
- * the module's code or exported; a global is mutable, too. The flags are those of a
- * layout. A type is an enum fl_value_type; a number's value is its bits. The form
- * is 0 for a number and for a null, an enum fl_wasm2c_form for a function, whose
- * index is the value, and 16 for a host reference, whose value is the codec's.
- * What a table's entries leave out is null. `wasm-image bake` reads these bytes,
- * too.
+ * the module's code or exported; a global is mutable, too. The flags are those
+ * of a layout. A type is an enum fl_value_type; a number's value is its bits.
+ * The form is 0 for a number and for a null, an enum fl_wasm2c_form for a
+ * function, whose index is the value, and 16 for a host reference, whose value
+ * is the codec's. What a table's entries leave out is null. `wasm-image bake`
+ * reads these bytes, too.
  *
  * The instance is quiescent: no guest code runs in it, and no frame of it is on
  * a stack. The library allocates *bytes; the caller frees them by free(). codec
