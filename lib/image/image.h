@@ -9,7 +9,7 @@
  * storage.
  *
  * Two passes, both pure. Planning reads the segments and decides; filling
- * copies each byte once, to where the storage wants it. Between them the
+ * writes each byte once, to where the storage wants it. Between them the
  * backend makes the storage. An image map knows where data is and no storage;
  * module/store.c and the backend know storage and not what is in it. So all
  * backends have the same image, and the plan is tested without any.
@@ -81,10 +81,20 @@ int fl__image_map_plan(struct fl__image_map *map,
 		       uint64_t initial_bytes, uint64_t hpage_bytes,
 		       struct fl_error *error);
 
-/* Copy the segments into storage: zeroed memory in which byte b of the memory
- * is storage[b - first byte of the first extent]. Writes within extents only. */
-void fl__image_map_fill(struct fl__image_map *map,
-			const struct fl__segments *segments, uint8_t *storage);
+/* Writes bytes to storage, off bytes behind the first byte of the first extent.
+ * What it returns, if not 0, ends the filling. */
+typedef int fl__image_put_fn(void *user, uint64_t off, const void *bytes,
+			     uint64_t len);
+
+/* Write the segments to storage that is zero, in order, in as few stretches as
+ * data allows. Writes within data only. */
+int fl__image_map_fill(const struct fl__image_map *map,
+		       const struct fl__segments *segments,
+		       fl__image_put_fn *put, void *user);
+
+/* After filling: data that a later segment has made zero again is no data. In
+ * storage byte b of the memory is storage[b - first byte of the first extent]. */
+void fl__image_map_refine(struct fl__image_map *map, const uint8_t *storage);
 
 void fl__image_map_fini(struct fl__image_map *map);
 
