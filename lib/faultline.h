@@ -611,7 +611,7 @@ FL_API int fl_image_next_run(const struct fl_image *image, uint64_t from_bytes,
 			     struct fl_image_run *run);
 
 /* Copy [offset, offset + length) of the initial content to dst. -EINVAL when
- * the range is not within the initial size. */
+ * the range is not within the initial size. -EIO: FL_OPEN_IN_PLACE alone. */
 FL_API int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
 			 void *dst, uint64_t length_bytes);
 
@@ -638,14 +638,33 @@ FL_API int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
 FL_API int fl_image_write(const struct fl_image *image, const char *path,
 			  struct fl_error *error);
 
+enum fl_open_flags {
+	/*
+	 * Map the file itself as the image, in place of a copy: processes of a
+	 * host share its pages in the page cache. The call checks the whole file
+	 * once; from then on the file must not change, which no system can
+	 * enforce in general: that is the caller's promise. If somebody cuts the
+	 * file nevertheless, guests get SIGBUS for pages that are gone
+	 * (FL_FAULT_IN_BOUNDS), and so do calls that access guest memory for the
+	 * guest (fl_memory_copy() and its like); acquire, release, prefault and
+	 * fl_image_read() answer -EIO, and the slot is emptied. If somebody
+	 * changes bytes, guests see them. A release costs a system call for each
+	 * run of pages that the tenant wrote. -ENOTSUP: the backend cannot map
+	 * files ("segmented"), or the kernel lacks MADV_POPULATE_WRITE or denies
+	 * process_vm_readv().
+	 */
+	FL_OPEN_IN_PLACE = 1,
+};
+
 /*
  * Make an image of a file that fl_image_write() has written. With path NULL the
  * call reads fd, which stays open and in its place; only a regular file. flags
- * is 0.
+ * is 0 or FL_OPEN_IN_PLACE.
  *
  * The file is untrusted: the call checks each number before it uses the number,
  * and the hash of each page, and copies what was checked into the image's
- * storage. Afterwards the image does not need the file. A file that is changed,
+ * storage. Afterwards the image does not need the file, but with
+ * FL_OPEN_IN_PLACE. A file that is changed,
  * cut or replaced while the call reads it makes an error or no difference.
  * Memory is taken in proportion to what the file really holds.
  * fl_image_info() says the same as of the written image, but for what goes by
@@ -657,7 +676,7 @@ FL_API int fl_image_write(const struct fl_image *image, const char *path,
  * Errors: -EINVAL (no such file, not a regular file, flags, a file that holds
  * more than one image), -EPERM, -ENOEXEC (with error->byte_off 0 not an image
  * file; else cut, changed or damaged at that byte), -ENOTSUP (written by a newer
- * version), -E2BIG, -ENOMEM, -EIO (the system cannot read).
+ * version, or FL_OPEN_IN_PLACE), -E2BIG, -ENOMEM, -EIO (the system cannot read).
  */
 FL_API int fl_image_open(struct fl_context *context, const char *path, int fd,
 			 uint32_t flags, struct fl_image **image,
@@ -667,7 +686,8 @@ FL_API int fl_image_open(struct fl_context *context, const char *path, int fd,
  * The digest of the file that fl_image_write() writes, 32 bytes: SHA-256 over a
  * table with the SHA-256 of each page. The same content and initial size has the
  * same digest, wherever the image comes from. The call computes the digest when
- * it is first asked for, in time linear in the data. Errors: -EFAULT, -ENOMEM.
+ * it is first asked for, in time linear in the data. Errors: -EFAULT, -ENOMEM,
+ * -EIO (FL_OPEN_IN_PLACE alone).
  */
 FL_API int fl_image_digest(struct fl_image *image, uint8_t digest[32],
 			   struct fl_error *error);

@@ -32,17 +32,15 @@ static int fold(int err)
 /* ----------------------------------------------------------------- writing */
 
 /* A page of an image, zeroes behind the end. */
-static void read_wpage(const struct fl_image *image, uint64_t wpage,
-		       uint8_t *bytes)
+static int read_wpage(const struct fl_image *image, uint64_t wpage,
+		      uint8_t *bytes)
 {
 	uint64_t off = wpage * FL_WPAGE_BYTES;
 	uint64_t len =
 		fl_min_u64(FL_WPAGE_BYTES, image->map.initial_bytes - off);
-	int err = fl_image_read(image, off, bytes, len);
 
-	fl_assert(!err);
-	(void)err;
 	memset(bytes + len, 0, (size_t)(FL_WPAGE_BYTES - len));
+	return fl_image_read(image, off, bytes, len);
 }
 
 /* Each page that may have data, in order; bytes holds one. */
@@ -61,9 +59,13 @@ static int contents_image(struct fl__toc *toc, const struct fl_image *image,
 	toc->images[image_idx].initial_bytes = image->map.initial_bytes;
 	while (fl_image_next_run(image, from, &run)) {
 		uint64_t wpage = run.offset_bytes / FL_WPAGE_BYTES;
-		int err;
+		int err = read_wpage(image, wpage, bytes);
 
-		read_wpage(image, wpage, bytes);
+		if (err)
+			return fl__error_set(
+				error, err,
+				"cannot read image %u: its file was cut",
+				image_idx);
 		err = fl__toc_add_wpage(toc, image_idx, wpage, bytes, sha,
 					error);
 		if (err)
@@ -164,10 +166,11 @@ static int write_wpages(struct fl__os_new_file *file, const struct fl__toc *toc,
 	for (uint64_t i = 0; !err && i < toc->entry_count; i++) {
 		const struct fl__toc_entry *entry = &toc->entries[i];
 
-		read_wpage(archive->images[entry->image_idx], entry->wpage,
-			   bytes);
-		err = fl__os_new_file_write(file, entry->file_off, bytes,
-					    FL_WPAGE_BYTES);
+		err = read_wpage(archive->images[entry->image_idx],
+				 entry->wpage, bytes);
+		if (!err)
+			err = fl__os_new_file_write(file, entry->file_off,
+						    bytes, FL_WPAGE_BYTES);
 	}
 	free(bytes);
 	return err;
@@ -350,6 +353,106 @@ static int open_image(struct fl_context *context, const struct fl__toc *toc,
 	return err;
 }
 
+/* What of a page of the file goes into the map. */
+static int map_add(struct fl__image_map *map, uint64_t wpage,
+		   const uint8_t *bytes)
+{
+	uint64_t off = wpage * FL_WPAGE_BYTES;
+	int err = 0;
+
+	for (uint64_t i = 0; !err && i < FL_WPAGE_BYTES;
+	     i += map->hpage_bytes) {
+		const uint8_t *hpage = bytes + i;
+		uint64_t first = 0, end = map->hpage_bytes;
+
+		if (fl_is_zero(hpage, map->hpage_bytes))
+			continue;
+		while (!hpage[first])
+			first++;
+		while (!hpage[end - 1])
+			end--;
+		if (!map->data_end_bytes)
+			map->data_first_bytes = off + i + first;
+		map->data_end_bytes = off + i + end;
+		err = fl__runs_append(&map->data, (off + i) / map->hpage_bytes,
+				      1);
+	}
+	return err;
+}
+
+/* Check one extent as it will be mapped: no page of the host lies behind the
+ * initial size. */
+static int map_extent(struct fl__image_map *map, const struct fl__toc *toc,
+		      const struct fl__source *source, uint32_t image_idx,
+		      const struct fl__toc_extent *extent, uint64_t *entry_idx,
+		      uint8_t *bytes, struct fl_error *error)
+{
+	uint64_t end = extent->first_wpage + extent->wpage_count;
+	uint64_t hpages = FL_WPAGE_BYTES / map->hpage_bytes;
+	uint64_t last = (map->initial_bytes - 1) / map->hpage_bytes + 1;
+	struct fl__sha256 sha;
+	int err = 0;
+
+	if (end > FL__IMAGE_MAX_END_BYTES / FL_WPAGE_BYTES)
+		return fl__error_set(
+			error, -E2BIG,
+			"initial content ends at page %llu; an image ends at 1 TiB or before",
+			fl_llu(end));
+	map->extents[map->extent_count++] = (struct fl__run){
+		extent->first_wpage * hpages,
+		fl_min_u64(end * hpages, last) - extent->first_wpage * hpages,
+	};
+	fl__sha256_init(&sha);
+	for (uint64_t w = extent->first_wpage; !err && w < end; w++) {
+		err = fl__toc_read_place(toc, source, image_idx, w, entry_idx,
+					 &sha, bytes, error);
+		if (!err && map_add(map, w, bytes))
+			err = fl__error_set(error, -ENOMEM,
+					    "no memory to plan an image");
+	}
+	return err;
+}
+
+static int map_make(struct fl__image_map *map, uint64_t *file_offs,
+		    const struct fl__toc *toc, const struct fl__source *source,
+		    uint32_t image_idx, struct fl_error *error)
+{
+	const struct fl__toc_image *from = &toc->images[image_idx];
+	uint64_t entry_idx = from->first_entry;
+	uint8_t *bytes = malloc(FL_WPAGE_BYTES);
+	int err = 0;
+
+	*map = (struct fl__image_map){
+		.initial_bytes = from->initial_bytes,
+		.hpage_bytes = fl__os_hpage_bytes(),
+	};
+	if (!bytes)
+		return fl__error_set(error, -ENOMEM, "no memory for a page");
+	for (uint32_t i = 0; !err && i < from->extent_count; i++) {
+		file_offs[i] = from->extents[i].file_off;
+		err = map_extent(map, toc, source, image_idx, &from->extents[i],
+				 &entry_idx, bytes, error);
+	}
+	free(bytes);
+	if (err)
+		fl__image_map_fini(map);
+	return err;
+}
+
+static int open_in_place(struct fl_context *context, const struct fl__toc *toc,
+			 const struct fl__source *source, uint32_t image_idx,
+			 struct fl_image **image, struct fl_error *error)
+{
+	uint64_t file_offs[FL__IMAGE_MAX_EXTENTS] = { 0 };
+	const int *fd = source->owner;
+	struct fl__image_map map;
+	int err = map_make(&map, file_offs, toc, source, image_idx, error);
+
+	return err ? err :
+		     fl__image_create_in_place(context, &map, *fd, file_offs,
+					       image, error);
+}
+
 static int open_state(struct fl__archive *archive, const struct fl__toc *toc,
 		      const struct fl__source *source, struct fl_error *error)
 {
@@ -364,8 +467,13 @@ static int open_state(struct fl__archive *archive, const struct fl__toc *toc,
 
 static int open_images(struct fl__archive *archive, struct fl_context *context,
 		       const struct fl__toc *toc,
-		       const struct fl__source *source, struct fl_error *error)
+		       const struct fl__source *source, uint32_t flags,
+		       struct fl_error *error)
 {
+	int (*open)(struct fl_context * context, const struct fl__toc *toc,
+		    const struct fl__source *source, uint32_t image_idx,
+		    struct fl_image **image, struct fl_error *error) =
+		flags & FL_OPEN_IN_PLACE ? open_in_place : open_image;
 	int err = 0;
 
 	archive->images =
@@ -375,15 +483,16 @@ static int open_images(struct fl__archive *archive, struct fl_context *context,
 				     "no memory for a list of %u images",
 				     toc->image_count);
 	while (!err && archive->image_count < toc->image_count) {
-		err = open_image(context, toc, source, archive->image_count,
-				 &archive->images[archive->image_count], error);
+		err = open(context, toc, source, archive->image_count,
+			   &archive->images[archive->image_count], error);
 		archive->image_count += !err;
 	}
 	return err;
 }
 
 static int open_source(struct fl__archive *out, struct fl_context *context,
-		       const struct fl__source *source, struct fl_error *error)
+		       const struct fl__source *source, uint32_t flags,
+		       struct fl_error *error)
 {
 	struct fl__archive archive = { 0 };
 	struct fl__toc toc;
@@ -398,7 +507,8 @@ static int open_source(struct fl__archive *out, struct fl_context *context,
 	memcpy(archive.digest, toc.digest, sizeof(archive.digest));
 	err = open_state(&archive, &toc, source, error);
 	if (!err)
-		err = open_images(&archive, context, &toc, source, error);
+		err = open_images(&archive, context, &toc, source, flags,
+				  error);
 	fl__toc_fini(&toc);
 	if (err)
 		fl__archive_fini(&archive);
@@ -414,7 +524,7 @@ int fl__archive_open(struct fl_context *context, const char *path, int fd,
 	struct fl__source source = { .owner = &fd, .read = file_read };
 	int err;
 
-	if (flags)
+	if (flags & ~(uint32_t)FL_OPEN_IN_PLACE)
 		return fl__error_set(error, -EINVAL,
 				     "there is no such flag: 0x%x", flags);
 	err = path ? fl__os_file_open(path, &fd, &source.length_bytes) :
@@ -423,7 +533,7 @@ int fl__archive_open(struct fl_context *context, const char *path, int fd,
 		return fl__error_set(
 			error, fold(err), "cannot open the image file: %s",
 			err == -EINVAL ? "not a regular file" : strerror(-err));
-	err = open_source(archive, context, &source, error);
+	err = open_source(archive, context, &source, flags, error);
 	if (path)
 		fl__os_file_close(fd);
 	return err;

@@ -12,6 +12,10 @@
  * or replaced meanwhile makes an error or no difference, and never a signal.
  * Memory is used for what was read, never for what a file merely claims.
  *
+ * In place is the exception that a caller asks for (FL_OPEN_IN_PLACE): the file
+ * is checked as a whole, and then mapped as it is. Who says so promises that
+ * nobody changes the file.
+ *
  * Locks: none. An archive is plain data of one owner; images are shared.
  */
 #ifndef FL_ARCHIVE_H
@@ -44,8 +48,8 @@ int fl__archive_digest(const struct fl__archive *archive,
  *
  * Errors: -EINVAL (the path names no place for a file; encoding has no end),
  * -EPERM, -E2BIG (more than toc.h allows), -EFAULT (an image at whose end
- * instantiation traps), -ENOMEM (memory, room, quota or RLIMIT_FSIZE), -EIO. The
- * one error after which the new file is there is -EIO of the folder, and the
+ * instantiation traps), -ENOMEM (memory, room, quota or RLIMIT_FSIZE), -EIO (also:
+ * an image in place cannot be read). The one error after which the new file is there is -EIO of the folder, and the
  * message says so.
  */
 int fl__archive_write(const struct fl__archive *archive, const char *path,
@@ -53,12 +57,12 @@ int fl__archive_write(const struct fl__archive *archive, const char *path,
 
 /*
  * Read and check a file, by path, or by fd when path is NULL; fd stays open, and
- * where it stands stays the same. flags is 0. The caller owns all that *archive
- * gets and ends it by fini.
+ * where it stands stays the same. flags: enum fl_open_flags. The caller owns all
+ * that *archive gets and ends it by fini.
  *
  * Errors: -EINVAL (no such file, not a regular file, flags), -EPERM, -ENOEXEC (no
  * image file: byte_off 0; cut, changed or damaged: the byte), -ENOTSUP (a newer
- * version), -E2BIG, -ENOMEM, -EIO (the system cannot read).
+ * version; the flag), -E2BIG, -ENOMEM, -EIO (the system cannot read).
  */
 int fl__archive_open(struct fl_context *context, const char *path, int fd,
 		     uint32_t flags, struct fl__archive *archive,

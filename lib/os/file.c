@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* The most that one call reads or writes on Linux is less than 2 GiB. */
@@ -70,9 +71,37 @@ int fl__os_file_read(int fd, uint64_t off, void *dst, uint64_t len,
 	return 0;
 }
 
+int fl__os_file_dup(int fd, int *copy)
+{
+	*copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *copy < 0 ? -errno : 0;
+}
+
 void fl__os_file_close(int fd)
 {
 	close(fd);
+}
+
+int fl__os_peek(void *dst, const void *src, uint64_t len)
+{
+#ifdef __linux__
+	while (len) {
+		struct iovec to = { dst, (size_t)len };
+		struct iovec from = { (void *)(uintptr_t)src, (size_t)len };
+		ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+
+		if (n <= 0)
+			return n && errno != EFAULT ? -ENOTSUP : -EFAULT;
+		dst = (uint8_t *)dst + n;
+		src = (const uint8_t *)src + n;
+		len -= (uint64_t)n;
+	}
+	return 0;
+#else
+	(void)dst;
+	(void)src;
+	return len ? -ENOTSUP : 0;
+#endif
 }
 
 static int file_sync(int fd)
