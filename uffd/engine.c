@@ -172,10 +172,10 @@ static int linux_image_map(struct fl__host *host, struct fl_image *image,
 		return fl__error_set(
 			error, -ENOTSUP,
 			"mapping a file in place needs MADV_POPULATE_WRITE: open the file without FL_OPEN_IN_PLACE");
-	if (fl__os_peek(&copy, &byte, 1))
+	if (fl__os_peek(&copy, &byte, 1) || fl__os_poke(&copy, &byte, 1))
 		return fl__error_set(
 			error, -ENOTSUP,
-			"mapping a file in place needs process_vm_readv(), which this process may not call: open the file without FL_OPEN_IN_PLACE");
+			"mapping a file in place needs process_vm_readv() and process_vm_writev(), which this process may not call: open the file without FL_OPEN_IN_PLACE");
 	image->bytes = NULL;
 	return 0;
 }

@@ -157,17 +157,38 @@ static int write_state(struct fl__os_new_file *file, const struct fl__toc *toc,
 	return 0;
 }
 
+/* Is a page still what its hash was made of? Only the bytes of a file in place
+ * may have changed since. */
+static bool is_unchanged(const struct fl_image *image, const uint8_t *bytes,
+			 const struct fl__toc_entry *entry,
+			 struct fl__sha256 *sha)
+{
+	uint8_t digest[FL__SHA256_BYTES];
+
+	if (!fl__image_is_in_place(image))
+		return true;
+	fl__sha256_restart(sha);
+	fl__sha256_add(sha, bytes, FL_WPAGE_BYTES);
+	fl__sha256_end(sha, digest);
+	return !memcmp(digest, entry->sha256, sizeof(digest));
+}
+
 static int write_wpages(struct fl__os_new_file *file, const struct fl__toc *toc,
 			const struct fl__archive *archive)
 {
 	uint8_t *bytes = malloc(FL_WPAGE_BYTES);
+	struct fl__sha256 sha;
 	int err = bytes ? 0 : -ENOMEM;
 
+	fl__sha256_init(&sha);
 	for (uint64_t i = 0; !err && i < toc->entry_count; i++) {
 		const struct fl__toc_entry *entry = &toc->entries[i];
+		const struct fl_image *image =
+			archive->images[entry->image_idx];
 
-		err = read_wpage(archive->images[entry->image_idx],
-				 entry->wpage, bytes);
+		err = read_wpage(image, entry->wpage, bytes);
+		if (!err && !is_unchanged(image, bytes, entry, &sha))
+			err = -EIO;
 		if (!err)
 			err = fl__os_new_file_write(file, entry->file_off,
 						    bytes, FL_WPAGE_BYTES);
@@ -234,12 +255,21 @@ int fl__archive_write(const struct fl__archive *archive, const char *path,
 
 /* ----------------------------------------------------------------- opening */
 
+/* A file that is open, and what its tables say. */
+struct fl__archive_file {
+	struct fl_context *context;
+	struct fl__source source;
+	struct fl__toc toc;
+	int fd;
+	bool is_ours;		/* the descriptor */
+};
+
 static int file_read(const struct fl__source *source, uint64_t off, void *dst,
 		     uint64_t len, struct fl_error *error)
 {
-	const int *fd = source->owner;
+	const struct fl__archive_file *file = source->owner;
 	uint64_t done;
-	int err = fl__os_file_read(*fd, off, dst, len, &done);
+	int err = fl__os_file_read(file->fd, off, dst, len, &done);
 
 	if (err)
 		return fl__error_set_at(error, fold(err), off + done,
@@ -336,17 +366,16 @@ static int pages_read(struct pages *pages, const struct fl__toc *toc,
 	return err;
 }
 
-static int open_image(struct fl_context *context, const struct fl__toc *toc,
-		      const struct fl__source *source, uint32_t image_idx,
+static int open_image(const struct fl__archive_file *file, uint32_t image_idx,
 		      struct fl_image **image, struct fl_error *error)
 {
-	const struct fl__toc_image *from = &toc->images[image_idx];
+	const struct fl__toc_image *from = &file->toc.images[image_idx];
 	struct pages pages;
-	int err = pages_read(&pages, toc, source, from, error);
+	int err = pages_read(&pages, &file->toc, &file->source, from, error);
 
 	if (err)
 		return err;
-	err = fl_image_from_segments(context, from->initial_bytes,
+	err = fl_image_from_segments(file->context, from->initial_bytes,
 				     pages.segments, pages.segment_count, image,
 				     error);
 	pages_fini(&pages);
@@ -439,18 +468,18 @@ static int map_make(struct fl__image_map *map, uint64_t *file_offs,
 	return err;
 }
 
-static int open_in_place(struct fl_context *context, const struct fl__toc *toc,
-			 const struct fl__source *source, uint32_t image_idx,
-			 struct fl_image **image, struct fl_error *error)
+static int open_in_place(const struct fl__archive_file *file,
+			 uint32_t image_idx, struct fl_image **image,
+			 struct fl_error *error)
 {
 	uint64_t file_offs[FL__IMAGE_MAX_EXTENTS] = { 0 };
-	const int *fd = source->owner;
 	struct fl__image_map map;
-	int err = map_make(&map, file_offs, toc, source, image_idx, error);
+	int err = map_make(&map, file_offs, &file->toc, &file->source,
+			   image_idx, error);
 
 	return err ? err :
-		     fl__image_create_in_place(context, &map, *fd, file_offs,
-					       image, error);
+		     fl__image_create_in_place(file->context, &map, file->fd,
+					       file_offs, image, error);
 }
 
 static int open_state(struct fl__archive *archive, const struct fl__toc *toc,
@@ -465,51 +494,104 @@ static int open_state(struct fl__archive *archive, const struct fl__toc *toc,
 	return fl__toc_read_state(toc, source, archive->state, error);
 }
 
-static int open_images(struct fl__archive *archive, struct fl_context *context,
-		       const struct fl__toc *toc,
-		       const struct fl__source *source, uint32_t flags,
+static int open_images(struct fl__archive *archive, uint32_t flags,
 		       struct fl_error *error)
 {
-	int (*open)(struct fl_context * context, const struct fl__toc *toc,
-		    const struct fl__source *source, uint32_t image_idx,
-		    struct fl_image **image, struct fl_error *error) =
-		flags & FL_OPEN_IN_PLACE ? open_in_place : open_image;
+	const struct fl__archive_file *file = archive->file;
+	size_t room = (size_t)file->toc.image_count + 1;
 	int err = 0;
 
-	archive->images =
-		calloc((size_t)toc->image_count + 1, sizeof(struct fl_image *));
-	if (!archive->images)
+	archive->images = calloc(room, sizeof(*archive->images));
+	archive->copies = calloc(room, sizeof(*archive->copies));
+	if (!archive->images || !archive->copies)
 		return fl__error_set(error, -ENOMEM,
 				     "no memory for a list of %u images",
-				     toc->image_count);
-	while (!err && archive->image_count < toc->image_count) {
-		err = open(context, toc, source, archive->image_count,
-			   &archive->images[archive->image_count], error);
+				     file->toc.image_count);
+	while (!err && archive->image_count < file->toc.image_count) {
+		uint32_t idx = archive->image_count;
+
+		err = flags & FL_OPEN_IN_PLACE ?
+			      open_in_place(file, idx, &archive->images[idx],
+					    error) :
+			      open_image(file, idx, &archive->images[idx],
+					 error);
 		archive->image_count += !err;
 	}
 	return err;
 }
 
-static int open_source(struct fl__archive *out, struct fl_context *context,
-		       const struct fl__source *source, uint32_t flags,
-		       struct fl_error *error)
+int fl__archive_copied(struct fl__archive *archive, uint32_t image_idx,
+		       struct fl_image **image, struct fl_error *error)
+{
+	struct fl_image **copy = &archive->copies[image_idx];
+	int err = 0;
+
+	if (!fl__image_is_in_place(archive->images[image_idx])) {
+		*image = archive->images[image_idx];
+		return 0;
+	}
+	if (!*copy)
+		err = open_image(archive->file, image_idx, copy, error);
+	*image = *copy;
+	return err;
+}
+
+/* toc stays with the file, but for the digests of modules. */
+static int open_all(struct fl__archive *archive, uint32_t flags,
+		    struct fl_error *error)
+{
+	struct fl__toc *toc = &archive->file->toc;
+	int err = fl__toc_read(toc, &archive->file->source, error);
+
+	if (err) {
+		*toc = (struct fl__toc){ 0 };
+		return err;
+	}
+	archive->module_count = toc->module_count;
+	archive->module_digests = toc->module_digests;
+	toc->module_digests = NULL;
+	memcpy(archive->encoding, toc->encoding, sizeof(archive->encoding));
+	memcpy(archive->digest, toc->digest, sizeof(archive->digest));
+	err = open_state(archive, toc, &archive->file->source, error);
+	return err ? err : open_images(archive, flags, error);
+}
+
+static int open_file(struct fl__archive_file *file, const char *path, int fd,
+		     struct fl_error *error)
+{
+	uint64_t *length_bytes = &file->source.length_bytes;
+	int err;
+
+	file->source.owner = file;
+	file->source.read = file_read;
+	file->fd = fd;
+	err = path ? fl__os_file_open(path, &file->fd, length_bytes) :
+		     fl__os_file_look(fd, length_bytes);
+	if (err)
+		return fl__error_set(
+			error, fold(err), "cannot open the image file: %s",
+			err == -EINVAL ? "not a regular file" : strerror(-err));
+	file->is_ours = path != NULL;
+	return 0;
+}
+
+int fl__archive_open(struct fl_context *context, const char *path, int fd,
+		     uint32_t flags, struct fl__archive *out,
+		     struct fl_error *error)
 {
 	struct fl__archive archive = { 0 };
-	struct fl__toc toc;
-	int err = fl__toc_read(&toc, source, error);
+	int err;
 
-	if (err)
-		return err;
-	archive.module_count = toc.module_count;
-	archive.module_digests = toc.module_digests;
-	toc.module_digests = NULL;
-	memcpy(archive.encoding, toc.encoding, sizeof(archive.encoding));
-	memcpy(archive.digest, toc.digest, sizeof(archive.digest));
-	err = open_state(&archive, &toc, source, error);
+	if (flags & ~(uint32_t)FL_OPEN_IN_PLACE)
+		return fl__error_set(error, -EINVAL,
+				     "there is no such flag: 0x%x", flags);
+	archive.file = calloc(1, sizeof(*archive.file));
+	if (!archive.file)
+		return fl__error_set(error, -ENOMEM, "no memory for a file");
+	archive.file->context = context;
+	err = open_file(archive.file, path, fd, error);
 	if (!err)
-		err = open_images(&archive, context, &toc, source, flags,
-				  error);
-	fl__toc_fini(&toc);
+		err = open_all(&archive, flags, error);
 	if (err)
 		fl__archive_fini(&archive);
 	else
@@ -517,33 +599,20 @@ static int open_source(struct fl__archive *out, struct fl_context *context,
 	return err;
 }
 
-int fl__archive_open(struct fl_context *context, const char *path, int fd,
-		     uint32_t flags, struct fl__archive *archive,
-		     struct fl_error *error)
-{
-	struct fl__source source = { .owner = &fd, .read = file_read };
-	int err;
-
-	if (flags & ~(uint32_t)FL_OPEN_IN_PLACE)
-		return fl__error_set(error, -EINVAL,
-				     "there is no such flag: 0x%x", flags);
-	err = path ? fl__os_file_open(path, &fd, &source.length_bytes) :
-		     fl__os_file_look(fd, &source.length_bytes);
-	if (err)
-		return fl__error_set(
-			error, fold(err), "cannot open the image file: %s",
-			err == -EINVAL ? "not a regular file" : strerror(-err));
-	err = open_source(archive, context, &source, flags, error);
-	if (path)
-		fl__os_file_close(fd);
-	return err;
-}
-
 void fl__archive_fini(struct fl__archive *archive)
 {
-	while (archive->image_count)
-		fl_image_release(archive->images[--archive->image_count]);
+	for (uint32_t i = 0; i < archive->image_count; i++) {
+		fl_image_release(archive->images[i]);
+		fl_image_release(archive->copies[i]);
+	}
+	if (archive->file) {
+		if (archive->file->is_ours)
+			fl__os_file_close(archive->file->fd);
+		fl__toc_fini(&archive->file->toc);
+	}
+	free(archive->file);
 	free(archive->images);
+	free(archive->copies);
 	free(archive->module_digests);
 	free(archive->state);
 	*archive = (struct fl__archive){ 0 };

@@ -82,27 +82,51 @@ void fl__os_file_close(int fd)
 	close(fd);
 }
 
-int fl__os_peek(void *dst, const void *src, uint64_t len)
-{
 #ifdef __linux__
+typedef ssize_t vm_call(pid_t pid, const struct iovec *ours,
+			unsigned long our_count, const struct iovec *theirs,
+			unsigned long their_count, unsigned long flags);
+
+/* The kernel reads or writes at theirs, and answers EFAULT where an access would
+ * be a signal. */
+static int vm_copy(vm_call *call, uint8_t *ours, uint8_t *theirs, uint64_t len)
+{
 	while (len) {
-		struct iovec to = { dst, (size_t)len };
-		struct iovec from = { (void *)(uintptr_t)src, (size_t)len };
-		ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+		struct iovec here = { ours, (size_t)len };
+		struct iovec there = { theirs, (size_t)len };
+		ssize_t n = call(getpid(), &here, 1, &there, 1, 0);
 
 		if (n <= 0)
 			return n && errno != EFAULT ? -ENOTSUP : -EFAULT;
-		dst = (uint8_t *)dst + n;
-		src = (const uint8_t *)src + n;
+		ours += n;
+		theirs += n;
 		len -= (uint64_t)n;
 	}
 	return 0;
+}
+
+int fl__os_peek(void *dst, const void *src, uint64_t len)
+{
+	return vm_copy(process_vm_readv, dst, (uint8_t *)(uintptr_t)src, len);
+}
+
+int fl__os_poke(void *dst, const void *src, uint64_t len)
+{
+	return vm_copy(process_vm_writev, (uint8_t *)(uintptr_t)src, dst, len);
+}
 #else
+int fl__os_peek(void *dst, const void *src, uint64_t len)
+{
 	(void)dst;
 	(void)src;
 	return len ? -ENOTSUP : 0;
-#endif
 }
+
+int fl__os_poke(void *dst, const void *src, uint64_t len)
+{
+	return fl__os_peek(dst, src, len);
+}
+#endif
 
 static int file_sync(int fd)
 {

@@ -85,6 +85,8 @@ void fl__os_file_close(int fd);
 /* Copy memory of this process that a file is mapped to: -EFAULT, not a signal,
  * where the file does not reach any more. -ENOTSUP where the system cannot. */
 int fl__os_peek(void *dst, const void *src, uint64_t len);
+/* The same, of memory to write to. Bytes before the lost ones may be written. */
+int fl__os_poke(void *dst, const void *src, uint64_t len);
 
 /*
  * A file that appears whole or not at all: a temporary file in the folder of
