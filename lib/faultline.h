@@ -632,7 +632,8 @@ FL_API int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
  *
  * Errors: -EINVAL (there is no such folder, or path is one), -EPERM, -EFAULT (as
  * an acquire: instantiation traps after this image), -ENOMEM (also: no room,
- * quota or RLIMIT_FSIZE), -EIO. After the one error that says so, -EIO because
+ * quota or RLIMIT_FSIZE), -EIO (also: a file in place was cut or changed
+ * meanwhile). After the one error that says so, -EIO because
  * the folder cannot be synced, the new file is there.
  */
 FL_API int fl_image_write(const struct fl_image *image, const char *path,
@@ -640,18 +641,35 @@ FL_API int fl_image_write(const struct fl_image *image, const char *path,
 
 enum fl_open_flags {
 	/*
-	 * Map the file itself as the image, in place of a copy: processes of a
-	 * host share its pages in the page cache. The call checks the whole file
-	 * once; from then on the file must not change, which no system can
-	 * enforce in general: that is the caller's promise. If somebody cuts the
-	 * file nevertheless, guests get SIGBUS for pages that are gone
-	 * (FL_FAULT_IN_BOUNDS), and so do calls that access guest memory for the
-	 * guest (fl_memory_copy() and its like); acquire, release, prefault and
-	 * fl_image_read() answer -EIO, and the slot is emptied. If somebody
-	 * changes bytes, guests see them. A release costs a system call for each
-	 * run of pages that the tenant wrote. -ENOTSUP: the backend cannot map
-	 * files ("segmented"), or the kernel lacks MADV_POPULATE_WRITE or denies
-	 * process_vm_readv().
+	 * Map the file itself as the image of a memory, in place of a copy:
+	 * processes of a host share its pages in the page cache. The call checks
+	 * the whole file once, holes included. From then on nobody may change or
+	 * cut the file. The library cannot enforce this; the caller promises it,
+	 * and keeps the file where only the caller may write, on a file system
+	 * that answers. A sealed memfd or fs-verity enforces it.
+	 *
+	 * Whoever may write the file is trusted by all guests that show it:
+	 *
+	 * - Changed bytes reach running and later guests at any moment, as
+	 *   content that no check has seen. A capture, a file or a digest made
+	 *   of such memory has the changed bytes, or -EIO.
+	 * - A file that is cut takes pages from guests, also pages that the
+	 *   guest has written. Guests get SIGBUS there (FL_FAULT_IN_BOUNDS), and
+	 *   so do calls that access guest memory for the guest (fl_memory_copy(),
+	 *   fl_memory_fill(), fl_memory_init()) and the host's own accesses.
+	 *   Acquire, release, prefault, capture, fl_memory_apply_segments() and
+	 *   fl_image_read() answer -EIO, and no other tenant gets the slot before
+	 *   the slot was emptied.
+	 * - Whoever may read the file can tell by timing which pages guests use.
+	 *
+	 * No writer sees or keeps what guests write, gets one tenant's bytes to
+	 * another, or reaches tables and structures. These are copied
+	 * by fl_snapshot_open(), and refuse an image in place (-ENOTSUP).
+	 *
+	 * A release costs a system call for each run of pages that the tenant
+	 * wrote. -ENOTSUP: the backend cannot map files ("segmented"), or the
+	 * kernel lacks MADV_POPULATE_WRITE, or denies process_vm_readv() or
+	 * process_vm_writev().
 	 */
 	FL_OPEN_IN_PLACE = 1,
 };
@@ -663,9 +681,9 @@ enum fl_open_flags {
  *
  * The file is untrusted: the call checks each number before it uses the number,
  * and the hash of each page, and copies what was checked into the image's
- * storage. Afterwards the image does not need the file, but with
- * FL_OPEN_IN_PLACE. A file that is changed,
- * cut or replaced while the call reads it makes an error or no difference.
+ * storage. Afterwards the image does not need the file. A file that is changed,
+ * cut or replaced while the call reads it makes an error or no difference. With
+ * FL_OPEN_IN_PLACE all this holds for the moment of the check alone.
  * Memory is taken in proportion to what the file really holds.
  * fl_image_info() says the same as of the written image, but for what goes by
  * segments: data begins and ends with the first and last byte that is not zero.
@@ -1196,7 +1214,7 @@ struct fl_table_config {
 	const void *null;
 	/* Initial content, from fl_image_from_segments() with offsets in bytes:
 	 * all initial_elements, nulls included. What the image leaves out is
-	 * zeroes. NULL: nulls. */
+	 * zeroes. NULL: nulls. Not of a file in place (-ENOTSUP). */
 	struct fl_image *image;
 	/*
 	 * For references that are counted. clone makes *dst, which holds
@@ -1358,7 +1376,8 @@ struct fl_instance_config {
 	 * of this struct. */
 	void (*clone_element)(void *user, void *dst, const void *src);
 	void (*drop_element)(void *user, void *element);
-	/* Initial content of the runtime's structure; NULL: zeroes. */
+	/* Initial content of the runtime's structure; NULL: zeroes. Not of a
+	 * file in place (-ENOTSUP). */
 	struct fl_image *structure_image;
 	/* What the module was compiled by; NULL: nothing is checked. Refused
 	 * (-ENOTSUP) if the pool guarantees less. */
@@ -1680,7 +1699,8 @@ FL__DEFINE_INIT(fl_snapshot_binding, FL_SNAPSHOT_BINDING)
  * Make a snapshot of a file, which is untrusted, as fl_image_open() makes an
  * image. A clone of the snapshot calls the same decoders as a clone of the one
  * that was written; values and bytes that these get are as untrusted as the
- * file.
+ * file. FL_OPEN_IN_PLACE maps the images of memories; plain tables and plain
+ * structures are copied. Without a binding, every image is mapped.
  *
  * Errors: as fl_image_open(); -EINVAL (no module of the binding has the bytes
  * that the file was written with), -ENOTSUP (the state has another encoding).
@@ -1693,7 +1713,7 @@ FL_API int fl_snapshot_open(struct fl_context *context, const char *path,
 
 /* The digest of the file that fl_snapshot_write() writes, as
  * fl_image_digest(); of a snapshot from a file, the digest of that file. Errors:
- * -ENOMEM, -E2BIG. */
+ * -ENOMEM, -E2BIG, -EIO (FL_OPEN_IN_PLACE alone). */
 FL_API int fl_snapshot_digest(struct fl_snapshot *snapshot,
 			      uint8_t digest[32], struct fl_error *error);
 
