@@ -28,10 +28,10 @@ struct copy {
 /* The content of a slot as segments, in order of place. */
 struct content {
 	const struct fl__space *space;
-	uint64_t at, end;	/* [0, at) is listed; end is the size */
+	uint64_t at, end; /* [0, at) is listed; end is the size */
 	struct fl_segment *list;
 	size_t count, room;
-	struct copy *copies;	/* NULL: no file in place */
+	struct copy *copies; /* NULL: no file in place */
 };
 
 static bool content_is_in_place(const struct content *content)
@@ -342,13 +342,12 @@ static int encode_table(struct fl_instance *instance, uint32_t table_idx,
 
 static int capture_tables(struct fl_instance *instance,
 			  const struct fl_snapshot_config *config,
-			  struct fl__captured *captured,
-			  struct fl_error *error)
+			  struct fl__captured *captured, struct fl_error *error)
 {
 	int err = 0;
 
-	captured->has_tables = fl__pool_has_tables(
-		fl__instance_slot(instance)->bank->pool);
+	captured->has_tables =
+		fl__pool_has_tables(fl__instance_slot(instance)->bank->pool);
 	for (uint32_t i = instance->module->reader.imported_table_count;
 	     i < instance->table_count && !err; i++) {
 		struct fl__captured_table *table = &captured->tables[i];
@@ -452,9 +451,9 @@ static int link_find(const struct fl__slot *slot, bool is_table,
 			continue;
 		link->is_linked = true;
 		link->instance_idx = i;
-		while (is_table ? (const void *)owner->tables[link->idx] != side :
-				  (const void *)owner->memories[link->idx] !=
-					  side)
+		while (is_table ?
+			       (const void *)owner->tables[link->idx] != side :
+			       (const void *)owner->memories[link->idx] != side)
 			link->idx++;
 		return 0;
 	}
@@ -477,8 +476,8 @@ static int capture_links(struct fl_instance *const *instances, uint32_t idx,
 		err = link_find(fl__slot_of_side(instance->memories[i]), false,
 				instances, idx, &captured->memory_links[i],
 				error);
-	for (uint32_t i = 0; i < reader->imported_table_count &&
-			     instance->table_count && !err;
+	for (uint32_t i = 0;
+	     i < reader->imported_table_count && instance->table_count && !err;
 	     i++)
 		err = link_find(fl__table_of(instance->tables[i])->slot, true,
 				instances, idx, &captured->table_links[i],

@@ -164,8 +164,8 @@ static int find_modules(const struct fl_context *context,
 	for (uint32_t i = 0; i < archive->module_count && !err; i++)
 		err = find_module(binding,
 				  (const uint8_t(*)[FL__SHA256_BYTES])digests,
-				  archive->module_digests[i], i,
-				  &(*modules)[i], error);
+				  archive->module_digests[i], i, &(*modules)[i],
+				  error);
 	free(digests);
 	if (err)
 		free(*modules);
@@ -211,8 +211,8 @@ static int tables_settle(struct fl_snapshot *snapshot,
 
 static int snapshot_of(const struct fl_context *context,
 		       const struct fl_snapshot_binding *binding,
-		       struct fl__archive *archive,
-		       struct fl_snapshot **out, struct fl_error *error)
+		       struct fl__archive *archive, struct fl_snapshot **out,
+		       struct fl_error *error)
 {
 	struct fl_snapshot *snapshot = NULL;
 	const char *encoding = binding->encoding ? binding->encoding : "";
@@ -280,8 +280,9 @@ int fl_snapshot_open(struct fl_context *context, const char *path, int fd,
 				       error);
 	if (err)
 		return err;
-	err = binding ? snapshot_of(context, &known, &archive, snapshot, error) :
-			snapshot_to_look_at(&archive, snapshot, error);
+	err = binding ?
+		      snapshot_of(context, &known, &archive, snapshot, error) :
+		      snapshot_to_look_at(&archive, snapshot, error);
 	if (!err) {
 		fl__kept_digest_set(&(*snapshot)->digest, archive.digest);
 		(*snapshot)->module_digests = (uint8_t *)archive.module_digests;

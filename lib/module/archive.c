@@ -261,7 +261,7 @@ struct fl__archive_file {
 	struct fl__source source;
 	struct fl__toc toc;
 	int fd;
-	bool is_ours;		/* the descriptor */
+	bool is_ours; /* the descriptor */
 };
 
 static int file_read(const struct fl__source *source, uint64_t off, void *dst,

@@ -83,8 +83,7 @@ static int on_touched(void *user, const struct fl__kernel_region *region)
 	 * unmarked. */
 	if (does_touch_count(reset) && (region->categories & large) != large)
 		chunks_touch(reset, region->start, region->end);
-	if (!fl__scan_is_private(region->categories,
-				 fl__area_is_image(area)))
+	if (!fl__scan_is_private(region->categories, fl__area_is_image(area)))
 		return 0;
 	return fl__settle_private(reset, area, region->start, region->end);
 }
@@ -112,7 +111,8 @@ static enum fl__scan_form unmarked_form(const struct fl__reset *reset,
 static void uncount_range(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	for (uint64_t next; start < end; start = next) {
-		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, start);
+		struct fl__dirty_chunk *chunk =
+			fl__reset_chunk_at(reset, start);
 		uint32_t idx = fl__reset_hpage_idx(reset, start);
 
 		if (!chunk)
