@@ -1174,8 +1174,9 @@ FL_API enum fl_trap fl_memory_fill(struct fl_memory *memory, uint64_t offset,
  * when a segment does not fit: *trap then says so, and the segments before are
  * written. Specification: "Instantiation".
  *
- * Errors: -EINVAL when a segment's offset cannot be known. *trap is
- * FL_TRAP_NONE then, and the segments before are written.
+ * Errors: -EINVAL when a segment's offset cannot be known, -EIO when the memory
+ * shows a file in place that was cut, -ECHILD. *trap is FL_TRAP_NONE then, and
+ * the segments before are written.
  */
 FL_API int fl_memory_apply_segments(struct fl_memory *memory,
 				    const struct fl_module *module,

@@ -149,6 +149,33 @@ static void use_pool(struct life *life)
 	}
 }
 
+/* What the host asks of a memory that shows the file. */
+static void act_in_place(struct life *life, struct fl_memory *memory)
+{
+	struct fl_image *captured = NULL;
+	struct fl_error error = { .text = "" };
+	enum fl_trap trap;
+	uint8_t bytes[6];
+
+	memset(memory->base + WPAGE, 0x31, 2 * WPAGE);
+	succeeds(life,
+		 fl_memory_apply_segments(memory, life->module, 0, NULL, &trap,
+					  &error),
+		 &error);
+	CHECK_EQ(trap, FL_TRAP_NONE);
+	if (!succeeds(life,
+		      fl_image_from_memory(memory, NULL, &captured, &error),
+		      &error)) {
+		CHECK(captured == NULL);
+		return;
+	}
+	CHECK_EQ(fl_image_read(captured, 3 * WPAGE + 50, bytes, 6), 0);
+	CHECK(!memcmp(bytes, "second", 6));
+	CHECK_EQ(fl_image_read(captured, 3 * WPAGE - 1, bytes, 1), 0);
+	CHECK_EQ(bytes[0], 0x31);
+	fl_image_release(captured);
+}
+
 /* A file in place is read by the kernel alone, which may fail: then a release
  * says so, and the next tenant finds a clean slot all the same. */
 static void use_in_place(struct life *life)
@@ -175,6 +202,7 @@ static void use_in_place(struct life *life)
 			continue;
 		CHECK_EQ(conform_first_data(memory->base, 3 * WPAGE), 100);
 		CHECK(!memcmp(memory->base + 3 * WPAGE + 50, "second", 6));
+		act_in_place(life, memory);
 		memset(memory->base, 0xe5, i % 2 ? 100 : MIN_WPAGES * WPAGE);
 		err = fl_memory_release(memory);
 		CHECK(!err || err == -EIO);
