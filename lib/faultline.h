@@ -652,7 +652,8 @@ enum fl_open_flags {
 	 *
 	 * - Changed bytes reach running and later guests at any moment, as
 	 *   content that no check has seen. A capture, a file or a digest made
-	 *   of such memory has the changed bytes, or -EIO.
+	 *   of such memory has the changed bytes, or -EIO. An audit retires
+	 *   slots that differ from the file of that moment.
 	 * - A file that is cut takes pages from guests, also pages that the
 	 *   guest has written. Guests get SIGBUS there (FL_FAULT_IN_BOUNDS), and
 	 *   so do calls that access guest memory for the guest (fl_memory_copy(),

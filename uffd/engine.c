@@ -270,8 +270,9 @@ static int image_look(const struct fl_image *image)
 		return 0;
 	map = &image->map;
 	for (uint32_t i = 0; i < map->extent_count; i++)
-		end = image->file_offs[i] +
-		      map->extents[i].hpage_len * map->hpage_bytes;
+		end = fl_max_u64(end, image->file_offs[i] +
+					      map->extents[i].hpage_len *
+						      map->hpage_bytes);
 	return fl__os_file_look(image->fd, &length_bytes) ||
 			       length_bytes < end ?
 		       -EIO :
