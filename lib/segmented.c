@@ -111,7 +111,7 @@ static void segmented_copy(const struct fl__space *space,
 	for (uint64_t at = 0; fl__image_map_next_data(&image->map, image->bytes,
 						      at, end, &piece);
 	     at += piece.len) {
-		if (piece.bytes)
+		if (piece.is_data)
 			memcpy(space->base + at, piece.bytes,
 			       (size_t)piece.len);
 	}

@@ -149,6 +149,9 @@ int fl__memfd_create(struct fl_image *image,
 					 "");
 	}
 	image->fd = fd;
+	for (uint32_t i = 0; i < image->map.extent_count; i++)
+		image->file_offs[i] = image->map.extents[i].hpage_off *
+				      image->map.hpage_bytes;
 	return 0;
 }
 
@@ -156,7 +159,8 @@ void fl__memfd_destroy(struct fl_image *image)
 {
 	if (image->fd < 0)
 		return;
-	(void)munmap((void *)(uintptr_t)image->bytes,
-		     (size_t)fl__image_map_span_bytes(&image->map));
+	if (image->bytes)
+		(void)munmap((void *)(uintptr_t)image->bytes,
+			     (size_t)fl__image_map_span_bytes(&image->map));
 	close(image->fd);
 }

@@ -263,8 +263,11 @@ static bool piece_cut(const struct fl__image_map *map, const uint8_t *bytes,
 	if (at >= end)
 		return false;
 	piece->bytes = NULL;
-	if (at >= low) {
-		piece->bytes = bytes + (at - fl__image_map_first_off(map));
+	piece->is_data = at >= low;
+	if (piece->is_data) {
+		if (bytes)
+			piece->bytes =
+				bytes + (at - fl__image_map_first_off(map));
 		high += run->hpage_len * map->hpage_bytes;
 	}
 	piece->off = at;

@@ -107,13 +107,15 @@ uint64_t fl__image_map_span_bytes(const struct fl__image_map *map);
 struct fl__piece {
 	uint64_t off;			/* in the memory */
 	uint64_t len;
-	const uint8_t *bytes;		/* its content; NULL: zeroes */
+	bool is_data;			/* false: zeroes */
+	const uint8_t *bytes;		/* of data; NULL without storage */
 };
 
 /*
  * [at, end) of a memory, cut at the borders of extents: the piece that begins at
- * at; false when at is not below end. bytes is the storage, as for filling. A
- * map of NULL is all zeroes. To walk:
+ * at; false when at is not below end. bytes is the storage, as for filling, or
+ * NULL, which no pointer of a piece is made of then. A map of NULL is all zeroes.
+ * To walk:
  *
  *	for (at = 0; fl__image_map_next(map, bytes, at, end, &piece);
  *	     at += piece.len)
