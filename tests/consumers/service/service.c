@@ -164,7 +164,7 @@ static void run_guest(struct run *run, struct guest *guest)
 		report_footprints(options, guest, footprints);
 }
 
-static void run_all(const struct options *options)
+static void run_all(struct options *options)
 {
 	struct run *run = must_allocate(sizeof(*run));
 	struct fl_error error;
@@ -172,6 +172,7 @@ static void run_all(const struct options *options)
 	run->options = options;
 	if (fl_context_create(NULL, &run->context, &error))
 		die("%s", error.text);
+	options->rung = fl_context_rung(run->context, NULL);
 	rt_set_lookup(is_guest, run->context);
 	if (!options->is_smoke)
 		report_head(options, run->context);
