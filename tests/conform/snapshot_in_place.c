@@ -122,6 +122,7 @@ static int try_open(struct scene *scene, uint32_t flags,
 
 	binding.modules = &scene->module;
 	binding.module_count = 1;
+	binding.plain_tables = binding.plain_structure = 1;
 	return fl_snapshot_open(scene->conform.context, scene->path, -1, flags,
 				&binding, snapshot, &scene->error);
 }

@@ -391,6 +391,7 @@ static void map_file(struct life *life)
 	inject.is_armed = true;
 	binding.modules = &life->module;
 	binding.module_count = 1;
+	binding.plain_tables = binding.plain_structure = 1;
 	binding.encoding = "nth";
 	err = fl_snapshot_open(life->context, life->file, -1, FL_OPEN_IN_PLACE,
 			       &binding, &mapped, &error);
