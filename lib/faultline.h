@@ -1399,9 +1399,9 @@ struct fl_instance_config {
 	 * call with nothing to do; a snapshot that has something to decode
 	 * needs the decoder (-EINVAL).
 	 *
-	 * The snapshot is the caller's until the acquire is over. What the
-	 * calls get is good during the call. They may call the
-	 * library, and grow what is the instance's; until the acquire is over,
+	 * The caller keeps the snapshot until the acquire is over. What the
+	 * calls get is good during the call. The calls may call the library,
+	 * and grow what is the instance's; until the acquire is over,
 	 * fl_instance_release() refuses the instance, and each other one of
 	 * the same fl_snapshot_acquire().
 	 */
@@ -1523,8 +1523,9 @@ struct fl_snapshot_config {
 	 * fl_snapshot_open() compares it. At most 255 bytes. NULL: "". */
 	const char *encoding;
 	/* Do tables, and the runtime's structure, hold no pointer? Then they are
-	 * taken as bytes, for pools with the same table_null. Otherwise tables pass encode_elements, and the
-	 * structure is encode_state's. 0 */
+	 * taken as bytes, tables for pools with the same table_null. Otherwise
+	 * tables pass encode_elements, and the structure is encode_state's.
+	 * 0 */
 	uint32_t plain_tables;
 	uint32_t plain_structure;
 	/* No thread runs in a shared memory either. 0: refuse shared memories. */
@@ -1582,9 +1583,9 @@ FL__DEFINE_INIT(fl_snapshot_config, FL_SNAPSHOT_CONFIG)
  *
  * Errors: -EINVAL, -ENOTSUP (a memory is lent, or is shared and is_quiet is 0; a
  * table holds references and there is no encode_elements; there is a structure
- * that is not plain and no encode_state), -ENOMEM, -E2BIG,
- * -ECHILD, -EIO, and what the runtime's calls return, if the code is one of
- * fl_strerror(); other codes become -EIO. After an error nothing is held.
+ * that is not plain and no encode_state), -ENOMEM, -E2BIG, -ECHILD, -EIO, and
+ * what the runtime's calls return, if the code is one of fl_strerror(); other
+ * codes become -EIO. After an error nothing is held.
  */
 FL_API int fl_instance_snapshot(struct fl_instance *const *instances,
 				uint32_t instance_count,
