@@ -1335,7 +1335,9 @@ struct fl_restored {
 	enum fl_restore_cause cause;
 	uint32_t reserved;
 	/* 128 random bits that no other restored instance gets: seed for
-	 * whatever must differ between clones. See fl_instance_snapshot(). */
+	 * whatever must differ between clones. See fl_instance_snapshot(). The
+	 * bits come from the system, some clones' worth at a time: copies of
+	 * the whole process, as of a virtual machine, may hand out the same. */
 	uint8_t generation_id[16];
 };
 
