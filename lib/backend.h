@@ -39,6 +39,8 @@
 #include "image/image.h"
 #include "os/os.h"
 
+#include <errno.h>
+
 /* A backend opens a host once for a context, and an arena once for a source.
  * Each backend defines both structs. */
 struct fl__host;
@@ -72,9 +74,15 @@ struct fl_image {
 	struct fl__image_map map;
 	struct fl__kept_digest digest;	/* of a file of this image */
 	/* The backend owns the rest. bytes: content from the first extent on,
-	 * readable for the image's whole life. */
+	 * readable for the image's whole life. NULL: there are no extents, or
+	 * the image is a file of somebody else's, mapped in place. Whoever can
+	 * cut such a file makes a signal of every access to its mapping, so no
+	 * code of ours reads it but by fl__image_fetch(), and no slot that shows
+	 * it but by fl__os_peek(). */
 	const uint8_t *bytes;
 	int fd;				/* -1: not in a file */
+	/* Where each extent is in the file. */
+	uint64_t file_offs[FL__IMAGE_MAX_EXTENTS];
 };
 
 /* A slot's addresses, as the backend sees them. Only the slot's owner changes
@@ -114,6 +122,11 @@ struct fl__backend {
 	int (*image_create)(struct fl__host *host, struct fl_image *image,
 			    const struct fl__segments *segments,
 			    struct fl_error *error);
+	/* Make an image of the file that it has been given, with its map, fd and
+	 * file_offs; the backend does not close fd when this fails. -ENOTSUP.
+	 * NULL: this backend maps no files. */
+	int (*image_map)(struct fl__host *host, struct fl_image *image,
+			 struct fl_error *error);
 	void (*image_destroy)(struct fl_image *image);
 
 	/* The address space is reserved and inaccessible. The core unmaps the
@@ -160,6 +173,44 @@ struct fl__backend {
 			   const struct fl__space *space, uint64_t offset_bytes,
 			   uint64_t length_bytes);
 };
+
+/* Is the image a file that others may change? */
+static inline bool fl__image_is_in_place(const struct fl_image *image)
+{
+	return image->fd >= 0 && !image->bytes;
+}
+
+/* Where a byte of the image's extents is in its file. */
+static inline uint64_t fl__image_file_off(const struct fl_image *image,
+					  uint64_t off)
+{
+	const struct fl__image_map *map = &image->map;
+	uint32_t i = map->extent_count - 1;
+
+	while (i && off < map->extents[i].hpage_off * map->hpage_bytes)
+		i--;
+	return image->file_offs[i] +
+	       (off - map->extents[i].hpage_off * map->hpage_bytes);
+}
+
+/* Copy content that lies in one extent. -EIO: the file has it no more. */
+static inline int fl__image_fetch(const struct fl_image *image, uint64_t off,
+				  void *dst, uint64_t len)
+{
+	uint64_t done;
+	int err;
+
+	if (image->bytes) {
+		memcpy(dst,
+		       image->bytes +
+			       (off - fl__image_map_first_off(&image->map)),
+		       (size_t)len);
+		return 0;
+	}
+	err = fl__os_file_read(image->fd, fl__image_file_off(image, off), dst,
+			       len, &done);
+	return err || done < len ? -EIO : 0;
+}
 
 /* How many bytes of an open slot are accessible at a size; in an accessible
  * arena all are. */

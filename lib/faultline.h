@@ -611,7 +611,7 @@ FL_API int fl_image_next_run(const struct fl_image *image, uint64_t from_bytes,
 			     struct fl_image_run *run);
 
 /* Copy [offset, offset + length) of the initial content to dst. -EINVAL when
- * the range is not within the initial size. */
+ * the range is not within the initial size. -EIO: FL_OPEN_IN_PLACE alone. */
 FL_API int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
 			 void *dst, uint64_t length_bytes);
 
@@ -632,21 +632,59 @@ FL_API int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
  *
  * Errors: -EINVAL (there is no such folder, or path is one), -EPERM, -EFAULT (as
  * an acquire: instantiation traps after this image), -ENOMEM (also: no room,
- * quota or RLIMIT_FSIZE), -EIO. After the one error that says so, -EIO because
+ * quota or RLIMIT_FSIZE), -EIO (also: a file in place was cut or changed
+ * meanwhile). After the one error that says so, -EIO because
  * the folder cannot be synced, the new file is there.
  */
 FL_API int fl_image_write(const struct fl_image *image, const char *path,
 			  struct fl_error *error);
 
+enum fl_open_flags {
+	/*
+	 * Map the file itself as the image of a memory, in place of a copy:
+	 * processes of a host share its pages in the page cache. The call checks
+	 * the whole file once, holes included. From then on nobody may change or
+	 * cut the file. The library cannot enforce this; the caller promises it,
+	 * and keeps the file where only the caller may write, on a file system
+	 * that answers. A sealed memfd or fs-verity enforces it.
+	 *
+	 * Whoever may write the file is trusted by all guests that show it:
+	 *
+	 * - Changed bytes reach running and later guests at any moment, as
+	 *   content that no check has seen. A capture, a file or a digest made
+	 *   of such memory has the changed bytes, or -EIO. An audit retires
+	 *   slots that differ from the file of that moment.
+	 * - A file that is cut takes pages from guests, also pages that the
+	 *   guest has written. Guests get SIGBUS there (FL_FAULT_IN_BOUNDS), and
+	 *   so do calls that access guest memory for the guest (fl_memory_copy(),
+	 *   fl_memory_fill(), fl_memory_init()) and the host's own accesses.
+	 *   Acquire, release, prefault, capture, fl_memory_apply_segments() and
+	 *   fl_image_read() answer -EIO, and no other tenant gets the slot before
+	 *   the slot was emptied.
+	 * - Whoever may read the file can tell by timing which pages guests use.
+	 *
+	 * No writer sees or keeps what guests write, gets one tenant's bytes to
+	 * another, or reaches tables and structures. These are copied
+	 * by fl_snapshot_open(), and refuse an image in place (-ENOTSUP).
+	 *
+	 * A release costs a system call for each run of pages that the tenant
+	 * wrote. -ENOTSUP: the backend cannot map files ("segmented"), or the
+	 * kernel lacks MADV_POPULATE_WRITE, or denies process_vm_readv() or
+	 * process_vm_writev().
+	 */
+	FL_OPEN_IN_PLACE = 1,
+};
+
 /*
  * Make an image of a file that fl_image_write() has written. With path NULL the
  * call reads fd, which stays open and in its place; only a regular file. flags
- * is 0.
+ * is 0 or FL_OPEN_IN_PLACE.
  *
  * The file is untrusted: the call checks each number before it uses the number,
  * and the hash of each page, and copies what was checked into the image's
  * storage. Afterwards the image does not need the file. A file that is changed,
- * cut or replaced while the call reads it makes an error or no difference.
+ * cut or replaced while the call reads it makes an error or no difference. With
+ * FL_OPEN_IN_PLACE all this holds for the moment of the check alone.
  * Memory is taken in proportion to what the file really holds.
  * fl_image_info() says the same as of the written image, but for what goes by
  * segments: data begins and ends with the first and last byte that is not zero.
@@ -657,7 +695,7 @@ FL_API int fl_image_write(const struct fl_image *image, const char *path,
  * Errors: -EINVAL (no such file, not a regular file, flags, a file that holds
  * more than one image), -EPERM, -ENOEXEC (with error->byte_off 0 not an image
  * file; else cut, changed or damaged at that byte), -ENOTSUP (written by a newer
- * version), -E2BIG, -ENOMEM, -EIO (the system cannot read).
+ * version, or FL_OPEN_IN_PLACE), -E2BIG, -ENOMEM, -EIO (the system cannot read).
  */
 FL_API int fl_image_open(struct fl_context *context, const char *path, int fd,
 			 uint32_t flags, struct fl_image **image,
@@ -667,7 +705,8 @@ FL_API int fl_image_open(struct fl_context *context, const char *path, int fd,
  * The digest of the file that fl_image_write() writes, 32 bytes: SHA-256 over a
  * table with the SHA-256 of each page. The same content and initial size has the
  * same digest, wherever the image comes from. The call computes the digest when
- * it is first asked for, in time linear in the data. Errors: -EFAULT, -ENOMEM.
+ * it is first asked for, in time linear in the data. Errors: -EFAULT, -ENOMEM,
+ * -EIO (FL_OPEN_IN_PLACE alone).
  */
 FL_API int fl_image_digest(struct fl_image *image, uint8_t digest[32],
 			   struct fl_error *error);
@@ -1136,8 +1175,9 @@ FL_API enum fl_trap fl_memory_fill(struct fl_memory *memory, uint64_t offset,
  * when a segment does not fit: *trap then says so, and the segments before are
  * written. Specification: "Instantiation".
  *
- * Errors: -EINVAL when a segment's offset cannot be known. *trap is
- * FL_TRAP_NONE then, and the segments before are written.
+ * Errors: -EINVAL when a segment's offset cannot be known, -EIO when the memory
+ * shows a file in place that was cut, -ECHILD. *trap is FL_TRAP_NONE then, and
+ * the segments before are written.
  */
 FL_API int fl_memory_apply_segments(struct fl_memory *memory,
 				    const struct fl_module *module,
@@ -1176,7 +1216,7 @@ struct fl_table_config {
 	const void *null;
 	/* Initial content, from fl_image_from_segments() with offsets in bytes:
 	 * all initial_elements, nulls included. What the image leaves out is
-	 * zeroes. NULL: nulls. */
+	 * zeroes. NULL: nulls. Not of a file in place (-ENOTSUP). */
 	struct fl_image *image;
 	/*
 	 * For references that are counted. clone makes *dst, which holds
@@ -1295,7 +1335,9 @@ struct fl_restored {
 	enum fl_restore_cause cause;
 	uint32_t reserved;
 	/* 128 random bits that no other restored instance gets: seed for
-	 * whatever must differ between clones. See fl_instance_snapshot(). */
+	 * whatever must differ between clones. See fl_instance_snapshot(). The
+	 * bits come from the system, some clones' worth at a time: copies of
+	 * the whole process, as of a virtual machine, may hand out the same. */
 	uint8_t generation_id[16];
 };
 
@@ -1338,7 +1380,8 @@ struct fl_instance_config {
 	 * of this struct. */
 	void (*clone_element)(void *user, void *dst, const void *src);
 	void (*drop_element)(void *user, void *element);
-	/* Initial content of the runtime's structure; NULL: zeroes. */
+	/* Initial content of the runtime's structure; NULL: zeroes. Not of a
+	 * file in place (-ENOTSUP). */
 	struct fl_image *structure_image;
 	/* What the module was compiled by; NULL: nothing is checked. Refused
 	 * (-ENOTSUP) if the pool guarantees less. */
@@ -1358,9 +1401,9 @@ struct fl_instance_config {
 	 * call with nothing to do; a snapshot that has something to decode
 	 * needs the decoder (-EINVAL).
 	 *
-	 * The snapshot is the caller's until the acquire is over. What the
-	 * calls get is good during the call. They may call the
-	 * library, and grow what is the instance's; until the acquire is over,
+	 * The caller keeps the snapshot until the acquire is over. What the
+	 * calls get is good during the call. The calls may call the library,
+	 * and grow what is the instance's; until the acquire is over,
 	 * fl_instance_release() refuses the instance, and each other one of
 	 * the same fl_snapshot_acquire().
 	 */
@@ -1482,8 +1525,9 @@ struct fl_snapshot_config {
 	 * fl_snapshot_open() compares it. At most 255 bytes. NULL: "". */
 	const char *encoding;
 	/* Do tables, and the runtime's structure, hold no pointer? Then they are
-	 * taken as bytes, for pools with the same table_null. Otherwise tables pass encode_elements, and the
-	 * structure is encode_state's. 0 */
+	 * taken as bytes, tables for pools with the same table_null. Otherwise
+	 * tables pass encode_elements, and the structure is encode_state's.
+	 * 0 */
 	uint32_t plain_tables;
 	uint32_t plain_structure;
 	/* No thread runs in a shared memory either. 0: refuse shared memories. */
@@ -1541,9 +1585,9 @@ FL__DEFINE_INIT(fl_snapshot_config, FL_SNAPSHOT_CONFIG)
  *
  * Errors: -EINVAL, -ENOTSUP (a memory is lent, or is shared and is_quiet is 0; a
  * table holds references and there is no encode_elements; there is a structure
- * that is not plain and no encode_state), -ENOMEM, -E2BIG,
- * -ECHILD, -EIO, and what the runtime's calls return, if the code is one of
- * fl_strerror(); other codes become -EIO. After an error nothing is held.
+ * that is not plain and no encode_state), -ENOMEM, -E2BIG, -ECHILD, -EIO, and
+ * what the runtime's calls return, if the code is one of fl_strerror(); other
+ * codes become -EIO. After an error nothing is held.
  */
 FL_API int fl_instance_snapshot(struct fl_instance *const *instances,
 				uint32_t instance_count,
@@ -1671,7 +1715,8 @@ FL__DEFINE_INIT(fl_snapshot_binding, FL_SNAPSHOT_BINDING)
  * Make a snapshot of a file, which is untrusted, as fl_image_open() makes an
  * image. A clone of the snapshot calls the same decoders as a clone of the one
  * that was written; values and bytes that these get are as untrusted as the
- * file.
+ * file. FL_OPEN_IN_PLACE maps the images of memories; plain tables and plain
+ * structures are copied. Without a binding, every image is mapped.
  *
  * Errors: as fl_image_open(); -EINVAL (no module of the binding has the bytes
  * that the file was written with; tables or structures as bytes, and the binding
@@ -1685,7 +1730,7 @@ FL_API int fl_snapshot_open(struct fl_context *context, const char *path,
 
 /* The digest of the file that fl_snapshot_write() writes, as
  * fl_image_digest(); of a snapshot from a file, the digest of that file. Errors:
- * -ENOMEM, -E2BIG. */
+ * -ENOMEM, -E2BIG, -EIO (FL_OPEN_IN_PLACE alone). */
 FL_API int fl_snapshot_digest(struct fl_snapshot *snapshot,
 			      uint8_t digest[32], struct fl_error *error);
 

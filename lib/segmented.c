@@ -42,6 +42,13 @@ static const char *segmented_rung(const struct fl__host *host,
 	return "discard";
 }
 
+static int segmented_put(void *user, uint64_t off, const void *bytes,
+			 uint64_t len)
+{
+	memcpy((uint8_t *)user + off, bytes, (size_t)len);
+	return 0;
+}
+
 static int segmented_image_create(struct fl__host *host, struct fl_image *image,
 				  const struct fl__segments *segments,
 				  struct fl_error *error)
@@ -63,7 +70,8 @@ static int segmented_image_create(struct fl__host *host, struct fl_image *image,
 		return fl__error_set(error, err,
 				     "cannot get %llu bytes to store an image",
 				     fl_llu(span));
-	fl__image_map_fill(&image->map, segments, bytes);
+	(void)fl__image_map_fill(&image->map, segments, segmented_put, bytes);
+	fl__image_map_refine(&image->map, bytes);
 	image->bytes = bytes;
 	return 0;
 }
@@ -103,7 +111,7 @@ static void segmented_copy(const struct fl__space *space,
 	for (uint64_t at = 0; fl__image_map_next_data(&image->map, image->bytes,
 						      at, end, &piece);
 	     at += piece.len) {
-		if (piece.bytes)
+		if (piece.is_data)
 			memcpy(space->base + at, piece.bytes,
 			       (size_t)piece.len);
 	}

@@ -161,6 +161,25 @@ static int linux_image_create(struct fl__host *host, struct fl_image *image,
 		fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE), error);
 }
 
+/* A file of somebody else's. What the library does with such memory must fail
+ * and not be killed, so two calls of the kernel have to be there. */
+static int linux_image_map(struct fl__host *host, struct fl_image *image,
+			   struct fl_error *error)
+{
+	uint8_t byte = 1, copy = 0;
+
+	if (!fl__probe_has(&host->probe, FL__FEATURE_POPULATE))
+		return fl__error_set(
+			error, -ENOTSUP,
+			"mapping a file in place needs MADV_POPULATE_WRITE: open the file without FL_OPEN_IN_PLACE");
+	if (fl__os_peek(&copy, &byte, 1) || fl__os_poke(&copy, &byte, 1))
+		return fl__error_set(
+			error, -ENOTSUP,
+			"mapping a file in place needs process_vm_readv() and process_vm_writev(), which this process may not call: open the file without FL_OPEN_IN_PLACE");
+	image->bytes = NULL;
+	return 0;
+}
+
 static int shard_open(struct fl__dirty_host *shard,
 		      const struct fl__arena *arena, struct fl_error *error)
 {
@@ -240,6 +259,26 @@ static int linux_arena_open(struct fl__host *host,
 	return err;
 }
 
+/* A file in place that was cut gives guests signals, and a reset nothing to
+ * restore. To ask is cheap beside what such an image costs anyway. */
+static int image_look(const struct fl_image *image)
+{
+	const struct fl__image_map *map;
+	uint64_t length_bytes, end = 0;
+
+	if (!image || !fl__image_is_in_place(image))
+		return 0;
+	map = &image->map;
+	for (uint32_t i = 0; i < map->extent_count; i++)
+		end = fl_max_u64(end, image->file_offs[i] +
+					      map->extents[i].hpage_len *
+						      map->hpage_bytes);
+	return fl__os_file_look(image->fd, &length_bytes) ||
+			       length_bytes < end ?
+		       -EIO :
+		       0;
+}
+
 /* Lay an image over an inaccessible slot: its extents from the file, zeroes
  * around them up to target. */
 static int slot_map(struct fl__space *space, const struct fl_image *image,
@@ -253,12 +292,14 @@ static int slot_map(struct fl__space *space, const struct fl_image *image,
 	for (uint64_t at = 0;
 	     !err && fl__image_map_next(map, bytes, at, target, &piece);
 	     at += piece.len) {
-		if (!piece.bytes)
+		if (!piece.is_data)
 			err = fl__os_allow(space->base + at, piece.len);
 		else if (mmap(space->base + at, (size_t)piece.len,
 			      PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
-			      image->fd, (off_t)at) == MAP_FAILED)
+			      image->fd,
+			      (off_t)fl__image_file_off(image, at)) ==
+			 MAP_FAILED)
 			err = fl__error_fold(-errno);
 	}
 	if (!err)
@@ -277,9 +318,9 @@ static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	uint64_t target = fl__geometry_allowed(geometry, size_bytes);
-	int err = 0;
+	int err = image_look(image);
 
-	if (space->is_open && space->image != image)
+	if (!err && space->is_open && space->image != image)
 		err = linux_detach(arena, space);
 	if (!err && !space->is_open) {
 		err = fl__os_allow(space->base - geometry->prefix_bytes,
@@ -336,7 +377,7 @@ static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 	uint64_t base = (uintptr_t)space->base;
 	int err;
 
-	if (space->is_torn)
+	if (space->is_torn || image_look(space->image))
 		return -EIO;
 	if (arena->host->rung == RUNG_DONTNEED) {
 		err = fl__settle_drop(base - geometry->prefix_bytes,
@@ -361,8 +402,9 @@ static int linux_prefault(struct fl__arena *arena, struct fl__space *space,
 
 	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_POPULATE))
 		fl__os_touch(start, length_bytes);
+	/* EFAULT: a file in place was cut. */
 	else if (madvise(start, (size_t)length_bytes, FL_MADV_POPULATE_WRITE))
-		return fl__error_fold(-errno);
+		return errno == EFAULT ? -EIO : fl__error_fold(-errno);
 	return 0;
 }
 
@@ -434,8 +476,8 @@ static int piece_changed(const struct fl__arena *arena, int pagemap_fd,
 					      arena->geometry.hpage_bytes,
 					      on_changed, changed);
 	return fl__scan(pagemap_fd, start, start + piece->len,
-			piece->bytes ? FL__SCAN_PRIVATE_FILE :
-				       FL__SCAN_PRIVATE_ZERO,
+			piece->is_data ? FL__SCAN_PRIVATE_FILE :
+					 FL__SCAN_PRIVATE_ZERO,
 			&buffer, on_changed, changed);
 }
 
@@ -472,8 +514,8 @@ static int linux_changed(const struct fl__arena *arena,
 }
 
 static bool linux_is_touched(const struct fl__arena *arena,
-			     const struct fl__space *space, uint64_t offset_bytes,
-			     uint64_t length_bytes)
+			     const struct fl__space *space,
+			     uint64_t offset_bytes, uint64_t length_bytes)
 {
 	int pagemap_fd = shard_of(arena, space)->pagemap_fd;
 	uint64_t start = (uintptr_t)space->base + offset_bytes;
@@ -490,6 +532,7 @@ const struct fl__backend fl__backend_linux = {
 	.rung = linux_rung,
 	.feature = linux_feature,
 	.image_create = linux_image_create,
+	.image_map = linux_image_map,
 	.image_destroy = fl__memfd_destroy,
 	.arena_open = linux_arena_open,
 	.arena_close = linux_arena_close,

@@ -28,8 +28,7 @@ static int memfd_open(void)
  * Map [first, first + span) of the file at an address congruent to the offset
  * modulo a large folio, so that one folio can be one page table entry.
  */
-static int memfd_map(int fd, const struct fl_image *image, int prot,
-		     uint8_t **bytes)
+static int memfd_map(int fd, const struct fl_image *image, uint8_t **bytes)
 {
 	uint64_t first = fl__image_map_first_off(&image->map);
 	uint64_t span = fl__image_map_span_bytes(&image->map);
@@ -43,7 +42,7 @@ static int memfd_map(int fd, const struct fl_image *image, int prot,
 	if (lead)
 		fl__os_release(reserved, lead);
 	*bytes = reserved + lead;
-	if (mmap(*bytes, (size_t)span, prot, MAP_SHARED | MAP_FIXED, fd,
+	if (mmap(*bytes, (size_t)span, PROT_READ, MAP_SHARED | MAP_FIXED, fd,
 		 (off_t)first) != MAP_FAILED)
 		return 0;
 	err = -errno;
@@ -68,11 +67,39 @@ static void memfd_collapse(const struct fl_image *image, uint8_t *bytes)
 	}
 }
 
+struct target {
+	int fd;
+	uint64_t first;
+};
+
+/* Written by calls and not through a mapping: no page is zeroed before it is
+ * filled, and there are no page faults. */
+static int memfd_put(void *user, uint64_t off, const void *bytes, uint64_t len)
+{
+	const struct target *target = user;
+	const uint8_t *from = bytes;
+
+	for (off += target->first; len;) {
+		ssize_t count = pwrite(target->fd, from, (size_t)len,
+				       (off_t)off);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count <= 0)
+			return count ? -errno : -EIO;
+		from += count;
+		off += (uint64_t)count;
+		len -= (uint64_t)count;
+	}
+	return 0;
+}
+
 static int memfd_fill(int fd, struct fl_image *image,
 		      const struct fl__segments *segments, bool can_collapse)
 {
 	uint64_t first = fl__image_map_first_off(&image->map);
 	uint64_t span = fl__image_map_span_bytes(&image->map);
+	struct target target = { fd, first };
 	struct rlimit limit;
 	uint8_t *bytes;
 	int err;
@@ -83,21 +110,20 @@ static int memfd_fill(int fd, struct fl_image *image,
 		return -EFBIG;
 	if (ftruncate(fd, (off_t)(first + span)))
 		return -errno;
-	err = memfd_map(fd, image, PROT_READ | PROT_WRITE, &bytes);
+	err = fl__image_map_fill(&image->map, segments, memfd_put, &target);
 	if (err)
 		return err;
-	fl__image_map_fill(&image->map, segments, bytes);
-	if (can_collapse)
-		memfd_collapse(image, bytes);
-	/* A writable mapping would forbid the seal. */
-	fl__os_release(bytes, span);
 	if (fcntl(fd, F_ADD_SEALS,
 		  F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
 		return -errno;
-	err = memfd_map(fd, image, PROT_READ, &bytes);
-	if (!err)
-		image->bytes = bytes;
-	return err;
+	err = memfd_map(fd, image, &bytes);
+	if (err)
+		return err;
+	if (can_collapse)
+		memfd_collapse(image, bytes);
+	fl__image_map_refine(&image->map, bytes);
+	image->bytes = bytes;
+	return 0;
 }
 
 int fl__memfd_create(struct fl_image *image,
@@ -123,6 +149,9 @@ int fl__memfd_create(struct fl_image *image,
 					 "");
 	}
 	image->fd = fd;
+	for (uint32_t i = 0; i < image->map.extent_count; i++)
+		image->file_offs[i] = image->map.extents[i].hpage_off *
+				      image->map.hpage_bytes;
 	return 0;
 }
 
@@ -130,7 +159,8 @@ void fl__memfd_destroy(struct fl_image *image)
 {
 	if (image->fd < 0)
 		return;
-	(void)munmap((void *)(uintptr_t)image->bytes,
-		     (size_t)fl__image_map_span_bytes(&image->map));
+	if (image->bytes)
+		(void)munmap((void *)(uintptr_t)image->bytes,
+			     (size_t)fl__image_map_span_bytes(&image->map));
 	close(image->fd);
 }

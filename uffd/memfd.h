@@ -18,6 +18,7 @@
 int fl__memfd_create(struct fl_image *image,
 		     const struct fl__segments *segments, bool can_collapse,
 		     struct fl_error *error);
+/* Also of an image in place. */
 void fl__memfd_destroy(struct fl_image *image);
 
 #endif

@@ -165,12 +165,14 @@ int fl__image_map_plan(struct fl__image_map *map,
 	return 0;
 }
 
-/* Pages that a later segment has zeroed again are not data. */
-static void fill_refine(struct fl__image_map *map, const uint8_t *storage)
+void fl__image_map_refine(struct fl__image_map *map, const uint8_t *storage)
 {
 	uint64_t first_off = fl__image_map_first_off(map);
 	struct fl__runs refined = { 0 };
 
+	/* No segment can have written over another. */
+	if (!map->is_overlapping)
+		return;
 	for (size_t i = 0; i < map->data.count; i++) {
 		const struct fl__run *run = &map->data.items[i];
 
@@ -193,34 +195,49 @@ static void fill_refine(struct fl__image_map *map, const uint8_t *storage)
 	map->data = refined;
 }
 
-static void fill_segment(const struct fl__image_map *map,
-			 const struct fl_segment *segment, uint8_t *storage)
+/* A page outside the list never gets a non-zero byte. */
+static int fill_segment(const struct fl__image_map *map,
+			const struct fl_segment *segment,
+			fl__image_put_fn *put, void *user)
 {
 	uint64_t first_off = fl__image_map_first_off(map), done = 0;
-	struct slice slice;
+	struct slice slice, stretch = { 0 };
+	int err = 0;
 
-	while (slice_next(segment, map->hpage_bytes, &done, &slice)) {
-		/* A page outside the list never gets a non-zero byte. */
-		if (fl__runs_overlap(&map->data, slice.hpage_idx, 1))
-			memcpy(storage + (slice.off - first_off), slice.bytes,
-			       (size_t)slice.len);
+	while (!err && slice_next(segment, map->hpage_bytes, &done, &slice)) {
+		if (!fl__runs_overlap(&map->data, slice.hpage_idx, 1))
+			continue;
+		if (stretch.len && stretch.off + stretch.len == slice.off) {
+			stretch.len += slice.len;
+			continue;
+		}
+		if (stretch.len)
+			err = put(user, stretch.off - first_off, stretch.bytes,
+				  stretch.len);
+		stretch = slice;
 	}
+	return err || !stretch.len ?
+		       err :
+		       put(user, stretch.off - first_off, stretch.bytes,
+			   stretch.len);
 }
 
-void fl__image_map_fill(struct fl__image_map *map,
-			const struct fl__segments *segments, uint8_t *storage)
+int fl__image_map_fill(const struct fl__image_map *map,
+		       const struct fl__segments *segments,
+		       fl__image_put_fn *put, void *user)
 {
-	for (size_t i = 0; i < segments->count; i++) {
+	int err = 0;
+
+	for (size_t i = 0; i < segments->count && !err; i++) {
 		struct fl_segment segment;
 
 		if (map->trap && i == map->trap_segment_idx)
 			break;
 		if (segments->get(segments, i, &segment, NULL) ==
 		    FL__SEGMENT_OURS)
-			fill_segment(map, &segment, storage);
+			err = fill_segment(map, &segment, put, user);
 	}
-	if (map->is_overlapping)
-		fill_refine(map, storage);
+	return err;
 }
 
 void fl__image_map_fini(struct fl__image_map *map)
@@ -246,8 +263,11 @@ static bool piece_cut(const struct fl__image_map *map, const uint8_t *bytes,
 	if (at >= end)
 		return false;
 	piece->bytes = NULL;
-	if (at >= low) {
-		piece->bytes = bytes + (at - fl__image_map_first_off(map));
+	piece->is_data = at >= low;
+	if (piece->is_data) {
+		if (bytes)
+			piece->bytes =
+				bytes + (at - fl__image_map_first_off(map));
 		high += run->hpage_len * map->hpage_bytes;
 	}
 	piece->off = at;

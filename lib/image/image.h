@@ -9,7 +9,7 @@
  * storage.
  *
  * Two passes, both pure. Planning reads the segments and decides; filling
- * copies each byte once, to where the storage wants it. Between them the
+ * writes each byte once, to where the storage wants it. Between them the
  * backend makes the storage. An image map knows where data is and no storage;
  * module/store.c and the backend know storage and not what is in it. So all
  * backends have the same image, and the plan is tested without any.
@@ -81,10 +81,20 @@ int fl__image_map_plan(struct fl__image_map *map,
 		       uint64_t initial_bytes, uint64_t hpage_bytes,
 		       struct fl_error *error);
 
-/* Copy the segments into storage: zeroed memory in which byte b of the memory
- * is storage[b - first byte of the first extent]. Writes within extents only. */
-void fl__image_map_fill(struct fl__image_map *map,
-			const struct fl__segments *segments, uint8_t *storage);
+/* Writes bytes to storage, off bytes behind the first byte of the first extent.
+ * What it returns, if not 0, ends the filling. */
+typedef int fl__image_put_fn(void *user, uint64_t off, const void *bytes,
+			     uint64_t len);
+
+/* Write the segments to storage that is zero, in order, in as few stretches as
+ * data allows. Writes within data only. */
+int fl__image_map_fill(const struct fl__image_map *map,
+		       const struct fl__segments *segments,
+		       fl__image_put_fn *put, void *user);
+
+/* After filling: data that a later segment has made zero again is no data. In
+ * storage byte b of the memory is storage[b - first byte of the first extent]. */
+void fl__image_map_refine(struct fl__image_map *map, const uint8_t *storage);
 
 void fl__image_map_fini(struct fl__image_map *map);
 
@@ -97,13 +107,15 @@ uint64_t fl__image_map_span_bytes(const struct fl__image_map *map);
 struct fl__piece {
 	uint64_t off;			/* in the memory */
 	uint64_t len;
-	const uint8_t *bytes;		/* its content; NULL: zeroes */
+	bool is_data;			/* false: zeroes */
+	const uint8_t *bytes;		/* of data; NULL without storage */
 };
 
 /*
  * [at, end) of a memory, cut at the borders of extents: the piece that begins at
- * at; false when at is not below end. bytes is the storage, as for filling. A
- * map of NULL is all zeroes. To walk:
+ * at; false when at is not below end. bytes is the storage, as for filling, or
+ * NULL, which no pointer of a piece is made of then. A map of NULL is all zeroes.
+ * To walk:
  *
  *	for (at = 0; fl__image_map_next(map, bytes, at, end, &piece);
  *	     at += piece.len)

@@ -540,6 +540,30 @@ int fl__toc_read_wpage(const struct fl__toc *toc,
 	return 0;
 }
 
+int fl__toc_read_place(const struct fl__toc *toc,
+		       const struct fl__source *source, uint32_t image_idx,
+		       uint64_t wpage, uint64_t *entry_idx,
+		       struct fl__sha256 *sha, uint8_t *dst,
+		       struct fl_error *error)
+{
+	const struct fl__toc_image *image = &toc->images[image_idx];
+	uint64_t off = 0;
+	bool has_place = image_place(image, wpage, &off);
+	int err;
+
+	fl_assert(has_place);
+	(void)has_place;
+	if (*entry_idx < image->first_entry + image->entry_count &&
+	    toc->entries[*entry_idx].wpage == wpage)
+		return fl__toc_read_wpage(toc, source, (*entry_idx)++, sha, dst,
+					  error);
+	err = source->read(source, off, dst, FL_WPAGE_BYTES, error);
+	if (!err && !fl_is_zero(dst, FL_WPAGE_BYTES))
+		err = bad(error, off,
+			  "a page that the index does not name is not zero");
+	return err;
+}
+
 #define STATE_PART_BYTES 4096
 
 int fl__toc_read_state(const struct fl__toc *toc,

@@ -158,6 +158,18 @@ int fl__toc_read_wpage(const struct fl__toc *toc,
 		       struct fl__sha256 *sha, uint8_t *dst,
 		       struct fl_error *error);
 
+/*
+ * Read the page that lies at a page's place in an extent, whether the index
+ * names the page or not: what the index does not name must be zero. To check an
+ * image that is to be mapped as it is. Pages are asked for in order;
+ * *entry_idx begins at the image's first_entry. Errors: as above.
+ */
+int fl__toc_read_place(const struct fl__toc *toc,
+		       const struct fl__source *source, uint32_t image_idx,
+		       uint64_t wpage, uint64_t *entry_idx,
+		       struct fl__sha256 *sha, uint8_t *dst,
+		       struct fl_error *error);
+
 /* Read the state to dst, all zeroes before, and check the state. Zero pages of
  * dst are not touched. Errors: as above. */
 int fl__toc_read_state(const struct fl__toc *toc,

@@ -70,6 +70,25 @@ void fl_data_drop(struct fl_instance *instance, uint32_t data_idx)
 	fl__dropped_set(&instance->dropped_data, data_idx);
 }
 
+/* A host's own write, which a file that was cut must not make a signal of. */
+static int segment_write(struct fl_memory *memory,
+			 const struct fl_segment *segment,
+			 struct fl_error *error)
+{
+	const struct fl_image *image = fl__slot_of_side(memory)->space.image;
+	uint8_t *dst = memory->base + segment->offset_bytes;
+
+	if (!image || !fl__image_is_in_place(image)) {
+		memcpy(dst, segment->bytes, (size_t)segment->length_bytes);
+		return 0;
+	}
+	if (!fl__os_poke(dst, segment->bytes, segment->length_bytes))
+		return 0;
+	return fl__error_set(
+		error, -EIO,
+		"a data segment cannot be written: the memory's image file was cut");
+}
+
 int fl__data_write(struct fl_memory *memory, const struct fl_module *module,
 		   uint32_t data_idx, const struct fl__globals *globals,
 		   struct fl_error *error)
@@ -85,9 +104,7 @@ int fl__data_write(struct fl_memory *memory, const struct fl_module *module,
 			"data segment %u is out of bounds of memory %u, which has %llu bytes",
 			data_idx, module->reader.data[data_idx].memory_idx,
 			fl_llu(fl__memory_length(memory)));
-	memcpy(memory->base + segment.offset_bytes, segment.bytes,
-	       (size_t)segment.length_bytes);
-	return 0;
+	return segment_write(memory, &segment, error);
 }
 
 static int apply_all(struct fl_memory *memory, const struct fl_module *module,

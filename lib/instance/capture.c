@@ -7,6 +7,11 @@
  * the pages that may differ from the slot's image, as the backend tells them,
  * and for the rest the bytes of that image: a page that nobody touched is not
  * touched here either. Planning finds the pages that are zero.
+ *
+ * A memory may show a file in place, which somebody may cut at any moment. Such
+ * content is copied by the kernel to private memory first, page by page, without
+ * the pages that are zero: so the copy is no larger than the new image, and what
+ * has gone is an error and no signal.
  */
 #include "base/config.h"
 #include "instance.h"
@@ -14,13 +19,27 @@
 
 #include <stdlib.h>
 
+/* Bytes that a segment has in private memory. */
+struct copy {
+	struct copy *next;
+	uint8_t bytes[];
+};
+
 /* The content of a slot as segments, in order of place. */
 struct content {
 	const struct fl__space *space;
-	uint64_t at, end;	/* [0, at) is listed; end is the size */
+	uint64_t at, end; /* [0, at) is listed; end is the size */
 	struct fl_segment *list;
 	size_t count, room;
+	struct copy *copies; /* NULL: no file in place */
 };
+
+static bool content_is_in_place(const struct content *content)
+{
+	const struct fl_image *image = content->space->image;
+
+	return image && fl__image_is_in_place(image);
+}
 
 static int content_add(struct content *content, const void *bytes, uint64_t off,
 		       uint64_t len)
@@ -40,6 +59,52 @@ static int content_add(struct content *content, const void *bytes, uint64_t off,
 	return 0;
 }
 
+static void content_fini(struct content *content)
+{
+	struct copy *copy;
+
+	while ((copy = content->copies)) {
+		content->copies = copy->next;
+		free(copy);
+	}
+	free(content->list);
+}
+
+/* At most a page of 64 KiB, of the file or of the slot that shows the file. */
+static int content_copy_page(struct content *content, uint64_t off,
+			     uint64_t len, bool is_changed)
+{
+	const struct fl__space *space = content->space;
+	struct copy *copy = malloc(sizeof(*copy) + (size_t)len);
+	int err;
+
+	if (!copy)
+		return -ENOMEM;
+	err = is_changed ? fl__os_peek(copy->bytes, space->base + off, len) :
+			   fl__image_fetch(space->image, off, copy->bytes, len);
+	if (err || fl_is_zero(copy->bytes, len)) {
+		free(copy);
+		return err ? -EIO : 0;
+	}
+	copy->next = content->copies;
+	content->copies = copy;
+	return content_add(content, copy->bytes, off, len);
+}
+
+static int content_copy(struct content *content, uint64_t off, uint64_t end,
+			bool is_changed)
+{
+	int err = 0;
+
+	while (off < end && !err) {
+		uint64_t len = fl_min_u64(end - off, FL_WPAGE_BYTES);
+
+		err = content_copy_page(content, off, len, is_changed);
+		off += len;
+	}
+	return err;
+}
+
 /* What lies before a changed stretch is the image's. */
 static int content_unchanged(struct content *content, uint64_t to)
 {
@@ -52,7 +117,10 @@ static int content_unchanged(struct content *content, uint64_t to)
 	       fl__image_map_next_data(&image->map, image->bytes, content->at,
 				       to, &piece);
 	     content->at += piece.len) {
-		if (piece.bytes)
+		if (piece.is_data && !piece.bytes)
+			err = content_copy(content, piece.off,
+					   piece.off + piece.len, false);
+		else if (piece.bytes)
 			err = content_add(content, piece.bytes, piece.off,
 					  piece.len);
 	}
@@ -68,6 +136,8 @@ static int content_changed(void *user, uint64_t off, uint64_t len)
 	if (err || off >= content->end)
 		return err;
 	content->at = fl_min_u64(off + len, content->end);
+	if (content_is_in_place(content))
+		return content_copy(content, off, content->at, true);
 	return content_add(content, content->space->base + off, off,
 			   content->at - off);
 }
@@ -87,14 +157,17 @@ static int capture_slot(const struct fl__slot *slot, uint64_t length_bytes,
 	if (!err)
 		err = content_unchanged(&content, length_bytes);
 	if (err)
-		err = fl__error_set(error, err,
-				    "cannot list what was written to the %s",
-				    slot->bank->kind->what);
+		err = fl__error_set(
+			error, err, "cannot list what was written to the %s%s",
+			slot->bank->kind->what,
+			content_is_in_place(&content) && err == -EIO ?
+				": its image file was cut or cannot be read" :
+				"");
 	else
 		err = fl_image_from_segments(slot->bank->pool->context,
 					     length_bytes, content.list,
 					     content.count, image, error);
-	free(content.list);
+	content_fini(&content);
 	return err;
 }
 
@@ -273,13 +346,12 @@ static int encode_table(struct fl_instance *instance, uint32_t table_idx,
 
 static int capture_tables(struct fl_instance *instance,
 			  const struct fl_snapshot_config *config,
-			  struct fl__captured *captured,
-			  struct fl_error *error)
+			  struct fl__captured *captured, struct fl_error *error)
 {
 	int err = 0;
 
-	captured->has_tables = fl__pool_has_tables(
-		fl__instance_slot(instance)->bank->pool);
+	captured->has_tables =
+		fl__pool_has_tables(fl__instance_slot(instance)->bank->pool);
 	for (uint32_t i = instance->module->reader.imported_table_count;
 	     i < instance->table_count && !err; i++) {
 		struct fl__captured_table *table = &captured->tables[i];
@@ -385,9 +457,9 @@ static int link_find(const struct fl__slot *slot, bool is_table,
 			continue;
 		link->is_linked = true;
 		link->instance_idx = i;
-		while (is_table ? (const void *)owner->tables[link->idx] != side :
-				  (const void *)owner->memories[link->idx] !=
-					  side)
+		while (is_table ?
+			       (const void *)owner->tables[link->idx] != side :
+			       (const void *)owner->memories[link->idx] != side)
 			link->idx++;
 		return 0;
 	}
@@ -410,8 +482,8 @@ static int capture_links(struct fl_instance *const *instances, uint32_t idx,
 		err = link_find(fl__slot_of_side(instance->memories[i]), false,
 				instances, idx, &captured->memory_links[i],
 				error);
-	for (uint32_t i = 0; i < reader->imported_table_count &&
-			     instance->table_count && !err;
+	for (uint32_t i = 0;
+	     i < reader->imported_table_count && instance->table_count && !err;
 	     i++)
 		err = link_find(fl__table_of(instance->tables[i])->slot, true,
 				instances, idx, &captured->table_links[i],

@@ -261,9 +261,15 @@ static int take_structure(struct fl_pool *pool, const struct fl_module *module,
 		.initial_bytes = pool->config.instance_bytes,
 	};
 	struct fl__slot *slot;
-	int err = fl__bank_take(&pool->banks[FL__BANK_STRUCTURE], &request, 1,
-				config->timeout_ns, &slot, error);
+	int err = 0;
 
+	if (request.image && fl__image_is_in_place(request.image))
+		err = fl__error_set(
+			error, -ENOTSUP,
+			"a structure shows no image file in place; open the file without FL_OPEN_IN_PLACE");
+	if (!err)
+		err = fl__bank_take(&pool->banks[FL__BANK_STRUCTURE], &request,
+				    1, config->timeout_ns, &slot, error);
 	if (err)
 		return err;
 	*instance = fl__slot_side(slot);

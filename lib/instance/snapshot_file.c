@@ -164,8 +164,8 @@ static int find_modules(const struct fl_context *context,
 	for (uint32_t i = 0; i < archive->module_count && !err; i++)
 		err = find_module(binding,
 				  (const uint8_t(*)[FL__SHA256_BYTES])digests,
-				  archive->module_digests[i], i,
-				  &(*modules)[i], error);
+				  archive->module_digests[i], i, &(*modules)[i],
+				  error);
 	free(digests);
 	if (err)
 		free(*modules);
@@ -203,18 +203,55 @@ static int check_plain(const struct fl_snapshot_binding *binding,
 	return 0;
 }
 
+static int image_settle(struct fl__archive *archive, struct fl_image **image,
+			struct fl_error *error)
+{
+	struct fl_image *copy;
+	uint32_t idx = 0;
+	int err;
+
+	if (!*image || !fl__image_is_in_place(*image))
+		return 0;
+	while (archive->images[idx] != *image)
+		idx++;
+	err = fl__archive_copied(archive, idx, &copy, error);
+	if (err)
+		return err;
+	fl_image_release(*image);
+	*image = fl_image_retain(copy);
+	return 0;
+}
+
+/* Only guest memory is mapped in place: whoever changes the file later changes
+ * nothing that the library or its host reads. */
+static int tables_settle(struct fl_snapshot *snapshot,
+			 struct fl__archive *archive, struct fl_error *error)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < snapshot->count && !err; i++) {
+		struct fl__captured *captured = &snapshot->instances[i];
+
+		err = image_settle(archive, &captured->structure, error);
+		for (size_t k = 0; k < FL__READER_MAX_TABLES && !err; k++)
+			err = image_settle(archive, &captured->tables[k].image,
+					   error);
+	}
+	return err;
+}
+
 static int snapshot_of(const struct fl_context *context,
 		       const struct fl_snapshot_binding *binding,
-		       const struct fl__archive *archive,
-		       struct fl_snapshot **snapshot, struct fl_error *error)
+		       struct fl__archive *archive, struct fl_snapshot **out,
+		       struct fl_error *error)
 {
+	struct fl_snapshot *snapshot = NULL;
 	const char *encoding = binding->encoding ? binding->encoding : "";
 	struct fl__parts_list parts = {
 		.images = archive->images,
 		.image_count = archive->image_count,
 		.module_count = archive->module_count,
 	};
-	struct fl_snapshot *loaded;
 	int err;
 
 	if (!archive->module_count)
@@ -230,15 +267,16 @@ static int snapshot_of(const struct fl_context *context,
 	if (err)
 		return err;
 	err = fl__snapshot_load(archive->state, archive->state_bytes, &parts,
-				archive->encoding, &loaded, error);
+				archive->encoding, &snapshot, error);
 	free(parts.modules);
+	if (!err)
+		err = check_plain(binding, snapshot, error);
+	if (!err)
+		err = tables_settle(snapshot, archive, error);
 	if (err)
-		return err;
-	err = check_plain(binding, loaded, error);
-	if (err)
-		fl_snapshot_release(loaded);
+		fl_snapshot_release(snapshot);
 	else
-		*snapshot = loaded;
+		*out = snapshot;
 	return err;
 }
 
@@ -275,8 +313,9 @@ int fl_snapshot_open(struct fl_context *context, const char *path, int fd,
 				       error);
 	if (err)
 		return err;
-	err = binding ? snapshot_of(context, &known, &archive, snapshot, error) :
-			snapshot_to_look_at(&archive, snapshot, error);
+	err = binding ?
+		      snapshot_of(context, &known, &archive, snapshot, error) :
+		      snapshot_to_look_at(&archive, snapshot, error);
 	if (!err) {
 		fl__kept_digest_set(&(*snapshot)->digest, archive.digest);
 		(*snapshot)->module_digests = (uint8_t *)archive.module_digests;

@@ -165,6 +165,10 @@ static int config_check(const struct fl_pool *pool,
 		return fl__error_set(
 			error, -EINVAL,
 			"a table with an image cannot count references: the references in the image were never cloned");
+	if (config->image && fl__image_is_in_place(config->image))
+		return fl__error_set(
+			error, -ENOTSUP,
+			"a table shows no image file in place; open the file without FL_OPEN_IN_PLACE");
 	if (config->element_bytes > pool->config.table_element_bytes)
 		return fl__error_set(
 			error, -E2BIG,

@@ -32,17 +32,15 @@ static int fold(int err)
 /* ----------------------------------------------------------------- writing */
 
 /* A page of an image, zeroes behind the end. */
-static void read_wpage(const struct fl_image *image, uint64_t wpage,
-		       uint8_t *bytes)
+static int read_wpage(const struct fl_image *image, uint64_t wpage,
+		      uint8_t *bytes)
 {
 	uint64_t off = wpage * FL_WPAGE_BYTES;
 	uint64_t len =
 		fl_min_u64(FL_WPAGE_BYTES, image->map.initial_bytes - off);
-	int err = fl_image_read(image, off, bytes, len);
 
-	fl_assert(!err);
-	(void)err;
 	memset(bytes + len, 0, (size_t)(FL_WPAGE_BYTES - len));
+	return fl_image_read(image, off, bytes, len);
 }
 
 /* Each page that may have data, in order; bytes holds one. */
@@ -61,9 +59,13 @@ static int contents_image(struct fl__toc *toc, const struct fl_image *image,
 	toc->images[image_idx].initial_bytes = image->map.initial_bytes;
 	while (fl_image_next_run(image, from, &run)) {
 		uint64_t wpage = run.offset_bytes / FL_WPAGE_BYTES;
-		int err;
+		int err = read_wpage(image, wpage, bytes);
 
-		read_wpage(image, wpage, bytes);
+		if (err)
+			return fl__error_set(
+				error, err,
+				"cannot read image %u: its file was cut",
+				image_idx);
 		err = fl__toc_add_wpage(toc, image_idx, wpage, bytes, sha,
 					error);
 		if (err)
@@ -155,19 +157,41 @@ static int write_state(struct fl__os_new_file *file, const struct fl__toc *toc,
 	return 0;
 }
 
+/* Is a page still what its hash was made of? Only the bytes of a file in place
+ * may have changed since. */
+static bool is_unchanged(const struct fl_image *image, const uint8_t *bytes,
+			 const struct fl__toc_entry *entry,
+			 struct fl__sha256 *sha)
+{
+	uint8_t digest[FL__SHA256_BYTES];
+
+	if (!fl__image_is_in_place(image))
+		return true;
+	fl__sha256_restart(sha);
+	fl__sha256_add(sha, bytes, FL_WPAGE_BYTES);
+	fl__sha256_end(sha, digest);
+	return !memcmp(digest, entry->sha256, sizeof(digest));
+}
+
 static int write_wpages(struct fl__os_new_file *file, const struct fl__toc *toc,
 			const struct fl__archive *archive)
 {
 	uint8_t *bytes = malloc(FL_WPAGE_BYTES);
+	struct fl__sha256 sha;
 	int err = bytes ? 0 : -ENOMEM;
 
+	fl__sha256_init(&sha);
 	for (uint64_t i = 0; !err && i < toc->entry_count; i++) {
 		const struct fl__toc_entry *entry = &toc->entries[i];
+		const struct fl_image *image =
+			archive->images[entry->image_idx];
 
-		read_wpage(archive->images[entry->image_idx], entry->wpage,
-			   bytes);
-		err = fl__os_new_file_write(file, entry->file_off, bytes,
-					    FL_WPAGE_BYTES);
+		err = read_wpage(image, entry->wpage, bytes);
+		if (!err && !is_unchanged(image, bytes, entry, &sha))
+			err = -EIO;
+		if (!err)
+			err = fl__os_new_file_write(file, entry->file_off,
+						    bytes, FL_WPAGE_BYTES);
 	}
 	free(bytes);
 	return err;
@@ -231,12 +255,21 @@ int fl__archive_write(const struct fl__archive *archive, const char *path,
 
 /* ----------------------------------------------------------------- opening */
 
+/* A file that is open, and what its tables say. */
+struct fl__archive_file {
+	struct fl_context *context;
+	struct fl__source source;
+	struct fl__toc toc;
+	int fd;
+	bool is_ours; /* the descriptor */
+};
+
 static int file_read(const struct fl__source *source, uint64_t off, void *dst,
 		     uint64_t len, struct fl_error *error)
 {
-	const int *fd = source->owner;
+	const struct fl__archive_file *file = source->owner;
 	uint64_t done;
-	int err = fl__os_file_read(*fd, off, dst, len, &done);
+	int err = fl__os_file_read(file->fd, off, dst, len, &done);
 
 	if (err)
 		return fl__error_set_at(error, fold(err), off + done,
@@ -333,21 +366,120 @@ static int pages_read(struct pages *pages, const struct fl__toc *toc,
 	return err;
 }
 
-static int open_image(struct fl_context *context, const struct fl__toc *toc,
-		      const struct fl__source *source, uint32_t image_idx,
+static int open_image(const struct fl__archive_file *file, uint32_t image_idx,
 		      struct fl_image **image, struct fl_error *error)
 {
-	const struct fl__toc_image *from = &toc->images[image_idx];
+	const struct fl__toc_image *from = &file->toc.images[image_idx];
 	struct pages pages;
-	int err = pages_read(&pages, toc, source, from, error);
+	int err = pages_read(&pages, &file->toc, &file->source, from, error);
 
 	if (err)
 		return err;
-	err = fl_image_from_segments(context, from->initial_bytes,
+	err = fl_image_from_segments(file->context, from->initial_bytes,
 				     pages.segments, pages.segment_count, image,
 				     error);
 	pages_fini(&pages);
 	return err;
+}
+
+/* What of a page of the file goes into the map. */
+static int map_add(struct fl__image_map *map, uint64_t wpage,
+		   const uint8_t *bytes)
+{
+	uint64_t off = wpage * FL_WPAGE_BYTES;
+	int err = 0;
+
+	for (uint64_t i = 0; !err && i < FL_WPAGE_BYTES;
+	     i += map->hpage_bytes) {
+		const uint8_t *hpage = bytes + i;
+		uint64_t first = 0, end = map->hpage_bytes;
+
+		if (fl_is_zero(hpage, map->hpage_bytes))
+			continue;
+		while (!hpage[first])
+			first++;
+		while (!hpage[end - 1])
+			end--;
+		if (!map->data_end_bytes)
+			map->data_first_bytes = off + i + first;
+		map->data_end_bytes = off + i + end;
+		err = fl__runs_append(&map->data, (off + i) / map->hpage_bytes,
+				      1);
+	}
+	return err;
+}
+
+/* Check one extent as it will be mapped: no page of the host lies behind the
+ * initial size. */
+static int map_extent(struct fl__image_map *map, const struct fl__toc *toc,
+		      const struct fl__source *source, uint32_t image_idx,
+		      const struct fl__toc_extent *extent, uint64_t *entry_idx,
+		      uint8_t *bytes, struct fl_error *error)
+{
+	uint64_t end = extent->first_wpage + extent->wpage_count;
+	uint64_t hpages = FL_WPAGE_BYTES / map->hpage_bytes;
+	uint64_t last = (map->initial_bytes - 1) / map->hpage_bytes + 1;
+	struct fl__sha256 sha;
+	int err = 0;
+
+	if (end > FL__IMAGE_MAX_END_BYTES / FL_WPAGE_BYTES)
+		return fl__error_set(
+			error, -E2BIG,
+			"initial content ends at page %llu; an image ends at 1 TiB or before",
+			fl_llu(end));
+	map->extents[map->extent_count++] = (struct fl__run){
+		extent->first_wpage * hpages,
+		fl_min_u64(end * hpages, last) - extent->first_wpage * hpages,
+	};
+	fl__sha256_init(&sha);
+	for (uint64_t w = extent->first_wpage; !err && w < end; w++) {
+		err = fl__toc_read_place(toc, source, image_idx, w, entry_idx,
+					 &sha, bytes, error);
+		if (!err && map_add(map, w, bytes))
+			err = fl__error_set(error, -ENOMEM,
+					    "no memory to plan an image");
+	}
+	return err;
+}
+
+static int map_make(struct fl__image_map *map, uint64_t *file_offs,
+		    const struct fl__toc *toc, const struct fl__source *source,
+		    uint32_t image_idx, struct fl_error *error)
+{
+	const struct fl__toc_image *from = &toc->images[image_idx];
+	uint64_t entry_idx = from->first_entry;
+	uint8_t *bytes = malloc(FL_WPAGE_BYTES);
+	int err = 0;
+
+	*map = (struct fl__image_map){
+		.initial_bytes = from->initial_bytes,
+		.hpage_bytes = fl__os_hpage_bytes(),
+	};
+	if (!bytes)
+		return fl__error_set(error, -ENOMEM, "no memory for a page");
+	for (uint32_t i = 0; !err && i < from->extent_count; i++) {
+		file_offs[i] = from->extents[i].file_off;
+		err = map_extent(map, toc, source, image_idx, &from->extents[i],
+				 &entry_idx, bytes, error);
+	}
+	free(bytes);
+	if (err)
+		fl__image_map_fini(map);
+	return err;
+}
+
+static int open_in_place(const struct fl__archive_file *file,
+			 uint32_t image_idx, struct fl_image **image,
+			 struct fl_error *error)
+{
+	uint64_t file_offs[FL__IMAGE_MAX_EXTENTS] = { 0 };
+	struct fl__image_map map;
+	int err = map_make(&map, file_offs, &file->toc, &file->source,
+			   image_idx, error);
+
+	return err ? err :
+		     fl__image_create_in_place(file->context, &map, file->fd,
+					       file_offs, image, error);
 }
 
 static int open_state(struct fl__archive *archive, const struct fl__toc *toc,
@@ -362,44 +494,104 @@ static int open_state(struct fl__archive *archive, const struct fl__toc *toc,
 	return fl__toc_read_state(toc, source, archive->state, error);
 }
 
-static int open_images(struct fl__archive *archive, struct fl_context *context,
-		       const struct fl__toc *toc,
-		       const struct fl__source *source, struct fl_error *error)
+static int open_images(struct fl__archive *archive, uint32_t flags,
+		       struct fl_error *error)
 {
+	const struct fl__archive_file *file = archive->file;
+	size_t room = (size_t)file->toc.image_count + 1;
 	int err = 0;
 
-	archive->images =
-		calloc((size_t)toc->image_count + 1, sizeof(struct fl_image *));
-	if (!archive->images)
+	archive->images = calloc(room, sizeof(*archive->images));
+	archive->copies = calloc(room, sizeof(*archive->copies));
+	if (!archive->images || !archive->copies)
 		return fl__error_set(error, -ENOMEM,
 				     "no memory for a list of %u images",
-				     toc->image_count);
-	while (!err && archive->image_count < toc->image_count) {
-		err = open_image(context, toc, source, archive->image_count,
-				 &archive->images[archive->image_count], error);
+				     file->toc.image_count);
+	while (!err && archive->image_count < file->toc.image_count) {
+		uint32_t idx = archive->image_count;
+
+		err = flags & FL_OPEN_IN_PLACE ?
+			      open_in_place(file, idx, &archive->images[idx],
+					    error) :
+			      open_image(file, idx, &archive->images[idx],
+					 error);
 		archive->image_count += !err;
 	}
 	return err;
 }
 
-static int open_source(struct fl__archive *out, struct fl_context *context,
-		       const struct fl__source *source, struct fl_error *error)
+int fl__archive_copied(struct fl__archive *archive, uint32_t image_idx,
+		       struct fl_image **image, struct fl_error *error)
+{
+	struct fl_image **copy = &archive->copies[image_idx];
+	int err = 0;
+
+	if (!fl__image_is_in_place(archive->images[image_idx])) {
+		*image = archive->images[image_idx];
+		return 0;
+	}
+	if (!*copy)
+		err = open_image(archive->file, image_idx, copy, error);
+	*image = *copy;
+	return err;
+}
+
+/* toc stays with the file, but for the digests of modules. */
+static int open_all(struct fl__archive *archive, uint32_t flags,
+		    struct fl_error *error)
+{
+	struct fl__toc *toc = &archive->file->toc;
+	int err = fl__toc_read(toc, &archive->file->source, error);
+
+	if (err) {
+		*toc = (struct fl__toc){ 0 };
+		return err;
+	}
+	archive->module_count = toc->module_count;
+	archive->module_digests = toc->module_digests;
+	toc->module_digests = NULL;
+	memcpy(archive->encoding, toc->encoding, sizeof(archive->encoding));
+	memcpy(archive->digest, toc->digest, sizeof(archive->digest));
+	err = open_state(archive, toc, &archive->file->source, error);
+	return err ? err : open_images(archive, flags, error);
+}
+
+static int open_file(struct fl__archive_file *file, const char *path, int fd,
+		     struct fl_error *error)
+{
+	uint64_t *length_bytes = &file->source.length_bytes;
+	int err;
+
+	file->source.owner = file;
+	file->source.read = file_read;
+	file->fd = fd;
+	err = path ? fl__os_file_open(path, &file->fd, length_bytes) :
+		     fl__os_file_look(fd, length_bytes);
+	if (err)
+		return fl__error_set(
+			error, fold(err), "cannot open the image file: %s",
+			err == -EINVAL ? "not a regular file" : strerror(-err));
+	file->is_ours = path != NULL;
+	return 0;
+}
+
+int fl__archive_open(struct fl_context *context, const char *path, int fd,
+		     uint32_t flags, struct fl__archive *out,
+		     struct fl_error *error)
 {
 	struct fl__archive archive = { 0 };
-	struct fl__toc toc;
-	int err = fl__toc_read(&toc, source, error);
+	int err;
 
-	if (err)
-		return err;
-	archive.module_count = toc.module_count;
-	archive.module_digests = toc.module_digests;
-	toc.module_digests = NULL;
-	memcpy(archive.encoding, toc.encoding, sizeof(archive.encoding));
-	memcpy(archive.digest, toc.digest, sizeof(archive.digest));
-	err = open_state(&archive, &toc, source, error);
+	if (flags & ~(uint32_t)FL_OPEN_IN_PLACE)
+		return fl__error_set(error, -EINVAL,
+				     "there is no such flag: 0x%x", flags);
+	archive.file = calloc(1, sizeof(*archive.file));
+	if (!archive.file)
+		return fl__error_set(error, -ENOMEM, "no memory for a file");
+	archive.file->context = context;
+	err = open_file(archive.file, path, fd, error);
 	if (!err)
-		err = open_images(&archive, context, &toc, source, error);
-	fl__toc_fini(&toc);
+		err = open_all(&archive, flags, error);
 	if (err)
 		fl__archive_fini(&archive);
 	else
@@ -407,33 +599,20 @@ static int open_source(struct fl__archive *out, struct fl_context *context,
 	return err;
 }
 
-int fl__archive_open(struct fl_context *context, const char *path, int fd,
-		     uint32_t flags, struct fl__archive *archive,
-		     struct fl_error *error)
-{
-	struct fl__source source = { .owner = &fd, .read = file_read };
-	int err;
-
-	if (flags)
-		return fl__error_set(error, -EINVAL,
-				     "there is no such flag: 0x%x", flags);
-	err = path ? fl__os_file_open(path, &fd, &source.length_bytes) :
-		     fl__os_file_look(fd, &source.length_bytes);
-	if (err)
-		return fl__error_set(
-			error, fold(err), "cannot open the image file: %s",
-			err == -EINVAL ? "not a regular file" : strerror(-err));
-	err = open_source(archive, context, &source, error);
-	if (path)
-		fl__os_file_close(fd);
-	return err;
-}
-
 void fl__archive_fini(struct fl__archive *archive)
 {
-	while (archive->image_count)
-		fl_image_release(archive->images[--archive->image_count]);
+	for (uint32_t i = 0; i < archive->image_count; i++) {
+		fl_image_release(archive->images[i]);
+		fl_image_release(archive->copies[i]);
+	}
+	if (archive->file) {
+		if (archive->file->is_ours)
+			fl__os_file_close(archive->file->fd);
+		fl__toc_fini(&archive->file->toc);
+	}
+	free(archive->file);
 	free(archive->images);
+	free(archive->copies);
 	free(archive->module_digests);
 	free(archive->state);
 	*archive = (struct fl__archive){ 0 };

@@ -12,6 +12,11 @@
  * or replaced meanwhile makes an error or no difference, and never a signal.
  * Memory is used for what was read, never for what a file merely claims.
  *
+ * In place is the exception that a caller asks for (FL_OPEN_IN_PLACE): the file
+ * is checked as a whole, and then mapped as it is. Who says so promises that
+ * nobody changes the file. What the library or the host reads for itself, tables
+ * and structures, is copied all the same.
+ *
  * Locks: none. An archive is plain data of one owner; images are shared.
  */
 #ifndef FL_ARCHIVE_H
@@ -20,8 +25,13 @@
 #include "image/toc.h"
 #include "store.h"
 
+struct fl__archive_file;
+
 struct fl__archive {
 	struct fl_image **images;
+	/* Copies of images in place, NULL where nobody asked for one. */
+	struct fl_image **copies;
+	struct fl__archive_file *file;	/* until fini, set by open alone */
 	uint8_t (*module_digests)[FL__SHA256_BYTES];	/* of their bytes */
 	void *state;
 	uint64_t state_bytes;
@@ -44,25 +54,31 @@ int fl__archive_digest(const struct fl__archive *archive,
  *
  * Errors: -EINVAL (the path names no place for a file; encoding has no end),
  * -EPERM, -E2BIG (more than toc.h allows), -EFAULT (an image at whose end
- * instantiation traps), -ENOMEM (memory, room, quota or RLIMIT_FSIZE), -EIO. The
- * one error after which the new file is there is -EIO of the folder, and the
- * message says so.
+ * instantiation traps), -ENOMEM (memory, room, quota or RLIMIT_FSIZE), -EIO (also:
+ * an image in place was cut, or changed meanwhile). The one error after which the
+ * new file is there is -EIO of the folder, and the message says so.
  */
 int fl__archive_write(const struct fl__archive *archive, const char *path,
 		      struct fl_error *error);
 
 /*
  * Read and check a file, by path, or by fd when path is NULL; fd stays open, and
- * where it stands stays the same. flags is 0. The caller owns all that *archive
- * gets and ends it by fini.
+ * where it stands stays the same. flags: enum fl_open_flags. The caller owns all
+ * that *archive gets and ends it by fini.
  *
  * Errors: -EINVAL (no such file, not a regular file, flags), -EPERM, -ENOEXEC (no
  * image file: byte_off 0; cut, changed or damaged: the byte), -ENOTSUP (a newer
- * version), -E2BIG, -ENOMEM, -EIO (the system cannot read).
+ * version; the flag), -E2BIG, -ENOMEM, -EIO (the system cannot read).
  */
 int fl__archive_open(struct fl_context *context, const char *path, int fd,
 		     uint32_t flags, struct fl__archive *archive,
 		     struct fl_error *error);
+
+/* The image itself, or a copy of an image in place, checked like any copy; the
+ * archive lends it. Needs the file: the caller's fd is open still. Errors: as
+ * open. */
+int fl__archive_copied(struct fl__archive *archive, uint32_t image_idx,
+		       struct fl_image **image, struct fl_error *error);
 
 /* Give back what open gave. */
 void fl__archive_fini(struct fl__archive *archive);

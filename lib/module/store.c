@@ -34,6 +34,60 @@ int fl__image_create(struct fl_context *context,
 	return 0;
 }
 
+static int in_place_fill(struct fl_context *context, struct fl_image *image,
+			 int fd, const uint64_t *file_offs,
+			 struct fl_error *error)
+{
+	int err;
+
+	if (!context->backend->image_map)
+		return fl__error_set(
+			error, -ENOTSUP,
+			"the backend \"%s\" cannot map files: open the file without FL_OPEN_IN_PLACE",
+			context->backend->name);
+	/* Nothing to map. */
+	if (!image->map.extent_count)
+		return 0;
+	err = fl__os_file_dup(fd, &image->fd);
+	if (err)
+		return fl__error_set(error, fl__error_fold(err),
+				     "cannot keep the image file open: %s",
+				     strerror(-err));
+	memcpy(image->file_offs, file_offs, sizeof(image->file_offs));
+	err = context->backend->image_map(context->host, image, error);
+	if (err)
+		fl__os_file_close(image->fd);
+	return err;
+}
+
+int fl__image_create_in_place(struct fl_context *context,
+			      struct fl__image_map *map, int fd,
+			      const uint64_t *file_offs, struct fl_image **out,
+			      struct fl_error *error)
+{
+	struct fl_image *image = calloc(1, sizeof(*image));
+	int err;
+
+	if (!image) {
+		fl__image_map_fini(map);
+		return fl__error_set(error, -ENOMEM, "no memory for an image");
+	}
+	image->refs = 1;
+	image->fd = -1;
+	image->map = *map;
+	err = in_place_fill(context, image, fd, file_offs, error);
+	if (err) {
+		fl__image_map_fini(&image->map);
+		free(image);
+		return err;
+	}
+	image->context = fl__context_retain(context);
+	image->serial =
+		__atomic_add_fetch(&context->last_serial, 1, __ATOMIC_RELAXED);
+	*out = image;
+	return 0;
+}
+
 struct fl_image *fl_image_retain(struct fl_image *image)
 {
 	__atomic_fetch_add(&image->refs, 1, __ATOMIC_RELAXED);
@@ -164,11 +218,14 @@ int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
 		     &image->map, image->bytes, at, end, &piece);
 	     at += piece.len) {
 		uint8_t *to = (uint8_t *)dst + (at - offset_bytes);
+		int err = 0;
 
-		if (piece.bytes)
-			memcpy(to, piece.bytes, (size_t)piece.len);
+		if (piece.is_data)
+			err = fl__image_fetch(image, at, to, piece.len);
 		else
 			memset(to, 0, (size_t)piece.len);
+		if (err)
+			return err;
 	}
 	return 0;
 }

@@ -20,4 +20,14 @@ int fl__image_create(struct fl_context *context,
 		     uint64_t initial_bytes, struct fl_image **image,
 		     struct fl_error *error);
 
+/*
+ * The same of a file in place. map says what is where, and file_offs where each
+ * of its extents is in the file; the image takes map over, also when the call
+ * fails, and opens fd anew. -ENOTSUP where the backend maps no files.
+ */
+int fl__image_create_in_place(struct fl_context *context,
+			      struct fl__image_map *map, int fd,
+			      const uint64_t *file_offs,
+			      struct fl_image **image, struct fl_error *error);
+
 #endif

@@ -78,7 +78,15 @@ int fl__os_file_look(int fd, uint64_t *length_bytes);
  * only where the file ends. */
 int fl__os_file_read(int fd, uint64_t off, void *dst, uint64_t len,
 		     uint64_t *done);
+/* Another descriptor of the same file. */
+int fl__os_file_dup(int fd, int *copy);
 void fl__os_file_close(int fd);
+
+/* Copy memory of this process that a file is mapped to: -EFAULT, not a signal,
+ * where the file does not reach any more. -ENOTSUP where the system cannot. */
+int fl__os_peek(void *dst, const void *src, uint64_t len);
+/* The same, of memory to write to. Bytes before the lost ones may be written. */
+int fl__os_poke(void *dst, const void *src, uint64_t len);
 
 /*
  * A file that appears whole or not at all: a temporary file in the folder of

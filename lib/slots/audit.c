@@ -3,24 +3,59 @@
 #include "audit.h"
 
 #define AUDIT_STEP_BYTES ((uint64_t)2 << 20)
+#define AUDIT_FILE_BYTES 4096
 
-static bool equals_image(const struct fl__space *space,
-			 const struct fl_image *image, uint64_t end)
+/* A file in place may have been cut: no access of ours, neither to the file nor
+ * to the slot that shows it. */
+static enum fl__audit_verdict audit_file(const struct fl__space *space,
+					 const struct fl_image *image,
+					 const struct fl__piece *piece)
+{
+	uint8_t here[AUDIT_FILE_BYTES], there[AUDIT_FILE_BYTES];
+
+	for (uint64_t done = 0; done < piece->len;) {
+		uint64_t at = piece->off + done;
+		uint64_t len = fl_min_u64(piece->len - done, sizeof(here));
+
+		if (fl__os_peek(here, space->base + at, len) ||
+		    fl__image_fetch(image, at, there, len))
+			return FL__AUDIT_UNSURE;
+		if (memcmp(here, there, (size_t)len) != 0)
+			return FL__AUDIT_DIRTY;
+		done += len;
+	}
+	return FL__AUDIT_CLEAN;
+}
+
+static enum fl__audit_verdict audit_piece(const struct fl__space *space,
+					  const struct fl_image *image,
+					  const struct fl__piece *piece)
+{
+	const uint8_t *here = space->base + piece->off;
+	bool is_clean;
+
+	if (piece->is_data && !piece->bytes)
+		return audit_file(space, image, piece);
+	is_clean = piece->is_data ?
+			   !memcmp(here, piece->bytes, (size_t)piece->len) :
+			   fl_is_zero(here, piece->len);
+	return is_clean ? FL__AUDIT_CLEAN : FL__AUDIT_DIRTY;
+}
+
+static enum fl__audit_verdict audit_image(const struct fl__space *space,
+					  const struct fl_image *image,
+					  uint64_t end)
 {
 	const struct fl__image_map *map = image ? &image->map : NULL;
 	const uint8_t *bytes = image ? image->bytes : NULL;
+	enum fl__audit_verdict verdict = FL__AUDIT_CLEAN;
 	struct fl__piece piece;
 
-	for (uint64_t at = 0; fl__image_map_next(map, bytes, at, end, &piece);
-	     at += piece.len) {
-		const uint8_t *here = space->base + at;
-
-		if (piece.bytes ?
-			    memcmp(here, piece.bytes, (size_t)piece.len) != 0 :
-			    !fl_is_zero(here, piece.len))
-			return false;
-	}
-	return true;
+	for (uint64_t at = 0; verdict == FL__AUDIT_CLEAN &&
+			      fl__image_map_next(map, bytes, at, end, &piece);
+	     at += piece.len)
+		verdict = audit_piece(space, image, &piece);
+	return verdict;
 }
 
 /* What was grown is behind the border again: open the range to look. */
@@ -70,17 +105,19 @@ static enum fl__audit_verdict audit_bytes(const struct fl__slot *slot,
 			    geometry->hpage_bytes);
 	uint64_t shown = fl_min_u64(end, space->allowed_bytes);
 	bool shows_image = slot->bank->backend->clean_shows_image;
+	enum fl__audit_verdict verdict =
+		audit_image(space, shows_image ? space->image : NULL, shown);
 
-	if (!equals_image(space, shows_image ? space->image : NULL, shown) ||
-	    !rest_is_zero(slot, shown) ||
+	if (verdict != FL__AUDIT_CLEAN)
+		return verdict;
+	if (!rest_is_zero(slot, shown) ||
 	    !fl_is_zero(space->base - geometry->prefix_bytes,
-		      geometry->prefix_bytes))
+			geometry->prefix_bytes))
 		return FL__AUDIT_DIRTY;
 	return audit_hidden(space, end);
 }
 
-enum fl__audit_verdict fl__audit(struct fl__slot *slot,
-				 uint64_t length_bytes)
+enum fl__audit_verdict fl__audit(struct fl__slot *slot, uint64_t length_bytes)
 {
 	struct fl_pool *pool = slot->bank->pool;
 	uint64_t release =

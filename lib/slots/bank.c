@@ -181,20 +181,34 @@ static int slot_audit(struct fl__slot *slot, uint64_t used_bytes)
 	return verdict == FL__AUDIT_DIRTY ? -EIO : 0;
 }
 
+/* The reset failed, and nobody gets the slot before it is mapped anew. That the
+ * file of an image cannot be read any more, the host has to know. */
+static int slot_fail(struct fl__slot *slot, int err)
+{
+	const struct fl_image *image = slot->space.image;
+	bool is_lost = err == -EIO && image && fl__image_is_in_place(image);
+
+	fl__slot_empty(slot);
+	return is_lost ? -EIO : 0;
+}
+
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 {
 	struct fl__bank *bank = slot->bank;
+	int err;
 
 	__atomic_store_n(&slot->state, FL__SLOT_FREE, __ATOMIC_RELEASE);
 	__atomic_store_n(&slot->instance, NULL, __ATOMIC_RELAXED);
 	/* A slot that no tenant gets again need not be clean. A holder of a
 	 * lent page keeps that page, and the slot gets other pages. */
 	if (!slot->source->calls->keeps_slots ||
-	    __atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED) ||
-	    bank->backend->reset(slot->arena, &slot->space)) {
+	    __atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED)) {
 		fl__slot_empty(slot);
 		return 0;
 	}
+	err = bank->backend->reset(slot->arena, &slot->space);
+	if (err)
+		return slot_fail(slot, err);
 	if (fl_unlikely(bank->pool->config.audit_every))
 		return slot_audit(slot, used_bytes);
 	slot_shelve(slot);

@@ -971,6 +971,400 @@ static void digest_from_many_threads(void)
 	conform_close(&conform);
 }
 
+/* ------------------------------------------------------------------ in place */
+
+/* Where the file itself cannot be mapped the call says so. */
+static bool maps_files(void)
+{
+	return !strcmp(test_rung->backend, "linux") &&
+	       strcmp(test_rung->name, "linux_bare") != 0;
+}
+
+static struct fl_image *must_open_in_place(struct conform *conform,
+					   const char *path)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_image *image = NULL;
+
+	CONFORM_MUST(fl_image_open(conform->context, path, -1, FL_OPEN_IN_PLACE,
+				   &image, &error),
+		     &error);
+	return image;
+}
+
+static void in_place_or_not(void)
+{
+	struct fl_image *image, *opened = NULL;
+	struct conform conform;
+	struct folder folder;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	image = small_image(&conform);
+	must_write(image, folder.file);
+	if (maps_files()) {
+		opened = must_open_in_place(&conform, folder.file);
+		CHECK(is_equal(image, opened));
+		fl_image_release(opened);
+	} else {
+		check_refused(&conform, folder.file, -1, FL_OPEN_IN_PLACE,
+			      -ENOTSUP);
+	}
+	fl_image_release(image);
+	/* Nothing to map is no mapping. */
+	image = conform_image(&conform, 100, NULL, 0);
+	must_write(image, folder.file);
+	if (maps_files()) {
+		opened = must_open_in_place(&conform, folder.file);
+		conform_give(conform_take(&conform, opened, 0));
+		fl_image_release(opened);
+	}
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* Random writes, some far, some grown: what each tenant finds is the image. */
+static void use_tenant(struct conform *conform, struct fl_image *image,
+		       const uint8_t *expected, uint64_t size,
+		       struct test_random *random)
+{
+	struct fl_memory *memory = conform_take(conform, image, 0);
+	uint64_t writes = test_random_below(random, 40), old;
+
+	CHECK_EQ(fl_memory_length(memory), size);
+	CHECK(!memcmp(memory->base, expected, size));
+	for (uint64_t i = 0; i < writes; i++)
+		memory->base[test_random_below(random, size)] ^= 0x5a;
+	if (test_random_below(random, 8) == 0)
+		memset(memory->base, 0x77, size);
+	if (test_random_below(random, 4) == 0 &&
+	    !fl_memory_grow(memory, 1, &old)) {
+		CHECK_EQ(conform_first_data(memory->base + size, 1), 1);
+		memset(memory->base + size, 0x66,
+		       fl_memory_length(memory) - size);
+	}
+	CHECK_EQ(fl_memory_prefault(memory, 0, size < 5000 ? size : 5000), 0);
+	conform_give(memory);
+}
+
+static void check_tenants(struct conform *conform, const struct folder *folder,
+			  struct fl_image *image, struct test_random *random)
+{
+	uint64_t size = info_of(image).initial_bytes;
+	struct fl_image *opened;
+	uint8_t *expected = malloc(size);
+	int fd;
+
+	MUST(expected != NULL);
+	must_write(image, folder->file);
+	fd = open(folder->file, O_RDONLY | O_CLOEXEC);
+	MUST_EQ(fl_image_open(conform->context, NULL, fd, FL_OPEN_IN_PLACE,
+			      &opened, NULL),
+		0);
+	/* The image keeps the file by itself. */
+	close(fd);
+	unlink(folder->file);
+	CHECK(is_equal(image, opened));
+	MUST_EQ(fl_image_read(opened, 0, expected, size), 0);
+	for (int i = 0; i < 24 && !test_has_failed(); i++) {
+		use_tenant(conform, opened, expected, size, random);
+		if (i % 8 == 7)
+			use_tenant(conform, image, expected, size, random);
+	}
+	free(expected);
+	fl_image_release(opened);
+}
+
+static void check_tenants_of_pool(const struct fl_pool_config *config,
+				  uint64_t seed)
+{
+	struct test_random random;
+	struct conform conform;
+	struct folder folder;
+	struct fl_image *image;
+
+	test_random_init(&random, seed);
+	conform_open(&conform, config);
+	folder_make(&folder);
+	for (int i = 0; i < 12 && !test_has_failed(); i++) {
+		image = random_image(&conform, &random);
+		check_tenants(&conform, &folder, image, &random);
+		fl_image_release(image);
+	}
+	CHECK_EQ(conform_info(&conform).retired_memories, 0);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+static const char *can_map_files(void)
+{
+	return maps_files() ? NULL :
+			      TEST_NOT_BUILT "this rung maps no foreign files";
+}
+
+static void in_place_tenants(void)
+{
+	struct fl_pool_config config;
+
+	conform_pool_config(&config);
+	config.max_memories = 1;
+	config.max_memory_bytes = 5 * MIB;
+	check_tenants_of_pool(&config, 31);
+	config.audit_every = 1;
+	check_tenants_of_pool(&config, 32);
+	config.audit_every = 0;
+	config.allocation = FL_ALLOCATION_ON_DEMAND;
+	check_tenants_of_pool(&config, 33);
+	config.allocation = FL_ALLOCATION_POOLING;
+	config.bounds = FL_BOUNDS_ACCESSIBLE;
+	check_tenants_of_pool(&config, 34);
+}
+
+/* The mapping is the file's own, not a copy's. */
+static void in_place_is_the_file(void)
+{
+	struct conform conform;
+	struct fl_memory *memory;
+	struct folder folder;
+	struct fl_image *image;
+	char line[600];
+	int found = 0;
+	FILE *maps;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	image = small_image(&conform);
+	must_write(image, folder.file);
+	fl_image_release(image);
+	image = must_open_in_place(&conform, folder.file);
+	memory = conform_take(&conform, image, 0);
+	maps = fopen("/proc/self/maps", "r");
+	MUST(maps != NULL);
+	while (fgets(line, sizeof(line), maps))
+		found += strstr(line, folder.file) != NULL;
+	fclose(maps);
+	CHECK(found > 0);
+	conform_give(memory);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* A page that the index does not name would be mapped all the same. */
+static void in_place_holes_are_zero(void)
+{
+	struct conform conform;
+	struct folder folder;
+	struct fl_image *image;
+	struct fl_error error;
+	struct bytes whole;
+	int fd;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	image = small_image(&conform);
+	must_write(image, folder.file);
+	whole = file_bytes(folder.file);
+	fd = open(folder.file, O_WRONLY | O_CLOEXEC);
+	/* Page 1 of three. */
+	MUST_EQ(pwrite(fd, "x", 1, (off_t)whole.len - 2 * (off_t)WPAGE + 9), 1);
+	close(fd);
+	check_harmless(&conform, folder.file, image);
+	fl_image_release(image);
+	check_refused(&conform, folder.file, -1, FL_OPEN_IN_PLACE, -ENOEXEC);
+	image = NULL;
+	CHECK_EQ(fl_image_open(conform.context, folder.file, -1,
+			       FL_OPEN_IN_PLACE, &image, &error),
+		 -ENOEXEC);
+	CHECK_EQ(error.byte_off, whole.len - 2 * WPAGE);
+	free(whole.bytes);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* 40 pages of data, of which the file keeps the first. */
+static struct fl_image *large_in_place(struct conform *conform,
+				       const struct folder *folder)
+{
+	uint64_t len = 40 * WPAGE;
+	uint8_t *bytes = malloc(len);
+	struct fl_image *image;
+
+	MUST(bytes != NULL);
+	memset(bytes, 0x21, len);
+	image = conform_image_of(conform, len, 0, bytes, len);
+	must_write(image, folder->file);
+	fl_image_release(image);
+	free(bytes);
+	return must_open_in_place(conform, folder->file);
+}
+
+static void cut(const struct folder *folder)
+{
+	/* Data begins at 2 MiB, where a large page may. */
+	MUST_EQ(truncate(folder->file, 35 * (off_t)WPAGE), 0);
+}
+
+static int put_back(const struct folder *folder, const struct bytes *whole)
+{
+	int fd = open(folder->file, O_WRONLY | O_CLOEXEC);
+
+	MUST(fd >= 0);
+	MUST_EQ(pwrite(fd, whole->bytes, whole->len, 0), whole->len);
+	return close(fd);
+}
+
+static void check_lost(struct conform *conform, struct fl_image *image)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_memory_config config;
+	struct fl_memory *memory = NULL;
+	uint8_t bytes[100], digest[DIGEST];
+
+	fl_memory_config_init(&config);
+	config.image = image;
+	CHECK_EQ(fl_memory_acquire(conform->pool, &config, &memory, &error),
+		 -EIO);
+	CHECK_EQ(fl_image_read(image, 0, bytes, 100), 0);
+	CHECK_EQ(fl_image_read(image, 30 * WPAGE, bytes, 100), -EIO);
+	CHECK_EQ(fl_image_digest(image, digest, &error), -EIO);
+}
+
+/* Tenants before, so that the slot's pages are in every state there is. */
+static void cut_after(struct conform *conform, const struct folder *folder,
+		      struct fl_image *image, int tenants)
+{
+	struct bytes whole = file_bytes(folder->file);
+	struct fl_memory *memory;
+
+	for (int i = 0; i < tenants; i++) {
+		memory = conform_take(conform, image, 0);
+		for (uint64_t at = 0; at < 40 * WPAGE; at += 3 * WPAGE / 2)
+			memory->base[at] = (uint8_t)i;
+		conform_give(memory);
+	}
+	memory = conform_take(conform, image, 0);
+	CHECK_EQ(memory->base[39 * WPAGE], 0x21);
+	for (uint64_t at = 0; at < 40 * WPAGE; at += WPAGE)
+		memory->base[at] = 0x99;
+	cut(folder);
+	CHECK_EQ(fl_memory_prefault(memory, 20 * WPAGE, 10), -EIO);
+	CHECK_EQ(fl_memory_release(memory), -EIO);
+	check_lost(conform, image);
+	put_back(folder, &whole);
+	free(whole.bytes);
+	memory = conform_take(conform, image, 0);
+	CHECK_EQ(conform_first_data(memory->base, 1), 0);
+	for (uint64_t at = 0; at < 40 * WPAGE; at += 4096)
+		CHECK_EQ(memory->base[at], 0x21);
+	conform_give(memory);
+	CHECK_EQ(conform_info(conform).retired_memories, 0);
+}
+
+static void in_place_file_is_cut(void)
+{
+	static const int tenants[] = { 0, 1, 2, 3, 9 };
+	struct conform conform;
+	struct folder folder;
+	struct fl_image *image;
+
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(tenants); i++) {
+		conform_open_one_slot(&conform);
+		folder_make(&folder);
+		image = large_in_place(&conform, &folder);
+		cut_after(&conform, &folder, image, tenants[i]);
+		fl_image_release(image);
+		folder_remove(&folder);
+		conform_close(&conform);
+	}
+}
+
+struct cutter {
+	struct folder *folder;
+	struct bytes whole;
+	uint32_t stop; /* atomic */
+};
+
+static void *cut_file(void *arg)
+{
+	struct cutter *c = arg;
+
+	while (!__atomic_load_n(&c->stop, __ATOMIC_RELAXED)) {
+		cut(c->folder);
+		usleep(100);
+		put_back(c->folder, &c->whole);
+		usleep(300);
+	}
+	return NULL;
+}
+
+/* How many calls met the file cut. The tenants touch nothing that may go. */
+static int count_lost(struct conform *conform, struct fl_image *image,
+		      int rounds)
+{
+	struct fl_memory_config config;
+	int lost = 0;
+
+	fl_memory_config_init(&config);
+	config.image = image;
+	for (int i = 0; i < rounds; i++) {
+		struct fl_memory *memory = NULL;
+		int err = fl_memory_acquire(conform->pool, &config, &memory,
+					    NULL);
+
+		CHECK(!err || err == -EIO);
+		lost += err != 0;
+		if (err)
+			continue;
+		/* The kernel writes for the guest, or says that it cannot. */
+		err = fl_memory_prefault(memory, WPAGE * (uint64_t)(i % 40), 1);
+		CHECK(!err || err == -EIO);
+		err = fl_memory_release(memory);
+		CHECK(!err || err == -EIO);
+		lost += err != 0;
+	}
+	return lost;
+}
+
+/* Also while an audit looks; slots that it finds other than the file of that
+ * moment are retired, so there are many. */
+static void check_cut(uint32_t audit_every, int rounds)
+{
+	struct fl_pool_config config;
+	struct conform conform;
+	struct folder folder;
+	struct cutter cutter = { .folder = &folder };
+	struct fl_image *image;
+	pthread_t thread;
+
+	conform_pool_config(&config);
+	config.audit_every = audit_every;
+	config.max_memories = audit_every ? (uint32_t)rounds : 1;
+	conform_open(&conform, &config);
+	folder_make(&folder);
+	image = large_in_place(&conform, &folder);
+	cutter.whole = file_bytes(folder.file);
+	MUST_EQ(pthread_create(&thread, NULL, cut_file, &cutter), 0);
+	test_note("%d calls met a file that was cut",
+		  count_lost(&conform, image, rounds));
+	__atomic_store_n(&cutter.stop, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	if (!audit_every)
+		CHECK_EQ(conform_info(&conform).retired_memories, 0);
+	free(cutter.whole.bytes);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* At any moment of a release, and of an acquire. */
+static void in_place_cut_at_any_moment(void)
+{
+	check_cut(0, 3000);
+	check_cut(1, 300);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(random_images),
 	TEST_CASE(sizes_of_every_kind),
@@ -991,6 +1385,12 @@ static const struct test_case cases[] = {
 	TEST_CASE(a_whole_archive),
 	TEST_CASE(an_empty_archive),
 	TEST_CASE(digest_from_many_threads),
+	TEST_CASE(in_place_or_not),
+	TEST_CASE_NEEDS(in_place_tenants, can_map_files),
+	TEST_CASE_NEEDS(in_place_is_the_file, can_map_files),
+	TEST_CASE_NEEDS(in_place_holes_are_zero, can_map_files),
+	TEST_CASE_NEEDS(in_place_file_is_cut, can_map_files),
+	TEST_CASE_NEEDS(in_place_cut_at_any_moment, can_map_files),
 };
 
 CONFORM_MAIN(cases)

@@ -504,6 +504,37 @@ static void capture_imports(const struct guest *g,
 			     &error);
 }
 
+/* What was written and opened again takes the place of the snapshot. */
+static void go_through_a_file(struct world *world, const struct guest *g,
+			      struct shot *shot)
+{
+	struct fl_snapshot_binding binding = FL_SNAPSHOT_BINDING_INIT;
+	const char *tmp = getenv("TMPDIR");
+	struct fl_error error = { .text = "" };
+	struct fl_snapshot *opened = NULL;
+	uint8_t written[32], read[32];
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/faultline-model.%d",
+		 tmp ? tmp : "/tmp", (int)getpid());
+	binding.modules = &g->shape->module;
+	binding.module_count = 1;
+	binding.encoding = "guests";
+	binding.plain_tables = !world->encodes_tables;
+	binding.plain_structure = world->is_plain_structure;
+	CONFORM_MUST(fl_snapshot_write(shot->snapshot, path, &error), &error);
+	CONFORM_MUST(fl_snapshot_open(world->conforms[0].context, path, -1, 0,
+				      &binding, &opened, &error),
+		     &error);
+	CHECK_EQ(unlink(path), 0);
+	CONFORM_MUST(fl_snapshot_digest(shot->snapshot, written, &error),
+		     &error);
+	CONFORM_MUST(fl_snapshot_digest(opened, read, &error), &error);
+	CHECK(!memcmp(written, read, sizeof(read)));
+	fl_snapshot_release(shot->snapshot);
+	shot->snapshot = opened;
+}
+
 static void capture(struct world *world, struct guest *g, struct shot *shot)
 {
 	struct fl_error error = { .text = "" };
@@ -525,6 +556,8 @@ static void capture(struct world *world, struct guest *g, struct shot *shot)
 	shot->shape = g->shape;
 	content_copy(&shot->content, &g->content);
 	world->captures++;
+	if (pick(world, 8) == 0)
+		go_through_a_file(world, g, shot);
 	if (pick(world, 4) == 0)
 		check_snapshot(shot, g->shape->module);
 	/* The captured guest is as it was, and goes on. */

@@ -38,6 +38,8 @@ static void the_rest_is_as_it_was(void)
 	guest_open(&guest, 1);
 	CHECK(!memcmp(guest.instance.w2c_M1.data + 4, "first", 5));
 	CHECK_EQ(guest.instance.w2c_M1.pages, 1);
+	CHECK(!memcmp(Z_stateZ_secondZ20memory(&guest.instance)->data + 70000,
+		      "second", 6));
 	CHECK(guest.env.table.data[0].func == NULL);
 	CHECK(guest.env.table.data[1].func != NULL);
 	CHECK_EQ(guest.env.counter, 0);

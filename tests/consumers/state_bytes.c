@@ -7,6 +7,7 @@
  * state goes into another instance, in this process or another one, compiled
  * by the other compiler too; both then answer alike, and give the same bytes.
  * Then bytes are cut and changed, and references that have no index refused.
+ * Last, instances are captured with their memories, and become clones.
  *
  * With the argument "encode" the program writes a used instance's state to
  * standard output: the other process. With "snapshot" and a path it writes the
@@ -546,58 +547,234 @@ static void tables_of_a_pool_grow_in_place(void)
 	guest_close(&guest);
 }
 
-/* ------------------------------------------------------------- for state_baked */
+/* ------------------------------------------------------------------- clones */
 
-/* An instance whose memories, the imported one too, are a pool's. */
-static void open_in_pool(struct fl_pool *pool, const struct fl_module *module,
-			 struct guest *guest)
+struct clones {
+	struct fl_context *context;
+	struct fl_module *module;
+	struct fl_pool *pool;
+	struct fl_snapshot *snapshot;
+	struct fl_wasm2c_codec codec;
+	uint8_t ids[2][16];
+	unsigned int restored;
+	int answer; /* of restored */
+};
+
+static int clone_restored(void *user, void *instance,
+			  const struct fl_restored *how)
+{
+	struct clones *clones = user;
+
+	CHECK_EQ(((Z_state_instance_t *)instance)->w2c_functions.size, 13);
+	CHECK_EQ(how->cause, FL_RESTORE_CLONED);
+	memcpy(clones->ids[clones->restored++ % 2], how->generation_id, 16);
+	return clones->answer;
+}
+
+static void clones_open(struct clones *clones)
+{
+	struct fl_pool_config config = FL_POOL_CONFIG_INIT;
+	struct fl_error error = { .text = "" };
+
+	*clones = (struct clones){ .codec = codec };
+	clones->codec.restored = clone_restored;
+	clones->codec.user = clones;
+	/* As many as two instances have: a clone gives before it takes. */
+	config.max_instances = 0;
+	config.max_memories = 6;
+	MUST_EQ(fl_context_create(NULL, &clones->context, NULL), 0);
+	MUST_EQ(fl_pool_create(clones->context, &config, &clones->pool, &error),
+		0);
+	clones->module = load(clones->context);
+}
+
+static void clones_close(struct clones *clones)
+{
+	fl_snapshot_release(clones->snapshot);
+	fl_module_release(clones->module);
+	CHECK_EQ(fl_pool_destroy(clones->pool), 0);
+	fl_context_destroy(clones->context);
+}
+
+/* All of its memories are the pool's, the imported one too. */
+static void open_in_pool(struct clones *clones, struct guest *guest,
+			 uint32_t base)
 {
 	struct fl_memory_config config = FL_MEMORY_CONFIG_INIT;
+	struct fl_error error = { .text = "" };
 	struct fl_wasm2c_batch batch;
 
-	guest_open_imports(guest, 1000);
+	guest_open_imports(guest, base);
 	wasm_rt_free_memory(&guest->env.memory);
-	config.initial_bytes = 65536;
-	MUST_EQ(fl_wasm2c_acquire(pool, &config, &guest->env.memory, NULL), 0);
-	MUST_EQ(fl_wasm2c_begin(&batch, pool, module, &guest->instance,
-				sizeof(guest->instance), 0, NULL),
+	config.initial_bytes = config.max_bytes = 65536;
+	MUST_EQ(fl_wasm2c_acquire(clones->pool, &config, &guest->env.memory,
+				  &error),
+		0);
+	MUST_EQ(fl_wasm2c_begin(&batch, clones->pool, clones->module,
+				&guest->instance, sizeof(guest->instance), 0,
+				&error),
 		0);
 	guest_instantiate(guest);
 	fl_wasm2c_end(&batch);
 }
 
+static wasm_rt_memory_t *second_of(struct guest *guest)
+{
+	return Z_stateZ_secondZ20memory(&guest->instance);
+}
+
+/* An instance that was used, captured, and used up. */
+static void capture_used(struct clones *clones)
+{
+	struct fl_error error = { .text = "" };
+	struct guest guest;
+
+	open_in_pool(clones, &guest, 1);
+	use(&guest);
+	memcpy(guest.env.memory.data + 100, "imported", 8);
+	memcpy(second_of(&guest)->data + 70000, "second", 6);
+	if (fl_wasm2c_snapshot(layout, &guest.instance, clones->module,
+			       &clones->codec, NULL, &clones->snapshot, &error))
+		printf("  %s\n", error.text);
+	MUST(clones->snapshot != NULL);
+	memset(second_of(&guest)->data, 0x5a, 65536);
+	guest_close(&guest);
+}
+
+static void check_memories(struct guest *guest)
+{
+	CHECK_EQ(guest->env.memory.size, 65536);
+	CHECK(!memcmp(guest->env.memory.data + 100, "imported", 8));
+	CHECK_EQ(guest->env.memory.data[99], 0);
+	CHECK_EQ(second_of(guest)->pages, 2);
+	CHECK(!memcmp(second_of(guest)->data + 70000, "second", 6));
+	CHECK_EQ(second_of(guest)->data[0], 0);
+}
+
+static void play_clones(struct clones *clones, struct guest *guest,
+			uint32_t base)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_wasm2c_clones made;
+
+	MUST_EQ(fl_wasm2c_clones_init(&made, clones->pool, clones->snapshot,
+				      layout, &clones->codec, &error),
+		0);
+	for (int i = 0; i < 4; i++) {
+		guest->env.counter = 20;
+		MUST_EQ(fl_wasm2c_clone(&made, &guest->instance, 0, &error), 0);
+		check_memories(guest);
+		check_used(guest, base);
+		CHECK(memcmp(clones->ids[0], clones->ids[1], 16) != 0);
+		memset(guest->env.memory.data, 0xaa, 65536);
+		memset(second_of(guest)->data, 0xbb, 131072);
+		Z_stateZ_set_numbers(&guest->instance, 1, 2, 3, 4);
+		if (i % 2)
+			fl_wasm2c_release(layout, &guest->instance);
+	}
+	/* What the runtime answers is the call's error, and nothing is held. */
+	clones->answer = -EBUSY;
+	CHECK_EQ(fl_wasm2c_clone(&made, &guest->instance, 0, &error), -EBUSY);
+	CHECK_EQ(second_of(guest)->size, 0);
+	clones->answer = 0;
+	MUST_EQ(fl_wasm2c_clone(&made, &guest->instance, 0, &error), 0);
+	check_memories(guest);
+}
+
+/* The instance may have been instantiated in the pool, or outside of it. */
+static void clones_are_as_the_captured_one(void)
+{
+	struct clones clones;
+	struct guest guest;
+
+	clones_open(&clones);
+	capture_used(&clones);
+	open_in_pool(&clones, &guest, 300);
+	play_clones(&clones, &guest, 300);
+	guest_close(&guest);
+	guest_open(&guest, 4000);
+	play_clones(&clones, &guest, 4000);
+	guest_close(&guest);
+	clones_close(&clones);
+}
+
+static void clones_of_a_file(void)
+{
+	struct fl_snapshot_binding binding = FL_SNAPSHOT_BINDING_INIT;
+	char path[] = "/tmp/fl-state-XXXXXX";
+	struct fl_error error = { .text = "" };
+	struct clones clones;
+	struct guest guest;
+	int fd = mkstemp(path);
+
+	MUST(fd >= 0);
+	close(fd);
+	clones_open(&clones);
+	capture_used(&clones);
+	MUST_EQ(fl_snapshot_write(clones.snapshot, path, &error), 0);
+	fl_snapshot_release(clones.snapshot);
+	clones.snapshot = NULL;
+	binding.modules = &clones.module;
+	binding.module_count = 1;
+	binding.encoding = FL_WASM2C_ENCODING;
+	MUST_EQ(fl_snapshot_open(clones.context, path, -1, 0, &binding,
+				 &clones.snapshot, &error),
+		0);
+	CHECK_EQ(unlink(path), 0);
+	guest_open(&guest, 50);
+	play_clones(&clones, &guest, 50);
+	guest_close(&guest);
+	clones_close(&clones);
+}
+
+static void what_is_no_snapshot_of_ours_is_refused(void)
+{
+	struct fl_snapshot_parts parts = FL_SNAPSHOT_PARTS_INIT;
+	struct fl_snapshot *none = NULL;
+	struct fl_error error = { .text = "" };
+	struct fl_wasm2c_clones made;
+	struct clones clones;
+	struct guest guest;
+
+	clones_open(&clones);
+	guest_open(&guest, 1);
+	/* Its memories are wasm-rt's. */
+	CHECK_EQ(fl_wasm2c_snapshot(layout, &guest.instance, clones.module,
+				    &clones.codec, NULL, &none, &error),
+		 -ENOTSUP);
+	CHECK(strstr(error.text, "no pool's") != NULL);
+	parts.module = clones.module;
+	MUST_EQ(fl_snapshot_create(&parts, &clones.snapshot, &error), 0);
+	CHECK_EQ(fl_wasm2c_clones_init(&made, clones.pool, clones.snapshot,
+				       layout, NULL, &error),
+		 -EINVAL);
+	guest_close(&guest);
+	clones_close(&clones);
+}
+
+/* ------------------------------------------------------------- for state_baked */
+
 static int write_snapshot(const char *path)
 {
-	struct fl_pool_config config = FL_POOL_CONFIG_INIT;
 	struct fl_error error = { .text = "" };
-	struct fl_snapshot *snapshot;
-	struct fl_context *context;
-	struct fl_module *module;
-	struct fl_pool *pool;
+	struct clones clones;
 	struct guest guest;
 	int err;
 
 	if (guest_init(false))
 		return 1;
-	config.max_instances = 0;
-	config.max_memories = 3;
-	MUST_EQ(fl_context_create(NULL, &context, NULL), 0);
-	MUST_EQ(fl_pool_create(context, &config, &pool, NULL), 0);
-	module = load(context);
-	open_in_pool(pool, module, &guest);
+	clones_open(&clones);
+	open_in_pool(&clones, &guest, 1000);
 	used_make(&guest, NULL);
-	err = fl_wasm2c_snapshot(layout, &guest.instance, module, NULL, NULL,
-				 &snapshot, &error);
-	if (!err) {
-		err = fl_snapshot_write(snapshot, path, &error);
-		fl_snapshot_release(snapshot);
-	}
+	memcpy(second_of(&guest)->data + 70000, "second", 6);
+	err = fl_wasm2c_snapshot(layout, &guest.instance, clones.module, NULL,
+				 NULL, &clones.snapshot, &error);
+	if (!err)
+		err = fl_snapshot_write(clones.snapshot, path, &error);
 	if (err)
 		fprintf(stderr, "%s: %s\n", path, error.text);
 	guest_close(&guest);
-	fl_module_release(module);
-	fl_pool_destroy(pool);
-	fl_context_destroy(context);
+	clones_close(&clones);
 	return err != 0;
 }
 
@@ -612,6 +789,9 @@ static const struct test_case cases[] = {
 	TEST_CASE(cut_bytes_are_refused),
 	TEST_CASE(changed_bytes_are_refused_or_a_state),
 	TEST_CASE(tables_of_a_pool_grow_in_place),
+	TEST_CASE(clones_are_as_the_captured_one),
+	TEST_CASE(clones_of_a_file),
+	TEST_CASE(what_is_no_snapshot_of_ours_is_refused),
 };
 
 #if defined(__has_feature)

@@ -23,13 +23,14 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* WRAPPED: malloc calloc realloc posix_memalign aligned_alloc free mmap mmap64
  * munmap mprotect madvise ioctl memfd_create ftruncate ftruncate64 fcntl
  * fcntl64 open open64 openat openat64 fstat fstat64 fsync renameat pread
- * pread64 pwrite pwrite64 close syscall pthread_mutex_init pthread_cond_init
- * pthread_create getentropy */
+ * pread64 pwrite pwrite64 process_vm_readv process_vm_writev close syscall
+ * pthread_mutex_init pthread_cond_init pthread_create getentropy */
 
 static struct {
 	bool is_armed; /* count, and fail when due */
@@ -235,6 +236,26 @@ WRAP(int, renameat, int from_fd, const char *from, int to_fd, const char *to)
 	return fail_call("renameat", EACCES) ?
 		       -1 :
 		       __real_renameat(from_fd, from, to_fd, to);
+}
+
+WRAP(ssize_t, process_vm_readv, pid_t pid, const struct iovec *to,
+     unsigned long to_count, const struct iovec *from, unsigned long from_count,
+     unsigned long flags)
+{
+	return fail_call("process_vm_readv", EFAULT) ?
+		       -1 :
+		       __real_process_vm_readv(pid, to, to_count, from,
+					       from_count, flags);
+}
+
+WRAP(ssize_t, process_vm_writev, pid_t pid, const struct iovec *from,
+     unsigned long from_count, const struct iovec *to, unsigned long to_count,
+     unsigned long flags)
+{
+	return fail_call("process_vm_writev", EFAULT) ?
+		       -1 :
+		       __real_process_vm_writev(pid, from, from_count, to,
+						to_count, flags);
 }
 
 WRAP(int, pthread_mutex_init, pthread_mutex_t *mutex,

@@ -36,6 +36,7 @@ struct life {
 	struct fl_pool *pool;
 	char folder[32]; /* for the image's file */
 	char file[48];
+	bool is_written; /* the file */
 	bool is_whole; /* no step failed */
 };
 
@@ -148,6 +149,68 @@ static void use_pool(struct life *life)
 	}
 }
 
+/* What the host asks of a memory that shows the file. */
+static void act_in_place(struct life *life, struct fl_memory *memory)
+{
+	struct fl_image *captured = NULL;
+	struct fl_error error = { .text = "" };
+	enum fl_trap trap;
+	uint8_t bytes[6];
+
+	memset(memory->base + WPAGE, 0x31, 2 * WPAGE);
+	succeeds(life,
+		 fl_memory_apply_segments(memory, life->module, 0, NULL, &trap,
+					  &error),
+		 &error);
+	CHECK_EQ(trap, FL_TRAP_NONE);
+	if (!succeeds(life,
+		      fl_image_from_memory(memory, NULL, &captured, &error),
+		      &error)) {
+		CHECK(captured == NULL);
+		return;
+	}
+	CHECK_EQ(fl_image_read(captured, 3 * WPAGE + 50, bytes, 6), 0);
+	CHECK(!memcmp(bytes, "second", 6));
+	CHECK_EQ(fl_image_read(captured, 3 * WPAGE - 1, bytes, 1), 0);
+	CHECK_EQ(bytes[0], 0x31);
+	fl_image_release(captured);
+}
+
+/* A file in place is read by the kernel alone, which may fail: then a release
+ * says so, and the next tenant finds a clean slot all the same. */
+static void use_in_place(struct life *life)
+{
+	struct fl_memory_config config;
+	struct fl_image *image = NULL;
+	struct fl_memory *memory;
+	struct fl_error error;
+	int err;
+
+	err = fl_image_open(life->context, life->file, -1, FL_OPEN_IN_PLACE,
+			    &image, &error);
+	if (err == -ENOTSUP && !inject.failed)
+		return;
+	if (!succeeds(life, err, &error))
+		return;
+	fl_memory_config_init(&config);
+	config.image = image;
+	for (int i = 0; i < 6; i++) {
+		if (!succeeds(life,
+			      fl_memory_acquire(life->pool, &config, &memory,
+						&error),
+			      &error))
+			continue;
+		CHECK_EQ(conform_first_data(memory->base, 3 * WPAGE), 100);
+		CHECK(!memcmp(memory->base + 3 * WPAGE + 50, "second", 6));
+		act_in_place(life, memory);
+		memset(memory->base, 0xe5, i % 2 ? 100 : MIN_WPAGES * WPAGE);
+		err = fl_memory_release(memory);
+		CHECK(!err || err == -EIO);
+		succeeds(life, err, NULL);
+	}
+	fl_image_release(image);
+}
+
 /* Failures are over, the pool is the same: it works, less the slots that could
  * not be cleaned, and shows nothing of its past. */
 static void use_pool_again(struct life *life)
@@ -220,6 +283,7 @@ static void use_file(struct life *life)
 	is_written = succeeds(life, fl_image_write(image, life->file, &error),
 			      &error);
 	/* The last step makes the name durable, and has it already. */
+	life->is_written = is_written;
 	check_folder(life, is_written || strstr(error.text,
 						"folder cannot be synced"));
 	if (!is_written || !succeeds(life,
@@ -278,6 +342,8 @@ static void live_on(struct life *life)
 		      &error))
 		return;
 	use_pool(life);
+	if (life->is_written)
+		use_in_place(life);
 	use_pool_again(life);
 }
 
@@ -288,6 +354,7 @@ static void live(struct life *life, uint64_t fail_at, bool is_sticky)
 	life->module = NULL;
 	life->pool = NULL;
 	life->is_whole = true;
+	life->is_written = false;
 	put_old_file(life);
 	memset(&inject, 0, sizeof(inject));
 	inject.fail_at = fail_at;
@@ -308,7 +375,10 @@ static void run_lives(bool is_sticky)
 	uint64_t at = 0;
 
 	build_module(&life.wasm);
-	strcpy(life.folder, "/tmp/fl-nth-XXXXXX");
+	/* Each life waits for the disk if there is one. */
+	strcpy(life.folder, access("/dev/shm", W_OK) ?
+				    "/tmp/fl-nth-XXXXXX" :
+				    "/dev/shm/fl-nth-XXXXXX");
 	MUST(mkdtemp(life.folder) != NULL);
 	snprintf(life.file, sizeof(life.file), "%s/image", life.folder);
 	/* Once without, to see that the wrapping works at all. */

@@ -7,8 +7,8 @@
  * closed set; the captured instance is as it was; a clone holds what was captured
  * and nothing of the clone before; what was taken is given back. Once the tables
  * and the structure are plain bytes, once the runtime encodes them, once on
- * demand, and once there are two instances, of which the second imports from the
- * first.
+ * demand, once there are two instances, of which the second imports from the
+ * first, and once clones show a file in place.
  */
 #define _GNU_SOURCE
 #include "inject.h"
@@ -27,6 +27,7 @@ enum kind {
 	ENCODED,
 	ON_DEMAND, /* and encoded */
 	GROUP, /* and encoded */
+	IN_PLACE, /* and plain */
 };
 
 struct life {
@@ -41,6 +42,7 @@ struct life {
 	struct fl_memory *memory; /* imported */
 	struct fl_table *table; /* imported */
 	struct fl_snapshot *snapshot;
+	char file[48]; /* of the snapshot, in place */
 	struct fl_image *image; /* of a memory alone */
 	struct fl_snapshot_config capture;
 	struct fl_instance_config clone;
@@ -114,9 +116,14 @@ static int restored(void *user, struct fl_instance *instance,
 	return 0;
 }
 
+static bool has_plain(const struct life *life)
+{
+	return life->kind == PLAIN || life->kind == IN_PLACE;
+}
+
 static void configure(struct life *life)
 {
-	bool is_plain = life->kind == PLAIN;
+	bool is_plain = has_plain(life);
 
 	fl_snapshot_config_init(&life->capture);
 	life->capture.user = life;
@@ -178,7 +185,7 @@ static void check_content(struct life *life, struct fl_instance *instance,
 			  bool is_clone)
 {
 	const uint64_t *elements = fl_instance_table(instance, 0)->base;
-	bool has_structure = !is_clone || life->kind == PLAIN;
+	bool has_structure = !is_clone || has_plain(life);
 	uint8_t *at = fl_instance_structure(instance);
 	struct model model;
 	bool was_armed = inject.is_armed;
@@ -370,7 +377,47 @@ static void check_importer(struct fl_instance *const *clones)
 	memset(memory->base, 0xe5, WPAGE);
 }
 
-/* A release always succeeds. */
+/* The snapshot's file, mapped, takes the place of the snapshot. */
+static void map_file(struct life *life)
+{
+	struct fl_snapshot_binding binding = FL_SNAPSHOT_BINDING_INIT;
+	struct fl_error error = { .text = "" };
+	struct fl_snapshot *mapped = NULL;
+	int err;
+
+	inject.is_armed = false;
+	CONFORM_MUST(fl_snapshot_write(life->snapshot, life->file, &error),
+		     &error);
+	inject.is_armed = true;
+	binding.modules = &life->module;
+	binding.module_count = 1;
+	binding.plain_tables = binding.plain_structure = 1;
+	binding.encoding = "nth";
+	err = fl_snapshot_open(life->context, life->file, -1, FL_OPEN_IN_PLACE,
+			       &binding, &mapped, &error);
+	/* A rung that cannot. */
+	if (err == -ENOTSUP && !inject.failed)
+		return;
+	if (!succeeds(life, err, &error)) {
+		CHECK(mapped == NULL);
+		return;
+	}
+	fl_snapshot_release(life->snapshot);
+	life->snapshot = mapped;
+}
+
+/* A release always succeeds, but where the kernel must read a file for it. */
+static void check_release(struct life *life, struct fl_instance *instance)
+{
+	int err = fl_instance_release(instance);
+
+	if (life->kind != IN_PLACE)
+		CHECK_EQ(err, 0);
+	else
+		CHECK(!err || (err == -EIO && inject.failed));
+	life->is_whole &= !err;
+}
+
 static void take_clone(struct life *life, int round)
 {
 	struct fl_instance *clones[2] = { NULL, NULL };
@@ -388,15 +435,17 @@ static void take_clone(struct life *life, int round)
 	check_content(life, clones[0], true);
 	if (clones[1]) {
 		check_importer(clones);
-		CHECK_EQ(fl_instance_release(clones[1]), 0);
+		check_release(life, clones[1]);
 	}
 	spoil(clones[0]);
-	CHECK_EQ(fl_instance_release(clones[0]), 0);
+	check_release(life, clones[0]);
 }
 
 static void live_on(struct life *life)
 {
 	capture(life);
+	if (life->snapshot && life->kind == IN_PLACE)
+		map_file(life);
 	for (int round = 0; life->snapshot && round < 5; round++)
 		take_clone(life, round);
 	check_content(life, life->instances[0], false);
@@ -443,6 +492,8 @@ static void run_lives(enum kind kind, bool is_sticky)
 
 	build_module(&life.wasm);
 	build_importer(&life.importer);
+	snprintf(life.file, sizeof(life.file), "%s/fl-nth-snapshot-%d",
+		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm", getpid());
 	/* Once without, to see that the wrapping works at all. */
 	live(&life, 0, false);
 	CHECK(life.is_whole);
@@ -461,6 +512,7 @@ static void run_lives(enum kind kind, bool is_sticky)
 	CHECK(at > 10);
 	live(&life, 0, false);
 	CHECK(life.is_whole);
+	(void)unlink(life.file);
 	wasm_free(&life.wasm);
 	wasm_free(&life.importer);
 }
@@ -485,6 +537,11 @@ static void one_call_fails_of_a_group(void)
 	run_lives(GROUP, false);
 }
 
+static void one_call_fails_in_place(void)
+{
+	run_lives(IN_PLACE, false);
+}
+
 static void all_calls_fail(void)
 {
 	run_lives(PLAIN, true);
@@ -505,15 +562,22 @@ static void all_calls_fail_of_a_group(void)
 	run_lives(GROUP, true);
 }
 
+static void all_calls_fail_in_place(void)
+{
+	run_lives(IN_PLACE, true);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(one_call_fails),
 	TEST_CASE(one_call_fails_encoded),
 	TEST_CASE(one_call_fails_on_demand),
 	TEST_CASE(one_call_fails_of_a_group),
+	TEST_CASE(one_call_fails_in_place),
 	TEST_CASE(all_calls_fail),
 	TEST_CASE(all_calls_fail_encoded),
 	TEST_CASE(all_calls_fail_on_demand),
 	TEST_CASE(all_calls_fail_of_a_group),
+	TEST_CASE(all_calls_fail_in_place),
 };
 
 CONFORM_MAIN(cases)

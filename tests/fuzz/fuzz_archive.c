@@ -12,14 +12,10 @@
  * Pages are 64 KiB and a corpus should be small: where an input ends with the
  * byte 'P' for each page, the pages are made, each of its own number.
  */
+#include "tests/fuzz/replay.h"
 #include "tests/kit/toc_bytes.h"
 
-#include <dirent.h>
-#include <stdio.h>
-
 #define MAX_PAGES 40
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 /* The input with its pages, on page borders behind the rest. */
 static uint8_t *expand(const uint8_t *bytes, size_t length, uint64_t *len)
@@ -69,51 +65,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	free(whole);
 	return 0;
 }
-
-#ifndef FL_LIBFUZZER
-static int replay_file(const char *directory, const char *name)
-{
-	static uint8_t bytes[1 << 20];
-	char path[4096];
-	size_t length;
-	FILE *file;
-	int failed;
-
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	file = fopen(path, "rb");
-	if (!file) {
-		printf("cannot read %s\n", path);
-		return 1;
-	}
-	length = fread(bytes, 1, sizeof(bytes), file);
-	failed = ferror(file) != 0;
-	fclose(file);
-	if (!failed)
-		LLVMFuzzerTestOneInput(bytes, length);
-	return failed;
-}
-
-int main(int argc, char **argv)
-{
-	struct dirent *entry;
-	unsigned int files = 0, failed = 0;
-	DIR *directory = argc == 2 ? opendir(argv[1]) : NULL;
-
-	if (!directory) {
-		printf("usage: fuzz_archive DIRECTORY, one that can be read\n"
-		       "0 passed, 1 failed, 0 skipped\n");
-		return 1;
-	}
-	while ((entry = readdir(directory))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		failed += (unsigned int)replay_file(argv[1], entry->d_name);
-		files++;
-	}
-	closedir(directory);
-	printf("%u files replayed, %u could not be read\n", files, failed);
-	failed = failed || !files;
-	printf("%u passed, %u failed, 0 skipped\n", !failed, failed);
-	return (int)failed;
-}
-#endif

@@ -10,14 +10,9 @@
  * expression evaluated with the imported globals at some value, and every
  * function body walked through.
  */
+#include "tests/fuzz/replay.h"
 #include "wasm/reader.h"
 #include "wasm/survey.h"
-
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 static uint64_t touch(const struct fl__reader *r, struct fl__view view)
 {
@@ -103,55 +98,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	fl__reader_fini(&reader);
 	return 0;
 }
-
-#ifndef FL_LIBFUZZER
-static int replay_file(const char *directory, const char *name)
-{
-	char path[4096];
-	uint8_t *bytes = NULL;
-	long length = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	file = fopen(path, "rb");
-	if (file && !fseek(file, 0, SEEK_END))
-		length = ftell(file);
-	if (length >= 0)
-		bytes = malloc(length ? (size_t)length : 1);
-	if (!bytes || fseek(file, 0, SEEK_SET) ||
-	    fread(bytes, 1, (size_t)length, file) != (size_t)length) {
-		printf("cannot read %s\n", path);
-		length = -1;
-	} else {
-		LLVMFuzzerTestOneInput(bytes, (size_t)length);
-	}
-	free(bytes);
-	if (file)
-		fclose(file);
-	return length < 0;
-}
-
-int main(int argc, char **argv)
-{
-	struct dirent *entry;
-	unsigned int files = 0, failed = 0;
-	DIR *directory = argc == 2 ? opendir(argv[1]) : NULL;
-
-	if (!directory) {
-		printf("usage: fuzz_reader DIRECTORY, one that can be read\n"
-		       "0 passed, 1 failed, 0 skipped\n");
-		return 1;
-	}
-	while ((entry = readdir(directory))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		failed += (unsigned int)replay_file(argv[1], entry->d_name);
-		files++;
-	}
-	closedir(directory);
-	printf("%u files replayed, %u could not be read\n", files, failed);
-	failed = failed || !files;
-	printf("%u passed, %u failed, 0 skipped\n", !failed, failed);
-	return (int)failed;
-}
-#endif

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
-# unprivileged.sh - the programs live/isolation* as a user without rights.
+# unprivileged.sh - the programs live/isolation*, and conform/snapshot, as a user
+# without rights.
 #
 # Root runs them as user and group 65534, without supplementary groups and
 # without capabilities; they are copied where that user can get at them. Cases
@@ -31,11 +32,14 @@ run_program()
 	) >"$tmp/log" 2>&1
 }
 
-for source in "$srcdir"/tests/live/isolation*.c; do
+for source in "$srcdir"/tests/live/isolation*.c \
+		"$srcdir"/tests/conform/snapshot.c; do
 	name=${source##*/}
 	name=${name%.c}
+	folder=${source%/*}
+	folder=${folder##*/}
 	echo "== $name"
-	if ! cp "$FL_BUILDDIR/tests/live/$name" "$tmp/live/$name" ||
+	if ! cp "$FL_BUILDDIR/tests/$folder/$name" "$tmp/live/$name" ||
 	   ! chmod 755 "$tmp/live/$name"; then
 		n_failed=$((n_failed + 1))
 		continue

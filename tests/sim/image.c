@@ -50,6 +50,12 @@ static void model_begin(struct model *model)
 	MUST(model->expected);
 }
 
+static int model_put(void *user, uint64_t off, const void *bytes, uint64_t len)
+{
+	memcpy((uint8_t *)user + off, bytes, len);
+	return 0;
+}
+
 static void model_plan(struct model *model)
 {
 	struct fl__segments segments = {
@@ -61,7 +67,9 @@ static void model_plan(struct model *model)
 	MUST(!fl__image_map_plan(&model->map, &segments, INITIAL, HPAGE, NULL));
 	model->storage = calloc(1, fl__image_map_span_bytes(&model->map) + 1);
 	MUST(model->storage);
-	fl__image_map_fill(&model->map, &segments, model->storage);
+	MUST(!fl__image_map_fill(&model->map, &segments, model_put,
+				 model->storage));
+	fl__image_map_refine(&model->map, model->storage);
 }
 
 static void model_end(struct model *model)

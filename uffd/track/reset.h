@@ -20,8 +20,16 @@
 /* The slot's content from one address to another: image or zeroes. */
 struct fl__area {
 	uint64_t start, end;
-	const uint8_t *image;	/* bytes of [start, end), NULL: zeroes */
+	const uint8_t *image;	/* bytes of [start, end), NULL: see file */
+	/* An image in place, of which no byte may be read here; NULL: zeroes,
+	 * where image is NULL too. */
+	const struct fl_image *file;
 };
+
+static inline bool fl__area_is_image(const struct fl__area *area)
+{
+	return area->image || area->file;
+}
 
 struct fl__reset {
 	struct fl__dirty *dirty;

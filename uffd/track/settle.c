@@ -60,16 +60,71 @@ int fl__settle_protect(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return err;
 }
 
+/*
+ * A file in place. Whoever cuts the file takes even private pages away, so the
+ * kernel alone reads and writes here: it answers with an error where an access
+ * would be a signal.
+ */
+static int file_restore(const struct fl__reset *reset,
+			const struct fl__area *area, uint64_t start,
+			uint64_t end)
+{
+	return fl__image_fetch(area->file, start - reset->base,
+			       (void *)(uintptr_t)start, end - start);
+}
+
+#define FILE_STEP_BYTES 4096
+
+static int file_compare(const struct fl__reset *reset,
+			const struct fl__area *area, uint64_t addr,
+			bool *is_changed)
+{
+	uint8_t here[FILE_STEP_BYTES], there[FILE_STEP_BYTES];
+	uint64_t end = addr + reset->hpage_bytes;
+
+	*is_changed = false;
+	for (uint64_t at = addr; at < end; at += FILE_STEP_BYTES) {
+		if (fl__os_peek(here, (const void *)(uintptr_t)at,
+				FILE_STEP_BYTES) ||
+		    fl__image_fetch(area->file, at - reset->base, there,
+				    FILE_STEP_BYTES))
+			return -EIO;
+		*is_changed |= memcmp(here, there, FILE_STEP_BYTES) != 0;
+	}
+	return *is_changed ? file_restore(reset, area, addr, end) : 0;
+}
+
 /* Without a question: the range was written. [start, end) lies in one area. */
-static void restore(const struct fl__area *area, uint64_t start, uint64_t end)
+static int restore(const struct fl__reset *reset, const struct fl__area *area,
+		   uint64_t start, uint64_t end)
 {
 	void *at = (void *)(uintptr_t)start;
 	size_t len = (size_t)(end - start);
 
 	if (area->image)
 		memcpy(at, area->image + (start - area->start), len);
+	else if (fl_unlikely(area->file))
+		return file_restore(reset, area, start, end);
 	else
 		(void)fl__copy_zeroes(at, len);
+	return 0;
+}
+
+/* Compare one page, and bring it back. */
+static int compare(const struct fl__reset *reset, const struct fl__area *area,
+		   uint64_t addr, bool *is_changed)
+{
+	size_t len = (size_t)reset->hpage_bytes;
+	void *at = (void *)(uintptr_t)addr;
+
+	if (area->image)
+		*is_changed = fl__copy_back(
+			at, area->image + (addr - area->start), len);
+	else if (fl_unlikely(area->file))
+		return file_compare(reset, area, addr, is_changed);
+	else
+		*is_changed = fl__copy_zeroes(at, len);
+	return 0;
 }
 
 static bool is_worth_dropping(const struct fl__reset *reset, uint64_t start,
@@ -88,23 +143,21 @@ int fl__settle_drop(uint64_t start, uint64_t end)
 }
 
 /* A page that was open is compared while it is copied back. */
-static void page_compare(struct fl__reset *reset, const struct fl__area *area,
-			 struct fl__dirty_chunk *chunk, uint64_t addr)
+static int page_compare(struct fl__reset *reset, const struct fl__area *area,
+			struct fl__dirty_chunk *chunk, uint64_t addr)
 {
-	void *at = (void *)(uintptr_t)addr;
-	size_t len = (size_t)reset->hpage_bytes;
-	bool is_changed =
-		area->image ?
-			fl__copy_back(at, area->image + (addr - area->start),
-				      len) :
-			fl__copy_zeroes(at, len);
+	bool is_changed;
+	int err = compare(reset, area, addr, &is_changed);
 
+	if (err)
+		return err;
 	fl__policy_compared(&chunk->watch, fl__reset_hpage_idx(reset, addr),
 			    is_changed, &reset->found);
 	if (is_changed)
-		return;
+		return 0;
 	reset->found.quiet_runs += addr != reset->quiet_end;
 	reset->quiet_end = addr + reset->hpage_bytes;
+	return 0;
 }
 
 static void page_keep(struct fl__reset *reset, struct fl__dirty_chunk *chunk,
@@ -140,8 +193,7 @@ static int settle_fresh(struct fl__reset *reset, const struct fl__area *area,
 		return 0;
 	if (report == FL__REPORT_FRESH && is_worth_dropping(reset, start, end))
 		return drop_fresh(reset, start, end);
-	restore(area, start, end);
-	return 0;
+	return restore(reset, area, start, end);
 }
 
 static int settle_run(struct fl__reset *reset, const struct fl__area *area,
@@ -155,16 +207,16 @@ static int settle_run(struct fl__reset *reset, const struct fl__area *area,
 	     addr += reset->hpage_bytes) {
 		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, addr);
 		uint32_t idx = fl__reset_hpage_idx(reset, addr);
-		enum fl__report report = fl__policy_reported(
-			&chunk->watch, idx, &reset->found);
+		enum fl__report report =
+			fl__policy_reported(&chunk->watch, idx, &reset->found);
 
 		page_keep(reset, chunk, idx);
 		if (report != last || report == FL__REPORT_OPEN) {
 			err = settle_fresh(reset, area, from, addr, last);
 			from = addr;
 		}
-		if (report == FL__REPORT_OPEN) {
-			page_compare(reset, area, chunk, addr);
+		if (!err && report == FL__REPORT_OPEN) {
+			err = page_compare(reset, area, chunk, addr);
 			from = addr + reset->hpage_bytes;
 		}
 		last = report;
@@ -204,8 +256,8 @@ int fl__settle_written(void *user, const struct fl__kernel_region *region)
 		uint64_t hot = hot_end(reset, start, end);
 
 		if (hot > start)
-			restore(area, start, hot);
-		if (end > hot)
+			err = restore(reset, area, start, hot);
+		if (!err && end > hot)
 			err = settle_run(reset, area, hot, end);
 		start = end;
 	}
@@ -233,6 +285,5 @@ int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 	if (is_worth_dropping(reset, start, end))
 		return fl__settle_drop(start, end);
 	keep_private(reset, start, end);
-	restore(area, start, end);
-	return 0;
+	return restore(reset, area, start, end);
 }

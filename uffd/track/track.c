@@ -43,6 +43,7 @@ static void areas_build(struct fl__reset *reset)
 			reset->base + at,
 			reset->base + at + piece.len,
 			piece.bytes,
+			piece.is_data && !piece.bytes ? image : NULL,
 		};
 }
 
@@ -82,7 +83,7 @@ static int on_touched(void *user, const struct fl__kernel_region *region)
 	 * unmarked. */
 	if (does_touch_count(reset) && (region->categories & large) != large)
 		chunks_touch(reset, region->start, region->end);
-	if (!fl__scan_is_private(region->categories, area->image != NULL))
+	if (!fl__scan_is_private(region->categories, fl__area_is_image(area)))
 		return 0;
 	return fl__settle_private(reset, area, region->start, region->end);
 }
@@ -102,14 +103,16 @@ static enum fl__scan_form unmarked_form(const struct fl__reset *reset,
 {
 	if (does_touch_count(reset))
 		return FL__SCAN_TOUCHED;
-	return area->image ? FL__SCAN_PRIVATE_FILE : FL__SCAN_PRIVATE_ZERO;
+	return fl__area_is_image(area) ? FL__SCAN_PRIVATE_FILE :
+					 FL__SCAN_PRIVATE_ZERO;
 }
 
 /* [start, end) is about to be scanned, and its kept pages counted anew. */
 static void uncount_range(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	for (uint64_t next; start < end; start = next) {
-		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, start);
+		struct fl__dirty_chunk *chunk =
+			fl__reset_chunk_at(reset, start);
 		uint32_t idx = fl__reset_hpage_idx(reset, start);
 
 		if (!chunk)
@@ -338,7 +341,7 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 		uint64_t from = fl_max_u64(start, area->start);
 		uint64_t to = fl_min_u64(end, area->end);
 
-		if (area->image && from < to)
+		if (fl__area_is_image(area) && from < to)
 			(void)madvise((void *)(uintptr_t)from,
 				      (size_t)(to - from),
 				      FL_MADV_POPULATE_READ);

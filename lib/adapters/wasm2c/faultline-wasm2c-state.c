@@ -447,8 +447,8 @@ static inline uint64_t get(struct decoder *d, unsigned int width)
 	return value;
 }
 
-static inline void expect(struct decoder *d, unsigned int width, uint64_t expected,
-		   const char *what)
+static inline void expect(struct decoder *d, unsigned int width,
+			  uint64_t expected, const char *what)
 {
 	uint64_t off = d->off, value = get(d, width);
 

@@ -182,7 +182,7 @@ build_form()
 	$AR rc "$3" "$2.o"
 }
 
-# Only answers are wanted of it, so it is not optimized for long.
+# Only answers are wanted of it, so no time is spent on optimizing it.
 build_native()
 {
 	mkdir -p native
@@ -191,7 +191,7 @@ build_native()
 		object=native/$(basename "$file" .c).o
 		[ "$file" != "$srcdir/$guest.c" ] || object=native/guest.o
 		# shellcheck disable=SC2086
-		$CC -O1 -w -DGUEST_NAME=$name $flags -I. -I"$srcdir" \
+		$CC -O0 -w -DGUEST_NAME=$name $flags -I. -I"$srcdir" \
 			-c "$file" -o "$object"
 		objects="$objects $object"
 	done

@@ -37,7 +37,7 @@ void report_head(const struct options *options, struct fl_context *context)
 	       "%s\n",
 	       host.sysname, host.release, host.machine,
 	       sysconf(_SC_NPROCESSORS_ONLN), fl_version(),
-	       fl_context_backend(context), fl_context_rung(context, NULL));
+	       fl_context_backend(context), options->rung);
 	printf("us a request: start, request and end together; faults: minor "
 	       "page faults;\nTLB: shootdowns of the whole host, each of "
 	       "these a request. Workers are threads.\n");
@@ -57,8 +57,8 @@ void report_guest(const struct options *options, const struct guest *guest)
 	       (unsigned long long)info.data_hpages);
 }
 
-static void row_json(const struct guest *guest, uint32_t kind, int way,
-		     const struct figures *f)
+static void row_json(const struct options *options, const struct guest *guest,
+		     uint32_t kind, int way, const struct figures *f)
 {
 	struct utsname host;
 
@@ -74,39 +74,40 @@ static void row_json(const struct guest *guest, uint32_t kind, int way,
 	printf(", \"workers\": %u, \"requests\": %zu, \"requests_per_s\": "
 	       "%.1f, \"p50_us\": %.3f, \"p95_us\": %.3f, \"p99_us\": %.3f, "
 	       "\"isolation_p50_us\": %.3f, \"isolation_p99_us\": %.3f, "
-	       "\"faults\": %.3f, \"shootdowns\": %.4f, \"kernel\": \"%s\"}\n",
+	       "\"faults\": %.3f, \"shootdowns\": %.4f, \"rung\": \"%s\", "
+	       "\"kernel\": \"%s\"}\n",
 	       f->workers, f->requests, f->per_s, f->p50_us, f->p95_us,
 	       f->p99_us, f->isolation_p50_us, f->isolation_p99_us, f->faults,
-	       f->shootdowns, host.release);
+	       f->shootdowns, options->rung, host.release);
 }
 
 static void row(int way, const struct figures *f)
 {
-	printf(" %-3s %-18s", ways[way].letter, ways[way].title);
+	printf(" %-3s %-23s", ways[way].letter, ways[way].title);
 	if (!f->is_there) {
 		printf(" " LEFT_OUT "\n");
 		return;
 	}
-	printf(" %8.0f %9.2f %9.2f %9.2f %8.2f %8.3f\n", f->per_s, f->p50_us,
+	printf(" %8.0f %8.2f %8.2f %8.2f %7.2f %7.3f\n", f->per_s, f->p50_us,
 	       f->p95_us, f->p99_us, f->faults, f->shootdowns);
 }
 
 void report_figures(const struct options *options, const struct guest *guest,
 		    uint32_t kind, const struct figures figures[WAYS])
 {
+	unsigned int workers = figures[WAY_CLONE].workers;
 	char title[64];
 
 	if (!options->is_json) {
-		snprintf(title, sizeof(title), "%s, %s", guest->title,
-			 guest->kinds[kind]);
-		printf("\n%-15s %u worker%c %8s %9s %9s %9s %8s %8s\n", title,
-		       figures[WAY_CLONE].workers,
-		       figures[WAY_CLONE].workers > 1 ? 's' : ' ', "req/s",
+		snprintf(title, sizeof(title), "%s, %s, %u worker%s",
+			 guest->title, guest->kinds[kind], workers,
+			 workers > 1 ? "s" : "");
+		printf("\n%-28s %8s %8s %8s %8s %7s %7s\n", title, "req/s",
 		       "p50 us", "p95 us", "p99 us", "faults", "TLB");
 	}
 	for (int way = 0; way < WAYS; way++) {
 		if (options->is_json)
-			row_json(guest, kind, way, &figures[way]);
+			row_json(options, guest, kind, way, &figures[way]);
 		else
 			row(way, &figures[way]);
 	}
@@ -117,8 +118,8 @@ void report_footprints(const struct options *options, const struct guest *guest,
 		       const struct footprint footprints[WAYS])
 {
 	if (!options->is_json)
-		printf("\n%s: private KiB an instance   idle     live\n",
-		       guest->title);
+		printf("\n%-7s private memory, KiB %7s %8s\n", guest->title,
+		       "idle", "live");
 	for (int way = 0; way < WAYS; way++) {
 		const struct footprint *f = &footprints[way];
 
@@ -129,7 +130,7 @@ void report_footprints(const struct options *options, const struct guest *guest,
 			       guest->name, ways[way].name, f->idle_kib,
 			       f->live_kib);
 		else if (!options->is_json && f->is_there)
-			printf(" %-3s %-18s %12.1f %8.1f\n", ways[way].letter,
+			printf(" %-3s %-23s %8.1f %8.1f\n", ways[way].letter,
 			       ways[way].title, f->idle_kib, f->live_kib);
 	}
 	fflush(stdout);
@@ -190,15 +191,15 @@ static void cell(double value, int width, int decimals)
 
 static void summary_row(const struct summary *s)
 {
-	printf("%-8s %-9s", s->guest->title, s->guest->kinds[s->kind]);
-	cell(times(s, WAY_STOCK), 7, 1);
-	cell(times(s, WAY_BAKED), 7, 1);
-	cell(times(s, WAY_POOL), 7, 1);
-	printf(" %8.2f %6.2f %5.0f %7.2f", isolation_us(s), bound_us(s),
+	printf("%-7s %-8s", s->guest->title, s->guest->kinds[s->kind]);
+	cell(times(s, WAY_STOCK), 6, 1);
+	cell(times(s, WAY_BAKED), 6, 1);
+	cell(times(s, WAY_POOL), 6, 1);
+	printf(" %7.2f %6.2f %5.0f %6.2f", isolation_us(s), bound_us(s),
 	       s->written.hpages, s->written.memcpy_us);
 	cell(s->one[WAY_CLONE].isolation_p99_us /
 		     s->one[WAY_CLONE].isolation_p50_us,
-	     6, 1);
+	     5, 1);
 	cell(scaling(s), 6, 2);
 	printf("\n");
 }
@@ -209,11 +210,11 @@ void report_summaries(const struct options *options,
 	if (!options->is_json) {
 		printf("\na, a2, b: how many times as long as a clone they "
 		       "take, by p50 of one worker.\n(c)-(d): what isolation "
-		       "costs, us, by the same; bound: 3 us + 1.3 x memcpy of "
-		       "the\npages that a request writes; p99: of start and "
-		       "end, by their p50; 2 by 1: requests/s\nof two workers "
-		       "by those of one, clones.\n\n");
-		printf("%-18s %7s %7s %7s %8s %6s %5s %7s %6s %6s\n", "", "a",
+		       "costs, in us, by the same. bound: 3 us + 1.3 x\n"
+		       "memcpy of the pages that a request writes. p99: of "
+		       "start and end, divided by\ntheir p50. 2 by 1: clones' "
+		       "requests/s with two workers, divided by one's.\n\n");
+		printf("%-16s %6s %6s %6s %7s %6s %5s %6s %5s %6s\n", "", "a",
 		       "a2", "b", "(c)-(d)", "bound", "pages", "memcpy", "p99",
 		       "2 by 1");
 	}

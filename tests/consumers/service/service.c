@@ -210,7 +210,7 @@ static void close_guest(struct run *run, struct guest *guest)
 	guest_close(guest);
 }
 
-static void run_all(const struct options *options)
+static void run_all(struct options *options)
 {
 	struct run *run = must_allocate(sizeof(*run));
 	struct fl_error error;
@@ -218,6 +218,7 @@ static void run_all(const struct options *options)
 	run->options = options;
 	if (fl_context_create(NULL, &run->context, &error))
 		die("%s", error.text);
+	options->rung = fl_context_rung(run->context, NULL);
 	rt_set_lookup(is_guest, run->context);
 	if (options->snapshot_dir)
 		for_each_guest(run, write_snapshot);

@@ -142,6 +142,7 @@ struct options {
 	double seconds; /* for each guest, kind and number of workers */
 	int guest, kind, workers; /* -1: all */
 	bool is_json, is_smoke;
+	const char *rung; /* set once there is a context */
 };
 
 /* What all requests of one way were, for one guest, kind, number of workers. */

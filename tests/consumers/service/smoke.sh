@@ -24,6 +24,20 @@ $MAKE service-program || failed "the service cannot be built"
 "$service/service" --no-such-option 1 2>/dev/null
 test $? -eq 2 || failed "the service takes an option that it has not"
 
+# One object a line, with the keys that a reader looks for.
+json=$("$service/service" --json --seconds 0) || failed "--json fails"
+for key in guest kind way workers requests_per_s p50_us p95_us p99_us faults \
+		shootdowns idle_kib live_kib isolation_us bound_us; do
+	echo "$json" | grep -q "\"$key\": " || failed "the JSON has no $key"
+done
+if command -v python3 >/dev/null; then
+	echo "$json" | python3 -c 'import json, sys
+for line in sys.stdin:
+    json.loads(line)["bench"]' || failed "not one JSON object a line"
+else
+	echo "no python3: the JSON was not read"
+fi
+
 # Each takes away what the rung before it needs.
 n=0
 for disabled in '' userfaultfd pagemap-scan linux; do
