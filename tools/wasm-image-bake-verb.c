@@ -4,15 +4,18 @@
  * instance of it become a module.
  *
  * Takes a loaded module and the path of a snapshot's file; gives a file that
- * any runtime can instantiate. The snapshot must be of this module. Only the
- * content of memories is baked. So whatever else an instance can change must be
- * known to be unchanged: either nothing has run, or the module has nothing
- * else. The rest is refused, and the message names what is missing.
+ * any runtime can instantiate. The snapshot must be of this module. What else
+ * than memories an instance can change is known where the library's adapter for
+ * wasm2c has made the snapshot, or where nothing has run, or where the module
+ * has nothing else. The rest is refused, and the message names what is missing.
+ *
+ * What was written is read again by the library before it goes to the file.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include "wasm-image-bake.h"
+#include "wasm-image-state.h"
 #include "wasm-image.h"
 
 #include <inttypes.h>
@@ -116,7 +119,7 @@ static int check_rest(const struct subject *subject,
 	if (info->state_bytes)
 		return fail(
 			"%s has %" PRIu64
-			" bytes of state (\"%s\"), and bake knows no encoding of state: the values of %u globals and %u tables are missing",
+			" bytes of state (\"%s\"), and bake does not know this encoding: the values of %u globals and %u tables are missing",
 			path, info->state_bytes, info->encoding, globals,
 			tables);
 	if (globals)
@@ -158,30 +161,176 @@ static int fill_memory(const struct subject *subject,
 	return 0;
 }
 
+static void print_state(const struct bake_state *state)
+{
+	uint64_t dropped = 0, entries = 0;
+
+	for (uint32_t i = 0; i < state->data_flag_count; i++)
+		dropped += state->data_flags[i];
+	for (uint32_t i = 0; i < state->elem_flag_count; i++)
+		dropped += state->elem_flags[i];
+	for (uint32_t i = 0; i < state->table_count; i++)
+		entries += state->tables[i].entry_count;
+	printf("state      %u globals, %u tables with %" PRIu64
+	       " functions, %" PRIu64 " dropped segments\n",
+	       state->global_count, state->table_count, entries, dropped);
+}
+
+static void print_baked(const struct subject *subject,
+			const struct bake_request *request,
+			const struct baked *baked)
+{
+	printf("%s: %zu bytes, from %zu\n"
+	       "data       %u active segments of %" PRIu64
+	       " bytes; gaps below %" PRIu64 " bytes are stored\n",
+	       subject->options->out_path, baked->length_bytes,
+	       request->module_bytes, baked->segment_count,
+	       baked->segment_bytes, baked->gap_bytes);
+	if (request->state)
+		print_state(request->state);
+	printf("start      %s\n",
+	       baked->is_start_removed ? "removed: it has run" :
+	       subject->info.has_start ? "kept: it has not run" :
+					 "none");
+}
+
+static int load_baked(const struct subject *subject, const struct baked *baked,
+		      struct fl_module **module)
+{
+	struct fl_module_config config = FL_MODULE_CONFIG_INIT;
+	struct fl_error error;
+
+	config.bytes = baked->bytes;
+	config.length_bytes = baked->length_bytes;
+	if (fl_module_load(subject->context, &config, module, &error))
+		return fail_with("the baked module", &error);
+	return 0;
+}
+
+/* Which functions does the code of the baked module refer to that no other part
+ * of it refers to any more? */
+static int find_undeclared(const struct subject *subject,
+			   const struct baked *baked, uint8_t *is_declared,
+			   uint32_t *count)
+{
+	struct fl_module *module;
+	int status = load_baked(subject, baked, &module);
+
+	*count = 0;
+	if (status)
+		return status;
+	for (uint32_t i = 0; i < subject->info.function_count; i++) {
+		struct fl_function function = { .size = sizeof(function) };
+
+		if (fl_module_function(module, i, &function)) {
+			status = fail("no memory");
+			break;
+		}
+		is_declared[i] = baked->is_unmentioned[i] &&
+				 function.is_referenced &&
+				 !function.is_exported;
+		*count += is_declared[i];
+	}
+	fl_module_release(module);
+	return status;
+}
+
+static void baked_free(struct baked *baked)
+{
+	free(baked->bytes);
+	free(baked->is_unmentioned);
+	baked->bytes = NULL;
+	baked->is_unmentioned = NULL;
+}
+
+static int bake_once(const struct subject *subject,
+		     const struct bake_request *request, struct baked *baked)
+{
+	if (bake_module(request, baked))
+		return 0;
+	return fail("%s: %s", subject->options->path, baked->reason);
+}
+
+/* Bake, see what is to be declared, and bake again if anything is. */
+static int bake_declared(const struct subject *subject,
+			 const struct bake_request *request,
+			 struct baked *baked)
+{
+	struct bake_request again = *request;
+	struct bake_state state;
+	uint8_t *is_declared;
+	uint32_t count = 0;
+	int status = bake_once(subject, request, baked);
+
+	if (status || !request->state)
+		return status;
+	state = *request->state;
+	is_declared = calloc((size_t)state.function_count + 1, 1);
+	status = is_declared ?
+			 find_undeclared(subject, baked, is_declared, &count) :
+			 fail("no memory");
+	if (!status && count) {
+		state.is_declared = is_declared;
+		again.state = &state;
+		baked_free(baked);
+		status = bake_once(subject, &again, baked);
+	}
+	free(is_declared);
+	return status;
+}
+
 static int write_baked(const struct subject *subject,
 		       const struct bake_request *request)
 {
 	const struct options *options = subject->options;
-	struct baked baked;
-	int status;
+	struct fl_module *module = NULL;
+	struct baked baked = { .bytes = NULL };
+	int status = bake_declared(subject, request, &baked);
 
-	if (!bake_module(request, &baked))
-		return fail("%s: %s", options->path, baked.reason);
-	status = replace_file(options->out_path, baked.bytes,
-			      baked.length_bytes);
-	free(baked.bytes);
-	if (status)
-		return status;
-	printf("%s: %zu bytes, from %zu\n"
-	       "data       %u active segments of %" PRIu64
-	       " bytes; gaps below %" PRIu64 " bytes are stored\n"
-	       "start      %s\n",
-	       options->out_path, baked.length_bytes, request->module_bytes,
-	       baked.segment_count, baked.segment_bytes, baked.gap_bytes,
-	       baked.is_start_removed  ? "removed: it has run" :
-	       subject->info.has_start ? "kept: it has not run" :
-					 "none");
-	return 0;
+	if (!status)
+		status = load_baked(subject, &baked, &module);
+	fl_module_release(module);
+	if (!status)
+		status = replace_file(options->out_path, baked.bytes,
+				      baked.length_bytes);
+	if (!status)
+		print_baked(subject, request, &baked);
+	baked_free(&baked);
+	return status;
+}
+
+static int bake_memories(const struct subject *subject,
+			 const struct fl_snapshot *snapshot,
+			 struct bake_request *request)
+{
+	struct bake_memory *memories =
+		calloc((size_t)request->memory_count + 1, sizeof(*memories));
+	int status = memories ? 0 : fail("no memory");
+
+	request->memories = memories;
+	for (uint32_t i = 0; i < request->memory_count && !status; i++)
+		status = fill_memory(subject, snapshot, i, &memories[i]);
+	if (!status)
+		status = write_baked(subject, request);
+	free(memories);
+	return status;
+}
+
+static int bake_state(const struct subject *subject,
+		      const struct fl_snapshot *snapshot,
+		      struct bake_request *request)
+{
+	struct state state;
+	uint64_t length;
+	const void *bytes = fl_snapshot_state(snapshot, 0, &length);
+	int status = state_open(&state, subject->module,
+				subject->options->other_path, bytes, length);
+
+	request->state = &state.is;
+	if (!status)
+		status = bake_memories(subject, snapshot, request);
+	state_close(&state);
+	return status;
 }
 
 static int bake_from(const struct subject *subject,
@@ -194,22 +343,16 @@ static int bake_from(const struct subject *subject,
 		.memory_count = subject->info.memory_count,
 		.max_segments = BAKE_MAX_SEGMENTS,
 	};
-	struct bake_memory *memories =
-		calloc((size_t)request.memory_count + 1, sizeof(*memories));
-	int status = memories ? 0 : fail("no memory");
+	int status = 0;
 
 	fl_snapshot_info(snapshot, &info);
-	request.memories = memories;
 	request.has_started = info.state_bytes ||
 			      strcmp(info.encoding, INITIAL_ENCODING) != 0;
-	if (!status && request.has_started)
+	if (!strcmp(info.encoding, STATE_ENCODING))
+		return bake_state(subject, snapshot, &request);
+	if (request.has_started)
 		status = check_rest(subject, &info);
-	for (uint32_t i = 0; i < request.memory_count && !status; i++)
-		status = fill_memory(subject, snapshot, i, &memories[i]);
-	if (!status)
-		status = write_baked(subject, &request);
-	free(memories);
-	return status;
+	return status ? status : bake_memories(subject, snapshot, &request);
 }
 
 int bake(const struct subject *subject)

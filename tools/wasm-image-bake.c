@@ -3,11 +3,13 @@
  * wasm-image-bake.c - see wasm-image-bake.h.
  *
  * First the module is read: where its sections are, the limits of its memories,
- * its data segments. Then the contents become a list of stretches. Then the new
+ * its data segments; what a state is about reads wasm-image-bake-state.c. Then the contents become a list of stretches. Then the new
  * module is written twice by the same functions: once to count the bytes, once
  * to write them.
  */
 #include "wasm-image-bake.h"
+#include "wasm-image-bake-state.h"
+#include "wasm-image-bytes.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -17,41 +19,8 @@
 
 #define CHUNK_BYTES 65536
 
-enum {
-	SECTION_CUSTOM = 0,
-	SECTION_MEMORY = 5,
-	SECTION_START = 8,
-	SECTION_DATA = 11,
-	SECTION_DATA_COUNT = 12,
-};
-
-enum {
-	HAS_MAX = 1,
-	IS_64 = 4,
-	HAS_PAGE_BYTES = 8,
-	KNOWN_LIMITS = 15, /* and shared */
-};
-
-/* Bytes that are read one after the other, never beyond the end. */
-struct in {
-	const uint8_t *bytes;
-	size_t off, end;
-	bool has_failed;
-};
-
-struct section {
-	uint8_t id;
-	size_t start, body, end;
-};
-
-struct limits {
-	uint8_t flags;
-	uint64_t min, max;
-	size_t rest, end; /* what follows the minimum */
-};
-
 struct old_segment {
-	bool is_kept;
+	bool is_kept, is_dropped;
 	size_t off, end;
 };
 
@@ -64,10 +33,12 @@ struct work {
 	const struct bake_request *request;
 	struct baked *baked;
 	struct limits *limits; /* of each memory */
+	struct rewrite rewrite;
 	struct old_segment *old;
 	uint32_t old_count, kept_count;
+	uint32_t flag_count; /* of passive segments that code can drop */
 	bool has_memory_section, has_data_section;
-	size_t data_off; /* where one is to be put */
+	size_t data_off, elements_off; /* where one is to be put */
 	struct stretch *stretches;
 	size_t count, room, most;
 };
@@ -85,88 +56,6 @@ refuse(struct work *work, const char *format, ...)
 }
 
 /* ----------------------------------------------------------------- reading */
-
-static uint8_t get_byte(struct in *in)
-{
-	if (in->off == in->end) {
-		in->has_failed = true;
-		return 0;
-	}
-	return in->bytes[in->off++];
-}
-
-static uint64_t get_uleb(struct in *in)
-{
-	uint64_t value = 0;
-
-	for (unsigned int shift = 0; shift < 64; shift += 7) {
-		uint8_t byte = get_byte(in);
-
-		value |= (uint64_t)(byte & 0x7f) << shift;
-		if (byte < 0x80)
-			return value;
-	}
-	in->has_failed = true;
-	return 0;
-}
-
-static uint32_t get_u32(struct in *in)
-{
-	uint64_t value = get_uleb(in);
-
-	in->has_failed |= value > UINT32_MAX;
-	return (uint32_t)value;
-}
-
-static void skip(struct in *in, uint64_t len)
-{
-	if (len > in->end - in->off) {
-		in->has_failed = true;
-		len = in->end - in->off;
-	}
-	in->off += (size_t)len;
-}
-
-/* Go past a constant expression that gives a number of an address type. */
-static void skip_offset(struct in *in)
-{
-	while (!in->has_failed) {
-		switch (get_byte(in)) {
-		case 0x0b: /* end */
-			return;
-		case 0x23: /* global.get */
-		case 0x41: /* i32.const */
-		case 0x42: /* i64.const */
-			get_uleb(in);
-			break;
-		case 0x6a: /* i32.add, sub, mul */
-		case 0x6b:
-		case 0x6c:
-		case 0x7c: /* the same of i64 */
-		case 0x7d:
-		case 0x7e:
-			break;
-		default:
-			in->has_failed = true;
-		}
-	}
-}
-
-/* Go to the next section; false at the end and after a failure. */
-static bool next_section(struct in *in, struct section *section)
-{
-	uint32_t len;
-
-	if (in->has_failed || in->off == in->end)
-		return false;
-	section->start = in->off;
-	section->id = get_byte(in);
-	len = get_u32(in);
-	section->body = in->off;
-	skip(in, len);
-	section->end = in->off;
-	return !in->has_failed;
-}
 
 static struct in sections_of(const struct work *work)
 {
@@ -207,16 +96,7 @@ static bool read_limits(struct work *work, struct in *in, uint32_t memory_idx)
 {
 	struct limits *limits = &work->limits[memory_idx];
 
-	limits->flags = get_byte(in);
-	limits->min = get_uleb(in);
-	limits->max = UINT64_MAX;
-	limits->rest = in->off;
-	if (limits->flags & HAS_MAX)
-		limits->max = get_uleb(in);
-	if (limits->flags & HAS_PAGE_BYTES)
-		get_uleb(in);
-	limits->end = in->off;
-	if (in->has_failed || limits->flags & ~KNOWN_LIMITS ||
+	if (!get_limits(in, limits) ||
 	    !(limits->flags & IS_64) ==
 		    work->request->memories[memory_idx].is_64)
 		return refuse(work,
@@ -254,20 +134,45 @@ static bool read_memories(struct work *work, const struct section *section)
 	return true;
 }
 
+/* The next passive segment is not empty: was it dropped? */
+static bool take_flag(struct work *work)
+{
+	const struct bake_state *state = work->request->state;
+	uint32_t flag_idx = work->flag_count++;
+
+	return state && flag_idx < state->data_flag_count &&
+	       state->data_flags[flag_idx];
+}
+
+static bool check_flags(struct work *work)
+{
+	const struct bake_state *state = work->request->state;
+
+	if (!state || state->data_flag_count == work->flag_count)
+		return true;
+	return refuse(
+		work,
+		"the state is of %u data segments that code can drop, and the module has %u",
+		state->data_flag_count, work->flag_count);
+}
+
 static bool read_segment(struct work *work, struct in *in,
 			 struct old_segment *old)
 {
 	const struct bake_request *request = work->request;
-	uint32_t flags, memory_idx = 0;
+	uint32_t flags, memory_idx = 0, len;
 
 	old->off = in->off;
 	flags = get_u32(in);
 	if (flags == 2)
 		memory_idx = get_u32(in);
 	if (flags != 1)
-		skip_offset(in);
-	skip(in, get_u32(in));
+		skip_expression(in, NULL);
+	len = get_u32(in);
+	skip(in, len);
 	old->end = in->off;
+	if (flags == 1 && len)
+		old->is_dropped = take_flag(work);
 	if (in->has_failed || flags > 2 || memory_idx >= request->memory_count)
 		return false;
 	old->is_kept = flags == 1 ||
@@ -300,20 +205,41 @@ static bool read_data(struct work *work, const struct section *section)
 	return true;
 }
 
+static bool read_section(struct work *work, const struct section *section)
+{
+	switch (section->id) {
+	case SECTION_CUSTOM:
+		return true;
+	case SECTION_MEMORY:
+		return read_memories(work, section);
+	case SECTION_DATA:
+		return read_data(work, section);
+	default:
+		return rewrite_read(&work->rewrite, section->id,
+				    body_of(work, section));
+	}
+}
+
+/* Sections of these two kinds go behind what was read so far. */
+static void note_places(struct work *work, const struct section *section)
+{
+	if (section->id == SECTION_CUSTOM)
+		return;
+	work->data_off = section->end;
+	if (section->id < SECTION_CODE || section->id == SECTION_TAG)
+		work->elements_off = section->end;
+}
+
 static bool read_module(struct work *work)
 {
 	struct in in = sections_of(work);
 	struct section section;
 	bool is_good = true;
 
-	work->data_off = in.off;
+	work->data_off = work->elements_off = in.off;
 	while (is_good && next_section(&in, &section)) {
-		if (section.id == SECTION_MEMORY)
-			is_good = read_memories(work, &section);
-		if (section.id == SECTION_DATA)
-			is_good = read_data(work, &section);
-		if (section.id != SECTION_CUSTOM)
-			work->data_off = section.end;
+		is_good = read_section(work, &section);
+		note_places(work, &section);
 	}
 	if (is_good && in.has_failed)
 		return refuse(work,
@@ -322,7 +248,7 @@ static bool read_module(struct work *work)
 	if (is_good && !work->has_memory_section &&
 	    count_defined(work->request))
 		return refuse(work, "the module has no memory section");
-	return is_good;
+	return is_good && check_flags(work) && rewrite_finish(&work->rewrite);
 }
 
 /* --------------------------------------------------------------- stretches */
@@ -488,39 +414,6 @@ static bool list_stretches(struct work *work)
 
 /* ----------------------------------------------------------------- writing */
 
-/* Writes where out is not NULL, counts always. */
-struct sink {
-	uint8_t *out;
-	uint64_t len;
-	bool has_failed; /* content that cannot be had */
-};
-
-static void put_bytes(struct sink *sink, const void *bytes, uint64_t len)
-{
-	if (sink->out && len)
-		memcpy(sink->out + sink->len, bytes, (size_t)len);
-	sink->len += len;
-}
-
-static void put_byte(struct sink *sink, uint8_t byte)
-{
-	put_bytes(sink, &byte, 1);
-}
-
-static void put_uleb(struct sink *sink, uint64_t value)
-{
-	for (; value >= 0x80; value >>= 7)
-		put_byte(sink, (uint8_t)(value | 0x80));
-	put_byte(sink, (uint8_t)value);
-}
-
-static void put_sleb(struct sink *sink, int64_t value)
-{
-	for (; value < -64 || value > 63; value >>= 7)
-		put_byte(sink, (uint8_t)((uint64_t)value | 0x80));
-	put_byte(sink, (uint8_t)((uint64_t)value & 0x7f));
-}
-
 /* An active segment up to its bytes. */
 static void put_segment(const struct work *work, struct sink *sink,
 			uint32_t memory_idx, uint64_t off, uint64_t len)
@@ -530,9 +423,7 @@ static void put_segment(const struct work *work, struct sink *sink,
 	put_byte(sink, memory_idx ? 2 : 0);
 	if (memory_idx)
 		put_uleb(sink, memory_idx);
-	put_byte(sink, is_64 ? 0x42 : 0x41);
-	put_sleb(sink, is_64 ? (int64_t)off : (int64_t)(int32_t)off);
-	put_byte(sink, 0x0b);
+	put_address(sink, is_64, off);
 	put_uleb(sink, len);
 }
 
@@ -565,7 +456,9 @@ static void put_data(const struct work *work, struct sink *sink)
 	for (uint32_t i = 0; i < work->old_count; i++) {
 		const struct old_segment *old = &work->old[i];
 
-		if (old->is_kept)
+		if (old->is_dropped)
+			put_bytes(sink, "\1", 2);
+		else if (old->is_kept)
 			put_bytes(sink, work->request->module + old->off,
 				  old->end - old->off);
 		else if (next < work->count)
@@ -595,6 +488,21 @@ static void put_memories(const struct work *work, struct sink *sink)
 	}
 }
 
+static void put_tables(const struct work *work, struct sink *sink)
+{
+	rewrite_put_tables(&work->rewrite, sink);
+}
+
+static void put_globals(const struct work *work, struct sink *sink)
+{
+	rewrite_put_globals(&work->rewrite, sink);
+}
+
+static void put_elements(const struct work *work, struct sink *sink)
+{
+	rewrite_put_elements(&work->rewrite, sink);
+}
+
 static void put_section(const struct work *work, struct sink *sink, uint8_t id,
 			void (*put_body)(const struct work *work,
 					 struct sink *sink))
@@ -607,39 +515,53 @@ static void put_section(const struct work *work, struct sink *sink, uint8_t id,
 	put_body(work, sink);
 }
 
+/* The sections that are written anew; others stay as they are. */
+static const struct {
+	enum section_id id;
+	bool is_of_state; /* stays without a state, too */
+	void (*put_body)(const struct work *work, struct sink *sink);
+} written_anew[] = {
+	{ SECTION_TABLE, true, put_tables },
+	{ SECTION_MEMORY, false, put_memories },
+	{ SECTION_GLOBAL, true, put_globals },
+	{ SECTION_ELEMENT, true, put_elements },
+	{ SECTION_DATA_COUNT, false, put_data_count },
+	{ SECTION_DATA, false, put_data },
+};
+
 static void put_old_section(const struct work *work, struct sink *sink,
 			    const struct section *section)
 {
-	switch (section->id) {
-	case SECTION_MEMORY:
-		put_section(work, sink, section->id, put_memories);
-		break;
-	case SECTION_DATA:
-		put_section(work, sink, section->id, put_data);
-		break;
-	case SECTION_DATA_COUNT:
-		put_section(work, sink, section->id, put_data_count);
-		break;
-	case SECTION_START:
-		work->baked->is_start_removed = work->request->has_started;
-		if (work->request->has_started)
-			break;
-		/* fall through */
-	default:
+	size_t count = sizeof(written_anew) / sizeof(*written_anew);
+
+	for (size_t i = 0; i < count; i++) {
+		if (written_anew[i].id != section->id ||
+		    (written_anew[i].is_of_state && !work->request->state))
+			continue;
+		put_section(work, sink, section->id, written_anew[i].put_body);
+		return;
+	}
+	if (section->id == SECTION_START && work->request->has_started)
+		work->baked->is_start_removed = true;
+	else
 		put_bytes(sink, work->request->module + section->start,
 			  section->end - section->start);
-	}
 }
 
 static void put_module(const struct work *work, struct sink *sink)
 {
 	bool needs_data = !work->has_data_section && work->count;
+	bool needs_elements = rewrite_adds_elements(&work->rewrite);
 	struct in in = sections_of(work);
 	struct section section;
 
 	put_bytes(sink, work->request->module, in.off);
 	while (next_section(&in, &section)) {
 		put_old_section(work, sink, &section);
+		if (section.id == SECTION_CUSTOM)
+			continue;
+		if (needs_elements && section.end == work->elements_off)
+			put_section(work, sink, SECTION_ELEMENT, put_elements);
 		/* A data section is the last but for custom ones. */
 		if (needs_data && section.end == work->data_off)
 			put_section(work, sink, SECTION_DATA, put_data);
@@ -674,6 +596,17 @@ static bool write_module(struct work *work)
 	return true;
 }
 
+/* What was mentioned and no longer is. */
+static void tell_unmentioned(struct work *work)
+{
+	struct rewrite *rewrite = &work->rewrite;
+
+	for (uint32_t i = 0; i < rewrite->gone.function_count; i++)
+		rewrite->gone.is_mentioned[i] &= !rewrite->kept.is_mentioned[i];
+	work->baked->is_unmentioned = rewrite->gone.is_mentioned;
+	rewrite->gone.is_mentioned = NULL;
+}
+
 bool bake_module(const struct bake_request *request, struct baked *baked)
 {
 	struct work work = { .request = request, .baked = baked };
@@ -684,9 +617,14 @@ bool bake_module(const struct bake_request *request, struct baked *baked)
 		return refuse(&work, "byte 0: this is no module");
 	work.limits =
 		calloc((size_t)request->memory_count + 1, sizeof(*work.limits));
-	is_good = work.limits || refuse(&work, "no memory");
+	is_good = rewrite_open(&work.rewrite, request, baked->reason,
+			       sizeof(baked->reason)) &&
+		  (work.limits || refuse(&work, "no memory"));
 	is_good = is_good && read_module(&work) && list_stretches(&work) &&
 		  write_module(&work);
+	if (is_good)
+		tell_unmentioned(&work);
+	rewrite_close(&work.rewrite);
 	free(work.limits);
 	free(work.old);
 	free(work.stretches);

@@ -6,6 +6,7 @@
 #
 #	build-modules.sh adapter SRCDIR OUTDIR
 #	build-modules.sh state SRCDIR OUTDIR
+#	build-modules.sh baked SRCDIR OUTDIR
 #	build-modules.sh serve SRCDIR OUTDIR
 #
 # SRCDIR is tests/consumers of the source tree. The tools come from the
@@ -20,6 +21,9 @@
 #
 # state: needs no network. Leaves state.h, and the module state with its
 # companion in two objects, state-cc.o and state-clang.o.
+#
+# baked: needs no network. Makes state.h and state-cc.o of OUTDIR/baked.wasm, which
+# wasm-image made of state.wasm.
 #
 # serve: fetches bzip2 and zlib unless OUTDIR has them. Leaves own.wasm and
 # imp.wasm; own.h and imp.h; whole.a and free.a, the two guests as stock
@@ -37,7 +41,7 @@ die()
 }
 
 [ $# -eq 3 ] ||
-	die "usage: build-modules.sh adapter|state|serve SRCDIR OUTDIR"
+	die "usage: build-modules.sh adapter|state|baked|serve SRCDIR OUTDIR"
 srcdir=$(cd "$2" && pwd)
 mkdir -p "$3"
 cd "$3"
@@ -91,6 +95,13 @@ build_state()
 	test -z "$CLANG" ||
 		"$CLANG" -std=gnu17 -O1 -w $INCLUDES -c state-companion.c \
 			-o state-clang.o
+}
+
+build_baked()
+{
+	"$WASM2C" --enable-multi-memory -n state baked.wasm -o state.c ||
+		die "wasm2c cannot translate baked.wasm (is it wabt 1.0.32?)"
+	$CC -std=c99 -O2 -w -c state.c -o state-cc.o
 }
 
 third_party='
@@ -172,6 +183,7 @@ build_serve()
 case $1 in
 adapter) build_adapter ;;
 state) build_state ;;
+baked) build_baked ;;
 serve) build_serve ;;
 *) die "no such set of modules: $1" ;;
 esac

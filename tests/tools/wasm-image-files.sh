@@ -5,9 +5,9 @@
 # show, verify, diff and bake; what they print, write and refuse.
 #
 # Modules are written here byte by byte, files by the verb save, and files that
-# save does not write by write-snapshot. wasm-validate looks at baked modules if
-# it is there, jq or python3 at the JSON. What the written modules mean is
-# tested by bake.c.
+# save does not write by write-snapshot. wasm-validate and wasm-interp look at
+# baked modules if they are there, node too, jq or python3 at the JSON. What the
+# written modules mean is tested by bake.c and bake_state.c.
 
 . "$srcdir/tests/kit/functions.sh"
 make_tmp
@@ -96,6 +96,23 @@ printf '\000asm\001\000\000\000\002\030\002'\
 # One page, and a byte just behind it.
 printf '\000asm\001\000\000\000\005\003\001\000\001'\
 '\013\011\001\000\101\200\200\004\013\001x' >over.wasm
+# One page; a table and two globals that are exported, and functions:
+#	0 "get"		the value of global 0
+#	1 "call"	what the function at 2 in the table says
+#	2 "is_null"	is a reference to function 4 null?
+#	3		42
+#	4		43; in the active segment, and no other place
+# Another segment, passive, has function 3.
+printf '\000asm\001\000\000\000\001\005\001\140\000\001\177'\
+'\003\006\005\000\000\000\000\000\004\005\001\160\001\001\004'\
+'\005\003\001\000\001\006\022\002\177\001\101\005\013'\
+'\174\001\104\000\000\000\000\000\000\000\000\013'\
+'\007\044\006\001t\001\000\001a\003\000\001b\003\001\003get\000\000'\
+'\004call\000\001\007is_null\000\002'\
+'\011\013\002\000\101\000\013\001\004\001\000\001\003'\
+'\012\036\005\004\000\043\000\013\007\000\101\002\021\000\000\013'\
+'\005\000\322\004\321\013\004\000\101\052\013\004\000\101\053\013' \
+	>rich.wasm
 
 echo "usage"
 run 2 verify
@@ -270,6 +287,47 @@ check_json '.memories[0].image.data_first_bytes == 70000 and
 	.memories[0].min_pages == 2 and
 	.memories[1].image.data_end_bytes == 15'
 
+echo "bake with a state"
+# Global 0 is -7, global 1 is 1.5, the passive segment was dropped, and the table
+# has grown to three elements: function 0, null, function 3.
+printf 'FLw2cs01\002\000\000\000\001\000\000\000'\
+'\000\000\000\000\001\000\000\000'\
+'\000\000\000\000\177\000\000\000\000\000\000\000'\
+'\371\377\377\377\000\000\000\000'\
+'\001\000\000\000\174\000\000\000\000\000\000\000'\
+'\000\000\000\000\000\000\370\077'\
+'\001'\
+'\000\000\000\000\001\000\000\000\003\000\000\000\000\000\000\000'\
+'\002\000\000\000\000\000\000\000'\
+'\000\000\000\000\002\000\000\000\000\000\000\000\000\000\000\000'\
+'\002\000\000\000\001\000\000\000\003\000\000\000\000\000\000\000' \
+	>rich.state
+"$write" rich.wasm rich.img 'faultline-wasm2c 1' @rich.state 65536 9 'nine' ||
+	failed "write-snapshot"
+run 0 bake rich.wasm rich.img -o rich.baked.wasm
+says out 'state      2 globals, 1 tables with 2 functions, 1 dropped segments'
+says out '1 active segments of 4 bytes'
+validate rich.baked.wasm
+if command -v wasm-interp >/dev/null; then
+	wasm-interp rich.baked.wasm --run-all-exports >out 2>&1
+	says out 'get() => i32:4294967289'
+	says out 'call() => i32:42'
+	says out 'is_null() => i32:0'
+else
+	echo "  no wasm-interp"
+fi
+if command -v node >/dev/null; then
+	node -e 'const bytes = require("fs").readFileSync("rich.baked.wasm");
+		const of = new WebAssembly.Instance(
+			new WebAssembly.Module(bytes)).exports;
+		console.log(of.get(), of.call(), of.is_null(), of.a.value,
+			of.b.value, of.t.length, of.t.get(0) === of.get,
+			of.t.get(1), of.t.get(2)());' >out 2>&1
+	says out '-7 42 0 -7 1.5 3 true null 42'
+else
+	echo "  no node"
+fi
+
 # An imported memory keeps its segments where nothing has run.
 run 0 bake side.wasm side.img -o side.baked.wasm
 cmp side.wasm side.baked.wasm || failed "bake changed an imported memory"
@@ -279,6 +337,24 @@ cp out.wasm before.wasm
 "$write" own.wasm state.img mine 12345 131072 0 x || failed "write-snapshot"
 run 1 bake own.wasm state.img -o out.wasm
 says err '5 bytes of state ("mine")'
+"$write" rich.wasm rich2.img 'faultline-wasm2c 2' @rich.state 65536 0 x ||
+	failed "write-snapshot"
+run 1 bake rich.wasm rich2.img -o out.wasm
+says err 'does not know this encoding'
+head -c 60 rich.state >cut.state
+"$write" rich.wasm cut.img 'faultline-wasm2c 1' @cut.state 65536 0 x ||
+	failed "write-snapshot"
+run 1 bake rich.wasm cut.img -o out.wasm
+says err 'cut.img: byte 56 of the state: the state is cut off'
+"$write" rich.wasm empty.img 'faultline-wasm2c 1' '' 65536 0 x ||
+	failed "write-snapshot"
+run 1 bake rich.wasm empty.img -o out.wasm
+says err 'byte 0 of the state'
+# The state is of another module's instance.
+"$write" global.wasm other.img 'faultline-wasm2c 1' @rich.state 65536 0 x ||
+	failed "write-snapshot"
+run 1 bake global.wasm other.img -o out.wasm
+says err 'the count of globals that can change is 2'
 for module in global table passive; do
 	"$write" $module.wasm $module.img mine '' 65536 0 x ||
 		failed "write-snapshot"

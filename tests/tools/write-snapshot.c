@@ -5,7 +5,8 @@
  *	write-snapshot MODULE OUT ENCODING STATE [SIZE OFFSET TEXT]...
  *
  * For each memory of the module in turn: SIZE bytes, zero but for TEXT at
- * OFFSET. Prints what the library says if it refuses, and exits 1.
+ * OFFSET. A STATE that begins with @ names a file with the bytes. Prints what the
+ * library says if it refuses, and exits 1.
  */
 #include <faultline.h>
 
@@ -22,22 +23,30 @@ static int refused(const char *what, const struct fl_error *error)
 	return 1;
 }
 
-static int load(struct fl_context *context, const char *path,
-		struct fl_module **module)
+static int read_bytes(const char *path, uint8_t *bytes, size_t *length)
 {
-	static uint8_t bytes[MAX_BYTES];
-	struct fl_module_config config;
-	struct fl_error error;
 	FILE *file = fopen(path, "rb");
 
 	if (!file) {
 		perror(path);
 		return 1;
 	}
+	*length = fread(bytes, 1, MAX_BYTES, file);
+	fclose(file);
+	return 0;
+}
+
+static int load(struct fl_context *context, const char *path,
+		struct fl_module **module)
+{
+	static uint8_t bytes[MAX_BYTES];
+	struct fl_module_config config;
+	struct fl_error error;
+
 	fl_module_config_init(&config);
 	config.bytes = bytes;
-	config.length_bytes = fread(bytes, 1, sizeof(bytes), file);
-	fclose(file);
+	if (read_bytes(path, bytes, &config.length_bytes))
+		return 1;
 	return fl_module_load(context, &config, module, &error) ?
 		       refused(path, &error) :
 		       0;
@@ -54,6 +63,21 @@ static int make_image(struct fl_context *context, char **words,
 				      &segment, 1, image, &error) ?
 		       refused(words[2], &error) :
 		       0;
+}
+
+static int read_state(const char *word, struct fl_snapshot_parts *parts)
+{
+	static uint8_t bytes[MAX_BYTES];
+	size_t length = strlen(word);
+
+	parts->state = word;
+	if (word[0] == '@') {
+		parts->state = bytes;
+		if (read_bytes(word + 1, bytes, &length))
+			return 1;
+	}
+	parts->state_bytes = length;
+	return 0;
 }
 
 static int write_parts(const struct fl_snapshot_parts *parts, const char *path)
@@ -90,8 +114,8 @@ int main(int argc, char **argv)
 				    &images[parts.image_count++]);
 	parts.images = images;
 	parts.encoding = argv[3];
-	parts.state = argv[4];
-	parts.state_bytes = strlen(argv[4]);
+	if (!failed)
+		failed = read_state(argv[4], &parts);
 	if (!failed)
 		failed = write_parts(&parts, argv[2]);
 	for (int i = 0; i < MAX_IMAGES; i++)

@@ -8,7 +8,8 @@
 # fl_pool_info and fl_pool_usage is a row of metrics.def, but for what only
 # repeats the configuration. Each error that the header names is a row of
 # error.def, and each row is named in the header. Each feature of features.def
-# has a name that no other has.
+# has a name that no other has. The tools know the adapter's encoding of a state
+# by the name that the adapter gives it.
 
 . "$srcdir/tests/kit/functions.sh"
 make_tmp
@@ -58,12 +59,17 @@ reserved'
 		sort -u >"$tmp/errors"
 	rows lib/base/error.def FL_ERROR 1 | diff "$tmp/errors" - ||
 		echo "errors that faultline.h names (<) and error.def (>) differ"
+	sed -n 's/^#define FL_WASM2C_ENCODING //p' \
+		lib/adapters/wasm2c/faultline-wasm2c.h >"$tmp/encoding"
+	sed -n 's/^#define STATE_ENCODING //p' tools/wasm-image-state.h |
+		diff "$tmp/encoding" - ||
+		echo "faultline-wasm2c.h (<) and wasm-image-state.h (>) differ"
 	rows uffd/features.def FL_FEATURE 2 | uniq -d |
 		sed 's/.*/features.def has & twice/'
 } >"$tmp/complaints"
 cat "$tmp/complaints"
 test ! -s "$tmp/complaints" || failed "a list and the header differ"
-for list in config info usage errors; do
+for list in config info usage errors encoding; do
 	test -s "$tmp/$list" || failed "found nothing to compare: $list"
 done
 passed

@@ -7,28 +7,7 @@
  * bytes and another instance; writes the values, and makes references of the
  * indices.
  *
- * The bytes, little-endian, without gaps:
- *
- *	magic			8
- *	global_count		4	of those that can change
- *	table_count		4	likewise
- *	data_flag_count		4	of the layout
- *	elem_flag_count		4	likewise
- *	a global, repeated:
- *		index, type	4 4
- *		form, value	4 8
- *	a byte, 0 or 1, for each flag
- *	a table, repeated:
- *		index, is_func	4 4
- *		size		8
- *		entry count	8
- *		an entry, repeated, in the order of places:
- *			place	4
- *			form, value	4 8
- *
- * The form is 0 for a number and for a null, an enum fl_wasm2c_form for a
- * function, whose index is the value, and FORM_HOST for a host reference. What a
- * table's entries leave out is null.
+ * faultline-wasm2c.h says what the bytes are.
  *
  * Bytes are read twice by the same functions: once to check, once to write. Only
  * a codec and a table that grows can fail after the first byte was written.

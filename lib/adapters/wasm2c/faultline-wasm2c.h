@@ -273,6 +273,33 @@ struct fl_wasm2c_codec {
  * left out, because each instance has it from its instantiation. Imported
  * globals, tables and memories are their owner's.
  *
+ * The bytes, little-endian, without gaps:
+ *
+ *	magic			8
+ *	global_count		4	of those that can change
+ *	table_count		4	likewise
+ *	data_flag_count		4	of the layout
+ *	elem_flag_count		4	likewise
+ *	a global, repeated:
+ *		index, type	4 4
+ *		form, value	4 8
+ *	a byte, 0 or 1, for each flag
+ *	a table, repeated:
+ *		index, is_func	4 4
+ *		size		8
+ *		entry count	8
+ *		an entry, repeated, in the order of places:
+ *			place	4
+ *			form, value	4 8
+ *
+ * The magic is "FLw2cs01". What can change is defined by the module, and set by
+ * the module's code or exported; a global is mutable, too. The flags are those of a
+ * layout. A type is an enum fl_value_type; a number's value is its bits. The form
+ * is 0 for a number and for a null, an enum fl_wasm2c_form for a function, whose
+ * index is the value, and 16 for a host reference, whose value is the codec's.
+ * What a table's entries leave out is null. `wasm-image bake` reads these bytes,
+ * too.
+ *
  * The instance is quiescent: no guest code runs in it, and no frame of it is on
  * a stack. The library allocates *bytes; the caller frees them by free(). codec
  * may be NULL if no host reference has to be encoded. error may be NULL.

@@ -4,7 +4,7 @@
 # build.sh - the guests of the service, from source to object:
 #
 #	build.sh can|fetch|module|data-free|whole|free|native GUEST SRCDIR OUTDIR
-#	build.sh baked GUEST SRCDIR OUTDIR WASM
+#	build.sh started|baked GUEST SRCDIR OUTDIR
 #
 # GUEST is quickjs or sqlite, and SRCDIR is tests/consumers/guests of the source
 # tree. NAME is what wasm2c is to call the module: qjs, sql.
@@ -20,11 +20,14 @@
 # whole	leaves NAME.h and whole.a, what wasm2c makes of NAME.wasm.
 # free	leaves NAMEfree.h and free.a, what it makes of free.wasm.
 # native	leaves native.a, the same sources for the host.
-# baked	leaves baked.so, what wasm2c makes of WASM, a form of the module that
-#	was started before it was compiled, with the calls of baked.c.
+# started	comes after the service was built: it leaves baked.wasm, the module as
+#	it stands after the service started an instance and asked it to warm
+#	up; and does not touch baked.wasm if it is the same.
+# baked	leaves baked.so, what wasm2c makes of baked.wasm, with the calls of
+#	baked.c.
 #
-# The tools come from the environment: CC, AR, WASM2C, DATA_FREE and WASM_IMAGE
-# (the built data_free and wasm-image), CPPFLAGS (that find the adapter's
+# The tools come from the environment: CC, AR, WASM2C, DATA_FREE, WASM_IMAGE and
+# SERVICE (the built data_free, wasm-image and service), CPPFLAGS (that find the adapter's
 # header), CLANG (with lld, wasi-libc and the wasm32 builtins). All of it is
 # compiled here and not by the Makefile, because the project's warnings and
 # sanitizers are not meant for code that others or wasm2c wrote.
@@ -197,10 +200,17 @@ build_native()
 	$AR rc native.a $objects
 }
 
+build_started()
+{
+	"$SERVICE" --guest "$guest" --write-snapshot .
+	"$WASM_IMAGE" bake "$name.wasm" "$guest.snapshot" -o baked.wasm.new
+	keep baked.wasm || :
+}
+
 # The calls that it makes of wasm-rt are the host program's.
 build_baked()
 {
-	translate "$1" "${name}baked"
+	translate baked.wasm "${name}baked"
 	# shellcheck disable=SC2086 # words
 	$CC -O2 -w $CPPFLAGS -fPIC -shared -I. -I"$srcdir/../service" \
 		-DBAKED="${name}baked" -include "${name}baked.h" \
@@ -208,25 +218,25 @@ build_baked()
 }
 
 : "${CC:=cc}" "${AR:=ar}" "${WASM2C:=wasm2c}" "${CLANG:=clang}"
-: "${DATA_FREE:=data_free}" "${WASM_IMAGE:=wasm-image}" "${CPPFLAGS=}"
-[ $# -ge 4 ] || die "usage: build.sh" \
-	"can|fetch|module|data-free|whole|free|native GUEST SRCDIR OUTDIR |" \
-	"baked GUEST SRCDIR OUTDIR WASM"
+: "${DATA_FREE:=data_free}" "${WASM_IMAGE:=wasm-image}" "${SERVICE:=service}"
+: "${CPPFLAGS=}"
+[ $# -eq 4 ] || die "usage: build.sh" \
+	"can|fetch|module|data-free|whole|free|native|started|baked" \
+	"GUEST SRCDIR OUTDIR"
 guest=$2
 describe
 srcdir=$(cd "$3" && pwd)
 mkdir -p "$4"
-wasm=
-[ $# -lt 5 ] || wasm=$(realpath "$5")
 cd "$4"
-case $#:$1 in
-4:can) check_tools ;;
-4:fetch) fetch_sources ;;
-4:module) build_module ;;
-4:data-free) build_data_free ;;
-4:whole) build_form "$name.wasm" "$name" whole.a ;;
-4:free) build_form free.wasm "${name}free" free.a ;;
-4:native) build_native ;;
-5:baked) build_baked "$wasm" ;;
+case $1 in
+can) check_tools ;;
+fetch) fetch_sources ;;
+module) build_module ;;
+data-free) build_data_free ;;
+whole) build_form "$name.wasm" "$name" whole.a ;;
+free) build_form free.wasm "${name}free" free.a ;;
+native) build_native ;;
+started) build_started ;;
+baked) build_baked ;;
 *) die "no such step: $1" ;;
 esac

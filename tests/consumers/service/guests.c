@@ -105,7 +105,7 @@ static void module_load(struct guest *guest, struct fl_context *context,
 	free(bytes);
 }
 
-static void baked_load(struct guest *guest, const char *guests_dir)
+void baked_load(struct guest *guest, const char *guests_dir)
 {
 	const struct module *(*baked_module)(void);
 	char path[4096];
@@ -155,7 +155,6 @@ void guest_open(struct guest *guest, struct fl_context *context,
 	guest->whole->init();
 	guest->free->init();
 	module_load(guest, context, guests_dir);
-	baked_load(guest, guests_dir);
 	answers_make(guest);
 	capture(guest, context);
 }

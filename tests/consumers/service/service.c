@@ -5,6 +5,7 @@
  *
  *	service [--guest NAME] [--kind NAME] [--workers N] [--seconds S] [--json]
  *	service --smoke
+ *	service [--guest NAME] --write-snapshot DIR
  *
  * For each guest, kind of request and number of workers (one, two), five ways of
  * having an instance take turns for S seconds in all (3); ways.c says what they
@@ -15,9 +16,12 @@
  * --smoke does all of it as shortly as possible, prints no figure, and ends with
  * the number of cases that passed.
  *
+ * --write-snapshot writes NAME.snapshot for each guest, the instance that
+ * clones are of, and does nothing else.
+ *
  * The guests' modules lie where the build left them, beside this program's
- * folder. A guest's pre-started module (baked.so) may be missing; its rows are
- * left out then.
+ * folder. A guest's pre-started module (baked.so), which the build makes of that
+ * snapshot, may be missing; its rows are left out then.
  *
  * Exit status: 0, or 1 after a sentence on stderr, for instance about a wrong
  * answer; 2 for wrong options. Times are reported, never judged.
@@ -33,13 +37,15 @@
 
 static const char usage[] =
 	"usage: service [--guest NAME] [--kind NAME] [--workers 1|2]\n"
-	"               [--seconds S] [--json] | --smoke\n\n"
+	"               [--seconds S] [--json] | --smoke |\n"
+	"               [--guest NAME] --write-snapshot DIR\n\n"
 	"  --guest    quickjs or sqlite; both\n"
 	"  --kind     greeting, mustache, markdown; lookup, report, order; all\n"
 	"  --workers  1 or 2; both\n"
 	"  --seconds  for each guest, kind and number of workers; 3\n"
 	"  --json     one object a line\n"
-	"  --smoke    a few requests of each kind in each way; no figures\n";
+	"  --smoke    a few requests of each kind in each way; no figures\n"
+	"  --write-snapshot  write the started guests to files there\n";
 
 void die(const char *format, ...)
 {
@@ -144,6 +150,18 @@ static bool is_wanted(int wanted, uint32_t idx)
 	return wanted < 0 || wanted == (int)idx;
 }
 
+static void write_snapshot(struct run *run, struct guest *guest)
+{
+	struct fl_error error;
+	char path[4096];
+
+	guest_open(guest, run->context, run->options->guests_dir);
+	snprintf(path, sizeof(path), "%s/%s.snapshot",
+		 run->options->snapshot_dir, guest->name);
+	if (fl_snapshot_write(guest->snapshot, path, &error))
+		die("%s: %s", path, error.text);
+}
+
 static void run_guest(struct run *run, struct guest *guest)
 {
 	const struct options *options = run->options;
@@ -151,6 +169,7 @@ static void run_guest(struct run *run, struct guest *guest)
 	struct fl_pool *pool;
 
 	guest_open(guest, run->context, options->guests_dir);
+	baked_load(guest, options->guests_dir);
 	pool = pool_open(run->context);
 	run->cases += checks_run(guest, pool);
 	if (!options->is_smoke)
@@ -164,6 +183,33 @@ static void run_guest(struct run *run, struct guest *guest)
 		report_footprints(options, guest, footprints);
 }
 
+static void for_each_guest(struct run *run,
+			   void (*call)(struct run *run, struct guest *guest))
+{
+	for (uint32_t i = 0; i < GUESTS; i++)
+		if (is_wanted(run->options->guest, i))
+			call(run, &guests[i]);
+}
+
+static void report_all(struct run *run)
+{
+	const struct options *options = run->options;
+
+	if (!options->is_smoke)
+		report_head(options, run->context);
+	for_each_guest(run, run_guest);
+	if (options->is_smoke)
+		printf("%u passed, 0 failed, 0 skipped\n", run->cases);
+	else if (options->workers != 2)
+		report_summaries(options, run->summaries, run->count);
+}
+
+static void close_guest(struct run *run, struct guest *guest)
+{
+	(void)run;
+	guest_close(guest);
+}
+
 static void run_all(struct options *options)
 {
 	struct run *run = must_allocate(sizeof(*run));
@@ -174,18 +220,11 @@ static void run_all(struct options *options)
 		die("%s", error.text);
 	options->rung = fl_context_rung(run->context, NULL);
 	rt_set_lookup(is_guest, run->context);
-	if (!options->is_smoke)
-		report_head(options, run->context);
-	for (uint32_t i = 0; i < GUESTS; i++)
-		if (is_wanted(options->guest, i))
-			run_guest(run, &guests[i]);
-	if (options->is_smoke)
-		printf("%u passed, 0 failed, 0 skipped\n", run->cases);
-	else if (options->workers != 2)
-		report_summaries(options, run->summaries, run->count);
-	for (uint32_t i = 0; i < GUESTS; i++)
-		if (is_wanted(options->guest, i))
-			guest_close(&guests[i]);
+	if (options->snapshot_dir)
+		for_each_guest(run, write_snapshot);
+	else
+		report_all(run);
+	for_each_guest(run, close_guest);
 	fl_context_destroy(run->context);
 	free(run);
 }
@@ -251,6 +290,8 @@ static void option_set(struct options *options, const char *name,
 		options->workers = atoi(value);
 	else if (!strcmp(name, "--seconds"))
 		options->seconds = atof(value);
+	else if (!strcmp(name, "--write-snapshot"))
+		options->snapshot_dir = value;
 	else
 		wrong_usage();
 	if (!options->workers || options->workers > (int)MAX_WORKERS ||

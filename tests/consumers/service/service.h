@@ -64,6 +64,8 @@ extern struct guest guests[GUESTS];
 /* guests_dir is where the build left the guests. */
 void guest_open(struct guest *guest, struct fl_context *context,
 		const char *guests_dir);
+/* The pre-started module, if the build has left one. */
+void baked_load(struct guest *guest, const char *guests_dir);
 void guest_close(struct guest *guest);
 
 /* -------------------------------------------------------------------- ways */
@@ -136,6 +138,7 @@ wasm_rt_trap_t lane_peek(struct lane *lane, uint32_t address);
 
 struct options {
 	const char *guests_dir;
+	const char *snapshot_dir; /* for nothing but snapshots */
 	double seconds; /* for each guest, kind and number of workers */
 	int guest, kind, workers; /* -1: all */
 	bool is_json, is_smoke;

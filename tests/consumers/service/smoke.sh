@@ -49,6 +49,10 @@ for disabled in '' userfaultfd pagemap-scan linux; do
 	echo "$out"
 	cases=$(echo "$out" | sed -n \
 		'$s/^\([0-9]*\) passed, 0 failed, 0 skipped$/\1/p')
+	for guest in QuickJS SQLite; do
+		echo "$out" | grep -q "^$guest, .*, baked: .*answers are right" ||
+			failed "$guest was not served by its baked module"
+	done
 	test -n "$cases" || failed "the service does not count its cases"
 	n=$((n + cases))
 done
