@@ -9,6 +9,7 @@
  */
 #include "tests/kit/test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "rt_threadlocal.h"

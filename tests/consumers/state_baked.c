@@ -10,6 +10,8 @@
  */
 #include "tests/kit/test.h"
 
+#include <stdio.h>
+
 #include "rt_threadlocal.h"
 #include "state_used.h"
 
