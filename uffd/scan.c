@@ -80,17 +80,17 @@ int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
 	};
 
 	while (scan.start < end) {
-		int count = scan_step(pagemap_fd, &scan);
+		int count = scan_step(pagemap_fd, &scan), err = 0;
 
 		if (count < 0)
 			return count;
-		for (int i = 0; i < count; i++) {
-			int at = buffer->is_downward ? count - 1 - i : i;
-			int err = fn(user, &buffer->regions[at]);
-
-			if (err)
-				return err;
-		}
+		if (count && buffer->is_downward)
+			err = fn(user, &buffer->regions[count - 1],
+				 (size_t)count, -1);
+		else if (count)
+			err = fn(user, buffer->regions, (size_t)count, 1);
+		if (err)
+			return err;
 		if (scan.start < end)
 			buffer->was_full = true;
 	}
@@ -178,14 +178,14 @@ int fl__scan_reads_private(int pagemap_fd, uint64_t start, uint64_t end,
 				continue;
 			if (run.end != at) {
 				if (run.end > run.start)
-					err = fn(user, &run);
+					err = fn(user, &run, 1, 1);
 				run.start = at;
 			}
 			run.end = at + hpage_bytes;
 		}
 		start += entries.count * hpage_bytes;
 	}
-	return err || run.end == run.start ? err : fn(user, &run);
+	return err || run.end == run.start ? err : fn(user, &run, 1, 1);
 }
 
 bool fl__scan_is_private(uint64_t categories, bool is_file)
