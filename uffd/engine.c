@@ -366,26 +366,33 @@ static int linux_prefault(struct fl__arena *arena, struct fl__space *space,
 	return 0;
 }
 
-static int on_account(void *user, const struct fl__kernel_region *region)
+static void account_region(struct fl_pool_usage *usage,
+			   const struct fl__kernel_region *region)
 {
-	struct fl_pool_usage *usage = user;
 	uint64_t len = region->end - region->start;
 	uint64_t written = region->categories & FL_PAGE_IS_WRITTEN ? len : 0;
 
 	/* The zero page belongs to no slot. */
 	if (region->categories & FL_PAGE_IS_PFNZERO)
-		return 0;
+		return;
 	/* The kernel reports an empty entry with a mark as swapped, like a
 	 * swapped page with a mark. An entry without a mark is a page. */
 	if (region->categories & FL_PAGE_IS_SWAPPED) {
 		usage->swapped_bytes += written;
 	} else if (region->categories & FL_PAGE_IS_FILE) {
 		usage->shared_bytes += len;
-		return 0;
+		return;
 	} else {
 		usage->private_bytes += len;
 	}
 	usage->dirty_bytes += written;
+}
+
+static int on_account(void *user, const struct fl__kernel_region *region,
+		      size_t count, int step)
+{
+	for (; count; count--, region += step)
+		account_region(user, region);
 	return 0;
 }
 

@@ -90,14 +90,17 @@ struct scanned {
 	uint64_t seen; /* a bit per page */
 };
 
-static int on_scanned(void *user, const struct fl__kernel_region *region)
+static int on_scanned(void *user, const struct fl__kernel_region *region,
+		      size_t count, int step)
 {
 	struct scanned *scanned = user;
 
-	for (uint64_t at = region->start; at < region->end;
-	     at += scanned->hpage)
-		scanned->seen |= UINT64_C(1)
-				 << (at - scanned->start) / scanned->hpage;
+	for (; count; count--, region += step) {
+		for (uint64_t at = region->start; at < region->end;
+		     at += scanned->hpage)
+			scanned->seen |= UINT64_C(1) << (at - scanned->start) /
+							scanned->hpage;
+	}
 	return 0;
 }
 

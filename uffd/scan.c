@@ -80,17 +80,17 @@ int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
 	};
 
 	while (scan.start < end) {
-		int count = scan_step(pagemap_fd, &scan);
+		int count = scan_step(pagemap_fd, &scan), err = 0;
 
 		if (count < 0)
 			return count;
-		for (int i = 0; i < count; i++) {
-			int at = buffer->is_downward ? count - 1 - i : i;
-			int err = fn(user, &buffer->regions[at]);
-
-			if (err)
-				return err;
-		}
+		if (count && buffer->is_downward)
+			err = fn(user, &buffer->regions[count - 1],
+				 (size_t)count, -1);
+		else if (count)
+			err = fn(user, buffer->regions, (size_t)count, 1);
+		if (err)
+			return err;
 		if (scan.start < end)
 			buffer->was_full = true;
 	}

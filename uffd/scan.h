@@ -36,9 +36,12 @@ enum fl__scan_form {
 	FL__SCAN_ACCOUNT,
 };
 
-/* Gets the next run. Returns 0 to go on; any other value ends the scan, which
- * returns that value. */
-typedef int fl__scan_fn(void *user, const struct fl__kernel_region *region);
+/* Gets the next count runs, at least one: the first is *region, the others lie
+ * step behind each other. By one call each, the runs of a release would cost it
+ * 2 %. Returns 0 to go on; any other value ends the scan, which returns that
+ * value. */
+typedef int fl__scan_fn(void *user, const struct fl__kernel_region *region,
+			size_t count, int step);
 
 /* Where the kernel puts runs. A scan uses room for FL__SCAN_MAX_REGIONS at
  * most: with more the kernel says wrongly how far it came. */

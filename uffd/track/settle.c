@@ -191,9 +191,9 @@ static uint64_t hot_end(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return addr;
 }
 
-int fl__settle_written(void *user, const struct fl__kernel_region *region)
+static int settle_region(struct fl__reset *reset,
+			 const struct fl__kernel_region *region)
 {
-	struct fl__reset *reset = user;
 	uint64_t start = region->start;
 	int err = 0;
 
@@ -209,6 +209,16 @@ int fl__settle_written(void *user, const struct fl__kernel_region *region)
 			err = settle_run(reset, area, hot, end);
 		start = end;
 	}
+	return err;
+}
+
+int fl__settle_written(void *user, const struct fl__kernel_region *region,
+		       size_t count, int step)
+{
+	int err = 0;
+
+	for (; count && !err; count--, region += step)
+		err = settle_region(user, region);
 	return err;
 }
 

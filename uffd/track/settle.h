@@ -14,7 +14,8 @@
 
 /* Restore a run that the scan of a marked stretch reported as written. An
  * fl__scan_fn, whose user is the struct fl__reset. */
-int fl__settle_written(void *user, const struct fl__kernel_region *region);
+int fl__settle_written(void *user, const struct fl__kernel_region *region,
+		       size_t count, int step);
 
 /* Restore or drop private pages of unmarked chunks, and count the kept pages.
  * [start, end) lies in the area. */

@@ -72,10 +72,10 @@ static bool does_touch_count(const struct fl__reset *reset)
 }
 
 /* The scan was asked for one area alone. */
-static int on_touched(void *user, const struct fl__kernel_region *region)
+static int touched_region(struct fl__reset *reset,
+			  const struct fl__kernel_region *region)
 {
 	const uint64_t large = FL_PAGE_IS_HUGE | FL_PAGE_IS_FILE;
-	struct fl__reset *reset = user;
 	const struct fl__area *area = fl__reset_area_at(reset, region->start);
 
 	/* 2 MiB of the image in one entry are scanned, and read, faster
@@ -85,6 +85,16 @@ static int on_touched(void *user, const struct fl__kernel_region *region)
 	if (!fl__scan_is_private(region->categories, area->image != NULL))
 		return 0;
 	return fl__settle_private(reset, area, region->start, region->end);
+}
+
+static int on_touched(void *user, const struct fl__kernel_region *region,
+		      size_t count, int step)
+{
+	int err = 0;
+
+	for (; count && !err; count--, region += step)
+		err = touched_region(user, region);
+	return err;
 }
 
 static int scan_marked(struct fl__reset *reset, uint64_t start, uint64_t end)
