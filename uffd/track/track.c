@@ -424,9 +424,10 @@ static int reset_run(struct fl__reset *reset, uint64_t max_kept_bytes)
 	return err;
 }
 
-int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
-		    const struct fl__geometry *geometry,
-		    const struct fl__space *space, uint64_t *kept_bytes)
+static int reset_slot(struct fl__dirty *dirty,
+		      const struct fl__dirty_host *host,
+		      const struct fl__geometry *geometry,
+		      const struct fl__space *space, uint64_t *kept_bytes)
 {
 	uint64_t base = (uintptr_t)space->base;
 	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
@@ -459,4 +460,16 @@ int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 			malloc(FL__SCAN_MAX_REGIONS * sizeof(*dirty->regions));
 	dirty->resets++;
 	return fl__error_fold(err);
+}
+
+int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
+		    const struct fl__geometry *geometry,
+		    const struct fl__space *space, uint64_t *kept_bytes)
+{
+	/* A structure of no bytes: nothing is there, and nothing ever was. */
+	if (!space->allowed_bytes && !dirty->chunk_count) {
+		*kept_bytes = 0;
+		return 0;
+	}
+	return reset_slot(dirty, host, geometry, space, kept_bytes);
 }
