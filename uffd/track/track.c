@@ -432,23 +432,30 @@ static int reset_slot(struct fl__dirty *dirty,
 	uint64_t base = (uintptr_t)space->base;
 	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
 	struct fl__kernel_region few[FEW_REGIONS];
-	struct fl__reset reset = {
-		.dirty = dirty,
-		.host = host,
-		.space = space,
-		.hpage_bytes = geometry->hpage_bytes,
-		.hpage_shift = (uint32_t)__builtin_ctzll(geometry->hpage_bytes),
-		.base = base,
-		.allowed_end = base + space->allowed_bytes,
-		.tracked_end = base + dirty->tracked_bytes,
-		.areas = areas,
-		.buffer.regions = dirty->regions ? dirty->regions : few,
-		.buffer.count = dirty->regions ? FL__SCAN_MAX_REGIONS :
-						 FEW_REGIONS,
-		.buffer.is_downward = dirty->resets % 2,
-	};
+	struct fl__reset reset;
 	int err;
 
+	/* Field by field: to clear the struct first costs as much as some
+	 * resets do. */
+	reset.dirty = dirty;
+	reset.host = host;
+	reset.space = space;
+	reset.hpage_bytes = geometry->hpage_bytes;
+	reset.hpage_shift = (uint32_t)__builtin_ctzll(geometry->hpage_bytes);
+	reset.base = base;
+	reset.allowed_end = base + space->allowed_bytes;
+	reset.tracked_end = base + dirty->tracked_bytes;
+	reset.was_touched = reset.is_uncounted = false;
+	reset.reported_end = reset.quiet_end = 0;
+	reset.protect_start = reset.protect_end = 0;
+	reset.found = (struct fl__found){ .hot = 0 };
+	reset.areas = areas;
+	reset.area_count = reset.area_idx = 0;
+	reset.buffer = (struct fl__scan_buffer){
+		.regions = dirty->regions ? dirty->regions : few,
+		.count = dirty->regions ? FL__SCAN_MAX_REGIONS : FEW_REGIONS,
+		.is_downward = dirty->resets % 2,
+	};
 	dirty->highest_bytes =
 		fl_max_u64(dirty->highest_bytes, space->allowed_bytes);
 	areas_build(&reset);
