@@ -1566,8 +1566,9 @@ FL__DEFINE_INIT(fl_snapshot_config, FL_SNAPSHOT_CONFIG)
  * later writes of the instance change nothing in the snapshot. config may be
  * NULL. A memory's writable prefix is not captured.
  *
- * The runtime answers for two things that nothing checks: no guest code runs in
- * the instance during the call, and no guest frame is on a stack.
+ * The runtime answers for three things that nothing checks: no guest code runs in
+ * the instance during the call, no guest frame is on a stack, and no I/O into its
+ * memories is in flight.
  *
  * Time is linear in the image and in what was written; on a rung that cannot tell
  * what was written ("discard"), in the size of the memories.

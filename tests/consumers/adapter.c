@@ -32,6 +32,7 @@
 #include "tables.h"
 #include "tableimp.h"
 #include "tableother.h"
+#include "traps.h"
 
 #ifdef STOCK_RT
 #include <wasm-rt-impl.h>
@@ -1135,21 +1136,10 @@ static const struct test_case cases[] = {
 #endif
 };
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREAD_SANITIZER 1
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define THREAD_SANITIZER 1
-#endif
-
 int main(int argc, char **argv)
 {
-#ifdef THREAD_SANITIZER
-	printf("skipped: the thread sanitizer does not follow a jump out of a "
-	       "signal handler, which is how a trap ends a guest\n");
-	return 77;
-#endif
+	if (!traps_are_followed())
+		return 77;
 	wasm_rt_init();
 	sigaction(SIGSEGV, NULL, &trap_handler);
 #ifndef STOCK_RT

@@ -9,11 +9,11 @@
  */
 #include "tests/kit/test.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "rt_threadlocal.h"
 #include "state_guest.h"
+#include "traps.h"
 
 #define ALL_EXPORTS 25
 
@@ -279,21 +279,10 @@ static const struct test_case cases[] = {
 	TEST_CASE(flags_are_what_the_rows_say),
 };
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREAD_SANITIZER 1
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define THREAD_SANITIZER 1
-#endif
-
 int main(int argc, char **argv)
 {
-#ifdef THREAD_SANITIZER
-	printf("skipped: the thread sanitizer does not follow a jump out of a "
-	       "signal handler, which is how a trap ends a guest\n");
-	return 77;
-#endif
+	if (!traps_are_followed())
+		return 77;
 	if (guest_init(true))
 		return 1;
 	return test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases), NULL, 0);

@@ -10,10 +10,9 @@
  */
 #include "tests/kit/test.h"
 
-#include <stdio.h>
-
 #include "rt_threadlocal.h"
 #include "state_used.h"
+#include "traps.h"
 
 static void instances_begin_as_used(void)
 {
@@ -67,21 +66,10 @@ static const struct test_case cases[] = {
 	TEST_CASE(tables_keep_their_maximum),
 };
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREAD_SANITIZER 1
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define THREAD_SANITIZER 1
-#endif
-
 int main(int argc, char **argv)
 {
-#ifdef THREAD_SANITIZER
-	printf("skipped: the thread sanitizer does not follow a jump out of a "
-	       "signal handler, which is how a trap ends a guest\n");
-	return 77;
-#endif
+	if (!traps_are_followed())
+		return 77;
 	if (guest_init(true))
 		return 1;
 	return test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases), NULL, 0);

@@ -26,6 +26,7 @@
 #include "file.h"
 #include "rt_threadlocal.h"
 #include "state_guest.h"
+#include "traps.h"
 #include "state_used.h"
 
 #define CHANGES 100000
@@ -794,24 +795,13 @@ static const struct test_case cases[] = {
 	TEST_CASE(what_is_no_snapshot_of_ours_is_refused),
 };
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREAD_SANITIZER 1
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define THREAD_SANITIZER 1
-#endif
-
 int main(int argc, char **argv)
 {
 	/* No trap ends this, so every build can do it. */
 	if (argc == 3 && !strcmp(argv[1], "snapshot"))
 		return write_snapshot(argv[2]);
-#ifdef THREAD_SANITIZER
-	printf("skipped: the thread sanitizer does not follow a jump out of a "
-	       "signal handler, which is how a trap ends a guest\n");
-	return 77;
-#endif
+	if (!traps_are_followed())
+		return 77;
 	if (argc == 2 && !strcmp(argv[1], "encode"))
 		return encode_to_stdout();
 	if (guest_init(false))
