@@ -35,10 +35,13 @@ static const struct {
 
 void fl_config_init(enum fl_config_kind kind, void *config, size_t size_bytes)
 {
-	memset(config, 0, size_bytes);
-	if ((size_t)kind < FL_ARRAY_SIZE(configs))
-		memcpy(config, configs[kind].defaults,
-		       (size_t)fl_min_u64(configs[kind].bytes, size_bytes));
+	size_t bytes = (size_t)kind < FL_ARRAY_SIZE(configs) ?
+		(size_t)fl_min_u64(configs[kind].bytes, size_bytes) : 0;
+
+	if (bytes)
+		memcpy(config, configs[kind].defaults, bytes);
+	if (bytes < size_bytes)
+		memset((uint8_t *)config + bytes, 0, size_bytes - bytes);
 	memcpy(config, &size_bytes,
 	       (size_t)fl_min_u64(sizeof(size_bytes), size_bytes));
 }
@@ -49,9 +52,10 @@ int fl__config_read(enum fl_config_kind kind, void *known, const void *config,
 	const uint8_t *given = config;
 	size_t bytes = configs[kind].bytes, size;
 
-	memcpy(known, configs[kind].defaults, bytes);
-	if (!config)
+	if (!config) {
+		memcpy(known, configs[kind].defaults, bytes);
 		return 0;
+	}
 	memcpy(&size, config, sizeof(size));
 	if (size < sizeof(size))
 		return fl__error_set(
@@ -65,6 +69,8 @@ int fl__config_read(enum fl_config_kind kind, void *known, const void *config,
 				"struct %s sets a field at byte %zu that version %s does not know",
 				configs[kind].name, i, FL_VERSION);
 	}
+	if (size < bytes)
+		memcpy(known, configs[kind].defaults, bytes);
 	memcpy(known, config, (size_t)fl_min_u64(size, bytes));
 	/* The copy is as long as this library knows the struct. */
 	memcpy(known, &bytes, sizeof(bytes));

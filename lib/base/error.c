@@ -50,6 +50,9 @@ const char *fl_version(void)
 
 int fl__error_fold(int err)
 {
+	/* Each reset ends here. */
+	if (!err)
+		return 0;
 	/* Something is used up, if not memory itself. */
 	if (err == -EMFILE || err == -ENFILE || err == -EFBIG || err == -ENOSPC)
 		return -ENOMEM;
