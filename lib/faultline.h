@@ -673,12 +673,20 @@ enum fl_open_flags {
 	 * process_vm_writev().
 	 */
 	FL_OPEN_IN_PLACE = 1,
+	/*
+	 * With FL_OPEN_IN_PLACE: only a file that the kernel keeps from changes,
+	 * whoever tries: a memory file under F_SEAL_WRITE and F_SEAL_SHRINK, or a
+	 * file with fs-verity. Any other file is -EPERM. The call asks before it
+	 * checks the first page, so what was checked stays. A disk that fails
+	 * still takes pages from guests, as above.
+	 */
+	FL_OPEN_IMMUTABLE = 2,
 };
 
 /*
  * Make an image of a file that fl_image_write() has written. With path NULL the
  * call reads fd, which stays open and in its place; only a regular file. flags
- * is 0 or FL_OPEN_IN_PLACE.
+ * is 0 or of enum fl_open_flags.
  *
  * The file is untrusted: the call checks each number before it uses the number,
  * and the hash of each page, and copies what was checked into the image's
@@ -693,7 +701,8 @@ enum fl_open_flags {
  * host that must know where a file comes from signs fl_image_digest().
  *
  * Errors: -EINVAL (no such file, not a regular file, flags, a file that holds
- * more than one image), -EPERM, -ENOEXEC (with error->byte_off 0 not an image
+ * more than one image), -EPERM (this process may not read it, or
+ * FL_OPEN_IMMUTABLE), -ENOEXEC (with error->byte_off 0 not an image
  * file; else cut, changed or damaged at that byte), -ENOTSUP (written by a newer
  * version, or FL_OPEN_IN_PLACE), -E2BIG, -ENOMEM, -EIO (the system cannot read).
  */

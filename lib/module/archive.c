@@ -557,7 +557,7 @@ static int open_all(struct fl__archive *archive, uint32_t flags,
 }
 
 static int open_file(struct fl__archive_file *file, const char *path, int fd,
-		     struct fl_error *error)
+		     uint32_t flags, struct fl_error *error)
 {
 	uint64_t *length_bytes = &file->source.length_bytes;
 	int err;
@@ -572,6 +572,11 @@ static int open_file(struct fl__archive_file *file, const char *path, int fd,
 			error, fold(err), "cannot open the image file: %s",
 			err == -EINVAL ? "not a regular file" : strerror(-err));
 	file->is_ours = path != NULL;
+	/* Asked before the first page is checked, so that what is checked stays. */
+	if (flags & FL_OPEN_IMMUTABLE && !fl__os_file_is_immutable(file->fd))
+		return fl__error_set(
+			error, -EPERM,
+			"the image file can change: seal it (a memory file under F_SEAL_WRITE and F_SEAL_SHRINK, or fs-verity), or open it without FL_OPEN_IMMUTABLE");
 	return 0;
 }
 
@@ -582,14 +587,18 @@ int fl__archive_open(struct fl_context *context, const char *path, int fd,
 	struct fl__archive archive = { 0 };
 	int err;
 
-	if (flags & ~(uint32_t)FL_OPEN_IN_PLACE)
+	if (flags & ~(uint32_t)(FL_OPEN_IN_PLACE | FL_OPEN_IMMUTABLE))
 		return fl__error_set(error, -EINVAL,
 				     "there is no such flag: 0x%x", flags);
+	if (flags == FL_OPEN_IMMUTABLE)
+		return fl__error_set(
+			error, -EINVAL,
+			"FL_OPEN_IMMUTABLE is for FL_OPEN_IN_PLACE: a file that is copied may change");
 	archive.file = calloc(1, sizeof(*archive.file));
 	if (!archive.file)
 		return fl__error_set(error, -ENOMEM, "no memory for a file");
 	archive.file->context = context;
-	err = open_file(archive.file, path, fd, error);
+	err = open_file(archive.file, path, fd, flags, error);
 	if (!err)
 		err = open_all(&archive, flags, error);
 	if (err)

@@ -34,6 +34,25 @@ int fl__os_file_look(int fd, uint64_t *length_bytes)
 	return 0;
 }
 
+#ifdef __linux__
+bool fl__os_file_is_immutable(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct statx status;
+
+	if (seals >= 0 && seals & F_SEAL_WRITE && seals & F_SEAL_SHRINK)
+		return true;
+	return !statx(fd, "", AT_EMPTY_PATH, 0, &status) &&
+	       status.stx_attributes & STATX_ATTR_VERITY;
+}
+#else
+bool fl__os_file_is_immutable(int fd)
+{
+	(void)fd;
+	return false;
+}
+#endif
+
 int fl__os_file_open(const char *path, int *out, uint64_t *length_bytes)
 {
 	/* Opening a pipe would wait, a terminal would become ours. */

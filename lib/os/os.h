@@ -74,6 +74,8 @@ void fl__os_watch_stop(struct fl__os_watch *watch);
  */
 int fl__os_file_open(const char *path, int *fd, uint64_t *length_bytes);
 int fl__os_file_look(int fd, uint64_t *length_bytes);
+/* Does the system keep every byte of this file, whoever has it open? */
+bool fl__os_file_is_immutable(int fd);
 /* Up to len bytes from byte off on, without moving the descriptor. *done is less
  * only where the file ends. */
 int fl__os_file_read(int fd, uint64_t off, void *dst, uint64_t len,
