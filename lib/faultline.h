@@ -550,8 +550,8 @@ FL__DEFINE_INIT(fl_image_config, FL_IMAGE_CONFIG)
  * initial size ends the image: the image keeps what came before, and
  * fl_image_info() reports the trap. Specification: "Instantiation".
  *
- * Errors: -EINVAL (also: a global that an offset needs has no value),
- * -E2BIG, -ENOMEM.
+ * Errors: -EINVAL (also: a global that an offset needs has no value;
+ * initial_bytes is more than the memory's type allows), -E2BIG, -ENOMEM.
  */
 FL_API int fl_image_from_module(struct fl_context *context,
 				const struct fl_module *module,
@@ -1082,6 +1082,12 @@ struct fl_memory_config {
 	/* How long to wait for a free slot, in nanoseconds. 0: not at all,
 	 * -EAGAIN; UINT64_MAX: for ever. */
 	uint64_t timeout_ns;
+	/* Width of the memory's addresses. 32: growth ends at 4 GiB, and one
+	 * byte below where page_bytes is 1, because memory.size must fit an
+	 * i32. 64: no such end. 0: the type is not known here, and max_bytes
+	 * alone bounds growth: 0. */
+	uint32_t address_bits;
+	uint32_t reserved;
 };
 
 #define FL_MEMORY_CONFIG_INIT {						\
@@ -1148,6 +1154,10 @@ FL_API struct fl_memory *fl_memory_find(const struct fl_pool *pool,
  * (optional) gets the size before, in whole pages. Calls on one memory take
  * turns; other threads may use the memory meanwhile. Specification:
  * memory.grow, "Growing memories".
+ *
+ * Growth ends at the maximum of the memory's type, at the pool's, and where the
+ * address type ends: a memory of 32-bit addresses has at most 65,536 pages of
+ * 64 KiB, or 2^32 - 1 of one byte.
  *
  * Errors: -E2BIG (beyond the maximum), -ENOMEM, -ECHILD; -EPERM or -EIO when
  * the kernel refuses otherwise. After an error nothing has changed, and
@@ -1217,7 +1227,10 @@ struct fl_table_config {
 	size_t size;
 	/* 4, 8, 16, 24 or 32. 0: the pool's table_element_bytes. */
 	uint32_t element_bytes;
-	uint32_t reserved;
+	/* Width of the table's indices. 32: growth ends at 2^32 - 1 elements,
+	 * because table.size must fit an i32. 64: no such end. 0: the type is
+	 * not known here, and max_elements alone bounds growth: 0. */
+	uint32_t address_bits;
 	uint64_t initial_elements;
 	uint64_t max_elements;	/* of growth; UINT64_MAX: the storage's */
 	/* The null reference, element_bytes long; copied. NULL: the pool's if
@@ -1305,7 +1318,8 @@ static inline uint64_t fl_table_size(const struct fl_table *table)
 
 /*
  * table.grow: delta elements more, each *element (NULL: null). *old_elements
- * (optional) gets the size before. Errors: -E2BIG (beyond the maximum),
+ * (optional) gets the size before. A table of 32-bit indices has at most
+ * 2^32 - 1 elements. Errors: -E2BIG (beyond the maximum),
  * -ENOMEM, -ECHILD. After an error nothing has changed, and table.grow answers
  * -1.
  */
@@ -1352,8 +1366,20 @@ struct fl_restored {
 
 struct fl_instance_config {
 	size_t size;
-	/* The memories that the module imports, in order of import. The
-	 * instance uses them as they are, unless fills_imports is set. */
+	/*
+	 * The memories that the module imports, in order of import. The
+	 * instance uses them as they are, unless fills_imports is set. Each
+	 * must match the import (-EINVAL): the width of its addresses, its page
+	 * size, shared or not, at least the minimum, at most the maximum. A
+	 * memory of an instance has the type that its module says. A memory
+	 * taken alone has the type that fl_memory_config says; its maximum is
+	 * where its growth ends, and address_bits 0 matches both widths.
+	 * Tables match likewise, and hold elements of the same type; what the
+	 * elements of a table taken alone are, and whether two defined types
+	 * are the same, only the runtime can tell. So are imported functions,
+	 * globals and tags the runtime's to match. Specification: "Import
+	 * Matching".
+	 */
 	struct fl_memory *const *imported_memories;
 	uint32_t imported_memory_count;
 	uint32_t imported_global_count;
@@ -1372,7 +1398,15 @@ struct fl_instance_config {
 	 * holds nothing. The library calls make_element for what active element
 	 * segments, table initialisers and table.init put into tables; not for
 	 * nulls. The call may not fail. *from is good during the call. The
-	 * instance keeps the make_element that it was allocated with. NULL:
+	 * instance keeps the make_element that it was allocated with.
+	 *
+	 * Elements that were put into imported tables stay there when the
+	 * acquire fails later, as the specification says, but the instance is
+	 * gone. Such an element may be copied, compared and dropped. Nobody may
+	 * call it if it leads to the instance, its structure, memories or
+	 * tables. A runtime that lets guests call it must allocate and
+	 * initialise by two calls, and release the failed instance only when no
+	 * table holds its elements any more. NULL:
 	 * tables begin with nulls or their image, and the runtime writes their
 	 * segments by fl_table_init_elements().
 	 */
@@ -1627,7 +1661,8 @@ FL__DEFINE_INIT(fl_snapshot_parts, FL_SNAPSHOT_PARTS)
  * Make a snapshot of parts that the runtime captured: images of memories
  * (fl_image_from_memory()) and its own bytes. The runtime clones such a snapshot
  * itself, by fl_snapshot_image() and fl_snapshot_state(); the acquires refuse it
- * (-ENOTSUP). Errors: -EINVAL, -ENOMEM.
+ * (-ENOTSUP). Errors: -EINVAL (also: an image larger than the type of its memory
+ * allows), -ENOMEM.
  */
 FL_API int fl_snapshot_create(const struct fl_snapshot_parts *parts,
 			      struct fl_snapshot **snapshot,

@@ -192,7 +192,7 @@ int fl_image_from_memory(const struct fl_memory *memory,
 		return fl__error_set(
 			error, -ENOTSUP,
 			"the memory is lent: the holder of its pages may write at any time");
-	if (fl__memory_of(memory)->is_shared && !known.is_quiet)
+	if (fl__memory_of(memory)->shape.is_shared && !known.is_quiet)
 		return fl__error_set(
 			error, -ENOTSUP,
 			"the memory is shared; when no thread runs in it, set is_quiet");

@@ -89,10 +89,12 @@ static int apply_segment(struct fl_instance *instance,
 	uint64_t offset;
 	int err;
 
+	/* Without make_element a segment without a place is the runtime's. */
 	err = fl__module_offset(instance->module, "element", segment_idx,
-				&segment->offset, globals, &offset, error);
+				&segment->offset, globals, &offset,
+				instance->make_element ? error : NULL);
 	if (err)
-		return err;
+		return instance->make_element ? err : 0;
 	if (!fl_range_fits(offset, segment->count, fl_table_size(table)))
 		return fl__error_set_trap(
 			error, FL_TRAP_TABLE_OUT_OF_BOUNDS,
@@ -112,14 +114,20 @@ static int initialise_tables(struct fl_instance *instance,
 	const struct fl__reader *reader = &instance->module->reader;
 	int err = 0;
 
-	/* The runtime has its own tables, or fills the pool's itself. */
-	if (!instance->table_count || !instance->make_element)
+	/* The runtime has its own tables. */
+	if (!instance->table_count)
 		return 0;
 	for (uint32_t i = reader->imported_table_count;
-	     i < instance->table_count; i++)
+	     instance->make_element && i < instance->table_count; i++)
 		run_initialiser(instance, i);
 	for (uint32_t i = 0; i < reader->elem_count && !err; i++) {
-		if (reader->elems[i].mode == FL__SEGMENT_ACTIVE)
+		const struct fl__elem *segment = &reader->elems[i];
+
+		/* Without make_element the runtime writes the segments, but for
+		 * those that an image covers. */
+		if (segment->mode == FL__SEGMENT_ACTIVE &&
+		    (instance->make_element ||
+		     has_image(instance, segment->table_idx)))
 			err = apply_segment(instance, globals, i, error);
 	}
 	return err;
@@ -146,6 +154,28 @@ static int check_unfilled(const struct fl_instance *instance,
 	return 0;
 }
 
+/* The same of a segment which only the globals place. Without their values
+ * nobody here can tell where the segment goes. */
+static int check_placed(const struct fl_instance *instance, uint32_t data_idx,
+			const struct fl__globals *globals,
+			struct fl_error *error)
+{
+	const struct fl_module *module = instance->module;
+	const struct fl__data *data = &module->reader.data[data_idx];
+	uint64_t length =
+		fl__memory_length(instance->memories[data->memory_idx]);
+	struct fl_segment segment;
+
+	if (data->offset.known == FL__KNOWN_YES ||
+	    fl__module_place(module, data_idx, globals, &segment, NULL) ||
+	    fl_range_fits(segment.offset_bytes, segment.length_bytes, length))
+		return 0;
+	return fl__error_set_trap(
+		error, FL_TRAP_MEMORY_OUT_OF_BOUNDS,
+		"data segment %u is out of bounds of imported memory %u, which has %llu bytes",
+		data_idx, data->memory_idx, fl_llu(length));
+}
+
 /* In order of the segments, not of the memories. */
 static int initialise_memories(struct fl_instance *instance,
 			       const struct fl__globals *globals,
@@ -161,9 +191,10 @@ static int initialise_memories(struct fl_instance *instance,
 
 		if (reader->data[i].mode != FL__SEGMENT_ACTIVE)
 			continue;
-		if (is_imported ? fills_imports :
-				  !module->shows_images ||
-					  !module->memories[memory_idx].image)
+		if (is_imported && !fills_imports)
+			err = check_placed(instance, i, globals, error);
+		else if (is_imported || !module->shows_images ||
+			 !module->memories[memory_idx].image)
 			err = fl__data_write(instance->memories[memory_idx],
 					     module, i, globals, error);
 	}

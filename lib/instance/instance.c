@@ -193,19 +193,19 @@ static int take_memories(struct fl_pool *pool, const struct fl_module *module,
 	err = fl__bank_take(&pool->banks[FL__BANK_MEMORY], requests, count,
 			    timeout_ns, slots, error);
 	for (uint32_t i = 0; i < count && !err; i++) {
-		uint64_t page_bytes = module->memories[first + i].page_bytes;
-		uint64_t max_bytes;
+		struct fl__memory_shape shape =
+			fl__memory_shape_of(module, first + i);
 
-		if (fl_mul_overflow(
-			    module->reader.memories[first + i].limits.max,
-			    page_bytes, &max_bytes))
-			max_bytes = UINT64_MAX;
-		memories[i] = fl__memory_begin(slots[i], &requests[i],
-					       max_bytes, page_bytes);
-		fl__memory_of(memories[i])->is_shared =
-			module->reader.memories[first + i].limits.is_shared;
+		memories[i] = fl__memory_begin(slots[i], &requests[i], &shape);
 	}
 	return err;
+}
+
+/* Whoever imports the table sees the type that the module says. */
+static void set_type(struct fl__table *table, const struct fl__table_type *type)
+{
+	table->type_max = type->limits.max;
+	table->type = type->type;
 }
 
 static int take_tables(struct fl_pool *pool, const struct fl_module *module,
@@ -217,6 +217,7 @@ static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 	uint32_t first = reader->imported_table_count;
 	uint32_t count = reader->table_count - first;
 	struct fl_table_config configs[FL__READER_MAX_TABLES];
+	int err;
 
 	if (!fl__pool_has_tables(pool))
 		return 0;
@@ -229,7 +230,8 @@ static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 			.element_bytes =
 				(uint32_t)pool->config.table_element_bytes,
 			.initial_elements = limits->min,
-			.max_elements = limits->max,
+			.max_elements = limits->most,
+			.address_bits = limits->is_64 ? 64 : 32,
 			.null = pool->table_null,
 			.image = config->table_images ?
 					 config->table_images[i] :
@@ -244,8 +246,11 @@ static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 			configs[i].image = captured->tables[first + i].image;
 		}
 	}
-	return fl__table_take(pool, configs, count, config->timeout_ns, tables,
-			      error);
+	err = fl__table_take(pool, configs, count, config->timeout_ns, tables,
+			     error);
+	for (uint32_t i = 0; i < count && !err; i++)
+		set_type(fl__table_of(tables[i]), &reader->tables[first + i]);
+	return err;
 }
 
 /* The slot of the structure is the instance. */

@@ -43,23 +43,68 @@ const struct fl__kind fl__kind_memory = {
  * demand a memory may start beyond that maximum, and then does not grow. */
 struct fl_memory *fl__memory_begin(struct fl__slot *slot,
 				   const struct fl__request *request,
-				   uint64_t max_bytes, uint64_t page_bytes)
+				   const struct fl__memory_shape *shape)
 {
 	struct fl__memory *memory = fl__slot_side(slot);
 
-	memory->page_bytes = page_bytes;
-	memory->max_bytes = fl_min_u64(
-		max_bytes, fl_max_u64(slot->bank->pool->config.max_memory_bytes,
+	memory->shape = *shape;
+	memory->shape.max_bytes =
+		fl_min_u64(shape->max_bytes,
+			   fl_max_u64(slot->bank->pool->config.max_memory_bytes,
 				      request->initial_bytes));
 	__atomic_store_n(&memory->pub.length_bytes, request->initial_bytes,
 			 __ATOMIC_RELEASE);
 	return &memory->pub;
 }
 
+struct fl__memory_shape fl__memory_shape_of(const struct fl_module *module,
+					    uint32_t memory_idx)
+{
+	const struct fl__module_memory *memory = &module->memories[memory_idx];
+	const struct fl__limits *limits =
+		&module->reader.memories[memory_idx].limits;
+
+	return (struct fl__memory_shape){
+		.page_bytes = memory->page_bytes,
+		.max_bytes = memory->most_bytes,
+		.max_pages = limits->max,
+		.address_bits = limits->is_64 ? 64 : 32,
+		.is_shared = limits->is_shared,
+	};
+}
+
 int fl__memory_give(struct fl_memory *memory)
 {
 	return fl__slot_give(fl__slot_of_side(memory),
 			     fl__memory_length(memory));
+}
+
+/* So many bytes a memory can have whose addresses, and whose size in pages, are
+ * integers of that width. */
+static uint64_t address_space(uint32_t address_bits, uint64_t page_bytes)
+{
+	if (address_bits != 32)
+		return UINT64_MAX;
+	return fl_min_u64((uint64_t)1 << 32, UINT32_MAX * page_bytes);
+}
+
+static int check_addresses(const struct fl_memory_config *known,
+			   struct fl_error *error)
+{
+	uint64_t reach = address_space(known->address_bits, known->page_bytes);
+
+	if (known->address_bits && known->address_bits != 32 &&
+	    known->address_bits != 64)
+		return fl__error_set(
+			error, -EINVAL,
+			"address_bits is %u; use 32, 64, or 0 for a memory whose type is not known",
+			known->address_bits);
+	if (known->initial_bytes > reach)
+		return fl__error_set(
+			error, -EINVAL,
+			"the memory starts with %llu bytes, but address_bits is 32: such a memory has at most %llu",
+			fl_llu(known->initial_bytes), fl_llu(reach));
+	return 0;
 }
 
 static int read_config(const struct fl_pool *pool,
@@ -89,7 +134,19 @@ static int read_config(const struct fl_pool *pool,
 			"the memory starts with %llu bytes, the pool allows %llu; raise max_memory_bytes",
 			fl_llu(known->initial_bytes),
 			fl_llu(pool->limits.max_memory_bytes));
-	return 0;
+	return check_addresses(known, error);
+}
+
+static struct fl__memory_shape shape_alone(const struct fl_memory_config *known)
+{
+	uint64_t reach = address_space(known->address_bits, known->page_bytes);
+
+	return (struct fl__memory_shape){
+		.page_bytes = known->page_bytes,
+		.max_bytes = fl_min_u64(known->max_bytes, reach),
+		.address_bits = (uint8_t)known->address_bits,
+		.is_shared = known->is_shared != 0,
+	};
 }
 
 int fl_memory_acquire(struct fl_pool *pool,
@@ -97,7 +154,9 @@ int fl_memory_acquire(struct fl_pool *pool,
 		      struct fl_memory **out, struct fl_error *error)
 {
 	struct fl_memory_config known;
+	struct fl__memory_shape shape;
 	struct fl__request request;
+	struct fl__memory *memory;
 	struct fl__slot *slot;
 	int err = fl__pool_check_owner(pool, error);
 
@@ -114,9 +173,11 @@ int fl_memory_acquire(struct fl_pool *pool,
 			    known.timeout_ns, &slot, error);
 	if (err)
 		return err;
-	*out = fl__memory_begin(slot, &request, known.max_bytes,
-				known.page_bytes);
-	fl__memory_of(*out)->is_shared = known.is_shared != 0;
+	shape = shape_alone(&known);
+	*out = fl__memory_begin(slot, &request, &shape);
+	memory = fl__memory_of(*out);
+	memory->shape.max_pages =
+		memory->shape.max_bytes / memory->shape.page_bytes;
 	fl__slot_publish(slot, NULL);
 	return 0;
 }
@@ -163,9 +224,9 @@ static int memory_grow(struct fl__memory *memory, uint64_t delta_pages,
 	uint64_t old_bytes = fl__memory_length(&memory->pub), new_bytes;
 	int err = 0;
 
-	if (fl_mul_overflow(delta_pages, memory->page_bytes, &new_bytes) ||
+	if (fl_mul_overflow(delta_pages, memory->shape.page_bytes, &new_bytes) ||
 	    fl_add_overflow(new_bytes, old_bytes, &new_bytes) ||
-	    new_bytes > memory->max_bytes)
+	    new_bytes > memory->shape.max_bytes)
 		return -E2BIG;
 	if (new_bytes > old_bytes)
 		err = slot->bank->backend->grow(slot->arena, &slot->space,
@@ -177,7 +238,7 @@ static int memory_grow(struct fl__memory *memory, uint64_t delta_pages,
 	__atomic_store_n(&memory->pub.length_bytes, new_bytes,
 			 __ATOMIC_RELEASE);
 	if (old_pages)
-		*old_pages = old_bytes / memory->page_bytes;
+		*old_pages = old_bytes / memory->shape.page_bytes;
 	return 0;
 }
 

@@ -9,13 +9,23 @@
 #ifndef FL_MEMORY_H
 #define FL_MEMORY_H
 
+#include "module/module.h"
 #include "slots/bank.h"
+
+/* What a memory is by its type, whatever its content and size. */
+struct fl__memory_shape {
+	uint64_t page_bytes;
+	uint64_t max_bytes;		/* where growth ends */
+	/* As an import sees it; UINT64_MAX: none. Of a memory taken alone,
+	 * where its growth ends. */
+	uint64_t max_pages;
+	uint8_t address_bits;		/* 0: not said */
+	bool is_shared;
+};
 
 struct fl__memory {
 	struct fl_memory pub;		/* length_bytes is atomic */
-	uint64_t page_bytes;
-	uint64_t max_bytes;
-	bool is_shared;
+	struct fl__memory_shape shape;
 	struct fl__os_lock grow_lock;
 };
 
@@ -24,7 +34,11 @@ extern const struct fl__kind fl__kind_memory;
 /* Begin a memory in a slot that shows request and is not published yet. */
 struct fl_memory *fl__memory_begin(struct fl__slot *slot,
 				   const struct fl__request *request,
-				   uint64_t max_bytes, uint64_t page_bytes);
+				   const struct fl__memory_shape *shape);
+
+/* The shape of memories that a module defines. */
+struct fl__memory_shape fl__memory_shape_of(const struct fl_module *module,
+					    uint32_t memory_idx);
 /* As fl__slot_give(). */
 int fl__memory_give(struct fl_memory *memory);
 

@@ -55,6 +55,17 @@ int fl_snapshot_create(const struct fl_snapshot_parts *parts,
 			error, -EINVAL,
 			"the module has %u memories, image_count is %u",
 			known.module->reader.memory_count, known.image_count);
+	for (uint32_t i = 0; i < known.image_count; i++) {
+		const struct fl_image *image = known.images[i];
+		uint64_t most = known.module->memories[i].most_bytes;
+
+		if (image && image->map.initial_bytes > most)
+			return fl__error_set(
+				error, -EINVAL,
+				"images[%u] has %llu bytes, memory %u of the module at most %llu",
+				i, fl_llu(image->map.initial_bytes), i,
+				fl_llu(most));
+	}
 	err = fl__snapshot_alloc(1, known.encoding, &snapshot, error);
 	if (err)
 		return err;

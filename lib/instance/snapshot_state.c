@@ -287,11 +287,9 @@ static bool memory_fits(const struct fl_module *module, uint32_t memory_idx,
 			uint64_t bytes)
 {
 	const struct fl__module_memory *memory = &module->memories[memory_idx];
-	uint64_t max, pages = bytes / memory->page_bytes;
 
-	max = module->reader.memories[memory_idx].limits.max;
-	return bytes >= memory->min_bytes && pages <= max &&
-	       bytes == pages * memory->page_bytes;
+	return bytes >= memory->min_bytes && bytes <= memory->most_bytes &&
+	       bytes % memory->page_bytes == 0;
 }
 
 static void get_memories(struct in *in)
@@ -309,8 +307,16 @@ static void get_memories(struct in *in)
 
 		off = in->c.off;
 		image = captured->images[i] = get_image(in);
-		if (in->c.err || captured->is_parts)
+		if (in->c.err)
 			continue;
+		if (captured->is_parts) {
+			if (image && image->map.initial_bytes >
+					     captured->module->memories[i]
+						     .most_bytes)
+				in_fail(in, off,
+					"the image is larger than the module's memory can be");
+			continue;
+		}
 		if (!image != (i < reader->imported_memory_count))
 			in_fail(in, off,
 				"only memories that the module defines have an image, and each has one");
@@ -424,7 +430,7 @@ static void get_table(struct in *in, uint32_t table_idx)
 	table->image = get_image(in);
 	if (in->c.err)
 		return;
-	if (table->length < limits->min || table->length > limits->max ||
+	if (table->length < limits->min || table->length > limits->most ||
 	    fl_mul_overflow(table->length, table->element_bytes, &bytes) ||
 	    (table->image && table->image->map.initial_bytes != bytes))
 		in_fail(in, off,

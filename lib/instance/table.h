@@ -14,6 +14,7 @@
 #define FL_TABLE_H
 
 #include "slots/slot.h"
+#include "wasm/contents.h"
 
 /* See faultline.h. */
 struct fl__table {
@@ -24,7 +25,12 @@ struct fl__table {
 	void (*clone)(void *user, void *dst, const void *src);
 	void (*drop)(void *user, void *element);
 	void *user;
+	/* As an import sees it; UINT64_MAX: none. Of a table taken alone, where
+	 * its growth ends. */
+	uint64_t type_max;
 	uint32_t element_bytes;		/* atomic: handlers read it */
+	struct fl__valtype type;	/* of its elements; code 0: not said */
+	uint8_t address_bits;		/* 0: not said */
 	bool is_static;
 	uint8_t null[FL__MAX_ELEMENT_BYTES];
 } __attribute__((aligned(128)));

@@ -32,10 +32,19 @@ static int read_config(const struct fl_table_config *config,
 		return fl__error_set(
 			error, -EINVAL,
 			"of clone and drop only one is set; give both or neither");
+	if (known->address_bits && known->address_bits != 32 &&
+	    known->address_bits != 64)
+		return fl__error_set(
+			error, -EINVAL,
+			"address_bits is %u; use 32, 64, or 0 for a table whose type is not known",
+			known->address_bits);
+	if (known->address_bits == 32)
+		known->max_elements =
+			fl_min_u64(known->max_elements, UINT32_MAX);
 	if (known->initial_elements > known->max_elements)
 		return fl__error_set(
 			error, -EINVAL,
-			"the table starts with %llu elements, more than its max_elements of %llu",
+			"the table starts with %llu elements, more than the %llu that max_elements and address_bits allow",
 			fl_llu(known->initial_elements),
 			fl_llu(known->max_elements));
 	return 0;
@@ -49,6 +58,9 @@ static void table_begin(struct fl__table *table,
 	table->pub.base = base;
 	table->capacity = capacity;
 	table->max_elements = config->max_elements;
+	table->type_max = config->max_elements;
+	table->type = (struct fl__valtype){ .code = 0 };
+	table->address_bits = (uint8_t)config->address_bits;
 	table->clone = config->clone;
 	table->drop = config->drop;
 	table->user = config->user;
@@ -122,6 +134,9 @@ int fl_table_create(const struct fl_table_config *config, struct fl_table **out,
 	table->is_static = known.storage != NULL;
 	table_begin(table, &known, known.storage,
 		    known.storage_bytes / known.element_bytes);
+	if (table->is_static)
+		table->type_max =
+			fl_min_u64(table->max_elements, table->capacity);
 	err = storage_open(table, &known, error);
 	if (err) {
 		free(table);
@@ -219,6 +234,7 @@ static struct fl_table *slot_begin(struct fl__slot *slot,
 		table->slot = slot;
 	table_begin(table, config, slot->space.base, limit);
 	table->max_elements = fl_min_u64(config->max_elements, limit);
+	table->type_max = table->max_elements;
 	return &table->pub;
 }
 

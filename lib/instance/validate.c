@@ -12,6 +12,7 @@
 #include "base/sized.h"
 #include "memory.h"
 #include "table.h"
+#include "wasm/valtype.h"
 
 static int check_counts(uint32_t defined, uint32_t per_instance,
 			uint32_t in_pool, const char *plural,
@@ -98,10 +99,71 @@ int fl_pool_validate(const struct fl_pool *pool, const struct fl_module *module,
 
 /* --------------------------------------------------------------- imports */
 
+/* Of an import: what is "memory" or "table", unit what its limits count. */
+struct import {
+	const char *what, *unit;
+	uint32_t idx;
+	const struct fl__limits *wanted;
+};
+
+/* A type that was not said fits. max is the actual maximum, in units. */
+static int check_limits(const struct import *import, uint8_t address_bits,
+			uint64_t max, struct fl_error *error)
+{
+	const struct fl__limits *wanted = import->wanted;
+
+	if (address_bits && (address_bits == 64) != wanted->is_64)
+		return fl__error_set(
+			error, -EINVAL,
+			"imported %s %u has addresses of %u bits, the module asks for %u",
+			import->what, import->idx, address_bits,
+			wanted->is_64 ? 64 : 32);
+	if (max <= wanted->max)
+		return 0;
+	if (max == UINT64_MAX)
+		return fl__error_set(
+			error, -EINVAL,
+			"imported %s %u has no maximum, the module allows %llu %s at most",
+			import->what, import->idx, fl_llu(wanted->max),
+			import->unit);
+	return fl__error_set(
+		error, -EINVAL,
+		"imported %s %u may grow to %llu %s, the module allows %llu at most",
+		import->what, import->idx, fl_llu(max), import->unit,
+		fl_llu(wanted->max));
+}
+
+/* The minimum is the caller's to compare. */
+static int check_memory_type(const struct fl_memory *memory, uint32_t idx,
+			     const struct fl_module *module,
+			     struct fl_error *error)
+{
+	const struct fl__memory_shape *shape = &fl__memory_of(memory)->shape;
+	const struct import import = {
+		"memory", "pages", idx, &module->reader.memories[idx].limits,
+	};
+
+	if (shape->page_bytes != module->memories[idx].page_bytes)
+		return fl__error_set(
+			error, -EINVAL,
+			"imported memory %u has pages of %llu bytes, the module asks for pages of %llu",
+			idx, fl_llu(shape->page_bytes),
+			fl_llu(module->memories[idx].page_bytes));
+	if (shape->is_shared != import.wanted->is_shared)
+		return fl__error_set(
+			error, -EINVAL,
+			"imported memory %u is %s, the module asks for one that is %s: is_shared says so",
+			idx, shape->is_shared ? "shared" : "not shared",
+			shape->is_shared ? "not" : "shared");
+	return check_limits(&import, shape->address_bits, shape->max_pages,
+			    error);
+}
+
 static int check_memories(const struct fl_module *module,
 			  const struct fl_instance_config *config,
 			  struct fl_error *error)
 {
+	int err = 0;
 	uint32_t count = module->reader.imported_memory_count;
 
 	if (config->imported_memory_count != count ||
@@ -110,7 +172,7 @@ static int check_memories(const struct fl_module *module,
 			error, -EINVAL,
 			"the module imports %u memories, fl_instance_config gives %u",
 			count, config->imported_memory_count);
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count && !err; i++) {
 		struct fl_memory *memory = config->imported_memories[i];
 
 		if (!memory)
@@ -123,8 +185,31 @@ static int check_memories(const struct fl_module *module,
 				"imported memory %u has %llu bytes, the module asks for %llu",
 				i, fl_llu(fl__memory_length(memory)),
 				fl_llu(module->memories[i].min_bytes));
+		err = check_memory_type(memory, i, module, error);
 	}
-	return 0;
+	return err;
+}
+
+static int check_table_type(const struct fl_table *pub, uint32_t idx,
+			    const struct fl__table_type *wanted,
+			    struct fl_error *error)
+{
+	const struct fl__table *table = fl__table_of(pub);
+	const struct import import = { "table", "elements", idx,
+				       &wanted->limits };
+
+	/* Whoever has the table may put in, and take out, what its type lets:
+	 * the types are equal. */
+	if (table->type.code &&
+	    (!fl__valtype_matches(table->type, wanted->type) ||
+	     !fl__valtype_matches(wanted->type, table->type)))
+		return fl__error_set(
+			error, -EINVAL,
+			"imported table %u holds %s, the module asks for %s",
+			idx, fl__valtype_name(table->type),
+			fl__valtype_name(wanted->type));
+	return check_limits(&import, table->address_bits, table->type_max,
+			    error);
 }
 
 static int check_tables(const struct fl_pool *pool,
@@ -135,6 +220,7 @@ static int check_tables(const struct fl_pool *pool,
 	const struct fl__reader *reader = &module->reader;
 	uint32_t count = reader->imported_table_count;
 	uint32_t defined = reader->table_count - count;
+	int err = 0;
 
 	if (!fl__pool_has_tables(pool))
 		return 0;
@@ -153,7 +239,7 @@ static int check_tables(const struct fl_pool *pool,
 			error, -EINVAL,
 			"the module defines %u tables, table_image_count is %u",
 			defined, config->table_image_count);
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count && !err; i++) {
 		const struct fl_table *table = config->imported_tables[i];
 
 		if (!table)
@@ -172,8 +258,9 @@ static int check_tables(const struct fl_pool *pool,
 				"imported table %u has %llu elements, the module asks for %llu",
 				i, fl_llu(fl_table_size(table)),
 				fl_llu(reader->tables[i].limits.min));
+		err = check_table_type(table, i, &reader->tables[i], error);
 	}
-	return 0;
+	return err;
 }
 
 /* -------------------------------------------------------------- tunables */

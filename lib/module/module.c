@@ -94,6 +94,9 @@ static void module_measure(struct fl_module *module)
 		if (fl_mul_overflow(limits->min, memory->page_bytes,
 				    &memory->min_bytes))
 			memory->min_bytes = UINT64_MAX;
+		if (fl_mul_overflow(limits->most, memory->page_bytes,
+				    &memory->most_bytes))
+			memory->most_bytes = UINT64_MAX;
 	}
 	for (uint32_t i = 0; i < reader->data_count; i++) {
 		struct fl__module_memory *memory;
@@ -288,6 +291,23 @@ int fl__module_survey(const struct fl_module *module,
 	return 0;
 }
 
+/* No memory of the type is ever larger. */
+static int check_initial(const struct fl_module *module, uint32_t memory_idx,
+			 uint64_t initial_bytes, struct fl_error *error)
+{
+	const struct fl__limits *limits =
+		&module->reader.memories[memory_idx].limits;
+	uint64_t most = module->memories[memory_idx].most_bytes;
+
+	if (initial_bytes <= most)
+		return 0;
+	return fl__error_set(
+		error, -EINVAL,
+		"initial_bytes is %llu; memory %u ends at %llu by its type, which has a %s",
+		fl_llu(initial_bytes), memory_idx, fl_llu(most),
+		limits->most < limits->max ? "32-bit address" : "maximum");
+}
+
 int fl_image_from_module(struct fl_context *context,
 			 const struct fl_module *module, uint32_t memory_idx,
 			 const struct fl_image_config *config,
@@ -308,6 +328,9 @@ int fl_image_from_module(struct fl_context *context,
 	globals.count = known.imported_global_count;
 	if (!known.initial_bytes)
 		known.initial_bytes = module->memories[memory_idx].min_bytes;
+	err = check_initial(module, memory_idx, known.initial_bytes, error);
+	if (err)
+		return err;
 	return module_build_image(context, module, memory_idx,
 				  known.initial_bytes, &globals, image, error);
 }

@@ -23,6 +23,7 @@ struct fl__module_memory {
 	struct fl_image *image;		/* NULL: see reason */
 	const char *reason;		/* static text */
 	uint64_t min_bytes;		/* UINT64_MAX if it does not fit */
+	uint64_t most_bytes;		/* by its type; UINT64_MAX likewise */
 	uint64_t page_bytes;
 	/* Highest end of an active segment whose offset is known: an imported
 	 * memory smaller than this makes instantiation trap. */

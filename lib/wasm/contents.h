@@ -88,6 +88,9 @@ struct fl__limits {
 	 * memory may be 1 << 64. */
 	uint64_t min;
 	uint64_t max; /* UINT64_MAX: none given */
+	/* Where growth ends: at max, or at what an address, or memory.size and
+	 * table.size in a value of the address type, can say. */
+	uint64_t most;
 	bool is_shared;
 	bool is_64;
 	uint8_t page_log2; /* memories: 16, or 0 */

@@ -95,6 +95,7 @@ static void read_limits(struct fl__cursor *c, uint64_t start_off, uint8_t flags,
 		most = limits->is_64 ? (uint64_t)1 << 48 : 65536;
 	else
 		most = limits->is_64 ? UINT64_MAX : UINT32_MAX;
+	limits->most = fl_min_u64(limits->max, most);
 	if (limits->min > most || ((flags & LIMITS_MAX) && limits->max > most))
 		fl__cursor_fail(c, -ENOEXEC, start_off,
 				"the limits go beyond the %" PRIu64
