@@ -777,10 +777,12 @@ struct fl_pool_config {
 	uint64_t memory_stride_bytes;
 	uint64_t memory_alignment_bytes;	/* of a base, 0: host page: 0 */
 	/* Inaccessible before a base and its prefix. Two slots share one guard,
-	 * as large as the larger of their two; at 0 only the first slot has
-	 * none: 0. */
+	 * as large as the larger of their two; the first slot has at least a
+	 * host page before it: 0. */
 	uint64_t guard_before_bytes;
-	uint64_t guard_after_bytes;		/* after the maximum: 64 KiB */
+	/* After the maximum. 0 in a pool with FL_BOUNDS_GUARDED needs a stride
+	 * that leaves room behind the maximum: 64 KiB. */
+	uint64_t guard_after_bytes;
 	uint64_t prefix_bytes;			/* writable, ends at base: 0 */
 	uint64_t max_table_elements;		/* of one table: 20,000 */
 	/* Width of an element of the tables that instances get, and the
@@ -821,6 +823,11 @@ struct fl_pool_config {
 	 * slots longest free. */
 	uint64_t max_idle_slot_bytes;
 	uint64_t max_idle_bytes;
+	/* Inaccessible before and after each stack, at least a host page. A
+	 * frame larger than this can step over it into a neighbour's stack,
+	 * unless the compiler touches each page of a large frame in turn (gcc,
+	 * clang: -fstack-clash-protection): 64 KiB. */
+	uint64_t stack_guard_bytes;
 };
 
 #define FL_POOL_CONFIG_INIT {						\
@@ -839,6 +846,7 @@ struct fl_pool_config {
 	.max_warm_memories = 100,					\
 	.max_idle_slot_bytes = (uint64_t)64 << 20,			\
 	.max_idle_bytes = UINT64_MAX,					\
+	.stack_guard_bytes = 65536,					\
 }
 
 FL__DEFINE_INIT(fl_pool_config, FL_POOL_CONFIG)
@@ -1795,7 +1803,7 @@ FL_API int fl_image_from_table(const struct fl_table *table,
 /* ------------------------------------------------------------------- stack */
 
 /*
- * A fiber's stack, between two inaccessible guards. [low, high) is usable. top
+ * A fiber's stack, between two inaccessible guards of stack_guard_bytes. [low, high) is usable. top
  * is where the first frame begins: high, rounded down to the alignment, or low
  * where stacks grow up. Stacks are never registered with userfaultfd.
  */

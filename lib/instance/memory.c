@@ -224,7 +224,8 @@ static int memory_grow(struct fl__memory *memory, uint64_t delta_pages,
 	uint64_t old_bytes = fl__memory_length(&memory->pub), new_bytes;
 	int err = 0;
 
-	if (fl_mul_overflow(delta_pages, memory->shape.page_bytes, &new_bytes) ||
+	if (fl_mul_overflow(delta_pages, memory->shape.page_bytes,
+			    &new_bytes) ||
 	    fl_add_overflow(new_bytes, old_bytes, &new_bytes) ||
 	    new_bytes > memory->shape.max_bytes)
 		return -E2BIG;

@@ -310,9 +310,9 @@ static void get_memories(struct in *in)
 		if (in->c.err)
 			continue;
 		if (captured->is_parts) {
-			if (image && image->map.initial_bytes >
-					     captured->module->memories[i]
-						     .most_bytes)
+			if (image &&
+			    image->map.initial_bytes >
+				    captured->module->memories[i].most_bytes)
 				in_fail(in, off,
 					"the image is larger than the module's memory can be");
 			continue;

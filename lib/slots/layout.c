@@ -167,9 +167,11 @@ static int layout_reserve(struct fl__layout *layout,
 }
 
 static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
-			   uint32_t count, struct fl__layout *layout,
+			   bool is_apart, struct fl__layout *layout,
 			   struct fl_error *error)
 {
+	uint32_t count = is_apart ? 0 : config->max_memories;
+	bool may_exist = is_apart || count;
 	struct fl__geometry *geometry = &layout->banks[FL__BANK_MEMORY];
 	uint64_t prefix, before, after, align, reach;
 	int err;
@@ -186,11 +188,19 @@ static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
 		return err;
 	if (reach % LARGE_PAGE_BYTES == 0)
 		align = fl_max_u64(align, LARGE_PAGE_BYTES);
+	/* Without memories nothing is there to guard. */
+	if (config->bounds == FL_BOUNDS_GUARDED && may_exist &&
+	    reach == geometry->max_bytes)
+		return fl__error_set(
+			error, -EINVAL,
+			"bounds is FL_BOUNDS_GUARDED, but guard_after_bytes is 0 and memory_stride_bytes leaves no room behind max_memory_bytes; raise guard_after_bytes or memory_stride_bytes");
 	layout->memory_reach_bytes = reach;
 	/* The next memory's prefix is writable, and so lies beyond the
 	 * reach. */
 	geometry->stride_bytes = reach + fl_round_up(prefix, align);
-	geometry->first_off = fl_round_up(before + prefix, align);
+	/* Before the first slot is whatever the process maps there. */
+	geometry->first_off =
+		fl_round_up(fl_max_u64(before, hpage) + prefix, align);
 	geometry->prefix_bytes = prefix;
 	geometry->lead_bytes = prefix + config->guard_before_bytes;
 	geometry->first_lead_bytes = geometry->first_off;
@@ -206,7 +216,7 @@ static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
 struct row {
 	enum fl__bank_idx bank;
 	uint32_t count;
-	uint64_t slot_bytes, align_bytes;
+	uint64_t slot_bytes, align_bytes, guard_bytes;
 	const char *fields;
 	bool guard_is_above;
 	/* May the slots lie side by side? Then neighbours are fewer
@@ -225,17 +235,20 @@ static int layout_row(const struct fl_pool_config *config,
 	uint64_t start = layout->reserved_bytes;
 	uint64_t align = fl_max_u64(row->align_bytes, hpage);
 	bool is_dense = row->may_touch && row->count && row->slot_bytes;
-	uint64_t between = is_dense ? 0 : hpage;
+	uint64_t guard, between;
 	int err;
 
-	if (row->slot_bytes > LAYOUT_MAX_BYTES / 8)
+	if (row->slot_bytes > LAYOUT_MAX_BYTES / 8 ||
+	    row->guard_bytes > LAYOUT_MAX_BYTES / 8)
 		return layout_too_large(error, row->fields);
+	guard = fl_round_up(fl_max_u64(row->guard_bytes, 1), hpage);
+	between = is_dense ? 0 : guard;
 	*geometry = (struct fl__geometry){
 		.max_bytes = fl_round_up(row->slot_bytes, hpage),
 		.hpage_bytes = hpage,
 		.lead_bytes = between,
-		.first_lead_bytes = hpage,
-		.trail_bytes = is_dense ? hpage : 0,
+		.first_lead_bytes = guard,
+		.trail_bytes = is_dense ? guard : 0,
 		.guard_is_above = row->guard_is_above,
 		.is_accessible = true,
 		.max_kept_bytes = config->max_idle_slot_bytes,
@@ -244,7 +257,7 @@ static int layout_row(const struct fl_pool_config *config,
 	 * all slots. */
 	geometry->stride_bytes =
 		fl_round_up(geometry->max_bytes + between, align);
-	geometry->first_off = fl_round_up(start + hpage, align) - start;
+	geometry->first_off = fl_round_up(start + guard, align) - start;
 	/* Slots of no bytes are only counted. */
 	if (row->count && !row->slot_bytes) {
 		geometry->stride_bytes = geometry->first_off = 0;
@@ -278,24 +291,24 @@ int fl__layout_plan(const struct fl_pool_config *config, uint64_t hpage_bytes,
 	bool may_touch = config->bounds == FL_BOUNDS_ACCESSIBLE;
 	const struct row rows[] = {
 		{ FL__BANK_TABLE, is_apart ? 0 : config->max_tables,
-		  table_bytes(config), 0, "max_tables or max_table_elements",
-		  false, may_touch },
+		  table_bytes(config), 0, 0,
+		  "max_tables or max_table_elements", false, may_touch },
 		{ FL__BANK_STRUCTURE, is_apart ? 0 : config->max_instances,
-		  config->instance_bytes, config->instance_alignment_bytes,
-		  "max_instances or instance_bytes", false,
-		  may_touch },
+		  config->instance_bytes, config->instance_alignment_bytes, 0,
+		  "max_instances or instance_bytes", false, may_touch },
 		{ FL__BANK_STACK, is_apart ? 0 : config->max_stacks,
 		  is_apart || config->max_stacks ? config->stack_bytes : 0, 0,
-		  "max_stacks or stack_bytes",
+		  is_apart || config->max_stacks ? config->stack_guard_bytes :
+						   0,
+		  "max_stacks, stack_bytes or stack_guard_bytes",
 		  config->stack_growth == FL_STACK_GROWS_DOWN, false },
 	};
 	int err = layout_check(config, error);
 
 	*layout = (struct fl__layout){ 0 };
 	if (!err)
-		err = layout_memories(config, hpage_bytes,
-				      is_apart ? 0 : config->max_memories,
-				      layout, error);
+		err = layout_memories(config, hpage_bytes, is_apart, layout,
+				      error);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(rows) && !err; i++)
 		err = layout_row(config, &rows[i], layout, error);
 	return err;

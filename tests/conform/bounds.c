@@ -263,6 +263,34 @@ static void guard_before_traps(void)
 	}
 }
 
+/* A host page before every base is shut without being asked for: a runtime that
+ * forgot prefix_bytes writes into nobody's mapping. */
+static void before_the_base_traps(void)
+{
+	for (int kind = 0; kind < 4; kind++) {
+		struct fl_memory *memories[4];
+		struct fl_pool_config config;
+		struct conform conform;
+
+		guarded_config(&config, 0);
+		if (kind & 1)
+			config.allocation = FL_ALLOCATION_ON_DEMAND;
+		if (kind & 2)
+			config.bounds = FL_BOUNDS_ACCESSIBLE;
+		CHECK_EQ(config.guard_before_bytes, 0);
+		conform_open(&conform, &config);
+		for (size_t m = 0; m < 4; m++)
+			memories[m] = conform_take(&conform, NULL, WPAGE);
+		for (size_t m = 0; m < 4; m++) {
+			CHECK(test_traps(memories[m]->base - 1));
+			CHECK(test_traps(memories[m]->base - 24));
+			CHECK(test_traps(memories[m]->base - conform_hpage()));
+			conform_give(memories[m]);
+		}
+		conform_close(&conform);
+	}
+}
+
 static void guard_after_the_maximum_traps(void)
 {
 	struct fl_memory *memories[4];
@@ -729,6 +757,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(size_is_enforced_after_reuse),
 	TEST_CASE(maximum_of_zero_still_traps),
 	TEST_CASE(guard_before_traps),
+	TEST_CASE(before_the_base_traps),
 	TEST_CASE(guard_after_the_maximum_traps),
 	TEST_CASE(prefix_is_open),
 	TEST_CASE(bases_are_aligned),

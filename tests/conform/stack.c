@@ -196,6 +196,9 @@ static void check_refused(const struct fl_pool_config *config)
 	mine.stack_bytes = UINT64_MAX / 2 + 1;
 	refuse(&mine, "stack");
 	mine = *config;
+	mine.stack_guard_bytes = UINT64_MAX;
+	refuse(&mine, "stack_guard_bytes");
+	mine = *config;
 	mine.stack_growth = (enum fl_stack_growth)7;
 	refuse(&mine, "stack_growth");
 	mine = *config;
@@ -203,6 +206,43 @@ static void check_refused(const struct fl_pool_config *config)
 	mine.stack_bytes = UINT64_MAX / UINT32_MAX;
 	mine.allocation = FL_ALLOCATION_POOLING;
 	refuse(&mine, "stack");
+}
+
+/* From both ends of a stack, so far and not one byte less is shut, whatever the
+ * neighbours are. */
+static void check_guard_sizes(const struct fl_pool_config *config)
+{
+	static const uint64_t sizes[] = { 65536, 0, 1, 4096, 300000 };
+	struct fl_stack *stacks[STACKS];
+	struct conform conform;
+
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(sizes); i++) {
+		struct fl_pool_config mine = *config;
+		uint64_t guard = conform_round_up(sizes[i] ? sizes[i] : 1,
+						  conform_hpage());
+
+		if (i)
+			mine.stack_guard_bytes = sizes[i];
+		CHECK_EQ(mine.stack_guard_bytes, sizes[i]);
+		conform_open(&conform, &mine);
+		for (int k = 0; k < STACKS; k++)
+			stacks[k] = take_stack(&conform);
+		for (int k = 0; k < STACKS; k++) {
+			CHECK(test_traps(
+				addr_at(stacks[k]->low, -(int64_t)guard)));
+			CHECK(test_traps(addr_at(stacks[k]->low, -1)));
+			CHECK(test_traps(stacks[k]->high));
+			CHECK(test_traps(addr_at(stacks[k]->high,
+						 (int64_t)guard - 1)));
+			give_stack(stacks[k]);
+		}
+		conform_close(&conform);
+	}
+}
+
+static void guards_of_a_size(void)
+{
+	each_kind(check_guard_sizes);
 }
 
 static void what_no_stack_can_be(void)
@@ -854,6 +894,7 @@ static void never_registered(void)
 static const struct test_case cases[] = {
 	TEST_CASE(guards_at_both_ends),
 	TEST_CASE(alignments_and_sizes),
+	TEST_CASE(guards_of_a_size),
 	TEST_CASE(what_no_stack_can_be),
 	TEST_CASE(no_stacks_here),
 	TEST_CASE(lookup_names_the_stack),

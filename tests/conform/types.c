@@ -16,7 +16,7 @@
 struct type {
 	unsigned int flags;
 	uint64_t min, max;
-	unsigned int element;	/* tables */
+	unsigned int element; /* tables */
 };
 
 static const enum fl_allocation allocations[] = { FL_ALLOCATION_POOLING,
@@ -435,9 +435,7 @@ static void imports_of_tables_match(void)
 		{ { LIMITS_MAX, 2, 9, 0x70 },
 		  { LIMITS_MAX, 2, 8, 0x70 },
 		  "grow" },
-		{ { LIMITS_MAX, 2, 9, 0x70 },
-		  { LIMITS_MAX, 2, 9, 0x70 },
-		  NULL },
+		{ { LIMITS_MAX, 2, 9, 0x70 }, { LIMITS_MAX, 2, 9, 0x70 }, NULL },
 		{ { LIMITS_64, 2, 0, 0x70 }, { 0, 2, 0, 0x70 }, "64 bits" },
 		{ { 0, 2, 0, 0x70 }, { LIMITS_64, 2, 0, 0x70 }, "32 bits" },
 	};

@@ -53,21 +53,28 @@ static void check_layout(const struct fl_pool_config *config,
 	uint64_t structure_align = config->instance_alignment_bytes > HPAGE ?
 					   config->instance_alignment_bytes :
 					   HPAGE;
+	uint64_t stack_guard = config->stack_guard_bytes > HPAGE ?
+				       config->stack_guard_bytes :
+				       HPAGE;
 	uint64_t end;
 
 	CHECK(memories->max_bytes >= config->max_memory_bytes);
 	CHECK(memories->stride_bytes >= config->memory_stride_bytes);
+	if (config->max_memories && config->bounds == FL_BOUNDS_GUARDED)
+		CHECK(layout->memory_reach_bytes > memories->max_bytes);
 	end = check_bank(layout, FL__BANK_MEMORY, 0,
 			 config->guard_before_bytes + config->prefix_bytes,
 			 config->guard_after_bytes, align);
+	CHECK(!config->max_memories ||
+	      memories->first_off >= HPAGE + config->prefix_bytes);
 	end = check_bank(layout, FL__BANK_TABLE, end, HPAGE, HPAGE, HPAGE);
 	end = check_bank(layout, FL__BANK_STRUCTURE, end, HPAGE, HPAGE,
 			 structure_align);
 	if (config->max_stacks) {
 		CHECK_EQ(layout->banks[FL__BANK_STACK].max_bytes,
 			 round_up(config->stack_bytes, HPAGE));
-		(void)check_bank(layout, FL__BANK_STACK, end, HPAGE, HPAGE,
-				 HPAGE);
+		(void)check_bank(layout, FL__BANK_STACK, end, stack_guard,
+				 stack_guard, HPAGE);
 	}
 	CHECK(layout->reserved_bytes <= (uint64_t)1 << 63);
 }
@@ -148,6 +155,7 @@ static void random_one(struct test_random *random,
 	config->instance_alignment_bytes = (uint64_t)1
 					   << test_random_below(random, 23);
 	config->stack_bytes = any_size(random);
+	config->stack_guard_bytes = any_size(random);
 }
 
 static void random_configs(void)
@@ -163,6 +171,56 @@ static void random_configs(void)
 	}
 	test_note("%u of 300,000 accepted", accepted);
 	CHECK(accepted > 100);
+}
+
+/* A pool that promises guards has one behind each memory, or says which fields
+ * leave it none. */
+static void guards_that_are_not_there(void)
+{
+	static const struct {
+		uint64_t max, stride, before, after;
+		bool is_fine;
+	} rows[] = {
+		{ 65536, 0, 0, 0, false },
+		{ 65536, 65536, 0, 0, false },
+		{ 65535, 65536, 0, 0, false },
+		{ 4096 * MIB, 4096 * MIB, 0, 0, false },
+		{ 65536, 0, 0, 1, true },
+		{ 65536, 0, 1, 0, true },
+		{ 65536, 65536 + HPAGE, 0, 0, true },
+		{ 0, 0, 0, 0, true },
+	};
+	struct fl_error error = { .text = "" };
+	struct fl_pool_config config;
+	struct fl__layout layout;
+
+	for (size_t i = 0; i < 2 * TEST_ARRAY_SIZE(rows); i++) {
+		bool is_fine = rows[i / 2].is_fine, is_apart = i % 2;
+
+		fl_pool_config_init(&config);
+		config.max_memory_bytes = rows[i / 2].max;
+		config.memory_stride_bytes = rows[i / 2].stride;
+		config.guard_before_bytes = rows[i / 2].before;
+		config.guard_after_bytes = rows[i / 2].after;
+		CHECK_EQ(fl__layout_plan(&config, HPAGE, is_apart, &layout,
+					 &error),
+			 is_fine ? 0 : -EINVAL);
+		if (!is_fine) {
+			CHECK(strstr(error.text, "FL_BOUNDS_GUARDED") != NULL);
+			CHECK(strstr(error.text, "guard_after_bytes") != NULL);
+			CHECK(strstr(error.text, "memory_stride_bytes") !=
+			      NULL);
+		}
+		config.bounds = FL_BOUNDS_ACCESSIBLE;
+		CHECK_EQ(fl__layout_plan(&config, HPAGE, is_apart, &layout,
+					 &error),
+			 0);
+		config.bounds = FL_BOUNDS_GUARDED;
+		config.max_memories = 0;
+		CHECK_EQ(fl__layout_plan(&config, HPAGE, false, &layout,
+					 &error),
+			 0);
+	}
 }
 
 /* On demand, counts reserve nothing, and slots have the same shape. */
@@ -190,6 +248,7 @@ static void on_demand(void)
 static const struct test_case cases[] = {
 	TEST_CASE(grid),
 	TEST_CASE(random_configs),
+	TEST_CASE(guards_that_are_not_there),
 	TEST_CASE(on_demand),
 };
 
