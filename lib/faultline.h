@@ -948,6 +948,10 @@ struct fl_pool_info {
 	uint64_t refused_tables;
 	uint64_t refused_instances;
 	uint64_t refused_stacks;
+	/* What was asked for around each memory, as in fl_pool_config. */
+	uint64_t prefix_bytes;
+	uint64_t guard_before_bytes;
+	uint64_t guard_after_bytes;
 };
 
 FL_API void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info);

@@ -36,6 +36,9 @@ static void info_fill(const struct fl_pool *pool, struct fl_pool_info *info)
 		.memory_stride_bytes =
 			pool->layout.banks[FL__BANK_MEMORY].stride_bytes,
 		.max_memory_bytes = pool->config.max_memory_bytes,
+		.prefix_bytes = pool->config.prefix_bytes,
+		.guard_before_bytes = pool->config.guard_before_bytes,
+		.guard_after_bytes = pool->config.guard_after_bytes,
 		.audited = LOAD(audited),
 		.audit_failures = LOAD(audit_failures),
 		.audit_pins = LOAD(audit_pins),

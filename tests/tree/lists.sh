@@ -37,12 +37,15 @@ rows()
 }
 
 # Counts that no exporter wants: they are the configuration's.
-repeated='max_instances
+repeated='guard_after_bytes
+guard_before_bytes
+max_instances
 max_memories
 max_memory_bytes
 max_stacks
 max_tables
 memory_stride_bytes
+prefix_bytes
 reserved'
 
 {

@@ -8,6 +8,8 @@
 #		DIR/mustache.js, of npm's mustache 4.2.0
 #	sqlite	DIR/sqlite, SQLite 3.46.0 in one C file, out of the crate
 #		libsqlite3-sys
+#	wasm3	DIR/wasm3, the interpreter's C source, out of the crate wasm3-sys:
+#		not a guest, but what guests run in
 #
 # Packages come through cargo and npm, from whatever registries these are
 # configured for; nothing of them is run. Each is checked against the SHA-256
@@ -72,7 +74,7 @@ fetch_npm()
 	mv "$tmp/npm/$4" "$1"
 }
 
-[ $# -eq 2 ] || die "usage: fetch.sh quickjs|sqlite DIR"
+[ $# -eq 2 ] || die "usage: fetch.sh quickjs|sqlite|wasm3 DIR"
 guest=$1
 mkdir -p "$2"
 cd "$2"
@@ -94,6 +96,11 @@ sqlite)
 	fetch_crate sqlite libsqlite3-sys 0.30.1 \
 		2e99fb7a497b1e3339bc746195567ed8d3e24945ecd636e3619d20b9de9e9149 \
 		sqlite3
+	;;
+wasm3)
+	fetch_crate wasm3 wasm3-sys 0.3.0 \
+		5a4e5d10bf1ffe7753275d4bbae3dc135dd2d2decd90e615accf9fef8bc52bab \
+		wasm3/source
 	;;
 *)
 	die "no such guest: $guest"

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* runtime.c - see runtime.h. Whatever cannot fail here ends the program. */
+#include "runtime.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wasm3.h>
+
+#define STACK_BYTES 8192
+
+static void need(int holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "wasm3: %s\n", what);
+	exit(1);
+}
+
+static uint8_t *file_bytes(const char *name, uint64_t *length)
+{
+	char path[512];
+	uint8_t *bytes;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s.wasm", MODULES_DIR, name);
+	file = fopen(path, "rb");
+	need(file && !fseek(file, 0, SEEK_END), path);
+	*length = (uint64_t)ftell(file);
+	rewind(file);
+	bytes = malloc(*length);
+	need(bytes && fread(bytes, 1, *length, file) == *length, path);
+	fclose(file);
+	return bytes;
+}
+
+void guest_module_open(struct guest_module *module, struct fl_context *context,
+		       const char *name)
+{
+	struct fl_module_config config;
+	struct fl_error error = { .text = "" };
+
+	fl_module_config_init(&config);
+	module->whole = file_bytes(name, &module->whole_bytes);
+	config.bytes = module->whole;
+	config.length_bytes = module->whole_bytes;
+	config.ownership = FL_BYTES_BORROW;
+	need(!fl_module_load(context, &config, &module->module, &error),
+	     error.text);
+	need(!fl_module_write_data_free(module->module,
+					(void **)&module->free,
+					&module->free_bytes, NULL, &error),
+	     error.text);
+}
+
+void guest_module_close(struct guest_module *module)
+{
+	fl_module_release(module->module);
+	fl_bytes_free(module->free);
+	free(module->whole);
+}
+
+struct fl_pool *guest_pool(struct fl_context *context, uint32_t slots)
+{
+	struct fl_pool_config config;
+	struct fl_error error = { .text = "" };
+	struct fl_pool *pool;
+
+	fl_pool_config_init(&config);
+	config.max_instances = 0;
+	config.max_memories = slots;
+	config.max_memory_bytes = 128 * 65536;
+	config.memory_stride_bytes = 0;
+	config.prefix_bytes = FL_WASM3_PREFIX_BYTES;
+	config.bounds = FL_BOUNDS_ACCESSIBLE;
+	need(!fl_pool_create(context, &config, &pool, &error), error.text);
+	return pool;
+}
+
+static int load(const struct guest_module *module, struct fl_pool *pool,
+		struct guest *guest, IM3Module parsed, struct fl_error *error)
+{
+	M3Result result;
+
+	if (pool)
+		return fl_wasm3_load(pool, module->module, guest->runtime,
+				     parsed, NULL, error);
+	result = m3_LoadModule(guest->runtime, parsed);
+	if (result)
+		snprintf(error->text, sizeof(error->text), "%s", result);
+	return result ? -22 : 0;
+}
+
+int guest_start(const struct guest_module *module, struct fl_pool *pool,
+		struct guest *guest, struct fl_error *error)
+{
+	IM3Module parsed;
+	int err;
+
+	guest->env = m3_NewEnvironment();
+	need(guest->env != NULL, "no environment");
+	guest->runtime = m3_NewRuntime(guest->env, STACK_BYTES, NULL);
+	need(guest->runtime != NULL, "no runtime");
+	need(!m3_ParseModule(guest->env, &parsed,
+			     pool ? module->free : module->whole,
+			     (uint32_t)(pool ? module->free_bytes :
+					       module->whole_bytes)),
+	     "wasm3 cannot parse the module");
+	err = load(module, pool, guest, parsed, error);
+	if (err) {
+		m3_FreeModule(parsed);
+		guest_end(guest);
+	}
+	return err;
+}
+
+const char *guest_call(struct guest *guest, const char *name, uint32_t arg,
+		       uint32_t *answer)
+{
+	char digits[16];
+	const char *args[1] = { digits };
+	IM3Function function;
+	M3Result result;
+	uint8_t *base;
+
+	snprintf(digits, sizeof(digits), "%u", arg);
+	result = m3_FindFunction(&function, guest->runtime, name);
+	need(!result, name);
+	result = m3_CallWithArgs(function, 1, args);
+	if (result)
+		return result;
+	base = m3_GetMemory(guest->runtime, NULL, 0);
+	memcpy(answer, base + WASM3_ANSWER, sizeof(*answer));
+	return NULL;
+}
+
+uint8_t *guest_memory(struct guest *guest, uint32_t *length)
+{
+	return m3_GetMemory(guest->runtime, length, 0);
+}
+
+void guest_end(struct guest *guest)
+{
+	m3_FreeRuntime(guest->runtime);
+	m3_FreeEnvironment(guest->env);
+}
