@@ -35,8 +35,7 @@
 #ifndef FL_BACKEND_H
 #define FL_BACKEND_H
 
-#include "base/sha256.h"
-#include "image/image.h"
+#include "image/origin.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -45,6 +44,8 @@
  * Each backend defines both structs. */
 struct fl__host;
 struct fl__arena;
+/* What a backend knows of an image that it loads on demand. */
+struct fl__lazy;
 
 /* How the slots of a bank, or the one slot of a region, lie in the address
  * space that was reserved for them. */
@@ -83,6 +84,17 @@ struct fl_image {
 	int fd;				/* -1: not in a file */
 	/* Where each extent is in the file. */
 	uint64_t file_offs[FL__IMAGE_MAX_EXTENTS];
+	/* Of an image that is loaded on demand; else NULL. The image has no
+	 * bytes, and its file has pages that are not there yet. */
+	struct fl__origin *origin;	/* a reference */
+	uint32_t origin_idx;		/* which image of the origin */
+	struct fl__lazy *lazy;		/* the backend's */
+	/* Wait until a range of an extent is in the file. Not for a thread that
+	 * serves loads. -EIO, -ENOEXEC, -ENOMEM, -ETIMEDOUT. */
+	int (*ready)(const struct fl_image *image, uint64_t off, uint64_t len);
+	/* For fl_image_loading(); 0: nobody opened the image from a file. */
+	enum fl_load_way way;
+	const char *way_reason;
 };
 
 /* A slot's addresses, as the backend sees them. Only the slot's owner changes
@@ -127,6 +139,16 @@ struct fl__backend {
 	 * NULL: this backend maps no files. */
 	int (*image_map)(struct fl__host *host, struct fl_image *image,
 			 struct fl_error *error);
+	/* Why images cannot be loaded on demand here; NULL: they can. The call is
+	 * NULL for a backend that never can. */
+	const char *(*load_lacks)(const struct fl__host *host);
+	/* Make an image that is loaded on demand of the image that has its map
+	 * and its origin. -ENOMEM. */
+	int (*image_load)(struct fl__host *host, struct fl_image *image,
+			  struct fl_error *error);
+	/* Pages of data that are loaded, and loads that failed. */
+	void (*image_loading)(const struct fl_image *image,
+			      struct fl_image_loading *loading);
 	void (*image_destroy)(struct fl_image *image);
 
 	/* The address space is reserved and inaccessible. The core unmaps the
@@ -207,6 +229,9 @@ static inline int fl__image_fetch(const struct fl_image *image, uint64_t off,
 		       (size_t)len);
 		return 0;
 	}
+	err = image->ready ? image->ready(image, off, len) : 0;
+	if (err)
+		return -EIO;
 	err = fl__os_file_read(image->fd, fl__image_file_off(image, off), dst,
 			       len, &done);
 	return err || done < len ? -EIO : 0;

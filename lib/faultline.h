@@ -25,8 +25,8 @@
  *   that can fail answer -ECHILD there. The child can make a context of its
  *   own.
  * - The library installs no signal handler and never aborts. The library starts
- *   one thread at most for each pool, and only by fl_pool_trim_on_pressure(). A
- *   runtime's own SIGSEGV handler asks fl_fault_lookup() what an address means.
+ *   one thread at most for each pool, and only by fl_pool_trim_on_pressure(), and
+ *   a few for a context while images live that load on demand. A runtime's own SIGSEGV handler asks fl_fault_lookup() what an address means.
  * - Any thread may make any call on any handle unless the call says otherwise.
  *   The bytes of a memory are the guest's: the library does not order accesses
  *   to them.
@@ -118,6 +118,8 @@ enum fl_config_kind {
 	FL_SNAPSHOT_CONFIG = 9,
 	FL_SNAPSHOT_PARTS = 10,
 	FL_SNAPSHOT_BINDING = 11,
+	FL_PAGE_SOURCE_CONFIG = 12,
+	FL_LOAD_CONFIG = 13,
 };
 
 /*
@@ -719,6 +721,172 @@ FL_API int fl_image_open(struct fl_context *context, const char *path, int fd,
  */
 FL_API int fl_image_digest(struct fl_image *image, uint8_t digest[32],
 			   struct fl_error *error);
+
+/* ------------------------------------------------------------ page sources */
+
+/*
+ * A page source: where the bytes of an image file are read from, if not simply
+ * from a file. The library asks for ranges, and a source that can answer many at
+ * once answers each when it has it, in any order, from any thread.
+ *
+ * The library trusts a source as little as a file. Every page has a hash that is
+ * checked before a guest sees the page. A source may answer late, with fewer
+ * bytes, twice, or never: fl_load_config.deadline_ns bounds each load.
+ */
+struct fl_page_source;
+
+/* One read. The struct is the library's, and is valid during the call read. */
+struct fl_page_read {
+	size_t size;
+	struct fl_page_source *source;
+	uint64_t ticket;	/* for fl_page_source_done(); never used twice */
+	uint64_t offset_bytes;
+	uint64_t length_bytes;
+	/* Plain memory, of no guest. The source may write here until the read is
+	 * done, also after a cancel. */
+	void *dst;
+};
+
+struct fl_page_source_config {
+	size_t size;
+	uint64_t length_bytes;	/* how many bytes there are; does not change */
+	void *user;
+	/*
+	 * Read a range, which lies within length_bytes. With is_async 0: wait,
+	 * and return how many bytes were read (fewer are allowed, and the library
+	 * asks for the rest; 0 says that there are no more) or a negative errno.
+	 * The library makes such calls on threads of its own, up to four at once.
+	 *
+	 * With is_async: start the read and return 0 without waiting for it, then
+	 * call fl_page_source_done() once, from any thread, at once or later. Or
+	 * return a negative errno, and do not call it.
+	 *
+	 * Any thread, several at once. The call may not touch guest memory.
+	 */
+	int64_t (*read)(void *user, const struct fl_page_read *read);
+	/* The library does not wait for this read any more. May be NULL. The read
+	 * may already be done. With is_async it must still become done (an error
+	 * will do), because its dst is lent until then. Does not wait. */
+	void (*cancel)(void *user, uint64_t ticket);
+	/* The last reference has gone: wait until no read writes to its dst, and
+	 * free what the source has. May be NULL. Called once, with no lock held. */
+	void (*close)(void *user);
+	uint32_t is_async;
+	uint32_t reserved;
+};
+
+#define FL_PAGE_SOURCE_CONFIG_INIT \
+	{ .size = sizeof(struct fl_page_source_config) }
+
+FL__DEFINE_INIT(fl_page_source_config, FL_PAGE_SOURCE_CONFIG)
+
+/* Make a source of calls of your own. After an error close is not called.
+ * Errors: -EINVAL, -ENOMEM. */
+FL_API int fl_page_source_create(const struct fl_page_source_config *config,
+				 struct fl_page_source **source,
+				 struct fl_error *error);
+
+/* A source of a regular file, by path, or by fd when path is NULL; the source
+ * keeps a descriptor of its own. Errors: -EINVAL, -EPERM, -ENOMEM, -EIO. */
+FL_API int fl_page_source_from_file(const char *path, int fd,
+				    struct fl_page_source **source,
+				    struct fl_error *error);
+
+/* A source of bytes in memory, which stay as they are until the source calls
+ * release (which may be NULL) once, when the last reference goes. After an error
+ * release is not called. Errors: -EINVAL, -ENOMEM. */
+FL_API int fl_page_source_from_bytes(const void *bytes, uint64_t length_bytes,
+				     void (*release)(void *user,
+						     const void *bytes),
+				     void *user,
+				     struct fl_page_source **source,
+				     struct fl_error *error);
+
+/* Sources are reference-counted, and an image that is loaded on demand holds a
+ * reference. Release may be called from any thread but those of the source; the
+ * last one closes the source. NULL is allowed in release. */
+FL_API struct fl_page_source *
+fl_page_source_retain(struct fl_page_source *source);
+FL_API void fl_page_source_release(struct fl_page_source *source);
+
+/* Say that a read is done: how many bytes, or a negative errno. A ticket that is
+ * not open (done already) is ignored. Any thread, within the call read too. */
+FL_API void fl_page_source_done(struct fl_page_source *source, uint64_t ticket,
+				int64_t result);
+
+/* How the pages of an image come into memory. */
+enum fl_load_way {
+	/* Of these the first that can be had: in place, if the caller asks for
+	 * that by open_flags and the source is a file; on demand; whole. */
+	FL_LOAD_AUTO = 0,
+	/* When a guest first touches them, once for all slots. */
+	FL_LOAD_LAZY = 1,
+	/* The file is mapped as FL_OPEN_IN_PLACE says. */
+	FL_LOAD_IN_PLACE = 2,
+	/* All of them, when the image is opened. */
+	FL_LOAD_WHOLE = 3,
+};
+
+struct fl_load_config {
+	size_t size;
+	enum fl_load_way way;	/* another than AUTO is had or is an error */
+	uint32_t open_flags;	/* enum fl_open_flags: the caller's promise */
+	/* A page that was not loaded within this time is a trap of the guest that
+	 * waits for it. Opening allows each of its reads as much. */
+	uint64_t deadline_ns;
+};
+
+#define FL_LOAD_CONFIG_INIT                            \
+	{                                              \
+		.size = sizeof(struct fl_load_config), \
+		.deadline_ns = UINT64_C(10000000000),  \
+	}
+
+FL__DEFINE_INIT(fl_load_config, FL_LOAD_CONFIG)
+
+/*
+ * Make an image of a page source that has the bytes of an image file. What
+ * stands before the pages is read and checked as fl_image_open() does. The pages
+ * come by the way that config (NULL: the defaults) asks for.
+ *
+ * On demand, no page is read yet. A guest that touches a page waits until the
+ * page was read and has its hash; other slots then find the page in memory. The
+ * first such image of a context starts threads, and the last to go ends them.
+ *
+ * - A page that cannot be loaded (the source fails or ends, the bytes have
+ *   another hash, memory is short, deadline_ns has passed) is a SIGSEGV of the
+ *   guest, as an access out of bounds is. fl_fault_lookup() says
+ *   FL_FAULT_NOT_LOADED and why. The memory's release succeeds, and a later
+ *   tenant tries again.
+ * - Where userfaultfd is in user-mode-only form (no privilege), a system call
+ *   that accesses a page not loaded gets EFAULT. fl_memory_prefault() first.
+ *   Calls of this library load what they need.
+ * - fl_image_info() knows data by 64 KiB pages: what the file's index names
+ *   counts as data. Tables and structures do not show such images (-ENOTSUP).
+ * - A forked child does not have the memories that show the image.
+ *
+ * Errors: as fl_image_open(); -ENOTSUP (the way), -ETIMEDOUT.
+ */
+FL_API int fl_image_open_source(struct fl_context *context,
+				struct fl_page_source *source,
+				const struct fl_load_config *config,
+				struct fl_image **image,
+				struct fl_error *error);
+
+/* How an image is loaded, and what came of it. */
+struct fl_image_loading {
+	size_t size;		/* set by the caller to sizeof */
+	enum fl_load_way way;	/* never AUTO */
+	uint32_t reserved;
+	const char *reason;	/* why this way; valid while the image lives */
+	/* On demand, in 64 KiB pages; otherwise zero. */
+	uint64_t wpages;	/* that hold data */
+	uint64_t loaded_wpages;
+	uint64_t failed_loads;	/* each a trap, or an error of a call */
+};
+
+FL_API void fl_image_loading(const struct fl_image *image,
+			     struct fl_image_loading *loading);
 
 /* -------------------------------------------------------------------- pool */
 
@@ -1785,6 +1953,16 @@ FL_API int fl_snapshot_open(struct fl_context *context, const char *path,
 			    struct fl_snapshot **snapshot,
 			    struct fl_error *error);
 
+/* The same of a page source, as fl_image_open_source() makes an image: the images
+ * of memories come by the way that config (NULL: the defaults) asks for, plain
+ * tables and plain structures are copied. Errors: of both. */
+FL_API int fl_snapshot_open_source(struct fl_context *context,
+				   struct fl_page_source *source,
+				   const struct fl_load_config *config,
+				   const struct fl_snapshot_binding *binding,
+				   struct fl_snapshot **snapshot,
+				   struct fl_error *error);
+
 /* The digest of the file that fl_snapshot_write() writes, as
  * fl_image_digest(); of a snapshot from a file, the digest of that file. Errors:
  * -ENOMEM, -E2BIG, -EIO (FL_OPEN_IN_PLACE alone). */
@@ -1846,6 +2024,10 @@ enum fl_fault_kind {
 	FL_FAULT_IN_BOUNDS = 2,
 	/* In a slot where nothing lives: use after release. */
 	FL_FAULT_FREE_SLOT = 3,
+	/* Inside the current size: a page of an image that is loaded on demand
+	 * (fl_image_open_source()) could not be loaded; load_error says why. The
+	 * guest's access is to end as a trap does (is_trap is 1, trap none). */
+	FL_FAULT_NOT_LOADED = 5,
 	/* Next to a stack: an overflow, or an underflow. Only a handler on an
 	 * alternate stack (SA_ONSTACK) sees that. The runtime knows whether
 	 * this is the guest's trap (is_trap is 0). */
@@ -1856,7 +2038,9 @@ struct fl_fault {
 	enum fl_fault_kind kind;
 	uint32_t is_trap;		/* to be reported as a guest trap */
 	enum fl_trap trap;
-	uint32_t reserved;
+	/* With FL_FAULT_NOT_LOADED: -EIO (the source failed or ended), -ENOEXEC
+	 * (the bytes have another hash), -ENOMEM, -ETIMEDOUT; otherwise 0. */
+	int32_t load_error;
 	struct fl_memory *memory;
 	struct fl_instance *instance;	/* NULL: the memory was taken alone */
 	int64_t offset_bytes;		/* from the base, or low of a stack;

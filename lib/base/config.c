@@ -3,22 +3,29 @@
 #include "config.h"
 
 /* The header has the initialisers; this is the one other list of them. */
-#define FL_CONFIGS                                                        \
-	CONFIG(FL_CONTEXT_CONFIG, fl_context_config, FL_CONTEXT_CONFIG_INIT)    \
-	CONFIG(FL_MODULE_CONFIG, fl_module_config, FL_MODULE_CONFIG_INIT)       \
-	CONFIG(FL_IMAGE_CONFIG, fl_image_config, FL_IMAGE_CONFIG_INIT)          \
-	CONFIG(FL_POOL_CONFIG, fl_pool_config, FL_POOL_CONFIG_INIT)             \
-	CONFIG(FL_TUNABLES, fl_tunables, FL_TUNABLES_INIT)                      \
-	CONFIG(FL_PRESSURE_CONFIG, fl_pressure_config, FL_PRESSURE_CONFIG_INIT) \
-	CONFIG(FL_MEMORY_CONFIG, fl_memory_config, FL_MEMORY_CONFIG_INIT)       \
-	CONFIG(FL_TABLE_CONFIG, fl_table_config, FL_TABLE_CONFIG_INIT)          \
-	CONFIG(FL_INSTANCE_CONFIG, fl_instance_config, FL_INSTANCE_CONFIG_INIT) \
-	CONFIG(FL_SNAPSHOT_CONFIG, fl_snapshot_config, FL_SNAPSHOT_CONFIG_INIT) \
-	CONFIG(FL_SNAPSHOT_PARTS, fl_snapshot_parts, FL_SNAPSHOT_PARTS_INIT)    \
-	CONFIG(FL_SNAPSHOT_BINDING, fl_snapshot_binding,                        \
-	       FL_SNAPSHOT_BINDING_INIT)
+#define FL_CONFIGS                                                           \
+	CONFIG(FL_CONTEXT_CONFIG, fl_context_config, FL_CONTEXT_CONFIG_INIT) \
+	CONFIG(FL_MODULE_CONFIG, fl_module_config, FL_MODULE_CONFIG_INIT)    \
+	CONFIG(FL_IMAGE_CONFIG, fl_image_config, FL_IMAGE_CONFIG_INIT)       \
+	CONFIG(FL_POOL_CONFIG, fl_pool_config, FL_POOL_CONFIG_INIT)          \
+	CONFIG(FL_TUNABLES, fl_tunables, FL_TUNABLES_INIT)                   \
+	CONFIG(FL_PRESSURE_CONFIG, fl_pressure_config,                       \
+	       FL_PRESSURE_CONFIG_INIT)                                      \
+	CONFIG(FL_MEMORY_CONFIG, fl_memory_config, FL_MEMORY_CONFIG_INIT)    \
+	CONFIG(FL_TABLE_CONFIG, fl_table_config, FL_TABLE_CONFIG_INIT)       \
+	CONFIG(FL_INSTANCE_CONFIG, fl_instance_config,                       \
+	       FL_INSTANCE_CONFIG_INIT)                                      \
+	CONFIG(FL_SNAPSHOT_CONFIG, fl_snapshot_config,                       \
+	       FL_SNAPSHOT_CONFIG_INIT)                                      \
+	CONFIG(FL_SNAPSHOT_PARTS, fl_snapshot_parts, FL_SNAPSHOT_PARTS_INIT) \
+	CONFIG(FL_SNAPSHOT_BINDING, fl_snapshot_binding,                     \
+	       FL_SNAPSHOT_BINDING_INIT)                                     \
+	CONFIG(FL_PAGE_SOURCE_CONFIG, fl_page_source_config,                 \
+	       FL_PAGE_SOURCE_CONFIG_INIT)                                   \
+	CONFIG(FL_LOAD_CONFIG, fl_load_config, FL_LOAD_CONFIG_INIT)
 
-#define CONFIG(kind, type, init) static const struct type type##_defaults = init;
+#define CONFIG(kind, type, init) \
+	static const struct type type##_defaults = init;
 FL_CONFIGS
 #undef CONFIG
 
@@ -35,8 +42,10 @@ static const struct {
 
 void fl_config_init(enum fl_config_kind kind, void *config, size_t size_bytes)
 {
-	size_t bytes = (size_t)kind < FL_ARRAY_SIZE(configs) ?
-		(size_t)fl_min_u64(configs[kind].bytes, size_bytes) : 0;
+	size_t bytes =
+		(size_t)kind < FL_ARRAY_SIZE(configs) ?
+			(size_t)fl_min_u64(configs[kind].bytes, size_bytes) :
+			0;
 
 	if (bytes)
 		memcpy(config, configs[kind].defaults, bytes);

@@ -91,7 +91,7 @@ static int bad(struct fl_error *error, uint64_t off, const char *what)
 
 /* A walk over the bytes before the state, all of which the digest covers. */
 struct walk {
-	const struct fl__source *source;
+	const struct fl__toc_source *source;
 	struct fl__sha256 sha;
 	struct fl__toc *toc;
 	uint64_t off; /* of what is read next */
@@ -477,7 +477,7 @@ static int walk_digest(struct walk *walk)
 	return err;
 }
 
-int fl__toc_read(struct fl__toc *toc, const struct fl__source *source,
+int fl__toc_read(struct fl__toc *toc, const struct fl__toc_source *source,
 		 struct fl_error *error)
 {
 	struct walk walk = { .source = source, .toc = toc, .error = error };
@@ -510,38 +510,63 @@ int fl__toc_read(struct fl__toc *toc, const struct fl__source *source,
 	return err;
 }
 
-int fl__toc_read_wpage(const struct fl__toc *toc,
-		       const struct fl__source *source, uint64_t entry_idx,
-		       struct fl__sha256 *sha, uint8_t *dst,
-		       struct fl_error *error)
+bool fl__toc_find(const struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
+		  uint64_t *entry_idx)
+{
+	const struct fl__toc_image *image = &toc->images[image_idx];
+	uint64_t low = image->first_entry;
+	uint64_t end = low + image->entry_count, high = end;
+
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+
+		if (toc->entries[mid].wpage < wpage)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*entry_idx = low;
+	return low < end && toc->entries[low].wpage == wpage;
+}
+
+int fl__toc_check_wpage(const struct fl__toc *toc, uint64_t entry_idx,
+			struct fl__sha256 *sha, const uint8_t *bytes,
+			struct fl_error *error)
 {
 	const struct fl__toc_entry *entry = &toc->entries[entry_idx];
 	uint64_t size = toc->images[entry->image_idx].initial_bytes;
 	uint64_t rest = fl_min_u64(size - entry->wpage * FL_WPAGE_BYTES,
 				   FL_WPAGE_BYTES);
 	uint8_t digest[FL__SHA256_BYTES];
-	int err = source->read(source, entry->file_off, dst, FL_WPAGE_BYTES,
-			       error);
 
-	if (err)
-		return err;
-	if (fl_is_zero(dst, FL_WPAGE_BYTES))
+	if (fl_is_zero(bytes, FL_WPAGE_BYTES))
 		return bad(error, entry->file_off,
 			   "the index names a page that is zero");
 	fl__sha256_restart(sha);
-	fl__sha256_add(sha, dst, FL_WPAGE_BYTES);
+	fl__sha256_add(sha, bytes, FL_WPAGE_BYTES);
 	fl__sha256_end(sha, digest);
 	if (memcmp(digest, entry->sha256, FL__SHA256_BYTES))
 		return bad(error, entry->file_off,
 			   "the page does not have the hash of the index");
-	if (!fl_is_zero(dst + rest, FL_WPAGE_BYTES - rest))
+	if (!fl_is_zero(bytes + rest, FL_WPAGE_BYTES - rest))
 		return bad(error, entry->file_off + rest,
 			   "the page has bytes beyond the initial size");
 	return 0;
 }
 
+int fl__toc_read_wpage(const struct fl__toc *toc,
+		       const struct fl__toc_source *source, uint64_t entry_idx,
+		       struct fl__sha256 *sha, uint8_t *dst,
+		       struct fl_error *error)
+{
+	int err = source->read(source, toc->entries[entry_idx].file_off, dst,
+			       FL_WPAGE_BYTES, error);
+
+	return err ? err : fl__toc_check_wpage(toc, entry_idx, sha, dst, error);
+}
+
 int fl__toc_read_place(const struct fl__toc *toc,
-		       const struct fl__source *source, uint32_t image_idx,
+		       const struct fl__toc_source *source, uint32_t image_idx,
 		       uint64_t wpage, uint64_t *entry_idx,
 		       struct fl__sha256 *sha, uint8_t *dst,
 		       struct fl_error *error)
@@ -567,7 +592,7 @@ int fl__toc_read_place(const struct fl__toc *toc,
 #define STATE_PART_BYTES 4096
 
 int fl__toc_read_state(const struct fl__toc *toc,
-		       const struct fl__source *source, uint8_t *dst,
+		       const struct fl__toc_source *source, uint8_t *dst,
 		       struct fl_error *error)
 {
 	uint8_t digest[FL__SHA256_BYTES], part[STATE_PART_BYTES];

@@ -94,10 +94,10 @@
 
 /* Bytes that are read from somewhere. read() gives all len bytes, or an error,
  * which it has described; it is asked for no byte beyond length_bytes. */
-struct fl__source {
+struct fl__toc_source {
 	uint64_t length_bytes;
 	const void *owner;
-	int (*read)(const struct fl__source *source, uint64_t off, void *dst,
+	int (*read)(const struct fl__toc_source *source, uint64_t off, void *dst,
 		    uint64_t len, struct fl_error *error);
 };
 
@@ -148,15 +148,25 @@ struct fl__toc {
  * (more images, modules or state than version 1 has), -ENOMEM, and those of the
  * source.
  */
-int fl__toc_read(struct fl__toc *toc, const struct fl__source *source,
+int fl__toc_read(struct fl__toc *toc, const struct fl__toc_source *source,
 		 struct fl_error *error);
 
 /* Read page entry_idx of the index to dst, 64 KiB, and check the page. sha is
  * any initialised struct. Errors: -ENOEXEC and those of the source. */
 int fl__toc_read_wpage(const struct fl__toc *toc,
-		       const struct fl__source *source, uint64_t entry_idx,
+		       const struct fl__toc_source *source, uint64_t entry_idx,
 		       struct fl__sha256 *sha, uint8_t *dst,
 		       struct fl_error *error);
+
+/* Is this page of an image in the index? *entry_idx says where. */
+bool fl__toc_find(const struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
+		  uint64_t *entry_idx);
+
+/* Check a page of the index that was read to bytes, 64 KiB. Errors:
+ * -ENOEXEC. */
+int fl__toc_check_wpage(const struct fl__toc *toc, uint64_t entry_idx,
+			struct fl__sha256 *sha, const uint8_t *bytes,
+			struct fl_error *error);
 
 /*
  * Read the page that lies at a page's place in an extent, whether the index
@@ -165,7 +175,7 @@ int fl__toc_read_wpage(const struct fl__toc *toc,
  * *entry_idx begins at the image's first_entry. Errors: as above.
  */
 int fl__toc_read_place(const struct fl__toc *toc,
-		       const struct fl__source *source, uint32_t image_idx,
+		       const struct fl__toc_source *source, uint32_t image_idx,
 		       uint64_t wpage, uint64_t *entry_idx,
 		       struct fl__sha256 *sha, uint8_t *dst,
 		       struct fl_error *error);
@@ -173,7 +183,7 @@ int fl__toc_read_place(const struct fl__toc *toc,
 /* Read the state to dst, all zeroes before, and check the state. Zero pages of
  * dst are not touched. Errors: as above. */
 int fl__toc_read_state(const struct fl__toc *toc,
-		       const struct fl__source *source, uint8_t *dst,
+		       const struct fl__toc_source *source, uint8_t *dst,
 		       struct fl_error *error);
 
 /*

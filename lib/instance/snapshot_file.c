@@ -300,6 +300,27 @@ static int snapshot_to_look_at(struct fl__archive *archive,
 	return 0;
 }
 
+/* The archive ends; known is the binding, if there is one. */
+static int snapshot_take(struct fl_context *context,
+			 struct fl__archive *archive,
+			 const struct fl_snapshot_binding *known,
+			 struct fl_snapshot **snapshot, struct fl_error *error)
+{
+	int err =
+		known ? snapshot_of(context, known, archive, snapshot, error) :
+			snapshot_to_look_at(archive, snapshot, error);
+
+	if (!err) {
+		fl__kept_digest_set(&(*snapshot)->digest, archive->digest);
+		(*snapshot)->module_digests =
+			(uint8_t *)archive->module_digests;
+		(*snapshot)->module_count = archive->module_count;
+		archive->module_digests = NULL;
+	}
+	fl__archive_fini(archive);
+	return err;
+}
+
 int fl_snapshot_open(struct fl_context *context, const char *path, int fd,
 		     uint32_t flags, const struct fl_snapshot_binding *binding,
 		     struct fl_snapshot **snapshot, struct fl_error *error)
@@ -311,17 +332,26 @@ int fl_snapshot_open(struct fl_context *context, const char *path, int fd,
 	if (!err)
 		err = fl__archive_open(context, path, fd, flags, &archive,
 				       error);
-	if (err)
-		return err;
-	err = binding ?
-		      snapshot_of(context, &known, &archive, snapshot, error) :
-		      snapshot_to_look_at(&archive, snapshot, error);
-	if (!err) {
-		fl__kept_digest_set(&(*snapshot)->digest, archive.digest);
-		(*snapshot)->module_digests = (uint8_t *)archive.module_digests;
-		(*snapshot)->module_count = archive.module_count;
-		archive.module_digests = NULL;
-	}
-	fl__archive_fini(&archive);
-	return err;
+	return err ? err :
+		     snapshot_take(context, &archive, binding ? &known : NULL,
+				   snapshot, error);
+}
+
+int fl_snapshot_open_source(struct fl_context *context,
+			    struct fl_page_source *source,
+			    const struct fl_load_config *config,
+			    const struct fl_snapshot_binding *binding,
+			    struct fl_snapshot **snapshot,
+			    struct fl_error *error)
+{
+	struct fl_snapshot_binding known;
+	struct fl__archive archive;
+	int err = fl__config_read(FL_SNAPSHOT_BINDING, &known, binding, error);
+
+	if (!err)
+		err = fl__archive_open_source(context, source, config, &archive,
+					      error);
+	return err ? err :
+		     snapshot_take(context, &archive, binding ? &known : NULL,
+				   snapshot, error);
 }

@@ -1,33 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* archive.c - image files, written and opened; see archive.h. */
 #include "archive.h"
+#include "base/config.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-/* What the system says of a file, in the closed set. */
-static int fold(int err)
-{
-	switch (-err) {
-	case ENOENT:
-	case ENOTDIR:
-	case EISDIR:
-	case ELOOP:
-	case ENAMETOOLONG:
-	case EBADF:
-	case ENXIO:
-	case EINVAL:
-		return -EINVAL;
-	case EACCES:
-	case EROFS:
-	case EPERM:
-		return -EPERM;
-	case EDQUOT:
-		return -ENOMEM;
-	default:
-		return fl__error_fold(err);
-	}
-}
 
 /* ----------------------------------------------------------------- writing */
 
@@ -229,7 +206,7 @@ static int write_failed(const struct fl__toc *toc, int err, bool is_there,
 			error, -EIO,
 			"the image file is written, but its name may not outlast a crash of the host: the folder cannot be synced: %s",
 			strerror(-err));
-	return fl__error_set(error, fold(err),
+	return fl__error_set(error, fl__os_file_error(err),
 			     "cannot write an image file of %llu bytes: %s%s",
 			     fl_llu(toc->file_bytes), strerror(-err),
 			     err == -EFBIG ? "; raise `ulimit -f`" : "");
@@ -258,21 +235,29 @@ int fl__archive_write(const struct fl__archive *archive, const char *path,
 /* A file that is open, and what its tables say. */
 struct fl__archive_file {
 	struct fl_context *context;
-	struct fl__source source;
-	struct fl__toc toc;
-	int fd;
+	struct fl__toc_source source;
+	struct fl__origin *origin;
+	enum fl_load_way way; /* once the first image is opened, not AUTO */
+	const char *way_reason;
+	uint32_t flags;
+	int fd; /* -1: not a file */
 	bool is_ours; /* the descriptor */
 };
 
-static int file_read(const struct fl__source *source, uint64_t off, void *dst,
-		     uint64_t len, struct fl_error *error)
+static int file_read(const struct fl__toc_source *source, uint64_t off,
+		     void *dst, uint64_t len, struct fl_error *error)
 {
 	const struct fl__archive_file *file = source->owner;
+	const struct fl__origin *origin = file->origin;
 	uint64_t done;
-	int err = fl__os_file_read(file->fd, off, dst, len, &done);
+	int err = origin->pages ?
+			  fl__page_source_read(origin->pages, off, dst, len,
+					       origin->deadline_ns, &done) :
+			  fl__os_file_read(file->fd, off, dst, len, &done);
 
 	if (err)
-		return fl__error_set_at(error, fold(err), off + done,
+		return fl__error_set_at(error, fl__os_file_error(err),
+					off + done,
 					"cannot read the image file: %s",
 					strerror(-err));
 	if (done < len)
@@ -335,7 +320,7 @@ static void pages_trim(struct pages *pages)
 }
 
 static int pages_read(struct pages *pages, const struct fl__toc *toc,
-		      const struct fl__source *source,
+		      const struct fl__toc_source *source,
 		      const struct fl__toc_image *image, struct fl_error *error)
 {
 	size_t count = (size_t)image->entry_count;
@@ -369,9 +354,10 @@ static int pages_read(struct pages *pages, const struct fl__toc *toc,
 static int open_image(const struct fl__archive_file *file, uint32_t image_idx,
 		      struct fl_image **image, struct fl_error *error)
 {
-	const struct fl__toc_image *from = &file->toc.images[image_idx];
+	const struct fl__toc_image *from = &file->origin->toc.images[image_idx];
 	struct pages pages;
-	int err = pages_read(&pages, &file->toc, &file->source, from, error);
+	int err = pages_read(&pages, &file->origin->toc, &file->source, from,
+			     error);
 
 	if (err)
 		return err;
@@ -409,18 +395,14 @@ static int map_add(struct fl__image_map *map, uint64_t wpage,
 	return err;
 }
 
-/* Check one extent as it will be mapped: no page of the host lies behind the
- * initial size. */
-static int map_extent(struct fl__image_map *map, const struct fl__toc *toc,
-		      const struct fl__source *source, uint32_t image_idx,
-		      const struct fl__toc_extent *extent, uint64_t *entry_idx,
-		      uint8_t *bytes, struct fl_error *error)
+/* No page of the host lies behind the initial size. */
+static int map_place(struct fl__image_map *map,
+		     const struct fl__toc_extent *extent,
+		     struct fl_error *error)
 {
 	uint64_t end = extent->first_wpage + extent->wpage_count;
 	uint64_t hpages = FL_WPAGE_BYTES / map->hpage_bytes;
 	uint64_t last = (map->initial_bytes - 1) / map->hpage_bytes + 1;
-	struct fl__sha256 sha;
-	int err = 0;
 
 	if (end > FL__IMAGE_MAX_END_BYTES / FL_WPAGE_BYTES)
 		return fl__error_set(
@@ -431,6 +413,19 @@ static int map_extent(struct fl__image_map *map, const struct fl__toc *toc,
 		extent->first_wpage * hpages,
 		fl_min_u64(end * hpages, last) - extent->first_wpage * hpages,
 	};
+	return 0;
+}
+
+/* Check one extent as it will be mapped. */
+static int map_extent(struct fl__image_map *map, const struct fl__toc *toc,
+		      const struct fl__toc_source *source, uint32_t image_idx,
+		      const struct fl__toc_extent *extent, uint64_t *entry_idx,
+		      uint8_t *bytes, struct fl_error *error)
+{
+	uint64_t end = extent->first_wpage + extent->wpage_count;
+	struct fl__sha256 sha;
+	int err = map_place(map, extent, error);
+
 	fl__sha256_init(&sha);
 	for (uint64_t w = extent->first_wpage; !err && w < end; w++) {
 		err = fl__toc_read_place(toc, source, image_idx, w, entry_idx,
@@ -443,8 +438,9 @@ static int map_extent(struct fl__image_map *map, const struct fl__toc *toc,
 }
 
 static int map_make(struct fl__image_map *map, uint64_t *file_offs,
-		    const struct fl__toc *toc, const struct fl__source *source,
-		    uint32_t image_idx, struct fl_error *error)
+		    const struct fl__toc *toc,
+		    const struct fl__toc_source *source, uint32_t image_idx,
+		    struct fl_error *error)
 {
 	const struct fl__toc_image *from = &toc->images[image_idx];
 	uint64_t entry_idx = from->first_entry;
@@ -468,13 +464,56 @@ static int map_make(struct fl__image_map *map, uint64_t *file_offs,
 	return err;
 }
 
+/* What the index alone says: a page that it names is data. */
+static int map_index(struct fl__image_map *map, const struct fl__toc *toc,
+		     uint32_t image_idx, struct fl_error *error)
+{
+	const struct fl__toc_image *from = &toc->images[image_idx];
+	uint64_t hpage_bytes = fl__os_hpage_bytes(), end = 0;
+	int err = 0;
+
+	*map = (struct fl__image_map){
+		.initial_bytes = from->initial_bytes,
+		.hpage_bytes = hpage_bytes,
+	};
+	for (uint32_t i = 0; !err && i < from->extent_count; i++)
+		err = map_place(map, &from->extents[i], error);
+	for (uint64_t i = 0; !err && i < from->entry_count; i++) {
+		uint64_t off = toc->entries[from->first_entry + i].wpage *
+			       FL_WPAGE_BYTES;
+
+		end = fl_min_u64(off + FL_WPAGE_BYTES, from->initial_bytes);
+		if (!i)
+			map->data_first_bytes = off;
+		if (fl__runs_append(&map->data, off / hpage_bytes,
+				    (end - off - 1) / hpage_bytes + 1))
+			err = fl__error_set(error, -ENOMEM,
+					    "no memory to plan an image");
+	}
+	map->data_end_bytes = end;
+	if (err)
+		fl__image_map_fini(map);
+	return err;
+}
+
+static int open_lazy(const struct fl__archive_file *file, uint32_t image_idx,
+		     struct fl_image **image, struct fl_error *error)
+{
+	struct fl__image_map map;
+	int err = map_index(&map, &file->origin->toc, image_idx, error);
+
+	return err ? err :
+		     fl__image_create_lazy(file->context, &map, file->origin,
+					   image_idx, image, error);
+}
+
 static int open_in_place(const struct fl__archive_file *file,
 			 uint32_t image_idx, struct fl_image **image,
 			 struct fl_error *error)
 {
 	uint64_t file_offs[FL__IMAGE_MAX_EXTENTS] = { 0 };
 	struct fl__image_map map;
-	int err = map_make(&map, file_offs, &file->toc, &file->source,
+	int err = map_make(&map, file_offs, &file->origin->toc, &file->source,
 			   image_idx, error);
 
 	return err ? err :
@@ -483,7 +522,8 @@ static int open_in_place(const struct fl__archive_file *file,
 }
 
 static int open_state(struct fl__archive *archive, const struct fl__toc *toc,
-		      const struct fl__source *source, struct fl_error *error)
+		      const struct fl__toc_source *source,
+		      struct fl_error *error)
 {
 	archive->state = calloc(1, (size_t)toc->state_bytes + 1);
 	if (!archive->state)
@@ -494,11 +534,38 @@ static int open_state(struct fl__archive *archive, const struct fl__toc *toc,
 	return fl__toc_read_state(toc, source, archive->state, error);
 }
 
-static int open_images(struct fl__archive *archive, uint32_t flags,
-		       struct fl_error *error)
+static int open_one(struct fl__archive_file *file, uint32_t idx,
+		    struct fl_image **image, struct fl_error *error)
 {
-	const struct fl__archive_file *file = archive->file;
-	size_t room = (size_t)file->toc.image_count + 1;
+	const char *lacks = fl__image_load_lacks(file->context);
+	bool is_auto = file->way == FL_LOAD_AUTO;
+	int err;
+
+	if (is_auto && file->fd >= 0 && file->flags & FL_OPEN_IN_PLACE) {
+		err = open_in_place(file, idx, image, error);
+		file->way = err == -ENOTSUP ? FL_LOAD_AUTO : FL_LOAD_IN_PLACE;
+		file->way_reason = "the caller promises that the file stays";
+		if (err != -ENOTSUP)
+			return err;
+	}
+	if (is_auto && !lacks) {
+		file->way = FL_LOAD_LAZY;
+		file->way_reason = "the bytes come from a page source";
+	} else if (is_auto) {
+		file->way = FL_LOAD_WHOLE;
+		file->way_reason = lacks;
+	}
+	if (file->way == FL_LOAD_IN_PLACE)
+		return open_in_place(file, idx, image, error);
+	if (file->way == FL_LOAD_LAZY)
+		return open_lazy(file, idx, image, error);
+	return open_image(file, idx, image, error);
+}
+
+static int open_images(struct fl__archive *archive, struct fl_error *error)
+{
+	struct fl__archive_file *file = archive->file;
+	size_t room = (size_t)file->origin->toc.image_count + 1;
 	int err = 0;
 
 	archive->images = calloc(room, sizeof(*archive->images));
@@ -506,16 +573,16 @@ static int open_images(struct fl__archive *archive, uint32_t flags,
 	if (!archive->images || !archive->copies)
 		return fl__error_set(error, -ENOMEM,
 				     "no memory for a list of %u images",
-				     file->toc.image_count);
-	while (!err && archive->image_count < file->toc.image_count) {
+				     file->origin->toc.image_count);
+	while (!err && archive->image_count < file->origin->toc.image_count) {
 		uint32_t idx = archive->image_count;
 
-		err = flags & FL_OPEN_IN_PLACE ?
-			      open_in_place(file, idx, &archive->images[idx],
-					    error) :
-			      open_image(file, idx, &archive->images[idx],
-					 error);
-		archive->image_count += !err;
+		err = open_one(file, idx, &archive->images[idx], error);
+		if (err)
+			break;
+		archive->images[idx]->way = file->way;
+		archive->images[idx]->way_reason = file->way_reason;
+		archive->image_count++;
 	}
 	return err;
 }
@@ -537,10 +604,9 @@ int fl__archive_copied(struct fl__archive *archive, uint32_t image_idx,
 }
 
 /* toc stays with the file, but for the digests of modules. */
-static int open_all(struct fl__archive *archive, uint32_t flags,
-		    struct fl_error *error)
+static int open_all(struct fl__archive *archive, struct fl_error *error)
 {
-	struct fl__toc *toc = &archive->file->toc;
+	struct fl__toc *toc = &archive->file->origin->toc;
 	int err = fl__toc_read(toc, &archive->file->source, error);
 
 	if (err) {
@@ -553,40 +619,29 @@ static int open_all(struct fl__archive *archive, uint32_t flags,
 	memcpy(archive->encoding, toc->encoding, sizeof(archive->encoding));
 	memcpy(archive->digest, toc->digest, sizeof(archive->digest));
 	err = open_state(archive, toc, &archive->file->source, error);
-	return err ? err : open_images(archive, flags, error);
+	return err ? err : open_images(archive, error);
 }
 
-static int open_file(struct fl__archive_file *file, const char *path, int fd,
-		     uint32_t flags, struct fl_error *error)
+static int open_path(struct fl__archive_file *file, const char *path, int fd,
+		     struct fl_error *error)
 {
 	uint64_t *length_bytes = &file->source.length_bytes;
 	int err;
 
-	file->source.owner = file;
-	file->source.read = file_read;
 	file->fd = fd;
 	err = path ? fl__os_file_open(path, &file->fd, length_bytes) :
 		     fl__os_file_look(fd, length_bytes);
 	if (err)
-		return fl__error_set(
-			error, fold(err), "cannot open the image file: %s",
-			err == -EINVAL ? "not a regular file" : strerror(-err));
+		return fl__error_set(error, fl__os_file_error(err),
+				     "cannot open the image file: %s",
+				     err == -EINVAL ? "not a regular file" :
+						      strerror(-err));
 	file->is_ours = path != NULL;
-	/* Asked before the first page is checked, so that what is checked stays. */
-	if (flags & FL_OPEN_IMMUTABLE && !fl__os_file_is_immutable(file->fd))
-		return fl__error_set(
-			error, -EPERM,
-			"the image file can change: seal it (a memory file under F_SEAL_WRITE and F_SEAL_SHRINK, or fs-verity), or open it without FL_OPEN_IMMUTABLE");
 	return 0;
 }
 
-int fl__archive_open(struct fl_context *context, const char *path, int fd,
-		     uint32_t flags, struct fl__archive *out,
-		     struct fl_error *error)
+static int check_flags(uint32_t flags, struct fl_error *error)
 {
-	struct fl__archive archive = { 0 };
-	int err;
-
 	if (flags & ~(uint32_t)(FL_OPEN_IN_PLACE | FL_OPEN_IMMUTABLE))
 		return fl__error_set(error, -EINVAL,
 				     "there is no such flag: 0x%x", flags);
@@ -594,18 +649,120 @@ int fl__archive_open(struct fl_context *context, const char *path, int fd,
 		return fl__error_set(
 			error, -EINVAL,
 			"FL_OPEN_IMMUTABLE is for FL_OPEN_IN_PLACE: a file that is copied may change");
-	archive.file = calloc(1, sizeof(*archive.file));
-	if (!archive.file)
+	return 0;
+}
+
+/* Asked before the first page is checked, so that what is checked stays. */
+static int check_immutable(const struct fl__archive_file *file,
+			   struct fl_error *error)
+{
+	if (!(file->flags & FL_OPEN_IMMUTABLE) || file->fd < 0 ||
+	    fl__os_file_is_immutable(file->fd))
+		return 0;
+	return fl__error_set(
+		error, -EPERM,
+		"the image file can change: seal it (a memory file under F_SEAL_WRITE and F_SEAL_SHRINK, or fs-verity), or open it without FL_OPEN_IMMUTABLE");
+}
+
+/* An archive that has a file, not opened yet. */
+static int archive_alloc(struct fl_context *context,
+			 struct fl_page_source *pages, uint64_t deadline_ns,
+			 uint32_t flags, struct fl__archive *archive,
+			 struct fl_error *error)
+{
+	struct fl__archive_file *file = calloc(1, sizeof(*file));
+
+	*archive = (struct fl__archive){ .file = file };
+	if (file)
+		file->origin = fl__origin_alloc(pages, deadline_ns);
+	if (!file || !file->origin) {
+		free(file);
 		return fl__error_set(error, -ENOMEM, "no memory for a file");
-	archive.file->context = context;
-	err = open_file(archive.file, path, fd, flags, error);
+	}
+	file->context = context;
+	file->source.owner = file;
+	file->source.read = file_read;
+	file->flags = flags;
+	file->fd = -1;
+	return 0;
+}
+
+static int archive_fill(struct fl__archive *archive, struct fl__archive *out,
+			int err, struct fl_error *error)
+{
 	if (!err)
-		err = open_all(&archive, flags, error);
+		err = check_immutable(archive->file, error);
+	if (!err)
+		err = open_all(archive, error);
 	if (err)
-		fl__archive_fini(&archive);
+		fl__archive_fini(archive);
 	else
-		*out = archive;
+		*out = *archive;
 	return err;
+}
+
+int fl__archive_open(struct fl_context *context, const char *path, int fd,
+		     uint32_t flags, struct fl__archive *out,
+		     struct fl_error *error)
+{
+	struct fl__archive archive;
+	struct fl__archive_file *file;
+	int err = check_flags(flags, error);
+
+	if (!err)
+		err = archive_alloc(context, NULL, 0, flags, &archive, error);
+	if (err)
+		return err;
+	file = archive.file;
+	file->way = flags & FL_OPEN_IN_PLACE ? FL_LOAD_IN_PLACE : FL_LOAD_WHOLE;
+	file->way_reason =
+		flags & FL_OPEN_IN_PLACE ?
+			"FL_OPEN_IN_PLACE" :
+			"the file was opened without FL_OPEN_IN_PLACE";
+	err = open_path(file, path, fd, error);
+	return archive_fill(&archive, out, err, error);
+}
+
+static int check_way(const struct fl_load_config *config,
+		     const struct fl_page_source *pages, struct fl_error *error)
+{
+	if ((unsigned int)config->way > FL_LOAD_WHOLE)
+		return fl__error_set(error, -EINVAL,
+				     "way %u of fl_load_config is none",
+				     (unsigned int)config->way);
+	if (config->way == FL_LOAD_IN_PLACE && fl__page_source_fd(pages) < 0)
+		return fl__error_set(
+			error, -ENOTSUP,
+			"FL_LOAD_IN_PLACE is for a page source of a file");
+	if (config->way == FL_LOAD_IN_PLACE &&
+	    !(config->open_flags & FL_OPEN_IN_PLACE))
+		return fl__error_set(
+			error, -EINVAL,
+			"FL_LOAD_IN_PLACE needs FL_OPEN_IN_PLACE in open_flags: the promise is the caller's");
+	return check_flags(config->open_flags, error);
+}
+
+int fl__archive_open_source(struct fl_context *context,
+			    struct fl_page_source *pages,
+			    const struct fl_load_config *config,
+			    struct fl__archive *out, struct fl_error *error)
+{
+	struct fl_load_config known;
+	struct fl__archive archive;
+	int err = fl__config_read(FL_LOAD_CONFIG, &known, config, error);
+
+	if (!err)
+		err = check_way(&known, pages, error);
+	if (!err)
+		err = archive_alloc(context, pages, known.deadline_ns,
+				    known.open_flags, &archive, error);
+	if (err)
+		return err;
+	archive.file->way = known.way;
+	archive.file->way_reason = "fl_load_config asks for it";
+	archive.file->fd = fl__page_source_fd(pages);
+	archive.file->source.length_bytes = fl__page_source_length(pages);
+	return archive_fill(&archive, out, 0, error);
 }
 
 void fl__archive_fini(struct fl__archive *archive)
@@ -617,7 +774,7 @@ void fl__archive_fini(struct fl__archive *archive)
 	if (archive->file) {
 		if (archive->file->is_ours)
 			fl__os_file_close(archive->file->fd);
-		fl__toc_fini(&archive->file->toc);
+		fl__origin_release(archive->file->origin);
 	}
 	free(archive->file);
 	free(archive->images);

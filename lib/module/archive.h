@@ -74,6 +74,14 @@ int fl__archive_open(struct fl_context *context, const char *path, int fd,
 		     uint32_t flags, struct fl__archive *archive,
 		     struct fl_error *error);
 
+/* The same of a page source, by the way that config asks for; NULL: the defaults.
+ * Errors: as above, without those of paths; -ENOTSUP (the way), -ETIMEDOUT. */
+int fl__archive_open_source(struct fl_context *context,
+			    struct fl_page_source *pages,
+			    const struct fl_load_config *config,
+			    struct fl__archive *archive,
+			    struct fl_error *error);
+
 /* The image itself, or a copy of an image in place, checked like any copy; the
  * archive lends it. Needs the file: the caller's fd is open still. Errors: as
  * open. */

@@ -37,6 +37,25 @@ int fl_image_digest(struct fl_image *image, uint8_t digest[32],
 	return err;
 }
 
+/* Take the image out of the archive, which ends. */
+static int image_take(struct fl__archive *archive, struct fl_image **image,
+		      struct fl_error *error)
+{
+	int err = 0;
+
+	if (archive->image_count != 1 || archive->module_count ||
+	    archive->state_bytes || archive->encoding[0])
+		err = fl__error_set(
+			error, -EINVAL,
+			"the file holds a snapshot: %u images, %u modules, %llu bytes of state",
+			archive->image_count, archive->module_count,
+			fl_llu(archive->state_bytes));
+	else
+		*image = fl_image_retain(archive->images[0]);
+	fl__archive_fini(archive);
+	return err;
+}
+
 int fl_image_open(struct fl_context *context, const char *path, int fd,
 		  uint32_t flags, struct fl_image **image,
 		  struct fl_error *error)
@@ -44,17 +63,17 @@ int fl_image_open(struct fl_context *context, const char *path, int fd,
 	struct fl__archive archive;
 	int err = fl__archive_open(context, path, fd, flags, &archive, error);
 
-	if (err)
-		return err;
-	if (archive.image_count != 1 || archive.module_count ||
-	    archive.state_bytes || archive.encoding[0])
-		err = fl__error_set(
-			error, -EINVAL,
-			"the file holds a snapshot: %u images, %u modules, %llu bytes of state",
-			archive.image_count, archive.module_count,
-			fl_llu(archive.state_bytes));
-	else
-		*image = fl_image_retain(archive.images[0]);
-	fl__archive_fini(&archive);
-	return err;
+	return err ? err : image_take(&archive, image, error);
+}
+
+int fl_image_open_source(struct fl_context *context,
+			 struct fl_page_source *source,
+			 const struct fl_load_config *config,
+			 struct fl_image **image, struct fl_error *error)
+{
+	struct fl__archive archive;
+	int err = fl__archive_open_source(context, source, config, &archive,
+					  error);
+
+	return err ? err : image_take(&archive, image, error);
 }

@@ -60,13 +60,11 @@ static int in_place_fill(struct fl_context *context, struct fl_image *image,
 	return err;
 }
 
-int fl__image_create_in_place(struct fl_context *context,
-			      struct fl__image_map *map, int fd,
-			      const uint64_t *file_offs, struct fl_image **out,
-			      struct fl_error *error)
+/* An image of a map that is known already. Finishes map on failure. */
+static int image_alloc(struct fl__image_map *map, struct fl_image **out,
+		       struct fl_error *error)
 {
 	struct fl_image *image = calloc(1, sizeof(*image));
-	int err;
 
 	if (!image) {
 		fl__image_map_fini(map);
@@ -75,9 +73,17 @@ int fl__image_create_in_place(struct fl_context *context,
 	image->refs = 1;
 	image->fd = -1;
 	image->map = *map;
-	err = in_place_fill(context, image, fd, file_offs, error);
+	*out = image;
+	return 0;
+}
+
+/* The image has its storage, or err says why not. */
+static int image_finish(struct fl_context *context, struct fl_image *image,
+			int err, struct fl_image **out)
+{
 	if (err) {
 		fl__image_map_fini(&image->map);
+		fl__origin_release(image->origin);
 		free(image);
 		return err;
 	}
@@ -86,6 +92,49 @@ int fl__image_create_in_place(struct fl_context *context,
 		__atomic_add_fetch(&context->last_serial, 1, __ATOMIC_RELAXED);
 	*out = image;
 	return 0;
+}
+
+int fl__image_create_in_place(struct fl_context *context,
+			      struct fl__image_map *map, int fd,
+			      const uint64_t *file_offs, struct fl_image **out,
+			      struct fl_error *error)
+{
+	struct fl_image *image;
+	int err = image_alloc(map, &image, error);
+
+	if (err)
+		return err;
+	err = in_place_fill(context, image, fd, file_offs, error);
+	return image_finish(context, image, err, out);
+}
+
+const char *fl__image_load_lacks(const struct fl_context *context)
+{
+	return context->backend->load_lacks ?
+		       context->backend->load_lacks(context->host) :
+		       "the backend does not load on demand";
+}
+
+int fl__image_create_lazy(struct fl_context *context, struct fl__image_map *map,
+			  struct fl__origin *origin, uint32_t image_idx,
+			  struct fl_image **out, struct fl_error *error)
+{
+	const char *lacks = fl__image_load_lacks(context);
+	struct fl_image *image;
+	int err = image_alloc(map, &image, error);
+
+	if (err)
+		return err;
+	image->origin = fl__origin_retain(origin);
+	image->origin_idx = image_idx;
+	if (lacks)
+		err = fl__error_set(
+			error, -ENOTSUP,
+			"images cannot be loaded on demand here: %s", lacks);
+	/* Nothing to load. */
+	else if (image->map.extent_count)
+		err = context->backend->image_load(context->host, image, error);
+	return image_finish(context, image, err, out);
 }
 
 struct fl_image *fl_image_retain(struct fl_image *image)
@@ -104,6 +153,7 @@ void fl_image_release(struct fl_image *image)
 	context = image->context;
 	context->backend->image_destroy(image);
 	fl__image_map_fini(&image->map);
+	fl__origin_release(image->origin);
 	free(image);
 	fl_context_destroy(context);
 }
@@ -186,6 +236,24 @@ void fl_image_info(const struct fl_image *image, struct fl_image_info *info)
 	};
 
 	fl__sized_write(info, &filled, sizeof(filled));
+}
+
+void fl_image_loading(const struct fl_image *image,
+		      struct fl_image_loading *loading)
+{
+	struct fl_image_loading filled = {
+		.way = image->way ? image->way : FL_LOAD_WHOLE,
+		.reason = image->way ? image->way_reason :
+				       "the image was made in memory",
+	};
+
+	if (image->origin) {
+		filled.wpages =
+			image->origin->toc.images[image->origin_idx].entry_count;
+		if (image->lazy)
+			image->context->backend->image_loading(image, &filled);
+	}
+	fl__sized_write(loading, &filled, sizeof(filled));
 }
 
 int fl_image_next_run(const struct fl_image *image, uint64_t from_bytes,

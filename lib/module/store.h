@@ -30,4 +30,14 @@ int fl__image_create_in_place(struct fl_context *context,
 			      const uint64_t *file_offs,
 			      struct fl_image **image, struct fl_error *error);
 
+/* The same of an image that is loaded on demand, image image_idx of an origin
+ * with a page source. -ENOTSUP where the backend does not load. */
+int fl__image_create_lazy(struct fl_context *context,
+			       struct fl__image_map *map,
+			       struct fl__origin *origin, uint32_t image_idx,
+			       struct fl_image **image, struct fl_error *error);
+
+/* Why this context's images cannot be loaded on demand; NULL: they can. */
+const char *fl__image_load_lacks(const struct fl_context *context);
+
 #endif

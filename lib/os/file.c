@@ -8,6 +8,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "base/error.h"
 #include "os.h"
 
 #include <errno.h>
@@ -21,6 +22,29 @@
 
 /* The most that one call reads or writes on Linux is less than 2 GiB. */
 #define CALL_BYTES ((uint64_t)1 << 30)
+
+int fl__os_file_error(int err)
+{
+	switch (-err) {
+	case ENOENT:
+	case ENOTDIR:
+	case EISDIR:
+	case ELOOP:
+	case ENAMETOOLONG:
+	case EBADF:
+	case ENXIO:
+	case EINVAL:
+		return -EINVAL;
+	case EACCES:
+	case EROFS:
+	case EPERM:
+		return -EPERM;
+	case EDQUOT:
+		return -ENOMEM;
+	default:
+		return fl__error_fold(err);
+	}
+}
 
 int fl__os_file_look(int fd, uint64_t *length_bytes)
 {

@@ -84,6 +84,9 @@ int fl__os_file_read(int fd, uint64_t off, void *dst, uint64_t len,
 int fl__os_file_dup(int fd, int *copy);
 void fl__os_file_close(int fd);
 
+/* What the system says of a file, in the closed set. */
+int fl__os_file_error(int err);
+
 /* Copy memory of this process that a file is mapped to: -EFAULT, not a signal,
  * where the file does not reach any more. -ENOTSUP where the system cannot. */
 int fl__os_peek(void *dst, const void *src, uint64_t len);

@@ -18,12 +18,12 @@
 #define TOC_WPAGE 65536
 
 struct toc_bytes {
-	struct fl__source source;
+	struct fl__toc_source source;
 	const uint8_t *bytes;
 };
 
 /* A reader that asks for a byte outside has a bug. */
-static inline int toc_bytes_read(const struct fl__source *source, uint64_t off,
+static inline int toc_bytes_read(const struct fl__toc_source *source, uint64_t off,
 				 void *dst, uint64_t len,
 				 struct fl_error *error)
 {
@@ -37,10 +37,10 @@ static inline int toc_bytes_read(const struct fl__source *source, uint64_t off,
 	return 0;
 }
 
-static inline struct fl__source toc_bytes_source(const uint8_t *bytes,
+static inline struct fl__toc_source toc_bytes_source(const uint8_t *bytes,
 						 uint64_t len)
 {
-	return (struct fl__source){ len, bytes, toc_bytes_read };
+	return (struct fl__toc_source){ len, bytes, toc_bytes_read };
 }
 
 static inline uint64_t toc_bytes_get(const uint8_t *bytes, size_t len)
@@ -103,7 +103,7 @@ static inline void toc_bytes_mend(uint8_t *bytes, uint64_t len)
 
 /* What a file holds, put into a new table: its digest, hence its content. */
 static inline int toc_bytes_remake(const struct fl__toc *toc,
-				   const struct fl__source *source,
+				   const struct fl__toc_source *source,
 				   struct fl__toc *made, uint8_t *page,
 				   struct fl_error *error)
 {
@@ -152,7 +152,7 @@ static inline const char *toc_bytes_compare(const struct fl__toc *toc,
 }
 
 static inline const char *toc_bytes_parts(const struct fl__toc *toc,
-					  const struct fl__source *source,
+					  const struct fl__toc_source *source,
 					  uint8_t *content, int *err,
 					  struct fl_error *error)
 {
@@ -181,7 +181,7 @@ static inline const char *toc_bytes_try(const uint8_t *bytes, uint64_t len,
 					uint8_t *content, int *err,
 					struct fl_error *error)
 {
-	struct fl__source source = toc_bytes_source(bytes, len);
+	struct fl__toc_source source = toc_bytes_source(bytes, len);
 	const char *wrong = NULL;
 	struct fl__toc toc;
 

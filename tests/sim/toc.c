@@ -178,7 +178,7 @@ static void check_same(const struct fl__toc *a, const struct fl__toc *b)
 
 static void check_reads(const struct file *file)
 {
-	struct fl__source source = toc_bytes_source(file->bytes, file->len);
+	struct fl__toc_source source = toc_bytes_source(file->bytes, file->len);
 	uint8_t content[FL__SHA256_BYTES];
 	struct fl_error error;
 	struct fl__toc toc;
