@@ -118,9 +118,13 @@ typedef int fl__changed_fn(void *user, uint64_t offset_bytes,
 struct fl__backend {
 	const char *name;
 
+	/* Is that the name of a feature? NULL: there is none. */
+	bool (*knows)(const char *name, size_t len);
 	/* Probe and open. disabled lists features to do without; rung is the
-	 * rung that the caller asks for, NULL for the best. -ENOTSUP with the
-	 * reason when this host cannot, -EINVAL when there is no such rung. */
+	 * rung that the caller asks for, NULL for the best. What these two
+	 * exclude is not called. -ENOTSUP with the reason when this host cannot,
+	 * -EINVAL when there is no such rung; -ENOMEM when something ran out,
+	 * which says nothing of the host. */
 	int (*open)(const char *disabled, const char *rung,
 		    struct fl__host **host, struct fl_error *error);
 	void (*close)(struct fl__host *host);

@@ -2,24 +2,74 @@
 /* backends.c - the backends and the choice among them; see backends.h. */
 #include "backends.h"
 
+#ifndef FL_WITH_UFFD
+static int absent_open(const char *disabled, const char *rung,
+		       struct fl__host **host, struct fl_error *error)
+{
+	(void)disabled;
+	(void)rung;
+	(void)host;
+	return fl__error_set(error, -ENOTSUP,
+			     "this library was built --without-uffd");
+}
+
+/* The name means the same to every build. */
+static const struct fl__backend backend_absent = {
+	.name = "linux",
+	.open = absent_open,
+};
+#endif
+
 /* In order of preference; NULL ends the list. */
 static const struct fl__backend *const backends[] = {
 #ifdef FL_WITH_UFFD
 	&fl__backend_linux,
+#else
+	&backend_absent,
 #endif
 	&fl__backend_segmented,
 	NULL,
 };
+
+static bool name_is_known(const char *name, size_t len)
+{
+	for (size_t i = 0; backends[i]; i++) {
+		if (fl_name_is(name, len, backends[i]->name) ||
+		    (backends[i]->knows && backends[i]->knows(name, len)))
+			return true;
+	}
+	return false;
+}
+
+/* A name with a slip in it would take nothing away, and a test would pass that
+ * tested nothing. */
+static int names_check(const char *disabled, struct fl_error *error)
+{
+	const char *name;
+	size_t len;
+
+	while ((name = fl_name_next(&disabled, &len))) {
+		if (!name_is_known(name, len))
+			return fl__error_set(
+				error, -EINVAL,
+				"FAULTLINE_DISABLE names \"%.*s\", which is no backend and no feature of this library; uffd-probe lists the features",
+				(int)fl_min_u64(len, 40), name);
+	}
+	return 0;
+}
 
 int fl__backend_open(const char *name, const char *rung, const char *disabled,
 		     const struct fl__backend **backend, struct fl__host **host,
 		     struct fl_error *error)
 {
 	struct fl_error found;
-	int err = fl__error_set(&found, -ENOTSUP,
-				"this library has no backend \"%s\"",
-				name ? name : "");
+	int err = names_check(disabled, error);
 
+	if (err)
+		return err;
+	err = fl__error_set(&found, -ENOTSUP,
+			    "this library has no backend \"%s\"",
+			    name ? name : "");
 	for (size_t i = 0; backends[i]; i++) {
 		if (name && strcmp(name, backends[i]->name))
 			continue;
@@ -34,9 +84,10 @@ int fl__backend_open(const char *name, const char *rung, const char *disabled,
 			*backend = backends[i];
 			return 0;
 		}
-		/* A caller that asks for a rung is told why there is no such
-		 * rung here, not that another backend lacks the rung too. */
-		if (rung && strcmp(rung, "discard"))
+		/* A shortage says nothing of the host. A caller that asks for a
+		 * rung is told why there is no such rung here, not that another
+		 * backend lacks the rung too. */
+		if (err == -ENOMEM || (rung && strcmp(rung, "discard")))
 			break;
 	}
 	if (error)

@@ -147,6 +147,7 @@ const char *fl_support_name(enum fl_support support)
 		[FL_SUPPORT_DENIED] = "denied",
 		[FL_SUPPORT_BROKEN] = "broken",
 		[FL_SUPPORT_DISABLED] = "disabled",
+		[FL_SUPPORT_UNTRIED] = "untried",
 	};
 
 	return (size_t)support < FL_ARRAY_SIZE(names) ? names[support] :

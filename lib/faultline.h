@@ -164,10 +164,15 @@ FL__DEFINE_INIT(fl_context_config, FL_CONTEXT_CONFIG)
  *
  * The environment variable FAULTLINE_DISABLE=name,... takes features and
  * backends away ("linux", "segmented", or a name that fl_context_feature()
- * gives). The variable cannot add a feature. Set-user-ID programs ignore the
- * variable.
+ * gives). Blanks around a name do not count; any other name is -EINVAL. The
+ * variable cannot add a feature. Set-user-ID programs ignore the variable.
  *
- * Errors: -EINVAL, -ENOTSUP, -ENOMEM.
+ * The library makes no system call for what the backend, the rung or the
+ * variable excludes: a seccomp filter may kill for it. What host and process
+ * merely lack is tried.
+ *
+ * Errors: -EINVAL, -ENOTSUP, -ENOMEM (also: descriptors or mappings ran out
+ * during a trial; that is no lack of the host, and changes no choice).
  */
 FL_API int fl_context_create(const struct fl_context_config *config,
 			     struct fl_context **context,
@@ -200,6 +205,9 @@ enum fl_support {
 	FL_SUPPORT_DENIED = 2,		/* the kernel denies this process */
 	FL_SUPPORT_BROKEN = 3,		/* the feature works wrongly */
 	FL_SUPPORT_DISABLED = 4,	/* taken away by FAULTLINE_DISABLE */
+	/* Not tried: the rung that was asked for, or FAULTLINE_DISABLE, leaves
+	 * no use for the feature. */
+	FL_SUPPORT_UNTRIED = 5,
 };
 
 struct fl_feature {
@@ -219,7 +227,7 @@ struct fl_feature {
 FL_API int fl_context_feature(const struct fl_context *context, uint32_t idx,
 			      struct fl_feature *feature);
 
-/* "yes", "missing", "denied", "broken", "disabled". */
+/* "yes", "missing", "denied", "broken", "disabled", "untried". */
 FL_API const char *fl_support_name(enum fl_support support);
 
 /* ------------------------------------------------------------------ module */
@@ -1217,6 +1225,9 @@ FL__DEFINE_INIT(fl_pressure_config, FL_PRESSURE_CONFIG)
 /*
  * Start a thread that trims the pool whenever the kernel reports that pressure.
  * fl_pool_destroy() ends the thread. Once for each pool. config may be NULL.
+ *
+ * The call writes to a pressure file of the kernel alone: any other path is
+ * -EINVAL, and the file stays as it is.
  *
  * Errors: -EINVAL (the kernel does not take stall and window; without privilege
  * the window must be a multiple of 2 s), -EBUSY (the pool has such a thread),

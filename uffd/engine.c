@@ -64,25 +64,70 @@ struct fl__arena {
 	struct fl__dirty *dirty; /* one a slot */
 };
 
-/* The features that a rung needs, in the order in which they are missed. */
+/* The features that one rung alone uses, in the order in which they are missed.
+ * Features in no row serve all rungs. */
 static const struct {
 	enum rung rung;
-	enum fl__feature needs;
-} rung_needs[] = {
-	{ RUNG_TRACK, FL__FEATURE_PAGEMAP_SCAN },
-	{ RUNG_TRACK, FL__FEATURE_UFFD },
-	{ RUNG_TRACK, FL__FEATURE_UFFD_WP_ASYNC },
-	{ RUNG_SCAN, FL__FEATURE_PAGEMAP_SCAN },
+	enum fl__feature feature;
+	bool is_needed;
+} rung_uses[] = {
+	{ RUNG_TRACK, FL__FEATURE_PAGEMAP_SCAN, true },
+	{ RUNG_TRACK, FL__FEATURE_UFFD, true },
+	{ RUNG_TRACK, FL__FEATURE_UFFD_WP_ASYNC, true },
+	{ RUNG_TRACK, FL__FEATURE_FAST_SCAN, false },
+	{ RUNG_SCAN, FL__FEATURE_PAGEMAP_SCAN, true },
 };
 
+/* A feature that was found wanting is a better answer than one that was not
+ * tried for that reason. */
 static const char *rung_lacks(const struct fl__probe *probe, enum rung rung)
 {
-	for (size_t i = 0; i < FL_ARRAY_SIZE(rung_needs); i++) {
-		if (rung_needs[i].rung == rung &&
-		    !fl__probe_has(probe, rung_needs[i].needs))
-			return probe->features[rung_needs[i].needs].reason;
+	const char *untried = NULL;
+
+	for (size_t i = 0; i < FL_ARRAY_SIZE(rung_uses); i++) {
+		const struct fl_feature *feature =
+			&probe->features[rung_uses[i].feature];
+
+		if (rung_uses[i].rung != rung || !rung_uses[i].is_needed ||
+		    feature->support == FL_SUPPORT_YES)
+			continue;
+		if (feature->support != FL_SUPPORT_UNTRIED)
+			return feature->reason;
+		untried = feature->reason;
 	}
-	return NULL;
+	return untried;
+}
+
+/* The features that no rung uses which is left by the caller's choice and by
+ * what is disabled. */
+static uint32_t features_unused(const char *disabled, const char *wanted)
+{
+	bool is_out[RUNG_COUNT];
+	uint32_t all = 0, used = 0;
+
+	for (int r = 0; r < RUNG_COUNT; r++)
+		is_out[r] = wanted && strcmp(wanted, rung_names[r]);
+	for (size_t i = 0; i < FL_ARRAY_SIZE(rung_uses); i++)
+		is_out[rung_uses[i].rung] |=
+			rung_uses[i].is_needed &&
+			fl_name_is_listed(
+				disabled,
+				fl__feature_name(rung_uses[i].feature));
+	for (size_t i = 0; i < FL_ARRAY_SIZE(rung_uses); i++) {
+		all |= FL__FEATURE_BIT(rung_uses[i].feature);
+		if (!is_out[rung_uses[i].rung])
+			used |= FL__FEATURE_BIT(rung_uses[i].feature);
+	}
+	return all & ~used;
+}
+
+static bool rung_is_known(const char *wanted)
+{
+	for (int r = 0; r < RUNG_COUNT; r++) {
+		if (!wanted || !strcmp(wanted, rung_names[r]))
+			return true;
+	}
+	return false;
 }
 
 static int host_choose_rung(struct fl__host *host, const char *wanted,
@@ -104,27 +149,37 @@ static int host_choose_rung(struct fl__host *host, const char *wanted,
 					     "rung \"%s\" cannot be had: %s",
 					     wanted, lacks);
 	}
-	return fl__error_set(
-		error, -EINVAL,
-		"there is no rung \"%s\"; use track, scan or dontneed", wanted);
+	fl_assert(!"a rung that needs nothing is the last");
+	return -EIO;
+}
+
+static bool linux_knows(const char *name, size_t len)
+{
+	for (uint32_t i = 0; i < FL__FEATURE_COUNT; i++) {
+		if (fl_name_is(name, len, fl__feature_name(i)))
+			return true;
+	}
+	return false;
 }
 
 static int linux_open(const char *disabled, const char *rung,
 		      struct fl__host **out, struct fl_error *error)
 {
-	struct fl__host *host = calloc(1, sizeof(*host));
+	struct fl__host *host;
 	int err;
 
+	if (!rung_is_known(rung))
+		return fl__error_set(
+			error, -EINVAL,
+			"there is no rung \"%s\"; use track, scan or dontneed",
+			rung);
+	host = calloc(1, sizeof(*host));
 	if (!host)
 		return fl__error_set(error, -ENOMEM, "no memory for a context");
-	fl__probe_run(&host->probe, disabled);
-	if (fl__probe_has(&host->probe, FL__FEATURE_MEMFD_SEALS))
+	err = fl__probe_run(&host->probe, disabled,
+			    features_unused(disabled, rung), error);
+	if (!err)
 		err = host_choose_rung(host, rung, error);
-	else
-		err = fl__error_set(
-			error, -ENOTSUP,
-			"the linux backend needs sealed memory files: %s",
-			host->probe.features[FL__FEATURE_MEMFD_SEALS].reason);
 	if (err)
 		free(host);
 	else
@@ -538,6 +593,7 @@ static bool linux_is_touched(const struct fl__arena *arena,
 
 const struct fl__backend fl__backend_linux = {
 	.name = "linux",
+	.knows = linux_knows,
 	.open = linux_open,
 	.close = linux_close,
 	.rung = linux_rung,

@@ -8,7 +8,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define LARGE_FOLIO_BYTES ((uint64_t)2 << 20)
@@ -100,13 +99,10 @@ static int memfd_fill(int fd, struct fl_image *image,
 	uint64_t first = fl__image_map_first_off(&image->map);
 	uint64_t span = fl__image_map_span_bytes(&image->map);
 	struct target target = { fd, first };
-	struct rlimit limit;
 	uint8_t *bytes;
 	int err;
 
-	/* Past this limit the kernel would send SIGXFSZ, which ends the host. */
-	if (!getrlimit(RLIMIT_FSIZE, &limit) &&
-	    limit.rlim_cur != RLIM_INFINITY && first + span > limit.rlim_cur)
+	if (!fl__os_file_may_reach(first + span))
 		return -EFBIG;
 	if (ftruncate(fd, (off_t)(first + span)))
 		return -errno;
@@ -130,6 +126,7 @@ int fl__memfd_create(struct fl_image *image,
 		     const struct fl__segments *segments, bool can_collapse,
 		     struct fl_error *error)
 {
+	const char *remedy;
 	int fd, err;
 
 	if (!image->map.extent_count)
@@ -137,16 +134,15 @@ int fl__memfd_create(struct fl_image *image,
 	fd = memfd_open();
 	err = fd < 0 ? fd : memfd_fill(fd, image, segments, can_collapse);
 	if (err) {
+		remedy = fl__os_remedy(err);
 		if (fd >= 0)
 			close(fd);
 		return fl__error_set(
 			error, fl__error_fold(err),
-			"cannot store an image of %llu bytes in a memory file: %s%s",
+			"cannot store an image of %llu bytes in a memory file: %s%s%s",
 			fl_llu(fl__image_map_span_bytes(&image->map)),
-			strerror(-err),
-			err == -EFBIG  ? "; raise `ulimit -f`" :
-			err == -EMFILE ? "; raise `ulimit -n`" :
-					 "");
+			strerror(-err), remedy ? "; " : "",
+			remedy ? remedy : "");
 	}
 	image->fd = fd;
 	for (uint32_t i = 0; i < image->map.extent_count; i++)

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -125,7 +126,9 @@ static void probe_PAGEMAP_SCAN(struct fl__probe *probe)
 	if (fd < 0) {
 		say(probe, FL_SUPPORT_DENIED, fd,
 		    "/proc/self/pagemap does not open",
-		    "mount /proc in the container");
+		    fd == -EACCES || fd == -EPERM ?
+			    "make the context before the process changes its user, or call prctl(PR_SET_DUMPABLE, 1) after that" :
+			    "mount /proc in the container");
 		return;
 	}
 	err = scan_pages(fd, &stack, 1, FL__SCAN_TOUCHED);
@@ -141,12 +144,16 @@ static void probe_PAGEMAP_SCAN(struct fl__probe *probe)
 		    "a scan does not see the stack it runs on", NULL);
 }
 
-/* Map a new memory file over a range. */
+/* Map a new memory file over a range. A byte is in the file by a call: where
+ * the host has no memory for it, a store would be SIGBUS. */
 static int lay_file(void *addr, size_t len, int flags)
 {
-	int fd = memfd_create("faultline-probe", MFD_CLOEXEC), err = 0;
+	int fd, err = 0;
 
-	if (fd < 0 || ftruncate(fd, (off_t)len) ||
+	if (!fl__os_file_may_reach(len))
+		return -EFBIG;
+	fd = memfd_create("faultline-probe", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)len) || pwrite(fd, "", 1, 0) != 1 ||
 	    mmap(addr, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) ==
 		    MAP_FAILED)
 		err = -errno;
@@ -154,6 +161,10 @@ static int lay_file(void *addr, size_t len, int flags)
 		close(fd);
 	return err;
 }
+
+static const char short_files[] =
+	"this process may make no file as long as the trial needs";
+static const char longer_files[] = "raise `ulimit -f` to 2 MiB or more";
 
 /* Two pages of a private file mapping, then two of anonymous memory: is the
  * second of each, which is written, reported, and no other? */
@@ -221,7 +232,9 @@ static void probe_FAST_SCAN(struct fl__probe *probe)
 		return;
 	}
 	err = tracking_try();
-	if (err)
+	if (err == -EFBIG)
+		say(probe, FL_SUPPORT_DENIED, err, short_files, longer_files);
+	else if (err)
 		say(probe, FL_SUPPORT_BROKEN, err,
 		    "a tracked write was not reported, or a page without a write was",
 		    NULL);
@@ -231,6 +244,17 @@ static void probe_FAST_SCAN(struct fl__probe *probe)
 		    "use Linux 6.9 or newer");
 }
 
+/* A kernel that has no such folio to spare now knows the call all the same. */
+static int collapse_try(uint8_t *addr, uint64_t size)
+{
+	int err = lay_file(addr, (size_t)size, MAP_SHARED);
+
+	if (err)
+		return err;
+	err = madvise(addr, (size_t)size, FL_MADV_COLLAPSE) ? -errno : 0;
+	return err == -ENOMEM || err == -EAGAIN || err == -EBUSY ? 0 : err;
+}
+
 static void probe_COLLAPSE(struct fl__probe *probe)
 {
 	uint64_t size = (uint64_t)2 << 20;
@@ -238,15 +262,16 @@ static void probe_COLLAPSE(struct fl__probe *probe)
 	int err = fl__os_reserve(size, size, &addr);
 
 	if (!err)
-		err = lay_file(addr, (size_t)size, MAP_SHARED);
-	if (!err) {
-		*addr = 1;
-		if (madvise(addr, (size_t)size, FL_MADV_COLLAPSE))
-			err = -errno;
-	}
+		err = collapse_try(addr, size);
 	if (addr)
 		fl__os_release(addr, size);
-	if (err)
+	if (err == -EFBIG)
+		say(probe, FL_SUPPORT_DENIED, err, short_files, longer_files);
+	else if (err == -EINVAL && prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) > 0)
+		say(probe, FL_SUPPORT_DENIED, err,
+		    "large pages are turned off for this process",
+		    "do not set PR_SET_THP_DISABLE, or make the context before");
+	else if (err)
 		say(probe, FL_SUPPORT_MISSING, err,
 		    "a memory file cannot be collapsed to 2 MiB folios",
 		    "use Linux 6.1 or newer with CONFIG_TRANSPARENT_HUGEPAGE");
@@ -286,12 +311,19 @@ static void probe_WIPEONFORK(struct fl__probe *probe)
 static void probe_PSI(struct fl__probe *probe)
 {
 	int fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
+	int err = errno;
 
 	if (fd >= 0)
 		close(fd);
+	else if (err == ENOENT && access("/proc/meminfo", F_OK))
+		say(probe, FL_SUPPORT_DENIED, -err,
+		    "/proc shows nothing of the host: it is not mounted, or with subset=pid",
+		    "mount /proc without subset=pid, or name a control group's memory.pressure");
 	else
-		say_errno(probe, ENOENT, "/proc/pressure/memory does not open",
-			  "boot with psi=1 on a kernel with CONFIG_PSI");
+		say(probe,
+		    err == ENOENT ? FL_SUPPORT_MISSING : FL_SUPPORT_DENIED,
+		    -err, "/proc/pressure/memory does not open",
+		    "boot with psi=1 on a kernel with CONFIG_PSI");
 }
 
 static const struct {
@@ -305,16 +337,59 @@ static const struct {
 #undef FL_FEATURE
 };
 
-void fl__probe_run(struct fl__probe *probe, const char *disabled)
+const char *fl__feature_name(enum fl__feature feature)
 {
-	for (uint32_t i = 0; i < FL__FEATURE_COUNT; i++) {
-		probe->current = &probe->features[i];
-		*probe->current = rows[i].feature;
-		if (fl_name_is_listed(disabled, probe->current->name))
-			say(probe, FL_SUPPORT_DISABLED, 0,
-			    "taken away by FAULTLINE_DISABLE",
-			    "take its name out of FAULTLINE_DISABLE");
-		else
-			rows[i].probe(probe);
+	return rows[feature].feature.name;
+}
+
+/* Did a trial fail for want of something that another moment may have? */
+static bool is_shortage(int err)
+{
+	return err == -ENOMEM || err == -EAGAIN || err == -EMFILE ||
+	       err == -ENFILE || err == -ENOSPC;
+}
+
+static int probe_one(struct fl__probe *probe, uint32_t idx,
+		     const char *disabled, uint32_t unused,
+		     struct fl_error *error)
+{
+	struct fl_feature *feature = &probe->features[idx];
+	const char *remedy;
+
+	probe->current = feature;
+	*feature = rows[idx].feature;
+	if (fl_name_is_listed(disabled, feature->name))
+		say(probe, FL_SUPPORT_DISABLED, 0,
+		    "taken away by FAULTLINE_DISABLE",
+		    "take its name out of FAULTLINE_DISABLE");
+	else if (unused & FL__FEATURE_BIT(idx))
+		say(probe, FL_SUPPORT_UNTRIED, 0,
+		    "not tried, because the rung or FAULTLINE_DISABLE leaves no use for it",
+		    "ask for a better rung, or take names out of FAULTLINE_DISABLE");
+	else
+		rows[idx].probe(probe);
+	if (!is_shortage(feature->err))
+		return 0;
+	remedy = fl__os_remedy(feature->err);
+	return fl__error_set(error, -ENOMEM,
+			     "cannot try the feature \"%s\": %s%s%s",
+			     feature->name, strerror(-feature->err),
+			     remedy ? "; " : "", remedy ? remedy : "");
+}
+
+int fl__probe_run(struct fl__probe *probe, const char *disabled,
+		  uint32_t unused, struct fl_error *error)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < FL__FEATURE_COUNT && !err; i++) {
+		err = probe_one(probe, i, disabled, unused, error);
+		if (!err && i == FL__FEATURE_MEMFD_SEALS &&
+		    !fl__probe_has(probe, FL__FEATURE_MEMFD_SEALS))
+			return fl__error_set(
+				error, -ENOTSUP,
+				"the linux backend needs sealed memory files: %s",
+				probe->current->reason);
 	}
+	return err;
 }

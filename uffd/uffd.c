@@ -32,8 +32,11 @@ int fl__uffd_open_plain(void)
 	const int flags = O_CLOEXEC | O_NONBLOCK;
 	long fd = open_device();
 
-	if (fd < 0)
-		fd = syscall(SYS_userfaultfd, flags);
+	/* Where descriptors ran out, the next way may be denied, and that would
+	 * be taken for the answer. */
+	if (fd >= 0 || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+		return (int)fd;
+	fd = syscall(SYS_userfaultfd, flags);
 	if (fd < 0)
 		fd = syscall(SYS_userfaultfd, flags | FL_UFFD_USER_MODE_ONLY);
 	return fd < 0 ? -errno : (int)fd;

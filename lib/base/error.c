@@ -53,10 +53,32 @@ int fl__error_fold(int err)
 	/* Each reset ends here. */
 	if (!err)
 		return 0;
-	/* Something is used up, if not memory itself. */
-	if (err == -EMFILE || err == -ENFILE || err == -EFBIG || err == -ENOSPC)
+	switch (-err) {
+	/* Something is used up, if not memory itself. EAGAIN is a limit of
+	 * locked memory or of threads. */
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+	case EFBIG:
+	case ENOSPC:
+	case EDQUOT:
+	case EAGAIN:
 		return -ENOMEM;
-	return error_find(err) ? err : -EIO;
+	case EPERM:
+	case EACCES:
+		return -EPERM;
+	/* What the library itself says of a system that cannot. */
+	case ENOTSUP:
+	case EINVAL:
+		return err;
+	default:
+		return -EIO;
+	}
+}
+
+int fl__error_answer(int answer)
+{
+	return answer < 0 && error_find(answer) ? answer : -EIO;
 }
 
 int fl__error_fill(struct fl_error *error, int code, enum fl_trap trap,

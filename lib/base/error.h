@@ -37,8 +37,13 @@ static inline unsigned long long fl_llu(uint64_t value)
 	return value;
 }
 
-/* Fold an errno that the kernel gave into the closed set: a code that the set
- * does not know becomes -ENOMEM where something is used up, else -EIO. */
+/* Fold an errno that the kernel gave into the closed set: -ENOMEM where
+ * something is used up, -EPERM, -ENOTSUP, -EINVAL, or -EIO. The other codes of
+ * the set mean something of the library's own, whatever the kernel calls so. */
 int fl__error_fold(int err);
+
+/* What a call of the runtime's answered, not 0: a code of the closed set as it
+ * is, anything else as -EIO. */
+int fl__error_answer(int answer);
 
 #endif

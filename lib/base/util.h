@@ -95,17 +95,37 @@ static inline bool fl_is_zero(const void *bytes, uint64_t len)
 	return !len || (!*first && !memcmp(first, first + 1, (size_t)len - 1));
 }
 
+/* The next name of a comma-separated list, and its length; the list moves on.
+ * Blanks around a name do not count, and no name is empty. NULL: no more, also
+ * of no list. */
+static inline const char *fl_name_next(const char **list, size_t *len)
+{
+	const char *name;
+
+	if (!*list)
+		return NULL;
+	name = *list + strspn(*list, ", \t\n");
+	*len = strcspn(name, ",");
+	*list = name + *len;
+	while (*len && strchr(" \t\n", name[*len - 1]))
+		(*len)--;
+	return *len ? name : NULL;
+}
+
+static inline bool fl_name_is(const char *item, size_t len, const char *name)
+{
+	return strlen(name) == len && !memcmp(item, name, len);
+}
+
 /* Is name one of a comma-separated list? list may be NULL. */
 static inline bool fl_name_is_listed(const char *list, const char *name)
 {
-	size_t len = strlen(name);
+	const char *item;
+	size_t len;
 
-	while (list && *list) {
-		size_t item = strcspn(list, ",");
-
-		if (item == len && !memcmp(list, name, len))
+	while ((item = fl_name_next(&list, &len))) {
+		if (fl_name_is(item, len, name))
 			return true;
-		list += item + (list[item] == ',');
 	}
 	return false;
 }

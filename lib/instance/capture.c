@@ -303,8 +303,7 @@ static int encode_run(struct fl_instance *instance, uint32_t table_idx,
 		config->user, instance, table_idx, run->first_idx,
 		fl__table_element(table, run->first_idx), run->count, values);
 	if (answer)
-		return fl__error_set(error,
-				     answer < 0 ? fl__error_fold(answer) : -EIO,
+		return fl__error_set(error, fl__error_answer(answer),
 				     "encode_elements answered %d", answer);
 	for (uint64_t i = 0; i < run->count; i++) {
 		if (values[i] == UINT64_MAX)
@@ -413,8 +412,7 @@ static int capture_state(struct fl_instance *instance,
 					      captured->state, &written);
 	}
 	if (answer)
-		return fl__error_set(error,
-				     answer < 0 ? fl__error_fold(answer) : -EIO,
+		return fl__error_set(error, fl__error_answer(answer),
 				     "encode_state answered %d", answer);
 	if (written > len)
 		return fl__error_set(

@@ -17,9 +17,8 @@
 /* What the runtime answered, as an error of the closed set. */
 static int answer_error(struct fl_error *error, const char *call, int answer)
 {
-	return fl__error_set(error,
-			     answer < 0 ? fl__error_fold(answer) : -EIO,
-			     "%s answered %d", call, answer);
+	return fl__error_set(error, fl__error_answer(answer), "%s answered %d",
+			     call, answer);
 }
 
 /* Decoded references take the place of nulls, which hold nothing. */

@@ -224,18 +224,23 @@ static int temporary_open(struct fl__os_new_file *file)
 	return -EEXIST;
 }
 
+bool fl__os_file_may_reach(uint64_t length_bytes)
+{
+	struct rlimit limit;
+
+	return length_bytes <= INT64_MAX &&
+	       (getrlimit(RLIMIT_FSIZE, &limit) ||
+		limit.rlim_cur == RLIM_INFINITY ||
+		length_bytes <= limit.rlim_cur);
+}
+
 int fl__os_new_file_open(struct fl__os_new_file *file, const char *path,
 			 uint64_t length_bytes)
 {
-	struct rlimit limit;
 	int err;
 
 	*file = (struct fl__os_new_file){ .path = path };
-	/* Past this limit the kernel would send SIGXFSZ, which ends the host. */
-	if (!getrlimit(RLIMIT_FSIZE, &limit) &&
-	    limit.rlim_cur != RLIM_INFINITY && length_bytes > limit.rlim_cur)
-		return -EFBIG;
-	if (length_bytes > INT64_MAX)
+	if (!fl__os_file_may_reach(length_bytes))
 		return -EFBIG;
 	if (!*path_name(path))
 		return *path ? -EISDIR : -ENOENT;

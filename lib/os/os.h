@@ -18,6 +18,19 @@
 /* Size of a host page; a power of two that does not change. */
 uint64_t fl__os_hpage_bytes(void);
 
+/*
+ * What a caller would change so that a call which failed with err (the system's
+ * own number, or -ENOMEM of this header) succeeds: a limit of this process that
+ * is in force, found by asking; a phrase like "raise `ulimit -v`". NULL: nothing
+ * known, or not short of anything.
+ */
+const char *fl__os_remedy(int err);
+
+/* May this process make a file so long? Where not, the kernel would send
+ * SIGXFSZ, which ends the host: every call of ours that makes a file longer asks
+ * before. */
+bool fl__os_file_may_reach(uint64_t length_bytes);
+
 /* Address space without memory: inaccessible, uncommitted, aligned to
  * align_bytes (a power of two). */
 int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr);
@@ -55,13 +68,16 @@ bool fl__os_is_forked(const struct fl__os_fork_guard *guard);
 
 /*
  * A thread that calls fn whenever the kernel reports memory pressure: stall_us of
- * stall within window_us, by the file at path. -EINVAL, -ENOTSUP, -EPERM,
- * -ENOMEM. Stopping waits for a call under way; NULL is allowed.
+ * stall within window_us, by the file at path. Nothing is written to a file that
+ * is no pressure file of the kernel (-EINVAL). -ENOTSUP, -EPERM, -ENOMEM; *why
+ * says what to change, NULL if that is not known. Stopping waits for a call under
+ * way; NULL is allowed.
  */
 struct fl__os_watch;
 int fl__os_watch_pressure(const char *path, uint32_t stall_us,
 			  uint32_t window_us, void (*fn)(void *user),
-			  void *user, struct fl__os_watch **watch);
+			  void *user, struct fl__os_watch **watch,
+			  const char **why);
 void fl__os_watch_stop(struct fl__os_watch *watch);
 
 /*

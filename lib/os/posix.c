@@ -14,7 +14,9 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +29,81 @@
 uint64_t fl__os_hpage_bytes(void)
 {
 	return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t limit_of(int resource)
+{
+	struct rlimit limit;
+
+	return getrlimit(resource, &limit) || limit.rlim_cur == RLIM_INFINITY ?
+		       UINT64_MAX :
+		       (uint64_t)limit.rlim_cur;
+}
+
+/* Under mlockall(MCL_FUTURE) no mapping may exceed the limit of locked memory,
+ * and the system does not tell who asked for that: try. */
+static bool is_locked_ahead(void)
+{
+	uint64_t len = limit_of(RLIMIT_MEMLOCK);
+	void *map;
+
+	if (len > SIZE_MAX >> 2)
+		return false;
+	len = fl_round_down(len, fl__os_hpage_bytes()) + fl__os_hpage_bytes();
+	map = mmap(NULL, (size_t)len, PROT_NONE, RESERVE_FLAGS, -1, 0);
+	if (map == MAP_FAILED)
+		return errno == EAGAIN;
+	(void)munmap(map, (size_t)len);
+	return false;
+}
+
+/* Linux: is every accessible byte charged, touched or not? */
+static bool is_commit_strict(void)
+{
+	int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+	char mode = '0';
+	bool is_strict = fd >= 0 && read(fd, &mode, 1) == 1 && mode == '2';
+
+	if (fd >= 0)
+		close(fd);
+	return is_strict;
+}
+
+/* Any of them may be the reason; a host rarely sets more than one. */
+static const char *memory_remedy(void)
+{
+	bool has_data = limit_of(RLIMIT_DATA) != UINT64_MAX;
+	bool has_space = limit_of(RLIMIT_AS) != UINT64_MAX;
+
+	if (is_locked_ahead())
+		return "raise `ulimit -l`, because mlockall() counts every mapping";
+	if (has_data && has_space)
+		return "raise `ulimit -d` or `ulimit -v`";
+	if (has_data)
+		return "raise `ulimit -d`";
+	if (has_space)
+		return "raise `ulimit -v`";
+	if (is_commit_strict())
+		return "raise vm.overcommit_ratio, because vm.overcommit_memory 2 charges every accessible byte";
+	return NULL;
+}
+
+const char *fl__os_remedy(int err)
+{
+	switch (-err) {
+	case EMFILE:
+		return "raise `ulimit -n`";
+	case ENFILE:
+		return "raise the sysctl fs.file-max";
+	case EFBIG:
+		return "raise `ulimit -f`";
+	case EAGAIN:
+	case ENOMEM:
+	case ENOSPC:
+		return memory_remedy();
+	default:
+		return NULL;
+	}
 }
 
 int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr)

@@ -18,7 +18,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#ifdef __linux__
+#include <sys/vfs.h>
+
+#define PROC_SUPER_MAGIC 0x9fa0
+#define CGROUP2_SUPER_MAGIC 0x63677270
+#endif
 
 struct fl__os_watch {
 	pthread_t thread;
@@ -49,60 +58,148 @@ static void *watch_run(void *arg)
 	}
 }
 
-static int watch_open(struct fl__os_watch *watch, const char *path,
-		      uint32_t stall_us, uint32_t window_us)
+static int open_error(const char **why)
+{
+	*why = fl__os_remedy(-errno);
+	return errno == ENOENT ? -ENOTSUP :
+	       errno == EISDIR || errno == ENOTDIR || errno == ELOOP ?
+				 -EINVAL :
+				 fl__error_fold(-errno);
+}
+
+#ifdef __linux__
+static bool is_of_the_kernel(int fd, struct stat *status)
+{
+	struct statfs system;
+
+	return !fstat(fd, status) && !fstatfs(fd, &system) &&
+	       S_ISREG(status->st_mode) &&
+	       (system.f_type == PROC_SUPER_MAGIC ||
+		system.f_type == CGROUP2_SUPER_MAGIC);
+}
+
+/* Is that a pressure file? Only such a file may be written to: the words of a
+ * trigger would be content of any other. The kernel's file systems have many
+ * files that obey what is written, so both file system and content count. */
+static int pressure_look(const char *path, struct stat *status,
+			 const char **why)
+{
+	static const char first[] = "some avg10=";
+	char text[sizeof(first)] = "";
+	bool is_ours;
+	int fd, err = 0;
+
+	/* This opens nothing: not a pipe, not a device. */
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return open_error(why);
+	is_ours = is_of_the_kernel(fd, status);
+	close(fd);
+	*why = "it is no pressure file of /proc or of a control group";
+	if (!is_ours)
+		return -EINVAL;
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return open_error(why);
+	if (read(fd, text, sizeof(first) - 1) < 0 && errno == EOPNOTSUPP)
+		err = -ENOTSUP;
+	else if (strcmp(text, first))
+		err = -EINVAL;
+	close(fd);
+	return err;
+}
+#else
+static int pressure_look(const char *path, struct stat *status,
+			 const char **why)
+{
+	(void)path;
+	(void)status;
+	*why = "only Linux has pressure files";
+	return -ENOTSUP;
+}
+#endif
+
+static bool is_same_file(int fd, const struct stat *looked_at)
+{
+	struct stat status;
+
+	return !fstat(fd, &status) && status.st_dev == looked_at->st_dev &&
+	       status.st_ino == looked_at->st_ino;
+}
+
+static int trigger_write(int fd, uint32_t stall_us, uint32_t window_us,
+			 const char **why)
 {
 	char trigger[64];
-	int len, err;
+	int len = snprintf(trigger, sizeof(trigger), "some %u %u", stall_us,
+			   window_us);
 
+	/* The kernel wants the NUL too. */
+	if (write(fd, trigger, (size_t)len + 1) == len + 1)
+		return 0;
+	*why = "the window is 500,000 to 10,000,000 us and, without privilege, a multiple of 2,000,000";
+	return fl__error_fold(-errno);
+}
+
+static int watch_open(struct fl__os_watch *watch, const char *path,
+		      uint32_t stall_us, uint32_t window_us, const char **why)
+{
+	struct stat looked_at;
+	int err = pressure_look(path, &looked_at, why);
+
+	if (err)
+		return err;
 	watch->pressure_fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (watch->pressure_fd < 0)
-		return errno == ENOENT ? -ENOTSUP :
-		       errno == EACCES ? -EPERM :
-					 fl__error_fold(-errno);
-	len = snprintf(trigger, sizeof(trigger), "some %u %u", stall_us,
-		       window_us);
-	/* The kernel wants the NUL too. */
-	if (write(watch->pressure_fd, trigger, (size_t)len + 1) == len + 1)
-		return 0;
-	err = errno == EOPNOTSUPP ? -ENOTSUP : fl__error_fold(-errno);
-	close(watch->pressure_fd);
+		return open_error(why);
+	/* The path may lead elsewhere by now. */
+	if (is_same_file(watch->pressure_fd, &looked_at))
+		err = trigger_write(watch->pressure_fd, stall_us, window_us,
+				    why);
+	else
+		err = -EINVAL;
+	if (err)
+		close(watch->pressure_fd);
 	return err;
 }
 
-static int watch_start(struct fl__os_watch *watch)
+static int watch_start(struct fl__os_watch *watch, const char **why)
 {
 	sigset_t all, before;
 	int err;
 
+	*why = NULL;
 	if (pipe2(watch->stop_fds, O_CLOEXEC))
-		return fl__error_fold(-errno);
+		return open_error(why);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	err = pthread_create(&watch->thread, NULL, watch_run, watch);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (err) {
+		*why = "no thread can be started: raise `ulimit -u` or the control group's pids.max";
 		close(watch->stop_fds[0]);
 		close(watch->stop_fds[1]);
 	}
-	return err == EAGAIN ? -ENOMEM : fl__error_fold(-err);
+	return fl__error_fold(-err);
 }
 
 int fl__os_watch_pressure(const char *path, uint32_t stall_us,
 			  uint32_t window_us, void (*fn)(void *user),
-			  void *user, struct fl__os_watch **out)
+			  void *user, struct fl__os_watch **out,
+			  const char **why)
 {
 	struct fl__os_watch *watch = calloc(1, sizeof(*watch));
 	int err;
 
+	*why = NULL;
 	if (!watch)
 		return -ENOMEM;
 	watch->fn = fn;
 	watch->user = user;
-	err = watch_open(watch, path, stall_us, window_us);
+	err = watch_open(watch, path, stall_us, window_us, why);
 	if (err)
 		goto err_free;
-	err = watch_start(watch);
+	err = watch_start(watch, why);
 	if (err)
 		goto err_close;
 	*out = watch;

@@ -51,23 +51,53 @@ static void pool_unlink(struct fl_pool *pool)
 	fl__os_unlock(&context->lock);
 }
 
+/* The bank that takes most of the reservation is the one to make smaller. */
+static int pool_largest_bank(const struct fl_pool *pool)
+{
+	uint64_t most = 0;
+	int largest = 0;
+
+	for (int i = 0; i < FL__BANK_COUNT; i++) {
+		const struct fl__geometry *geometry = &pool->layout.banks[i];
+		uint64_t bytes = geometry->stride_bytes * geometry->slot_count;
+
+		if (bytes > most) {
+			most = bytes;
+			largest = i;
+		}
+	}
+	return largest;
+}
+
 static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
 {
+	static const char *const sizes[FL__BANK_COUNT] = {
+		[FL__BANK_MEMORY] = "memory_stride_bytes",
+		[FL__BANK_TABLE] = "max_table_elements",
+		[FL__BANK_STRUCTURE] = "instance_bytes",
+		[FL__BANK_STACK] = "stack_bytes",
+	};
 	struct fl__layout *layout = &pool->layout;
-	int err;
+	const char *remedy;
+	int err, largest;
 
 	if (!layout->reserved_bytes)
 		return 0;
 	err = fl__os_reserve(layout->reserved_bytes, layout->align_bytes,
 			     &pool->reservation);
-	if (err)
-		return fl__error_set(
-			error, err,
-			"cannot reserve %llu bytes of address space for %u memories of stride %llu; lower max_memories or memory_stride_bytes, or raise `ulimit -v`",
-			fl_llu(layout->reserved_bytes),
-			pool->config.max_memories,
-			fl_llu(layout->banks[FL__BANK_MEMORY].stride_bytes));
-	return 0;
+	if (!err)
+		return 0;
+	remedy = fl__os_remedy(err);
+	largest = pool_largest_bank(pool);
+	return fl__error_set(
+		error, err,
+		"cannot reserve %llu bytes of address space, most for %u %s of stride %llu; lower max_%s or %s%s%s",
+		fl_llu(layout->reserved_bytes), layout->banks[largest].slot_count,
+		kinds[largest]->plural,
+		fl_llu(layout->banks[largest].stride_bytes),
+		largest == FL__BANK_STRUCTURE ? "instances" :
+						kinds[largest]->plural,
+		sizes[largest], remedy ? ", or " : "", remedy ? remedy : "");
 }
 
 static int pool_init_guards(struct fl_pool *pool, struct fl_error *error)

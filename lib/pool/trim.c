@@ -138,6 +138,7 @@ static int pressure_start(struct fl_pool *pool,
 			  const struct fl_pressure_config *config,
 			  struct fl_error *error)
 {
+	const char *why;
 	int err;
 
 	if (pool->pressure_watch)
@@ -146,14 +147,13 @@ static int pressure_start(struct fl_pool *pool,
 	pool->pressure_trim_bytes = config->trim_bytes;
 	err = fl__os_watch_pressure(config->path, config->stall_us,
 				    config->window_us, on_pressure, pool,
-				    &pool->pressure_watch);
+				    &pool->pressure_watch, &why);
 	if (!err)
 		return 0;
-	return fl__error_set(
-		error, err,
-		"cannot watch %s for %u us of stall in %u us: %s; the window is 500,000 to 10,000,000 us and, without privilege, a multiple of 2,000,000",
-		config->path, config->stall_us, config->window_us,
-		fl_strerror(err));
+	return fl__error_set(error, err,
+			     "cannot watch %s for %u us of stall in %u us: %s%s%s",
+			     config->path, config->stall_us, config->window_us,
+			     fl_strerror(err), why ? "; " : "", why ? why : "");
 }
 
 int fl_pool_trim_on_pressure(struct fl_pool *pool,

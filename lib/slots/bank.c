@@ -75,14 +75,18 @@ static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 					      request->initial_bytes);
 
 	if (err) {
+		const char *what = slot->bank->kind->what;
+		const char *plural = slot->bank->kind->plural;
+		const char *remedy = fl__os_remedy(err);
+
 		/* The old image may still be mapped in part. */
 		slot->space.image = old;
 		fl__slot_empty(slot);
 		return fl__error_set(
 			error, err,
-			"cannot map the %s's initial content: %s; if vm.max_map_count is reached, raise it or lower max_%s",
-			slot->bank->kind->what, fl_strerror(err),
-			slot->bank->kind->plural);
+			"cannot map the %s's initial content: %s; %s%sif vm.max_map_count is reached, raise it or lower max_%s",
+			what, fl_strerror(err), remedy ? remedy : "",
+			remedy ? ", or " : "", plural);
 	}
 	if (old != request->image) {
 		if (request->image)

@@ -171,12 +171,19 @@ static int region_map(struct regions *from, struct region *region,
 		err = fl__os_reserve(region->length_bytes,
 				     bank->pool->layout.align_bytes,
 				     &region->start);
-	if (err)
+	if (err) {
+		const char *remedy = fl__os_remedy(err);
+
 		return fl__error_set(
 			error, err,
-			"cannot reserve %llu bytes of address space and their guards; lower max_memory_bytes or memory_stride_bytes, or raise `ulimit -v`",
+			"cannot reserve %llu bytes of address space and their guards for a %s; %s, or lower what the pool allows a %s",
 			fl_llu(fl_max_u64(bank->geometry.max_bytes,
-					  request->initial_bytes)));
+					  request->initial_bytes)),
+			bank->kind->what,
+			remedy ? remedy :
+				 "raise `ulimit -v` or vm.max_map_count",
+			bank->kind->what);
+	}
 	err = region_open(from, region, error);
 	if (err)
 		fl__os_release(region->start, region->length_bytes);

@@ -91,7 +91,8 @@ static void unknown_backend(void)
 	CHECK(context == NULL);
 }
 
-/* FAULTLINE_DISABLE takes away, one name or several; others are no error. */
+/* FAULTLINE_DISABLE takes away, one name or several, with blanks around; a name
+ * of nothing is an error. */
 static void backends_taken_away(void)
 {
 	const char *saved = getenv("FAULTLINE_DISABLE");
@@ -109,11 +110,17 @@ static void backends_taken_away(void)
 	CHECK_EQ(fl_context_create(NULL, &context, &error), -ENOTSUP);
 	CHECK(context == NULL);
 	/* A part of a name is another name. */
-	setenv("FAULTLINE_DISABLE", "linu,segmente,x", 1);
+	setenv("FAULTLINE_DISABLE", "segmented,linu", 1);
+	CHECK_EQ(fl_context_create(&config, &context, &error), -EINVAL);
+	CHECK_HAS(error.text, "\"linu\"");
+	CHECK(context == NULL);
+	setenv("FAULTLINE_DISABLE", "pagemap-fast-scan x", 1);
+	CHECK_EQ(fl_context_create(&config, &context, &error), -EINVAL);
+	setenv("FAULTLINE_DISABLE", " ,, ", 1);
 	CHECK_EQ(fl_context_create(&config, &context, &error), 0);
 	fl_context_destroy(context);
 	context = NULL;
-	setenv("FAULTLINE_DISABLE", "linux", 1);
+	setenv("FAULTLINE_DISABLE", " linux ,", 1);
 	CHECK_EQ(fl_context_create(NULL, &context, NULL), 0);
 	if (context)
 		CHECK(!strcmp(fl_context_backend(context), "segmented"));

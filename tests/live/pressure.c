@@ -150,6 +150,38 @@ static void missing_paths(void)
 	conform_close(&conform);
 }
 
+/* What the call would write into any other file is content there. */
+static void other_files_stay_as_they_are(void)
+{
+	static const char text[] = "some avg10=0.00, says a file of the host\n";
+	const char *paths[] = { "victim.tmp", ".", "/dev/null", "/proc/version",
+				"/proc/self/oom_score_adj", "link.tmp" };
+	struct fl_error error = { .text = "" };
+	char found[sizeof(text)] = "";
+	struct conform conform;
+	FILE *file = fopen(paths[0], "w");
+
+	MUST(file != NULL);
+	MUST(fputs(text, file) >= 0);
+	MUST_EQ(fclose(file), 0);
+	(void)unlink("link.tmp");
+	MUST_EQ(symlink(paths[0], "link.tmp"), 0);
+	conform_open(&conform, NULL);
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(paths); i++) {
+		CHECK_EQ(watch(&conform, paths[i], 100000, WINDOW_US, &error),
+			 -EINVAL);
+		CHECK_HAS(error.text, "no pressure file");
+	}
+	conform_close(&conform);
+	file = fopen(paths[0], "r");
+	MUST(file != NULL);
+	CHECK_EQ(fread(found, 1, sizeof(found), file), sizeof(text) - 1);
+	fclose(file);
+	CHECK(!strcmp(found, text));
+	unlink("link.tmp");
+	unlink(paths[0]);
+}
+
 static void twice(void)
 {
 	struct fl_error error = { .text = "" };
@@ -197,19 +229,20 @@ static const char *needs_root(void)
 
 static void without_permission(void)
 {
+	char folder[4000];
 	struct denied denied;
 	struct test_end end;
-	int fd;
 
-	snprintf(denied.path, sizeof(denied.path), "%s/faultline.XXXXXX",
+	/* Nobody else may look into the folder. */
+	snprintf(folder, sizeof(folder), "%s/faultline.XXXXXX",
 		 getenv("TMPDIR") ? getenv("TMPDIR") : "/var/tmp");
-	fd = mkostemp(denied.path, O_CLOEXEC);
-	MUST(fd >= 0);
+	MUST(mkdtemp(folder) != NULL);
+	snprintf(denied.path, sizeof(denied.path), "%s/memory.pressure",
+		 folder);
 	end = test_fork(child_is_denied, &denied, 20);
 	CHECK_EQ(end.signo, 0);
 	CHECK_EQ(end.status, 0);
-	unlink(denied.path);
-	close(fd);
+	rmdir(folder);
 }
 
 /* FAULTLINE_DISABLE takes the feature away that fl_context_feature() names. */
@@ -795,6 +828,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(bad_windows, needs_psi),
 	TEST_CASE_NEEDS(a_config_that_is_too_new, needs_psi),
 	TEST_CASE(missing_paths),
+	TEST_CASE(other_files_stay_as_they_are),
 	TEST_CASE_NEEDS(twice, needs_psi),
 	TEST_CASE_NEEDS(without_permission, needs_root),
 	TEST_CASE_NEEDS(disabled, needs_feature),

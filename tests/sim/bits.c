@@ -61,7 +61,8 @@ static void names_are_listed_whole(void)
 	CHECK(fl_name_is_listed("a", "a"));
 	CHECK(fl_name_is_listed("b,a", "a"));
 	CHECK(fl_name_is_listed(",,a,", "a"));
-	CHECK(!fl_name_is_listed("ab,ba, a", "a"));
+	CHECK(fl_name_is_listed(" , b ,\ta ", "a"));
+	CHECK(!fl_name_is_listed("ab,ba, a b,", "a"));
 	CHECK(!fl_name_is_listed("a", "ab"));
 }
 

@@ -67,18 +67,29 @@ static void set_is_what_the_header_says(void)
 /* Something is used up that the set has no number of its own for. */
 static bool is_exhaustion(int number)
 {
-	return number == EMFILE || number == ENFILE || number == EFBIG ||
-	       number == ENOSPC;
+	return number == ENOMEM || number == EMFILE || number == ENFILE ||
+	       number == EFBIG || number == ENOSPC || number == EDQUOT ||
+	       number == EAGAIN;
 }
 
+/* EAGAIN is the pool's word for "no slot now", EFAULT a trap's: never the
+ * kernel's. */
 static void kernel_numbers_fold_into_the_set(void)
 {
 	CHECK_EQ(fl__error_fold(0), 0);
 	for (int number = 1; number < 200; number++)
 		CHECK_EQ(fl__error_fold(-number),
-			 is_in_set(number)     ? -number :
 			 is_exhaustion(number) ? -ENOMEM :
+			 number == EPERM || number == EACCES ? -EPERM :
+			 number == ENOTSUP || number == EINVAL ? -number :
 						 -EIO);
+}
+
+static void answers_of_the_runtime_stay_in_the_set(void)
+{
+	for (int number = -200; number < 200; number++)
+		CHECK_EQ(fl__error_answer(number),
+			 number < 0 && is_in_set(-number) ? number : -EIO);
 }
 
 static void setting_an_error(void)
@@ -137,6 +148,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(other_numbers_have_none),
 	TEST_CASE(set_is_what_the_header_says),
 	TEST_CASE(kernel_numbers_fold_into_the_set),
+	TEST_CASE(answers_of_the_runtime_stay_in_the_set),
 	TEST_CASE(setting_an_error),
 	TEST_CASE(long_sentences_are_cut),
 	TEST_CASE(names_of_traps),
