@@ -46,8 +46,17 @@ int fl__space_grow(struct fl__space *space, uint64_t target, uint64_t split)
 int fl__space_renew(struct fl__space *space,
 		    const struct fl__geometry *geometry)
 {
+	int err;
+
+	/* An empty slot is reserved address space already. To map it anew could
+	 * take a mapping that is not to be had. */
+	if (!space->is_open)
+		return 0;
+	err = fl__os_renew(space->base - geometry->prefix_bytes,
+			   geometry->prefix_bytes + geometry->max_bytes);
+	if (err)
+		return err;
 	space->is_open = space->is_torn = false;
 	space->allowed_bytes = 0;
-	return fl__os_renew(space->base - geometry->prefix_bytes,
-			    geometry->prefix_bytes + geometry->max_bytes);
+	return 0;
 }

@@ -20,7 +20,9 @@
  * host page and are at most geometry->max_bytes; the image's initial content
  * fits the size. Calls return 0 or a negative errno of the closed set. After an
  * error from attach or reset the slot is in no known state, and the only call
- * allowed is detach; when detach fails too the core retires the slot. A failed
+ * allowed is detach. A detach that fails changes nothing: a CLEAN slot is CLEAN,
+ * and any other can only be detached later, until when no tenant gets it. A
+ * slot in which an attach has mapped nothing is EMPTY still. A failed
  * grow changes nothing that can be seen. A grow that failed and could not be
  * undone marks the slot torn, and the reset of a torn slot fails. Until attach
  * returns 0, space->image is the image that the slot had before.

@@ -1096,7 +1096,9 @@ struct fl_pool_info {
 	uint32_t max_memories;
 	uint32_t live_memories;
 	uint32_t warm_memories;		/* free, used before and not emptied */
-	uint32_t retired_memories;	/* never handed out again */
+	/* That no tenant gets: unclean in an audit, or not to be emptied
+	 * yet (fl_memory_release()). */
+	uint32_t retired_memories;
 	uint32_t max_instances;
 	uint32_t live_instances;
 	uint64_t audited;		/* releases compared with the image */
@@ -1183,7 +1185,9 @@ FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
  * that each processor freed last counts as young. The next tenant of such a
  * slot starts cold. *trimmed_bytes (optional) gets what was given back, as far
  * as the backend can tell. When every free slot is empty, free slots let go of
- * modules too. Live memories are not touched. Errors: -ECHILD.
+ * modules too. Live memories are not touched, and no slot is lost: a slot that
+ * cannot be emptied now stays as it was. Slots that are retired because they
+ * could not be emptied are tried again. Errors: -ECHILD.
  */
 FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
 			uint64_t *trimmed_bytes);
@@ -1319,11 +1323,13 @@ FL_API int fl_memory_acquire(struct fl_pool *pool,
  *   descriptors, or a process that may open this one's pagemap.
  * A memory that belongs to an instance is released with the instance.
  *
- * Returns 0 also when the library could not clean the slot: the pool has then
- * retired the slot, and fl_pool_info() counts it. -EINVAL: not a live memory
- * taken alone, as after a release that no acquire has followed. -EIO: an audit
- * found the slot unclean, and the pool has retired the slot. -ECHILD: nothing
- * was done.
+ * The memory is released when this returns 0, -EIO or -ENOMEM. -EIO: an audit
+ * found the slot unclean, and the pool has retired the slot for good. -ENOMEM:
+ * the slot could be neither cleaned nor emptied, for want of memory or mappings
+ * (vm.max_map_count). No tenant gets the slot, and fl_pool_info() counts it as
+ * retired, until an acquire that finds no other slot, or fl_pool_trim(), has
+ * emptied it. -EINVAL: not a live memory taken alone, as after a release that no
+ * acquire has followed. -ECHILD: nothing was done.
  */
 FL_API int fl_memory_release(struct fl_memory *memory);
 
@@ -1483,7 +1489,7 @@ FL_API int fl_table_create(const struct fl_table_config *config,
  * End a table, made or taken, that no thread uses any more. The call drops the
  * elements and makes the slot clean; static storage stays as it is. A table
  * that belongs to an instance is released with the instance. Returns 0, -EINVAL
- * (as fl_memory_release()), -EIO (an audit), -ECHILD.
+ * (as fl_memory_release()), -EIO (an audit), -ENOMEM (as there), -ECHILD.
  */
 FL_API int fl_table_release(struct fl_table *table);
 
@@ -1704,7 +1710,7 @@ FL_API int fl_instance_initialise(struct fl_instance *instance,
 
 /* Give an instance back: its memories, tables and structure in reverse order.
  * The preconditions of fl_memory_release() hold for each of them. Returns 0,
- * -EIO (as fl_memory_release(), for any of them), -EINVAL (not a live instance,
+ * -EIO or -ENOMEM (as fl_memory_release(), for any of them), -EINVAL (not live,
  * or a clone whose acquire is not over) or -ECHILD. */
 FL_API int fl_instance_release(struct fl_instance *instance);
 
@@ -2017,8 +2023,8 @@ FL_API int fl_stack_acquire(struct fl_pool *pool, uint64_t timeout_ns,
 			    struct fl_stack **stack, struct fl_error *error);
 
 /* Give a stack back, once, from any thread. Nothing runs on the stack any more.
- * The pool retires a stack that it cannot zero. Errors: -EINVAL (not a live
- * stack), -ECHILD. */
+ * Errors: -EINVAL (not a live stack), -ECHILD, -ENOMEM (the stack is released,
+ * but could not be zeroed: as of fl_memory_release()). */
 FL_API int fl_stack_release(struct fl_stack *stack);
 
 /* ------------------------------------------------------------------- fault */

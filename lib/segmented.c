@@ -127,11 +127,12 @@ static int segmented_attach(struct fl__arena *arena, struct fl__space *space,
 	if (!space->is_open)
 		err = fl__os_allow(space->base - geometry->prefix_bytes,
 				   geometry->prefix_bytes);
-	if (!err)
-		err = fl__space_move_border(space, target);
 	if (err)
 		return err;
 	space->is_open = true;
+	err = fl__space_move_border(space, target);
+	if (err)
+		return err;
 	space->attached_bytes = size_bytes;
 	if (image)
 		segmented_copy(space, image);

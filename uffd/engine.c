@@ -356,6 +356,7 @@ static int slot_map(struct fl__space *space, const struct fl_image *image,
 			      (off_t)fl__image_file_off(image, at)) ==
 			 MAP_FAILED)
 			err = fl__error_fold(-errno);
+		space->is_open |= !err;
 	}
 	if (!err)
 		space->allowed_bytes = target;
@@ -364,8 +365,12 @@ static int slot_map(struct fl__space *space, const struct fl_image *image,
 
 static int linux_detach(struct fl__arena *arena, struct fl__space *space)
 {
-	fl__track_forget(&arena->dirty[space->idx]);
-	return fl__space_renew(space, &arena->geometry);
+	int err = fl__space_renew(space, &arena->geometry);
+
+	/* What is known of a slot that was not emptied still holds. */
+	if (!err)
+		fl__track_forget(&arena->dirty[space->idx]);
+	return err;
 }
 
 static int linux_attach(struct fl__arena *arena, struct fl__space *space,
@@ -380,6 +385,7 @@ static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 	if (!err && !space->is_open) {
 		err = fl__os_allow(space->base - geometry->prefix_bytes,
 				   geometry->prefix_bytes);
+		space->is_open = !err && geometry->prefix_bytes;
 		if (!err)
 			err = slot_map(space, image, target);
 	} else if (!err) {

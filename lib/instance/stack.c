@@ -54,8 +54,8 @@ static int stack_take(struct fl__bank *bank, uint64_t timeout_ns,
 		      struct fl__slot **slot, struct fl_error *error)
 {
 	struct fl__request request = { .image = NULL };
-	int err = bank->source->calls->take(bank->source, &request, 1,
-					    timeout_ns, slot, error);
+	int err = fl__bank_take_slots(bank, &request, 1, timeout_ns, slot,
+				      error);
 
 	if (err || (*slot)->space.is_open)
 		return err;
@@ -126,9 +126,9 @@ int fl_stack_release(struct fl_stack *stack)
 		/* No tenant may see what is on the stack, not even through a
 		 * wild pointer. */
 		(void)fl__os_deny(slot->space.base, slot->geometry->max_bytes);
-		slot->source->calls->retire(slot);
-	} else {
-		slot->source->calls->give(slot);
+		slot->source->calls->retire(slot, false);
+		return -ENOMEM;
 	}
+	slot->source->calls->give(slot);
 	return 0;
 }

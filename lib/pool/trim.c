@@ -56,7 +56,7 @@ int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 
 int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 {
-	struct fl_pool_usage trimmed = { .size = sizeof(trimmed) };
+	struct fl_pool_usage trimmed = { .size = sizeof(trimmed) }, before;
 	int i = 0, err = fl__pool_check_owner(pool, NULL);
 
 	if (err)
@@ -71,10 +71,16 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 			i++;
 			continue;
 		}
+		before = trimmed;
 		/* Only the count suffers if the backend cannot tell. */
 		(void)usage_add(slot, &trimmed);
-		fl__slot_empty(slot);
+		if (!fl__slot_trim(slot)) {
+			trimmed = before;
+			i++;
+		}
 	}
+	for (i = 0; i < FL__BANK_COUNT; i++)
+		fl__bank_recall(&pool->banks[i]);
 	fl__os_unlock(&pool->trim_lock);
 	/* Every free slot is empty, and may still hold a module. */
 	if (trimmed.private_bytes < bytes)
@@ -95,10 +101,9 @@ static uint32_t purge_image(struct fl_pool *pool, const struct fl_image *image)
 		return 0;
 	fl__os_lock(&pool->trim_lock);
 	for (int i = 0; i < FL__BANK_COUNT; i++) {
-		while ((slot = fl__bank_take_warm(&pool->banks[i], image))) {
-			fl__slot_empty(slot);
+		while ((slot = fl__bank_take_warm(&pool->banks[i], image)) &&
+		       fl__slot_trim(slot))
 			count++;
-		}
 	}
 	fl__os_unlock(&pool->trim_lock);
 	return count;

@@ -44,26 +44,82 @@ static void slot_count(struct fl__slot *slot, uint64_t kept_bytes)
 	slot->counted_bytes = kept_bytes;
 }
 
-/* Empty the slot and give it back; retire a slot that no tenant may get
- * again. */
-static void slot_clear(struct fl__slot *slot, bool may_return)
+/* The slot shows nothing any more. The image that the slot had. */
+static struct fl_image *slot_forget(struct fl__slot *slot)
 {
 	struct fl_image *image = slot->space.image;
-	int err = slot->bank->backend->detach(slot->arena, &slot->space);
 
 	slot->space.image = NULL;
 	slot->space.kept_bytes = 0;
 	slot_count(slot, 0);
+	return image;
+}
+
+/* Empty the slot in any state and give it back; retire a slot that no tenant may
+ * get again. A mapping that cannot be had now can be had later, so a slot that
+ * could not be emptied is laid up. */
+static int slot_clear(struct fl__slot *slot, bool may_return)
+{
+	const struct fl__backend *backend = slot->bank->backend;
+	struct fl_image *image;
+	int err = 0;
+
+	/* What keeps no slots unmaps this one. */
+	if (slot->source->calls->keeps_slots)
+		err = backend->detach(slot->arena, &slot->space);
+	image = slot_forget(slot);
 	if (err || !may_return)
-		slot->source->calls->retire(slot);
+		slot->source->calls->retire(slot, !may_return);
 	else
 		slot->source->calls->give(slot);
 	fl_image_release(image);
+	return err ? -ENOMEM : 0;
 }
 
-void fl__slot_empty(struct fl__slot *slot)
+bool fl__slot_trim(struct fl__slot *slot)
 {
-	slot_clear(slot, true);
+	struct fl_image *image;
+
+	/* A detach that fails leaves a clean slot clean. */
+	if (slot->bank->backend->detach(slot->arena, &slot->space)) {
+		slot->source->calls->give(slot);
+		return false;
+	}
+	image = slot_forget(slot);
+	slot->source->calls->give(slot);
+	fl_image_release(image);
+	return true;
+}
+
+/* A slot of a bare kind is no backend's. */
+static int slot_recall(struct fl__slot *slot)
+{
+	const struct fl__bank *bank = slot->bank;
+	int err;
+
+	if (bank->backend)
+		return bank->backend->detach(slot->arena, &slot->space);
+	err = fl__os_renew(slot->space.base, bank->geometry.max_bytes);
+	if (!err)
+		slot->space.is_open = false;
+	return err;
+}
+
+void fl__bank_recall(struct fl__bank *bank)
+{
+	const struct fl__source_calls *calls = bank->source->calls;
+	struct fl__slot *slot;
+	uint32_t from = 0;
+
+	while (calls->take_laid_up &&
+	       (slot = calls->take_laid_up(bank->source, &from))) {
+		if (slot_recall(slot)) {
+			/* What this slot lacks, the next will lack too. */
+			calls->retire(slot, false);
+			return;
+		}
+		calls->give(slot);
+	}
 }
 
 static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
@@ -81,7 +137,7 @@ static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 
 		/* The old image may still be mapped in part. */
 		slot->space.image = old;
-		fl__slot_empty(slot);
+		(void)slot_clear(slot, true);
 		return fl__error_set(
 			error, err,
 			"cannot map the %s's initial content: %s; %s%sif vm.max_map_count is reached, raise it or lower max_%s",
@@ -99,6 +155,43 @@ static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 	return 0;
 }
 
+/* Slots that are being trimmed are in use for a moment, and slots that are laid
+ * up may be emptied by now. Neither must turn away a taker, and with the
+ * trim_lock no slot is being trimmed. */
+static int take_again(struct fl__bank *bank, const struct fl__request *requests,
+		      uint32_t count, struct fl__slot **slots,
+		      struct fl_error *error)
+{
+	struct fl__os_lock *trim_lock = &bank->pool->trim_lock;
+	int err;
+
+	fl__os_lock(trim_lock);
+	fl__bank_recall(bank);
+	err = bank->source->calls->take(bank->source, requests, count, 0, slots,
+					error);
+	fl__os_unlock(trim_lock);
+	return err;
+}
+
+int fl__bank_take_slots(struct fl__bank *bank,
+			const struct fl__request *requests, uint32_t count,
+			uint64_t timeout_ns, struct fl__slot **slots,
+			struct fl_error *error)
+{
+	const struct fl__source_calls *calls = bank->source->calls;
+	int err = calls->take(bank->source, requests, count, 0, slots, error);
+
+	if (err == -EAGAIN)
+		err = take_again(bank, requests, count, slots, error);
+	if (err == -EAGAIN && timeout_ns)
+		err = calls->take(bank->source, requests, count, timeout_ns,
+				  slots, error);
+	/* Slots may have been laid up meanwhile. */
+	if (err == -EAGAIN && timeout_ns)
+		err = take_again(bank, requests, count, slots, error);
+	return err;
+}
+
 int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		  uint32_t count, uint64_t timeout_ns, struct fl__slot **slots,
 		  struct fl_error *error)
@@ -110,8 +203,8 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		err = request_check(bank, &requests[i], error);
 	if (err || !count)
 		return err;
-	err = bank->source->calls->take(bank->source, requests, count,
-					timeout_ns, slots, error);
+	err = fl__bank_take_slots(bank, requests, count, timeout_ns, slots,
+				  error);
 	for (uint32_t i = 0; i < count && !err; i++) {
 		err = slot_attach(slots[i], &requests[i], error);
 		if (!err)
@@ -148,10 +241,8 @@ static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
 				       __ATOMIC_RELAXED) > budget) {
 		struct fl__slot *slot = fl__bank_take_warm(bank, NULL);
 
-		if (slot) {
-			fl__slot_empty(slot);
+		if (slot && fl__slot_trim(slot))
 			continue;
-		}
 		bank = bank + 1 < pool->banks + FL__BANK_COUNT ? bank + 1 :
 								 pool->banks;
 		left--;
@@ -176,13 +267,14 @@ static void slot_shelve(struct fl__slot *slot)
 static int slot_audit(struct fl__slot *slot, uint64_t used_bytes)
 {
 	enum fl__audit_verdict verdict = fl__audit(slot, used_bytes);
+	int err = 0;
 
 	/* No tenant may ever see what is in a dirty slot. */
 	if (verdict == FL__AUDIT_CLEAN)
 		slot_shelve(slot);
 	else
-		slot_clear(slot, verdict != FL__AUDIT_DIRTY);
-	return verdict == FL__AUDIT_DIRTY ? -EIO : 0;
+		err = slot_clear(slot, verdict != FL__AUDIT_DIRTY);
+	return verdict == FL__AUDIT_DIRTY ? -EIO : err;
 }
 
 /* The reset failed, and nobody gets the slot before it is mapped anew. That the
@@ -192,8 +284,8 @@ static int slot_fail(struct fl__slot *slot, int err)
 	const struct fl_image *image = slot->space.image;
 	bool is_lost = err == -EIO && image && fl__image_is_in_place(image);
 
-	fl__slot_empty(slot);
-	return is_lost ? -EIO : 0;
+	err = slot_clear(slot, true);
+	return is_lost ? -EIO : err;
 }
 
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
@@ -206,10 +298,8 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 	/* A slot that no tenant gets again need not be clean. A holder of a
 	 * lent page keeps that page, and the slot gets other pages. */
 	if (!slot->source->calls->keeps_slots ||
-	    __atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED)) {
-		fl__slot_empty(slot);
-		return 0;
-	}
+	    __atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED))
+		return slot_clear(slot, true);
 	err = bank->backend->reset(slot->arena, &slot->space);
 	if (err)
 		return slot_fail(slot, err);

@@ -5,7 +5,8 @@
  *
  * Takes requests; gives slots that show their image, and takes them back. Here
  * a slot's fate is decided: an attach that failed empties the slot, a reset that
- * failed empties the slot, and a slot that cannot even be emptied is retired.
+ * failed empties the slot, and a slot that cannot even be emptied is retired
+ * until it can. A slot that an audit found unclean is retired for good.
  */
 #ifndef FL_BANK_H
 #define FL_BANK_H
@@ -28,16 +29,29 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		  uint32_t count, uint64_t timeout_ns, struct fl__slot **slots,
 		  struct fl_error *error);
 
+/* The same without an attach: of a bare kind. */
+int fl__bank_take_slots(struct fl__bank *bank,
+			const struct fl__request *requests, uint32_t count,
+			uint64_t timeout_ns, struct fl__slot **slots,
+			struct fl_error *error);
+
 /* Take a free slot that is not empty: a slot of the image, or for a NULL image
  * the slot that has been free longest. NULL: none. With the trim_lock. */
 struct fl__slot *fl__bank_take_warm(struct fl__bank *bank,
 				    const struct fl_image *image);
 
-/* Give a slot back whose tenant's size was up to used_bytes. 0, or -EIO when an
- * audit found the slot unclean; the tenant has lost the slot in any case. */
+/* Try again to empty the slots that could not be emptied. With the trim_lock. */
+void fl__bank_recall(struct fl__bank *bank);
+
+/*
+ * Give a slot back whose tenant's size was up to used_bytes. The tenant has lost
+ * the slot in any case. -EIO: an audit found the slot unclean. -ENOMEM: the slot
+ * could be neither reset nor emptied, and is retired until it can.
+ */
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes);
 
-/* Empty an owned slot in any state, and give the slot to its source. */
-void fl__slot_empty(struct fl__slot *slot);
+/* Empty a clean slot that fl__bank_take_warm() gave, and give the slot to its
+ * source. False: the slot cannot be emptied now, and is as it was. */
+bool fl__slot_trim(struct fl__slot *slot);
 
 #endif

@@ -280,6 +280,14 @@ void fl__freelist_retire(struct fl__freelist *list, uint32_t idx)
 	list->entries[idx].state = RETIRED;
 }
 
+void fl__freelist_recall(struct fl__freelist *list, uint32_t idx)
+{
+	fl_assert(list->entries[idx].state == RETIRED);
+	list->retired_count--;
+	list->used_count++;
+	list->entries[idx].state = USED;
+}
+
 static bool ages_are_valid(const struct fl__freelist *list,
 			   const struct fl__freelist_list *ages, bool is_warm)
 {

@@ -92,6 +92,8 @@ uint32_t fl__freelist_take_oldest(struct fl__freelist *list);
 /* affinity 0: the slot was emptied, and serves all affinities alike. */
 void fl__freelist_give(struct fl__freelist *list, uint32_t idx, uint64_t affinity);
 void fl__freelist_retire(struct fl__freelist *list, uint32_t idx);
+/* A retired index is used again. */
+void fl__freelist_recall(struct fl__freelist *list, uint32_t idx);
 
 bool fl__freelist_is_valid(const struct fl__freelist *list);
 

@@ -205,6 +205,12 @@ static void regions_give(struct fl__slot *slot)
 	__atomic_sub_fetch(&from->live, 1, __ATOMIC_RELEASE);
 }
 
+static void regions_retire(struct fl__slot *slot, bool is_for_good)
+{
+	(void)is_for_good;
+	regions_give(slot);
+}
+
 static int regions_take(struct fl__source *source,
 			const struct fl__request *requests, uint32_t count,
 			uint64_t timeout_ns, struct fl__slot **slots,
@@ -345,7 +351,7 @@ const struct fl__source_calls fl__source_regions = {
 	.close = regions_close,
 	.take = regions_take,
 	.give = regions_give,
-	.retire = regions_give,
+	.retire = regions_retire,
 	.at_address = regions_at_address,
 	.at_base = regions_at_base,
 	.each = regions_each,

@@ -24,6 +24,7 @@ struct reservation {
 	uint8_t *slots;
 	size_t slot_bytes;
 	uint32_t initialised;
+	uint32_t laid_up;	/* atomic: so many slots are */
 	struct fl__stock stock;
 };
 
@@ -123,24 +124,6 @@ static int reservation_open(struct fl__bank *bank, struct fl__source **source,
 	return 0;
 }
 
-/* A slot that is being trimmed is in use for a moment. That must not turn away
- * a taker that does not wait: with the trim_lock, no slot is being trimmed. */
-static int take_idx(struct reservation *from, const uint64_t *affinities,
-		    uint32_t count, uint64_t timeout_ns, uint32_t *idx,
-		    struct fl_error *error)
-{
-	struct fl_pool *pool = from->source.bank->pool;
-	int err = fl__stock_take(&from->stock, affinities, count, timeout_ns,
-				 idx, error);
-
-	if (err != -EAGAIN)
-		return err;
-	fl__os_lock(&pool->trim_lock);
-	err = fl__stock_take(&from->stock, affinities, count, 0, idx, error);
-	fl__os_unlock(&pool->trim_lock);
-	return err;
-}
-
 static int reservation_take(struct fl__source *source,
 			    const struct fl__request *requests, uint32_t count,
 			    uint64_t timeout_ns, struct fl__slot **slots,
@@ -154,7 +137,8 @@ static int reservation_take(struct fl__source *source,
 	affinities[0] = affinity_of(requests[0].image);
 	for (uint32_t i = 1; i < count; i++)
 		affinities[i] = affinity_of(requests[i].image);
-	err = take_idx(from, affinities, count, timeout_ns, idx, error);
+	err = fl__stock_take(&from->stock, affinities, count, timeout_ns, idx,
+			     error);
 	if (err)
 		return err;
 	slots[0] = slot_at(from, idx[0]);
@@ -170,10 +154,37 @@ static void reservation_give(struct fl__slot *slot)
 					     0);
 }
 
-static void reservation_retire(struct fl__slot *slot)
+static void reservation_retire(struct fl__slot *slot, bool is_for_good)
 {
-	__atomic_store_n(&slot->state, FL__SLOT_RETIRED, __ATOMIC_RELEASE);
-	fl__stock_retire(&of_source(slot->source)->stock, slot->space.idx);
+	struct reservation *from = of_source(slot->source);
+
+	fl__stock_retire(&from->stock, slot->space.idx);
+	__atomic_add_fetch(&from->laid_up, !is_for_good, __ATOMIC_RELAXED);
+	/* Last: a slot that is laid up may be taken at once. */
+	__atomic_store_n(&slot->state,
+			 is_for_good ? FL__SLOT_RETIRED : FL__SLOT_LAID_UP,
+			 __ATOMIC_RELEASE);
+}
+
+static struct fl__slot *reservation_take_laid_up(struct fl__source *source,
+						 uint32_t *idx)
+{
+	struct reservation *from = of_source(source);
+
+	if (!__atomic_load_n(&from->laid_up, __ATOMIC_RELAXED))
+		return NULL;
+	for (; *idx < from->initialised; ++*idx) {
+		struct fl__slot *slot = slot_at(from, *idx);
+
+		if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) !=
+		    FL__SLOT_LAID_UP)
+			continue;
+		__atomic_store_n(&slot->state, FL__SLOT_FREE, __ATOMIC_RELAXED);
+		__atomic_sub_fetch(&from->laid_up, 1, __ATOMIC_RELAXED);
+		fl__stock_recall(&from->stock, slot->space.idx);
+		return slot;
+	}
+	return NULL;
 }
 
 static struct fl__slot *reservation_take_warm(struct fl__source *source,
@@ -249,7 +260,7 @@ static int reservation_each_unused(struct fl__source *source, uint32_t *idx,
 		struct fl__slot *slot = slot_at(from, *idx);
 
 		if (fl__stock_is_free(&from->stock, *idx) ||
-		    __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) ==
+		    __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) >=
 			    FL__SLOT_RETIRED)
 			err = fn(slot, user);
 	}
@@ -277,6 +288,7 @@ const struct fl__source_calls fl__source_reservation = {
 	.take = reservation_take,
 	.give = reservation_give,
 	.retire = reservation_retire,
+	.take_laid_up = reservation_take_laid_up,
 	.take_warm = reservation_take_warm,
 	.at_address = reservation_at_address,
 	.at_base = reservation_at_base,

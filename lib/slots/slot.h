@@ -15,7 +15,9 @@
  *
  * Invariants
  * - Between take and give a slot belongs to one caller.
- * - A slot whose reset or attach failed is emptied or retired, never given.
+ * - A slot whose reset or attach failed is emptied or retired, never given. A
+ *   slot that could not be emptied is laid up: a trim, and a taker that finds no
+ *   other slot, try again.
  * - state is LIVE exactly while a tenant holds the slot. Signal handlers read
  *   the state and the side bytes without a lock.
  *
@@ -36,7 +38,8 @@
 enum fl__slot_state {
 	FL__SLOT_FREE = 0,
 	FL__SLOT_LIVE = 1,
-	FL__SLOT_RETIRED = 2,
+	FL__SLOT_RETIRED = 2,	/* for good */
+	FL__SLOT_LAID_UP = 3,	/* retired until the slot can be emptied */
 };
 
 struct fl__bank;
@@ -114,8 +117,14 @@ struct fl__source_calls {
 	/* The slot is clean, and best for the image that the slot shows; or the
 	 * slot is empty. */
 	void (*give)(struct fl__slot *slot);
-	/* The slot could not be made clean. */
-	void (*retire)(struct fl__slot *slot);
+	/* No tenant may get the slot: never again, or not before the slot was
+	 * taken by take_laid_up, emptied and given. */
+	void (*retire)(struct fl__slot *slot, bool is_for_good);
+	/* A slot that is retired, but not for good, from index *from on, which
+	 * moves on; NULL: none. With the trim_lock. The call is NULL for a
+	 * source that keeps no slots. */
+	struct fl__slot *(*take_laid_up)(struct fl__source *source,
+					 uint32_t *from);
 	/* A free slot that is not empty: a slot of the image, or for a NULL
 	 * image the slot that has been free longest. NULL: none. The call is
 	 * NULL for a source whose free slots are all empty. */

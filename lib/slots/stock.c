@@ -242,6 +242,13 @@ void fl__stock_retire(struct fl__stock *stock, uint32_t idx)
 	fl__os_unlock(&stock->lock);
 }
 
+void fl__stock_recall(struct fl__stock *stock, uint32_t idx)
+{
+	fl__os_lock(&stock->lock);
+	fl__freelist_recall(&stock->list, idx);
+	fl__os_unlock(&stock->lock);
+}
+
 uint32_t fl__stock_take_warm(struct fl__stock *stock, uint64_t affinity)
 {
 	uint32_t idx;

@@ -58,6 +58,8 @@ int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
 		   struct fl_error *error);
 void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity);
 void fl__stock_retire(struct fl__stock *stock, uint32_t idx);
+/* Take an index that was retired. */
+void fl__stock_recall(struct fl__stock *stock, uint32_t idx);
 
 /* A free index of an affinity, or for 0 the one that has been free longest of
  * all indices with an affinity; FL__IDX_NONE if there is none. */
