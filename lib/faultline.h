@@ -334,6 +334,10 @@ struct fl_memory_type {
 	size_t export_name_bytes;
 	/* Why the memory has no image, NULL if the memory has an image. */
 	const char *no_image_reason;
+	/* How many of the imported globals, from the first on, must have values
+	 * before an image of the memory can be made; UINT32_MAX: no values
+	 * help. */
+	uint32_t image_global_count;
 };
 
 /* The type of memory memory_idx. -EINVAL past the last memory. */

@@ -25,6 +25,9 @@
 #include <sys/resource.h>
 #include <time.h>
 
+/* What is compared of each zero run. */
+#define MAX_ZERO_HPAGES 1024
+
 /* Which host pages of a memory are touched: so many reads and writes, spread
  * evenly over [first_hpage, first_hpage + hpages). */
 struct touched {
@@ -36,7 +39,7 @@ struct touched {
 struct plan {
 	const struct subject *subject;
 	struct fl_pool *pool;
-	struct touched *touched;	/* by memory */
+	struct touched *touched; /* by memory */
 	uint64_t count;
 };
 
@@ -48,7 +51,9 @@ enum step {
 };
 
 static const char *const step_names[STEP_COUNT] = {
-	"acquire", "touch", "release",
+	"acquire",
+	"touch",
+	"release",
 };
 
 /* One thread, with what it holds during a cycle. */
@@ -58,8 +63,8 @@ struct lane {
 	struct fl_memory **imported;
 	struct fl_instance *instance;
 	uint64_t *samples_ns[STEP_COUNT];
-	uint8_t *expected;		/* one host page, to compare */
-	unsigned int sum;		/* of the bytes read: they are used */
+	uint8_t *expected; /* one host page, to compare */
+	unsigned int sum; /* of the bytes read: they are used */
 	bool is_failed;
 	struct fl_error error;
 };
@@ -92,13 +97,17 @@ static struct touched choose_touched(const struct options *options,
 	return touched;
 }
 
+static uint64_t touch_hpage(const struct touched *touched, uint64_t i,
+			    uint64_t count)
+{
+	return touched->first_hpage + i * touched->hpages / count;
+}
+
 static uint8_t *touch_at(const struct touched *touched,
 			 const struct fl_memory *memory, uint64_t i,
 			 uint64_t count)
 {
-	uint64_t hpage = touched->first_hpage + i * touched->hpages / count;
-
-	return memory->base + hpage * hpage_bytes();
+	return memory->base + touch_hpage(touched, i, count) * hpage_bytes();
 }
 
 static void touch(struct lane *lane, uint32_t memory_idx)
@@ -186,7 +195,8 @@ static int lane_cycle(struct lane *lane, uint64_t cycle)
 static int compare_hpage(struct lane *lane, uint32_t memory_idx,
 			 uint64_t hpage_idx)
 {
-	const struct memory *memory = &lane->plan->subject->memories[memory_idx];
+	const struct memory *memory =
+		&lane->plan->subject->memories[memory_idx];
 	const struct fl_memory *held =
 		fl_instance_memory(lane->instance, memory_idx);
 	uint64_t size = hpage_bytes(), off = hpage_idx * size;
@@ -195,13 +205,51 @@ static int compare_hpage(struct lane *lane, uint32_t memory_idx,
 	if (fl_image_read(memory->image, off, lane->expected, len) ||
 	    memcmp(held->base + off, lane->expected, len)) {
 		lane->error.byte_off = FL_ERROR_NO_OFFSET;
-		snprintf(lane->error.text, sizeof(lane->error.text),
-			 "memory %u does not show its image in host page %" PRIu64
-			 ": this is a defect of Faultline",
-			 memory_idx, hpage_idx);
+		snprintf(
+			lane->error.text, sizeof(lane->error.text),
+			"memory %u does not show its image in host page %" PRIu64
+			": this is a defect of Faultline",
+			memory_idx, hpage_idx);
 		return -EIO;
 	}
 	return 0;
+}
+
+/* The span of the data, without the rest of zero runs that are longer than
+ * MAX_ZERO_HPAGES: a sparse memory may span a TiB of them. */
+static int compare_span(struct lane *lane, uint32_t memory_idx)
+{
+	const struct touched *touched = &lane->plan->touched[memory_idx];
+	const struct fl_image *image =
+		lane->plan->subject->memories[memory_idx].image;
+	uint64_t end = touched->first_hpage + touched->hpages, zeroes = 0;
+	struct fl_image_run run;
+	int err = 0;
+
+	for (uint64_t i = touched->first_hpage; i < end && !err; i++) {
+		uint64_t next = end;
+
+		if (fl_image_next_run(image, i * hpage_bytes(), &run))
+			next = min_u64(end, run.offset_bytes / hpage_bytes());
+		zeroes = next == i ? 0 : zeroes + 1;
+		if (zeroes > MAX_ZERO_HPAGES)
+			i = next - 1;
+		else
+			err = compare_hpage(lane, memory_idx, i);
+	}
+	return err;
+}
+
+static int compare_touched(struct lane *lane, uint32_t memory_idx,
+			   uint64_t count)
+{
+	const struct touched *touched = &lane->plan->touched[memory_idx];
+	int err = 0;
+
+	for (uint64_t i = 0; i < count && !err; i++)
+		err = compare_hpage(lane, memory_idx,
+				    touch_hpage(touched, i, count));
+	return err;
 }
 
 /* Does the instance show the image over the span of the data, and wherever
@@ -211,11 +259,15 @@ static int lane_compare(struct lane *lane)
 	const struct plan *plan = lane->plan;
 	int err = 0;
 
-	for (uint32_t m = 0; m < plan->subject->info.memory_count; m++) {
+	for (uint32_t m = 0; m < plan->subject->info.memory_count && !err;
+	     m++) {
 		const struct touched *touched = &plan->touched[m];
 
-		for (uint64_t i = 0; i < touched->hpages && !err; i++)
-			err = compare_hpage(lane, m, touched->first_hpage + i);
+		err = compare_span(lane, m);
+		if (!err)
+			err = compare_touched(lane, m, touched->reads);
+		if (!err)
+			err = compare_touched(lane, m, touched->writes);
 	}
 	return err;
 }
@@ -327,7 +379,8 @@ static int report_steps(const struct lane *lanes, const struct plan *plan,
 
 	if (!all)
 		return fail("no memory for %" PRIu64
-			    " samples; lower --count or --threads", total);
+			    " samples; lower --count or --threads",
+			    total);
 	printf("%-12s %10s %10s  us\n", "", "p50", "p99");
 	for (int s = 0; s < STEP_COUNT; s++) {
 		for (uint64_t i = 0; i < threads; i++)
@@ -456,10 +509,11 @@ static int cycle_check(const struct subject *subject)
 			return fail("%s: memory %u has no image: %s",
 				    subject->options->path, i, memory->reason);
 		if (memory->info.trap)
-			return fail("%s: instantiation traps at data segment %u: %s",
-				    subject->options->path,
-				    memory->info.trap_segment_idx,
-				    fl_trap_name(memory->info.trap));
+			return fail(
+				"%s: instantiation traps at data segment %u: %s",
+				subject->options->path,
+				memory->info.trap_segment_idx,
+				fl_trap_name(memory->info.trap));
 	}
 	return 0;
 }
@@ -474,13 +528,13 @@ int cycle(const struct subject *subject)
 
 	if (status)
 		return status;
-	plan.touched = calloc(subject->info.memory_count,
-			      sizeof(*plan.touched));
+	plan.touched =
+		calloc(subject->info.memory_count, sizeof(*plan.touched));
 	if (!plan.touched)
 		return fail("no memory");
 	for (uint32_t i = 0; i < subject->info.memory_count; i++)
-		plan.touched[i] = choose_touched(options,
-						 &subject->memories[i].info);
+		plan.touched[i] =
+			choose_touched(options, &subject->memories[i].info);
 	pool_config_for(subject, &config);
 	if (fl_pool_create(subject->context, &config, &plan.pool, &error))
 		status = fail_with(options->path, &error);

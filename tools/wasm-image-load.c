@@ -21,7 +21,7 @@
 
 /* The most that fl_module_load() takes; a longer file is refused while
  * reading. */
-#define MAX_FILE_BYTES	((size_t)1 << 30)
+#define MAX_FILE_BYTES ((size_t)1 << 30)
 
 static int read_all(int fd, const char *path, uint8_t **bytes, size_t *length)
 {
@@ -49,8 +49,9 @@ static int read_all(int fd, const char *path, uint8_t **bytes, size_t *length)
 			break;
 		used += (size_t)got;
 		if (used > MAX_FILE_BYTES)
-			return fail("%s is larger than 1 GiB, the most that wasm-image reads",
-				    path);
+			return fail(
+				"%s is larger than 1 GiB, the most that wasm-image reads",
+				path);
 	}
 	/* The last read had room for a byte. */
 	(*bytes)[used] = 0;
@@ -82,45 +83,21 @@ static int build_with(const struct subject *subject, uint32_t memory_idx,
 				    memory_idx, &config, image, error);
 }
 
-/* How many of the imported globals must have values before the memory's image
- * can be built; more than there are if no values help. Found by bisection: with
- * more values, more offsets are known. */
-static uint32_t globals_needed(const struct subject *subject,
-			       uint32_t memory_idx)
-{
-	uint32_t low = 0, high = subject->info.imported_global_count + 1;
-	uint64_t *zeroes = calloc(high, sizeof(*zeroes));
-
-	while (zeroes && low < high) {
-		uint32_t middle = low + (high - low) / 2;
-		struct fl_image *image = NULL;
-
-		if (middle > subject->info.imported_global_count ||
-		    build_with(subject, memory_idx, zeroes, middle, &image,
-			       NULL) == -EINVAL)
-			low = middle + 1;
-		else
-			/* Built, or an error that is not about globals. */
-			high = middle;
-		fl_image_release(image);
-	}
-	free(zeroes);
-	return low;
-}
-
-static void explain_missing(const struct subject *subject, uint32_t memory_idx,
+static void explain_missing(const struct subject *subject,
 			    struct memory *memory)
 {
-	uint32_t needed = globals_needed(subject, memory_idx);
+	uint32_t needed = memory->type.image_global_count;
 	uint32_t count = subject->info.imported_global_count;
 
 	if (needed > count)
-		snprintf(memory->reason, sizeof(memory->reason),
-			 "a data segment's offset is not a number known before instantiation");
+		snprintf(
+			memory->reason, sizeof(memory->reason),
+			"a data segment's offset is not a number known before instantiation");
 	else
-		snprintf(memory->reason, sizeof(memory->reason),
-			 "a data segment's offset depends on imported globals: give the values of the first %u of %u with --global N=VALUE, N from 0",
-			 needed, count);
+		snprintf(
+			memory->reason, sizeof(memory->reason),
+			"a data segment's offset depends on imported globals: give the values of the first %u of %u with --global N=VALUE, N from 0",
+			needed, count);
 }
 
 static int memory_open(const struct subject *subject, uint32_t memory_idx)
@@ -141,7 +118,7 @@ static int memory_open(const struct subject *subject, uint32_t memory_idx)
 	if (err == -ENOMEM || err == -EPERM || err == -EIO)
 		return fail_with(options->path, &error);
 	if (err == -EINVAL)
-		explain_missing(subject, memory_idx, memory);
+		explain_missing(subject, memory);
 	else if (err)
 		snprintf(memory->reason, sizeof(memory->reason), "%s",
 			 error.text);
@@ -156,13 +133,15 @@ static int check_globals(const struct subject *subject)
 	const struct options *options = subject->options;
 
 	if (options->global_count > subject->info.imported_global_count)
-		return fail("--global %u has a value, but %s imports %u globals",
-			    options->global_count - 1, options->path,
-			    subject->info.imported_global_count);
+		return fail(
+			"--global %u has a value, but %s imports %u globals",
+			options->global_count - 1, options->path,
+			subject->info.imported_global_count);
 	for (uint32_t i = 0; i < options->global_count; i++) {
 		if (!options->given[i])
-			return fail("--global %u has a value and %u has none; give every one up to the last, 0 where it does not matter",
-				    options->global_count - 1, i);
+			return fail(
+				"--global %u has a value and %u has none; give every one up to the last, 0 where it does not matter",
+				options->global_count - 1, i);
 	}
 	return 0;
 }
@@ -199,8 +178,7 @@ int subject_open(struct subject *subject)
 	config.bytes = subject->bytes;
 	config.length_bytes = subject->length_bytes;
 	config.ownership = FL_BYTES_BORROW;
-	if (fl_module_load(subject->context, &config, &subject->module,
-			   &error))
+	if (fl_module_load(subject->context, &config, &subject->module, &error))
 		return fail_with(subject->options->path, &error);
 	subject->info.size = sizeof(subject->info);
 	fl_module_info(subject->module, &subject->info);

@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WPAGE_BYTES	((uint64_t)65536)
-#define MAP_COLUMNS	64
+#define WPAGE_BYTES ((uint64_t)65536)
+#define MAP_COLUMNS 64
 
 /* Decode one character of UTF-8 into *point, and give its length; U+FFFD for a
  * byte that begins no character. */
@@ -109,33 +109,46 @@ static void print_zero_rows(uint64_t wpages)
 		printf("    %14s(%" PRIu64 " zero pages)\n", "", wpages);
 }
 
-/* Rows of the span; rows without data are counted, not drawn. */
+/* The first 64 KiB page with data from the given one on; UINT64_MAX: none. */
+static uint64_t next_wpage(const struct fl_image *image, uint64_t wpage_idx)
+{
+	struct fl_image_run run;
+
+	return fl_image_next_run(image, wpage_idx * WPAGE_BYTES, &run) ?
+		       run.offset_bytes / WPAGE_BYTES :
+		       UINT64_MAX;
+}
+
+/* Rows of the span; rows without data are counted, not drawn, and not looked at:
+ * there may be millions of them. */
 static void print_map(const struct memory *memory)
 {
 	const struct fl_image_info *info = &memory->info;
-	uint64_t first = info->data_first_bytes / WPAGE_BYTES, zeroes = 0;
+	uint64_t first = info->data_first_bytes / WPAGE_BYTES, rows;
 
 	printf("  map      a character for each 64 KiB page of the span: . zero, # data in all\n"
 	       "           its host pages, 1 to 9 in that many tenths of them\n");
 	for (uint64_t i = 0; i < info->spanned_wpages; i += MAP_COLUMNS) {
 		uint64_t columns = info->spanned_wpages - i;
+		uint64_t next = next_wpage(memory->image, first + i);
 		char row[MAP_COLUMNS + 1];
 
+		if (next == UINT64_MAX) {
+			print_zero_rows(columns);
+			return;
+		}
+		rows = (next - first - i) / MAP_COLUMNS;
+		print_zero_rows(rows * MAP_COLUMNS);
+		i += rows * MAP_COLUMNS;
+		columns = info->spanned_wpages - i;
 		if (columns > MAP_COLUMNS)
 			columns = MAP_COLUMNS;
 		for (uint64_t c = 0; c < columns; c++)
 			row[c] = map_glyph(memory->image, first + i + c);
 		row[columns] = '\0';
-		if (strspn(row, ".") == columns) {
-			zeroes += columns;
-			continue;
-		}
-		print_zero_rows(zeroes);
-		zeroes = 0;
 		printf("    0x%010" PRIx64 "  %s\n", (first + i) * WPAGE_BYTES,
 		       row);
 	}
-	print_zero_rows(zeroes);
 }
 
 void show_image(const struct memory *memory)
@@ -201,8 +214,7 @@ static void show_memory(const struct subject *subject, uint32_t memory_idx)
 	printf("\n  limits   ");
 	show_range("pages", type->min_pages, type->max_pages);
 	printf(" of %" PRIu64 " byte%s%s%s\n", type->page_bytes,
-	       type->page_bytes == 1 ? "" : "s",
-	       type->is_64 ? ", 64-bit" : "",
+	       type->page_bytes == 1 ? "" : "s", type->is_64 ? ", 64-bit" : "",
 	       type->is_shared ? ", shared" : "");
 	show_image(memory);
 }
@@ -238,7 +250,8 @@ static void show_text(const struct subject *subject)
 	const struct fl_module_info *info = &subject->info;
 
 	printf("%s: %" PRIu64 " bytes, backend %s\n"
-	       "data       %u active segments of %" PRIu64 " bytes, %u passive of %" PRIu64 "\n"
+	       "data       %u active segments of %" PRIu64
+	       " bytes, %u passive of %" PRIu64 "\n"
 	       "elements   %u segments\n"
 	       "globals    %u, of them %u imported\n"
 	       "start      %s\n",
@@ -272,12 +285,12 @@ static void json_map(const struct memory *memory)
 	const char *comma = "";
 
 	printf(",\"wpages\":[");
-	for (uint64_t i = first; i < first + info->spanned_wpages; i++) {
-		unsigned int count = data_hpages(memory->image, i);
-
-		if (!count)
-			continue;
-		printf("%s[%" PRIu64 ",%u]", comma, i, count);
+	for (uint64_t i = first; info->spanned_wpages; i++) {
+		i = next_wpage(memory->image, i);
+		if (i == UINT64_MAX)
+			break;
+		printf("%s[%" PRIu64 ",%u]", comma, i,
+		       data_hpages(memory->image, i));
 		comma = ",";
 	}
 	putchar(']');
@@ -323,9 +336,8 @@ static void json_memory(const struct subject *subject, uint32_t memory_idx)
 	const struct memory *memory = &subject->memories[memory_idx];
 	const struct fl_memory_type *type = &memory->type;
 
-	printf("%s{\"memory_idx\":%u,\"is_imported\":%s",
-	       memory_idx ? "," : "", memory_idx,
-	       bool_text(type->is_imported));
+	printf("%s{\"memory_idx\":%u,\"is_imported\":%s", memory_idx ? "," : "",
+	       memory_idx, bool_text(type->is_imported));
 	json_name("import_module", type->import_module,
 		  type->import_module_bytes);
 	json_name("import_name", type->import_name, type->import_name_bytes);

@@ -60,8 +60,6 @@ static int plan_data(struct fl__image_map *map,
 		int err;
 
 		status = segments->get(segments, i, &segment, error);
-		if (status == FL__SEGMENT_OTHER)
-			continue;
 		if (status == FL__SEGMENT_UNKNOWN)
 			return -EINVAL;
 		if (status == FL__SEGMENT_TRAP ||
@@ -197,8 +195,8 @@ void fl__image_map_refine(struct fl__image_map *map, const uint8_t *storage)
 
 /* A page outside the list never gets a non-zero byte. */
 static int fill_segment(const struct fl__image_map *map,
-			const struct fl_segment *segment,
-			fl__image_put_fn *put, void *user)
+			const struct fl_segment *segment, fl__image_put_fn *put,
+			void *user)
 {
 	uint64_t first_off = fl__image_map_first_off(map), done = 0;
 	struct slice slice, stretch = { 0 };
@@ -216,10 +214,9 @@ static int fill_segment(const struct fl__image_map *map,
 				  stretch.len);
 		stretch = slice;
 	}
-	return err || !stretch.len ?
-		       err :
-		       put(user, stretch.off - first_off, stretch.bytes,
-			   stretch.len);
+	return err || !stretch.len ? err :
+				     put(user, stretch.off - first_off,
+					 stretch.bytes, stretch.len);
 }
 
 int fl__image_map_fill(const struct fl__image_map *map,

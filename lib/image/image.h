@@ -37,14 +37,13 @@
  * overflow, and a sparse image mappable. */
 #define FL__IMAGE_MAX_END_BYTES	((uint64_t)1 << 40)
 
-/* Segments in order. get() writes segment idx, or says that it is not one of
- * this memory's, or that instantiation traps before it, or that it cannot be
- * known; only of that it fills in error, which may be NULL. */
+/* Segments in order. get() writes segment idx, or says that instantiation traps
+ * before it, or that it cannot be known; only of that it fills in error, which
+ * may be NULL. */
 enum fl__segment_status {
 	FL__SEGMENT_OURS = 0,
-	FL__SEGMENT_OTHER = 1,
-	FL__SEGMENT_TRAP = 2,
-	FL__SEGMENT_UNKNOWN = 3,
+	FL__SEGMENT_TRAP = 1,
+	FL__SEGMENT_UNKNOWN = 2,
 };
 
 struct fl__segments {

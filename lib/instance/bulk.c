@@ -111,15 +111,12 @@ static int apply_all(struct fl_memory *memory, const struct fl_module *module,
 		     uint32_t memory_idx, const struct fl__globals *globals,
 		     struct fl_error *error)
 {
+	const struct fl__module_memory *of = &module->memories[memory_idx];
+	const uint32_t *list = module->by_memory + of->first_data;
 	int err = 0;
 
-	for (uint32_t i = 0; i < module->reader.data_count && !err; i++) {
-		const struct fl__data *data = &module->reader.data[i];
-
-		if (data->mode == FL__SEGMENT_ACTIVE &&
-		    data->memory_idx == memory_idx)
-			err = fl__data_write(memory, module, i, globals, error);
-	}
+	for (uint32_t i = 0; i < of->data_count && !err; i++)
+		err = fl__data_write(memory, module, list[i], globals, error);
 	return err;
 }
 
@@ -145,9 +142,10 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 			error, -EINVAL,
 			"the module has %u memories; there is no memory %u",
 			module->reader.memory_count, memory_idx);
-	globals = (struct fl__globals){ known.imported_globals,
-					known.imported_global_count };
+	fl__module_globals_begin(module, known.imported_globals,
+				 known.imported_global_count, &globals);
 	err = apply_all(memory, module, memory_idx, &globals, &found);
+	fl__module_globals_end(&globals);
 	if (err == -EFAULT) {
 		*trap = found.trap;
 		return 0;

@@ -45,9 +45,8 @@ static void put_segment(struct fl_instance *instance, struct fl_table *table,
 	struct fl__elements walk;
 	struct fl_element from;
 
-	fl__elements_begin(&walk, &instance->module->reader, segment);
-	while (src_idx-- && fl__elements_next(&walk, &from))
-		continue;
+	fl__elements_begin(&walk, &instance->module->reader, segment,
+			   (uint32_t)src_idx);
 	for (; count && fl__elements_next(&walk, &from); count--) {
 		make_element(instance, fl__table_of(table), &from, made);
 		put_made(fl__table_of(table), dst_idx++, made);
@@ -185,18 +184,16 @@ static int initialise_memories(struct fl_instance *instance,
 	const struct fl__reader *reader = &module->reader;
 	int err = fills_imports ? 0 : check_unfilled(instance, error);
 
-	for (uint32_t i = 0; i < reader->data_count && !err; i++) {
-		uint32_t memory_idx = reader->data[i].memory_idx;
-		bool is_imported = memory_idx < reader->imported_memory_count;
+	for (uint32_t i = 0; i < module->unshown_count && !err; i++) {
+		uint32_t data_idx = module->unshown[i];
+		uint32_t memory_idx = reader->data[data_idx].memory_idx;
 
-		if (reader->data[i].mode != FL__SEGMENT_ACTIVE)
-			continue;
-		if (is_imported && !fills_imports)
-			err = check_placed(instance, i, globals, error);
-		else if (is_imported || !module->shows_images ||
-			 !module->memories[memory_idx].image)
+		if (memory_idx < reader->imported_memory_count &&
+		    !fills_imports)
+			err = check_placed(instance, data_idx, globals, error);
+		else
 			err = fl__data_write(instance->memories[memory_idx],
-					     module, i, globals, error);
+					     module, data_idx, globals, error);
 	}
 	return err;
 }
@@ -205,8 +202,7 @@ static int instance_initialise(struct fl_instance *instance,
 			       const struct fl_instance_config *config,
 			       struct fl_error *error)
 {
-	struct fl__globals globals = { config->imported_globals,
-				       config->imported_global_count };
+	struct fl__globals globals;
 	const struct fl__captured *captured;
 	int err = fl__instance_captured(config, &captured, error);
 
@@ -225,9 +221,14 @@ static int instance_initialise(struct fl_instance *instance,
 		fl__instance_restored(instance);
 		return err;
 	}
+	fl__module_globals_begin(instance->module, config->imported_globals,
+				 config->imported_global_count, &globals);
 	err = initialise_tables(instance, &globals, error);
-	return err ? err : initialise_memories(instance, &globals,
-					       config->fills_imports, error);
+	if (!err)
+		err = initialise_memories(instance, &globals,
+					  config->fills_imports, error);
+	fl__module_globals_end(&globals);
+	return err;
 }
 
 int fl_instance_initialise(struct fl_instance *instance,

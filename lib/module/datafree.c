@@ -55,7 +55,7 @@ static const char *keep_reason(const struct fl_module *module,
 			       uint32_t data_idx, uint64_t *end)
 {
 	const struct fl__data *data = &module->reader.data[data_idx];
-	const struct fl__globals none = { NULL, 0 };
+	const struct fl__globals none = { NULL, 0, NULL };
 	struct fl_segment segment;
 	bool is_64 = module->reader.memories[data->memory_idx].limits.is_64;
 

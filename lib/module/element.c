@@ -33,15 +33,40 @@ static void read_expr(struct fl__cursor *c, struct fl_element *element)
 	element->expr_bytes = (size_t)(c->off - start_off);
 }
 
+/* The last mark at or before an element. */
+static struct fl__mark mark_before(const struct fl__reader *reader,
+				   const struct fl__elem *segment, uint32_t idx)
+{
+	const struct fl__mark *marks = reader->marks + segment->first_mark;
+	uint32_t low = 0, high = segment->mark_count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (marks[middle].idx <= idx)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? marks[low - 1] : (struct fl__mark){ 0, 0 };
+}
+
 void fl__elements_begin(struct fl__elements *walk,
 			const struct fl__reader *reader,
-			const struct fl__elem *segment)
+			const struct fl__elem *segment, uint32_t first)
 {
+	struct fl__mark mark = mark_before(reader, segment, first);
+	struct fl__view items = { segment->items.off + mark.off,
+				  segment->items.len - mark.off };
+	struct fl_element skipped;
+
 	*walk = (struct fl__elements){
-		.cursor = fl__cursor_at(reader->bytes, segment->items),
+		.cursor = fl__cursor_at(reader->bytes, items),
 		.is_expressions = segment->is_expressions,
-		.left = segment->count,
+		.left = segment->count - mark.idx,
 	};
+	for (uint32_t i = mark.idx; i < first; i++)
+		(void)fl__elements_next(walk, &skipped);
 }
 
 bool fl__elements_next(struct fl__elements *walk, struct fl_element *element)
@@ -94,16 +119,13 @@ int fl_module_read_elements(const struct fl_module *module,
 			    uint32_t count, struct fl_element *elements)
 {
 	struct fl__elements walk;
-	struct fl_element skipped;
 
 	if (segment_idx >= module->reader.elem_count ||
 	    !fl_range_fits(first, count,
 			   module->reader.elems[segment_idx].count))
 		return -EINVAL;
 	fl__elements_begin(&walk, &module->reader,
-			   &module->reader.elems[segment_idx]);
-	while (first-- && fl__elements_next(&walk, &skipped))
-		continue;
+			   &module->reader.elems[segment_idx], first);
 	for (uint32_t i = 0; i < count; i++)
 		(void)fl__elements_next(&walk, &elements[i]);
 	return 0;

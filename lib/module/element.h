@@ -2,8 +2,10 @@
 /*
  * element.h - walking the elements of a segment.
  *
- * Takes a module's reader and one of its element segments; gives its elements in
- * order. A walk is plain data of its owner and borrows the module's bytes.
+ * Takes a module's reader, one of its element segments and the index of an
+ * element; gives the elements from there on, in order. A walk is plain data of
+ * its owner and borrows the module's bytes. It begins at the last of the
+ * reader's marks before the element, so that it costs what it gives.
  */
 #ifndef FL_ELEMENT_H
 #define FL_ELEMENT_H
@@ -19,7 +21,7 @@ struct fl__elements {
 
 void fl__elements_begin(struct fl__elements *walk,
 			const struct fl__reader *reader,
-			const struct fl__elem *segment);
+			const struct fl__elem *segment, uint32_t first);
 /* False after the last. */
 bool fl__elements_next(struct fl__elements *walk, struct fl_element *element);
 

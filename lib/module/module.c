@@ -6,13 +6,29 @@
 
 #include <stdlib.h>
 
+static const struct fl__globals no_globals = { NULL, 0, NULL };
+
+void fl__module_globals_begin(const struct fl_module *module,
+			      const uint64_t *values, uint32_t count,
+			      struct fl__globals *globals)
+{
+	*globals = (struct fl__globals){ values, count, NULL };
+	if (module->shares_globals && values)
+		globals->made = calloc(module->reader.global_count,
+				       sizeof(*globals->made));
+}
+
+void fl__module_globals_end(struct fl__globals *globals)
+{
+	free(globals->made);
+}
+
 int fl__module_offset(const struct fl_module *module, const char *kind,
 		      uint32_t idx, const struct fl__const *offset,
 		      const struct fl__globals *globals, uint64_t *value,
 		      struct fl_error *error)
 {
-	if (fl__reader_eval(&module->reader, offset, globals->values,
-			    globals->count, value))
+	if (fl__reader_eval(&module->reader, offset, globals, value))
 		return 0;
 	return fl__error_set(
 		error, -EINVAL,
@@ -36,9 +52,46 @@ int fl__module_place(const struct fl_module *module, uint32_t data_idx,
  * another defined memory that does not fit stops this one too. */
 struct memory_segments {
 	const struct fl_module *module;
-	uint32_t memory_idx;
-	struct fl__globals globals;
+	const uint32_t *list; /* of this memory, in order */
+	uint32_t stop_idx; /* the other; UINT32_MAX: there is none */
+	const struct fl__globals *globals;
 };
+
+/* Does a segment of a defined memory trap, as far as these globals tell? */
+static bool segment_traps(const struct fl_module *module, uint32_t data_idx,
+			  const struct fl__globals *globals)
+{
+	uint32_t memory_idx = module->reader.data[data_idx].memory_idx;
+	struct fl_segment segment;
+
+	return memory_idx >= module->reader.imported_memory_count &&
+	       !fl__module_place(module, data_idx, globals, &segment, NULL) &&
+	       !fl_range_fits(segment.offset_bytes, segment.length_bytes,
+			      module->memories[memory_idx].min_bytes);
+}
+
+static uint32_t find_stop(const struct fl_module *module, uint32_t memory_idx,
+			  const struct fl__globals *globals)
+{
+	const struct fl__data *data = module->reader.data;
+	uint32_t stop_idx = UINT32_MAX;
+
+	for (uint32_t i = 0; i < module->reader.memory_count; i++) {
+		if (i != memory_idx &&
+		    module->memories[i].trap_data_idx < stop_idx)
+			stop_idx = module->memories[i].trap_data_idx;
+	}
+	for (uint32_t i = 0; globals->values && i < module->deferred_count &&
+			     module->deferred[i] < stop_idx;
+	     i++) {
+		uint32_t idx = module->deferred[i];
+
+		if (data[idx].memory_idx != memory_idx &&
+		    segment_traps(module, idx, globals))
+			stop_idx = idx;
+	}
+	return stop_idx;
+}
 
 static enum fl__segment_status memory_get(const struct fl__segments *segments,
 					  size_t idx,
@@ -46,22 +99,14 @@ static enum fl__segment_status memory_get(const struct fl__segments *segments,
 					  struct fl_error *error)
 {
 	const struct memory_segments *from = segments->owner;
-	const struct fl_module *module = from->module;
-	const struct fl__data *data = &module->reader.data[idx];
-	bool is_ours = data->memory_idx == from->memory_idx, is_known;
 
-	if (data->mode != FL__SEGMENT_ACTIVE)
-		return FL__SEGMENT_OTHER;
-	is_known = !fl__module_place(module, (uint32_t)idx, &from->globals,
-				     segment, is_ours ? error : NULL);
-	if (is_ours)
-		return is_known ? FL__SEGMENT_OURS : FL__SEGMENT_UNKNOWN;
-	if (!is_known ||
-	    data->memory_idx < module->reader.imported_memory_count ||
-	    fl_range_fits(segment->offset_bytes, segment->length_bytes,
-			  module->memories[data->memory_idx].min_bytes))
-		return FL__SEGMENT_OTHER;
-	return FL__SEGMENT_TRAP;
+	/* The last one stands for what stops it. */
+	if (from->stop_idx != UINT32_MAX && idx == segments->count - 1)
+		return FL__SEGMENT_TRAP;
+	return fl__module_place(from->module, from->list[idx], from->globals,
+				segment, error) ?
+		       FL__SEGMENT_UNKNOWN :
+		       FL__SEGMENT_OURS;
 }
 
 static int module_build_image(struct fl_context *context,
@@ -70,21 +115,102 @@ static int module_build_image(struct fl_context *context,
 			      const struct fl__globals *globals,
 			      struct fl_image **image, struct fl_error *error)
 {
-	struct memory_segments from = { module, memory_idx, *globals };
-	struct fl__segments segments = {
-		.count = module->reader.data_count,
-		.owner = &from,
-		.get = memory_get,
+	const struct fl__module_memory *memory = &module->memories[memory_idx];
+	struct memory_segments from = {
+		.module = module,
+		.list = module->by_memory + memory->first_data,
+		.stop_idx = find_stop(module, memory_idx, globals),
+		.globals = globals,
 	};
+	struct fl__segments segments = { .owner = &from, .get = memory_get };
+	struct fl__image_map *map;
+	int err;
 
-	return fl__image_create(context, &segments, initial_bytes, image,
-				error);
+	while (segments.count < memory->data_count &&
+	       from.list[segments.count] < from.stop_idx)
+		segments.count++;
+	if (from.stop_idx != UINT32_MAX)
+		segments.count++;
+	err = fl__image_create(context, &segments, initial_bytes, image, error);
+	if (err)
+		return err;
+	map = &(*image)->map;
+	/* A place in the list, until here. */
+	if (map->trap)
+		map->trap_segment_idx =
+			from.stop_idx != UINT32_MAX &&
+					map->trap_segment_idx ==
+						segments.count - 1 ?
+				from.stop_idx :
+				from.list[map->trap_segment_idx];
+	return 0;
+}
+
+/* The lists of data segments, sorted by counting. */
+static void sort_segments(struct fl_module *module)
+{
+	const struct fl__reader *reader = &module->reader;
+	uint32_t first = 0;
+
+	for (uint32_t i = 0; i < reader->data_count; i++) {
+		const struct fl__data *data = &reader->data[i];
+
+		if (data->mode != FL__SEGMENT_ACTIVE)
+			module->passive_count++;
+		else
+			module->memories[data->memory_idx].data_count++;
+	}
+	for (uint32_t i = 0; i < reader->memory_count; i++) {
+		module->memories[i].first_data = first;
+		first += module->memories[i].data_count;
+		module->memories[i].data_count = 0;
+	}
+	for (uint32_t i = 0; i < reader->data_count; i++) {
+		const struct fl__data *data = &reader->data[i];
+		struct fl__module_memory *memory =
+			&module->memories[data->memory_idx];
+
+		if (data->mode == FL__SEGMENT_ACTIVE)
+			module->by_memory[memory->first_data +
+					  memory->data_count++] = i;
+	}
+}
+
+static bool shares_globals(const struct fl__const *offset)
+{
+	/* Globals imported and read directly are one level. */
+	return offset->known == FL__KNOWN_IMPORT && offset->nesting > 1;
+}
+
+static void measure_segment(struct fl_module *module, uint32_t data_idx)
+{
+	const struct fl__data *data = &module->reader.data[data_idx];
+	struct fl__module_memory *memory = &module->memories[data->memory_idx];
+	struct fl_segment segment;
+	uint64_t end;
+
+	if (fl__module_place(module, data_idx, &no_globals, &segment, NULL)) {
+		memory->reason =
+			"a data segment's offset depends on an imported global";
+		module->deferred[module->deferred_count++] = data_idx;
+		module->shares_globals |= shares_globals(&data->offset);
+		if (data->offset.known == FL__KNOWN_NO)
+			memory->needs = UINT32_MAX;
+		else if (memory->needs < data->offset.needs)
+			memory->needs = data->offset.needs;
+		return;
+	}
+	if (fl_add_overflow(segment.offset_bytes, segment.length_bytes, &end))
+		end = UINT64_MAX;
+	memory->active_end_bytes = fl_max_u64(memory->active_end_bytes, end);
+	if (memory->trap_data_idx == UINT32_MAX &&
+	    segment_traps(module, data_idx, &no_globals))
+		memory->trap_data_idx = data_idx;
 }
 
 static void module_measure(struct fl_module *module)
 {
 	const struct fl__reader *reader = &module->reader;
-	const struct fl__globals none = { NULL, 0 };
 
 	for (uint32_t i = 0; i < reader->memory_count; i++) {
 		const struct fl__limits *limits = &reader->memories[i].limits;
@@ -97,34 +223,37 @@ static void module_measure(struct fl_module *module)
 		if (fl_mul_overflow(limits->most, memory->page_bytes,
 				    &memory->most_bytes))
 			memory->most_bytes = UINT64_MAX;
+		memory->trap_data_idx = UINT32_MAX;
 	}
+	sort_segments(module);
 	for (uint32_t i = 0; i < reader->data_count; i++) {
-		struct fl__module_memory *memory;
-		struct fl_segment segment;
-		uint64_t end;
+		if (reader->data[i].mode == FL__SEGMENT_ACTIVE)
+			measure_segment(module, i);
+	}
+	for (uint32_t i = 0; i < reader->elem_count; i++)
+		module->shares_globals |=
+			shares_globals(&reader->elems[i].offset);
+}
 
-		if (reader->data[i].mode != FL__SEGMENT_ACTIVE) {
-			module->passive_count++;
-			continue;
-		}
-		memory = &module->memories[reader->data[i].memory_idx];
-		if (fl__module_place(module, i, &none, &segment, NULL)) {
-			memory->reason =
-				"a data segment's offset depends on an imported global";
-			continue;
-		}
-		if (fl_add_overflow(segment.offset_bytes, segment.length_bytes,
-				    &end))
-			end = UINT64_MAX;
-		memory->active_end_bytes =
-			fl_max_u64(memory->active_end_bytes, end);
+/* When it is known which images there are. */
+static void list_unshown(struct fl_module *module)
+{
+	const struct fl__reader *reader = &module->reader;
+
+	for (uint32_t i = 0; i < reader->data_count; i++) {
+		const struct fl__data *data = &reader->data[i];
+
+		if (data->mode == FL__SEGMENT_ACTIVE &&
+		    (data->memory_idx < reader->imported_memory_count ||
+		     !module->shows_images ||
+		     !module->memories[data->memory_idx].image))
+			module->unshown[module->unshown_count++] = i;
 	}
 }
 
 /* -ENOMEM is an error; everything else is a memory without an image. */
 static int module_build_images(struct fl_module *module, struct fl_error *error)
 {
-	const struct fl__globals none = { NULL, 0 };
 	struct fl_error found;
 
 	module->shows_images = true;
@@ -138,7 +267,7 @@ static int module_build_images(struct fl_module *module, struct fl_error *error)
 		if (memory->reason)
 			continue;
 		err = module_build_image(module->context, module, i,
-					 memory->min_bytes, &none,
+					 memory->min_bytes, &no_globals,
 					 &memory->image, &found);
 		if (err == -E2BIG) {
 			memory->reason =
@@ -192,6 +321,7 @@ static void module_free(struct fl_module *module)
 			fl_image_release(module->memories[i].image);
 	}
 	free(module->memories);
+	free(module->by_memory);
 	fl__survey_free(module->surveyed);
 	fl__reader_fini(&module->reader);
 	free(module->owned_bytes);
@@ -214,10 +344,17 @@ static int module_fill(struct fl_module *module,
 		return err;
 	module->memories = calloc(module->reader.memory_count + 1,
 				  sizeof(*module->memories));
-	if (!module->memories)
+	module->by_memory = calloc(3 * (size_t)module->reader.data_count + 1,
+				   sizeof(*module->by_memory));
+	if (!module->memories || !module->by_memory)
 		return fl__error_set(error, -ENOMEM, "no memory for a module");
+	module->deferred = module->by_memory + module->reader.data_count;
+	module->unshown = module->deferred + module->reader.data_count;
 	module_measure(module);
-	return module_build_images(module, error);
+	err = module_build_images(module, error);
+	if (!err)
+		list_unshown(module);
+	return err;
 }
 
 int fl_module_load(struct fl_context *context,
@@ -324,15 +461,17 @@ int fl_image_from_module(struct fl_context *context,
 			error, -EINVAL,
 			"the module has %u memories; there is no memory %u",
 			module->reader.memory_count, memory_idx);
-	globals.values = known.imported_globals;
-	globals.count = known.imported_global_count;
 	if (!known.initial_bytes)
 		known.initial_bytes = module->memories[memory_idx].min_bytes;
 	err = check_initial(module, memory_idx, known.initial_bytes, error);
 	if (err)
 		return err;
-	return module_build_image(context, module, memory_idx,
-				  known.initial_bytes, &globals, image, error);
+	fl__module_globals_begin(module, known.imported_globals,
+				 known.imported_global_count, &globals);
+	err = module_build_image(context, module, memory_idx,
+				 known.initial_bytes, &globals, image, error);
+	fl__module_globals_end(&globals);
+	return err;
 }
 
 void fl_module_info(const struct fl_module *module, struct fl_module_info *info)
@@ -396,6 +535,7 @@ int fl_module_memory_type(const struct fl_module *module, uint32_t memory_idx,
 		.is_64 = read->limits.is_64,
 		.has_image = memory->image != NULL,
 		.no_image_reason = memory->reason,
+		.image_global_count = memory->needs,
 	};
 	filled.import_module = fl__module_name(module, &read->import_module,
 					       &filled.import_module_bytes);

@@ -6,6 +6,10 @@
  * object that pools validate, instances show and bulk operations read. Images
  * are built once here, never per instance. Any thread.
  *
+ * Loading and starting cost what the module is long. So each memory has the list of
+ * its own segments, and a global is evaluated once for each set of values of the
+ * imports, whatever the number of segments and memories.
+ *
  * Images are used only where no known segment traps (shows_images). A segment that
  * traps must do so after what came before it was written and before what comes
  * after, and an image is all or nothing. fl_memory_type.no_image_reason and
@@ -28,6 +32,12 @@ struct fl__module_memory {
 	/* Highest end of an active segment whose offset is known: an imported
 	 * memory smaller than this makes instantiation trap. */
 	uint64_t active_end_bytes;
+	/* Its active data segments, in order, in the module's by_memory. */
+	uint32_t first_data;
+	uint32_t data_count;
+	/* The first that is known to trap; UINT32_MAX: none, or imported. */
+	uint32_t trap_data_idx;
+	uint32_t needs;			/* fl_memory_type.image_global_count */
 };
 
 struct fl_module {
@@ -38,6 +48,16 @@ struct fl_module {
 	/* No data segment for a defined memory is known to trap: its image is all
 	 * of its initial content. */
 	bool shows_images;
+	/* Indices of active data segments, three lists in one allocation: all, by
+	 * memory; in order, what only imported globals place; and in order, what
+	 * instantiation has to look at, because no image shows it. */
+	uint32_t *by_memory;
+	uint32_t *deferred;
+	uint32_t *unshown;
+	uint32_t deferred_count;
+	uint32_t unshown_count;
+	/* Offsets read globals of the module's own that wait for imports. */
+	bool shares_globals;
 	/* Made when first asked for; see fl__module_survey(). surveyed is
 	 * atomic, and survey points to it, because a module that does not change
 	 * is asked. */
@@ -50,11 +70,14 @@ struct fl_module {
 	void *user;
 };
 
-/* Values for imported globals, as in fl_image_config; NULL: none. */
-struct fl__globals {
-	const uint64_t *values;
-	uint32_t count;
-};
+/* Values for imported globals, as in fl_image_config; NULL: none. What the
+ * module's own globals come to with these values is found once between the two
+ * calls. Without memory for that they are evaluated more often, and no call
+ * fails. */
+void fl__module_globals_begin(const struct fl_module *module,
+			      const uint64_t *values, uint32_t count,
+			      struct fl__globals *globals);
+void fl__module_globals_end(struct fl__globals *globals);
 
 /* The offset of active segment idx; kind is "data" or "element". -EINVAL when
  * these globals do not tell it; error may be NULL. */

@@ -54,6 +54,8 @@ static void stack_pop(struct fl__constexpr *x, struct fl__cursor *c,
 /* What it takes to evaluate a global besides the instruction that reads it. */
 static void count_global(struct fl__constexpr *x, const struct fl__const *init)
 {
+	if (x->needs < init->needs)
+		x->needs = init->needs;
 	if (init->known == FL__KNOWN_NO) {
 		x->known = FL__KNOWN_NO;
 	} else if (init->known == FL__KNOWN_IMPORT) {
@@ -85,6 +87,8 @@ static struct fl__valtype apply_global_get(struct fl__constexpr *x,
 			" is mutable: a constant expression may read immutable ones only",
 			in->idx);
 	count_global(x, &global->init);
+	if (in->idx < x->reader->imported_global_count && x->needs <= in->idx)
+		x->needs = in->idx + 1;
 	return global->type;
 }
 
@@ -131,8 +135,7 @@ static void apply(struct fl__constexpr *x, struct fl__cursor *c,
 /* One stack for an expression and all globals it depends on. */
 struct evaluation {
 	const struct fl__reader *reader;
-	const uint64_t *values;
-	uint32_t value_count;
+	const struct fl__globals *globals;
 	uint32_t depth;
 	uint64_t stack[FL__READER_MAX_STEPS];
 };
@@ -147,20 +150,36 @@ static void evaluate_push(struct evaluation *e, struct fl__valtype type,
 							   value;
 }
 
+/* One that waits for imports. What it comes to is kept, if there is room. */
+static bool evaluate_deferred(struct evaluation *e, uint32_t idx)
+{
+	const struct fl__global *global = &e->reader->globals[idx];
+	struct fl__made *made = e->globals->made ? &e->globals->made[idx] :
+						   NULL;
+
+	if (made && made->is_made) {
+		evaluate_push(e, global->type, made->value);
+		return true;
+	}
+	if (!evaluate(e, global->init.expr))
+		return false;
+	if (made)
+		*made = (struct fl__made){ e->stack[e->depth - 1], true };
+	return true;
+}
+
 static bool evaluate_global(struct evaluation *e, uint32_t idx)
 {
 	const struct fl__global *global = &e->reader->globals[idx];
 
+	if (global->init.known == FL__KNOWN_NO)
+		return false;
 	if (global->init.known == FL__KNOWN_YES)
 		evaluate_push(e, global->type, global->init.value);
-	else if (global->init.known == FL__KNOWN_NO)
-		return false;
 	else if (idx >= e->reader->imported_global_count)
-		return evaluate(e, global->init.expr);
-	else if (e->values && idx < e->value_count)
-		evaluate_push(e, global->type, e->values[idx]);
+		return evaluate_deferred(e, idx);
 	else
-		return false;
+		evaluate_push(e, global->type, e->globals->values[idx]);
 	return true;
 }
 
@@ -204,8 +223,8 @@ static bool evaluate(struct evaluation *e, struct fl__view expr)
 }
 
 bool fl__reader_eval(const struct fl__reader *reader,
-		     const struct fl__const *expr, const uint64_t *values,
-		     uint32_t value_count, uint64_t *value)
+		     const struct fl__const *expr,
+		     const struct fl__globals *globals, uint64_t *value)
 {
 	struct evaluation e;
 
@@ -215,9 +234,10 @@ bool fl__reader_eval(const struct fl__reader *reader,
 	}
 	if (expr->known == FL__KNOWN_NO || !expr->expr.len)
 		return false;
+	if (expr->needs && (!globals->values || expr->needs > globals->count))
+		return false;
 	e.reader = reader;
-	e.values = values;
-	e.value_count = value_count;
+	e.globals = globals;
 	e.depth = 0;
 	if (!evaluate(&e, expr->expr))
 		return false;
@@ -230,6 +250,9 @@ bool fl__reader_eval(const struct fl__reader *reader,
 static void conclude(const struct fl__constexpr *x, struct fl__valtype type,
 		     struct fl__const *out)
 {
+	const struct fl__globals none = { NULL, 0, NULL };
+
+	out->needs = x->needs;
 	if (!fl__valtype_is_integer(type) || x->steps > FL__READER_MAX_STEPS ||
 	    x->nesting > FL__READER_MAX_NESTING)
 		return;
@@ -238,7 +261,7 @@ static void conclude(const struct fl__constexpr *x, struct fl__valtype type,
 		return;
 	/* Evaluated as one that depends on globals: none is missing. */
 	out->known = FL__KNOWN_IMPORT;
-	if (fl__reader_eval(x->reader, out, NULL, 0, &out->value))
+	if (fl__reader_eval(x->reader, out, &none, &out->value))
 		out->known = FL__KNOWN_YES;
 }
 
@@ -249,7 +272,7 @@ struct fl__const fl__constexpr_read(struct fl__constexpr *x,
 	struct fl__const out = { .expr.off = c->off };
 	struct fl__instruction in;
 
-	x->depth = x->steps = x->nesting = 0;
+	x->depth = x->steps = x->nesting = x->needs = 0;
 	x->is_loose = false;
 	x->known = FL__KNOWN_YES;
 	while (fl__instruction_read(c, &in)) {

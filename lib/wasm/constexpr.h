@@ -14,7 +14,9 @@
  *   bytes for each byte of the longest expression.
  * - Evaluation takes no memory, at most FL__READER_MAX_STEPS steps and
  *   FL__READER_MAX_NESTING nested calls, however often globals refer to
- *   globals.
+ *   globals. Where one struct fl__globals serves many expressions and has room
+ *   for what it made, all of them together take as many steps as they and the
+ *   globals are long.
  *
  * Types are not read, so how many operands struct.new takes is not known: it
  * is assumed to take what it needs, and what may be left below it is taken on
@@ -36,6 +38,23 @@ struct fl__constexpr {
 	enum fl__known known;
 	uint32_t steps;
 	uint32_t nesting;
+	uint32_t needs;
+};
+
+/* What a defined global that waits for imports came to. */
+struct fl__made {
+	uint64_t value;
+	bool is_made;
+};
+
+/* Values of the imported globals, in order of import (all imported globals,
+ * whatever their type; NULL: none). made has a place for each global of the
+ * module, zero at first, or is NULL: then a global is evaluated each time that it
+ * is read. */
+struct fl__globals {
+	const uint64_t *values;
+	uint32_t count;
+	struct fl__made *made;
 };
 
 /* Read one expression, `end` included; or fail the cursor. */
@@ -44,13 +63,12 @@ struct fl__const fl__constexpr_read(struct fl__constexpr *x,
 				    struct fl__valtype expected);
 
 /*
- * The value of an expression that was read, given the values of the imported
- * globals in order of import (all imported globals, whatever their type; NULL:
- * none). False when it is FL__KNOWN_NO, has no expr (the init of an imported
- * global), or needs a global at or past value_count.
+ * The value of an expression that was read. False when it is FL__KNOWN_NO, has
+ * no expr (the init of an imported global), or needs more globals than have
+ * values.
  */
 bool fl__reader_eval(const struct fl__reader *reader,
-		     const struct fl__const *expr, const uint64_t *values,
-		     uint32_t value_count, uint64_t *value);
+		     const struct fl__const *expr,
+		     const struct fl__globals *globals, uint64_t *value);
 
 #endif

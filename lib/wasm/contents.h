@@ -79,6 +79,8 @@ struct fl__const {
 	enum fl__known known;
 	uint16_t steps; /* that evaluating it takes, capped */
 	uint16_t nesting; /* of globals that wait for imports, capped */
+	uint32_t needs; /* how many imported globals must have values: all up to
+			 * the last that it reads, itself or by other globals */
 	uint64_t value; /* i32 zero-extended; 0 without YES */
 	struct fl__view expr; /* from its first opcode, `end` included */
 };
@@ -154,7 +156,17 @@ struct fl__elem {
 	struct fl__valtype type;
 	struct fl__view items; /* indices or expressions, after the count */
 	bool is_expressions;
+	uint32_t first_mark; /* in the reader's marks */
+	uint32_t mark_count;
 };
+
+/* Where an item of an element segment begins. */
+struct fl__mark {
+	uint32_t idx; /* in its segment */
+	uint32_t off; /* from the first item */
+};
+/* An item that begins this far behind the mark before it has a mark. */
+#define FL__MARK_BYTES 64u
 
 /* In each array, what is imported comes first. */
 struct fl__reader {
@@ -166,12 +178,14 @@ struct fl__reader {
 	struct fl__global *globals;
 	struct fl__data *data;
 	struct fl__elem *elems;
+	struct fl__mark *marks; /* of all element segments, in order */
 	struct fl__func_import *func_imports; /* imported_func_count */
 	uint32_t memory_count, imported_memory_count;
 	uint32_t table_count, imported_table_count;
 	uint32_t global_count, imported_global_count;
 	uint32_t data_count;
 	uint32_t elem_count;
+	uint32_t mark_count;
 	uint32_t func_count, imported_func_count; /* counts: imports too */
 	uint32_t tag_count;
 	bool has_start;

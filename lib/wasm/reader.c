@@ -396,6 +396,7 @@ void fl__reader_fini(struct fl__reader *reader)
 	free(reader->globals);
 	free(reader->data);
 	free(reader->elems);
+	free(reader->marks);
 	free(reader->func_imports);
 	*reader = (struct fl__reader){ 0 };
 }

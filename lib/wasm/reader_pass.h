@@ -31,6 +31,7 @@ struct fl__pass {
 	uint32_t table_capacity;
 	uint32_t global_capacity;
 	uint32_t elem_capacity;
+	uint32_t mark_capacity;
 	uint32_t data_capacity;
 	uint32_t imported_func_capacity;
 	uint32_t import_count;

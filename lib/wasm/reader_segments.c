@@ -4,7 +4,8 @@
  *
  * Nothing is copied: a segment is its offset and views of the module's bytes.
  * Indices of functions and expressions in elements are checked here once and
- * not kept.
+ * not kept. Marks say where some of them begin, an eighth of the items' bytes at
+ * most: table.init then costs what it writes, wherever in a segment it begins.
  */
 #include "reader_pass.h"
 
@@ -106,6 +107,24 @@ static void read_elem_head(struct fl__pass *p, struct fl__elem *elem)
 			elem->table_idx);
 }
 
+/* Item idx of the segment begins at the cursor. */
+static void mark_item(struct fl__pass *p, struct fl__elem *elem, uint32_t idx)
+{
+	struct fl__reader *r = p->reader;
+	uint32_t off = (uint32_t)(p->cursor.off - elem->items.off);
+	uint32_t last_off = elem->mark_count ? r->marks[r->mark_count - 1].off :
+					       0;
+
+	if (off - last_off < FL__MARK_BYTES)
+		return;
+	if (r->mark_count == p->mark_capacity)
+		fl__pass_room(p, marks, mark, 1, UINT32_MAX, "marks");
+	if (p->cursor.err)
+		return;
+	r->marks[r->mark_count++] = (struct fl__mark){ idx, off };
+	elem->mark_count++;
+}
+
 void fl__reader_read_element(struct fl__pass *p, uint32_t idx)
 {
 	struct fl__cursor *c = &p->cursor;
@@ -117,7 +136,9 @@ void fl__reader_read_element(struct fl__pass *p, uint32_t idx)
 				       elem->is_expressions ? 2 : 1,
 				       UINT32_MAX);
 	elem->items.off = c->off;
+	elem->first_mark = r->mark_count;
 	for (uint32_t i = 0; !c->err && i < elem->count; i++) {
+		mark_item(p, elem, i);
 		if (elem->is_expressions)
 			fl__constexpr_read(&p->exprs, c, elem->type);
 		else

@@ -24,6 +24,7 @@ static void segments_placed_by_imported_globals(void)
 	CHECK_EQ(fl_module_memory_type(module, 0, &type), 0);
 	CHECK_EQ(type.has_image, 0);
 	CHECK(type.no_image_reason != NULL);
+	CHECK_EQ(type.image_global_count, 2);
 	CHECK(fl_module_image(module, 0) == NULL);
 	for (size_t i = 0; i < TEST_ARRAY_SIZE(bases); i++) {
 		uint64_t globals[2] = { 77777, bases[i] };

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "runtime.h"
+#include "tests/kit/random.h"
 
 /* ----------------------------------------------------------------- segments */
 
@@ -201,6 +202,57 @@ static const struct {
 };
 
 /* What is neither null, a function nor a global is an expression. */
+static void add_number(struct wasm *w, struct test_random *random)
+{
+	wasm_bytes(w, 0x41);
+	wasm_s(w, (int32_t)test_random_next(random));
+}
+
+/* An element takes a few bytes, or hundreds, or thousands. */
+static void add_item_of_any_length(struct wasm *w, struct test_random *random)
+{
+	uint64_t adds = test_random_below(random, 4) ?
+				0 :
+				test_random_below(random, 60);
+
+	if (adds && !test_random_below(random, 8))
+		adds *= 20;
+	add_number(w, random);
+	for (; adds; adds--) {
+		add_number(w, random);
+		wasm_bytes(w, 0x6a);
+	}
+	wasm_bytes(w, 0xfb, 0x1c, 0x0b);
+}
+
+/* Any range gives what reading all of them gives. */
+static void elements_of_any_length(void)
+{
+	struct fl_element all[300], some[300];
+	struct test_random random;
+	struct runtime rt;
+	struct wasm *w;
+
+	test_random_init(&random, 7);
+	runtime_open(&rt);
+	w = wasm_add_elements(&rt.parts, 5, 0, 0, 0x6e, 300);
+	for (int i = 0; i < 300; i++)
+		add_item_of_any_length(w, &random);
+	runtime_load(&rt);
+	MUST_EQ(fl_module_read_elements(rt.module, 0, 0, 300, all), 0);
+	for (int i = 0; i < 3000; i++) {
+		uint32_t first = (uint32_t)test_random_below(&random, 300);
+		uint32_t count =
+			(uint32_t)test_random_below(&random, 301 - first);
+
+		MUST_EQ(fl_module_read_elements(rt.module, 0, first, count,
+						some),
+			0);
+		CHECK(!memcmp(some, all + first, count * sizeof(*some)));
+	}
+	runtime_close(&rt);
+}
+
 static void elements_of_other_expressions(void)
 {
 	struct fl_element e[2];
@@ -344,6 +396,7 @@ static void elements_that_are_not_there(void)
 static const struct test_case cases[] = {
 	TEST_CASE(segments_of_every_kind),
 	TEST_CASE(ranges_of_elements),
+	TEST_CASE(elements_of_any_length),
 	TEST_CASE(elements_of_other_expressions),
 	TEST_CASE(offsets_that_are_known),
 	TEST_CASE(many_segments),

@@ -26,10 +26,12 @@ static uint64_t touch(const struct fl__reader *r, struct fl__view view)
 static uint64_t evaluate(const struct fl__reader *r, const struct fl__const *c)
 {
 	uint64_t values[64], value = 0;
+	const struct fl__globals globals = { values, FL_ARRAY_SIZE(values),
+					     NULL };
 
 	for (size_t i = 0; i < FL_ARRAY_SIZE(values); i++)
 		values[i] = i * 0x0123456789abcdefu;
-	fl__reader_eval(r, c, values, FL_ARRAY_SIZE(values), &value);
+	fl__reader_eval(r, c, &globals, &value);
 	return value + touch(r, c->expr);
 }
 

@@ -47,16 +47,17 @@ static bool view_fits(const struct fl__reader *r, struct fl__view view)
 
 static void check_const(const struct fl__reader *r, const struct fl__const *c)
 {
+	const struct fl__globals none = { NULL, 0, NULL };
 	uint64_t value = 0;
 
 	CHECK(view_fits(r, c->expr));
 	if (c->known == FL__KNOWN_YES)
-		CHECK(fl__reader_eval(r, c, NULL, 0, &value) &&
+		CHECK(fl__reader_eval(r, c, &none, &value) &&
 		      value == c->value);
 	else if (c->known == FL__KNOWN_IMPORT && c->expr.len)
-		CHECK(!fl__reader_eval(r, c, NULL, 0, &value));
+		CHECK(!fl__reader_eval(r, c, &none, &value));
 	else
-		CHECK(!fl__reader_eval(r, c, NULL, 0, &value));
+		CHECK(!fl__reader_eval(r, c, &none, &value));
 }
 
 static void check_entities(const struct fl__reader *r)
@@ -85,6 +86,25 @@ static void check_entities(const struct fl__reader *r)
 	}
 }
 
+/* Marks are in order, as far apart as they have to be, and no item begins far
+ * behind the mark before it: that of the walk to an item. */
+static void check_marks(const struct fl__reader *r, const struct fl__elem *elem)
+{
+	struct fl__mark last = { 0, 0 };
+
+	CHECK(fl_range_fits(elem->first_mark, elem->mark_count, r->mark_count));
+	for (uint32_t i = 0; i < elem->mark_count; i++) {
+		struct fl__mark mark = r->marks[elem->first_mark + i];
+
+		CHECK(mark.idx > last.idx && mark.idx < elem->count);
+		CHECK(mark.off - last.off >= FL__MARK_BYTES);
+		CHECK(mark.idx - last.idx <= FL__MARK_BYTES);
+		CHECK(mark.off < elem->items.len);
+		last = mark;
+	}
+	CHECK(elem->count - last.idx <= FL__MARK_BYTES);
+}
+
 static void check_segments(const struct fl__reader *r)
 {
 	for (uint32_t i = 0; i < r->data_count; i++) {
@@ -105,6 +125,7 @@ static void check_segments(const struct fl__reader *r)
 
 		CHECK(view_fits(r, elem->items));
 		CHECK(elem->count <= elem->items.len);
+		check_marks(r, elem);
 		if (elem->mode != FL__SEGMENT_ACTIVE)
 			continue;
 		CHECK(elem->table_idx < r->table_count);

@@ -104,6 +104,7 @@ static uint8_t *reference_memory(const uint8_t *bytes, uint64_t length,
 				 uint64_t memory_bytes)
 {
 	uint8_t *memory = calloc(1, memory_bytes);
+	const struct fl__globals none = { NULL, 0, NULL };
 	struct fl__reader r;
 	uint64_t offset;
 
@@ -114,7 +115,7 @@ static uint8_t *reference_memory(const uint8_t *bytes, uint64_t length,
 
 		if (data->mode != FL__SEGMENT_ACTIVE)
 			continue;
-		MUST(fl__reader_eval(&r, &data->offset, NULL, 0, &offset));
+		MUST(fl__reader_eval(&r, &data->offset, &none, &offset));
 		MUST(fl_range_fits(offset, data->bytes.len, memory_bytes));
 		memcpy(memory + offset, bytes + data->bytes.off,
 		       data->bytes.len);

@@ -1052,6 +1052,7 @@ static bool eval_global(const uint8_t *globals, size_t length, uint32_t idx,
 			const uint64_t *values, uint32_t value_count,
 			enum fl__known *known, uint64_t *value)
 {
+	const struct fl__globals given = { values, value_count, NULL };
 	struct fl__reader r;
 	struct wasm m = { 0 };
 	bool is_number;
@@ -1061,8 +1062,7 @@ static bool eval_global(const uint8_t *globals, size_t length, uint32_t idx,
 	MUST(idx < r.global_count);
 	*known = r.globals[idx].init.known;
 	*value = 0xdead;
-	is_number = fl__reader_eval(&r, &r.globals[idx].init, values,
-				    value_count, value);
+	is_number = fl__reader_eval(&r, &r.globals[idx].init, &given, value);
 	fl__reader_fini(&r);
 	wasm_free(&m);
 	return is_number;
@@ -1167,6 +1167,7 @@ static void doubling_globals(struct wasm *m, uint32_t count)
 static void evaluation_is_bounded(void)
 {
 	const uint64_t one = 1;
+	struct fl__globals given = { &one, 1, NULL }, kept = given;
 	struct fl__reader r;
 	struct wasm m = { 0 };
 	uint64_t value;
@@ -1174,6 +1175,8 @@ static void evaluation_is_bounded(void)
 
 	doubling_globals(&m, 5000);
 	must_read(&r, &m);
+	kept.made = calloc(r.global_count, sizeof(*kept.made));
+	MUST(kept.made);
 	for (uint32_t i = 5; i < r.global_count; i++) {
 		const struct fl__const *init = &r.globals[i].init;
 
@@ -1184,10 +1187,16 @@ static void evaluation_is_bounded(void)
 		if (!is_known)
 			continue;
 		CHECK(init->steps <= FL__READER_MAX_STEPS);
-		CHECK(fl__reader_eval(&r, init, &one, 1, &value));
+		CHECK_EQ(init->needs, 1);
+		CHECK(fl__reader_eval(&r, init, &given, &value));
 		CHECK_EQ(value, (uint64_t)1 << (i - 4));
+		/* What was found before is taken, and is the same. */
+		CHECK(fl__reader_eval(&r, init, &kept, &value));
+		CHECK_EQ(value, (uint64_t)1 << (i - 4));
+		CHECK_EQ(kept.made[i - 1].is_made, i > 5);
 	}
 	CHECK(!is_known);
+	free(kept.made);
 	CHECK_EQ(r.globals[9].init.known, FL__KNOWN_IMPORT);
 	fl__reader_fini(&r);
 	wasm_free(&m);
@@ -1199,6 +1208,7 @@ static void long_chains_of_globals_are_cut(void)
 		COUNT = 100000
 	};
 	const uint64_t one = 1;
+	const struct fl__globals given = { &one, 1, NULL };
 	struct wasm m = { 0 }, globals = { 0 };
 	struct fl__reader r;
 	uint64_t value;
@@ -1211,7 +1221,7 @@ static void long_chains_of_globals_are_cut(void)
 	}
 	world(&m, WASM_GLOBAL, globals.bytes, globals.length);
 	must_read(&r, &m);
-	CHECK(fl__reader_eval(&r, &r.globals[last - 1].init, &one, 1, &value));
+	CHECK(fl__reader_eval(&r, &r.globals[last - 1].init, &given, &value));
 	CHECK_EQ(value, 1);
 	CHECK_EQ(r.globals[last].init.known, FL__KNOWN_NO);
 	CHECK_EQ(r.globals[5 + COUNT - 1].init.known, FL__KNOWN_NO);
