@@ -195,6 +195,21 @@ struct fl__backend {
 	int (*changed)(const struct fl__arena *arena,
 		       const struct fl__space *space, uint64_t size_bytes,
 		       fl__changed_fn *fn, void *user);
+	/*
+	 * Tell every stretch of [0, size_bytes), in order and in whole host
+	 * pages, that was written since the attach, or (is_anew) since the last
+	 * watch that answered 0. Others may be among them; for is_anew none of
+	 * what was accessible at that watch. What fn returns, if not 0, ends the
+	 * call. The guest does not run. -ENOTSUP when the host cannot tell. NULL:
+	 * always so.
+	 */
+	int (*written)(struct fl__arena *arena, const struct fl__space *space,
+		       uint64_t size_bytes, bool is_anew, fl__changed_fn *fn,
+		       void *user);
+	/* From now on, know which pages are written. -ENOTSUP when that cannot
+	 * be had. After an error the slot is as dirty as before, and is_anew is
+	 * not to be asked for. NULL: always -ENOTSUP. */
+	int (*watch)(struct fl__arena *arena, const struct fl__space *space);
 	/* Is any page of a range resident or swapped out? True when the backend
 	 * cannot tell. NULL: always so. */
 	bool (*is_touched)(const struct fl__arena *arena,

@@ -1338,6 +1338,20 @@ FL_API int fl_memory_acquire(struct fl_pool *pool,
 FL_API int fl_memory_release(struct fl_memory *memory);
 
 /*
+ * Make a memory taken alone what it was when it was acquired: its content, its
+ * size, at the same address, behind the same handle. The preconditions are those
+ * of fl_memory_release(), and so is the price, but no slot is given and taken. A
+ * memory that is lent gets new pages, and stays lent. fl_memory_written() answers
+ * as after the acquire.
+ *
+ * Errors: -EINVAL (not a live memory taken alone), -ECHILD: nothing was done.
+ * -ENOMEM, -EPERM; -EIO (also: an audit found the memory unclean, or its image
+ * file in place was cut): the memory shows nothing any more, has no bytes, and is
+ * only to be released.
+ */
+FL_API int fl_memory_reset(struct fl_memory *memory);
+
+/*
  * Declare that pages of the memory are pinned, or lent to a holder that may
  * outlast the tenancy. The release then gives its slot new pages instead of
  * copying back in place; the old pages stay with their holder. Call this before
@@ -1373,6 +1387,57 @@ FL_API int fl_memory_grow(struct fl_memory *memory, uint64_t delta_pages,
  */
 FL_API int fl_memory_prefault(struct fl_memory *memory, uint64_t offset_bytes,
 			      uint64_t length_bytes);
+
+/* A stretch of host pages of a memory. */
+struct fl_memory_run {
+	uint64_t offset_bytes;
+	uint64_t length_bytes;
+};
+
+enum fl_written_flags {
+	/* Since the last call with FL_WRITTEN_BEGIN; without such a call, since
+	 * acquire. */
+	FL_WRITTEN_SINCE_LAST = 1,
+	/* After this answer, begin anew. */
+	FL_WRITTEN_BEGIN = 2,
+};
+
+/* What fl_memory_written() says beside the runs. */
+struct fl_written {
+	size_t size;		/* set by the caller to sizeof */
+	uint64_t run_count;	/* also when there was no room for all */
+	uint64_t written_bytes;	/* the sum of the runs */
+	uint32_t is_exact;	/* 0: runs hold pages that were not written */
+	uint32_t reserved;
+};
+
+/*
+ * What did this tenant write? Runs of whole host pages, in order and apart, the
+ * last one cut at the size. The first run_capacity runs go to runs.
+ *
+ * Since acquire the answer is exact: the runs are the pages whose bytes differ
+ * from the image, or from zero where there is none. What instantiation wrote
+ * beside the image counts. Since the last beginning it is the pages that were
+ * written, and so not the pages whose bytes differ: a page that holds what it
+ * held then is told too. Of what was grown since, the pages that are not zero
+ * are told. Where the host cannot watch pages anew (every rung below "track",
+ * and FL_ALLOCATION_ON_DEMAND), the answer is a superset, all that was touched
+ * since acquire, and is_exact is 0.
+ *
+ * No guest code runs in the memory during the call, and no I/O into it is in
+ * flight. The reset or release that follows costs what was written, as without
+ * the call. A beginning costs up to a fault for each page that is written again.
+ *
+ * Errors: -E2BIG (run_capacity is less than run_count, and nothing was begun),
+ * -ENOTSUP (the rung is "discard", or the page table cannot be read; or the
+ * memory is lent: who holds its pages writes unseen), -EINVAL (flags; the memory
+ * is not live), -ENOMEM, -EIO (also: a file in place was cut), -ECHILD. After
+ * any other error than -E2BIG a beginning may be lost: the next answer since the
+ * last one is a superset. written may be NULL.
+ */
+FL_API int fl_memory_written(struct fl_memory *memory, uint32_t flags,
+			     struct fl_memory_run *runs, uint64_t run_capacity,
+			     struct fl_written *written, struct fl_error *error);
 
 /* The current size in bytes; an atomic acquire. Specification: memory.size. */
 static inline uint64_t fl_memory_length(const struct fl_memory *memory)
@@ -1717,6 +1782,24 @@ FL_API int fl_instance_initialise(struct fl_instance *instance,
  * -EIO or -ENOMEM (as fl_memory_release(), for any of them), -EINVAL (not live,
  * or a clone whose acquire is not over) or -ECHILD. */
 FL_API int fl_instance_release(struct fl_instance *instance);
+
+/*
+ * Make an instance what it was after fl_instance_allocate(), with the same
+ * handles at the same addresses: the memories and tables that its module defines,
+ * the runtime's structure, and which segments were dropped. The elements of
+ * tables are dropped first. config is the one of the allocate, and matters for
+ * its snapshot: a clone returns to the snapshot. fl_instance_initialise() with
+ * the same config makes the instance ready again. Imported memories and tables
+ * stay as they are. The preconditions are those of fl_instance_release().
+ *
+ * Errors: -EINVAL (not a live instance, or a clone whose acquire is not over;
+ * config has another snapshot, or one of several instances), -ECHILD: nothing was
+ * done. -ENOMEM, -EPERM, -EIO (as fl_memory_reset(), for any part): the instance
+ * is only to be released.
+ */
+FL_API int fl_instance_reset(struct fl_instance *instance,
+			     const struct fl_instance_config *config,
+			     struct fl_error *error);
 
 /* Memory memory_idx of the module's index space, imported memories included;
  * NULL past the last memory. */

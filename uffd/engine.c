@@ -27,7 +27,7 @@
 #include "memfd.h"
 #include "probe.h"
 #include "uffd/track/settle.h"
-#include "uffd/track/track.h"
+#include "uffd/track/since.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -553,14 +553,10 @@ static int piece_changed(const struct fl__arena *arena, int pagemap_fd,
 			&buffer, on_changed, changed);
 }
 
-/*
- * A page that is still the file's, or nothing at all, is as it was attached.
- * This holds whatever the rung tracks. To call more pages changed would cost
- * memory: who reads a hole of the file through a mapping makes a page of it.
- */
-static int linux_changed(const struct fl__arena *arena,
-			 const struct fl__space *space, uint64_t size_bytes,
-			 fl__changed_fn *fn, void *user)
+/* -ENOTSUP when nobody can tell. */
+static int slot_changed(const struct fl__arena *arena,
+			const struct fl__space *space, uint64_t size_bytes,
+			fl__changed_fn *fn, void *user)
 {
 	const struct fl_image *image = space->image;
 	const struct fl__image_map *map = image ? &image->map : NULL;
@@ -575,7 +571,7 @@ static int linux_changed(const struct fl__arena *arena,
 	if (is_opened)
 		pagemap_fd = fl__scan_open();
 	if (pagemap_fd < 0)
-		return end ? fn(user, 0, end) : 0;
+		return -ENOTSUP;
 	for (uint64_t at = 0;
 	     !err && fl__image_map_next(map, bytes, at, end, &piece);
 	     at += piece.len)
@@ -583,6 +579,41 @@ static int linux_changed(const struct fl__arena *arena,
 	if (is_opened)
 		close(pagemap_fd);
 	return fl__error_fold(err);
+}
+
+/*
+ * A page that is still the file's, or nothing at all, is as it was attached.
+ * This holds whatever the rung tracks. To call more pages changed would cost
+ * memory: who reads a hole of the file through a mapping makes a page of it.
+ */
+static int linux_changed(const struct fl__arena *arena,
+			 const struct fl__space *space, uint64_t size_bytes,
+			 fl__changed_fn *fn, void *user)
+{
+	uint64_t end = fl_round_up(size_bytes, arena->geometry.hpage_bytes);
+	int err = slot_changed(arena, space, size_bytes, fn, user);
+
+	return err != -ENOTSUP ? err : end ? fn(user, 0, end) : 0;
+}
+
+static int linux_written(struct fl__arena *arena, const struct fl__space *space,
+			 uint64_t size_bytes, bool is_anew, fl__changed_fn *fn,
+			 void *user)
+{
+	const struct fl__dirty_host *shard = shard_of(arena, space);
+
+	if (shard->pagemap_fd < 0)
+		return slot_changed(arena, space, size_bytes, fn, user);
+	return fl__error_fold(fl__since_tell(&arena->dirty[space->idx], shard,
+					     &arena->geometry, space,
+					     size_bytes, is_anew, fn, user));
+}
+
+static int linux_watch(struct fl__arena *arena, const struct fl__space *space)
+{
+	return fl__error_fold(fl__since_watch(&arena->dirty[space->idx],
+					      shard_of(arena, space),
+					      &arena->geometry, space));
 }
 
 static bool linux_is_touched(const struct fl__arena *arena,
@@ -617,5 +648,7 @@ const struct fl__backend fl__backend_linux = {
 	.account = linux_account,
 	.clean_shows_image = true,
 	.changed = linux_changed,
+	.written = linux_written,
+	.watch = linux_watch,
 	.is_touched = linux_is_touched,
 };

@@ -23,23 +23,31 @@ int fl__scan_open(void)
  * inverted) and one of `any`; `told` lists the categories that the kernel
  * reports. */
 static const struct {
-	uint64_t all, inverted, any, told;
+	uint64_t all, inverted, any, told, flags;
 } forms[] = {
 	[FL__SCAN_WRITTEN] = { .all = FL_PAGE_IS_WRITTEN,
 			       .told = FL_PAGE_IS_WRITTEN },
 	[FL__SCAN_WRITTEN_SLOW] = { .all = FL_PAGE_IS_WRITTEN,
 				    .told = FL_PAGE_IS_WRITTEN |
 					    FL_PAGE_IS_SWAPPED },
+	[FL__SCAN_WATCH] = { .all = FL_PAGE_IS_WRITTEN,
+			     .told = FL_PAGE_IS_WRITTEN,
+			     .flags = FL_PM_SCAN_WP_MATCHING },
 	[FL__SCAN_TOUCHED] = { .any = TOUCHED,
 			       .told = FL_PAGE_IS_FILE | FL_PAGE_IS_PFNZERO |
 				       FL_PAGE_IS_SWAPPED | FL_PAGE_IS_HUGE },
 	/* Not one form for both: a page that KSM has made the zero page differs
 	 * from the file. See fl__scan_is_private(). */
-	[FL__SCAN_PRIVATE_FILE] = { FL_PAGE_IS_FILE, FL_PAGE_IS_FILE, TOUCHED,
-				    FL_PAGE_IS_FILE | FL_PAGE_IS_SWAPPED },
-	[FL__SCAN_PRIVATE_ZERO] = { FL_PAGE_IS_PFNZERO, FL_PAGE_IS_PFNZERO,
-				    TOUCHED,
-				    FL_PAGE_IS_PFNZERO | FL_PAGE_IS_SWAPPED },
+	[FL__SCAN_PRIVATE_FILE] = { .all = FL_PAGE_IS_FILE,
+				    .inverted = FL_PAGE_IS_FILE,
+				    .any = TOUCHED,
+				    .told = FL_PAGE_IS_FILE |
+					    FL_PAGE_IS_SWAPPED },
+	[FL__SCAN_PRIVATE_ZERO] = { .all = FL_PAGE_IS_PFNZERO,
+				    .inverted = FL_PAGE_IS_PFNZERO,
+				    .any = TOUCHED,
+				    .told = FL_PAGE_IS_PFNZERO |
+					    FL_PAGE_IS_SWAPPED },
 	[FL__SCAN_ACCOUNT] = { .any = TOUCHED,
 			       .told = FL_PAGE_IS_FILE | FL_PAGE_IS_PFNZERO |
 				       FL_PAGE_IS_SWAPPED |
@@ -69,6 +77,7 @@ int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
 {
 	struct fl__kernel_scan scan = {
 		.size = sizeof(scan),
+		.flags = forms[form].flags,
 		.start = start,
 		.end = end,
 		.vec = (uintptr_t)buffer->regions,

@@ -32,6 +32,10 @@ enum fl__scan_form {
 	 * anonymous memory. */
 	FL__SCAN_PRIVATE_FILE,
 	FL__SCAN_PRIVATE_ZERO,
+	/* As FL__SCAN_WRITTEN, and each page that is reported is
+	 * write-protected by the same call. Where FL__SCAN_WRITTEN misreads
+	 * entries, so does this. */
+	FL__SCAN_WATCH,
 	/* Touched pages, and whether each was written: for counting. */
 	FL__SCAN_ACCOUNT,
 };

@@ -64,11 +64,12 @@ int fl__uffd_register_wp(int fd, uint64_t start, uint64_t len)
 	return ioctl(fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
 }
 
-int fl__uffd_protect(int fd, uint64_t start, uint64_t len)
+static int change_protection(int fd, uint64_t start, uint64_t len,
+			     uint64_t mode)
 {
 	struct uffdio_writeprotect wp = {
 		.range = { .start = start, .len = len },
-		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+		.mode = mode,
 	};
 
 	/* EAGAIN: the address space is changing; nothing was done. */
@@ -77,4 +78,14 @@ int fl__uffd_protect(int fd, uint64_t start, uint64_t len)
 			return -errno;
 	}
 	return 0;
+}
+
+int fl__uffd_protect(int fd, uint64_t start, uint64_t len)
+{
+	return change_protection(fd, start, len, UFFDIO_WRITEPROTECT_MODE_WP);
+}
+
+int fl__uffd_unprotect(int fd, uint64_t start, uint64_t len)
+{
+	return change_protection(fd, start, len, 0);
 }

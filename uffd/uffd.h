@@ -23,5 +23,7 @@ int fl__uffd_open(void);
 
 int fl__uffd_register_wp(int fd, uint64_t start, uint64_t len);
 int fl__uffd_protect(int fd, uint64_t start, uint64_t len);
+/* Take the protection away: the scan reports every page of the range. */
+int fl__uffd_unprotect(int fd, uint64_t start, uint64_t len);
 
 #endif

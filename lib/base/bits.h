@@ -31,6 +31,23 @@ static inline void fl_bit_set(uint64_t *bits, size_t idx, bool value)
 	bits[idx / 64] = value ? bits[idx / 64] | bit : bits[idx / 64] & ~bit;
 }
 
+/* The first index from `from` on whose bit is value; count when there is none. */
+static inline size_t fl_bits_next(const uint64_t *bits, size_t count,
+				  size_t from, bool value)
+{
+	while (from < count) {
+		uint64_t word = value ? bits[from / 64] : ~bits[from / 64];
+
+		word >>= from % 64;
+		if (word) {
+			from += (size_t)__builtin_ctzll(word);
+			break;
+		}
+		from = (from / 64 + 1) * 64;
+	}
+	return from < count ? from : count;
+}
+
 /* Clear the bits [first, end); gives how many of these bits were set. */
 static inline size_t fl_bits_clear(uint64_t *bits, size_t first, size_t end)
 {

@@ -496,6 +496,86 @@ int fl_instance_release(struct fl_instance *instance)
 		       -EINVAL;
 }
 
+/* Memories, tables, structure: all of them, so that nothing of the tenant is left
+ * where one fails. The first error. */
+static int instance_restart(struct fl_instance *instance)
+{
+	const struct fl__reader *reader = &instance->module->reader;
+	int result = 0, err;
+
+	for (uint32_t i = reader->imported_memory_count;
+	     i < instance->memory_count; i++) {
+		err = fl__memory_restart(instance->memories[i]);
+		result = result ? result : err;
+	}
+	for (uint32_t i = reader->imported_table_count;
+	     i < instance->table_count; i++) {
+		err = fl__table_restart(instance->tables[i]);
+		result = result ? result : err;
+	}
+	err = fl__slot_restart(fl__instance_slot(instance), 0);
+	return result ? result : err;
+}
+
+static void restart_dropped(struct fl__dropped *dropped, const uint64_t *bits,
+			    uint32_t count)
+{
+	if (dropped->has_any)
+		memset(dropped->bits, 0, dropped->words * sizeof(uint64_t));
+	dropped->has_any = false;
+	set_dropped(dropped, bits, count);
+}
+
+static int instance_reset(struct fl_instance *instance,
+			  const struct fl__captured *captured,
+			  struct fl_error *error)
+{
+	const struct fl__reader *reader = &instance->module->reader;
+	int err = instance_restart(instance);
+
+	restart_dropped(&instance->dropped_data,
+			captured ? captured->dropped_data : NULL,
+			reader->data_count);
+	restart_dropped(&instance->dropped_elements,
+			captured ? captured->dropped_elements : NULL,
+			reader->elem_count);
+	/* What shows nothing is not to be initialised. */
+	instance->is_initialised = err != 0;
+	return err ? fl__error_set(
+			     error, err,
+			     "the instance cannot be reset: %s; release it",
+			     fl_strerror(err)) :
+		     0;
+}
+
+int fl_instance_reset(struct fl_instance *instance,
+		      const struct fl_instance_config *config,
+		      struct fl_error *error)
+{
+	const struct fl__captured *captured;
+	struct fl_instance_config known;
+	int err = fl__pool_check_owner(fl__instance_slot(instance)->bank->pool,
+				       error);
+
+	if (!err && !fl__slot_is_live(fl__instance_slot(instance)))
+		err = fl__error_set(error, -EINVAL,
+				    "the instance is not live");
+	if (!err &&
+	    __atomic_load_n(&instance->is_restoring, __ATOMIC_RELAXED))
+		err = fl__error_set(error, -EINVAL,
+				    "the acquire of the clone is not over");
+	if (!err)
+		err = fl__config_read(FL_INSTANCE_CONFIG, &known, config,
+				      error);
+	if (!err)
+		err = fl__instance_captured(&known, &captured, error);
+	if (!err && captured != instance->captured)
+		err = fl__error_set(
+			error, -EINVAL,
+			"the instance was allocated with another snapshot, or none");
+	return err ? err : instance_reset(instance, captured, error);
+}
+
 struct fl_memory *fl_instance_memory(const struct fl_instance *instance,
 				     uint32_t memory_idx)
 {

@@ -47,6 +47,7 @@ struct fl_memory *fl__memory_begin(struct fl__slot *slot,
 {
 	struct fl__memory *memory = fl__slot_side(slot);
 
+	memory->since = FL__SINCE_ACQUIRE;
 	memory->shape = *shape;
 	memory->shape.max_bytes =
 		fl_min_u64(shape->max_bytes,
@@ -77,6 +78,24 @@ int fl__memory_give(struct fl_memory *memory)
 {
 	return fl__slot_give(fl__slot_of_side(memory),
 			     fl__memory_length(memory));
+}
+
+int fl__memory_restart(struct fl_memory *pub)
+{
+	struct fl__memory *memory = fl__memory_of(pub);
+	struct fl__slot *slot = fl__slot_of_side(pub);
+	int err;
+
+	fl__os_lock(&memory->grow_lock);
+	err = fl__slot_restart(slot, fl__memory_length(pub));
+	memory->since = FL__SINCE_ACQUIRE;
+	if (err)
+		memory->shape.max_bytes = 0;
+	__atomic_store_n(&pub->length_bytes,
+			 err ? 0 : slot->space.attached_bytes,
+			 __ATOMIC_RELEASE);
+	fl__os_unlock(&memory->grow_lock);
+	return err;
 }
 
 /* So many bytes a memory can have whose addresses, and whose size in pages, are
@@ -196,6 +215,18 @@ int fl_memory_release(struct fl_memory *memory)
 		return err;
 	return fl__slot_claim(fl__slot_of_side(memory)) ?
 		       fl__memory_give(memory) :
+		       -EINVAL;
+}
+
+int fl_memory_reset(struct fl_memory *memory)
+{
+	struct fl__slot *slot = fl__slot_of_side(memory);
+	int err = check_owner(memory);
+
+	if (err)
+		return err;
+	return fl__slot_is_live(slot) && !slot->instance ?
+		       fl__memory_restart(memory) :
 		       -EINVAL;
 }
 

@@ -3,8 +3,8 @@
  * memory.h - a linear memory in a slot.
  *
  * The slot's side bytes are the memory. The public struct comes first, so that
- * one address serves for both structs. The grow_lock of a memory serialises its
- * growth.
+ * one address serves for both structs. The grow_lock of a memory serialises
+ * what changes its slot: growth, and watching its pages anew.
  */
 #ifndef FL_MEMORY_H
 #define FL_MEMORY_H
@@ -23,9 +23,18 @@ struct fl__memory_shape {
 	bool is_shared;
 };
 
+/* What fl_memory_written() may say of the time since its last beginning. */
+enum fl__since {
+	FL__SINCE_ACQUIRE = 0,		/* there was none */
+	FL__SINCE_WATCHED,
+	FL__SINCE_UNWATCHED,		/* the pages could not be watched anew */
+};
+
 struct fl__memory {
 	struct fl_memory pub;		/* length_bytes is atomic */
 	struct fl__memory_shape shape;
+	enum fl__since since;		/* with begun_bytes: grow_lock */
+	uint64_t begun_bytes;		/* the size then */
 	struct fl__os_lock grow_lock;
 };
 
@@ -41,6 +50,8 @@ struct fl__memory_shape fl__memory_shape_of(const struct fl_module *module,
 					    uint32_t memory_idx);
 /* As fl__slot_give(). */
 int fl__memory_give(struct fl_memory *memory);
+/* As fl__slot_restart(); a memory that shows nothing has no bytes. */
+int fl__memory_restart(struct fl_memory *memory);
 
 static inline struct fl__memory *fl__memory_of(const struct fl_memory *pub)
 {

@@ -57,6 +57,7 @@ static void table_begin(struct fl__table *table,
 {
 	table->pub.base = base;
 	table->capacity = capacity;
+	table->initial_elements = config->initial_elements;
 	table->max_elements = config->max_elements;
 	table->type_max = config->max_elements;
 	table->type = (struct fl__valtype){ .code = 0 };
@@ -269,6 +270,20 @@ int fl__table_give(struct fl_table *table)
 {
 	fl__table_drop_all(fl__table_of(table));
 	return fl__slot_give(fl__table_of(table)->slot, 0);
+}
+
+int fl__table_restart(struct fl_table *pub)
+{
+	struct fl__table *table = fl__table_of(pub);
+	int err;
+
+	fl__table_drop_all(table);
+	err = fl__slot_restart(table->slot, 0);
+	if (err)
+		table->max_elements = 0;
+	__atomic_store_n(&pub->length, err ? 0 : table->initial_elements,
+			 __ATOMIC_RELEASE);
+	return err;
 }
 
 int fl_table_acquire(struct fl_pool *pool, const struct fl_table_config *config,

@@ -15,5 +15,8 @@ int fl__table_take(struct fl_pool *pool, const struct fl_table_config *configs,
 		   struct fl_table **tables, struct fl_error *error);
 /* Drop what the table holds, then as fl__slot_give(). */
 int fl__table_give(struct fl_table *table);
+/* Drop what the table holds, then as fl__slot_restart(); a table that shows
+ * nothing has no elements. */
+int fl__table_restart(struct fl_table *table);
 
 #endif

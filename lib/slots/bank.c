@@ -52,6 +52,7 @@ static struct fl_image *slot_forget(struct fl__slot *slot)
 	slot->space.image = NULL;
 	slot->space.kept_bytes = 0;
 	slot_count(slot, 0);
+	slot->is_unclean = false;
 	return image;
 }
 
@@ -295,6 +296,10 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 
 	__atomic_store_n(&slot->state, FL__SLOT_FREE, __ATOMIC_RELEASE);
 	__atomic_store_n(&slot->instance, NULL, __ATOMIC_RELAXED);
+	if (fl_unlikely(slot->is_unclean)) {
+		(void)slot_clear(slot, false);
+		return -EIO;
+	}
 	/* A slot that no tenant gets again need not be clean. A holder of a
 	 * lent page keeps that page, and the slot gets other pages. */
 	if (!slot->source->calls->keeps_slots ||
@@ -306,6 +311,44 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 	if (fl_unlikely(bank->pool->config.audit_every))
 		return slot_audit(slot, used_bytes);
 	slot_shelve(slot);
+	return 0;
+}
+
+/* New memory for a live slot. No reset believes what is left of a slot for which
+ * there is none. */
+static int slot_renew(struct fl__slot *slot)
+{
+	const struct fl__backend *backend = slot->bank->backend;
+	uint64_t bytes = slot->space.attached_bytes;
+	int err = backend->detach(slot->arena, &slot->space);
+
+	slot->space.kept_bytes = 0;
+	if (!err)
+		err = backend->attach(slot->arena, &slot->space,
+				      slot->space.image, bytes);
+	slot->space.is_torn |= err != 0;
+	return err;
+}
+
+int fl__slot_restart(struct fl__slot *slot, uint64_t used_bytes)
+{
+	const struct fl__backend *backend = slot->bank->backend;
+	enum fl__audit_verdict verdict = FL__AUDIT_CLEAN;
+
+	if (!slot->source->calls->keeps_slots ||
+	    __atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED) ||
+	    backend->reset(slot->arena, &slot->space))
+		return slot_renew(slot);
+	if (fl_unlikely(slot->bank->pool->config.audit_every))
+		verdict = fl__audit(slot, used_bytes);
+	if (verdict == FL__AUDIT_DIRTY) {
+		slot->is_unclean = true;
+		return -EIO;
+	}
+	if (verdict == FL__AUDIT_UNSURE ||
+	    backend->attach(slot->arena, &slot->space, slot->space.image,
+			    slot->space.attached_bytes))
+		return slot_renew(slot);
 	return 0;
 }
 

@@ -50,6 +50,14 @@ void fl__bank_recall(struct fl__bank *bank);
  */
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes);
 
+/*
+ * Make a live slot what it was when its tenant took it, at the same addresses.
+ * used_bytes as in fl__slot_give(). After an error the slot shows nothing, and is
+ * only to be given: -EIO when an audit found it unclean, or what the backend
+ * answers.
+ */
+int fl__slot_restart(struct fl__slot *slot, uint64_t used_bytes);
+
 /* Empty a clean slot that fl__bank_take_warm() gave, and give the slot to its
  * source. False: the slot cannot be emptied now, and is as it was. */
 bool fl__slot_trim(struct fl__slot *slot);

@@ -54,6 +54,7 @@ struct fl__slot {
 	struct fl_instance *instance;	/* atomic; NULL: taken alone */
 	uint32_t state;			/* atomic, enum fl__slot_state */
 	bool is_lent;			/* atomic; set only while LIVE */
+	bool is_unclean;		/* an audit said so while LIVE */
 	uint64_t counted_bytes;		/* in the pool's idle_kept_bytes */
 	uint64_t acquired;		/* atomic; written by its owner */
 } __attribute__((aligned(128)));	/* two threads never share a line */

@@ -418,6 +418,7 @@ struct random_world {
 	struct model initial[RANDOM_IMAGES];
 	struct fl_memory *memories[RANDOM_SLOTS];
 	struct model models[RANDOM_SLOTS];
+	struct model begun[RANDOM_SLOTS]; /* as the memory was acquired */
 };
 
 static uint64_t random_off(struct random_world *w, uint64_t len)
@@ -480,6 +481,8 @@ static void random_take(struct random_world *w, int slot)
 		   config.page_bytes);
 	if (which < RANDOM_IMAGES)
 		model_copy(&w->models[slot], 0, &w->initial[which], 0, size);
+	model_init(&w->begun[slot], size, size, 1);
+	model_copy(&w->begun[slot], 0, &w->models[slot], 0, size);
 	/* A full look touches every page: not always. */
 	if (test_random_below(&w->random, 2))
 		CHECK_EQ(model_diff(&w->models[slot], w->memories[slot]),
@@ -493,6 +496,7 @@ static void random_give(struct random_world *w, int slot)
 			 MODEL_EQUAL);
 	conform_give(w->memories[slot]);
 	model_fini(&w->models[slot]);
+	model_fini(&w->begun[slot]);
 	w->memories[slot] = NULL;
 }
 
@@ -512,6 +516,56 @@ static void random_stores(struct random_world *w, struct fl_memory *memory,
 	}
 }
 
+/* In place, as after the acquire. */
+static void random_reset(struct random_world *w, int slot)
+{
+	struct model *model = &w->models[slot];
+	uint64_t max = model->max_bytes, page_bytes = model->page_bytes;
+	uint64_t size = w->begun[slot].length_bytes;
+
+	CHECK_EQ(fl_memory_reset(w->memories[slot]), 0);
+	model_fini(model);
+	model_init(model, size, max, page_bytes);
+	model_copy(model, 0, &w->begun[slot], 0, size);
+	CHECK_EQ(model_diff(model, w->memories[slot]), MODEL_EQUAL);
+}
+
+/* Of each page, does the answer say whether its bytes differ from what the
+ * memory began with? */
+static void random_written(struct random_world *w, int slot)
+{
+	static struct fl_memory_run runs[RANDOM_MAX / 4096];
+	struct fl_written answer = { .size = sizeof(answer) };
+	const struct model *model = &w->models[slot];
+	uint64_t hpage = conform_hpage(), size = model->length_bytes;
+	uint32_t flags = test_random_below(&w->random, 2) ? FL_WRITTEN_BEGIN :
+							    0;
+	const struct fl_memory_run *run = runs;
+	int err = fl_memory_written(w->memories[slot], flags, runs,
+				    TEST_ARRAY_SIZE(runs), &answer, NULL);
+
+	if (!strcmp(test_rung->how, "discard")) {
+		CHECK_EQ(err, -ENOTSUP);
+		return;
+	}
+	CHECK_EQ(err, 0);
+	for (uint64_t at = 0; at < size; at += hpage) {
+		uint64_t end = size - at < hpage ? size : at + hpage;
+		uint64_t off = at;
+
+		while (run < runs + answer.run_count &&
+		       run->offset_bytes + run->length_bytes <= at)
+			run++;
+		while (off < end &&
+		       model_get(model, off) == model_get(&w->begun[slot], off))
+			off++;
+		if (!CHECK_EQ(run < runs + answer.run_count &&
+				      run->offset_bytes <= at,
+			      off < end))
+			break;
+	}
+}
+
 static void random_step(struct random_world *w, int slot)
 {
 	struct fl_memory *memory = w->memories[slot];
@@ -521,7 +575,15 @@ static void random_step(struct random_world *w, int slot)
 	uint64_t dst = random_off(w, model->length_bytes), src, old, mine;
 	bool grows;
 
-	switch (test_random_below(&w->random, 5)) {
+	switch (test_random_below(&w->random, 7)) {
+	case 5:
+		if (!test_random_below(&w->random, 3))
+			random_reset(w, slot);
+		break;
+	case 6:
+		if (!test_random_below(&w->random, 3))
+			random_written(w, slot);
+		break;
 	case 0:
 		CHECK_EQ(fl_memory_fill(memory, dst, (uint8_t)len, len) !=
 				 FL_TRAP_NONE,

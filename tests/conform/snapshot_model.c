@@ -39,7 +39,7 @@ struct world {
 	struct shot shots[SHOTS];
 	bool encodes_tables, counts_references, is_plain_structure;
 	int64_t live; /* references */
-	unsigned int captures, clones, full;
+	unsigned int captures, clones, full, resets;
 	uint8_t last_id[16];
 	char calls[40]; /* of the acquire that runs */
 	struct content *decoded; /* own bytes and structure, by decode_state */
@@ -382,6 +382,32 @@ static void guest_expect(struct guest *g, const struct shot *shot,
 	CHECK(!memcmp(decoded->own, shot->content.own, decoded->own_bytes));
 }
 
+/* The guest acts, and begins again in place: as the same kind of instance, at
+ * the same addresses. What it imports would stay as the guest leaves it. */
+static void guest_begin_again(struct world *world, struct guest *g,
+			      const struct shot *shot,
+			      const struct fl_instance_config *config)
+{
+	struct content decoded = { .own_bytes = 0 };
+	struct fl_error error = { .text = "" };
+	uint8_t *base;
+
+	if (g->shape->imports_memory || g->shape->imports_table)
+		return;
+	base = g->shape->memory_count ? guest_memory(g, 0)->base : NULL;
+	guest_act(g, &world->random, 1 + (unsigned int)pick(world, 30));
+	content_end(&g->content);
+	CONFORM_MUST(fl_instance_reset(g->instance, config, &error), &error);
+	world->decoded = &decoded;
+	world->calls[0] = '\0';
+	CONFORM_MUST(fl_instance_initialise(g->instance, config, &error),
+		     &error);
+	guest_expect(g, shot, &decoded);
+	guest_check(g);
+	CHECK(!base || guest_memory(g, 0)->base == base);
+	world->resets++;
+}
+
 /* An instance of the shape, or a clone of the shot. */
 static bool guest_begin(struct world *world, struct guest *g,
 			const struct shape *shape, const struct shot *shot)
@@ -408,6 +434,8 @@ static bool guest_begin(struct world *world, struct guest *g,
 			guest_expect(g, shot, &decoded);
 			guest_check(g);
 			guest_check_prefixes(g);
+			if (!pick(world, 3))
+				guest_begin_again(world, g, shot, &config);
 			return true;
 		}
 	}
@@ -631,7 +659,7 @@ static void step(struct world *world)
 
 static void random_moments_of_random_guests(void)
 {
-	unsigned int captures = 0, clones = 0, full = 0, worlds = 0;
+	unsigned int captures = 0, clones = 0, full = 0, resets = 0, worlds = 0;
 	unsigned int wanted = test_is_sanitized() ? 100 : CAPTURES;
 	struct world *world = guests_alloc(sizeof(*world));
 	struct test_random random;
@@ -652,11 +680,13 @@ static void random_moments_of_random_guests(void)
 		captures += world->captures;
 		clones += world->clones;
 		full += world->full;
+		resets += world->resets;
 		worlds++;
 	}
-	test_note("%u captures, %u clones, %u found the pool full, %u pools",
-		  captures, clones, full, worlds);
+	test_note("%u captures, %u clones, %u resets in place, %u found the pool full, %u pools",
+		  captures, clones, resets, full, worlds);
 	CHECK(clones > captures / 2);
+	CHECK(resets > captures / 10);
 	free(world);
 }
 

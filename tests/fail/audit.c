@@ -415,6 +415,34 @@ static void all_slots_are_retired(void)
 	liar_close(&liar);
 }
 
+/* In place the tenant is told at once, has a memory without bytes until it gives
+ * the memory back, and the slot is retired then. */
+static void a_reset_in_place_says_so(void)
+{
+	const struct dirt dirt = { "a page", 5 * WPAGE, 1, false };
+	struct fl_pool_config config;
+	struct fl_memory *memory;
+	struct liar liar;
+	uint8_t *base;
+
+	liar_config(&config, 1);
+	liar_open(&liar, &config, false);
+	memory = liar_take(&liar);
+	base = memory->base;
+	dirt_write(&dirt, memory);
+	lie_about(base + dirt.off + 9);
+	CHECK_EQ(fl_memory_reset(memory), -EIO);
+	lie_about(NULL);
+	CHECK_EQ(fl_memory_length(memory), 0);
+	CHECK_EQ(fl_memory_grow(memory, 1, NULL), -E2BIG);
+	CHECK_EQ(conform_info(&liar.conform).live_memories, 1);
+	CHECK_EQ(fl_memory_release(memory), -EIO);
+	CHECK_EQ(conform_info(&liar.conform).audit_failures, 1);
+	CHECK_EQ(conform_info(&liar.conform).retired_memories, 1);
+	check_others_are_clean(&liar, base);
+	liar_close(&liar);
+}
+
 /* One memory of two is unclean: the release of the instance says so, and both
  * are given back. */
 static void an_instance_says_so_too(void)
@@ -723,6 +751,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(lies_beyond_the_size_are_found),
 	TEST_CASE(lies_about_a_prefix_are_found),
 	TEST_CASE(all_slots_are_retired),
+	TEST_CASE(a_reset_in_place_says_so),
 	TEST_CASE(an_instance_says_so_too),
 	TEST_CASE(every_fourth_is_audited),
 	TEST_CASE(several_threads_are_audited),

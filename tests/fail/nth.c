@@ -132,6 +132,32 @@ static void check_released(const struct life *life, int err)
 	CHECK(info.retired_memories + info.retired_instances > 0);
 }
 
+/* What it wrote, and the instance once more in place. After a failure it is only
+ * to be released. */
+static void begin_again(struct life *life, struct fl_instance *instance)
+{
+	struct fl_memory *memory = fl_instance_memory(instance, 0);
+	struct fl_written written = { .size = sizeof(written) };
+	struct fl_memory_run runs[64];
+	struct fl_error error = { .text = "" };
+	int err;
+
+	err = fl_memory_written(memory, FL_WRITTEN_BEGIN, runs, 64, &written,
+				&error);
+	/* The rung "discard" cannot tell, and neither can another without the
+	 * page table. */
+	if (succeeds(life, err == -ENOTSUP ? 0 : err, &error) && !err)
+		CHECK(written.run_count > 0 && runs[0].offset_bytes == 0);
+	memory->base[0] = 0x55;
+	if (!succeeds(life, fl_instance_reset(instance, NULL, &error), &error))
+		return;
+	if (!succeeds(life, fl_instance_initialise(instance, NULL, &error),
+		      &error))
+		return;
+	check_clean(instance);
+	memset(memory->base, 0xe6, fl_memory_length(memory));
+}
+
 /* Tenants one after the other, more than it takes an engine to warm up. */
 static void use_pool(struct life *life)
 {
@@ -148,6 +174,7 @@ static void use_pool(struct life *life)
 			      &error))
 			continue;
 		use_instance(life, instance);
+		begin_again(life, instance);
 		check_released(life, fl_instance_release(instance));
 	}
 	fl_memory_config_init(&config);

@@ -10,7 +10,8 @@
  *
  * Invariants
  * - In a marked chunk every page is either write-protected or open, and an open
- *   page is reported by the scan and restored at every reset.
+ *   page is reported by the scan and restored at every reset. A page that is
+ *   noted may be protected meanwhile, whatever the policy knows of it.
  * - [0, tracked_bytes) is registered; a chunk is marked only within it.
  */
 #ifndef FL_DIRTY_H
@@ -33,6 +34,10 @@ struct fl__dirty_chunk {
 	struct fl__watch watch;
 	/* Which pages are private copies, kept for the next tenant. */
 	uint64_t kept[FL__CHUNK_WORDS];
+	/* Which pages this tenant may have written before a call of since.h
+	 * protected them, by whatever the policy calls them. The reset opens
+	 * them again before it looks. */
+	uint64_t noted[FL__CHUNK_WORDS];
 	bool is_marked;
 	bool is_touched;		/* by the reset under way */
 };
@@ -47,6 +52,7 @@ struct fl__dirty {
 	 * the page was last seen. */
 	uint64_t kept_hpages;
 	uint32_t resets;
+	bool has_noted;			/* some bit of noted is set */
 	struct fl__dirty_chunk *chunks;
 	size_t chunk_count;		/* allocated */
 	/* For scans, once the stack had too little room for their runs. */

@@ -20,7 +20,7 @@
 /* The slot's content from one address to another: image or zeroes. */
 struct fl__area {
 	uint64_t start, end;
-	const uint8_t *image;	/* bytes of [start, end), NULL: see file */
+	const uint8_t *image; /* bytes of [start, end), NULL: see file */
 	/* An image in place, of which no byte may be read here; NULL: zeroes,
 	 * where image is NULL too. */
 	const struct fl_image *file;
@@ -36,19 +36,19 @@ struct fl__reset {
 	const struct fl__dirty_host *host;
 	const struct fl__space *space;
 	uint64_t hpage_bytes;
-	uint32_t hpage_shift;		/* the same; a division costs too much */
+	uint32_t hpage_shift; /* the same; a division costs too much */
 	uint64_t base;
 	uint64_t allowed_end, tracked_end;
-	bool was_touched;		/* some chunk is_touched */
-	uint64_t reported_end;		/* of the highest written page */
+	bool was_touched; /* some chunk is_touched */
+	uint64_t reported_end; /* of the highest written page */
 	struct fl__found found;
-	uint64_t quiet_end;		/* of the last run of quiet pages */
-	bool is_uncounted;		/* a kept page, for want of memory */
+	uint64_t quiet_end; /* of the last run of quiet pages */
+	bool is_uncounted; /* a kept page, for want of memory */
 	/* To be protected, not yet done. */
 	uint64_t protect_start, protect_end;
-	struct fl__area *areas;		/* one for each piece of the slot */
+	struct fl__area *areas; /* one for each piece of the slot */
 	uint32_t area_count;
-	uint32_t area_idx;		/* where the scan is */
+	uint32_t area_idx; /* where the scan is */
 	struct fl__scan_buffer buffer;
 };
 
@@ -85,6 +85,70 @@ static inline const struct fl__area *fl__reset_area_at(struct fl__reset *reset,
 	while (addr < reset->areas[reset->area_idx].start)
 		reset->area_idx--;
 	return &reset->areas[reset->area_idx];
+}
+
+static inline uint64_t fl__reset_chunk_addr(const struct fl__reset *reset,
+					    size_t chunk_idx)
+{
+	return fl_round_down(reset->base, FL__CHUNK_BYTES) +
+	       chunk_idx * FL__CHUNK_BYTES;
+}
+
+static inline uint64_t fl__reset_chunk_start(const struct fl__reset *reset,
+					     size_t chunk_idx)
+{
+	return fl_max_u64(fl__reset_chunk_addr(reset, chunk_idx), reset->base);
+}
+
+/* The end of the chunk's registered part. */
+static inline uint64_t fl__reset_chunk_end(const struct fl__reset *reset,
+					   size_t chunk_idx)
+{
+	return fl_min_u64(fl__reset_chunk_addr(reset, chunk_idx + 1),
+			  reset->tracked_end);
+}
+
+static inline bool fl__reset_is_marked(const struct fl__reset *reset,
+				       size_t chunk_idx)
+{
+	return chunk_idx < reset->dirty->chunk_count &&
+	       reset->dirty->chunks[chunk_idx].is_marked;
+}
+
+/* Where the stretch of chunks like the one at addr ends. */
+static inline uint64_t fl__reset_stretch_end(const struct fl__reset *reset,
+					     uint64_t addr, bool is_marked)
+{
+	uint64_t limit = reset->allowed_end;
+	size_t chunk_idx = fl__reset_chunk_of(reset, addr);
+
+	if (is_marked)
+		limit = fl_min_u64(limit, reset->tracked_end);
+	do {
+		chunk_idx++;
+		if (!is_marked && chunk_idx >= reset->dirty->chunk_count)
+			return limit;
+	} while (fl__reset_chunk_addr(reset, chunk_idx) < limit &&
+		 fl__reset_is_marked(reset, chunk_idx) == is_marked);
+	return fl_min_u64(fl__reset_chunk_addr(reset, chunk_idx), limit);
+}
+
+static inline void fl__reset_areas(struct fl__reset *reset)
+{
+	const struct fl_image *image = reset->space->image;
+	const struct fl__image_map *map = image ? &image->map : NULL;
+	const uint8_t *bytes = image ? image->bytes : NULL;
+	uint64_t end = reset->allowed_end - reset->base;
+	struct fl__piece piece;
+
+	for (uint64_t at = 0; fl__image_map_next(map, bytes, at, end, &piece);
+	     at += piece.len)
+		reset->areas[reset->area_count++] = (struct fl__area){
+			reset->base + at,
+			reset->base + at + piece.len,
+			piece.bytes,
+			piece.is_data && !piece.bytes ? image : NULL,
+		};
 }
 
 #endif

@@ -297,3 +297,45 @@ int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 	keep_private(reset, start, end);
 	return restore(reset, area, start, end);
 }
+
+/* Only a marked chunk has a page that was protected, and only where it is
+ * registered: elsewhere the page table tells which pages are private. */
+static int open_chunk(const struct fl__reset *reset, size_t chunk_idx)
+{
+	uint64_t *noted = reset->dirty->chunks[chunk_idx].noted;
+	uint64_t addr = fl__reset_chunk_addr(reset, chunk_idx);
+	uint64_t limit = fl__reset_chunk_end(reset, chunk_idx);
+	size_t idx = 0, end;
+	int err = 0;
+
+	while (!err && (idx = fl_bits_next(noted, FL__CHUNK_MAX_HPAGES, idx,
+					   true)) < FL__CHUNK_MAX_HPAGES) {
+		uint64_t from = addr + ((uint64_t)idx << reset->hpage_shift);
+
+		end = fl_bits_next(noted, FL__CHUNK_MAX_HPAGES, idx, false);
+		if (from < limit)
+			err = fl__uffd_unprotect(
+				reset->host->uffd_fd, from,
+				fl_min_u64(limit,
+					   addr + ((uint64_t)end
+						   << reset->hpage_shift)) -
+					from);
+		idx = end;
+	}
+	return err;
+}
+
+int fl__settle_noted(struct fl__reset *reset)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	int err = 0;
+
+	for (size_t i = 0; i < dirty->chunk_count && !err; i++) {
+		if (dirty->chunks[i].is_marked)
+			err = open_chunk(reset, i);
+		memset(dirty->chunks[i].noted, 0,
+		       sizeof(dirty->chunks[i].noted));
+	}
+	dirty->has_noted = false;
+	return err;
+}

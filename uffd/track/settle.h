@@ -30,6 +30,10 @@ struct fl__dirty_chunk *fl__settle_chunk(struct fl__reset *reset,
 /* Drop the resident pages of a range; -errno. */
 int fl__settle_drop(uint64_t start, uint64_t end);
 
+/* Take the protection from all pages that are noted, and note none: the scan
+ * then reports each of them. -errno. */
+int fl__settle_noted(struct fl__reset *reset);
+
 /* Protect a range soon: ranges that touch become one system call. The flush
  * protects the pending range. */
 int fl__settle_protect(struct fl__reset *reset, uint64_t start, uint64_t end);

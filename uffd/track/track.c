@@ -29,30 +29,6 @@ void fl__track_forget(struct fl__dirty *dirty)
 	memset(dirty, 0, sizeof(*dirty));
 }
 
-static void areas_build(struct fl__reset *reset)
-{
-	const struct fl_image *image = reset->space->image;
-	const struct fl__image_map *map = image ? &image->map : NULL;
-	const uint8_t *bytes = image ? image->bytes : NULL;
-	uint64_t end = reset->allowed_end - reset->base;
-	struct fl__piece piece;
-
-	for (uint64_t at = 0; fl__image_map_next(map, bytes, at, end, &piece);
-	     at += piece.len)
-		reset->areas[reset->area_count++] = (struct fl__area){
-			reset->base + at,
-			reset->base + at + piece.len,
-			piece.bytes,
-			piece.is_data && !piece.bytes ? image : NULL,
-		};
-}
-
-static uint64_t chunk_addr(const struct fl__reset *reset, size_t chunk_idx)
-{
-	return fl_round_down(reset->base, FL__CHUNK_BYTES) +
-	       chunk_idx * FL__CHUNK_BYTES;
-}
-
 static void chunks_touch(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	for (size_t i = fl__reset_chunk_of(reset, start);
@@ -162,17 +138,6 @@ static int sweep_range(const struct fl__reset *reset, uint64_t start,
 	return fl__scan_protect(host->pagemap_fd, start, end);
 }
 
-static uint64_t chunk_start(const struct fl__reset *reset, size_t chunk_idx)
-{
-	return fl_max_u64(chunk_addr(reset, chunk_idx), reset->base);
-}
-
-/* The end of the chunk's registered part. */
-static uint64_t chunk_end(const struct fl__reset *reset, size_t chunk_idx)
-{
-	return fl_min_u64(chunk_addr(reset, chunk_idx + 1), reset->tracked_end);
-}
-
 /* Watch every page again, of all marked chunks or of the chunks with quiet
  * pages. */
 static int sweep_chunks(struct fl__reset *reset, bool is_all)
@@ -186,11 +151,11 @@ static int sweep_chunks(struct fl__reset *reset, bool is_all)
 
 		if (!chunk->is_marked || !(is_all || chunk->watch.has_quiet))
 			continue;
-		if (to != chunk_start(reset, i)) {
+		if (to != fl__reset_chunk_start(reset, i)) {
 			err = to ? sweep_range(reset, from, to) : 0;
-			from = chunk_start(reset, i);
+			from = fl__reset_chunk_start(reset, i);
 		}
-		to = chunk_end(reset, i);
+		to = fl__reset_chunk_end(reset, i);
 	}
 	return err || !to ? err : sweep_range(reset, from, to);
 }
@@ -202,7 +167,7 @@ static int sweep_runs(struct fl__reset *reset)
 
 	for (size_t i = 0; i < dirty->chunk_count; i++) {
 		const struct fl__watch *watch = &dirty->chunks[i].watch;
-		uint64_t addr = chunk_addr(reset, i);
+		uint64_t addr = fl__reset_chunk_addr(reset, i);
 		uint64_t end = addr + FL__CHUNK_BYTES;
 
 		for (; watch->has_quiet && !err && addr < end;
@@ -254,30 +219,6 @@ static uint64_t kept_bytes_of(const struct fl__reset *reset)
 	return reset->dirty->kept_hpages * reset->hpage_bytes;
 }
 
-static bool chunk_is_marked(const struct fl__reset *reset, size_t chunk_idx)
-{
-	return chunk_idx < reset->dirty->chunk_count &&
-	       reset->dirty->chunks[chunk_idx].is_marked;
-}
-
-/* Where the stretch of chunks like the one at addr ends. */
-static uint64_t stretch_end(const struct fl__reset *reset, uint64_t addr,
-			    bool is_marked)
-{
-	uint64_t limit = reset->allowed_end;
-	size_t chunk_idx = fl__reset_chunk_of(reset, addr);
-
-	if (is_marked)
-		limit = fl_min_u64(limit, reset->tracked_end);
-	do {
-		chunk_idx++;
-		if (!is_marked && chunk_idx >= reset->dirty->chunk_count)
-			return limit;
-	} while (chunk_addr(reset, chunk_idx) < limit &&
-		 chunk_is_marked(reset, chunk_idx) == is_marked);
-	return fl_min_u64(chunk_addr(reset, chunk_idx), limit);
-}
-
 /* What a marked chunk has beyond the registered part is scanned like an
  * unmarked chunk. */
 static int scan_all(struct fl__reset *reset)
@@ -289,9 +230,10 @@ static int scan_all(struct fl__reset *reset)
 	     addr = end) {
 		bool is_marked =
 			addr < reset->tracked_end &&
-			chunk_is_marked(reset, fl__reset_chunk_of(reset, addr));
+			fl__reset_is_marked(reset,
+					    fl__reset_chunk_of(reset, addr));
 
-		end = stretch_end(reset, addr, is_marked);
+		end = fl__reset_stretch_end(reset, addr, is_marked);
 		err = is_marked ? scan_marked(reset, addr, end) :
 				  scan_unmarked(reset, addr, end);
 	}
@@ -314,7 +256,7 @@ static int track_more(struct fl__reset *reset)
 		return err;
 	reset->tracked_end = reset->allowed_end;
 	reset->dirty->tracked_bytes = reset->tracked_end - reset->base;
-	if (chunk_is_marked(reset, chunk_idx))
+	if (fl__reset_is_marked(reset, chunk_idx))
 		reset->dirty->chunks[chunk_idx].is_touched = true;
 	return 0;
 }
@@ -358,8 +300,7 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 	}
 }
 
-/* Mark the touched chunks. */
-static int mark_chunks(struct fl__reset *reset)
+int fl__track_mark(struct fl__reset *reset)
 {
 	struct fl__dirty *dirty = reset->dirty;
 	int err = track_more(reset);
@@ -368,8 +309,8 @@ static int mark_chunks(struct fl__reset *reset)
 		return err;
 	mark_bridges(reset);
 	for (size_t i = 0; i < dirty->chunk_count && !err; i++) {
-		uint64_t start = chunk_start(reset, i);
-		uint64_t end = chunk_end(reset, i);
+		uint64_t start = fl__reset_chunk_start(reset, i);
+		uint64_t end = fl__reset_chunk_end(reset, i);
 
 		if (!dirty->chunks[i].is_touched || start >= end)
 			continue;
@@ -383,8 +324,8 @@ static int mark_chunks(struct fl__reset *reset)
 	/* Protecting splits a large folio's entry and leaves empty ones. */
 	for (size_t i = 0; i < dirty->chunk_count; i++) {
 		if (!err && dirty->chunks[i].is_touched)
-			populate(reset, chunk_start(reset, i),
-				 chunk_end(reset, i));
+			populate(reset, fl__reset_chunk_start(reset, i),
+				 fl__reset_chunk_end(reset, i));
 		dirty->chunks[i].is_touched = false;
 	}
 	return err;
@@ -405,7 +346,8 @@ static bool is_stale(struct fl__reset *reset)
 	uint64_t stale = 0;
 
 	for (size_t i = fl__reset_chunk_of(reset, from) + 1;
-	     i < dirty->chunk_count && chunk_addr(reset, i) < end; i++)
+	     i < dirty->chunk_count && fl__reset_chunk_addr(reset, i) < end;
+	     i++)
 		stale += dirty->chunks[i].is_marked;
 	dirty->stale_cost = stale ? dirty->stale_cost + stale : 0;
 	return dirty->stale_cost > STALE_LIMIT;
@@ -413,10 +355,14 @@ static bool is_stale(struct fl__reset *reset)
 
 static int reset_run(struct fl__reset *reset, uint64_t max_kept_bytes)
 {
-	int err = scan_all(reset);
+	int err = fl_unlikely(reset->dirty->has_noted) ?
+			  fl__settle_noted(reset) :
+			  0;
 
+	if (!err)
+		err = scan_all(reset);
 	if (!err && reset->was_touched)
-		err = mark_chunks(reset);
+		err = fl__track_mark(reset);
 	if (!err)
 		err = sweep(reset);
 	if (!err && is_stale(reset))
@@ -461,7 +407,7 @@ static int reset_slot(struct fl__dirty *dirty,
 	};
 	dirty->highest_bytes =
 		fl_max_u64(dirty->highest_bytes, space->allowed_bytes);
-	areas_build(&reset);
+	fl__reset_areas(&reset);
 	err = reset_run(&reset, geometry->max_kept_bytes);
 	*kept_bytes = kept_bytes_of(&reset);
 	/* Without memory, the next scan needs several calls again. */

@@ -21,8 +21,7 @@
 #ifndef FL_TRACK_H
 #define FL_TRACK_H
 
-#include "backend.h"
-#include "dirty.h"
+#include "reset.h"
 
 /* Forget and free everything: the slot was emptied or is attached anew. */
 void fl__track_forget(struct fl__dirty *dirty);
@@ -37,5 +36,9 @@ int fl__track_reset(struct fl__dirty *dirty,
 		    const struct fl__dirty_host *host,
 		    const struct fl__geometry *geometry,
 		    const struct fl__space *space, uint64_t *kept_bytes);
+
+/* Mark the chunks that are touched, whatever the reset found; what is accessible
+ * is registered first. -errno. */
+int fl__track_mark(struct fl__reset *reset);
 
 #endif
