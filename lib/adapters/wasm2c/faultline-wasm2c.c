@@ -2,8 +2,10 @@
 /*
  * faultline-wasm2c.c - see faultline-wasm2c.h.
  *
- * The __wrap_ functions stand in for wasm-rt's. Two questions decide what they
- * do:
+ * The functions of faultline-wasm2c-route.h stand in for wasm-rt's, and so do
+ * the __wrap_ functions, which are the same by the name that the linker makes.
+ * Where --wrap is not given, __real_ is not there and the plain name is real.
+ * Two questions decide what they do:
  *
  * - allocate: does the struct to be filled lie inside the instance of an open
  *   batch of this thread? Asking where it lies, and not in which order calls
@@ -34,6 +36,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define FL_WASM2C_NO_ROUTE
+#include "faultline-wasm2c-route.h"
 #include "wasm2c-offer.h"
 
 _Static_assert(_Generic(&wasm_rt_allocate_memory,
@@ -82,18 +86,24 @@ static const struct map memories = { memory_entries, MEMORY_MAP_BITS };
 static const struct map tables = { table_entries, TABLE_MAP_BITS };
 static _Thread_local struct fl_wasm2c_batch *innermost;
 
-/* What the linker's --wrap makes of a function of wasm-rt. */
-#define WRAPPED(name) __typeof__(name) __wrap_##name, __real_##name
+/* What the linker's --wrap makes of a function of wasm-rt, and what there is
+ * without. */
+#define WRAPPED(name)                                       \
+	__typeof__(wasm_rt_##name) __wrap_wasm_rt_##name    \
+		__attribute__((alias("fl_wasm2c_" #name))); \
+	__typeof__(wasm_rt_##name) __real_wasm_rt_##name __attribute__((weak))
+#define REAL(name) \
+	(__real_wasm_rt_##name ? __real_wasm_rt_##name : wasm_rt_##name)
 
-WRAPPED(wasm_rt_allocate_memory);
-WRAPPED(wasm_rt_grow_memory);
-WRAPPED(wasm_rt_free_memory);
-WRAPPED(wasm_rt_allocate_funcref_table);
-WRAPPED(wasm_rt_grow_funcref_table);
-WRAPPED(wasm_rt_free_funcref_table);
-WRAPPED(wasm_rt_allocate_externref_table);
-WRAPPED(wasm_rt_grow_externref_table);
-WRAPPED(wasm_rt_free_externref_table);
+WRAPPED(allocate_memory);
+WRAPPED(grow_memory);
+WRAPPED(free_memory);
+WRAPPED(allocate_funcref_table);
+WRAPPED(grow_funcref_table);
+WRAPPED(free_funcref_table);
+WRAPPED(allocate_externref_table);
+WRAPPED(grow_externref_table);
+WRAPPED(free_externref_table);
 
 int fl_wasm2c_fail(struct fl_error *error, int err, const char *format, ...)
 {
@@ -415,10 +425,26 @@ static int acquire_all(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 	return err;
 }
 
-int fl_wasm2c_begin(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
-		    const struct fl_module *module, const void *instance,
-		    size_t instance_bytes, uint64_t timeout_ns,
-		    struct fl_error *error)
+#define REMEDY                                                 \
+	"compile wasm2c's output and the host with `-include " \
+	"faultline-wasm2c-route.h`, which needs no --wrap of the linker"
+
+int fl_wasm2c_check_routes(const struct fl_wasm2c_routes *routes,
+			   struct fl_error *error)
+{
+	if (routes->allocate_memory == fl_wasm2c_allocate_memory &&
+	    routes->grow_memory == fl_wasm2c_grow_memory &&
+	    routes->free_memory == fl_wasm2c_free_memory)
+		return 0;
+	return fl_wasm2c_fail(
+		error, -ENOTSUP,
+		"wasm-rt's calls do not come to the adapter: " REMEDY);
+}
+
+int(fl_wasm2c_begin)(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
+		     const struct fl_module *module, const void *instance,
+		     size_t instance_bytes, uint64_t timeout_ns,
+		     struct fl_error *error)
 {
 	struct fl_module_info info = { .size = sizeof(info) };
 	struct fl_wasm2c_offer offer;
@@ -447,17 +473,41 @@ int fl_wasm2c_begin(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 	return 0;
 }
 
-void fl_wasm2c_end(struct fl_wasm2c_batch *batch)
+/* The struct was zero before: something was instantiated in it. */
+static bool is_filled(const struct fl_wasm2c_batch *batch)
 {
+	const unsigned char *bytes = (const unsigned char *)batch->instance;
+
+	for (size_t i = 0; i < batch->instance_bytes; i++) {
+		if (bytes[i])
+			return true;
+	}
+	return false;
+}
+
+int fl_wasm2c_end(struct fl_wasm2c_batch *batch)
+{
+	bool is_bypassed = !batch->is_refused &&
+			   ((batch->count && !batch->taken) ||
+			    (batch->table_count && !batch->table_taken)) &&
+			   is_filled(batch);
+
 	innermost = batch->outer;
 	give_back_rest(batch);
+	batch->error.text[0] = '\0';
+	if (!is_bypassed)
+		return batch->error.code = 0;
+	return fl_wasm2c_fail(
+		&batch->error, -ENOTSUP,
+		"the instance took nothing from the pool and lacks its content; "
+		"do not call the instance, free it: " REMEDY);
 }
 
 /* ------------------------------------------------ what the host takes alone */
 
-int fl_wasm2c_acquire(struct fl_pool *pool,
-		      const struct fl_memory_config *config,
-		      wasm_rt_memory_t *memory, struct fl_error *error)
+int(fl_wasm2c_acquire)(struct fl_pool *pool,
+		       const struct fl_memory_config *config,
+		       wasm_rt_memory_t *memory, struct fl_error *error)
 {
 	struct fl_memory_config limited;
 	struct fl_memory *taken;
@@ -537,14 +587,20 @@ static struct fl_wasm2c_batch *batch_of(const void *filled)
 	return batch;
 }
 
-void __wrap_wasm_rt_allocate_memory(wasm_rt_memory_t *memory,
-				    uint32_t initial_pages, uint32_t max_pages)
+/* The call came here, and its memory or table is of another module. */
+static void refuse(struct fl_wasm2c_batch *batch)
+{
+	batch->is_refused = 1;
+	wasm_rt_trap(WASM_RT_TRAP_UNREACHABLE);
+}
+
+void fl_wasm2c_allocate_memory(wasm_rt_memory_t *memory, uint32_t initial_pages,
+			       uint32_t max_pages)
 {
 	struct fl_wasm2c_batch *batch = batch_of(memory);
 
 	if (!batch) {
-		__real_wasm_rt_allocate_memory(memory, initial_pages,
-					       max_pages);
+		REAL(allocate_memory)(memory, initial_pages, max_pages);
 		return;
 	}
 	/* Another module than the one that the memories were taken for: its
@@ -552,17 +608,17 @@ void __wrap_wasm_rt_allocate_memory(wasm_rt_memory_t *memory,
 	if (batch->taken == batch->count ||
 	    batch->memories[batch->taken]->length_bytes !=
 		    initial_pages * WPAGE_BYTES)
-		wasm_rt_trap(WASM_RT_TRAP_UNREACHABLE);
+		refuse(batch);
 	describe(memory, batch->memories[batch->taken++], max_pages);
 }
 
-uint32_t __wrap_wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t pages)
+uint32_t fl_wasm2c_grow_memory(wasm_rt_memory_t *memory, uint32_t pages)
 {
 	struct fl_memory *grown = fl_wasm2c_memory(memory);
 	uint64_t old_pages;
 
 	if (!grown)
-		return __real_wasm_rt_grow_memory(memory, pages);
+		return REAL(grow_memory)(memory, pages);
 	if (fl_memory_grow(grown, pages, &old_pages))
 		return UINT32_MAX;
 	memory->pages = (uint32_t)(old_pages + pages);
@@ -578,7 +634,7 @@ static void describe_nothing(wasm_rt_memory_t *memory)
 	memory->pages = memory->size = 0;
 }
 
-void __wrap_wasm_rt_free_memory(wasm_rt_memory_t *memory)
+void fl_wasm2c_free_memory(wasm_rt_memory_t *memory)
 {
 	struct map_entry *entry = map_find(&memories, memory->data);
 
@@ -586,7 +642,7 @@ void __wrap_wasm_rt_free_memory(wasm_rt_memory_t *memory)
 		describe_nothing(memory);
 		release(entry);
 	} else if (memory->data != NOWHERE) {
-		__real_wasm_rt_free_memory(memory);
+		REAL(free_memory)(memory);
 	}
 }
 
@@ -594,7 +650,7 @@ void fl_wasm2c_give(wasm_rt_memory_t *memory)
 {
 	if (!memory->data)
 		return;
-	__wrap_wasm_rt_free_memory(memory);
+	fl_wasm2c_free_memory(memory);
 	describe_nothing(memory);
 }
 
@@ -609,90 +665,88 @@ static const struct fl_table *take_table(const void *filled, uint32_t elements,
 	if (!batch || !batch->has_tables)
 		return NULL;
 	if (batch->table_taken == batch->table_count)
-		wasm_rt_trap(WASM_RT_TRAP_UNREACHABLE);
+		refuse(batch);
 	table = batch->tables[batch->table_taken];
 	/* Another module than the one that the tables were taken for: elements
 	 * of another width would reach beyond the slot. */
 	if (table->length != elements ||
 	    (batch->is_funcref >> batch->table_taken & 1) != is_funcref)
-		wasm_rt_trap(WASM_RT_TRAP_UNREACHABLE);
+		refuse(batch);
 	batch->table_taken++;
 	return table;
 }
 
 /* The two kinds of tables differ in their types alone. */
-#define DEFINE_TABLE(type, is_funcref)                                      \
-	int fl_wasm2c_acquire_##type##_table(                               \
-		struct fl_pool *pool, const struct fl_table_config *config, \
-		wasm_rt_##type##_table_t *table, struct fl_error *error)    \
-	{                                                                   \
-		struct fl_table *taken;                                     \
-		uint32_t max_size;                                          \
-		int err = table_acquire_alone(pool, config,                 \
-					      sizeof(wasm_rt_##type##_t),   \
-					      &taken, &max_size, error);    \
-                                                                            \
-		if (!err)                                                   \
-			*table = (wasm_rt_##type##_table_t){                \
-				.data = taken->base,                        \
-				.max_size = max_size,                       \
-				.size = (uint32_t)taken->length,            \
-			};                                                  \
-		return err;                                                 \
-	}                                                                   \
-                                                                            \
-	struct fl_table *fl_wasm2c_##type##_table(                          \
-		const wasm_rt_##type##_table_t *table)                      \
-	{                                                                   \
-		return map_handle(map_find(&tables, table->data));          \
-	}                                                                   \
-                                                                            \
-	void __wrap_wasm_rt_allocate_##type##_table(                        \
-		wasm_rt_##type##_table_t *table, uint32_t elements,         \
-		uint32_t max_elements)                                      \
-	{                                                                   \
-		const struct fl_table *taken =                              \
-			take_table(table, elements, is_funcref);            \
-                                                                            \
-		if (taken)                                                  \
-			*table = (wasm_rt_##type##_table_t){                \
-				.data = taken->base,                        \
-				.max_size = max_elements,                   \
-				.size = elements,                           \
-			};                                                  \
-		else                                                        \
-			__real_wasm_rt_allocate_##type##_table(             \
-				table, elements, max_elements);             \
-	}                                                                   \
-                                                                            \
-	uint32_t __wrap_wasm_rt_grow_##type##_table(                        \
-		wasm_rt_##type##_table_t *table, uint32_t delta,            \
-		wasm_rt_##type##_t init)                                    \
-	{                                                                   \
-		struct fl_table *grown = fl_wasm2c_##type##_table(table);   \
-		uint64_t old_size;                                          \
-                                                                            \
-		if (!grown)                                                 \
-			return __real_wasm_rt_grow_##type##_table(          \
-				table, delta, init);                        \
-		if (fl_table_grow(grown, delta, &init, &old_size))          \
-			return UINT32_MAX;                                  \
-		table->size = (uint32_t)(old_size + delta);                 \
-		return (uint32_t)old_size;                                  \
-	}                                                                   \
-                                                                            \
-	void __wrap_wasm_rt_free_##type##_table(                            \
-		wasm_rt_##type##_table_t *table)                            \
-	{                                                                   \
-		struct map_entry *entry = map_find(&tables, table->data);   \
-                                                                            \
-		if (!entry) {                                               \
-			__real_wasm_rt_free_##type##_table(table);          \
-			return;                                             \
-		}                                                           \
-		table->data = NULL;                                         \
-		table->size = 0;                                            \
-		table_release(entry);                                       \
+#define DEFINE_TABLE(type, is_funcref)                                        \
+	int fl_wasm2c_acquire_##type##_table(                                 \
+		struct fl_pool *pool, const struct fl_table_config *config,   \
+		wasm_rt_##type##_table_t *table, struct fl_error *error)      \
+	{                                                                     \
+		struct fl_table *taken;                                       \
+		uint32_t max_size;                                            \
+		int err = table_acquire_alone(pool, config,                   \
+					      sizeof(wasm_rt_##type##_t),     \
+					      &taken, &max_size, error);      \
+                                                                              \
+		if (!err)                                                     \
+			*table = (wasm_rt_##type##_table_t){                  \
+				.data = taken->base,                          \
+				.max_size = max_size,                         \
+				.size = (uint32_t)taken->length,              \
+			};                                                    \
+		return err;                                                   \
+	}                                                                     \
+                                                                              \
+	struct fl_table *fl_wasm2c_##type##_table(                            \
+		const wasm_rt_##type##_table_t *table)                        \
+	{                                                                     \
+		return map_handle(map_find(&tables, table->data));            \
+	}                                                                     \
+                                                                              \
+	void fl_wasm2c_allocate_##type##_table(                               \
+		wasm_rt_##type##_table_t *table, uint32_t elements,           \
+		uint32_t max_elements)                                        \
+	{                                                                     \
+		const struct fl_table *taken =                                \
+			take_table(table, elements, is_funcref);              \
+                                                                              \
+		if (taken)                                                    \
+			*table = (wasm_rt_##type##_table_t){                  \
+				.data = taken->base,                          \
+				.max_size = max_elements,                     \
+				.size = elements,                             \
+			};                                                    \
+		else                                                          \
+			REAL(allocate_##type##_table)                         \
+		(table, elements, max_elements);                              \
+	}                                                                     \
+                                                                              \
+	uint32_t fl_wasm2c_grow_##type##_table(                               \
+		wasm_rt_##type##_table_t *table, uint32_t delta,              \
+		wasm_rt_##type##_t init)                                      \
+	{                                                                     \
+		struct fl_table *grown = fl_wasm2c_##type##_table(table);     \
+		uint64_t old_size;                                            \
+                                                                              \
+		if (!grown)                                                   \
+			return REAL(grow_##type##_table)(table, delta, init); \
+		if (fl_table_grow(grown, delta, &init, &old_size))            \
+			return UINT32_MAX;                                    \
+		table->size = (uint32_t)(old_size + delta);                   \
+		return (uint32_t)old_size;                                    \
+	}                                                                     \
+                                                                              \
+	void fl_wasm2c_free_##type##_table(wasm_rt_##type##_table_t *table)   \
+	{                                                                     \
+		struct map_entry *entry = map_find(&tables, table->data);     \
+                                                                              \
+		if (!entry) {                                                 \
+			REAL(free_##type##_table)(table);                     \
+			return;                                               \
+		}                                                             \
+		table->data = NULL;                                           \
+		table->size = 0;                                              \
+		table_release(entry);                                         \
 	}
 
 DEFINE_TABLE(funcref, true)

@@ -15,8 +15,9 @@
  *	if (err)
  *		...			nothing is held
  *	Z_app_instantiate(&instance);	takes what the batch has
- *	fl_wasm2c_end(&batch);
- *	...
+ *	err = fl_wasm2c_end(&batch);
+ *	if (err)
+ *		...			batch.error; nothing was taken
  *	Z_app_free(&instance);		gives them back to the pool
  *
  * What to do once
@@ -25,6 +26,11 @@
  *   -lwasm-rt-impl. It makes the linker send the calls that allocate, grow
  *   and free memories and tables here. What was not taken through this
  *   header goes on to the wasm-rt that is linked, as before.
+ * - Where the linker sees no call, it cannot send any: with wasm-rt-impl.c and
+ *   wasm2c's output in one translation unit, one link-time optimisation, one
+ *   object of `ld -r` or one shared library. There the preprocessor does it:
+ *   `-include faultline-wasm2c-route.h` for wasm2c's output and the host. That
+ *   works however one links.
  * - Give wasm2c the data-free module (fl_module_write_data_free(), or
  *   `wasm-image`) and fl_module_load() the whole one. Given the whole module,
  *   wasm2c copies the segments again: correct, but no faster than without a
@@ -77,6 +83,9 @@ struct fl_wasm2c_batch {
 	uint32_t table_taken;
 	uint32_t is_funcref; /* a bit for each table */
 	uint32_t has_tables;
+	uint32_t is_refused;
+	uint32_t reserved;
+	struct fl_error error; /* of fl_wasm2c_end(); the caller may read it */
 	struct fl_memory *memories[FL_WASM2C_MAX_MEMORIES];
 	struct fl_table *tables[FL_WASM2C_MAX_TABLES];
 };
@@ -105,12 +114,60 @@ int fl_wasm2c_begin(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 		    struct fl_error *error);
 
 /*
+ * Where wasm-rt's calls go from the file that includes this header. The macros
+ * below ask before a begin or an acquire takes anything; -ENOTSUP if the calls
+ * do not come to the adapter. The linker may still treat wasm2c's output
+ * otherwise than this file, hence the look of fl_wasm2c_end().
+ */
+struct fl_wasm2c_routes {
+	void (*allocate_memory)(wasm_rt_memory_t *, uint32_t, uint32_t);
+	uint32_t (*grow_memory)(wasm_rt_memory_t *, uint32_t);
+	void (*free_memory)(wasm_rt_memory_t *);
+};
+int fl_wasm2c_check_routes(const struct fl_wasm2c_routes *routes,
+			   struct fl_error *error);
+
+static inline int fl_wasm2c_check_here(struct fl_error *error)
+{
+	const struct fl_wasm2c_routes routes = {
+		wasm_rt_allocate_memory,
+		wasm_rt_grow_memory,
+		wasm_rt_free_memory,
+	};
+
+	return fl_wasm2c_check_routes(&routes, error);
+}
+
+static inline int
+fl_wasm2c_begin_here(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
+		     const struct fl_module *module, const void *instance,
+		     size_t instance_bytes, uint64_t timeout_ns,
+		     struct fl_error *error)
+{
+	int err = fl_wasm2c_check_here(error);
+
+	return err ? err :
+		     fl_wasm2c_begin(batch, pool, module, instance,
+				     instance_bytes, timeout_ns, error);
+}
+#define fl_wasm2c_begin(batch, pool, module, instance, instance_bytes,      \
+			timeout_ns, error)                                  \
+	fl_wasm2c_begin_here(batch, pool, module, instance, instance_bytes, \
+			     timeout_ns, error)
+
+/*
  * Give back what the instantiation did not take. Call it on every path after a
  * successful begin, also when the instantiation trapped, from the thread that
  * began, while the batch still exists. Batches of one thread end in reverse
  * order.
+ *
+ * Returns 0, or -ENOTSUP when the instance was made and took nothing of the
+ * batch: its memories are wasm-rt's, and with a data-free module they lack the
+ * module's content. batch->error says so in words. Do not call into the
+ * instance then; free it. Look here before anything else runs. Only a module's
+ * start function runs earlier, inside the instantiation.
  */
-void fl_wasm2c_end(struct fl_wasm2c_batch *batch);
+int fl_wasm2c_end(struct fl_wasm2c_batch *batch);
 
 /*
  * Take one memory and describe it in *memory, which is written only on
@@ -123,6 +180,18 @@ void fl_wasm2c_end(struct fl_wasm2c_batch *batch);
 int fl_wasm2c_acquire(struct fl_pool *pool,
 		      const struct fl_memory_config *config,
 		      wasm_rt_memory_t *memory, struct fl_error *error);
+
+static inline int fl_wasm2c_acquire_here(struct fl_pool *pool,
+					 const struct fl_memory_config *config,
+					 wasm_rt_memory_t *memory,
+					 struct fl_error *error)
+{
+	int err = fl_wasm2c_check_here(error);
+
+	return err ? err : fl_wasm2c_acquire(pool, config, memory, error);
+}
+#define fl_wasm2c_acquire(pool, config, memory, error) \
+	fl_wasm2c_acquire_here(pool, config, memory, error)
 
 /* The pool's memory behind a wasm-rt memory, for fl_memory_prefault() and the
  * like; NULL if it did not come through this header. */
@@ -147,8 +216,7 @@ int fl_wasm2c_acquire_externref_table(struct fl_pool *pool,
 
 /* The pool's table behind a wasm-rt table; NULL if it did not come through this
  * header. */
-struct fl_table *
-fl_wasm2c_funcref_table(const wasm_rt_funcref_table_t *table);
+struct fl_table *fl_wasm2c_funcref_table(const wasm_rt_funcref_table_t *table);
 struct fl_table *
 fl_wasm2c_externref_table(const wasm_rt_externref_table_t *table);
 
