@@ -75,6 +75,7 @@ struct fl_image {
 	uint64_t serial;		/* > 0; never used twice in a process */
 	struct fl_context *context;	/* a reference */
 	struct fl__image_map map;
+	uint64_t charged_bytes, charged_span_bytes;	/* to the context */
 	struct fl__kept_digest digest;	/* of a file of this image */
 	/* The backend owns the rest. bytes: content from the first extent on,
 	 * readable for the image's whole life. NULL: there are no extents, or
@@ -97,6 +98,16 @@ struct fl_image {
 	/* For fl_image_loading(); 0: nobody opened the image from a file. */
 	enum fl_load_way way;
 	const char *way_reason;
+	/* Zeroes within the extents that the storage has as holes, and that
+	 * become memory when a guest touches them. False: so few that they
+	 * count as storage. */
+	bool has_holes;
+	uint64_t settled_bytes;		/* of the storage, with all holes */
+	/* With has_holes, see module/holes.h. Atomic: slots that show the
+	 * image, looks at it, and what was filled after the last drain. */
+	uint32_t shown, looks;
+	uint64_t drained_to;
+	struct fl_image *next, *prev;	/* context's list */
 };
 
 /* A slot's addresses, as the backend sees them. Only the slot's owner changes
@@ -156,6 +167,11 @@ struct fl__backend {
 	void (*image_loading)(const struct fl_image *image,
 			      struct fl_image_loading *loading);
 	void (*image_destroy)(struct fl_image *image);
+	/* Memory that holes of an image's storage have become because a guest
+	 * touched them. drain gives back what no slot maps. NULL: holes stay
+	 * holes. */
+	uint64_t (*image_filled)(const struct fl_image *image);
+	void (*image_drain)(const struct fl_image *image);
 
 	/* The address space is reserved and inaccessible. The core unmaps the
 	 * address space after the close. */
@@ -211,10 +227,11 @@ struct fl__backend {
 	 * not to be asked for. NULL: always -ENOTSUP. */
 	int (*watch)(struct fl__arena *arena, const struct fl__space *space);
 	/* Is any page of a range resident or swapped out? True when the backend
-	 * cannot tell. NULL: always so. */
+	 * cannot tell, which it can better with is_swapless: no page of the
+	 * process is swapped out. NULL: always so. */
 	bool (*is_touched)(const struct fl__arena *arena,
 			   const struct fl__space *space, uint64_t offset_bytes,
-			   uint64_t length_bytes);
+			   uint64_t length_bytes, bool is_swapless);
 };
 
 /* Is the image a file that others may change? */

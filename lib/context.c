@@ -20,9 +20,18 @@ int fl_context_create(const struct fl_context_config *config,
 	if (!context)
 		return fl__error_set(error, -ENOMEM, "no memory for a context");
 	context->refs = 1;
+	context->limits = known;
+	/* The caller's names may go after the call. */
+	context->limits.backend = context->limits.rung = NULL;
 	(void)fl__os_fork_guard_init(&context->fork_guard, false);
 	err = fl__os_lock_init(&context->lock);
 	if (err) {
+		free(context);
+		return fl__error_set(error, err, "cannot make a lock");
+	}
+	err = fl__os_lock_init(&context->holes_lock);
+	if (err) {
+		fl__os_lock_fini(&context->lock);
 		free(context);
 		return fl__error_set(error, err, "cannot make a lock");
 	}
@@ -30,6 +39,7 @@ int fl_context_create(const struct fl_context_config *config,
 			       fl__os_getenv("FAULTLINE_DISABLE"),
 			       &context->backend, &context->host, error);
 	if (err) {
+		fl__os_lock_fini(&context->holes_lock);
 		fl__os_lock_fini(&context->lock);
 		free(context);
 		return err;
@@ -51,6 +61,7 @@ void fl_context_destroy(struct fl_context *context)
 	if (!context || __atomic_sub_fetch(&context->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	context->backend->close(context->host);
+	fl__os_lock_fini(&context->holes_lock);
 	fl__os_lock_fini(&context->lock);
 	free(context);
 }

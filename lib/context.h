@@ -26,6 +26,13 @@ struct fl_context {
 	uint32_t lookups[2];
 	uint32_t turn;			/* atomic */
 	struct fl__os_fork_guard fork_guard;
+	/* What images may take, and what the living ones take: atomic. */
+	struct fl_context_config limits;
+	uint64_t image_bytes, image_span_bytes;
+	/* Images with holes, see module/holes.h. The lock is taken last, and
+	 * held for calls of the backend. */
+	struct fl__os_lock holes_lock;
+	struct fl_image *holes;
 };
 
 struct fl_context *fl__context_retain(struct fl_context *context);

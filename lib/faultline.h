@@ -152,9 +152,33 @@ struct fl_context_config {
 	 * this host allows, "track", "scan" or "dontneed". See
 	 * fl_context_rung(). */
 	const char *rung;
+	/*
+	 * What images may take; beyond, the call that makes the image answers
+	 * -E2BIG and names the field. Storage is counted by host pages that
+	 * hold data, so that a module with a byte in each of many pages takes
+	 * far more than the module itself. The span of an image is its
+	 * extents, data and the zeroes within: address space, and the most
+	 * that its storage can become when guests touch these zeroes.
+	 * UINT64_MAX: no limit. Each comment ends with the default.
+	 */
+	/* Of a module's images together, beyond the bytes of the module (of
+	 * fl_image_from_segments(): beyond the segments' bytes): 64 MiB. */
+	uint64_t max_module_image_bytes;
+	/* The span of a module's images together: 64 GiB. */
+	uint64_t max_module_image_span_bytes;
+	/* All images of the context that live, captures and opened files
+	 * too; files in place take no storage: 16 GiB, and 16 TiB. */
+	uint64_t max_image_bytes;
+	uint64_t max_image_span_bytes;
 };
 
-#define FL_CONTEXT_CONFIG_INIT { .size = sizeof(struct fl_context_config) }
+#define FL_CONTEXT_CONFIG_INIT {					\
+	.size = sizeof(struct fl_context_config),			\
+	.max_module_image_bytes = (uint64_t)64 << 20,			\
+	.max_module_image_span_bytes = (uint64_t)64 << 30,		\
+	.max_image_bytes = (uint64_t)16 << 30,				\
+	.max_image_span_bytes = (uint64_t)16 << 40,			\
+}
 
 FL__DEFINE_INIT(fl_context_config, FL_CONTEXT_CONFIG)
 
@@ -269,7 +293,8 @@ FL__DEFINE_INIT(fl_module_config, FL_MODULE_CONFIG)
  *
  * Errors: -EINVAL, -ENOEXEC (error->byte_off says where), -ENOTSUP (a
  * component, or a proposal that the error names), -E2BIG (more than 100,000
- * segments, 1 GiB, ...), -ENOMEM.
+ * segments, 1 GiB, ...; images beyond max_module_image_bytes and the other
+ * limits of fl_context_config), -ENOMEM.
  */
 FL_API int fl_module_load(struct fl_context *context,
 			  const struct fl_module_config *config,
@@ -1175,6 +1200,11 @@ struct fl_pool_usage {
 	uint64_t dirty_bytes;		/* private and written or left
 					 * unwatched since the slot was clean */
 	uint64_t idle_private_bytes;	/* of private_bytes, in free slots */
+	/* Memory that guests of any pool of the context have made of zeroes
+	 * within images, by touching them: an image's own, and shared. Counted
+	 * for max_idle_slot_bytes and max_idle_bytes with each slot that shows
+	 * the image, and given back when no slot maps it any more. */
+	uint64_t hole_bytes;
 };
 
 /* Errors: -ENOTSUP (the backend cannot look: its rung is "dontneed" or

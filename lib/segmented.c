@@ -49,6 +49,28 @@ static int segmented_put(void *user, uint64_t off, const void *bytes,
 	return 0;
 }
 
+/* Gaps between extents go back: a 64-bit memory may have much of them. */
+static int allow_extents(const struct fl__image_map *map, uint8_t *bytes)
+{
+	uint64_t first = fl__image_map_first_off(map), end = first;
+	int err = 0;
+
+	for (uint32_t i = 0; i < map->extent_count && !err; i++)
+		err = fl__os_allow(bytes + (map->extents[i].hpage_off *
+						    map->hpage_bytes -
+					    first),
+				   map->extents[i].hpage_len *
+					   map->hpage_bytes);
+	for (uint32_t i = 0; i < map->extent_count && !err; i++) {
+		uint64_t off = map->extents[i].hpage_off * map->hpage_bytes;
+
+		if (off > end)
+			fl__os_release(bytes + (end - first), off - end);
+		end = off + map->extents[i].hpage_len * map->hpage_bytes;
+	}
+	return err;
+}
+
 static int segmented_image_create(struct fl__host *host, struct fl_image *image,
 				  const struct fl__segments *segments,
 				  struct fl_error *error)
@@ -62,7 +84,7 @@ static int segmented_image_create(struct fl__host *host, struct fl_image *image,
 		return 0;
 	err = fl__os_reserve(span, image->map.hpage_bytes, &bytes);
 	if (!err) {
-		err = fl__os_allow(bytes, span);
+		err = allow_extents(&image->map, bytes);
 		if (err)
 			fl__os_release(bytes, span);
 	}
@@ -78,9 +100,15 @@ static int segmented_image_create(struct fl__host *host, struct fl_image *image,
 
 static void segmented_image_destroy(struct fl_image *image)
 {
-	if (image->bytes)
-		fl__os_release((uint8_t *)(uintptr_t)image->bytes,
-			       fl__image_map_span_bytes(&image->map));
+	const struct fl__image_map *map = &image->map;
+	uint64_t first = fl__image_map_first_off(map);
+
+	for (uint32_t i = 0; image->bytes && i < map->extent_count; i++)
+		fl__os_release((uint8_t *)(uintptr_t)image->bytes +
+				       (map->extents[i].hpage_off *
+						map->hpage_bytes -
+					first),
+			       map->extents[i].hpage_len * map->hpage_bytes);
 }
 
 static int segmented_arena_open(struct fl__host *host,

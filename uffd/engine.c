@@ -211,9 +211,13 @@ static int linux_image_create(struct fl__host *host, struct fl_image *image,
 			      const struct fl__segments *segments,
 			      struct fl_error *error)
 {
-	return fl__memfd_create(
+	int err = fl__memfd_create(
 		image, segments,
 		fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE), error);
+
+	if (!err)
+		fl__memfd_settle(image);
+	return err;
 }
 
 /* A file of somebody else's. What the library does with such memory must fail
@@ -232,6 +236,7 @@ static int linux_image_map(struct fl__host *host, struct fl_image *image,
 			error, -ENOTSUP,
 			"mapping a file in place needs process_vm_readv() and process_vm_writev(), which this process may not call: open the file without FL_OPEN_IN_PLACE");
 	image->bytes = NULL;
+	fl__memfd_settle(image);
 	return 0;
 }
 
@@ -534,9 +539,30 @@ static int on_changed(void *user, const struct fl__kernel_region *region,
 	return err;
 }
 
+/* In a hole of the image an empty entry that is watched looks like a swapped
+ * page. What is watched was not written, and to read it would make memory of the
+ * hole. */
+static int on_changed_in_holes(void *user,
+			       const struct fl__kernel_region *region,
+			       size_t count, int step)
+{
+	int err = 0;
+
+	for (; count && !err; count--, region += step) {
+		uint64_t is = region->categories;
+
+		if ((is & FL_PAGE_IS_SWAPPED && !(is & FL_PAGE_IS_WRITTEN)) ||
+		    !fl__scan_is_private(is, true))
+			continue;
+		err = on_changed(user, region, 1, step);
+	}
+	return err;
+}
+
 /* The private pages of a piece, by the best call that the host has. */
 static int piece_changed(const struct fl__arena *arena, int pagemap_fd,
-			 const struct fl__piece *piece, struct changed *changed)
+			 const struct fl__piece *piece, bool has_holes,
+			 struct changed *changed)
 {
 	struct fl__kernel_region regions[64];
 	struct fl__scan_buffer buffer = { .regions = regions, .count = 64 };
@@ -547,6 +573,10 @@ static int piece_changed(const struct fl__arena *arena, int pagemap_fd,
 					      start + piece->len,
 					      arena->geometry.hpage_bytes,
 					      on_changed, changed);
+	if (has_holes && piece->is_data)
+		return fl__scan(pagemap_fd, start, start + piece->len,
+				FL__SCAN_ACCOUNT, &buffer, on_changed_in_holes,
+				changed);
 	return fl__scan(pagemap_fd, start, start + piece->len,
 			piece->is_data ? FL__SCAN_PRIVATE_FILE :
 					 FL__SCAN_PRIVATE_ZERO,
@@ -575,7 +605,8 @@ static int slot_changed(const struct fl__arena *arena,
 	for (uint64_t at = 0;
 	     !err && fl__image_map_next(map, bytes, at, end, &piece);
 	     at += piece.len)
-		err = piece_changed(arena, pagemap_fd, &piece, &changed);
+		err = piece_changed(arena, pagemap_fd, &piece,
+				    image && image->has_holes, &changed);
 	if (is_opened)
 		close(pagemap_fd);
 	return fl__error_fold(err);
@@ -618,14 +649,23 @@ static int linux_watch(struct fl__arena *arena, const struct fl__space *space)
 
 static bool linux_is_touched(const struct fl__arena *arena,
 			     const struct fl__space *space,
-			     uint64_t offset_bytes, uint64_t length_bytes)
+			     uint64_t offset_bytes, uint64_t length_bytes,
+			     bool is_swapless)
 {
 	int pagemap_fd = shard_of(arena, space)->pagemap_fd;
 	uint64_t start = (uintptr_t)space->base + offset_bytes;
+	bool is_opened = pagemap_fd < 0, is_touched;
 
-	return pagemap_fd < 0 ||
-	       fl__scan_reads_touched(pagemap_fd, start, start + length_bytes,
-				      arena->geometry.hpage_bytes);
+	if (is_opened)
+		pagemap_fd = fl__scan_open();
+	is_touched = pagemap_fd < 0 ||
+		     fl__scan_reads_touched(pagemap_fd, start,
+					    start + length_bytes,
+					    arena->geometry.hpage_bytes,
+					    is_swapless);
+	if (is_opened && pagemap_fd >= 0)
+		close(pagemap_fd);
+	return is_touched;
 }
 
 const struct fl__backend fl__backend_linux = {
@@ -638,6 +678,8 @@ const struct fl__backend fl__backend_linux = {
 	.image_create = linux_image_create,
 	.image_map = linux_image_map,
 	.image_destroy = fl__memfd_destroy,
+	.image_filled = fl__memfd_filled,
+	.image_drain = fl__memfd_drain,
 	.arena_open = linux_arena_open,
 	.arena_close = linux_arena_close,
 	.attach = linux_attach,

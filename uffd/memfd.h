@@ -21,4 +21,16 @@ int fl__memfd_create(struct fl_image *image,
 /* Also of an image in place. */
 void fl__memfd_destroy(struct fl_image *image);
 
+/*
+ * A guest that touches a hole of the file makes a page of the hole, whatever the
+ * seals say. settle notes how large the file is while no guest has; filled
+ * tells what has come since, and drain gives back what no slot maps any more.
+ * The page is clean and reads as zeroes, so nothing is lost, and no seal is in
+ * the way. Of an image in place, the same of somebody else's file: what cannot
+ * be given back (a file of another user, a file system that is no tmpfs) stays.
+ */
+void fl__memfd_settle(struct fl_image *image);
+uint64_t fl__memfd_filled(const struct fl_image *image);
+void fl__memfd_drain(const struct fl_image *image);
+
 #endif

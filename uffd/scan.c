@@ -126,6 +126,7 @@ int fl__scan_protect(int pagemap_fd, uint64_t start, uint64_t end)
 #define ENTRY_PRESENT (UINT64_C(1) << 63)
 #define ENTRY_SWAPPED (UINT64_C(1) << 62)
 #define ENTRY_FILE (UINT64_C(1) << 61)
+#define ENTRY_WATCHED (UINT64_C(1) << 57)
 
 struct entries {
 	uint64_t at[512];
@@ -147,7 +148,7 @@ static bool entries_read(struct entries *entries, int pagemap_fd,
 }
 
 bool fl__scan_reads_touched(int pagemap_fd, uint64_t start, uint64_t end,
-			    uint64_t hpage_bytes)
+			    uint64_t hpage_bytes, bool is_swapless)
 {
 	struct entries entries;
 
@@ -156,7 +157,11 @@ bool fl__scan_reads_touched(int pagemap_fd, uint64_t start, uint64_t end,
 				  hpage_bytes))
 			return true;
 		for (uint64_t i = 0; i < entries.count; i++) {
-			if (entries.at[i] & (ENTRY_PRESENT | ENTRY_SWAPPED))
+			uint64_t entry = entries.at[i];
+
+			if (entry & ENTRY_PRESENT ||
+			    (entry & ENTRY_SWAPPED &&
+			     !(is_swapless && entry & ENTRY_WATCHED)))
 				return true;
 		}
 	}

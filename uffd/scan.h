@@ -74,10 +74,12 @@ int fl__scan_protect(int pagemap_fd, uint64_t start, uint64_t end);
 /*
  * Is any page of a range resident or swapped out? Reads the entries of pagemap
  * one by one instead of scanning: for an audit, which must not believe the call
- * that it audits. True also when the entries cannot be read.
+ * that it audits. True also when the entries cannot be read. An empty entry that
+ * is watched looks like a swapped page that is watched; with is_swapless the
+ * caller knows that no page is swapped.
  */
 bool fl__scan_reads_touched(int pagemap_fd, uint64_t start, uint64_t end,
-			    uint64_t hpage_bytes);
+			    uint64_t hpage_bytes, bool is_swapless);
 
 /*
  * The runs of pages that fl__scan_is_private() where PAGEMAP_SCAN cannot be had,

@@ -307,3 +307,12 @@ uint64_t fl__image_map_span_bytes(const struct fl__image_map *map)
 	return (last->hpage_off + last->hpage_len) * map->hpage_bytes -
 	       fl__image_map_first_off(map);
 }
+
+uint64_t fl__image_map_extent_bytes(const struct fl__image_map *map)
+{
+	uint64_t hpages = 0;
+
+	for (uint32_t i = 0; i < map->extent_count; i++)
+		hpages += map->extents[i].hpage_len;
+	return hpages * map->hpage_bytes;
+}

@@ -102,6 +102,9 @@ void fl__image_map_fini(struct fl__image_map *map);
 uint64_t fl__image_map_first_off(const struct fl__image_map *map);
 uint64_t fl__image_map_span_bytes(const struct fl__image_map *map);
 
+/* The bytes of the extents alone. */
+uint64_t fl__image_map_extent_bytes(const struct fl__image_map *map);
+
 /* A stretch of a memory that is all in the storage, or all zeroes. */
 struct fl__piece {
 	uint64_t off;			/* in the memory */

@@ -113,6 +113,7 @@ static int module_build_image(struct fl_context *context,
 			      const struct fl_module *module,
 			      uint32_t memory_idx, uint64_t initial_bytes,
 			      const struct fl__globals *globals,
+			      struct fl__image_allowance *allowance,
 			      struct fl_image **image, struct fl_error *error)
 {
 	const struct fl__module_memory *memory = &module->memories[memory_idx];
@@ -131,7 +132,8 @@ static int module_build_image(struct fl_context *context,
 		segments.count++;
 	if (from.stop_idx != UINT32_MAX)
 		segments.count++;
-	err = fl__image_create(context, &segments, initial_bytes, image, error);
+	err = fl__image_create(context, &segments, initial_bytes, allowance,
+			       image, error);
 	if (err)
 		return err;
 	map = &(*image)->map;
@@ -251,11 +253,16 @@ static void list_unshown(struct fl_module *module)
 	}
 }
 
-/* -ENOMEM is an error; everything else is a memory without an image. */
+/* -ENOMEM and a limit are errors; everything else is a memory without an
+ * image. */
 static int module_build_images(struct fl_module *module, struct fl_error *error)
 {
+	struct fl__image_allowance allowance = { .bytes = 0 };
 	struct fl_error found;
 
+	if (module->context)
+		allowance = fl__image_allowance(module->context,
+						module->reader.length);
 	module->shows_images = true;
 	for (uint32_t i = 0; i < module->reader.memory_count; i++) {
 		struct fl__module_memory *memory = &module->memories[i];
@@ -268,8 +275,9 @@ static int module_build_images(struct fl_module *module, struct fl_error *error)
 			continue;
 		err = module_build_image(module->context, module, i,
 					 memory->min_bytes, &no_globals,
+					 &allowance,
 					 &memory->image, &found);
-		if (err == -E2BIG) {
+		if (err == -E2BIG && !allowance.is_over) {
 			memory->reason =
 				"its initial content ends beyond 1 TiB";
 		} else if (err) {
@@ -450,6 +458,7 @@ int fl_image_from_module(struct fl_context *context,
 			 const struct fl_image_config *config,
 			 struct fl_image **image, struct fl_error *error)
 {
+	struct fl__image_allowance allowance;
 	struct fl_image_config known;
 	struct fl__globals globals;
 	int err = fl__config_read(FL_IMAGE_CONFIG, &known, config, error);
@@ -466,10 +475,12 @@ int fl_image_from_module(struct fl_context *context,
 	err = check_initial(module, memory_idx, known.initial_bytes, error);
 	if (err)
 		return err;
+	allowance = fl__image_allowance(context, module->reader.length);
 	fl__module_globals_begin(module, known.imported_globals,
 				 known.imported_global_count, &globals);
 	err = module_build_image(context, module, memory_idx,
-				 known.initial_bytes, &globals, image, error);
+				 known.initial_bytes, &globals, &allowance,
+				 image, error);
 	fl__module_globals_end(&globals);
 	return err;
 }

@@ -2,13 +2,141 @@
 /* store.c - image objects; see store.h. */
 #include "store.h"
 #include "base/sized.h"
+#include "holes.h"
 
 #include <stdlib.h>
 
+struct fl__image_allowance
+fl__image_allowance(const struct fl_context *context, uint64_t input_bytes)
+{
+	struct fl__image_allowance allowance = {
+		.span_bytes = context->limits.max_module_image_span_bytes,
+	};
+
+	if (fl_add_overflow(context->limits.max_module_image_bytes, input_bytes,
+			    &allowance.bytes))
+		allowance.bytes = UINT64_MAX;
+	return allowance;
+}
+
+/* One sum and its limit: a module's, or the context's. */
+static int too_much(struct fl__image_allowance *allowance, uint64_t wanted,
+		    uint64_t left, const char *whose, const char *field,
+		    struct fl_error *error)
+{
+	if (allowance)
+		allowance->is_over = true;
+	return fl__error_set(
+		error, -E2BIG,
+		"the image takes %llu bytes, and the images of %s may take %llu more; raise %s of fl_context_config",
+		fl_llu(wanted), whose, fl_llu(left), field);
+}
+
+/* Add to a sum that may not pass limit; *left gets what there was room for. */
+static bool charge(uint64_t *sum, uint64_t wanted, uint64_t limit,
+		   uint64_t *left)
+{
+	uint64_t before = __atomic_load_n(sum, __ATOMIC_RELAXED);
+
+	do {
+		*left = limit > before ? limit - before : 0;
+		if (wanted > *left)
+			return false;
+	} while (!__atomic_compare_exchange_n(sum, &before, before + wanted,
+					      true, __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
+	return true;
+}
+
+static void image_uncharge(struct fl_context *context,
+			   const struct fl_image *image)
+{
+	__atomic_sub_fetch(&context->image_bytes, image->charged_bytes,
+			   __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&context->image_span_bytes,
+			   image->charged_span_bytes, __ATOMIC_RELAXED);
+}
+
+static int context_charge(struct fl_context *context, struct fl_image *image,
+			  struct fl__image_allowance *allowance, uint64_t bytes,
+			  uint64_t span, struct fl_error *error)
+{
+	uint64_t left;
+
+	if (!charge(&context->image_bytes, bytes,
+		    context->limits.max_image_bytes, &left))
+		return too_much(allowance, bytes, left, "this context",
+				"max_image_bytes", error);
+	image->charged_bytes = bytes;
+	if (!charge(&context->image_span_bytes, span,
+		    context->limits.max_image_span_bytes, &left)) {
+		image_uncharge(context, image);
+		return too_much(allowance, span, left, "this context",
+				"max_image_span_bytes", error);
+	}
+	image->charged_span_bytes = span;
+	return 0;
+}
+
+/* So few holes are not worth a look at each release: they count as storage. */
+#define FEW_HOLE_BYTES ((uint64_t)256 << 10)
+
+/* What the storage of a map may take; *has_holes: and more, once guests touch
+ * its holes. */
+static uint64_t map_bytes(const struct fl__image_map *map, bool *has_holes)
+{
+	uint64_t data = fl__runs_total(&map->data) * map->hpage_bytes;
+	uint64_t extents = fl__image_map_extent_bytes(map);
+
+	*has_holes = extents - data > FEW_HOLE_BYTES;
+	return *has_holes ? data : extents;
+}
+
+/* Before anything is stored. */
+static int image_charge(struct fl_context *context, struct fl_image *image,
+			struct fl__image_allowance *allowance,
+			struct fl_error *error)
+{
+	uint64_t bytes = map_bytes(&image->map, &image->has_holes);
+	uint64_t span = fl__image_map_extent_bytes(&image->map);
+	int err;
+
+	if (allowance && bytes > allowance->bytes)
+		return too_much(allowance, bytes, allowance->bytes,
+				"this module", "max_module_image_bytes", error);
+	if (allowance && span > allowance->span_bytes)
+		return too_much(allowance, span, allowance->span_bytes,
+				"this module", "max_module_image_span_bytes",
+				error);
+	err = context_charge(context, image, allowance, bytes, span, error);
+	if (!err && allowance) {
+		allowance->bytes -= bytes;
+		allowance->span_bytes -= span;
+	}
+	return err;
+}
+
+static int image_store(struct fl_context *context, struct fl_image *image,
+		       const struct fl__segments *segments,
+		       struct fl__image_allowance *allowance,
+		       struct fl_error *error)
+{
+	int err = image_charge(context, image, allowance, error);
+
+	if (err)
+		return err;
+	err = context->backend->image_create(context->host, image, segments,
+					     error);
+	if (err)
+		image_uncharge(context, image);
+	return err;
+}
+
 int fl__image_create(struct fl_context *context,
 		     const struct fl__segments *segments,
-		     uint64_t initial_bytes, struct fl_image **out,
-		     struct fl_error *error)
+		     uint64_t initial_bytes,
+		     struct fl__image_allowance *allowance,
+		     struct fl_image **out, struct fl_error *error)
 {
 	struct fl_image *image = calloc(1, sizeof(*image));
 	int err;
@@ -20,8 +148,7 @@ int fl__image_create(struct fl_context *context,
 	err = fl__image_map_plan(&image->map, segments, initial_bytes,
 				 fl__os_hpage_bytes(), error);
 	if (!err)
-		err = context->backend->image_create(context->host, image,
-						     segments, error);
+		err = image_store(context, image, segments, allowance, error);
 	if (err) {
 		fl__image_map_fini(&image->map);
 		free(image);
@@ -30,6 +157,7 @@ int fl__image_create(struct fl_context *context,
 	image->context = fl__context_retain(context);
 	image->serial =
 		__atomic_add_fetch(&context->last_serial, 1, __ATOMIC_RELAXED);
+	fl__holes_add(image);
 	*out = image;
 	return 0;
 }
@@ -51,8 +179,10 @@ static int in_place_fill(struct fl_context *context, struct fl_image *image,
 	err = fl__os_file_dup(fd, &image->fd);
 	if (err)
 		return fl__error_set(error, fl__error_fold(err),
-				     "cannot keep the image file open: %s",
-				     strerror(-err));
+				     "cannot keep the image file open: %s%s",
+				     strerror(-err),
+				     err == -EMFILE ? "; raise `ulimit -n`" :
+						      "");
 	memcpy(image->file_offs, file_offs, sizeof(image->file_offs));
 	err = context->backend->image_map(context->host, image, error);
 	if (err)
@@ -82,6 +212,7 @@ static int image_finish(struct fl_context *context, struct fl_image *image,
 			int err, struct fl_image **out)
 {
 	if (err) {
+		image_uncharge(context, image);
 		fl__image_map_fini(&image->map);
 		fl__origin_release(image->origin);
 		free(image);
@@ -90,6 +221,7 @@ static int image_finish(struct fl_context *context, struct fl_image *image,
 	image->context = fl__context_retain(context);
 	image->serial =
 		__atomic_add_fetch(&context->last_serial, 1, __ATOMIC_RELAXED);
+	fl__holes_add(image);
 	*out = image;
 	return 0;
 }
@@ -104,6 +236,7 @@ int fl__image_create_in_place(struct fl_context *context,
 
 	if (err)
 		return err;
+	(void)map_bytes(&image->map, &image->has_holes);
 	err = in_place_fill(context, image, fd, file_offs, error);
 	return image_finish(context, image, err, out);
 }
@@ -131,8 +264,14 @@ int fl__image_create_lazy(struct fl_context *context, struct fl__image_map *map,
 		err = fl__error_set(
 			error, -ENOTSUP,
 			"images cannot be loaded on demand here: %s", lacks);
+	/* What is loaded, and what guests make of holes meanwhile. */
+	else
+		err = context_charge(
+			context, image, NULL,
+			fl__image_map_extent_bytes(&image->map),
+			fl__image_map_extent_bytes(&image->map), error);
 	/* Nothing to load. */
-	else if (image->map.extent_count)
+	if (!err && image->map.extent_count)
 		err = context->backend->image_load(context->host, image, error);
 	return image_finish(context, image, err, out);
 }
@@ -151,7 +290,9 @@ void fl_image_release(struct fl_image *image)
 	if (!image || __atomic_sub_fetch(&image->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	context = image->context;
+	fl__holes_remove(image);
 	context->backend->image_destroy(image);
+	image_uncharge(context, image);
 	fl__image_map_fini(&image->map);
 	fl__origin_release(image->origin);
 	free(image);
@@ -177,14 +318,21 @@ int fl_image_from_segments(struct fl_context *context, uint64_t initial_bytes,
 		.get = list_get,
 	};
 
+	struct fl__image_allowance allowance;
+	uint64_t input_bytes = 0;
+
 	for (size_t i = 0; i < count; i++) {
 		if (list[i].length_bytes && !list[i].bytes)
 			return fl__error_set(
 				error, -EINVAL,
 				"segment %zu has a length and no bytes", i);
+		if (fl_add_overflow(input_bytes, list[i].length_bytes,
+				    &input_bytes))
+			input_bytes = UINT64_MAX;
 	}
-	return fl__image_create(context, &segments, initial_bytes, image,
-				error);
+	allowance = fl__image_allowance(context, input_bytes);
+	return fl__image_create(context, &segments, initial_bytes, &allowance,
+				image, error);
 }
 
 /* How many pages of unit_hpages hold data. */

@@ -15,10 +15,22 @@
 
 #include "context.h"
 
+/* What the images of one module may still take; each image lessens it. */
+struct fl__image_allowance {
+	uint64_t bytes, span_bytes;
+	bool is_over;			/* an image was refused for a limit */
+};
+
+/* For images of so many bytes of input. */
+struct fl__image_allowance
+fl__image_allowance(const struct fl_context *context, uint64_t input_bytes);
+
+/* allowance may be NULL: the limits of the context alone hold. -E2BIG. */
 int fl__image_create(struct fl_context *context,
 		     const struct fl__segments *segments,
-		     uint64_t initial_bytes, struct fl_image **image,
-		     struct fl_error *error);
+		     uint64_t initial_bytes,
+		     struct fl__image_allowance *allowance,
+		     struct fl_image **image, struct fl_error *error);
 
 /*
  * The same of a file in place. map says what is where, and file_offs where each

@@ -137,6 +137,10 @@ void fl__os_new_file_abort(struct fl__os_new_file *file);
 /* Memory of this process that is pinned, as far as the system tells. */
 uint64_t fl__os_pinned_bytes(void);
 
+/* Is any private page of this process swapped out? True when the system does
+ * not tell. */
+bool fl__os_is_swapped(void);
+
 /* Nanoseconds of a clock that never goes back. */
 uint64_t fl__os_now_ns(void);
 

@@ -226,18 +226,31 @@ void fl__os_watch_stop(struct fl__os_watch *watch)
 	free(watch);
 }
 
-uint64_t fl__os_pinned_bytes(void)
+/* A line of /proc/self/status, in KiB; or less, if the line or the file is not
+ * there. */
+static uint64_t status_kib(const char *key, uint64_t less)
 {
 	FILE *status = fopen("/proc/self/status", "re");
-	unsigned long long kib = 0;
 	char line[128];
 
 	if (!status)
-		return 0;
+		return less;
 	while (fgets(line, sizeof(line), status)) {
-		if (sscanf(line, "VmPin: %llu kB", &kib) == 1)
+		if (!strncmp(line, key, strlen(key))) {
+			less = strtoull(line + strlen(key), NULL, 10);
 			break;
+		}
 	}
 	fclose(status);
-	return kib * 1024;
+	return less;
+}
+
+uint64_t fl__os_pinned_bytes(void)
+{
+	return status_kib("VmPin:", 0) * 1024;
+}
+
+bool fl__os_is_swapped(void)
+{
+	return status_kib("VmSwap:", 1) != 0;
 }

@@ -11,6 +11,7 @@
 #include "base/config.h"
 #include "base/sized.h"
 #include "instance/instance.h"
+#include "module/holes.h"
 
 /* Add what a slot takes. -ENOTSUP: the backend cannot tell. */
 static int usage_add(struct fl__slot *slot, void *user)
@@ -44,6 +45,7 @@ int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 	for (int i = 0; i < FL__BANK_COUNT && !err; i++)
 		err = pool->source->each(pool->banks[i].source, usage_add,
 					 &filled);
+	filled.hole_bytes = fl__holes_filled(pool->context);
 	if (err)
 		return fl__error_set(
 			error, err, "the page tables cannot be read: %s",
@@ -54,45 +56,54 @@ int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 	return 0;
 }
 
+/* Empty a slot, and add what that gave back, as far as the backend can tell.
+ * False: the slot could not be emptied. */
+static bool slot_trim(struct fl__slot *slot, uint64_t *trimmed)
+{
+	struct fl_pool_usage usage = { .size = sizeof(usage) };
+
+	(void)usage_add(slot, &usage);
+	if (!fl__slot_trim(slot))
+		return false;
+	*trimmed += usage.private_bytes;
+	return true;
+}
+
 int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 {
-	struct fl_pool_usage trimmed = { .size = sizeof(trimmed) }, before;
+	uint64_t trimmed = 0, holes = 0, filled;
 	int i = 0, err = fl__pool_check_owner(pool, NULL);
 
 	if (err)
 		return err;
+	filled = fl__holes_filled(pool->context);
 	fl__os_lock(&pool->trim_lock);
 	/* Memories come first, because memories are the largest. */
-	while (trimmed.private_bytes < bytes && i < FL__BANK_COUNT) {
+	while (trimmed + holes < bytes && i < FL__BANK_COUNT) {
 		struct fl__slot *slot =
 			fl__bank_take_warm(&pool->banks[i], NULL);
 
-		if (!slot) {
+		if (!slot || !slot_trim(slot, &trimmed))
 			i++;
-			continue;
-		}
-		before = trimmed;
-		/* Only the count suffers if the backend cannot tell. */
-		(void)usage_add(slot, &trimmed);
-		if (!fl__slot_trim(slot)) {
-			trimmed = before;
-			i++;
-		}
+		holes = fl__holes_given_back(pool->context, filled);
 	}
 	for (i = 0; i < FL__BANK_COUNT; i++)
 		fl__bank_recall(&pool->banks[i]);
 	fl__os_unlock(&pool->trim_lock);
+	/* Slots that live keep what they map, and nothing else. */
+	fl__holes_drain(pool->context);
+	trimmed += fl__holes_given_back(pool->context, filled);
 	/* Every free slot is empty, and may still hold a module. */
-	if (trimmed.private_bytes < bytes)
+	if (trimmed < bytes)
 		fl__instance_forget(pool, NULL);
 	if (trimmed_bytes)
-		*trimmed_bytes = trimmed.private_bytes;
+		*trimmed_bytes = trimmed;
 	return 0;
 }
 
 /* With the trim_lock, so that a taker which does not wait is not turned away
  * while a slot is being emptied. */
-static uint32_t purge_image(struct fl_pool *pool, const struct fl_image *image)
+static uint32_t purge_image(struct fl_pool *pool, struct fl_image *image)
 {
 	struct fl__slot *slot;
 	uint32_t count = 0;
@@ -106,6 +117,7 @@ static uint32_t purge_image(struct fl_pool *pool, const struct fl_image *image)
 			count++;
 	}
 	fl__os_unlock(&pool->trim_lock);
+	fl__image_drain(image);
 	return count;
 }
 
@@ -120,7 +132,7 @@ int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
 		err = -EINVAL;
 	if (err)
 		return err;
-	count = purge_image(pool, image);
+	count = purge_image(pool, (struct fl_image *)(uintptr_t)image);
 	for (uint32_t i = 0; i < memory_count; i++)
 		count += purge_image(pool, module->memories[i].image);
 	if (module)

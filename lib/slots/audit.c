@@ -32,29 +32,110 @@ static enum fl__audit_verdict audit_piece(const struct fl__space *space,
 					  const struct fl__piece *piece)
 {
 	const uint8_t *here = space->base + piece->off;
-	bool is_clean;
 
-	if (piece->is_data && !piece->bytes)
+	if (fl__image_is_in_place(image))
 		return audit_file(space, image, piece);
-	is_clean = piece->is_data ?
-			   !memcmp(here, piece->bytes, (size_t)piece->len) :
-			   fl_is_zero(here, piece->len);
-	return is_clean ? FL__AUDIT_CLEAN : FL__AUDIT_DIRTY;
+	return memcmp(here, piece->bytes, (size_t)piece->len) ?
+		       FL__AUDIT_DIRTY :
+		       FL__AUDIT_CLEAN;
 }
 
-static enum fl__audit_verdict audit_image(const struct fl__space *space,
+/* What one audit looks at. */
+struct audit {
+	const struct fl__slot *slot;
+	const struct fl__space *space;
+	bool is_swapless;
+};
+
+static bool is_touched(const struct audit *audit, const struct fl__piece *part)
+{
+	const struct fl__backend *backend = audit->slot->bank->backend;
+
+	return !backend->is_touched ||
+	       backend->is_touched(audit->slot->arena, audit->space, part->off,
+				   part->len, audit->is_swapless);
+}
+
+/* Zeroes that nobody touched are zeroes still, and a read would make these pages
+ * resident. in_place: NULL, or the image that these zeroes are a hole of. */
+static enum fl__audit_verdict audit_zeroes(const struct audit *audit,
+					   const struct fl__piece *piece,
+					   uint64_t step,
+					   const struct fl_image *in_place)
+{
+	uint64_t end = piece->off + piece->len;
+	enum fl__audit_verdict verdict = FL__AUDIT_CLEAN;
+	struct fl__piece part = *piece;
+
+	for (; part.off < end && verdict == FL__AUDIT_CLEAN;
+	     part.off += part.len) {
+		part.len = fl_min_u64(end - part.off, step);
+		if (!is_touched(audit, &part))
+			continue;
+		if (in_place)
+			verdict = audit_file(audit->space, in_place, &part);
+		else if (!fl_is_zero(audit->space->base + part.off, part.len))
+			verdict = FL__AUDIT_DIRTY;
+	}
+	return verdict;
+}
+
+/* A hole of the image's storage: to read a page that nobody touched would make
+ * memory of the storage, so touched stretches are looked at by the page. */
+static enum fl__audit_verdict audit_hole(const struct audit *audit,
+					 const struct fl_image *image,
+					 const struct fl__piece *hole)
+{
+	uint64_t hpage = audit->slot->geometry->hpage_bytes;
+	uint64_t end = hole->off + hole->len;
+	enum fl__audit_verdict verdict = FL__AUDIT_CLEAN;
+	struct fl__piece part = *hole;
+
+	for (; part.off < end && verdict == FL__AUDIT_CLEAN;
+	     part.off += part.len) {
+		part.len = fl_min_u64(end - part.off, AUDIT_STEP_BYTES);
+		if (is_touched(audit, &part))
+			verdict = audit_zeroes(
+				audit, &part, hpage,
+				fl__image_is_in_place(image) ? image : NULL);
+	}
+	return verdict;
+}
+
+static enum fl__audit_verdict audit_extent(const struct audit *audit,
+					   const struct fl_image *image,
+					   const struct fl__piece *extent)
+{
+	uint64_t end = extent->off + extent->len;
+	enum fl__audit_verdict verdict = FL__AUDIT_CLEAN;
+	struct fl__piece piece;
+
+	for (uint64_t at = extent->off;
+	     verdict == FL__AUDIT_CLEAN &&
+	     fl__image_map_next_data(&image->map, image->bytes, at, end,
+				     &piece);
+	     at += piece.len)
+		verdict = piece.is_data ?
+				  audit_piece(audit->space, image, &piece) :
+				  audit_hole(audit, image, &piece);
+	return verdict;
+}
+
+static enum fl__audit_verdict audit_image(const struct audit *audit,
 					  const struct fl_image *image,
 					  uint64_t end)
 {
 	const struct fl__image_map *map = image ? &image->map : NULL;
-	const uint8_t *bytes = image ? image->bytes : NULL;
 	enum fl__audit_verdict verdict = FL__AUDIT_CLEAN;
 	struct fl__piece piece;
 
 	for (uint64_t at = 0; verdict == FL__AUDIT_CLEAN &&
-			      fl__image_map_next(map, bytes, at, end, &piece);
+			      fl__image_map_next(map, NULL, at, end, &piece);
 	     at += piece.len)
-		verdict = audit_piece(space, image, &piece);
+		verdict = piece.is_data ?
+				  audit_extent(audit, image, &piece) :
+				  audit_zeroes(audit, &piece, AUDIT_STEP_BYTES,
+					       NULL);
 	return verdict;
 }
 
@@ -75,26 +156,6 @@ static enum fl__audit_verdict audit_hidden(const struct fl__space *space,
 	return is_zero ? FL__AUDIT_CLEAN : FL__AUDIT_DIRTY;
 }
 
-/* In an accessible arena a tenant may have written past its size. Most pages
- * there were never touched, and a read would make these pages resident. */
-static bool rest_is_zero(const struct fl__slot *slot, uint64_t from)
-{
-	const struct fl__backend *backend = slot->bank->backend;
-	const struct fl__space *space = &slot->space;
-
-	while (from < space->allowed_bytes) {
-		uint64_t step = fl_min_u64(space->allowed_bytes - from,
-					   AUDIT_STEP_BYTES);
-
-		if ((!backend->is_touched ||
-		     backend->is_touched(slot->arena, space, from, step)) &&
-		    !fl_is_zero(space->base + from, step))
-			return false;
-		from += step;
-	}
-	return true;
-}
-
 static enum fl__audit_verdict audit_bytes(const struct fl__slot *slot,
 					  uint64_t length_bytes)
 {
@@ -105,13 +166,18 @@ static enum fl__audit_verdict audit_bytes(const struct fl__slot *slot,
 			    geometry->hpage_bytes);
 	uint64_t shown = fl_min_u64(end, space->allowed_bytes);
 	bool shows_image = slot->bank->backend->clean_shows_image;
+	struct audit audit = { slot, space, !fl__os_is_swapped() };
+	/* In an accessible arena a tenant may have written past its size. */
+	struct fl__piece rest = { .off = shown,
+				  .len = space->allowed_bytes - shown };
 	enum fl__audit_verdict verdict =
-		audit_image(space, shows_image ? space->image : NULL, shown);
+		audit_image(&audit, shows_image ? space->image : NULL, shown);
 
+	if (verdict == FL__AUDIT_CLEAN)
+		verdict = audit_zeroes(&audit, &rest, AUDIT_STEP_BYTES, NULL);
 	if (verdict != FL__AUDIT_CLEAN)
 		return verdict;
-	if (!rest_is_zero(slot, shown) ||
-	    !fl_is_zero(space->base - geometry->prefix_bytes,
+	if (!fl_is_zero(space->base - geometry->prefix_bytes,
 			geometry->prefix_bytes))
 		return FL__AUDIT_DIRTY;
 	return audit_hidden(space, end);

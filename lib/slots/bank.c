@@ -2,6 +2,7 @@
 /* bank.c - take, attach; reset, audit, give; see bank.h. */
 #include "bank.h"
 #include "audit.h"
+#include "module/holes.h"
 
 static int request_check(const struct fl__bank *bank,
 			 const struct fl__request *request,
@@ -73,6 +74,7 @@ static int slot_clear(struct fl__slot *slot, bool may_return)
 		slot->source->calls->retire(slot, !may_return);
 	else
 		slot->source->calls->give(slot);
+	fl__image_unshow(image);
 	fl_image_release(image);
 	return err ? -ENOMEM : 0;
 }
@@ -88,6 +90,7 @@ bool fl__slot_trim(struct fl__slot *slot)
 	}
 	image = slot_forget(slot);
 	slot->source->calls->give(slot);
+	fl__image_unshow(image);
 	fl_image_release(image);
 	return true;
 }
@@ -148,7 +151,9 @@ static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 	if (old != request->image) {
 		if (request->image)
 			fl_image_retain(request->image);
+		fl__image_show(request->image);
 		slot->space.image = request->image;
+		fl__image_unshow(old);
 		fl_image_release(old);
 	}
 	slot_count(slot, 0);
@@ -251,12 +256,21 @@ static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
 	fl__os_unlock(&pool->trim_lock);
 }
 
-/* Give a clean slot back, and keep the pool within its budget. */
+/* Give a clean slot back, and keep the pool within its budget. What guests made
+ * of holes of the image is all slots' that show it; each counts all of it, so
+ * that the budgets hold whichever slots go. */
 static void slot_shelve(struct fl__slot *slot)
 {
 	struct fl__bank *bank = slot->bank;
 	struct fl_pool *pool = bank->pool;
 
+	if (slot->space.image && fl_unlikely(slot->space.image->has_holes)) {
+		slot->space.kept_bytes += fl__image_filled(slot->space.image);
+		if (slot->space.kept_bytes > slot->geometry->max_kept_bytes) {
+			(void)slot_clear(slot, true);
+			return;
+		}
+	}
 	slot_count(slot, slot->space.kept_bytes);
 	slot->source->calls->give(slot);
 	if (__atomic_load_n(&pool->idle_kept_bytes, __ATOMIC_RELAXED) >

@@ -9,6 +9,7 @@
  * Affinity is by image, not by module: two memories of one module have two
  * affinities, and an image that the caller made has its own.
  */
+#include "module/holes.h"
 #include "pool.h"
 #include "stock.h"
 
@@ -50,8 +51,15 @@ static void reservation_close(struct fl__source *source)
 
 	for (uint32_t i = 0; i < from->initialised; i++) {
 		struct fl__slot *slot = slot_at(from, i);
+		struct fl_image *image = slot->space.image;
 
-		fl_image_release(slot->space.image);
+		/* What guests made of the image's holes can go only when no
+		 * slot maps it. */
+		if (image && image->has_holes)
+			(void)source->bank->backend->detach(from->arena,
+							    &slot->space);
+		fl__image_unshow(image);
+		fl_image_release(image);
 		fl__slot_end(slot);
 	}
 	if (from->arena)

@@ -573,7 +573,8 @@ static void play_sparse(enum fl_allocation allocation)
 	uint64_t without = sparse_growth(allocation, false);
 	uint64_t with = sparse_growth(allocation, true);
 
-	if (!CHECK(with <= without))
+	/* A few pages, which the kernel had in hand when the rest went back. */
+	if (!CHECK(with <= without + 16 * conform_hpage()))
 		test_note("the image grew by %ju KiB, without captures by %ju",
 			  (uintmax_t)with / 1024, (uintmax_t)without / 1024);
 }

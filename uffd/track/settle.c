@@ -94,6 +94,41 @@ static int file_compare(const struct fl__reset *reset,
 	return *is_changed ? file_restore(reset, area, addr, end) : 0;
 }
 
+/* Of an image with holes, which a read of the image would make memory of. */
+static void restore_pieces(const struct fl__reset *reset,
+			   const struct fl__area *area, uint64_t start,
+			   uint64_t end)
+{
+	struct fl__piece piece;
+
+	for (uint64_t off = start - reset->base;
+	     fl__image_map_next_data(&reset->space->image->map, NULL, off,
+				     end - reset->base, &piece);
+	     off += piece.len) {
+		uint64_t addr = reset->base + off;
+		void *at = (void *)(uintptr_t)addr;
+
+		if (piece.is_data)
+			memcpy(at, area->image + (addr - area->start),
+			       (size_t)piece.len);
+		else
+			(void)fl__copy_zeroes(at, (size_t)piece.len);
+	}
+}
+
+/* Does a page of the area show bytes of the image? */
+static bool is_stored(const struct fl__reset *reset,
+		      const struct fl__area *area, uint64_t addr)
+{
+	const struct fl_image *image = reset->space->image;
+
+	return area->image &&
+	       (!image->has_holes ||
+		fl__runs_overlap(&image->map.data,
+				 (addr - reset->base) >> reset->hpage_shift,
+				 1));
+}
+
 /* Without a question: the range was written. [start, end) lies in one area. */
 static int restore(const struct fl__reset *reset, const struct fl__area *area,
 		   uint64_t start, uint64_t end)
@@ -101,7 +136,9 @@ static int restore(const struct fl__reset *reset, const struct fl__area *area,
 	void *at = (void *)(uintptr_t)start;
 	size_t len = (size_t)(end - start);
 
-	if (area->image)
+	if (area->image && fl_unlikely(reset->space->image->has_holes))
+		restore_pieces(reset, area, start, end);
+	else if (area->image)
 		memcpy(at, area->image + (start - area->start), len);
 	else if (fl_unlikely(area->file))
 		return file_restore(reset, area, start, end);
@@ -117,7 +154,7 @@ static int compare(const struct fl__reset *reset, const struct fl__area *area,
 	size_t len = (size_t)reset->hpage_bytes;
 	void *at = (void *)(uintptr_t)addr;
 
-	if (area->image)
+	if (is_stored(reset, area, addr))
 		*is_changed = fl__copy_back(
 			at, area->image + (addr - area->start), len);
 	else if (fl_unlikely(area->file))

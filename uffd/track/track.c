@@ -281,22 +281,30 @@ static void mark_bridges(struct fl__reset *reset)
 /*
  * Map the image's pages of a range. A present entry is scanned twice as fast as
  * an empty one that is marked, and its first read does not fault. The pages are
- * the page cache's, and no page is copied. After a failure the gain is missing.
+ * the page cache's, and no page is copied. Holes stay holes. After a failure the
+ * gain is missing.
  */
 static void populate(const struct fl__reset *reset, uint64_t start,
 		     uint64_t end)
 {
-	if (!reset->host->can_populate)
-		return;
-	for (uint32_t i = 0; i < reset->area_count; i++) {
-		const struct fl__area *area = &reset->areas[i];
-		uint64_t from = fl_max_u64(start, area->start);
-		uint64_t to = fl_min_u64(end, area->end);
+	const struct fl_image *image = reset->space->image;
+	const struct fl__image_map *map = image ? &image->map : NULL;
+	uint64_t at = start - reset->base;
+	struct fl__piece piece;
 
-		if (fl__area_is_image(area) && from < to)
-			(void)madvise((void *)(uintptr_t)from,
-				      (size_t)(to - from),
-				      FL_MADV_POPULATE_READ);
+	if (!reset->host->can_populate || !image)
+		return;
+	/* One call more for each run of data is the price of many holes. */
+	for (; image->has_holes ?
+		       fl__image_map_next_data(map, NULL, at,
+					       end - reset->base, &piece) :
+		       fl__image_map_next(map, NULL, at, end - reset->base,
+					  &piece);
+	     at += piece.len) {
+		if (piece.is_data)
+			(void)madvise((void *)(uintptr_t)(reset->base +
+							  piece.off),
+				      (size_t)piece.len, FL_MADV_POPULATE_READ);
 	}
 }
 
