@@ -1073,7 +1073,9 @@ FL_API int fl_pool_destroy(struct fl_pool *pool);
 
 /* Would an instance of the module fit this pool? A runtime asks before it
  * compiles. -E2BIG names the limit (0 too), the value and the field of
- * fl_pool_config to raise. Allocates nothing. */
+ * fl_pool_config to raise. A pool without instances (max_instances 0) is for
+ * runtimes that take memories alone, and is asked about memories and tables.
+ * Allocates nothing. */
 FL_API int fl_pool_validate(const struct fl_pool *pool,
 			    const struct fl_module *module,
 			    struct fl_error *error);

@@ -415,6 +415,10 @@ int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 {
 	int err = fl_pool_validate(pool, module, error);
 
+	if (!err && !pool->limits.max_instances)
+		err = fl__error_set(
+			error, -E2BIG,
+			"the pool holds no instances; raise max_instances");
 	if (!err)
 		err = fl__instance_check(pool, module, config, error);
 	if (!err && captured)

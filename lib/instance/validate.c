@@ -86,10 +86,6 @@ int fl_pool_validate(const struct fl_pool *pool, const struct fl_module *module,
 		return fl__error_set(
 			error, -EINVAL,
 			"the module was loaded with another context, or none; load the module with the pool's context");
-	if (!pool->limits.max_instances)
-		return fl__error_set(
-			error, -E2BIG,
-			"the pool holds no instances; raise max_instances");
 	err = validate_memories(&pool->limits, module, error);
 	/* In a pool without tables, the tables are the runtime's. */
 	if (err || !fl__pool_has_tables(pool))

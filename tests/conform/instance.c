@@ -724,6 +724,8 @@ static void fewer_slots_than_one_instance_needs(void)
 
 static void counts_of_zero(void)
 {
+	struct fl_instance *instance = NULL;
+	struct fl_error error = { .text = "" };
 	struct fl_pool_config config;
 	struct fl_module *module;
 	struct conform conform;
@@ -739,9 +741,13 @@ static void counts_of_zero(void)
 	config.max_instances = 0;
 	conform_open(&conform, &config);
 	module = module_simple(&conform, 1, 0, NULL);
-	check_refused(&conform, module, -E2BIG, "max_instances", NULL, NULL);
+	/* Memories taken alone are not instances, and are asked about. */
+	CHECK_EQ(fl_pool_validate(conform.pool, module, NULL), 0);
+	CHECK_EQ(fl_instance_acquire(conform.pool, module, NULL, &instance,
+				     &error),
+		 -E2BIG);
+	CHECK_HAS(error.text, "max_instances");
 	fl_module_release(module);
-	/* Memories taken alone are not instances. */
 	conform_give(conform_take(&conform, NULL, WPAGE));
 	conform_close(&conform);
 }

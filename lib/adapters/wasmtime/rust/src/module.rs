@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//! Modules for both, and instantiations that are announced.
+
+use crate::memory::Memory;
+use crate::pool::{Pool, call, defaults};
+use crate::sys::*;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ffi::CStr;
+use std::marker::PhantomData;
+use std::mem;
+use std::ptr;
+use std::sync::Arc;
+use wasmtime::{AsContextMut, Engine, Error, Extern, Instance, MemoryType, Result};
+
+struct Loaded(*mut fl_module);
+
+// Modules are immutable and counted.
+unsafe impl Send for Loaded {}
+unsafe impl Sync for Loaded {}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        unsafe { fl_module_release(self.0) };
+    }
+}
+
+/// A module whose images are the pool's and whose code is Wasmtime's.
+#[derive(Clone)]
+pub struct Module {
+    compiled: wasmtime::Module,
+    loaded: Arc<Loaded>,
+    pool: Pool,
+    whole_reason: Option<String>,
+}
+
+/// A memory that Wasmtime is going to ask for.
+struct Waiting {
+    memory: Memory,
+    ty: MemoryType,
+}
+
+enum Batch {
+    /// One instantiation of a module: its memories, in order.
+    Of { pool: *mut fl_pool, waiting: VecDeque<Waiting> },
+    /// Memories of zeroes, as many as are asked for.
+    Plain { asked: u32 },
+}
+
+thread_local! {
+    static BATCHES: RefCell<Vec<Batch>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While this lives, the thread may make the instantiation that was announced.
+/// What the instantiation does not take goes back to the pool.
+#[must_use = "the announcement ends when this is dropped"]
+pub struct Announced {
+    depth: usize,
+    /// The announcement is the thread's.
+    _thread: PhantomData<*const ()>,
+}
+
+impl Announced {
+    fn new(batch: Batch) -> Announced {
+        BATCHES.with_borrow_mut(|batches| {
+            batches.push(batch);
+            Announced { depth: batches.len(), _thread: PhantomData }
+        })
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        // A batch that is dropped later than its outer one is gone with that.
+        let gone = BATCHES.with_borrow_mut(|batches| {
+            let keep = (self.depth - 1).min(batches.len());
+            batches.split_off(keep)
+        });
+        drop(gone);
+    }
+}
+
+/// Announces memories of zeroes: for modules that were compiled elsewhere, whole.
+pub fn announce_plain() -> Announced {
+    Announced::new(Batch::Plain { asked: 0 })
+}
+
+/// The memory that Wasmtime asks for, called by the creator.
+pub(crate) fn next_memory(
+    pool: &Pool,
+    ty: &MemoryType,
+    minimum: usize,
+    maximum: Option<usize>,
+) -> Result<Memory> {
+    BATCHES.with_borrow_mut(|batches| match batches.last_mut() {
+        None => Err(Error::msg(
+            "nobody has announced this memory: instantiate by Module::instantiate(), \
+             or under Module::announce() on the same thread",
+        )),
+        Some(Batch::Plain { asked }) => {
+            *asked += 1;
+            let max = maximum.map_or(u64::MAX, |max| max as u64);
+            Memory::take(pool, ptr::null_mut(), minimum as u64, max, ty.page_size())
+        }
+        Some(Batch::Of { pool: theirs, waiting }) => {
+            if *theirs != pool.inner.pool {
+                return Err(Error::msg("the module was loaded for another pool than this engine's"));
+            }
+            match waiting.pop_front() {
+                None => Err(Error::msg(
+                    "another module is instantiated in between: announce it too",
+                )),
+                Some(next) if next.ty == *ty => Ok(next.memory),
+                Some(_) => Err(Error::msg("this is not a memory of the module that was announced")),
+            }
+        }
+    })
+}
+
+/// Instantiates a module in the engine, and sees whether it asks for its memory.
+fn try_engine(engine: &Engine) -> Result<()> {
+    let bytes = [0, b'a', b's', b'm', 1, 0, 0, 0, 5, 3, 1, 0, 0];
+    let module = wasmtime::Module::new(engine, bytes)?;
+    let mut store = wasmtime::Store::new(engine, ());
+    let announced = announce_plain();
+    Instance::new(&mut store, &module, &[])?;
+    let asked = BATCHES.with_borrow(|batches| match batches.last() {
+        Some(Batch::Plain { asked }) => *asked,
+        _ => 0,
+    });
+    drop(announced);
+    if asked > 0 {
+        return Ok(());
+    }
+    Err(Error::msg(
+        "this engine asks for no memories: call Pool::configure() on its configuration, \
+         and leave the allocation strategy on demand",
+    ))
+}
+
+impl Loaded {
+    fn new(pool: &Pool, bytes: &[u8]) -> Result<Loaded> {
+        let mut config: fl_module_config = defaults(FL_MODULE_CONFIG);
+        let mut module = ptr::null_mut();
+        config.bytes = bytes.as_ptr().cast();
+        config.length_bytes = bytes.len() as u64;
+        call(|e| unsafe { fl_module_load(pool.context(), &config, &mut module, e) })?;
+        Ok(Loaded(module))
+    }
+
+    fn info(&self) -> fl_module_info {
+        let mut info: fl_module_info = unsafe { mem::zeroed() };
+        info.size = mem::size_of_val(&info);
+        unsafe { fl_module_info(self.0, &mut info) };
+        info
+    }
+
+    fn memory_type(&self, idx: u32) -> fl_memory_type {
+        let mut ty: fl_memory_type = unsafe { mem::zeroed() };
+        ty.size = mem::size_of_val(&ty);
+        unsafe { fl_module_memory_type(self.0, idx, &mut ty) };
+        ty
+    }
+
+    /// Why Wasmtime has to copy the data; None: every memory can show its image.
+    fn whole_reason(&self) -> Option<String> {
+        let info = self.info();
+        if !info.segmented_reason.is_null() {
+            let reason = unsafe { CStr::from_ptr(info.segmented_reason) };
+            return Some(reason.to_string_lossy().into_owned());
+        }
+        for idx in 0..info.memory_count {
+            let ty = self.memory_type(idx);
+            if ty.is_shared != 0 {
+                return Some("Wasmtime makes shared memories itself".to_string());
+            }
+            if idx < info.imported_memory_count && ty.has_image != 0 {
+                return Some("an imported memory is the host's to fill".to_string());
+            }
+        }
+        None
+    }
+
+    fn data_free(&self) -> Result<Vec<u8>> {
+        let mut bytes = ptr::null_mut();
+        let mut length = 0;
+        call(|e| unsafe {
+            fl_module_write_data_free(self.0, &mut bytes, &mut length, ptr::null_mut(), e)
+        })?;
+        let copy =
+            unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length as usize) }.to_vec();
+        unsafe { fl_bytes_free(bytes) };
+        Ok(copy)
+    }
+}
+
+impl Module {
+    /// Reads a module, makes its images, and compiles it without its data.
+    pub fn new(engine: &Engine, pool: &Pool, bytes: &[u8]) -> Result<Module> {
+        try_engine(engine)?;
+        let loaded = Loaded::new(pool, bytes)?;
+        call(|e| unsafe { fl_pool_validate(pool.inner.pool, loaded.0, e) })?;
+        let whole_reason = loaded.whole_reason();
+        let compiled = match whole_reason {
+            Some(_) => wasmtime::Module::new(engine, bytes)?,
+            None => wasmtime::Module::new(engine, loaded.data_free()?)?,
+        };
+        Ok(Module { compiled, loaded: Arc::new(loaded), pool: pool.clone(), whole_reason })
+    }
+
+    /// The code. Its instantiations are to be announced.
+    pub fn compiled(&self) -> &wasmtime::Module {
+        &self.compiled
+    }
+
+    /// Why Wasmtime copies the data itself; None: memories show images.
+    pub fn whole_reason(&self) -> Option<&str> {
+        self.whole_reason.as_deref()
+    }
+
+    fn take(&self, idx: u32) -> Result<Waiting> {
+        let ty = self.loaded.memory_type(idx);
+        let image = match self.whole_reason {
+            Some(_) => ptr::null_mut(),
+            None => unsafe { fl_module_image(self.loaded.0, idx) },
+        };
+        if ty.is_shared != 0 {
+            return Err(Error::msg(format!(
+                "memory {idx} is shared, which Wasmtime makes itself: instantiate the module \
+                 without announcing it"
+            )));
+        }
+        let max = ty.max_pages.checked_mul(ty.page_bytes).unwrap_or(u64::MAX);
+        Ok(Waiting {
+            memory: Memory::take(
+                &self.pool,
+                image,
+                ty.min_pages * ty.page_bytes,
+                max,
+                ty.page_bytes,
+            )?,
+            ty: MemoryType::builder()
+                .min(ty.min_pages)
+                .max((ty.max_pages != u64::MAX).then_some(ty.max_pages))
+                .memory64(ty.is_64 != 0)
+                .page_size_log2(ty.page_bytes.trailing_zeros() as u8)
+                .build()?,
+        })
+    }
+
+    /// Takes the memories that the module defines, all or none, for the
+    /// instantiation that this thread makes next.
+    pub fn announce(&self) -> Result<Announced> {
+        let info = self.loaded.info();
+        let waiting =
+            (info.imported_memory_count..info.memory_count).map(|idx| self.take(idx)).collect::<Result<_>>()?;
+        Ok(Announced::new(Batch::Of { pool: self.pool.inner.pool, waiting }))
+    }
+
+    /// [`Instance::new`], announced.
+    pub fn instantiate(&self, store: impl AsContextMut, imports: &[Extern]) -> Result<Instance> {
+        let _announced = self.announce()?;
+        Instance::new(store, &self.compiled, imports)
+    }
+}
