@@ -1033,6 +1033,16 @@ struct fl_pool_config {
 	 * unless the compiler touches each page of a large frame in turn (gcc,
 	 * clang: -fstack-clash-protection): 64 KiB. */
 	uint64_t stack_guard_bytes;
+	/* So many more of each, beyond max_<plural>, when the pool is full:
+	 * each in a mapping of its own, as of FL_ALLOCATION_ON_DEMAND, with the
+	 * same guards and maximum sizes. Such a tenant costs the mapping and
+	 * its faults, and keeps nothing for the next. All memories, or all
+	 * tables, of an instance come from the pool or from beyond. Not where
+	 * max_<plural> is 0; without meaning on demand: 0. */
+	uint32_t overflow_memories;
+	uint32_t overflow_tables;
+	uint32_t overflow_instances;
+	uint32_t overflow_stacks;
 };
 
 #define FL_POOL_CONFIG_INIT {						\
@@ -1070,6 +1080,26 @@ FL_API int fl_pool_create(struct fl_context *context,
 /* Unmap the pool. -EBUSY while instances, memories, tables or stacks live; the
  * call changes nothing then. -ECHILD. NULL is allowed. */
 FL_API int fl_pool_destroy(struct fl_pool *pool);
+
+/*
+ * A descriptor for event loops that may not block in an acquire. From this call
+ * on, each acquire that answers -EAGAIN asks for one event, which the next slot of
+ * that kind that becomes free posts. The descriptor is readable while events are
+ * posted. Each read of 8 bytes takes one; a read that finds none is EAGAIN. Read
+ * one event, then acquire again: one slot wakes one reader. Another taker may be
+ * faster, and then the acquire answers -EAGAIN and has asked again.
+ *
+ * No event is lost: who reads one and does not acquire passes it on by writing the
+ * number 1, as 8 bytes. Whoever stops waiting leaves the event that it asked for:
+ * somebody may read it and find no slot. A release makes no system call for this
+ * unless somebody waits.
+ *
+ * The same descriptor at each call; it is the pool's, and fl_pool_destroy() closes
+ * it. Any thread. Errors: -ENOMEM (also: no descriptor left), -ENOTSUP (not on
+ * Linux), -EPERM, -ECHILD.
+ */
+FL_API int fl_pool_wait_fd(struct fl_pool *pool, int *fd,
+			   struct fl_error *error);
 
 /* Would an instance of the module fit this pool? A runtime asks before it
  * compiles. -E2BIG names the limit (0 too), the value and the field of
@@ -1161,6 +1191,16 @@ struct fl_pool_info {
 	uint64_t prefix_bytes;
 	uint64_t guard_before_bytes;
 	uint64_t guard_after_bytes;
+	/* Of the live ones, those beyond max_<plural> (overflow_<plural> of
+	 * fl_pool_config); and since the pool was made, handed out there. */
+	uint32_t overflow_memories;
+	uint32_t overflow_tables;
+	uint32_t overflow_instances;
+	uint32_t overflow_stacks;
+	uint64_t overflowed_memories;
+	uint64_t overflowed_tables;
+	uint64_t overflowed_instances;
+	uint64_t overflowed_stacks;
 };
 
 FL_API void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info);

@@ -512,13 +512,21 @@ static int linux_account(const struct fl__arena *arena,
 	struct fl__kernel_region regions[64];
 	struct fl__scan_buffer buffer = { .regions = regions, .count = 64 };
 	uint64_t base = (uintptr_t)space->base;
+	int pagemap_fd = shard_of(arena, space)->pagemap_fd, err;
+	/* Its resets need none. */
+	bool is_opened = geometry->is_single_use &&
+			 arena->host->rung != RUNG_DONTNEED;
 
-	if (shard_of(arena, space)->pagemap_fd < 0)
+	if (is_opened)
+		pagemap_fd = fl__scan_open();
+	if (pagemap_fd < 0)
 		return -ENOTSUP;
-	return fl__error_fold(fl__scan(
-		shard_of(arena, space)->pagemap_fd,
-		base - geometry->prefix_bytes, base + geometry->max_bytes,
-		FL__SCAN_ACCOUNT, &buffer, on_account, usage));
+	err = fl__scan(pagemap_fd, base - geometry->prefix_bytes,
+		       base + geometry->max_bytes, FL__SCAN_ACCOUNT, &buffer,
+		       on_account, usage);
+	if (is_opened)
+		close(pagemap_fd);
+	return fl__error_fold(err);
 }
 
 struct changed {

@@ -170,6 +170,13 @@ static inline void fl__os_unlock(struct fl__os_lock *lock)
 	pthread_mutex_unlock(&lock->mutex);
 }
 
+/* A descriptor that is readable as long as events are posted and not read: each
+ * read of 8 bytes takes one. Non-blocking, close-on-exec. The descriptor, or
+ * -errno of the closed set; -ENOTSUP. */
+int fl__os_event_open(void);
+void fl__os_event_post(int fd, uint64_t count);
+void fl__os_event_close(int fd);
+
 int fl__os_cond_init(struct fl__os_cond *cond);
 void fl__os_cond_fini(struct fl__os_cond *cond);
 /* Wait until signalled or until fl__os_now_ns() reaches deadline_ns

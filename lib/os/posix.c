@@ -15,6 +15,9 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <fcntl.h>
+#if defined(__linux__)
+#include <sys/eventfd.h>
+#endif
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -268,6 +271,49 @@ void fl__os_lock_fini(struct fl__os_lock *lock)
 {
 	pthread_mutex_destroy(&lock->mutex);
 }
+
+#if defined(__linux__)
+
+int fl__os_event_open(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
+
+	return fd < 0 ? fl__error_fold(-errno) : fd;
+}
+
+/* Fails only beyond 2^64 - 2 events, where the descriptor is readable anyway. */
+void fl__os_event_post(int fd, uint64_t count)
+{
+	int saved = errno;
+
+	if (write(fd, &count, sizeof(count)) < 0)
+		errno = saved;
+}
+
+void fl__os_event_close(int fd)
+{
+	close(fd);
+}
+
+#else
+
+int fl__os_event_open(void)
+{
+	return -ENOTSUP;
+}
+
+void fl__os_event_post(int fd, uint64_t count)
+{
+	(void)fd;
+	(void)count;
+}
+
+void fl__os_event_close(int fd)
+{
+	(void)fd;
+}
+
+#endif
 
 int fl__os_cond_init(struct fl__os_cond *cond)
 {

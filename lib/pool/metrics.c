@@ -56,7 +56,9 @@ static void info_fill(const struct fl_pool *pool, struct fl_pool_info *info)
 	info->live_##plural = (uint32_t)counts[bank].live;       \
 	info->retired_##plural = (uint32_t)counts[bank].retired; \
 	info->acquired_##plural = acquired[bank];                \
-	info->refused_##plural = LOAD(banks[bank].refused)
+	info->refused_##plural = LOAD(banks[bank].refused);      \
+	info->overflow_##plural = (uint32_t)counts[bank].overflow; \
+	info->overflowed_##plural = counts[bank].overflowed
 	FILL(FL__BANK_MEMORY, memories);
 	FILL(FL__BANK_TABLE, tables);
 	FILL(FL__BANK_STRUCTURE, instances);

@@ -26,6 +26,55 @@ static const struct fl__source_calls *const sources[] = {
 	[FL_ALLOCATION_ON_DEMAND] = &fl__source_regions,
 };
 
+/* How many slots a bank has beyond the reservation, and of how many in it. */
+static void overflow_of(const struct fl_pool_config *config, int bank_idx,
+			uint32_t *beyond, uint32_t *within)
+{
+#define BANK(bank, plural)                           \
+	case bank:                                   \
+		*beyond = config->overflow_##plural; \
+		*within = config->max_##plural;      \
+		break
+	switch (bank_idx) {
+		BANK(FL__BANK_MEMORY, memories);
+		BANK(FL__BANK_TABLE, tables);
+		BANK(FL__BANK_STRUCTURE, instances);
+		BANK(FL__BANK_STACK, stacks);
+	}
+#undef BANK
+}
+
+/* A full pool may have slots that lie apart. */
+static int pool_plan_overflow(struct fl_pool *pool, struct fl_error *error)
+{
+	struct fl__layout apart;
+	uint32_t beyond = 0, within = 0;
+	bool has_overflow = false;
+	int err;
+
+	for (int i = 0; i < FL__BANK_COUNT; i++) {
+		const char *plural = i == FL__BANK_STRUCTURE ? "instances" :
+							       kinds[i]->plural;
+
+		overflow_of(&pool->config, i, &beyond, &within);
+		if (beyond && !within)
+			return fl__error_set(
+				error, -EINVAL,
+				"overflow_%s is %u, but max_%s is 0; raise it, or leave overflow_%s at 0",
+				plural, beyond, plural, plural);
+		pool->banks[i].max_overflow = beyond;
+		has_overflow |= beyond != 0;
+	}
+	if (!has_overflow)
+		return 0;
+	err = fl__layout_plan(&pool->config, fl__os_hpage_bytes(), true, &apart,
+			      error);
+	for (int i = 0; i < FL__BANK_COUNT; i++)
+		pool->banks[i].overflow_geometry = apart.banks[i];
+	pool->source = &fl__source_overflow;
+	return err;
+}
+
 static void pool_link(struct fl_pool *pool)
 {
 	struct fl_context *context = pool->context;
@@ -92,8 +141,8 @@ static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
 	return fl__error_set(
 		error, err,
 		"cannot reserve %llu bytes of address space, most for %u %s of stride %llu; lower max_%s or %s%s%s",
-		fl_llu(layout->reserved_bytes), layout->banks[largest].slot_count,
-		kinds[largest]->plural,
+		fl_llu(layout->reserved_bytes),
+		layout->banks[largest].slot_count, kinds[largest]->plural,
 		fl_llu(layout->banks[largest].stride_bytes),
 		largest == FL__BANK_STRUCTURE ? "instances" :
 						kinds[largest]->plural,
@@ -123,6 +172,8 @@ static void pool_free(struct fl_pool *pool)
 	/* Without a reservation, this would unmap addresses from 0 on. */
 	if (pool->reservation)
 		fl__os_release(pool->reservation, pool->layout.reserved_bytes);
+	if (pool->event_fd >= 0)
+		fl__os_event_close(pool->event_fd);
 	fl__os_lock_fini(&pool->trim_lock);
 	fl__os_fork_guard_fini(&pool->fork_guard);
 	fl_context_destroy(pool->context);
@@ -146,6 +197,8 @@ static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 	pool->source = sources[known->allocation];
 	err = fl__layout_plan(known, fl__os_hpage_bytes(),
 			      !pool->source->keeps_slots, &pool->layout, error);
+	if (!err && pool->source->keeps_slots)
+		err = pool_plan_overflow(pool, error);
 	/* The caller's bytes are copied, as they may go after the call. */
 	if (!err && known->table_null && known->max_tables)
 		memcpy(pool->table_null, known->table_null,
@@ -173,6 +226,7 @@ int fl_pool_create(struct fl_context *context,
 		return fl__error_set(error, -ENOMEM, "no memory for a pool");
 	memset(pool, 0, sizeof(*pool));
 	pool->context = context;
+	pool->event_fd = -1;
 	err = pool_plan(pool, config, error);
 	if (!err)
 		err = pool_init_guards(pool, error);
@@ -216,5 +270,24 @@ int fl_pool_destroy(struct fl_pool *pool)
 	fl__os_watch_stop(pool->pressure_watch);
 	pool_unlink(pool);
 	pool_free(pool);
+	return 0;
+}
+
+int fl_pool_wait_fd(struct fl_pool *pool, int *fd, struct fl_error *error)
+{
+	int err = fl__pool_check_owner(pool, error), opened;
+
+	if (err)
+		return err;
+	fl__os_lock(&pool->trim_lock);
+	opened = pool->event_fd >= 0 ? pool->event_fd : fl__os_event_open();
+	if (opened >= 0)
+		__atomic_store_n(&pool->event_fd, opened, __ATOMIC_RELAXED);
+	fl__os_unlock(&pool->trim_lock);
+	if (opened < 0)
+		return fl__error_set(error, opened,
+				     "cannot open an event descriptor: %s",
+				     fl_strerror(opened));
+	*fd = opened;
 	return 0;
 }

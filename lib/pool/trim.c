@@ -22,6 +22,9 @@ static int usage_add(struct fl__slot *slot, void *user)
 
 	if (!slot->bank->backend || !slot->geometry->max_bytes)
 		return 0;
+	/* Nothing is mapped where nobody lives. */
+	if (!slot->source->calls->keeps_slots && !fl__slot_is_live(slot))
+		return 0;
 	if (!slot->bank->backend->account)
 		return -ENOTSUP;
 	err = slot->bank->backend->account(slot->arena, &slot->space, usage);

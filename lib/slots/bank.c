@@ -179,6 +179,22 @@ static int take_again(struct fl__bank *bank, const struct fl__request *requests,
 	return err;
 }
 
+/* Whoever is told that there is no slot is told when there is one. */
+static int take_or_arm(struct fl__bank *bank,
+		       const struct fl__request *requests, uint32_t count,
+		       int event_fd, struct fl__slot **slots,
+		       struct fl_error *error)
+{
+	struct fl__source *source = bank->source;
+	int err;
+
+	source->calls->arm(source, event_fd);
+	err = source->calls->take(source, requests, count, 0, slots, error);
+	if (err != -EAGAIN)
+		source->calls->disarm(source);
+	return err;
+}
+
 int fl__bank_take_slots(struct fl__bank *bank,
 			const struct fl__request *requests, uint32_t count,
 			uint64_t timeout_ns, struct fl__slot **slots,
@@ -186,6 +202,7 @@ int fl__bank_take_slots(struct fl__bank *bank,
 {
 	const struct fl__source_calls *calls = bank->source->calls;
 	int err = calls->take(bank->source, requests, count, 0, slots, error);
+	int event_fd;
 
 	if (err == -EAGAIN)
 		err = take_again(bank, requests, count, slots, error);
@@ -195,6 +212,10 @@ int fl__bank_take_slots(struct fl__bank *bank,
 	/* Slots may have been laid up meanwhile. */
 	if (err == -EAGAIN && timeout_ns)
 		err = take_again(bank, requests, count, slots, error);
+	event_fd = __atomic_load_n(&bank->pool->event_fd, __ATOMIC_RELAXED);
+	if (fl_unlikely(err == -EAGAIN && event_fd >= 0 && calls->arm))
+		err = take_or_arm(bank, requests, count, event_fd, slots,
+				  error);
 	return err;
 }
 

@@ -30,6 +30,9 @@ struct fl_pool {
 	uint8_t table_null[FL__MAX_ELEMENT_BYTES];
 	struct fl__os_lock trim_lock;
 	struct fl__os_watch *pressure_watch;	/* NULL: none */
+	/* Atomic, and set once, with the trim_lock: fl_pool_wait_fd(); -1:
+	 * nobody asked. */
+	int event_fd;
 	uint64_t pressure_trim_bytes;
 
 	/* Atomic; written only by pools that ask for audits or a budget. */

@@ -18,7 +18,7 @@
  * look-up and traps cannot differ. A region's slot is never reset, so the
  * backend opens no descriptor for the slot.
  */
-#include "pool.h"
+#include "region.h"
 
 #include <stdlib.h>
 
@@ -36,6 +36,12 @@ struct regions {
 	struct region *mapped; /* atomic links; context->lock to change */
 	struct region *spare; /* context->lock */
 	uint64_t live; /* atomic */
+	uint64_t places; /* atomic: taken of limit */
+	uint64_t limit; /* UINT64_MAX: the system's alone */
+	uint64_t taken; /* atomic: ever */
+	const struct fl__geometry *like;
+	void (*given)(void *user); /* NULL: nobody waits for a place */
+	void *given_user;
 	uint64_t mapped_bytes; /* atomic */
 };
 
@@ -165,7 +171,7 @@ static int region_map(struct regions *from, struct region *region,
 		      const struct fl__request *request, struct fl_error *error)
 {
 	struct fl__bank *bank = from->source.bank;
-	int err = region_shape(region, &bank->geometry, request->initial_bytes);
+	int err = region_shape(region, from->like, request->initial_bytes);
 
 	if (!err)
 		err = fl__os_reserve(region->length_bytes,
@@ -177,7 +183,7 @@ static int region_map(struct regions *from, struct region *region,
 		return fl__error_set(
 			error, err,
 			"cannot reserve %llu bytes of address space and their guards for a %s; %s, or lower what the pool allows a %s",
-			fl_llu(fl_max_u64(bank->geometry.max_bytes,
+			fl_llu(fl_max_u64(from->like->max_bytes,
 					  request->initial_bytes)),
 			bank->kind->what,
 			remedy ? remedy :
@@ -201,6 +207,9 @@ static void regions_give(struct fl__slot *slot)
 	fl__slot_end(slot);
 	fl__os_release(region->start, region->length_bytes);
 	region_spare(from, region);
+	__atomic_sub_fetch(&from->places, 1, __ATOMIC_SEQ_CST);
+	if (from->given)
+		from->given(from->given_user);
 	/* Last: the pool may go when no region lives. */
 	__atomic_sub_fetch(&from->live, 1, __ATOMIC_RELEASE);
 }
@@ -211,6 +220,20 @@ static void regions_retire(struct fl__slot *slot, bool is_for_good)
 	regions_give(slot);
 }
 
+/* Count places for count regions, if that many are left. */
+static bool regions_admit(struct regions *from, uint32_t count)
+{
+	uint64_t places = __atomic_load_n(&from->places, __ATOMIC_SEQ_CST);
+
+	do {
+		if (count > from->limit - places)
+			return false;
+	} while (!__atomic_compare_exchange_n(
+		&from->places, &places, places + count, false, __ATOMIC_SEQ_CST,
+		__ATOMIC_SEQ_CST));
+	return true;
+}
+
 static int regions_take(struct fl__source *source,
 			const struct fl__request *requests, uint32_t count,
 			uint64_t timeout_ns, struct fl__slot **slots,
@@ -219,6 +242,12 @@ static int regions_take(struct fl__source *source,
 	struct regions *from = of_source(source);
 
 	(void)timeout_ns;
+	if (!regions_admit(from, count))
+		return fl__error_set(
+			error, -EAGAIN,
+			"all %s of the pool are in use, and all %llu beyond; release one, wait with timeout_ns, or raise max_%s or overflow_%s",
+			source->bank->kind->plural, fl_llu(from->limit),
+			source->bank->kind->plural, source->bank->kind->plural);
 	for (uint32_t i = 0; i < count; i++) {
 		struct region *region = region_alloc(from);
 		int err =
@@ -229,12 +258,15 @@ static int regions_take(struct fl__source *source,
 		if (err) {
 			if (region)
 				region_spare(from, region);
+			__atomic_sub_fetch(&from->places, count - i,
+					   __ATOMIC_SEQ_CST);
 			while (i--)
 				regions_give(slots[i]);
 			return err;
 		}
 		region_link(from, region);
 		__atomic_add_fetch(&from->live, 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&from->taken, 1, __ATOMIC_RELAXED);
 		slots[i] = &region->slot;
 	}
 	return 0;
@@ -301,6 +333,7 @@ static void regions_count(struct fl__source *source,
 		.live = __atomic_load_n(&from->live, __ATOMIC_ACQUIRE),
 		.mapped_bytes =
 			__atomic_load_n(&from->mapped_bytes, __ATOMIC_RELAXED),
+		.overflowed = __atomic_load_n(&from->taken, __ATOMIC_RELAXED),
 	};
 }
 
@@ -325,8 +358,22 @@ static int regions_open(struct fl__bank *bank, struct fl__source **source,
 	if (!from)
 		return fl__error_set(error, -ENOMEM, "no memory for a bank");
 	from->source = (struct fl__source){ &fl__source_regions, bank };
+	from->like = &bank->geometry;
+	from->limit = UINT64_MAX;
 	*source = &from->source;
 	return 0;
+}
+
+void fl__regions_limit(struct fl__source *source,
+		       const struct fl__geometry *like, uint64_t limit,
+		       void (*given)(void *user), void *user)
+{
+	struct regions *from = of_source(source);
+
+	from->like = like;
+	from->limit = limit;
+	from->given = given;
+	from->given_user = user;
 }
 
 static void regions_close(struct fl__source *source)

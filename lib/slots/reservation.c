@@ -10,7 +10,7 @@
  * affinities, and an image that the caller made has its own.
  */
 #include "module/holes.h"
-#include "pool.h"
+#include "reservation.h"
 #include "stock.h"
 
 #include <stdlib.h>
@@ -25,7 +25,7 @@ struct reservation {
 	uint8_t *slots;
 	size_t slot_bytes;
 	uint32_t initialised;
-	uint32_t laid_up;	/* atomic: so many slots are */
+	uint32_t laid_up; /* atomic: so many slots are */
 	struct fl__stock stock;
 };
 
@@ -132,6 +132,22 @@ static int reservation_open(struct fl__bank *bank, struct fl__source **source,
 	return 0;
 }
 
+static void affinities_of(const struct fl__request *requests, uint32_t count,
+			  uint64_t *affinities)
+{
+	affinities[0] = affinity_of(requests[0].image);
+	for (uint32_t i = 1; i < count; i++)
+		affinities[i] = affinity_of(requests[i].image);
+}
+
+static void slots_of(const struct reservation *from, const uint32_t *idx,
+		     uint32_t count, struct fl__slot **slots)
+{
+	slots[0] = slot_at(from, idx[0]);
+	for (uint32_t i = 1; i < count; i++)
+		slots[i] = slot_at(from, idx[i]);
+}
+
 static int reservation_take(struct fl__source *source,
 			    const struct fl__request *requests, uint32_t count,
 			    uint64_t timeout_ns, struct fl__slot **slots,
@@ -142,17 +158,50 @@ static int reservation_take(struct fl__source *source,
 	uint32_t idx[FL__TAKE_MAX];
 	int err;
 
-	affinities[0] = affinity_of(requests[0].image);
-	for (uint32_t i = 1; i < count; i++)
-		affinities[i] = affinity_of(requests[i].image);
+	affinities_of(requests, count, affinities);
 	err = fl__stock_take(&from->stock, affinities, count, timeout_ns, idx,
 			     error);
-	if (err)
-		return err;
-	slots[0] = slot_at(from, idx[0]);
-	for (uint32_t i = 1; i < count; i++)
-		slots[i] = slot_at(from, idx[i]);
-	return 0;
+	if (!err)
+		slots_of(from, idx, count, slots);
+	return err;
+}
+
+int fl__reservation_wait(struct fl__source *source,
+			 const struct fl__request *requests, uint32_t count,
+			 uint64_t timeout_ns, uint64_t pokes,
+			 struct fl__slot **slots, struct fl_error *error)
+{
+	struct reservation *from = of_source(source);
+	uint64_t affinities[FL__TAKE_MAX];
+	uint32_t idx[FL__TAKE_MAX];
+	int err;
+
+	affinities_of(requests, count, affinities);
+	err = fl__stock_wait(&from->stock, affinities, count, timeout_ns, pokes,
+			     idx, error);
+	if (!err)
+		slots_of(from, idx, count, slots);
+	return err;
+}
+
+uint64_t fl__reservation_pokes(struct fl__source *source)
+{
+	return fl__stock_pokes(&of_source(source)->stock);
+}
+
+void fl__reservation_poke(struct fl__source *source)
+{
+	fl__stock_poke(&of_source(source)->stock);
+}
+
+static void reservation_arm(struct fl__source *source, int event_fd)
+{
+	fl__stock_arm(&of_source(source)->stock, event_fd);
+}
+
+static void reservation_disarm(struct fl__source *source)
+{
+	fl__stock_disarm(&of_source(source)->stock);
 }
 
 static void reservation_give(struct fl__slot *slot)
@@ -282,7 +331,9 @@ static void reservation_count(struct fl__source *source,
 	struct fl__freelist list = fl__stock_look(&of_source(source)->stock);
 
 	*counts = (struct fl__source_counts){
-		.live = list.used_count,
+		/* Who posts an event has not left the pool. */
+		.live = list.used_count +
+			fl__stock_posting(&of_source(source)->stock),
 		.warm = list.warm.count,
 		.retired = list.retired_count,
 	};
@@ -296,6 +347,8 @@ const struct fl__source_calls fl__source_reservation = {
 	.take = reservation_take,
 	.give = reservation_give,
 	.retire = reservation_retire,
+	.arm = reservation_arm,
+	.disarm = reservation_disarm,
 	.take_laid_up = reservation_take_laid_up,
 	.take_warm = reservation_take_warm,
 	.at_address = reservation_at_address,

@@ -93,6 +93,8 @@ struct fl__request {
 struct fl__source_counts {
 	uint64_t live, warm, retired;
 	uint64_t mapped_bytes;	/* address space beside the reservation */
+	uint64_t overflow;	/* of live, beyond the reservation */
+	uint64_t overflowed;	/* ever taken there */
 };
 
 /* Visits a slot; anything but 0 ends the walk and is returned by it. */
@@ -121,6 +123,10 @@ struct fl__source_calls {
 	/* No tenant may get the slot: never again, or not before the slot was
 	 * taken by take_laid_up, emptied and given. */
 	void (*retire)(struct fl__slot *slot, bool is_for_good);
+	/* Post one event at event_fd when slots are given; disarm takes that back.
+	 * NULL for a source that never answers -EAGAIN. */
+	void (*arm)(struct fl__source *source, int event_fd);
+	void (*disarm)(struct fl__source *source);
 	/* A slot that is retired, but not for good, from index *from on, which
 	 * moves on; NULL: none. With the trim_lock. The call is NULL for a
 	 * source that keeps no slots. */
@@ -151,6 +157,7 @@ struct fl__source_calls {
 
 extern const struct fl__source_calls fl__source_reservation;
 extern const struct fl__source_calls fl__source_regions;
+extern const struct fl__source_calls fl__source_overflow;
 
 struct fl__source {
 	const struct fl__source_calls *calls;
@@ -163,6 +170,10 @@ struct fl__bank {
 	const struct fl__backend *backend;	/* NULL: a bare kind */
 	struct fl__geometry geometry;
 	struct fl__source *source;	/* NULL: not opened */
+	/* Slots beyond the reservation: how each lies in a mapping of its own,
+	 * and how many there are at most; 0: none. */
+	struct fl__geometry overflow_geometry;
+	uint32_t max_overflow;
 	void *shared;			/* the kind's */
 	uint64_t refused;		/* atomic */
 };

@@ -68,8 +68,32 @@ static bool shelf_take(struct fl__stock *stock, uint64_t affinity,
 	return true;
 }
 
+/* With the lock, which is left: post an event for each index that was given and
+ * not taken again, if somebody asked for it. True: it was. */
+static bool stock_unlock(struct fl__stock *stock)
+{
+	uint32_t count = stock->fresh < stock->armed ? stock->fresh :
+						       stock->armed;
+	int fd = stock->event_fd;
+
+	stock->fresh = 0;
+	if (!count) {
+		fl__os_unlock(&stock->lock);
+		return false;
+	}
+	stock->armed -= count;
+	__atomic_sub_fetch(&stock->waiters, count, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&stock->posting, 1, __ATOMIC_RELAXED);
+	fl__os_unlock(&stock->lock);
+	fl__os_event_post(fd, count);
+	/* Last: the pool, and fd with it, may go when nothing is posted. */
+	__atomic_sub_fetch(&stock->posting, 1, __ATOMIC_RELEASE);
+	return true;
+}
+
 static void give_locked(struct fl__stock *stock, uint32_t idx)
 {
+	stock->fresh++;
 	fl__freelist_give(&stock->list, idx,
 			  __atomic_load_n(affinity_of(stock, idx),
 					  __ATOMIC_RELAXED));
@@ -123,13 +147,17 @@ static bool take_locked(struct fl__stock *stock, const uint64_t *affinities,
 	limit_warm(stock);
 	for (uint32_t i = 0; i < count; i++)
 		idx[i] = fl__freelist_take(&stock->list, affinities[i]);
+	stock->fresh -= stock->fresh < count ? stock->fresh : count;
 	return true;
 }
+
+#define ANY_POKES UINT64_MAX
 
 /* With the lock. Each give wakes one waiter, or all waiters if some need
  * several; a waiter that finds too few indices waits on. */
 static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
-		      uint32_t count, uint64_t timeout_ns, uint32_t *idx)
+		      uint32_t count, uint64_t timeout_ns, uint64_t pokes,
+		      uint32_t *idx)
 {
 	uint64_t deadline_ns;
 	bool is_in_time = true;
@@ -146,10 +174,20 @@ static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
 		if (!is_in_time)
 			err = -ETIMEDOUT;
 		/* So many are retired that there will never be enough left. */
-		if (stock->list.capacity - stock->list.retired_count < count)
+		if (stock->list.capacity - stock->list.retired_count < count &&
+		    pokes == ANY_POKES)
 			err = -EAGAIN;
+		if (pokes != ANY_POKES && pokes != stock->pokes)
+			err = FL__STOCK_POKED;
 		if (err)
 			break;
+		/* To wait leaves the lock, and no event may wait as well. */
+		if (stock->fresh && stock->armed) {
+			stock_unlock(stock);
+			fl__os_lock(&stock->lock);
+			continue;
+		}
+		stock->fresh = 0;
 		is_in_time = fl__os_cond_wait(&stock->given, &stock->lock,
 					      deadline_ns);
 	}
@@ -159,7 +197,8 @@ static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
 }
 
 static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
-			   uint32_t count, uint64_t timeout_ns, uint32_t *idx)
+			   uint32_t count, uint64_t timeout_ns, uint64_t pokes,
+			   uint32_t *idx)
 {
 	int err = 0;
 
@@ -168,30 +207,82 @@ static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
 		shelves_clear(stock);
 		if (!take_locked(stock, affinities, count, idx))
 			err = timeout_ns ? stock_wait(stock, affinities, count,
-						      timeout_ns, idx) :
+						      timeout_ns, pokes, idx) :
 					   -EAGAIN;
 	}
-	fl__os_unlock(&stock->lock);
+	stock_unlock(stock);
 	return err;
 }
 
-int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
-		   uint32_t count, uint64_t timeout_ns, uint32_t *idx,
-		   struct fl_error *error)
+int fl__stock_wait(struct fl__stock *stock, const uint64_t *affinities,
+		   uint32_t count, uint64_t timeout_ns, uint64_t pokes,
+		   uint32_t *idx, struct fl_error *error)
 {
 	int err;
 
 	if (count == 1 && stock->has_shelves &&
 	    shelf_take(stock, *affinities, idx))
 		return 0;
-	err = stock_take_slow(stock, affinities, count, timeout_ns, idx);
-	if (!err)
-		return 0;
+	err = stock_take_slow(stock, affinities, count, timeout_ns, pokes, idx);
+	if (!err || err == FL__STOCK_POKED)
+		return err;
 	return fl__error_set(
 		error, err,
 		"all %u %s of the pool are in use (%u retired); release one, wait with timeout_ns, or raise max_%s",
 		stock->list.capacity, stock->name,
 		fl__stock_look(stock).retired_count, stock->name);
+}
+
+int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
+		   uint32_t count, uint64_t timeout_ns, uint32_t *idx,
+		   struct fl_error *error)
+{
+	return fl__stock_wait(stock, affinities, count, timeout_ns, ANY_POKES,
+			      idx, error);
+}
+
+uint64_t fl__stock_pokes(struct fl__stock *stock)
+{
+	uint64_t pokes;
+
+	fl__os_lock(&stock->lock);
+	pokes = stock->pokes;
+	stock_unlock(stock);
+	return pokes;
+}
+
+void fl__stock_poke(struct fl__stock *stock)
+{
+	fl__os_lock(&stock->lock);
+	stock->pokes++;
+	stock->fresh++;
+	if (stock->waiters)
+		fl__os_cond_broadcast(&stock->given);
+	stock_unlock(stock);
+}
+
+void fl__stock_arm(struct fl__stock *stock, int event_fd)
+{
+	fl__os_lock(&stock->lock);
+	stock->event_fd = event_fd;
+	stock->armed++;
+	__atomic_add_fetch(&stock->waiters, 1, __ATOMIC_SEQ_CST);
+	stock_unlock(stock);
+}
+
+void fl__stock_disarm(struct fl__stock *stock)
+{
+	fl__os_lock(&stock->lock);
+	if (stock->armed) {
+		stock->armed--;
+		__atomic_sub_fetch(&stock->waiters, 1, __ATOMIC_SEQ_CST);
+	}
+	stock_unlock(stock);
+}
+
+uint32_t fl__stock_posting(const struct fl__stock *stock)
+{
+	return __atomic_load_n(&stock->posting, __ATOMIC_ACQUIRE);
 }
 
 /* Put idx on this processor's shelf; gives what was there, plus 1. */
@@ -208,7 +299,7 @@ static uint32_t shelf_swap(struct fl__stock *stock, uint32_t idx)
 					__ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
 		fl__os_lock(&stock->lock);
 		give_locked(stock, idx);
-		fl__os_unlock(&stock->lock);
+		stock_unlock(stock);
 	}
 	return before;
 }
@@ -229,7 +320,7 @@ void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity)
 	}
 	fl__os_lock(&stock->lock);
 	give_locked(stock, idx);
-	fl__os_unlock(&stock->lock);
+	stock_unlock(stock);
 }
 
 void fl__stock_retire(struct fl__stock *stock, uint32_t idx)
@@ -239,14 +330,14 @@ void fl__stock_retire(struct fl__stock *stock, uint32_t idx)
 	/* A waiter for a slot that will never come must look again. */
 	if (stock->waiters)
 		fl__os_cond_broadcast(&stock->given);
-	fl__os_unlock(&stock->lock);
+	stock_unlock(stock);
 }
 
 void fl__stock_recall(struct fl__stock *stock, uint32_t idx)
 {
 	fl__os_lock(&stock->lock);
 	fl__freelist_recall(&stock->list, idx);
-	fl__os_unlock(&stock->lock);
+	stock_unlock(stock);
 }
 
 uint32_t fl__stock_take_warm(struct fl__stock *stock, uint64_t affinity)
@@ -257,7 +348,8 @@ uint32_t fl__stock_take_warm(struct fl__stock *stock, uint64_t affinity)
 	shelves_clear(stock);
 	idx = affinity ? fl__freelist_take_affine(&stock->list, affinity) :
 			 fl__freelist_take_oldest(&stock->list);
-	fl__os_unlock(&stock->lock);
+	stock->fresh -= stock->fresh && idx != FL__IDX_NONE;
+	stock_unlock(stock);
 	return idx;
 }
 
@@ -274,7 +366,7 @@ bool fl__stock_is_free(const struct fl__stock *stock, uint32_t idx)
 
 void fl__stock_thaw(struct fl__stock *stock)
 {
-	fl__os_unlock(&stock->lock);
+	stock_unlock(stock);
 }
 
 struct fl__freelist fl__stock_look(struct fl__stock *stock)
@@ -284,6 +376,6 @@ struct fl__freelist fl__stock_look(struct fl__stock *stock)
 	fl__os_lock(&stock->lock);
 	shelves_clear(stock);
 	list = stock->list;
-	fl__os_unlock(&stock->lock);
+	stock_unlock(stock);
 	return list;
 }

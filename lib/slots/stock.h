@@ -15,6 +15,10 @@
  * No wake-up is lost: a giver that uses its shelf looks for waiters after that,
  * and a waiter looks at all shelves after announcing itself. Both are in
  * sequentially consistent order, so that one of the two sees the other.
+ *
+ * A caller that cannot block asks for an event: it arms the stock, and counts as a
+ * waiter until an index is given. One index posts one event, and a stock that
+ * nobody armed makes no system call. Events are posted without the lock.
  */
 #ifndef FL_STOCK_H
 #define FL_STOCK_H
@@ -38,8 +42,14 @@ struct fl__stock {
 	struct fl__os_lock lock;	/* guards all below */
 	struct fl__freelist list;
 	struct fl__os_cond given;
-	uint32_t waiters;		/* atomic: read without the lock */
-	uint32_t wide_waiters;		/* of them, waiters for several */
+	/* Threads that wait, and armed. Atomic: read without the lock. */
+	uint32_t waiters;
+	uint32_t wide_waiters;		/* threads that wait for several */
+	uint32_t armed;			/* events that are asked for */
+	uint32_t fresh;			/* given since the lock was taken */
+	int event_fd;			/* of the last one that armed */
+	uint64_t pokes;
+	uint32_t posting;		/* atomic: events on their way */
 };
 
 /* -ENOMEM. Without shelves unless the strategy is reuse affinity and max_warm is
@@ -56,6 +66,26 @@ void fl__stock_fini(struct fl__stock *stock);
 int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
 		   uint32_t count, uint64_t timeout_ns, uint32_t *idx,
 		   struct fl_error *error);
+
+/* The same for a taker that may find what it needs elsewhere: FL__STOCK_POKED when
+ * the stock was poked since fl__stock_pokes() gave pokes. */
+#define FL__STOCK_POKED 1
+int fl__stock_wait(struct fl__stock *stock, const uint64_t *affinities,
+		   uint32_t count, uint64_t timeout_ns, uint64_t pokes,
+		   uint32_t *idx, struct fl_error *error);
+uint64_t fl__stock_pokes(struct fl__stock *stock);
+/* All that wait look elsewhere, and one event is posted if it is asked for. */
+void fl__stock_poke(struct fl__stock *stock);
+
+/*
+ * Ask for one event at fd when an index is given. The caller arms, and then tries
+ * to take once more: what was given before that it finds, and what is given after
+ * posts an event. Disarm when that try succeeds.
+ */
+void fl__stock_arm(struct fl__stock *stock, int event_fd);
+void fl__stock_disarm(struct fl__stock *stock);
+/* Is an event on its way? Its giver is not done with the stock. */
+uint32_t fl__stock_posting(const struct fl__stock *stock);
 void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity);
 void fl__stock_retire(struct fl__stock *stock, uint32_t idx);
 /* Take an index that was retired. */
