@@ -1498,7 +1498,8 @@ struct fl_written {
  *
  * No guest code runs in the memory during the call, and no I/O into it is in
  * flight. The reset or release that follows costs what was written, as without
- * the call. A beginning costs up to a fault for each page that is written again.
+ * the call; after a beginning it costs a system call more for each run that was
+ * written before, and the guest a fault for each page that it writes again.
  *
  * Errors: -E2BIG (run_capacity is less than run_count, and nothing was begun),
  * -ENOTSUP (the rung is "discard", or the page table cannot be read; or the

@@ -14,6 +14,10 @@
  * The rows of clones always do, and begin each instance from a snapshot of one
  * that has started. One of them has a table full of references, and a runtime
  * that decodes them, rebinds, and takes a generation id.
+ *
+ * The rows that ask what was written pay for the answer and for what it leaves
+ * to the release. The row that stays resets its memory in place of giving and
+ * taking it; a case with instances runs as in the row "faultline".
  */
 #include "bench.h"
 
@@ -24,6 +28,7 @@
 #include <string.h>
 
 #define POOL_SLOTS	256
+#define ANSWER_RUNS	16384
 
 struct way {
 	const char *backend;
@@ -31,6 +36,10 @@ struct way {
 	enum fl_bounds bounds;
 	bool is_clone;
 	bool has_runtime;	/* with something to decode */
+	/* Ask what was written before each release, with written_flags. */
+	bool asks;
+	uint32_t written_flags;
+	bool stays;		/* reset in place, memories alone */
 };
 
 /* What the lanes of one row in one case share. */
@@ -52,7 +61,8 @@ struct lane {
 	struct fl_memory *memory;
 	struct fl_instance *instance;	/* whose memory it is; NULL: none */
 	unsigned int image_idx;		/* or module */
-	bool is_attached;	/* memory was taken by attach */
+	bool is_attached;	/* memory was taken by attach, or stays */
+	struct fl_memory_run runs[ANSWER_RUNS];
 };
 
 /* setup and teardown run one at a time. */
@@ -439,7 +449,19 @@ static int grow(void *state)
 
 static int give(void *state)
 {
-	return lane_release(state);
+	struct lane *lane = state;
+	const struct way *way = lane->shared->way;
+	int err = 0;
+
+	if (way->asks)
+		err = fl_memory_written(lane->memory, way->written_flags,
+					lane->runs, ANSWER_RUNS, NULL, NULL);
+	if (err)
+		return err;
+	if (!way->stays || lane->instance)
+		return lane_release(lane);
+	lane->is_attached = true;
+	return fl_memory_reset(lane->memory);
 }
 
 static int detach(void *state)
@@ -525,6 +547,12 @@ ROW(dontneed, "faultline-dontneed", "without scanning", .backend = "linux",
     .rung = "dontneed");
 ROW(segmented, "faultline-segmented", "the portable backend",
     .backend = "segmented");
+ROW(written, "faultline-written", "and asks what was written, since acquire",
+    .asks = true);
+ROW(begin, "faultline-begin", "and watches anew besides, before the release",
+    .asks = true, .written_flags = FL_WRITTEN_BEGIN);
+ROW(reset, "faultline-reset", "in one memory that is reset in place",
+    .stays = true);
 ROW(clone, "faultline-clone", "clones of an instance that has started",
     .is_clone = true);
 ROW(clone_accessible, "faultline-clone-accessible",
@@ -540,6 +568,9 @@ const struct bench_competitor *const bench_faultline[] = {
 	&row_scan,
 	&row_dontneed,
 	&row_segmented,
+	&row_written,
+	&row_begin,
+	&row_reset,
 	&row_clone,
 	&row_clone_accessible,
 	&row_clone_runtime,
