@@ -37,9 +37,13 @@ static void read_expr(struct fl__cursor *c, struct fl_element *element)
 static struct fl__mark mark_before(const struct fl__reader *reader,
 				   const struct fl__elem *segment, uint32_t idx)
 {
-	const struct fl__mark *marks = reader->marks + segment->first_mark;
+	const struct fl__mark *marks;
 	uint32_t low = 0, high = segment->mark_count;
 
+	/* A reader that has no mark has no array of marks. */
+	if (!high)
+		return (struct fl__mark){ 0, 0 };
+	marks = reader->marks + segment->first_mark;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 

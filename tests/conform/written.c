@@ -358,10 +358,11 @@ static void random_tenancies(void)
 						 FL_BOUNDS_ACCESSIBLE };
 	const char *text = getenv("FAULTLINE_TEST_TENANCIES");
 	long count = text ? atol(text) : test_is_sanitized() ? 40 : 120;
-	struct world *w = malloc(sizeof(*w));
+	struct world *w;
 
 	if (!can_tell())
 		return;
+	w = malloc(sizeof(*w));
 	MUST(w != NULL);
 	for (size_t b = 0; b < TEST_ARRAY_SIZE(bounds); b++) {
 		struct fl_pool_config config;
