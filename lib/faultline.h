@@ -30,6 +30,12 @@
  * - Any thread may make any call on any handle unless the call says otherwise.
  *   The bytes of a memory are the guest's: the library does not order accesses
  *   to them.
+ * - pthread_cancel() loses nothing. A thread that waits for a slot (timeout_ns)
+ *   ends there, and gives back what the call had taken. Every other call is no
+ *   cancellation point, and neither is what the call calls back: the
+ *   cancellation acts later. This holds for deferred cancellation; no call is
+ *   safe under PTHREAD_CANCEL_ASYNCHRONOUS. A signal handler that returns
+ *   disturbs no call.
  *
  * Conventions
  *

@@ -61,6 +61,7 @@ struct fl__arena {
 	 * count is a cache line that every call on it writes. */
 	struct fl__dirty_host shards[ARENA_SHARDS];
 	uint32_t shard_count;
+	struct fl__whole whole;
 	struct fl__dirty *dirty; /* one a slot */
 };
 
@@ -165,6 +166,7 @@ static bool linux_knows(const char *name, size_t len)
 static int linux_open(const char *disabled, const char *rung,
 		      struct fl__host **out, struct fl_error *error)
 {
+	fl__os_no_cancel();
 	struct fl__host *host;
 	int err;
 
@@ -211,6 +213,7 @@ static int linux_image_create(struct fl__host *host, struct fl_image *image,
 			      const struct fl__segments *segments,
 			      struct fl_error *error)
 {
+	fl__os_no_cancel();
 	int err = fl__memfd_create(
 		image, segments,
 		fl__probe_has(&host->probe, FL__FEATURE_COLLAPSE), error);
@@ -218,6 +221,13 @@ static int linux_image_create(struct fl__host *host, struct fl_image *image,
 	if (!err)
 		fl__memfd_settle(image);
 	return err;
+}
+
+static void linux_image_destroy(struct fl_image *image)
+{
+	fl__os_no_cancel();
+
+	fl__memfd_destroy(image);
 }
 
 /* A file of somebody else's. What the library does with such memory must fail
@@ -240,22 +250,12 @@ static int linux_image_map(struct fl__host *host, struct fl_image *image,
 	return 0;
 }
 
-static int shard_open(struct fl__dirty_host *shard,
-		      const struct fl__arena *arena, struct fl_error *error)
+static int shard_open_fds(struct fl__dirty_host *shard,
+			  const struct fl__arena *arena, struct fl_error *error)
 {
+	fl__os_no_cancel();
 	const struct fl__host *host = arena->host;
 
-	shard->can_populate = fl__probe_has(&host->probe, FL__FEATURE_POPULATE);
-	shard->uffd_fd = shard->pagemap_fd = -1;
-	shard->written_form =
-		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN) ?
-			FL__SCAN_WRITTEN :
-			FL__SCAN_WRITTEN_SLOW;
-	/* Slots of no bytes, and slots that are never reset, need no
-	 * descriptors. */
-	if (host->rung == RUNG_DONTNEED || arena->geometry.is_single_use ||
-	    !arena->geometry.max_bytes)
-		return 0;
 	shard->pagemap_fd = fl__scan_open();
 	if (shard->pagemap_fd < 0)
 		return fl__error_set(error, fl__error_fold(shard->pagemap_fd),
@@ -271,10 +271,37 @@ static int shard_open(struct fl__dirty_host *shard,
 	return 0;
 }
 
+static int shard_open(struct fl__dirty_host *shard, struct fl__arena *arena,
+		      struct fl_error *error)
+{
+	const struct fl__host *host = arena->host;
+
+	shard->can_populate = fl__probe_has(&host->probe, FL__FEATURE_POPULATE);
+	shard->uffd_fd = shard->pagemap_fd = -1;
+	shard->written_form =
+		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN) ?
+			FL__SCAN_WRITTEN :
+			FL__SCAN_WRITTEN_SLOW;
+	/* Slots of no bytes, and slots that are never reset, need no
+	 * descriptors. */
+	if (host->rung == RUNG_DONTNEED || arena->geometry.is_single_use ||
+	    !arena->geometry.max_bytes)
+		return 0;
+	return shard_open_fds(shard, arena, error);
+}
+
 static const struct fl__dirty_host *shard_of(const struct fl__arena *arena,
 					     const struct fl__space *space)
 {
 	return &arena->shards[space->idx % arena->shard_count];
+}
+
+static void shard_close(const struct fl__dirty_host *shard)
+{
+	if (shard->uffd_fd >= 0)
+		fl__os_file_close(shard->uffd_fd);
+	if (shard->pagemap_fd >= 0)
+		fl__os_file_close(shard->pagemap_fd);
 }
 
 /* Also of an arena that was opened in part. */
@@ -282,14 +309,24 @@ static void linux_arena_close(struct fl__arena *arena)
 {
 	for (uint32_t i = 0; i < arena->geometry.slot_count; i++)
 		fl__track_forget(&arena->dirty[i]);
-	for (uint32_t i = 0; i < arena->shard_count; i++) {
-		if (arena->shards[i].uffd_fd >= 0)
-			close(arena->shards[i].uffd_fd);
-		if (arena->shards[i].pagemap_fd >= 0)
-			close(arena->shards[i].pagemap_fd);
-	}
+	for (uint32_t i = 0; i < arena->shard_count; i++)
+		shard_close(&arena->shards[i]);
 	free(arena->dirty);
 	free(arena);
+}
+
+/* Where slots are all accessible and nothing lies between them. */
+static struct fl__whole whole_of(const struct fl__geometry *geometry)
+{
+	uint64_t len = geometry->slot_count * geometry->stride_bytes;
+	uint64_t first = geometry->first_off - geometry->prefix_bytes;
+
+	if (!geometry->is_accessible || geometry->slot_count < 2 ||
+	    geometry->stride_bytes !=
+		    geometry->prefix_bytes + geometry->max_bytes)
+		return (struct fl__whole){ .end = 0 };
+	first += (uintptr_t)geometry->reservation;
+	return (struct fl__whole){ .start = first, .end = first + len };
 }
 
 static int linux_arena_open(struct fl__host *host,
@@ -312,11 +349,14 @@ static int linux_arena_open(struct fl__host *host,
 	       arena->shard_count < geometry->slot_count && !err)
 		err = shard_open(&arena->shards[arena->shard_count++], arena,
 				 error);
-	if (err)
+	if (err) {
 		linux_arena_close(arena);
-	else
-		*out = arena;
-	return err;
+		return err;
+	}
+	arena->whole = whole_of(geometry);
+	arena->whole.uffd_fd = arena->shards[0].uffd_fd;
+	*out = arena;
+	return 0;
 }
 
 /* A file in place that was cut gives guests signals, and a reset nothing to
@@ -378,6 +418,21 @@ static int linux_detach(struct fl__arena *arena, struct fl__space *space)
 	return err;
 }
 
+/* A slot that was emptied is a hole of what was registered as a whole. Its pages
+ * merge with its neighbours' only if it is registered before the first of them
+ * is written. After a failure the slot is a mapping of its own. */
+static void slot_join(const struct fl__arena *arena,
+		      const struct fl__space *space)
+{
+	const struct fl__whole *whole = &arena->whole;
+
+	if (__atomic_load_n(&whole->is_registered, __ATOMIC_RELAXED))
+		(void)fl__uffd_register_wp(
+			whole->uffd_fd,
+			(uintptr_t)space->base - arena->geometry.prefix_bytes,
+			arena->geometry.prefix_bytes + space->allowed_bytes);
+}
+
 static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 			struct fl_image *image, uint64_t size_bytes)
 {
@@ -393,6 +448,8 @@ static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 		space->is_open = !err && geometry->prefix_bytes;
 		if (!err)
 			err = slot_map(space, image, target);
+		if (!err)
+			slot_join(arena, space);
 	} else if (!err) {
 		err = fl__space_move_border(space, target);
 	}
@@ -452,8 +509,9 @@ static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 		err = reset_prefix(arena, space);
 		if (!err)
 			err = fl__track_reset(&arena->dirty[space->idx],
-					      shard_of(arena, space), geometry,
-					      space, &space->kept_bytes);
+					      shard_of(arena, space),
+					      &arena->whole, geometry, space,
+					      &space->kept_bytes);
 	}
 	if (err)
 		return fl__error_fold(err);
@@ -596,6 +654,7 @@ static int slot_changed(const struct fl__arena *arena,
 			const struct fl__space *space, uint64_t size_bytes,
 			fl__changed_fn *fn, void *user)
 {
+	fl__os_no_cancel();
 	const struct fl_image *image = space->image;
 	const struct fl__image_map *map = image ? &image->map : NULL;
 	const uint8_t *bytes = image ? image->bytes : NULL;
@@ -650,9 +709,9 @@ static int linux_written(struct fl__arena *arena, const struct fl__space *space,
 
 static int linux_watch(struct fl__arena *arena, const struct fl__space *space)
 {
-	return fl__error_fold(fl__since_watch(&arena->dirty[space->idx],
-					      shard_of(arena, space),
-					      &arena->geometry, space));
+	return fl__error_fold(fl__since_watch(
+		&arena->dirty[space->idx], shard_of(arena, space),
+		&arena->whole, &arena->geometry, space));
 }
 
 static bool linux_is_touched(const struct fl__arena *arena,
@@ -660,6 +719,7 @@ static bool linux_is_touched(const struct fl__arena *arena,
 			     uint64_t offset_bytes, uint64_t length_bytes,
 			     bool is_swapless)
 {
+	fl__os_no_cancel();
 	int pagemap_fd = shard_of(arena, space)->pagemap_fd;
 	uint64_t start = (uintptr_t)space->base + offset_bytes;
 	bool is_opened = pagemap_fd < 0, is_touched;
@@ -685,7 +745,7 @@ const struct fl__backend fl__backend_linux = {
 	.feature = linux_feature,
 	.image_create = linux_image_create,
 	.image_map = linux_image_map,
-	.image_destroy = fl__memfd_destroy,
+	.image_destroy = linux_image_destroy,
 	.image_filled = fl__memfd_filled,
 	.image_drain = fl__memfd_drain,
 	.arena_open = linux_arena_open,

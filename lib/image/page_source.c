@@ -308,6 +308,7 @@ err_free:
 static int64_t read_waiting(struct fl_page_source *source, uint64_t off,
 			    void *dst, uint64_t len, uint64_t timeout_ns)
 {
+	fl__os_no_cancel();
 	uint64_t deadline, ticket;
 	struct waited *waited;
 	int64_t result = waited_alloc(&waited);
@@ -331,7 +332,8 @@ static int64_t read_waiting(struct fl_page_source *source, uint64_t off,
 	}
 	fl__os_lock(&waited->lock);
 	while (!waited->is_done &&
-	       fl__os_cond_wait(&waited->cond, &waited->lock, deadline))
+	       fl__os_cond_wait(&waited->cond, &waited->lock, deadline, NULL,
+				NULL))
 		;
 	is_done = waited->is_done;
 	waited->is_left = !is_done;

@@ -543,6 +543,7 @@ int fl_instance_snapshot(struct fl_instance *const *instances, uint32_t count,
 			 const struct fl_snapshot_config *config,
 			 struct fl_snapshot **out, struct fl_error *error)
 {
+	fl__os_no_cancel();
 	struct fl_snapshot_config known;
 	struct fl_snapshot *snapshot;
 	int err = fl__config_read(FL_SNAPSHOT_CONFIG, &known, config, error);

@@ -22,6 +22,8 @@ static void make_element(struct fl_instance *instance,
 			 const struct fl__table *table,
 			 const struct fl_element *from, void *element)
 {
+	fl__os_no_cancel();
+
 	if (from->kind == FL_ELEMENT_NULL)
 		memcpy(element, table->null, table->element_bytes);
 	else
@@ -249,6 +251,7 @@ int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 			const struct fl_instance_config *config,
 			struct fl_instance **out, struct fl_error *error)
 {
+	const struct fl__os_wait outer = { 0 };
 	const struct fl__captured *captured;
 	struct fl_instance_config known;
 	struct fl_instance *instance;
@@ -258,7 +261,7 @@ int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 		err = fl__instance_captured(&known, &captured, error);
 	if (!err)
 		err = fl__instance_allocate(pool, module, &known, captured,
-					    &instance, error);
+					    &outer, &instance, error);
 	if (err)
 		return err;
 	err = instance_initialise(instance, &known, error);

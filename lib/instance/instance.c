@@ -177,8 +177,8 @@ static struct fl__request memory_request(const struct fl_module *module,
 /* The memories that the module defines, all or none. */
 static int take_memories(struct fl_pool *pool, const struct fl_module *module,
 			 const struct fl__captured *captured,
-			 uint64_t timeout_ns, struct fl_memory **memories,
-			 struct fl_error *error)
+			 const struct fl__os_wait *wait,
+			 struct fl_memory **memories, struct fl_error *error)
 {
 	uint32_t first = module->reader.imported_memory_count;
 	uint32_t count = module->reader.memory_count - first;
@@ -191,7 +191,7 @@ static int take_memories(struct fl_pool *pool, const struct fl_module *module,
 	for (uint32_t i = 0; i < count; i++)
 		requests[i] = memory_request(module, captured, first + i);
 	err = fl__bank_take(&pool->banks[FL__BANK_MEMORY], requests, count,
-			    timeout_ns, slots, error);
+			    wait, slots, error);
 	for (uint32_t i = 0; i < count && !err; i++) {
 		struct fl__memory_shape shape =
 			fl__memory_shape_of(module, first + i);
@@ -211,7 +211,8 @@ static void set_type(struct fl__table *table, const struct fl__table_type *type)
 static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 		       const struct fl_instance_config *config,
 		       const struct fl__captured *captured,
-		       struct fl_table **tables, struct fl_error *error)
+		       const struct fl__os_wait *wait, struct fl_table **tables,
+		       struct fl_error *error)
 {
 	const struct fl__reader *reader = &module->reader;
 	uint32_t first = reader->imported_table_count;
@@ -246,8 +247,7 @@ static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 			configs[i].image = captured->tables[first + i].image;
 		}
 	}
-	err = fl__table_take(pool, configs, count, config->timeout_ns, tables,
-			     error);
+	err = fl__table_take(pool, configs, count, wait, tables, error);
 	for (uint32_t i = 0; i < count && !err; i++)
 		set_type(fl__table_of(tables[i]), &reader->tables[first + i]);
 	return err;
@@ -257,6 +257,7 @@ static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 static int take_structure(struct fl_pool *pool, const struct fl_module *module,
 			  const struct fl_instance_config *config,
 			  const struct fl__captured *captured,
+			  const struct fl__os_wait *wait,
 			  struct fl_instance **instance, struct fl_error *error)
 {
 	struct fl__request request = {
@@ -274,7 +275,7 @@ static int take_structure(struct fl_pool *pool, const struct fl_module *module,
 			"a structure shows no image file in place; open the file without FL_OPEN_IN_PLACE");
 	if (!err)
 		err = fl__bank_take(&pool->banks[FL__BANK_STRUCTURE], &request,
-				    1, config->timeout_ns, &slot, error);
+				    1, wait, &slot, error);
 	if (err)
 		return err;
 	*instance = fl__slot_side(slot);
@@ -365,52 +366,89 @@ static void own_tables(struct fl_instance *instance,
 	instance->table_count = reader->table_count;
 }
 
+/* What was taken of an instance so far. */
+struct taken {
+	const struct fl__os_wait *outer;
+	uint32_t memory_count, table_count;
+	struct fl_memory *memories[FL__READER_MAX_MEMORIES];
+	struct fl_table *tables[FL__READER_MAX_TABLES];
+};
+
+static void taken_give(struct taken *taken)
+{
+	(void)give_tables(taken->tables, taken->table_count);
+	(void)give_memories(taken->memories, taken->memory_count);
+}
+
+/* The taker was cancelled while it waited. */
+static void taken_undo(void *user)
+{
+	struct taken *taken = user;
+
+	taken_give(taken);
+	fl__os_wait_undo(taken->outer);
+}
+
+static int take_parts(struct fl_pool *pool, struct fl_module *module,
+		      const struct fl_instance_config *config,
+		      const struct fl__captured *captured, struct taken *taken,
+		      struct fl_instance **instance, struct fl_error *error)
+{
+	const struct fl__reader *reader = &module->reader;
+	struct fl__os_wait wait = { config->timeout_ns, taken_undo, taken };
+	int err = take_memories(pool, module, captured, &wait, taken->memories,
+				error);
+
+	if (err)
+		return err;
+	taken->memory_count =
+		reader->memory_count - reader->imported_memory_count;
+	err = take_tables(pool, module, config, captured, &wait, taken->tables,
+			  error);
+	if (err)
+		return err;
+	if (fl__pool_has_tables(pool))
+		taken->table_count =
+			reader->table_count - reader->imported_table_count;
+	return take_structure(pool, module, config, captured, &wait, instance,
+			      error);
+}
+
 static int instance_take(struct fl_pool *pool, struct fl_module *module,
 			 const struct fl_instance_config *config,
 			 const struct fl__captured *captured,
+			 const struct fl__os_wait *outer,
 			 struct fl_instance **out, struct fl_error *error)
 {
-	const struct fl__reader *reader = &module->reader;
-	uint32_t memory_count =
-		reader->memory_count - reader->imported_memory_count;
-	struct fl_memory *memories[FL__READER_MAX_MEMORIES];
-	struct fl_table *tables[FL__READER_MAX_TABLES];
 	struct fl_instance *instance;
+	struct taken taken;
 	int err;
 
-	err = take_memories(pool, module, captured, config->timeout_ns,
-			    memories, error);
-	if (err)
+	taken.outer = outer;
+	taken.memory_count = taken.table_count = 0;
+	err = take_parts(pool, module, config, captured, &taken, &instance,
+			 error);
+	if (err) {
+		taken_give(&taken);
 		return err;
-	err = take_tables(pool, module, config, captured, tables, error);
-	if (err)
-		goto err_memories;
-	err = take_structure(pool, module, config, captured, &instance, error);
-	if (err)
-		goto err_tables;
+	}
 	hold_module(instance, module);
 	instance->user = config->user;
 	instance->make_element = config->make_element;
 	instance->is_initialised = false;
 	instance->captured = captured;
 	__atomic_store_n(&instance->is_restoring, false, __ATOMIC_RELAXED);
-	own_memories(instance, config, memories);
-	own_tables(instance, config, tables);
+	own_memories(instance, config, taken.memories);
+	own_tables(instance, config, taken.tables);
 	fl__slot_publish(fl__instance_slot(instance), NULL);
 	*out = instance;
 	return 0;
-err_tables:
-	if (fl__pool_has_tables(pool))
-		(void)give_tables(tables, reader->table_count -
-						  reader->imported_table_count);
-err_memories:
-	(void)give_memories(memories, memory_count);
-	return err;
 }
 
 int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			  const struct fl_instance_config *config,
 			  const struct fl__captured *captured,
+			  const struct fl__os_wait *outer,
 			  struct fl_instance **out, struct fl_error *error)
 {
 	int err = fl_pool_validate(pool, module, error);
@@ -425,7 +463,8 @@ int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 		err = fl__instance_check_captured(pool, module, captured,
 						  error);
 	return err ? err :
-		     instance_take(pool, module, config, captured, out, error);
+		     instance_take(pool, module, config, captured, outer, out,
+				   error);
 }
 
 int fl__instance_captured(const struct fl_instance_config *config,
@@ -447,6 +486,7 @@ int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			 const struct fl_instance_config *config,
 			 struct fl_instance **out, struct fl_error *error)
 {
+	const struct fl__os_wait outer = { 0 };
 	const struct fl__captured *captured;
 	struct fl_instance_config known;
 	int err = fl__config_read(FL_INSTANCE_CONFIG, &known, config, error);
@@ -454,8 +494,8 @@ int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 	if (!err)
 		err = fl__instance_captured(&known, &captured, error);
 	return err ? err :
-		     fl__instance_allocate(pool, module, &known, captured, out,
-					   error);
+		     fl__instance_allocate(pool, module, &known, captured,
+					   &outer, out, error);
 }
 
 int fl__instance_give(struct fl_instance *instance)
@@ -562,10 +602,8 @@ int fl_instance_reset(struct fl_instance *instance,
 				       error);
 
 	if (!err && !fl__slot_is_live(fl__instance_slot(instance)))
-		err = fl__error_set(error, -EINVAL,
-				    "the instance is not live");
-	if (!err &&
-	    __atomic_load_n(&instance->is_restoring, __ATOMIC_RELAXED))
+		err = fl__error_set(error, -EINVAL, "the instance is not live");
+	if (!err && __atomic_load_n(&instance->is_restoring, __ATOMIC_RELAXED))
 		err = fl__error_set(error, -EINVAL,
 				    "the acquire of the clone is not over");
 	if (!err)

@@ -65,10 +65,12 @@ struct fl_instance {
 extern const struct fl__kind fl__kind_structure;
 
 /* fl_instance_allocate() by a complete configuration. With captured (may be NULL)
- * the instance shows what was captured, and not what its module says. */
+ * the instance shows what was captured, and not what its module says. outer
+ * undoes what the caller holds if the thread is cancelled while it waits. */
 int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			  const struct fl_instance_config *config,
 			  const struct fl__captured *captured,
+			  const struct fl__os_wait *outer,
 			  struct fl_instance **instance,
 			  struct fl_error *error);
 

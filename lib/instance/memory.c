@@ -175,6 +175,7 @@ int fl_memory_acquire(struct fl_pool *pool,
 	struct fl_memory_config known;
 	struct fl__memory_shape shape;
 	struct fl__request request;
+	struct fl__os_wait wait = { 0 };
 	struct fl__memory *memory;
 	struct fl__slot *slot;
 	int err = fl__pool_check_owner(pool, error);
@@ -188,8 +189,9 @@ int fl_memory_acquire(struct fl_pool *pool,
 		.initial_bytes = known.initial_bytes,
 		.is_lent = known.is_lent != 0,
 	};
-	err = fl__bank_take(&pool->banks[FL__BANK_MEMORY], &request, 1,
-			    known.timeout_ns, &slot, error);
+	wait.timeout_ns = known.timeout_ns;
+	err = fl__bank_take(&pool->banks[FL__BANK_MEMORY], &request, 1, &wait,
+			    &slot, error);
 	if (err)
 		return err;
 	shape = shape_alone(&known);

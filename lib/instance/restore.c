@@ -119,6 +119,7 @@ int fl__instance_restore(struct fl_instance *instance,
 			 const struct fl__captured *captured,
 			 struct fl_error *error)
 {
+	fl__os_no_cancel();
 	int answer, err;
 
 	__atomic_store_n(&instance->is_restoring, true, __ATOMIC_RELAXED);
@@ -165,9 +166,8 @@ static void link_memories(struct linked_config *linked,
 
 		linked->memories[i] = NULL;
 		if (link->is_linked)
-			linked->memories[i] =
-				instances[link->instance_idx]
-					->memories[link->idx];
+			linked->memories[i] = instances[link->instance_idx]
+						      ->memories[link->idx];
 		else if (config->imported_memories &&
 			 i < config->imported_memory_count)
 			linked->memories[i] = config->imported_memories[i];
@@ -188,8 +188,8 @@ static void link_tables(struct linked_config *linked,
 
 		linked->tables[i] = NULL;
 		if (link->is_linked)
-			linked->tables[i] = instances[link->instance_idx]
-						    ->tables[link->idx];
+			linked->tables[i] =
+				instances[link->instance_idx]->tables[link->idx];
 		else if (config->imported_tables &&
 			 i < config->imported_table_count)
 			linked->tables[i] = config->imported_tables[i];
@@ -198,10 +198,34 @@ static void link_tables(struct linked_config *linked,
 	config->imported_table_count = count;
 }
 
-static int clone_one(struct fl_pool *pool, struct fl_snapshot *snapshot,
-		     const struct fl_instance_config *config, uint32_t idx,
-		     struct fl_instance **instances, struct fl_error *error)
+/* Clones of a group, as far as they were made. */
+struct group {
+	struct fl_instance **instances;
+	uint32_t count;
+};
+
+static void group_give(struct group *group)
 {
+	while (group->count--)
+		(void)fl__instance_give(group->instances[group->count]);
+}
+
+/* The taker was cancelled while it waited for a part of the next clone. */
+static void group_undo(void *user)
+{
+	struct group *group = user;
+
+	group_give(group);
+	free(group->instances);
+}
+
+static int clone_one(struct fl_pool *pool, struct fl_snapshot *snapshot,
+		     const struct fl_instance_config *config,
+		     struct group *group, struct fl_error *error)
+{
+	const struct fl__os_wait outer = { 0, group_undo, group };
+	struct fl_instance **instances = group->instances;
+	uint32_t idx = group->count;
 	const struct fl__captured *captured = &snapshot->instances[idx];
 	struct linked_config linked;
 	int err = fl__config_read(FL_INSTANCE_CONFIG, &linked.config, config,
@@ -213,23 +237,20 @@ static int clone_one(struct fl_pool *pool, struct fl_snapshot *snapshot,
 	link_memories(&linked, captured, instances);
 	link_tables(&linked, captured, instances);
 	err = fl__instance_allocate(pool, captured->module, &linked.config,
-				    captured, &instances[idx], error);
+				    captured, &outer, &instances[idx], error);
 	if (err)
 		return err;
-	err = fl__instance_restore(instances[idx], &linked.config, captured,
-				   error);
-	if (err)
-		(void)fl__instance_give(instances[idx]);
-	return err;
+	group->count++;
+	return fl__instance_restore(instances[idx], &linked.config, captured,
+				    error);
 }
 
 int fl_snapshot_acquire(struct fl_pool *pool, struct fl_snapshot *snapshot,
 			const struct fl_instance_config *const *configs,
 			struct fl_instance **out, struct fl_error *error)
 {
-	struct fl_instance **instances = NULL;
+	struct group group = { NULL, 0 };
 	int err = fl__pool_check_owner(pool, error);
-	uint32_t idx = 0;
 
 	if (!err && !snapshot->count)
 		err = fl__error_set(
@@ -237,20 +258,20 @@ int fl_snapshot_acquire(struct fl_pool *pool, struct fl_snapshot *snapshot,
 			"the snapshot was opened without a binding, only to be looked at");
 	if (err)
 		return err;
-	instances = calloc(snapshot->count, sizeof(*instances));
-	if (!instances)
+	group.instances = calloc(snapshot->count, sizeof(*group.instances));
+	if (!group.instances)
 		return fl__error_set(error, -ENOMEM, "no memory for a group");
-	for (; idx < snapshot->count && !err; idx++)
-		err = clone_one(pool, snapshot, configs ? configs[idx] : NULL,
-				idx, instances, error);
+	while (group.count < snapshot->count && !err)
+		err = clone_one(pool, snapshot,
+				configs ? configs[group.count] : NULL, &group,
+				error);
 	if (err) {
-		for (idx--; idx--;)
-			(void)fl__instance_give(instances[idx]);
+		group_give(&group);
 	} else {
-		while (idx--)
-			fl__instance_restored(instances[idx]);
-		memcpy(out, instances, snapshot->count * sizeof(*out));
+		while (group.count--)
+			fl__instance_restored(group.instances[group.count]);
+		memcpy(out, group.instances, snapshot->count * sizeof(*out));
 	}
-	free(instances);
+	free(group.instances);
 	return err;
 }

@@ -54,8 +54,8 @@ static int stack_take(struct fl__bank *bank, uint64_t timeout_ns,
 		      struct fl__slot **slot, struct fl_error *error)
 {
 	struct fl__request request = { .image = NULL };
-	int err = fl__bank_take_slots(bank, &request, 1, timeout_ns, slot,
-				      error);
+	const struct fl__os_wait wait = { timeout_ns, NULL, NULL };
+	int err = fl__bank_take_slots(bank, &request, 1, &wait, slot, error);
 
 	if (err || (*slot)->space.is_open)
 		return err;

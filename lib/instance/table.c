@@ -17,18 +17,24 @@ static bool is_null(const struct fl__table *table, const void *element)
 
 void fl__table_drop(const struct fl__table *table, void *element)
 {
-	if (table->drop && !is_null(table, element))
+	if (table->drop && !is_null(table, element)) {
+		fl__os_no_cancel();
+
 		table->drop(table->user, element);
+	}
 }
 
 /* *dst holds no reference. */
 static void element_clone(const struct fl__table *table, void *dst,
 			  const void *src)
 {
-	if (table->clone && !is_null(table, src))
+	if (table->clone && !is_null(table, src)) {
+		fl__os_no_cancel();
+
 		table->clone(table->user, dst, src);
-	else
+	} else {
 		memcpy(dst, src, table->element_bytes);
+	}
 }
 
 /* The new element is cloned before the old one is dropped: both may be the same

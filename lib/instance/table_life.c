@@ -239,30 +239,53 @@ static struct fl_table *slot_begin(struct fl__slot *slot,
 	return &table->pub;
 }
 
+/* What a taker of tables holds while it waits. */
+struct wanted {
+	struct fl__request requests[FL__TAKE_MAX];
+	uint32_t made;
+	const struct fl__os_wait *outer;
+};
+
+static void wanted_release(struct wanted *wanted)
+{
+	while (wanted->made--)
+		fl_image_release(wanted->requests[wanted->made].image);
+}
+
+static void wanted_undo(void *user)
+{
+	struct wanted *wanted = user;
+
+	wanted_release(wanted);
+	fl__os_wait_undo(wanted->outer);
+}
+
 int fl__table_take(struct fl_pool *pool, const struct fl_table_config *configs,
-		   uint32_t count, uint64_t timeout_ns,
+		   uint32_t count, const struct fl__os_wait *outer,
 		   struct fl_table **tables, struct fl_error *error)
 {
-	struct fl__request requests[FL__TAKE_MAX];
+	struct wanted wanted;
+	struct fl__os_wait wait = { outer->timeout_ns, wanted_undo, &wanted };
 	struct fl__slot *slots[FL__TAKE_MAX];
-	uint32_t made = 0;
 	int err;
 
 	if (!count)
 		return 0;
+	wanted.outer = outer;
+	wanted.made = 0;
 	do {
-		err = request_make(pool, &configs[made], &requests[made],
-				   error);
-		made += !err;
-	} while (made < count && !err);
+		err = request_make(pool, &configs[wanted.made],
+				   &wanted.requests[wanted.made], error);
+		wanted.made += !err;
+	} while (wanted.made < count && !err);
 	if (!err)
-		err = fl__bank_take(&pool->banks[FL__BANK_TABLE], requests,
-				    count, timeout_ns, slots, error);
+		err = fl__bank_take(&pool->banks[FL__BANK_TABLE],
+				    wanted.requests, count, &wait, slots,
+				    error);
 	for (uint32_t i = 0; i < count && !err; i++)
 		tables[i] = slot_begin(slots[i], &configs[i]);
 	/* The slots have references of their own now. */
-	while (made--)
-		fl_image_release(requests[made].image);
+	wanted_release(&wanted);
 	return err;
 }
 
@@ -290,6 +313,7 @@ int fl_table_acquire(struct fl_pool *pool, const struct fl_table_config *config,
 		     struct fl_table **table, struct fl_error *error)
 {
 	struct fl_table_config known;
+	struct fl__os_wait wait = { 0 };
 	int err = fl__pool_check_owner(pool, error);
 
 	if (!err)
@@ -300,7 +324,8 @@ int fl_table_acquire(struct fl_pool *pool, const struct fl_table_config *config,
 	if (!known.null &&
 	    known.element_bytes == pool->config.table_element_bytes)
 		known.null = pool->table_null;
-	err = fl__table_take(pool, &known, 1, known.timeout_ns, table, error);
+	wait.timeout_ns = known.timeout_ns;
+	err = fl__table_take(pool, &known, 1, &wait, table, error);
 	if (!err)
 		fl__slot_publish(fl__table_of(*table)->slot, NULL);
 	return err;

@@ -333,8 +333,11 @@ static void module_free(struct fl_module *module)
 	fl__survey_free(module->surveyed);
 	fl__reader_fini(&module->reader);
 	free(module->owned_bytes);
-	if (module->release)
+	if (module->release) {
+		fl__os_no_cancel();
+
 		module->release(module->user, module->bytes);
+	}
 	fl_context_destroy(module->context);
 	free(module);
 }

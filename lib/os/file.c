@@ -79,6 +79,7 @@ bool fl__os_file_is_immutable(int fd)
 
 int fl__os_file_open(const char *path, int *out, uint64_t *length_bytes)
 {
+	fl__os_no_cancel();
 	/* Opening a pipe would wait, a terminal would become ours. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int err;
@@ -97,6 +98,8 @@ int fl__os_file_open(const char *path, int *out, uint64_t *length_bytes)
 int fl__os_file_read(int fd, uint64_t off, void *dst, uint64_t len,
 		     uint64_t *done)
 {
+	fl__os_no_cancel();
+
 	*done = 0;
 	while (*done < len) {
 		ssize_t n = pread(fd, (uint8_t *)dst + *done,
@@ -122,6 +125,8 @@ int fl__os_file_dup(int fd, int *copy)
 
 void fl__os_file_close(int fd)
 {
+	fl__os_no_cancel();
+
 	close(fd);
 }
 
@@ -237,6 +242,7 @@ bool fl__os_file_may_reach(uint64_t length_bytes)
 int fl__os_new_file_open(struct fl__os_new_file *file, const char *path,
 			 uint64_t length_bytes)
 {
+	fl__os_no_cancel();
 	int err;
 
 	*file = (struct fl__os_new_file){ .path = path };
@@ -263,6 +269,7 @@ int fl__os_new_file_open(struct fl__os_new_file *file, const char *path,
 int fl__os_new_file_write(struct fl__os_new_file *file, uint64_t off,
 			  const void *bytes, uint64_t len)
 {
+	fl__os_no_cancel();
 	const uint8_t *from = bytes;
 
 	while (len) {
@@ -284,6 +291,7 @@ int fl__os_new_file_write(struct fl__os_new_file *file, uint64_t off,
 
 int fl__os_new_file_commit(struct fl__os_new_file *file)
 {
+	fl__os_no_cancel();
 	int err = file_sync(file->fd);
 
 	if (!err && renameat(file->folder_fd, file->temporary, file->folder_fd,
@@ -303,6 +311,8 @@ int fl__os_new_file_commit(struct fl__os_new_file *file)
 
 void fl__os_new_file_abort(struct fl__os_new_file *file)
 {
+	fl__os_no_cancel();
+
 	(void)unlinkat(file->folder_fd, file->temporary, 0);
 	close(file->fd);
 	close(file->folder_fd);

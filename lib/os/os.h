@@ -181,11 +181,40 @@ int fl__os_cond_init(struct fl__os_cond *cond);
 void fl__os_cond_fini(struct fl__os_cond *cond);
 /* Wait until signalled or until fl__os_now_ns() reaches deadline_ns
  * (UINT64_MAX: no deadline). False when the deadline has passed. May wake
- * early; the caller loops. */
+ * early; the caller loops. A thread that is cancelled here has the lock again,
+ * calls cancelled(user), which unlocks, and ends. NULL: after
+ * fl__os_no_cancel(). */
 bool fl__os_cond_wait(struct fl__os_cond *cond, struct fl__os_lock *lock,
-		      uint64_t deadline_ns);
+		      uint64_t deadline_ns, void (*cancelled)(void *user),
+		      void *user);
 void fl__os_cond_signal(struct fl__os_cond *cond);
 void fl__os_cond_broadcast(struct fl__os_cond *cond);
+
+/*
+ * pthread_cancel() must not end a thread that holds a lock, a slot or a
+ * descriptor. From this line to the end of the block no cancellation point acts.
+ * Each function of ours that reaches such a point, or calls the host back, has
+ * this line. Waiting for a slot alone can be cancelled: fl__os_cond_wait().
+ */
+#define fl__os_no_cancel()                                        \
+	int fl_cancel __attribute__((cleanup(fl__os_let_cancel))) = \
+		fl__os_hold_cancel()
+int fl__os_hold_cancel(void);
+void fl__os_let_cancel(int *before);
+
+/* A wait, and what the waiter holds: undo gives all of that back when the waiter
+ * is cancelled. NULL: the waiter holds nothing. */
+struct fl__os_wait {
+	uint64_t timeout_ns;
+	void (*undo)(void *user);
+	void *user;
+};
+
+static inline void fl__os_wait_undo(const struct fl__os_wait *wait)
+{
+	if (wait->undo)
+		wait->undo(wait->user);
+}
 
 /* Let other threads run. */
 void fl__os_yield(void);

@@ -63,6 +63,7 @@ static bool is_locked_ahead(void)
 /* Linux: is every accessible byte charged, touched or not? */
 static bool is_commit_strict(void)
 {
+	fl__os_no_cancel();
 	int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
 	char mode = '0';
 	bool is_strict = fd >= 0 && read(fd, &mode, 1) == 1 && mode == '2';
@@ -284,6 +285,8 @@ int fl__os_event_open(void)
 /* Fails only beyond 2^64 - 2 events, where the descriptor is readable anyway. */
 void fl__os_event_post(int fd, uint64_t count)
 {
+	fl__os_no_cancel();
+
 	int saved = errno;
 
 	if (write(fd, &count, sizeof(count)) < 0)
@@ -292,6 +295,8 @@ void fl__os_event_post(int fd, uint64_t count)
 
 void fl__os_event_close(int fd)
 {
+	fl__os_no_cancel();
+
 	close(fd);
 }
 
@@ -335,7 +340,7 @@ void fl__os_cond_fini(struct fl__os_cond *cond)
 	pthread_cond_destroy(&cond->cond);
 }
 
-bool fl__os_cond_wait(struct fl__os_cond *cond, struct fl__os_lock *lock,
+static bool cond_wait(struct fl__os_cond *cond, struct fl__os_lock *lock,
 		      uint64_t deadline_ns)
 {
 	struct timespec until;
@@ -346,6 +351,31 @@ bool fl__os_cond_wait(struct fl__os_cond *cond, struct fl__os_lock *lock,
 	until.tv_nsec = (long)(deadline_ns % 1000000000u);
 	return pthread_cond_timedwait(&cond->cond, &lock->mutex, &until) !=
 	       ETIMEDOUT;
+}
+
+bool fl__os_cond_wait(struct fl__os_cond *cond, struct fl__os_lock *lock,
+		      uint64_t deadline_ns, void (*cancelled)(void *user),
+		      void *user)
+{
+	bool is_in_time;
+
+	pthread_cleanup_push(cancelled, user);
+	is_in_time = cond_wait(cond, lock, deadline_ns);
+	pthread_cleanup_pop(0);
+	return is_in_time;
+}
+
+int fl__os_hold_cancel(void)
+{
+	int before;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+	return before;
+}
+
+void fl__os_let_cancel(int *before)
+{
+	pthread_setcancelstate(*before, NULL);
 }
 
 void fl__os_cond_signal(struct fl__os_cond *cond)

@@ -188,6 +188,7 @@ int fl__os_watch_pressure(const char *path, uint32_t stall_us,
 			  void *user, struct fl__os_watch **out,
 			  const char **why)
 {
+	fl__os_no_cancel();
 	struct fl__os_watch *watch = calloc(1, sizeof(*watch));
 	int err;
 
@@ -213,6 +214,8 @@ err_free:
 
 void fl__os_watch_stop(struct fl__os_watch *watch)
 {
+	fl__os_no_cancel();
+
 	if (!watch)
 		return;
 	/* Closing the pipe would not end the thread: a forked child may hold
@@ -230,6 +233,7 @@ void fl__os_watch_stop(struct fl__os_watch *watch)
  * there. */
 static uint64_t status_kib(const char *key, uint64_t less)
 {
+	fl__os_no_cancel();
 	FILE *status = fopen("/proc/self/status", "re");
 	char line[128];
 

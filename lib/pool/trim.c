@@ -76,6 +76,7 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 {
 	uint64_t trimmed = 0, holes = 0, filled;
 	int i = 0, err = fl__pool_check_owner(pool, NULL);
+	uint64_t trimmed_count = 0;
 
 	if (err)
 		return err;
@@ -86,12 +87,16 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 		struct fl__slot *slot =
 			fl__bank_take_warm(&pool->banks[i], NULL);
 
-		if (!slot || !slot_trim(slot, &trimmed))
+		if (slot && slot_trim(slot, &trimmed))
+			trimmed_count++;
+		else
 			i++;
 		holes = fl__holes_given_back(pool->context, filled);
 	}
 	for (i = 0; i < FL__BANK_COUNT; i++)
 		fl__bank_recall(&pool->banks[i]);
+	for (i = 0; i < FL__BANK_COUNT && trimmed_count; i++)
+		fl__bank_join(&pool->banks[i]);
 	fl__os_unlock(&pool->trim_lock);
 	/* Slots that live keep what they map, and nothing else. */
 	fl__holes_drain(pool->context);
@@ -170,10 +175,11 @@ static int pressure_start(struct fl_pool *pool,
 				    &pool->pressure_watch, &why);
 	if (!err)
 		return 0;
-	return fl__error_set(error, err,
-			     "cannot watch %s for %u us of stall in %u us: %s%s%s",
-			     config->path, config->stall_us, config->window_us,
-			     fl_strerror(err), why ? "; " : "", why ? why : "");
+	return fl__error_set(
+		error, err,
+		"cannot watch %s for %u us of stall in %u us: %s%s%s",
+		config->path, config->stall_us, config->window_us,
+		fl_strerror(err), why ? "; " : "", why ? why : "");
 }
 
 int fl_pool_trim_on_pressure(struct fl_pool *pool,

@@ -132,10 +132,9 @@ static enum fl__audit_verdict audit_image(const struct audit *audit,
 	for (uint64_t at = 0; verdict == FL__AUDIT_CLEAN &&
 			      fl__image_map_next(map, NULL, at, end, &piece);
 	     at += piece.len)
-		verdict = piece.is_data ?
-				  audit_extent(audit, image, &piece) :
-				  audit_zeroes(audit, &piece, AUDIT_STEP_BYTES,
-					       NULL);
+		verdict = piece.is_data ? audit_extent(audit, image, &piece) :
+					  audit_zeroes(audit, &piece,
+						       AUDIT_STEP_BYTES, NULL);
 	return verdict;
 }
 

@@ -161,6 +161,14 @@ static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 	return 0;
 }
 
+void fl__bank_join(struct fl__bank *bank)
+{
+	/* The slots of a bare kind are not empty when they are free. */
+	if (bank->backend && bank->geometry.max_bytes &&
+	    bank->source->calls->join)
+		bank->source->calls->join(bank->source);
+}
+
 /* Slots that are being trimmed are in use for a moment, and slots that are laid
  * up may be emptied by now. Neither must turn away a taker, and with the
  * trim_lock no slot is being trimmed. */
@@ -169,12 +177,13 @@ static int take_again(struct fl__bank *bank, const struct fl__request *requests,
 		      struct fl_error *error)
 {
 	struct fl__os_lock *trim_lock = &bank->pool->trim_lock;
+	const struct fl__os_wait no_wait = { 0 };
 	int err;
 
 	fl__os_lock(trim_lock);
 	fl__bank_recall(bank);
-	err = bank->source->calls->take(bank->source, requests, count, 0, slots,
-					error);
+	err = bank->source->calls->take(bank->source, requests, count, &no_wait,
+					slots, error);
 	fl__os_unlock(trim_lock);
 	return err;
 }
@@ -185,11 +194,13 @@ static int take_or_arm(struct fl__bank *bank,
 		       int event_fd, struct fl__slot **slots,
 		       struct fl_error *error)
 {
+	const struct fl__os_wait no_wait = { 0 };
 	struct fl__source *source = bank->source;
 	int err;
 
 	source->calls->arm(source, event_fd);
-	err = source->calls->take(source, requests, count, 0, slots, error);
+	err = source->calls->take(source, requests, count, &no_wait, slots,
+				  error);
 	if (err != -EAGAIN)
 		source->calls->disarm(source);
 	return err;
@@ -197,20 +208,22 @@ static int take_or_arm(struct fl__bank *bank,
 
 int fl__bank_take_slots(struct fl__bank *bank,
 			const struct fl__request *requests, uint32_t count,
-			uint64_t timeout_ns, struct fl__slot **slots,
+			const struct fl__os_wait *wait, struct fl__slot **slots,
 			struct fl_error *error)
 {
 	const struct fl__source_calls *calls = bank->source->calls;
-	int err = calls->take(bank->source, requests, count, 0, slots, error);
+	const struct fl__os_wait no_wait = { 0 };
+	int err = calls->take(bank->source, requests, count, &no_wait, slots,
+			      error);
 	int event_fd;
 
 	if (err == -EAGAIN)
 		err = take_again(bank, requests, count, slots, error);
-	if (err == -EAGAIN && timeout_ns)
-		err = calls->take(bank->source, requests, count, timeout_ns,
-				  slots, error);
+	if (err == -EAGAIN && wait->timeout_ns)
+		err = calls->take(bank->source, requests, count, wait, slots,
+				  error);
 	/* Slots may have been laid up meanwhile. */
-	if (err == -EAGAIN && timeout_ns)
+	if (err == -EAGAIN && wait->timeout_ns)
 		err = take_again(bank, requests, count, slots, error);
 	event_fd = __atomic_load_n(&bank->pool->event_fd, __ATOMIC_RELAXED);
 	if (fl_unlikely(err == -EAGAIN && event_fd >= 0 && calls->arm))
@@ -220,8 +233,8 @@ int fl__bank_take_slots(struct fl__bank *bank,
 }
 
 int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
-		  uint32_t count, uint64_t timeout_ns, struct fl__slot **slots,
-		  struct fl_error *error)
+		  uint32_t count, const struct fl__os_wait *wait,
+		  struct fl__slot **slots, struct fl_error *error)
 {
 	int err = 0;
 
@@ -230,8 +243,7 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		err = request_check(bank, &requests[i], error);
 	if (err || !count)
 		return err;
-	err = fl__bank_take_slots(bank, requests, count, timeout_ns, slots,
-				  error);
+	err = fl__bank_take_slots(bank, requests, count, wait, slots, error);
 	for (uint32_t i = 0; i < count && !err; i++) {
 		err = slot_attach(slots[i], &requests[i], error);
 		if (!err)

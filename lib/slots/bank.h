@@ -26,13 +26,13 @@ void fl__bank_close(struct fl__bank *bank);
  * or gives them back.
  */
 int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
-		  uint32_t count, uint64_t timeout_ns, struct fl__slot **slots,
+		  uint32_t count, const struct fl__os_wait *wait, struct fl__slot **slots,
 		  struct fl_error *error);
 
 /* The same without an attach: of a bare kind. */
 int fl__bank_take_slots(struct fl__bank *bank,
 			const struct fl__request *requests, uint32_t count,
-			uint64_t timeout_ns, struct fl__slot **slots,
+			const struct fl__os_wait *wait, struct fl__slot **slots,
 			struct fl_error *error);
 
 /* Take a free slot that is not empty: a slot of the image, or for a NULL image
@@ -42,6 +42,9 @@ struct fl__slot *fl__bank_take_warm(struct fl__bank *bank,
 
 /* Try again to empty the slots that could not be emptied. With the trim_lock. */
 void fl__bank_recall(struct fl__bank *bank);
+
+/* Slots were emptied: give back what they share. With the trim_lock. */
+void fl__bank_join(struct fl__bank *bank);
 
 /*
  * Give a slot back whose tenant's size was up to used_bytes. The tenant has lost

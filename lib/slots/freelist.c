@@ -197,6 +197,14 @@ uint32_t fl__freelist_take_oldest(struct fl__freelist *list)
 	return use_free(list, list->warm.oldest);
 }
 
+bool fl__freelist_take_emptied(struct fl__freelist *list, uint32_t idx)
+{
+	const struct fl__freelist_entry *entry = &list->entries[idx];
+
+	return entry->state == FREE && !entry->affinity &&
+	       use_free(list, idx) == idx;
+}
+
 static uint32_t take_youngest(struct fl__freelist *list)
 {
 	uint32_t warm = list->warm.youngest;

@@ -89,6 +89,9 @@ uint32_t fl__freelist_take_affine(struct fl__freelist *list, uint64_t affinity);
 /* The oldest free index that has any affinity: for trimming. */
 uint32_t fl__freelist_take_oldest(struct fl__freelist *list);
 
+/* Only this index, and only if it is free and has no affinity. */
+bool fl__freelist_take_emptied(struct fl__freelist *list, uint32_t idx);
+
 /* affinity 0: the slot was emptied, and serves all affinities alike. */
 void fl__freelist_give(struct fl__freelist *list, uint32_t idx, uint64_t affinity);
 void fl__freelist_retire(struct fl__freelist *list, uint32_t idx);

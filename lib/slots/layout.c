@@ -291,8 +291,8 @@ int fl__layout_plan(const struct fl_pool_config *config, uint64_t hpage_bytes,
 	bool may_touch = config->bounds == FL_BOUNDS_ACCESSIBLE;
 	const struct row rows[] = {
 		{ FL__BANK_TABLE, is_apart ? 0 : config->max_tables,
-		  table_bytes(config), 0, 0,
-		  "max_tables or max_table_elements", false, may_touch },
+		  table_bytes(config), 0, 0, "max_tables or max_table_elements",
+		  false, may_touch },
 		{ FL__BANK_STRUCTURE, is_apart ? 0 : config->max_instances,
 		  config->instance_bytes, config->instance_alignment_bytes, 0,
 		  "max_instances or instance_bytes", false, may_touch },

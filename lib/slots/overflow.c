@@ -68,27 +68,29 @@ static int take_now(struct overflow *from, const struct fl__request *requests,
 		    uint32_t count, struct fl__slot **slots,
 		    struct fl_error *error)
 {
+	const struct fl__os_wait no_wait = { 0 };
 	int err = fl__source_reservation.take(from->reservation, requests,
-					      count, 0, slots, error);
+					      count, &no_wait, slots, error);
 
 	if (err != -EAGAIN || !from->source.bank->max_overflow)
 		return err;
-	return fl__source_regions.take(from->regions, requests, count, 0, slots,
-				       error);
+	return fl__source_regions.take(from->regions, requests, count, &no_wait,
+				       slots, error);
 }
 
 static int overflow_take(struct fl__source *source,
 			 const struct fl__request *requests, uint32_t count,
-			 uint64_t timeout_ns, struct fl__slot **slots,
-			 struct fl_error *error)
+			 const struct fl__os_wait *wait,
+			 struct fl__slot **slots, struct fl_error *error)
 {
 	struct overflow *from = of_source(source);
+	struct fl__os_wait rest = *wait;
 	uint64_t deadline_ns, now_ns, pokes;
 	int err;
 
-	if (!timeout_ns)
+	if (!wait->timeout_ns)
 		return take_now(from, requests, count, slots, error);
-	if (fl_add_overflow(fl__os_now_ns(), timeout_ns, &deadline_ns))
+	if (fl_add_overflow(fl__os_now_ns(), wait->timeout_ns, &deadline_ns))
 		deadline_ns = UINT64_MAX;
 	do {
 		pokes = fl__reservation_pokes(from->reservation);
@@ -103,9 +105,9 @@ static int overflow_take(struct fl__source *source,
 				source->bank->kind->what,
 				source->bank->kind->plural,
 				source->bank->kind->plural);
+		rest.timeout_ns = deadline_ns - now_ns;
 		err = fl__reservation_wait(from->reservation, requests, count,
-					   deadline_ns - now_ns, pokes, slots,
-					   error);
+					   &rest, pokes, slots, error);
 	} while (err == FL__STOCK_POKED);
 	return err;
 }
@@ -125,6 +127,11 @@ static struct fl__slot *overflow_take_laid_up(struct fl__source *source,
 {
 	return fl__source_reservation.take_laid_up(
 		of_source(source)->reservation, from);
+}
+
+static void overflow_join(struct fl__source *source)
+{
+	fl__source_reservation.join(of_source(source)->reservation);
 }
 
 static struct fl__slot *overflow_take_warm(struct fl__source *source,
@@ -194,6 +201,7 @@ const struct fl__source_calls fl__source_overflow = {
 	.arm = overflow_arm,
 	.disarm = overflow_disarm,
 	.take_laid_up = overflow_take_laid_up,
+	.join = overflow_join,
 	.take_warm = overflow_take_warm,
 	.at_address = overflow_at_address,
 	.at_base = overflow_at_base,

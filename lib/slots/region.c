@@ -236,12 +236,12 @@ static bool regions_admit(struct regions *from, uint32_t count)
 
 static int regions_take(struct fl__source *source,
 			const struct fl__request *requests, uint32_t count,
-			uint64_t timeout_ns, struct fl__slot **slots,
+			const struct fl__os_wait *wait, struct fl__slot **slots,
 			struct fl_error *error)
 {
 	struct regions *from = of_source(source);
 
-	(void)timeout_ns;
+	(void)wait;
 	if (!regions_admit(from, count))
 		return fl__error_set(
 			error, -EAGAIN,

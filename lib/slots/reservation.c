@@ -150,8 +150,8 @@ static void slots_of(const struct reservation *from, const uint32_t *idx,
 
 static int reservation_take(struct fl__source *source,
 			    const struct fl__request *requests, uint32_t count,
-			    uint64_t timeout_ns, struct fl__slot **slots,
-			    struct fl_error *error)
+			    const struct fl__os_wait *wait,
+			    struct fl__slot **slots, struct fl_error *error)
 {
 	struct reservation *from = of_source(source);
 	uint64_t affinities[FL__TAKE_MAX];
@@ -159,8 +159,7 @@ static int reservation_take(struct fl__source *source,
 	int err;
 
 	affinities_of(requests, count, affinities);
-	err = fl__stock_take(&from->stock, affinities, count, timeout_ns, idx,
-			     error);
+	err = fl__stock_take(&from->stock, affinities, count, wait, idx, error);
 	if (!err)
 		slots_of(from, idx, count, slots);
 	return err;
@@ -168,7 +167,7 @@ static int reservation_take(struct fl__source *source,
 
 int fl__reservation_wait(struct fl__source *source,
 			 const struct fl__request *requests, uint32_t count,
-			 uint64_t timeout_ns, uint64_t pokes,
+			 const struct fl__os_wait *wait, uint64_t pokes,
 			 struct fl__slot **slots, struct fl_error *error)
 {
 	struct reservation *from = of_source(source);
@@ -177,8 +176,8 @@ int fl__reservation_wait(struct fl__source *source,
 	int err;
 
 	affinities_of(requests, count, affinities);
-	err = fl__stock_wait(&from->stock, affinities, count, timeout_ns, pokes,
-			     idx, error);
+	err = fl__stock_wait(&from->stock, affinities, count, wait, pokes, idx,
+			     error);
 	if (!err)
 		slots_of(from, idx, count, slots);
 	return err;
@@ -252,6 +251,45 @@ static struct fl__slot *reservation_take_warm(struct fl__source *source,
 		fl__stock_take_warm(&from->stock, image ? image->serial : 0);
 
 	return idx == FL__IDX_NONE ? NULL : slot_at(from, idx);
+}
+
+/* So many slots are taken at once, so that takers find others meanwhile. */
+#define JOIN_SLOTS 1024
+
+/* Slots [first, end) are taken and empty. A page table goes when all that the
+ * table reaches is unmapped by one call, guards included. */
+static void join_run(struct reservation *from, uint32_t first, uint32_t end)
+{
+	const struct fl__geometry *geometry = &from->source.bank->geometry;
+	uint64_t len = (end - first) * geometry->stride_bytes;
+	uint64_t tail = geometry->stride_bytes - geometry->prefix_bytes -
+			geometry->max_bytes;
+
+	/* After a failure the tables stay, and nothing else is wrong. */
+	if (end - first > 1)
+		(void)fl__os_renew(slot_at(from, first)->space.base -
+					   geometry->prefix_bytes,
+				   len - tail);
+	while (first < end)
+		fl__stock_give(&from->stock, first++, 0);
+}
+
+static void reservation_join(struct fl__source *source)
+{
+	struct reservation *from = of_source(source);
+	uint32_t used = fl__stock_look(&from->stock).cold_next, first = 0;
+
+	for (uint32_t i = 0; i < used; i++) {
+		if (fl__stock_take_emptied(&from->stock, i)) {
+			if (i + 1 - first < JOIN_SLOTS)
+				continue;
+			join_run(from, first, i + 1);
+		} else {
+			join_run(from, first, i);
+		}
+		first = i + 1;
+	}
+	join_run(from, first, used);
 }
 
 static struct fl__slot *reservation_at_address(const struct fl__source *source,
@@ -351,6 +389,7 @@ const struct fl__source_calls fl__source_reservation = {
 	.disarm = reservation_disarm,
 	.take_laid_up = reservation_take_laid_up,
 	.take_warm = reservation_take_warm,
+	.join = reservation_join,
 	.at_address = reservation_at_address,
 	.at_base = reservation_at_base,
 	.each = reservation_each,

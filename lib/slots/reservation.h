@@ -14,7 +14,7 @@
  * fl__reservation_pokes() gave pokes. */
 int fl__reservation_wait(struct fl__source *source,
 			 const struct fl__request *requests, uint32_t count,
-			 uint64_t timeout_ns, uint64_t pokes,
+			 const struct fl__os_wait *wait, uint64_t pokes,
 			 struct fl__slot **slots, struct fl_error *error);
 uint64_t fl__reservation_pokes(struct fl__source *source);
 /* A slot is free elsewhere. */

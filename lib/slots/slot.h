@@ -112,10 +112,10 @@ struct fl__source_calls {
 	int (*open)(struct fl__bank *bank, struct fl__source **source,
 		    struct fl_error *error);
 	void (*close)(struct fl__source *source);
-	/* count slots, all or none, waiting up to timeout_ns. */
+	/* count slots, all or none, waiting up to wait->timeout_ns. */
 	int (*take)(struct fl__source *source,
 		    const struct fl__request *requests, uint32_t count,
-		    uint64_t timeout_ns, struct fl__slot **slots,
+		    const struct fl__os_wait *wait, struct fl__slot **slots,
 		    struct fl_error *error);
 	/* The slot is clean, and best for the image that the slot shows; or the
 	 * slot is empty. */
@@ -137,6 +137,9 @@ struct fl__source_calls {
 	 * NULL for a source whose free slots are all empty. */
 	struct fl__slot *(*take_warm)(struct fl__source *source,
 				      const struct fl_image *image);
+	/* Give back what neighbouring slots that are empty share: page tables,
+	 * mappings. With the trim_lock. NULL: nothing is shared. */
+	void (*join)(struct fl__source *source);
 	/* The slot whose place or guard an address is in; NULL: none. Takes no
 	 * lock: the caller is within fl__context_walk_begin() and _end(). */
 	struct fl__slot *(*at_address)(const struct fl__source *source,

@@ -153,19 +153,43 @@ static bool take_locked(struct fl__stock *stock, const uint64_t *affinities,
 
 #define ANY_POKES UINT64_MAX
 
+struct waiter {
+	struct fl__stock *stock;
+	const struct fl__os_wait *wait;
+	bool is_wide; /* waits for several */
+};
+
+static void waiter_leave(const struct waiter *waiter)
+{
+	__atomic_sub_fetch(&waiter->stock->waiters, 1, __ATOMIC_SEQ_CST);
+	waiter->stock->wide_waiters -= waiter->is_wide;
+}
+
+/* The thread ends. The wake-up that it may have had goes to another waiter. */
+static void waiter_cancelled(void *user)
+{
+	const struct waiter *waiter = user;
+
+	waiter_leave(waiter);
+	fl__os_cond_broadcast(&waiter->stock->given);
+	(void)stock_unlock(waiter->stock);
+	fl__os_wait_undo(waiter->wait);
+}
+
 /* With the lock. Each give wakes one waiter, or all waiters if some need
  * several; a waiter that finds too few indices waits on. */
 static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
-		      uint32_t count, uint64_t timeout_ns, uint64_t pokes,
-		      uint32_t *idx)
+		      uint32_t count, const struct fl__os_wait *wait,
+		      uint64_t pokes, uint32_t *idx)
 {
+	struct waiter waiter = { stock, wait, count > 1 };
 	uint64_t deadline_ns;
 	bool is_in_time = true;
 	int err = 0;
 
-	if (fl_add_overflow(fl__os_now_ns(), timeout_ns, &deadline_ns))
+	if (fl_add_overflow(fl__os_now_ns(), wait->timeout_ns, &deadline_ns))
 		deadline_ns = UINT64_MAX;
-	stock->wide_waiters += count > 1;
+	stock->wide_waiters += waiter.is_wide;
 	__atomic_add_fetch(&stock->waiters, 1, __ATOMIC_SEQ_CST);
 	for (;;) {
 		shelves_clear(stock);
@@ -189,16 +213,16 @@ static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
 		}
 		stock->fresh = 0;
 		is_in_time = fl__os_cond_wait(&stock->given, &stock->lock,
-					      deadline_ns);
+					      deadline_ns, waiter_cancelled,
+					      &waiter);
 	}
-	__atomic_sub_fetch(&stock->waiters, 1, __ATOMIC_SEQ_CST);
-	stock->wide_waiters -= count > 1;
+	waiter_leave(&waiter);
 	return err;
 }
 
 static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
-			   uint32_t count, uint64_t timeout_ns, uint64_t pokes,
-			   uint32_t *idx)
+			   uint32_t count, const struct fl__os_wait *wait,
+			   uint64_t pokes, uint32_t *idx)
 {
 	int err = 0;
 
@@ -206,24 +230,25 @@ static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
 	if (!take_locked(stock, affinities, count, idx)) {
 		shelves_clear(stock);
 		if (!take_locked(stock, affinities, count, idx))
-			err = timeout_ns ? stock_wait(stock, affinities, count,
-						      timeout_ns, pokes, idx) :
-					   -EAGAIN;
+			err = wait->timeout_ns ?
+				      stock_wait(stock, affinities, count, wait,
+						 pokes, idx) :
+				      -EAGAIN;
 	}
 	stock_unlock(stock);
 	return err;
 }
 
 int fl__stock_wait(struct fl__stock *stock, const uint64_t *affinities,
-		   uint32_t count, uint64_t timeout_ns, uint64_t pokes,
-		   uint32_t *idx, struct fl_error *error)
+		   uint32_t count, const struct fl__os_wait *wait,
+		   uint64_t pokes, uint32_t *idx, struct fl_error *error)
 {
 	int err;
 
 	if (count == 1 && stock->has_shelves &&
 	    shelf_take(stock, *affinities, idx))
 		return 0;
-	err = stock_take_slow(stock, affinities, count, timeout_ns, pokes, idx);
+	err = stock_take_slow(stock, affinities, count, wait, pokes, idx);
 	if (!err || err == FL__STOCK_POKED)
 		return err;
 	return fl__error_set(
@@ -234,11 +259,11 @@ int fl__stock_wait(struct fl__stock *stock, const uint64_t *affinities,
 }
 
 int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
-		   uint32_t count, uint64_t timeout_ns, uint32_t *idx,
-		   struct fl_error *error)
+		   uint32_t count, const struct fl__os_wait *wait,
+		   uint32_t *idx, struct fl_error *error)
 {
-	return fl__stock_wait(stock, affinities, count, timeout_ns, ANY_POKES,
-			      idx, error);
+	return fl__stock_wait(stock, affinities, count, wait, ANY_POKES, idx,
+			      error);
 }
 
 uint64_t fl__stock_pokes(struct fl__stock *stock)
@@ -351,6 +376,16 @@ uint32_t fl__stock_take_warm(struct fl__stock *stock, uint64_t affinity)
 	stock->fresh -= stock->fresh && idx != FL__IDX_NONE;
 	stock_unlock(stock);
 	return idx;
+}
+
+bool fl__stock_take_emptied(struct fl__stock *stock, uint32_t idx)
+{
+	bool is_taken;
+
+	fl__os_lock(&stock->lock);
+	is_taken = fl__freelist_take_emptied(&stock->list, idx);
+	(void)stock_unlock(stock);
+	return is_taken;
 }
 
 void fl__stock_freeze(struct fl__stock *stock)

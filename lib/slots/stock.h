@@ -61,17 +61,18 @@ void fl__stock_fini(struct fl__stock *stock);
 
 /*
  * Take count indices, idx[i] for affinities[i], all or none, waiting up to
- * timeout_ns for them. -EAGAIN, -ETIMEDOUT.
+ * wait->timeout_ns for them. -EAGAIN, -ETIMEDOUT. A thread that is cancelled
+ * while it waits has undone everything.
  */
 int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,
-		   uint32_t count, uint64_t timeout_ns, uint32_t *idx,
-		   struct fl_error *error);
+		   uint32_t count, const struct fl__os_wait *wait,
+		   uint32_t *idx, struct fl_error *error);
 
 /* The same for a taker that may find what it needs elsewhere: FL__STOCK_POKED when
  * the stock was poked since fl__stock_pokes() gave pokes. */
 #define FL__STOCK_POKED 1
 int fl__stock_wait(struct fl__stock *stock, const uint64_t *affinities,
-		   uint32_t count, uint64_t timeout_ns, uint64_t pokes,
+		   uint32_t count, const struct fl__os_wait *wait, uint64_t pokes,
 		   uint32_t *idx, struct fl_error *error);
 uint64_t fl__stock_pokes(struct fl__stock *stock);
 /* All that wait look elsewhere, and one event is posted if it is asked for. */
@@ -94,6 +95,9 @@ void fl__stock_recall(struct fl__stock *stock, uint32_t idx);
 /* A free index of an affinity, or for 0 the one that has been free longest of
  * all indices with an affinity; FL__IDX_NONE if there is none. */
 uint32_t fl__stock_take_warm(struct fl__stock *stock, uint64_t affinity);
+
+/* Take this index if it is free and was emptied. */
+bool fl__stock_take_emptied(struct fl__stock *stock, uint32_t idx);
 
 /* Between freeze and thaw no index is taken, and fl__stock_is_free() may be
  * called. The lock is held: list work only. */

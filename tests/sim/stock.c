@@ -42,10 +42,19 @@ static void stock_open(struct fl__stock *stock, uint32_t capacity,
 	cpu_here = 0;
 }
 
+static int stock_take(struct fl__stock *stock, const uint64_t *affinities,
+		      uint32_t count, uint64_t timeout_ns, uint32_t *idx,
+		      struct fl_error *error)
+{
+	struct fl__os_wait wait = { timeout_ns, NULL, NULL };
+
+	return fl__stock_take(stock, affinities, count, &wait, idx, error);
+}
+
 static int take(struct fl__stock *stock, uint64_t affinity, uint32_t *idx)
 {
 	*idx = FL__IDX_NONE;
-	return fl__stock_take(stock, &affinity, 1, 0, idx, NULL);
+	return stock_take(stock, &affinity, 1, 0, idx, NULL);
 }
 
 static uint32_t must_take(struct fl__stock *stock, uint64_t affinity)
@@ -196,28 +205,27 @@ static void several_or_none(void)
 	uint32_t idx[5], more[5];
 
 	stock_open(&stock, 5, 100);
-	MUST_EQ(fl__stock_take(&stock, affinities, 5, 0, idx, NULL), 0);
+	MUST_EQ(stock_take(&stock, affinities, 5, 0, idx, NULL), 0);
 	for (int i = 0; i < 5; i++) {
 		for (int j = 0; j < i; j++)
 			CHECK(idx[i] != idx[j]);
 	}
-	CHECK_EQ(fl__stock_take(&stock, affinities, 1, 0, more, &error),
-		 -EAGAIN);
+	CHECK_EQ(stock_take(&stock, affinities, 1, 0, more, &error), -EAGAIN);
 	CHECK_HAS(error.text, "max_things");
 	for (uint32_t given = 0; given < 4; given++) {
 		cpu_here = given;
 		fl__stock_give(&stock, idx[given], affinities[given]);
 		cpu_here = 20 - given;
-		CHECK_EQ(fl__stock_take(&stock, affinities, given + 2, 0, more,
-					NULL),
+		CHECK_EQ(stock_take(&stock, affinities, given + 2, 0, more,
+				    NULL),
 			 -EAGAIN);
-		CHECK_EQ(fl__stock_take(&stock, affinities, given + 2, MS, more,
-					NULL),
+		CHECK_EQ(stock_take(&stock, affinities, given + 2, MS, more,
+				    NULL),
 			 -ETIMEDOUT);
 		CHECK_EQ(fl__stock_look(&stock).used_count, 4 - given);
 	}
 	fl__stock_give(&stock, idx[4], 1);
-	MUST_EQ(fl__stock_take(&stock, affinities, 5, 0, more, NULL), 0);
+	MUST_EQ(stock_take(&stock, affinities, 5, 0, more, NULL), 0);
 	CHECK_EQ(fl__stock_look(&stock).used_count, 5);
 	fl__stock_fini(&stock);
 }
@@ -230,16 +238,16 @@ static void retired_ones_never_come(void)
 	uint32_t idx[3];
 
 	stock_open(&stock, 3, 100);
-	MUST_EQ(fl__stock_take(&stock, affinities, 3, 0, idx, NULL), 0);
+	MUST_EQ(stock_take(&stock, affinities, 3, 0, idx, NULL), 0);
 	fl__stock_retire(&stock, idx[0]);
 	fl__stock_give(&stock, idx[1], 1);
-	CHECK_EQ(fl__stock_take(&stock, affinities, 3, UINT64_MAX, idx, NULL),
+	CHECK_EQ(stock_take(&stock, affinities, 3, UINT64_MAX, idx, NULL),
 		 -EAGAIN);
 	CHECK_EQ(fl__stock_look(&stock).retired_count, 1);
 	CHECK_EQ(fl__stock_look(&stock).used_count, 1);
 	fl__stock_retire(&stock, must_take(&stock, 1));
 	fl__stock_retire(&stock, idx[2]);
-	CHECK_EQ(fl__stock_take(&stock, affinities, 1, UINT64_MAX, idx, NULL),
+	CHECK_EQ(stock_take(&stock, affinities, 1, UINT64_MAX, idx, NULL),
 		 -EAGAIN);
 	CHECK_EQ(fl__stock_look(&stock).retired_count, 3);
 	fl__stock_fini(&stock);
@@ -253,7 +261,7 @@ static void stock_of_nothing(void)
 
 	stock_open(&stock, 0, 100);
 	CHECK_EQ(take(&stock, 1, &idx), -EAGAIN);
-	CHECK_EQ(fl__stock_take(&stock, &affinity, 1, UINT64_MAX, &idx, NULL),
+	CHECK_EQ(stock_take(&stock, &affinity, 1, UINT64_MAX, &idx, NULL),
 		 -EAGAIN);
 	CHECK_EQ(fl__stock_take_warm(&stock, 0), FL__IDX_NONE);
 	fl__stock_fini(&stock);
@@ -275,7 +283,7 @@ static void random_take(struct holder *holder, struct test_random *random)
 
 	for (int i = 0; i < 3; i++)
 		affinities[i] = 1 + test_random_below(random, 5);
-	err = fl__stock_take(&holder->stock, affinities, want, 0, got, NULL);
+	err = stock_take(&holder->stock, affinities, want, 0, got, NULL);
 	CHECK_EQ(err, want <= left ? 0 : -EAGAIN);
 	for (uint32_t i = 0; !err && i < want; i++)
 		holder->held[holder->n++] = got[i];
@@ -388,8 +396,8 @@ static void *taker_loop(void *arg)
 		bool is_patient = test_random_below(&random, 3);
 		uint64_t timeout_ns = is_patient ? UINT64_MAX : 1000;
 		uint32_t idx[4];
-		int err = fl__stock_take(&crew->stock, affinities, count,
-					 timeout_ns, idx, NULL);
+		int err = stock_take(&crew->stock, affinities, count,
+				     timeout_ns, idx, NULL);
 
 		if (err) {
 			CHECK(!is_patient && err == -ETIMEDOUT);
@@ -536,8 +544,8 @@ static void *waiter_loop(void *arg)
 		uint32_t idx = FL__IDX_NONE;
 
 		pthread_barrier_wait(&duel->start);
-		CHECK_EQ(fl__stock_take(&duel->stock, &affinity, 1, UINT64_MAX,
-					&idx, NULL),
+		CHECK_EQ(stock_take(&duel->stock, &affinity, 1, UINT64_MAX,
+				    &idx, NULL),
 			 0);
 		CHECK_EQ(idx, 0);
 		duel->idx = idx;

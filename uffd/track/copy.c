@@ -12,7 +12,7 @@
 typedef uint64_t vector __attribute__((vector_size(32), may_alias));
 
 /* from(i): what belongs at index i. any(v): is a bit of v set? */
-#define DEFINE(name, target, from, any)                                     \
+#define DEFINE(name, target, from, any)                                       \
 	target static bool name(vector *at, const vector *source, size_t len) \
 	{                                                                     \
 		bool is_changed = false;                                      \

@@ -30,6 +30,17 @@ struct fl__dirty_host {
 	bool can_populate;		/* MADV_POPULATE_READ */
 };
 
+/*
+ * Slots that lie side by side, all accessible, are one mapping. To register them
+ * one by one would make a mapping of each, so the first slot that is watched
+ * registers all, with the one userfaultfd that such slots share.
+ */
+struct fl__whole {
+	uint64_t start, end;		/* 0: each slot is registered alone */
+	int uffd_fd;
+	bool is_registered;		/* atomic */
+};
+
 struct fl__dirty_chunk {
 	struct fl__watch watch;
 	/* Which pages are private copies, kept for the next tenant. */
@@ -53,6 +64,7 @@ struct fl__dirty {
 	uint64_t kept_hpages;
 	uint32_t resets;
 	bool has_noted;			/* some bit of noted is set */
+	uint32_t unwatched_until;	/* no chunk is marked before that reset */
 	struct fl__dirty_chunk *chunks;
 	size_t chunk_count;		/* allocated */
 	/* For scans, once the stack had too little room for their runs. */

@@ -26,9 +26,9 @@ enum fl__sweep fl__policy_sweep(struct fl__sweeps *sweeps,
 				const struct fl__found *found)
 {
 	bool is_many = found->quiet_runs > fl_max_u64(FEW_RUNS, found->hot);
-	uint64_t cost = is_many ? CALL_COST + FAULT_COST * found->hot :
-				  fl_max_u64(PATIENCE,
-					     CALL_COST * found->quiet_runs);
+	uint64_t cost =
+		is_many ? CALL_COST + FAULT_COST * found->hot :
+			  fl_max_u64(PATIENCE, CALL_COST * found->quiet_runs);
 
 	sweeps->quiet_cost += found->quiet;
 	sweeps->returned += found->returned;

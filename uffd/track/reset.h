@@ -34,6 +34,8 @@ static inline bool fl__area_is_image(const struct fl__area *area)
 struct fl__reset {
 	struct fl__dirty *dirty;
 	const struct fl__dirty_host *host;
+	struct fl__whole *whole;
+	bool must_mark;			/* no chunk may stay unwatched */
 	const struct fl__space *space;
 	uint64_t hpage_bytes;
 	uint32_t hpage_shift; /* the same; a division costs too much */

@@ -208,6 +208,7 @@ static int watch_slowly(struct since *since)
 }
 
 int fl__since_watch(struct fl__dirty *dirty, const struct fl__dirty_host *host,
+		    struct fl__whole *whole,
 		    const struct fl__geometry *geometry,
 		    const struct fl__space *space)
 {
@@ -217,6 +218,8 @@ int fl__since_watch(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 	if (host->uffd_fd < 0)
 		return -ENOTSUP;
 	since_init(&since, dirty, host, geometry, space, space->allowed_bytes);
+	since.reset.whole = whole;
+	since.reset.must_mark = true;
 	since.notes = true;
 	err = host->written_form == FL__SCAN_WRITTEN ?
 		      scan_all(&since, FL__SCAN_WATCH) :

@@ -35,6 +35,7 @@ int fl__since_tell(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 /* Watch every page that is accessible, from now on. -ENOTSUP without
  * userfaultfd. */
 int fl__since_watch(struct fl__dirty *dirty, const struct fl__dirty_host *host,
+		    struct fl__whole *whole,
 		    const struct fl__geometry *geometry,
 		    const struct fl__space *space);
 

@@ -42,10 +42,11 @@ static void chunks_touch(struct fl__reset *reset, uint64_t start, uint64_t end)
 }
 
 /* A slot that is used once need not be watched: touched chunks are marked from
- * the second release on. */
+ * the second release on. Without a mapping to spare they are marked later. */
 static bool does_touch_count(const struct fl__reset *reset)
 {
-	return reset->host->uffd_fd >= 0 && reset->dirty->resets;
+	return reset->host->uffd_fd >= 0 &&
+	       reset->dirty->resets > reset->dirty->unwatched_until;
 }
 
 /* The scan was asked for one area alone. */
@@ -240,6 +241,31 @@ static int scan_all(struct fl__reset *reset)
 	return err;
 }
 
+/* A failure is seen when the slot's own range is registered. */
+static void register_whole(struct fl__whole *whole)
+{
+	if (!whole->end ||
+	    __atomic_load_n(&whole->is_registered, __ATOMIC_RELAXED))
+		return;
+	if (!fl__uffd_register_wp(whole->uffd_fd, whole->start,
+				  whole->end - whole->start))
+		__atomic_store_n(&whole->is_registered, true, __ATOMIC_RELAXED);
+}
+
+/* So many releases go by before a slot that could not be registered is tried
+ * again. */
+#define UNWATCHED_RESETS 256
+
+/* No mapping is to be had for a registration: the touched chunks stay unmarked,
+ * and their pages are told from clean ones by the page table, as on the rung
+ * scan. */
+static void go_unwatched(struct fl__reset *reset)
+{
+	for (size_t i = 0; i < reset->dirty->chunk_count; i++)
+		reset->dirty->chunks[i].is_touched = false;
+	reset->dirty->unwatched_until = reset->dirty->resets + UNWATCHED_RESETS;
+}
+
 /* Register what is accessible now. A marked chunk of which that is a part has
  * to be protected once more. */
 static int track_more(struct fl__reset *reset)
@@ -250,8 +276,10 @@ static int track_more(struct fl__reset *reset)
 
 	if (start >= reset->allowed_end)
 		return 0;
-	err = fl__uffd_register_wp(reset->host->uffd_fd, start,
-				   reset->allowed_end - start);
+	register_whole(reset->whole);
+	err = fl__uffd_register_wp(reset->whole->end ? reset->whole->uffd_fd :
+						       reset->host->uffd_fd,
+				   start, reset->allowed_end - start);
 	if (err)
 		return err;
 	reset->tracked_end = reset->allowed_end;
@@ -313,6 +341,10 @@ int fl__track_mark(struct fl__reset *reset)
 	struct fl__dirty *dirty = reset->dirty;
 	int err = track_more(reset);
 
+	if (err == -ENOMEM && !reset->must_mark) {
+		go_unwatched(reset);
+		return 0;
+	}
 	if (err)
 		return err;
 	mark_bridges(reset);
@@ -383,6 +415,7 @@ static int reset_run(struct fl__reset *reset, uint64_t max_kept_bytes)
 
 static int reset_slot(struct fl__dirty *dirty,
 		      const struct fl__dirty_host *host,
+		      struct fl__whole *whole,
 		      const struct fl__geometry *geometry,
 		      const struct fl__space *space, uint64_t *kept_bytes)
 {
@@ -396,6 +429,8 @@ static int reset_slot(struct fl__dirty *dirty,
 	 * resets do. */
 	reset.dirty = dirty;
 	reset.host = host;
+	reset.whole = whole;
+	reset.must_mark = false;
 	reset.space = space;
 	reset.hpage_bytes = geometry->hpage_bytes;
 	reset.hpage_shift = (uint32_t)__builtin_ctzll(geometry->hpage_bytes);
@@ -427,6 +462,7 @@ static int reset_slot(struct fl__dirty *dirty,
 }
 
 int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
+		    struct fl__whole *whole,
 		    const struct fl__geometry *geometry,
 		    const struct fl__space *space, uint64_t *kept_bytes)
 {
@@ -435,5 +471,5 @@ int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		*kept_bytes = 0;
 		return 0;
 	}
-	return reset_slot(dirty, host, geometry, space, kept_bytes);
+	return reset_slot(dirty, host, whole, geometry, space, kept_bytes);
 }

@@ -33,7 +33,7 @@ void fl__track_forget(struct fl__dirty *dirty);
  * everything. 0 or -errno of the closed set.
  */
 int fl__track_reset(struct fl__dirty *dirty,
-		    const struct fl__dirty_host *host,
+		    const struct fl__dirty_host *host, struct fl__whole *whole,
 		    const struct fl__geometry *geometry,
 		    const struct fl__space *space, uint64_t *kept_bytes);
 

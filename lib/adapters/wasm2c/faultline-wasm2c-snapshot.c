@@ -210,8 +210,10 @@ int fl_wasm2c_clone(const struct fl_wasm2c_clones *clones, void *instance,
 		    uint64_t timeout_ns, struct fl_error *error)
 {
 	const struct fl_wasm2c_layout *layout = clones->layout;
-	int err = 0;
+	int err = 0, cancel;
 
+	/* A thread that ended here would leave half a clone. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	/* All go before one is taken: a pool may have no slot to spare. */
 	fl_wasm2c_release(layout, instance);
 	for (uint32_t i = 0; i < layout->memory_count && !err; i++)
@@ -225,6 +227,7 @@ int fl_wasm2c_clone(const struct fl_wasm2c_clones *clones, void *instance,
 		err = tell_restored(clones, instance, error);
 	if (err)
 		fl_wasm2c_release(layout, instance);
+	pthread_setcancelstate(cancel, NULL);
 	return err;
 }
 

@@ -31,6 +31,7 @@
 #endif
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -448,7 +449,7 @@ int(fl_wasm2c_begin)(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 {
 	struct fl_module_info info = { .size = sizeof(info) };
 	struct fl_wasm2c_offer offer;
-	int err;
+	int err, cancel;
 
 	err = fl_wasm2c_read_offer(pool, &offer, error);
 	if (err)
@@ -462,8 +463,11 @@ int(fl_wasm2c_begin)(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 		.instance_bytes = instance_bytes,
 		.has_tables = offer.has_tables,
 	};
+	/* A thread that ended here would take with it what it has so far. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	err = acquire_all(batch, pool, module, &info, &offer, timeout_ns,
 			  error);
+	pthread_setcancelstate(cancel, NULL);
 	if (err) {
 		give_back_rest(batch);
 		return err;

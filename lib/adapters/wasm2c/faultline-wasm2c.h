@@ -96,7 +96,8 @@ struct fl_wasm2c_batch {
  * instance_bytes say where the struct is that wasm2c's instantiate function
  * will fill: memories and tables inside it, and no others, are then served
  * from the batch. Zero the struct first, so that it can be freed after a
- * trap. timeout_ns as in fl_memory_config.
+ * trap. timeout_ns as in fl_memory_config, but a waiting thread is not cancelled
+ * here.
  *
  * Instantiating another module, whose memories or tables differ from the module
  * given here, ends in WASM_RT_TRAP_UNREACHABLE.
@@ -460,7 +461,8 @@ int fl_wasm2c_clones_init(struct fl_wasm2c_clones *clones, struct fl_pool *pool,
  * is decoded and codec->restored is called. What nothing can change, tables of
  * functions above all, stays as it is from one clone to the next.
  *
- * One thread at a time uses an instance. timeout_ns as in fl_memory_config.
+ * One thread at a time uses an instance. timeout_ns as in fl_memory_config, but a
+ * waiting thread is not cancelled here.
  *
  * Errors: as fl_memory_acquire() and fl_wasm2c_decode(), and what codec->restored
  * returned. After an error the instance has no memories and is good for another

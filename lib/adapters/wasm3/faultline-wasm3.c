@@ -17,6 +17,7 @@
  * whether wasm3's calls arrive.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -264,10 +265,14 @@ static int load_with(struct load *load, IM3Runtime runtime, IM3Module parsed,
 {
 	struct load *outer = loading;
 	M3Result result;
+	int cancel;
 
+	/* A thread that ended in wasm3 would take the memory with it. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	loading = load;
 	result = m3_LoadModule(runtime, parsed);
 	loading = outer;
+	pthread_setcancelstate(cancel, NULL);
 	if (load->memory && (load->refusal || !load->is_taken))
 		(void)fl_memory_release(load->memory);
 	if (load->refusal)

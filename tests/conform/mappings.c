@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * mappings.c - what slots cost beside their memory: mappings and page tables.
+ *
+ * A pool that is one mapping stays one, whatever its slots go through, and a
+ * trim gives back the page tables that slots share.
+ */
+#define _GNU_SOURCE
+#include "tests/kit/conform.h"
+#include "tests/kit/procfs.h"
+
+#define SLOTS 400
+
+struct many {
+	struct conform conform;
+	struct fl_memory *memories[SLOTS];
+};
+
+static void many_open(struct many *many, const struct fl_pool_config *config)
+{
+	conform_open(&many->conform, config);
+}
+
+/* Each tenant writes in the first page and in the last one. */
+static void use_all(struct many *many, uint64_t bytes)
+{
+	for (int i = 0; i < SLOTS; i++) {
+		struct fl_memory *memory =
+			conform_take(&many->conform, NULL, bytes);
+
+		CHECK_EQ(memory->base[5], 0);
+		CHECK_EQ(memory->base[bytes - 1], 0);
+		memory->base[5] = memory->base[bytes - 1] = 1;
+		many->memories[i] = memory;
+	}
+}
+
+static void give_all(struct many *many)
+{
+	for (int i = 0; i < SLOTS; i++)
+		conform_give(many->memories[i]);
+}
+
+/* Slots side by side, all accessible: nothing lies between them. */
+static void open_dense(struct many *many)
+{
+	struct fl_pool_config config;
+
+	conform_pool_config(&config);
+	config.max_memories = SLOTS;
+	config.max_memory_bytes = WPAGE;
+	config.guard_after_bytes = 0;
+	config.bounds = FL_BOUNDS_ACCESSIBLE;
+	many_open(many, &config);
+}
+
+static void dense_pool_stays_whole(void)
+{
+	struct fl_pool_info info;
+	struct many many;
+	unsigned int before;
+
+	open_dense(&many);
+	before = procfs_footprint().mappings;
+	for (int round = 0; round < 4; round++) {
+		use_all(&many, WPAGE);
+		CHECK(procfs_footprint().mappings < before + 10);
+		give_all(&many);
+		CHECK(procfs_footprint().mappings < before + 10);
+	}
+	/* Every second slot is emptied while the others are in use. */
+	use_all(&many, WPAGE);
+	for (int i = 0; i < SLOTS; i += 2)
+		conform_give(many.memories[i]);
+	CHECK_EQ(fl_pool_trim(many.conform.pool, UINT64_MAX, NULL), 0);
+	for (int i = 0; i < SLOTS; i += 2)
+		many.memories[i] = conform_take(&many.conform, NULL, WPAGE);
+	give_all(&many);
+	for (int round = 0; round < 3; round++) {
+		use_all(&many, WPAGE);
+		give_all(&many);
+	}
+	if (strcmp(test_rung->how, "track") == 0)
+		CHECK(procfs_footprint().mappings < before + 10);
+	CHECK_EQ(fl_pool_trim(many.conform.pool, UINT64_MAX, NULL), 0);
+	CHECK(procfs_footprint().mappings < before + 10);
+	info = conform_info(&many.conform);
+	CHECK_EQ(info.retired_memories, 0);
+	CHECK_EQ(info.warm_memories, 0);
+	conform_close(&many.conform);
+}
+
+static void trim_gives_page_tables_back(void)
+{
+	struct fl_pool_config config;
+	uint64_t before, idle, trimmed;
+	struct many many;
+
+	conform_pool_config(&config);
+	config.max_memories = SLOTS;
+	config.max_memory_bytes = MIB;
+	many_open(&many, &config);
+	before = procfs_status_kib("VmPTE");
+	for (int round = 0; round < 2; round++) {
+		use_all(&many, MIB);
+		idle = procfs_status_kib("VmPTE") - before;
+		give_all(&many);
+	}
+	CHECK_EQ(fl_pool_trim(many.conform.pool, UINT64_MAX, NULL), 0);
+	trimmed = procfs_status_kib("VmPTE") - before;
+	test_note("page tables: %llu KiB in use, %llu KiB trimmed",
+		  (unsigned long long)idle, (unsigned long long)trimmed);
+	/* Two slots share a table of 4 KiB, or more where pages are larger. */
+	CHECK(idle >= SLOTS);
+	CHECK(trimmed <= idle / 8);
+	use_all(&many, MIB);
+	give_all(&many);
+	conform_close(&many.conform);
+}
+
+static const char *needs_status(void)
+{
+	return procfs_status_kib("VmPTE") ? NULL :
+					    "/proc does not show page tables";
+}
+
+static const struct test_case cases[] = {
+	TEST_CASE(dense_pool_stays_whole),
+	TEST_CASE_NEEDS(trim_gives_page_tables_back, needs_status),
+};
+
+CONFORM_MAIN(cases)
