@@ -43,6 +43,23 @@ int fl__space_grow(struct fl__space *space, uint64_t target, uint64_t split)
 	return err;
 }
 
+/* One page table, and the size from which a slot's are worth counting. */
+#define TABLE_SPAN_BYTES ((uint64_t)2 << 20)
+#define LARGE_BYTES ((uint64_t)128 << 20)
+
+int fl__space_keep_tables(struct fl__space *space,
+			  const struct fl__geometry *geometry)
+{
+	uint64_t high = fl_max_u64(space->highest_bytes, space->allowed_bytes);
+
+	space->highest_bytes = high;
+	space->kept_bytes = high < LARGE_BYTES ?
+				    0 :
+				    high / TABLE_SPAN_BYTES *
+					    geometry->hpage_bytes;
+	return space->kept_bytes > geometry->max_kept_bytes ? -EAGAIN : 0;
+}
+
 int fl__space_renew(struct fl__space *space,
 		    const struct fl__geometry *geometry)
 {
@@ -57,6 +74,6 @@ int fl__space_renew(struct fl__space *space,
 	if (err)
 		return err;
 	space->is_open = space->is_torn = false;
-	space->allowed_bytes = 0;
+	space->allowed_bytes = space->highest_bytes = 0;
 	return 0;
 }

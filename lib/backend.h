@@ -119,6 +119,7 @@ struct fl__space {
 	uint64_t attached_bytes;	/* size at attach: what reset restores */
 	uint64_t allowed_bytes;		/* [0, this) is accessible */
 	uint64_t kept_bytes;		/* private memory kept when CLEAN */
+	uint64_t highest_bytes;		/* see fl__space_keep_tables() */
 	bool is_open;			/* false: EMPTY */
 	/* A failed grow could not be undone: more may be accessible than
 	 * allowed_bytes says. The slot can only be detached, not reset. */
@@ -291,6 +292,23 @@ int fl__space_move_border(struct fl__space *space, uint64_t target);
 /* As the call grow, up to target. What lies from split on, which is at least
  * allowed_bytes, is opened first. */
 int fl__space_grow(struct fl__space *space, uint64_t target, uint64_t split);
+
+/* What of page tables and records of a slot counts as kept: the little that a
+ * slot of few megabytes has does not. */
+static inline uint64_t fl__overhead_counts(uint64_t bytes)
+{
+	return bytes > (uint64_t)64 << 10 ? bytes : 0;
+}
+
+/*
+ * Of a backend that drops everything at reset and does not look at pages: set
+ * kept_bytes to what page tables may take, one for each 2 MiB that were ever
+ * accessible since the slot was EMPTY. Slots that never were large count as
+ * none. -EAGAIN: that is more than a slot may keep, and the slot must be mapped
+ * anew.
+ */
+int fl__space_keep_tables(struct fl__space *space,
+			  const struct fl__geometry *geometry);
 
 /* As the call detach: all of the slot is reserved address space again. */
 int fl__space_renew(struct fl__space *space,

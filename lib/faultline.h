@@ -1027,11 +1027,15 @@ struct fl_pool_config {
 	 * that differs, and the release answers -EIO. For canaries and tests:
 	 * an audit reads the whole memory. 0 for never: 0. */
 	uint32_t audit_every;
-	/* Memory that a free slot (of a memory, table or instance structure)
-	 * may keep resident for its next tenant: 64 MiB. The same for all
-	 * free slots of the pool together: UINT64_MAX. A slot over its
-	 * budget drops what it kept. A pool over its budget empties the
-	 * slots longest free. */
+	/* Memory that a free slot may keep resident for its next tenant: 64
+	 * MiB. The same for all free slots of the pool together: UINT64_MAX.
+	 * Pages count, what guests made of holes of the image, and page tables
+	 * with what the library knows of the pages, where these two are more
+	 * than 64 KiB. A slot over its budget
+	 * drops what it kept. A pool over its budget empties the slots longest
+	 * free. The rungs "dontneed" and "discard" do not look at pages: they
+	 * count a page table for each 2 MiB that were accessible, of slots of
+	 * 128 MiB and more. */
 	uint64_t max_idle_slot_bytes;
 	uint64_t max_idle_bytes;
 	/* Inaccessible before and after each stack, at least a host page. A
@@ -1253,6 +1257,12 @@ struct fl_pool_usage {
 	 * for max_idle_slot_bytes and max_idle_bytes with each slot that shows
 	 * the image, and given back when no slot maps it any more. */
 	uint64_t hole_bytes;
+	/* Page tables, and what the library knows of pages, of slots that were
+	 * used, as of their last release: a slot that was large once keeps both
+	 * until it is emptied, and both count as kept. */
+	uint64_t table_bytes;
+	uint64_t record_bytes;
+	uint64_t stack_bytes;		/* resident, of stacks */
 };
 
 /* Errors: -ENOTSUP (the backend cannot look: its rung is "dontneed" or

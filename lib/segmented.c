@@ -189,6 +189,8 @@ static int segmented_reset(struct fl__arena *arena, struct fl__space *space)
 		return -EIO;
 	err = fl__os_discard(space->base - geometry->prefix_bytes,
 			     geometry->prefix_bytes + space->allowed_bytes);
+	if (!err)
+		err = fl__space_keep_tables(space, geometry);
 	return err ? err :
 		     fl__space_move_border(
 			     space, fl__geometry_allowed(

@@ -505,6 +505,8 @@ static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 	if (arena->host->rung == RUNG_DONTNEED) {
 		err = fl__settle_drop(base - geometry->prefix_bytes,
 				      base + space->allowed_bytes);
+		if (!err)
+			err = fl__space_keep_tables(space, geometry);
 	} else {
 		err = reset_prefix(arena, space);
 		if (!err)
@@ -569,6 +571,7 @@ static int linux_account(const struct fl__arena *arena,
 	const struct fl__geometry *geometry = &arena->geometry;
 	struct fl__kernel_region regions[64];
 	struct fl__scan_buffer buffer = { .regions = regions, .count = 64 };
+	const struct fl__dirty *dirty = &arena->dirty[space->idx];
 	uint64_t base = (uintptr_t)space->base;
 	int pagemap_fd = shard_of(arena, space)->pagemap_fd, err;
 	/* Its resets need none. */
@@ -579,6 +582,10 @@ static int linux_account(const struct fl__arena *arena,
 		pagemap_fd = fl__scan_open();
 	if (pagemap_fd < 0)
 		return -ENOTSUP;
+	usage->table_bytes +=
+		__atomic_load_n(&dirty->table_bytes, __ATOMIC_RELAXED);
+	usage->record_bytes +=
+		__atomic_load_n(&dirty->record_bytes, __ATOMIC_RELAXED);
 	err = fl__scan(pagemap_fd, base - geometry->prefix_bytes,
 		       base + geometry->max_bytes, FL__SCAN_ACCOUNT, &buffer,
 		       on_account, usage);

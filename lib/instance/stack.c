@@ -57,8 +57,11 @@ static int stack_take(struct fl__bank *bank, uint64_t timeout_ns,
 	const struct fl__os_wait wait = { timeout_ns, NULL, NULL };
 	int err = fl__bank_take_slots(bank, &request, 1, &wait, slot, error);
 
-	if (err || (*slot)->space.is_open)
+	if (err)
 		return err;
+	fl__slot_count(*slot, 0);
+	if ((*slot)->space.is_open)
+		return 0;
 	err = fl__os_allow((*slot)->space.base, bank->geometry.max_bytes);
 	if (err) {
 		(*slot)->source->calls->give(*slot);
@@ -108,6 +111,39 @@ static int stack_zero(const struct fl__slot *slot)
 	return fl__os_discard(is_up ? low + keep : low, bytes - keep);
 }
 
+/* What the stack keeps for its next tenant. To ask the system costs about a
+ * microsecond, so it is asked only where a budget may be passed. */
+static uint64_t stack_kept(const struct fl__slot *slot)
+{
+	const struct fl_pool_config *config = &slot->bank->pool->config;
+	uint64_t bytes = slot->geometry->max_bytes;
+
+	if (!slot->source->calls->keeps_slots)
+		return 0;
+	if (config->zero_stacks)
+		return fl_min_u64(
+			bytes,
+			fl_round_up(fl_min_u64(config->stack_keep_resident_bytes,
+					       bytes),
+				    slot->geometry->hpage_bytes));
+	if (config->max_idle_bytes == UINT64_MAX &&
+	    bytes <= config->max_idle_slot_bytes)
+		return 0;
+	return fl__os_resident(slot->space.base, bytes);
+}
+
+/* Give back a stack that nobody uses, within the budgets. */
+static void stack_shelve(struct fl__slot *slot)
+{
+	uint64_t kept = stack_kept(slot);
+
+	if (kept > slot->bank->pool->config.max_idle_slot_bytes &&
+	    !fl__os_discard(slot->space.base, slot->geometry->max_bytes))
+		kept = 0;
+	slot->space.kept_bytes = kept;
+	fl__slot_shelve(slot);
+}
+
 int fl_stack_release(struct fl_stack *stack)
 {
 	struct fl__slot *slot;
@@ -129,6 +165,6 @@ int fl_stack_release(struct fl_stack *stack)
 		slot->source->calls->retire(slot, false);
 		return -ENOMEM;
 	}
-	slot->source->calls->give(slot);
+	stack_shelve(slot);
 	return 0;
 }

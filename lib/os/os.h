@@ -134,6 +134,10 @@ int fl__os_new_file_write(struct fl__os_new_file *file, uint64_t off,
 int fl__os_new_file_commit(struct fl__os_new_file *file);
 void fl__os_new_file_abort(struct fl__os_new_file *file);
 
+/* Bytes of a range of whole host pages that are resident; 0 when the system does
+ * not tell. Of anonymous memory, that is memory that the range takes. */
+uint64_t fl__os_resident(const uint8_t *addr, uint64_t len);
+
 /* Memory of this process that is pinned, as far as the system tells. */
 uint64_t fl__os_pinned_bytes(void);
 

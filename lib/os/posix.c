@@ -174,6 +174,22 @@ int fl__os_renew(uint8_t *addr, uint64_t len)
 	return os_remap(addr, len, PROT_NONE);
 }
 
+uint64_t fl__os_resident(const uint8_t *addr, uint64_t len)
+{
+	uint64_t hpage = fl__os_hpage_bytes(), resident = 0, step;
+	unsigned char there[256];
+
+	for (; len; addr += step, len -= step) {
+		step = fl_min_u64(len, sizeof(there) * hpage);
+		if (mincore((void *)(uintptr_t)addr, (size_t)step,
+			    (void *)there))
+			break;
+		for (uint64_t i = 0; i < step / hpage; i++)
+			resident += there[i] & 1 ? hpage : 0;
+	}
+	return resident;
+}
+
 void fl__os_touch(uint8_t *addr, uint64_t len)
 {
 	uint64_t hpage = fl__os_hpage_bytes();

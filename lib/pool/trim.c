@@ -20,11 +20,17 @@ static int usage_add(struct fl__slot *slot, void *user)
 	uint64_t private_before = usage->private_bytes;
 	int err;
 
-	if (!slot->bank->backend || !slot->geometry->max_bytes)
+	if (!slot->geometry->max_bytes)
 		return 0;
 	/* Nothing is mapped where nobody lives. */
 	if (!slot->source->calls->keeps_slots && !fl__slot_is_live(slot))
 		return 0;
+	/* Nothing but the system knows a stack's pages. */
+	if (!slot->bank->backend) {
+		usage->stack_bytes += fl__os_resident(
+			slot->space.base, slot->geometry->max_bytes);
+		return 0;
+	}
 	if (!slot->bank->backend->account)
 		return -ENOTSUP;
 	err = slot->bank->backend->account(slot->arena, &slot->space, usage);
@@ -68,7 +74,8 @@ static bool slot_trim(struct fl__slot *slot, uint64_t *trimmed)
 	(void)usage_add(slot, &usage);
 	if (!fl__slot_trim(slot))
 		return false;
-	*trimmed += usage.private_bytes;
+	*trimmed += usage.private_bytes + usage.stack_bytes +
+		    fl__overhead_counts(usage.table_bytes + usage.record_bytes);
 	return true;
 }
 

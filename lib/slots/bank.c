@@ -34,7 +34,7 @@ static int request_check(const struct fl__bank *bank,
 
 /* What a free slot keeps counts for the pool's budget. Without a budget nothing
  * is counted, because all threads would write the sum. */
-static void slot_count(struct fl__slot *slot, uint64_t kept_bytes)
+void fl__slot_count(struct fl__slot *slot, uint64_t kept_bytes)
 {
 	struct fl_pool *pool = slot->bank->pool;
 
@@ -52,7 +52,7 @@ static struct fl_image *slot_forget(struct fl__slot *slot)
 
 	slot->space.image = NULL;
 	slot->space.kept_bytes = 0;
-	slot_count(slot, 0);
+	fl__slot_count(slot, 0);
 	slot->is_unclean = false;
 	return image;
 }
@@ -79,22 +79,6 @@ static int slot_clear(struct fl__slot *slot, bool may_return)
 	return err ? -ENOMEM : 0;
 }
 
-bool fl__slot_trim(struct fl__slot *slot)
-{
-	struct fl_image *image;
-
-	/* A detach that fails leaves a clean slot clean. */
-	if (slot->bank->backend->detach(slot->arena, &slot->space)) {
-		slot->source->calls->give(slot);
-		return false;
-	}
-	image = slot_forget(slot);
-	slot->source->calls->give(slot);
-	fl__image_unshow(image);
-	fl_image_release(image);
-	return true;
-}
-
 /* A slot of a bare kind is no backend's. */
 static int slot_recall(struct fl__slot *slot)
 {
@@ -107,6 +91,22 @@ static int slot_recall(struct fl__slot *slot)
 	if (!err)
 		slot->space.is_open = false;
 	return err;
+}
+
+bool fl__slot_trim(struct fl__slot *slot)
+{
+	struct fl_image *image;
+
+	/* A detach that fails leaves a clean slot clean. */
+	if (slot_recall(slot)) {
+		slot->source->calls->give(slot);
+		return false;
+	}
+	image = slot_forget(slot);
+	slot->source->calls->give(slot);
+	fl__image_unshow(image);
+	fl_image_release(image);
+	return true;
 }
 
 void fl__bank_recall(struct fl__bank *bank)
@@ -156,7 +156,7 @@ static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 		fl__image_unshow(old);
 		fl_image_release(old);
 	}
-	slot_count(slot, 0);
+	fl__slot_count(slot, 0);
 	__atomic_store_n(&slot->is_lent, request->is_lent, __ATOMIC_RELAXED);
 	return 0;
 }
@@ -263,7 +263,7 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 struct fl__slot *fl__bank_take_warm(struct fl__bank *bank,
 				    const struct fl_image *image)
 {
-	if (!bank->backend || !bank->source->calls->take_warm)
+	if (!bank->source->calls->take_warm)
 		return NULL;
 	return bank->source->calls->take_warm(bank->source, image);
 }
@@ -292,7 +292,7 @@ static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
 /* Give a clean slot back, and keep the pool within its budget. What guests made
  * of holes of the image is all slots' that show it; each counts all of it, so
  * that the budgets hold whichever slots go. */
-static void slot_shelve(struct fl__slot *slot)
+void fl__slot_shelve(struct fl__slot *slot)
 {
 	struct fl__bank *bank = slot->bank;
 	struct fl_pool *pool = bank->pool;
@@ -304,7 +304,7 @@ static void slot_shelve(struct fl__slot *slot)
 			return;
 		}
 	}
-	slot_count(slot, slot->space.kept_bytes);
+	fl__slot_count(slot, slot->space.kept_bytes);
 	slot->source->calls->give(slot);
 	if (__atomic_load_n(&pool->idle_kept_bytes, __ATOMIC_RELAXED) >
 	    pool->config.max_idle_bytes)
@@ -319,7 +319,7 @@ static int slot_audit(struct fl__slot *slot, uint64_t used_bytes)
 
 	/* No tenant may ever see what is in a dirty slot. */
 	if (verdict == FL__AUDIT_CLEAN)
-		slot_shelve(slot);
+		fl__slot_shelve(slot);
 	else
 		err = slot_clear(slot, verdict != FL__AUDIT_DIRTY);
 	return verdict == FL__AUDIT_DIRTY ? -EIO : err;
@@ -357,7 +357,7 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 		return slot_fail(slot, err);
 	if (fl_unlikely(bank->pool->config.audit_every))
 		return slot_audit(slot, used_bytes);
-	slot_shelve(slot);
+	fl__slot_shelve(slot);
 	return 0;
 }
 

@@ -35,6 +35,13 @@ int fl__bank_take_slots(struct fl__bank *bank,
 			const struct fl__os_wait *wait, struct fl__slot **slots,
 			struct fl_error *error);
 
+/* What a slot keeps counts for the pool's budget from now on; 0 while it has a
+ * tenant. */
+void fl__slot_count(struct fl__slot *slot, uint64_t kept_bytes);
+
+/* Give back a clean slot that keeps space.kept_bytes, within the budgets. */
+void fl__slot_shelve(struct fl__slot *slot);
+
 /* Take a free slot that is not empty: a slot of the image, or for a NULL image
  * the slot that has been free longest. NULL: none. With the trim_lock. */
 struct fl__slot *fl__bank_take_warm(struct fl__bank *bank,

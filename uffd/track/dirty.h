@@ -51,6 +51,7 @@ struct fl__dirty_chunk {
 	uint64_t noted[FL__CHUNK_WORDS];
 	bool is_marked;
 	bool is_touched;		/* by the reset under way */
+	bool has_table;			/* a page table, until mapped anew */
 };
 
 /* What is known of one slot. All zero: the slot was just attached. */
@@ -69,6 +70,11 @@ struct fl__dirty {
 	size_t chunk_count;		/* allocated */
 	/* For scans, once the stack had too little room for their runs. */
 	struct fl__kernel_region *regions;
+	/* Chunks that have a page table, as far as resets have seen. */
+	uint64_t tables;
+	/* What the page tables and the chunks take, after the last reset.
+	 * Atomic: usage is counted while other threads reset. */
+	uint64_t table_bytes, record_bytes;
 } __attribute__((aligned(128)));	/* two threads never share a line */
 
 #endif

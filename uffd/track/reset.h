@@ -46,6 +46,7 @@ struct fl__reset {
 	struct fl__found found;
 	uint64_t quiet_end; /* of the last run of quiet pages */
 	bool is_uncounted; /* a kept page, for want of memory */
+	uint64_t overhead_bytes; /* page tables, and what is known */
 	/* To be protected, not yet done. */
 	uint64_t protect_start, protect_end;
 	struct fl__area *areas; /* one for each piece of the slot */

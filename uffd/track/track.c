@@ -26,7 +26,9 @@ void fl__track_forget(struct fl__dirty *dirty)
 {
 	free(dirty->chunks);
 	free(dirty->regions);
-	memset(dirty, 0, sizeof(*dirty));
+	memset(dirty, 0, offsetof(struct fl__dirty, table_bytes));
+	__atomic_store_n(&dirty->table_bytes, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&dirty->record_bytes, 0, __ATOMIC_RELAXED);
 }
 
 static void chunks_touch(struct fl__reset *reset, uint64_t start, uint64_t end)
@@ -49,6 +51,21 @@ static bool does_touch_count(const struct fl__reset *reset)
 	       reset->dirty->resets > reset->dirty->unwatched_until;
 }
 
+/* A touched chunk has a page table, and dropping its pages does not free the
+ * table. Without memory for the chunk, the table is not counted. */
+static void tables_note(struct fl__reset *reset, uint64_t start, uint64_t end)
+{
+	for (size_t i = fl__reset_chunk_of(reset, start);
+	     i <= fl__reset_chunk_of(reset, end - 1); i++) {
+		struct fl__dirty_chunk *chunk = fl__settle_chunk(reset, i);
+
+		if (!chunk || chunk->has_table)
+			continue;
+		chunk->has_table = true;
+		reset->dirty->tables++;
+	}
+}
+
 /* The scan was asked for one area alone. */
 static int touched_region(struct fl__reset *reset,
 			  const struct fl__kernel_region *region)
@@ -58,8 +75,11 @@ static int touched_region(struct fl__reset *reset,
 
 	/* 2 MiB of the image in one entry are scanned, and read, faster
 	 * unmarked. */
-	if (does_touch_count(reset) && (region->categories & large) != large)
-		chunks_touch(reset, region->start, region->end);
+	if ((region->categories & large) != large) {
+		tables_note(reset, region->start, region->end);
+		if (does_touch_count(reset))
+			chunks_touch(reset, region->start, region->end);
+	}
 	if (!fl__scan_is_private(region->categories, fl__area_is_image(area)))
 		return 0;
 	return fl__settle_private(reset, area, region->start, region->end);
@@ -84,11 +104,16 @@ static int scan_marked(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return err ? err : fl__settle_flush(reset);
 }
 
+/* A slot of this size can have page tables that are worth counting, also where
+ * its tenants only read. */
+#define LARGE_BYTES ((uint64_t)128 << 20)
+
 /* Clean pages are asked for only to learn which chunks are in use. */
 static enum fl__scan_form unmarked_form(const struct fl__reset *reset,
 					const struct fl__area *area)
 {
-	if (does_touch_count(reset))
+	if (does_touch_count(reset) ||
+	    reset->space->allowed_bytes >= LARGE_BYTES)
 		return FL__SCAN_TOUCHED;
 	return fl__area_is_image(area) ? FL__SCAN_PRIVATE_FILE :
 					 FL__SCAN_PRIVATE_ZERO;
@@ -209,6 +234,7 @@ static int drop_all(struct fl__reset *reset)
 	for (size_t i = 0; i < dirty->chunk_count; i++)
 		dirty->chunks[i] = (struct fl__dirty_chunk){
 			.is_marked = dirty->chunks[i].is_marked,
+			.has_table = dirty->chunks[i].has_table,
 		};
 	dirty->sweeps = (struct fl__sweeps){ .swept = 0 };
 	dirty->kept_hpages = 0;
@@ -357,6 +383,7 @@ int fl__track_mark(struct fl__reset *reset)
 		/* Also a marked chunk of which more is accessible now. */
 		fl__policy_watch_all(&dirty->chunks[i].watch);
 		dirty->chunks[i].is_marked = true;
+		tables_note(reset, start, end);
 		err = fl__settle_protect(reset, start, end);
 	}
 	if (!err)
@@ -393,6 +420,18 @@ static bool is_stale(struct fl__reset *reset)
 	return dirty->stale_cost > STALE_LIMIT;
 }
 
+/* What goes only when the slot is mapped anew. */
+static uint64_t overhead_of(struct fl__reset *reset)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	uint64_t tables = dirty->tables * reset->hpage_bytes;
+	uint64_t records = dirty->chunk_count * sizeof(*dirty->chunks);
+
+	__atomic_store_n(&dirty->table_bytes, tables, __ATOMIC_RELAXED);
+	__atomic_store_n(&dirty->record_bytes, records, __ATOMIC_RELAXED);
+	return fl__overhead_counts(tables + records);
+}
+
 static int reset_run(struct fl__reset *reset, uint64_t max_kept_bytes)
 {
 	int err = fl_unlikely(reset->dirty->has_noted) ?
@@ -405,7 +444,9 @@ static int reset_run(struct fl__reset *reset, uint64_t max_kept_bytes)
 		err = fl__track_mark(reset);
 	if (!err)
 		err = sweep(reset);
-	if (!err && is_stale(reset))
+	reset->overhead_bytes = overhead_of(reset);
+	if (!err &&
+	    (is_stale(reset) || reset->overhead_bytes > max_kept_bytes))
 		err = -EAGAIN;
 	if (!err &&
 	    (reset->is_uncounted || kept_bytes_of(reset) > max_kept_bytes))
@@ -452,7 +493,7 @@ static int reset_slot(struct fl__dirty *dirty,
 		fl_max_u64(dirty->highest_bytes, space->allowed_bytes);
 	fl__reset_areas(&reset);
 	err = reset_run(&reset, geometry->max_kept_bytes);
-	*kept_bytes = kept_bytes_of(&reset);
+	*kept_bytes = kept_bytes_of(&reset) + reset.overhead_bytes;
 	/* Without memory, the next scan needs several calls again. */
 	if (reset.buffer.was_full && !dirty->regions)
 		dirty->regions =

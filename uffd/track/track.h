@@ -30,7 +30,8 @@ void fl__track_forget(struct fl__dirty *dirty);
  * Restore [0, space->allowed_bytes) to the slot's image and zeroes. The range
  * is accessible. *kept_bytes gets the private memory that the slot keeps, at
  * most geometry->max_kept_bytes, because a slot that would keep more drops
- * everything. 0 or -errno of the closed set.
+ * everything, and with it the page tables and what is known of the pages.
+ * -EAGAIN: these alone are more, so that the slot must be mapped anew. 0 or -errno of the closed set.
  */
 int fl__track_reset(struct fl__dirty *dirty,
 		    const struct fl__dirty_host *host, struct fl__whole *whole,
