@@ -95,6 +95,8 @@ struct fl_image {
 	/* Wait until a range of an extent is in the file. Not for a thread that
 	 * serves loads. -EIO, -ENOEXEC, -ENOMEM, -ETIMEDOUT. */
 	int (*ready)(const struct fl_image *image, uint64_t off, uint64_t len);
+	/* Is a byte of the range in the file? */
+	bool (*has)(const struct fl_image *image, uint64_t off, uint64_t len);
 	/* For fl_image_loading(); 0: nobody opened the image from a file. */
 	enum fl_load_way way;
 	const char *way_reason;
@@ -121,6 +123,10 @@ struct fl__space {
 	uint64_t kept_bytes;		/* private memory kept when CLEAN */
 	uint64_t highest_bytes;		/* see fl__space_keep_tables() */
 	bool is_open;			/* false: EMPTY */
+	/* Atomic; a page of the image could not be loaded, and why: accesses to
+	 * the page are SIGSEGVs. 0: none. Such a slot can only be detached. */
+	int32_t load_error;
+	bool is_lazy;			/* the backend's */
 	/* A failed grow could not be undone: more may be accessible than
 	 * allowed_bytes says. The slot can only be detached, not reset. */
 	bool is_torn;

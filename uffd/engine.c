@@ -26,6 +26,7 @@
 #include "backend.h"
 #include "memfd.h"
 #include "probe.h"
+#include "uffd/load/loader.h"
 #include "uffd/track/settle.h"
 #include "uffd/track/since.h"
 
@@ -50,6 +51,9 @@ struct fl__host {
 	struct fl__probe probe;
 	enum rung rung;
 	const char *reason; /* why no better rung; NULL: the best */
+	/* Made with the first lazy image, under the lock. */
+	struct fl__os_lock lock;
+	struct fl__loader *loader;
 };
 
 #define ARENA_SHARDS 16
@@ -176,21 +180,27 @@ static int linux_open(const char *disabled, const char *rung,
 			"there is no rung \"%s\"; use track, scan or dontneed",
 			rung);
 	host = calloc(1, sizeof(*host));
-	if (!host)
+	if (!host || fl__os_lock_init(&host->lock)) {
+		free(host);
 		return fl__error_set(error, -ENOMEM, "no memory for a context");
+	}
 	err = fl__probe_run(&host->probe, disabled,
 			    features_unused(disabled, rung), error);
 	if (!err)
 		err = host_choose_rung(host, rung, error);
-	if (err)
+	if (err) {
+		fl__os_lock_fini(&host->lock);
 		free(host);
-	else
+	} else {
 		*out = host;
+	}
 	return err;
 }
 
 static void linux_close(struct fl__host *host)
 {
+	fl__loader_close(host->loader);
+	fl__os_lock_fini(&host->lock);
 	free(host);
 }
 
@@ -223,13 +233,6 @@ static int linux_image_create(struct fl__host *host, struct fl_image *image,
 	return err;
 }
 
-static void linux_image_destroy(struct fl_image *image)
-{
-	fl__os_no_cancel();
-
-	fl__memfd_destroy(image);
-}
-
 /* A file of somebody else's. What the library does with such memory must fail
  * and not be killed, so two calls of the kernel have to be there. */
 static int linux_image_map(struct fl__host *host, struct fl_image *image,
@@ -248,6 +251,46 @@ static int linux_image_map(struct fl__host *host, struct fl_image *image,
 	image->bytes = NULL;
 	fl__memfd_settle(image);
 	return 0;
+}
+
+/* What the library itself does with memory that can be missing must fail and
+ * not wait for ever, so the calls for files in place have to be there too. */
+static const char *linux_load_lacks(const struct fl__host *host)
+{
+	const struct fl_feature *missing =
+		&host->probe.features[FL__FEATURE_UFFD_MISSING];
+	uint8_t byte = 1, copy = 0;
+
+	if (missing->support != FL_SUPPORT_YES)
+		return missing->reason;
+	if (fl__os_peek(&copy, &byte, 1) || fl__os_poke(&copy, &byte, 1))
+		return "this process may not call process_vm_readv() and process_vm_writev()";
+	return NULL;
+}
+
+static int linux_image_load(struct fl__host *host, struct fl_image *image,
+			    struct fl_error *error)
+{
+	int err = 0;
+
+	fl__os_lock(&host->lock);
+	if (!host->loader)
+		err = fl__loader_open(host->rung == RUNG_TRACK, &host->loader);
+	fl__os_unlock(&host->lock);
+	if (err)
+		return fl__error_set(error, err,
+				     "no memory to load images with");
+	return fl__loader_add(host->loader, image, error);
+}
+
+static void linux_image_destroy(struct fl_image *image)
+{
+	fl__os_no_cancel();
+
+	if (image->lazy)
+		fl__loader_remove(image);
+	else
+		fl__memfd_destroy(image);
 }
 
 static int shard_open_fds(struct fl__dirty_host *shard,
@@ -294,6 +337,21 @@ static const struct fl__dirty_host *shard_of(const struct fl__arena *arena,
 					     const struct fl__space *space)
 {
 	return &arena->shards[space->idx % arena->shard_count];
+}
+
+/* What tracks a slot: a slot is registered with one descriptor, for all
+ * purposes. room is for the answer. */
+static const struct fl__dirty_host *tracker_of(const struct fl__arena *arena,
+					       const struct fl__space *space,
+					       struct fl__dirty_host *room)
+{
+	const struct fl__dirty_host *shard = shard_of(arena, space);
+
+	if (!space->is_lazy || shard->uffd_fd < 0)
+		return shard;
+	*room = *shard;
+	room->uffd_fd = fl__loader_uffd(arena->host->loader);
+	return room;
 }
 
 static void shard_close(const struct fl__dirty_host *shard)
@@ -366,7 +424,7 @@ static int image_look(const struct fl_image *image)
 	const struct fl__image_map *map;
 	uint64_t length_bytes, end = 0;
 
-	if (!image || !fl__image_is_in_place(image))
+	if (!image || !fl__image_is_in_place(image) || image->lazy)
 		return 0;
 	map = &image->map;
 	for (uint32_t i = 0; i < map->extent_count; i++)
@@ -379,10 +437,20 @@ static int image_look(const struct fl_image *image)
 		       0;
 }
 
+static int slot_show(const struct fl__arena *arena, struct fl__space *space,
+		     struct fl_image *image, const struct fl__piece *piece)
+{
+	uint64_t start = (uintptr_t)space->base + piece->off;
+
+	space->is_lazy = space->is_open = true;
+	return fl__loader_show(arena->host->loader, image, space, start,
+			       start + piece->len);
+}
+
 /* Lay an image over an inaccessible slot: its extents from the file, zeroes
  * around them up to target. */
-static int slot_map(struct fl__space *space, const struct fl_image *image,
-		    uint64_t target)
+static int slot_map(const struct fl__arena *arena, struct fl__space *space,
+		    struct fl_image *image, uint64_t target)
 {
 	const struct fl__image_map *map = image ? &image->map : NULL;
 	const uint8_t *bytes = image ? image->bytes : NULL;
@@ -401,6 +469,8 @@ static int slot_map(struct fl__space *space, const struct fl_image *image,
 			      (off_t)fl__image_file_off(image, at)) ==
 			 MAP_FAILED)
 			err = fl__error_fold(-errno);
+		else if (image->lazy)
+			err = slot_show(arena, space, image, &piece);
 		space->is_open |= !err;
 	}
 	if (!err)
@@ -412,10 +482,17 @@ static int linux_detach(struct fl__arena *arena, struct fl__space *space)
 {
 	int err = fl__space_renew(space, &arena->geometry);
 
+	/* No guest touches the slot any more, emptied or not. */
+	if (space->is_lazy)
+		fl__desk_drop_space(fl__loader_desk(arena->host->loader),
+				    space);
 	/* What is known of a slot that was not emptied still holds. */
-	if (!err)
-		fl__track_forget(&arena->dirty[space->idx]);
-	return err;
+	if (err)
+		return err;
+	fl__track_forget(&arena->dirty[space->idx]);
+	space->is_lazy = false;
+	__atomic_store_n(&space->load_error, 0, __ATOMIC_RELAXED);
+	return 0;
 }
 
 /* A slot that was emptied is a hole of what was registered as a whole. Its pages
@@ -447,8 +524,8 @@ static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 				   geometry->prefix_bytes);
 		space->is_open = !err && geometry->prefix_bytes;
 		if (!err)
-			err = slot_map(space, image, target);
-		if (!err)
+			err = slot_map(arena, space, image, target);
+		if (!err && !space->is_lazy)
 			slot_join(arena, space);
 	} else if (!err) {
 		err = fl__space_move_border(space, target);
@@ -494,14 +571,27 @@ static int reset_prefix(const struct fl__arena *arena,
 	return 0;
 }
 
+/* Nobody waits in the slot any more, so nothing is lost in it from now on. */
+static bool slot_is_whole(const struct fl__arena *arena,
+			  const struct fl__space *space)
+{
+	fl__desk_leave(fl__loader_desk(arena->host->loader), space);
+	return !__atomic_load_n(&space->load_error, __ATOMIC_RELAXED);
+}
+
 static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	uint64_t base = (uintptr_t)space->base;
+	struct fl__whole none = { .end = 0 };
+	struct fl__dirty_host room;
 	int err;
 
 	if (space->is_torn || image_look(space->image))
 		return -EIO;
+	/* A page that could not be loaded is inaccessible. */
+	if (space->is_lazy && !slot_is_whole(arena, space))
+		return -EAGAIN;
 	if (arena->host->rung == RUNG_DONTNEED) {
 		err = fl__settle_drop(base - geometry->prefix_bytes,
 				      base + space->allowed_bytes);
@@ -510,10 +600,11 @@ static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 	} else {
 		err = reset_prefix(arena, space);
 		if (!err)
-			err = fl__track_reset(&arena->dirty[space->idx],
-					      shard_of(arena, space),
-					      &arena->whole, geometry, space,
-					      &space->kept_bytes);
+			err = fl__track_reset(
+				&arena->dirty[space->idx],
+				tracker_of(arena, space, &room),
+				space->is_lazy ? &none : &arena->whole,
+				geometry, space, &space->kept_bytes);
 	}
 	if (err)
 		return fl__error_fold(err);
@@ -521,11 +612,33 @@ static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 		space, fl__geometry_allowed(geometry, space->attached_bytes));
 }
 
+/* What the kernel would be denied in user-mode-only form is there then. */
+static int slot_load(const struct fl__space *space, uint64_t off, uint64_t len)
+{
+	const struct fl_image *image = space->image;
+	struct fl__piece piece;
+	int err = 0;
+
+	for (uint64_t at = off; !err && fl__image_map_next(&image->map, NULL,
+							   at, off + len,
+							   &piece);
+	     at += piece.len) {
+		if (piece.is_data)
+			err = image->ready(image, at, piece.len);
+	}
+	return err;
+}
+
 static int linux_prefault(struct fl__arena *arena, struct fl__space *space,
 			  uint64_t offset_bytes, uint64_t length_bytes)
 {
 	uint8_t *start = space->base + offset_bytes;
+	int err = space->is_lazy ? slot_load(space, offset_bytes,
+					     length_bytes) :
+				   0;
 
+	if (err)
+		return err;
 	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_POPULATE))
 		fl__os_touch(start, length_bytes);
 	/* EFAULT: a file in place was cut. */
@@ -705,7 +818,8 @@ static int linux_written(struct fl__arena *arena, const struct fl__space *space,
 			 uint64_t size_bytes, bool is_anew, fl__changed_fn *fn,
 			 void *user)
 {
-	const struct fl__dirty_host *shard = shard_of(arena, space);
+	struct fl__dirty_host room;
+	const struct fl__dirty_host *shard = tracker_of(arena, space, &room);
 
 	if (shard->pagemap_fd < 0)
 		return slot_changed(arena, space, size_bytes, fn, user);
@@ -716,9 +830,13 @@ static int linux_written(struct fl__arena *arena, const struct fl__space *space,
 
 static int linux_watch(struct fl__arena *arena, const struct fl__space *space)
 {
+	struct fl__whole none = { .end = 0 };
+	struct fl__dirty_host room;
+
 	return fl__error_fold(fl__since_watch(
-		&arena->dirty[space->idx], shard_of(arena, space),
-		&arena->whole, &arena->geometry, space));
+		&arena->dirty[space->idx], tracker_of(arena, space, &room),
+		space->is_lazy ? &none : &arena->whole, &arena->geometry,
+		space));
 }
 
 static bool linux_is_touched(const struct fl__arena *arena,
@@ -752,6 +870,9 @@ const struct fl__backend fl__backend_linux = {
 	.feature = linux_feature,
 	.image_create = linux_image_create,
 	.image_map = linux_image_map,
+	.load_lacks = linux_load_lacks,
+	.image_load = linux_image_load,
+	.image_loading = fl__loader_tell,
 	.image_destroy = linux_image_destroy,
 	.image_filled = fl__memfd_filled,
 	.image_drain = fl__memfd_drain,

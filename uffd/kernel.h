@@ -22,6 +22,9 @@
 #define FL_UFFD_FEATURE_WP_UNPOPULATED		(1 << 13)
 #define FL_UFFD_FEATURE_WP_ASYNC		(1 << 15)
 
+/* fcntl.h, since 5.1. */
+#define FL_F_SEAL_FUTURE_WRITE	0x0010
+
 /* sys/mman.h */
 #define FL_MFD_NOEXEC_SEAL	0x0008U
 #define FL_MADV_POPULATE_READ	22
@@ -62,6 +65,8 @@ struct fl__kernel_scan {
 #define FL_PAGEMAP_SCAN		_IOWR('f', 16, struct fl__kernel_scan)
 
 _Static_assert(sizeof(struct fl__kernel_region) == 24, "page_region");
+_Static_assert(sizeof(struct uffdio_copy) == 40, "uffdio_copy");
+_Static_assert(sizeof(struct uffd_msg) == 32, "uffd_msg");
 _Static_assert(sizeof(struct fl__kernel_scan) == 96, "pm_scan_arg");
 _Static_assert(sizeof(struct uffdio_api) == 24, "uffdio_api");
 _Static_assert(sizeof(struct uffdio_register) == 32, "uffdio_register");

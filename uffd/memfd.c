@@ -13,7 +13,7 @@
 
 #define LARGE_FOLIO_BYTES ((uint64_t)2 << 20)
 
-static int memfd_open(void)
+int fl__memfd_open(void)
 {
 	const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	int fd = memfd_create("faultline-image", flags | FL_MFD_NOEXEC_SEAL);
@@ -179,7 +179,7 @@ int fl__memfd_create(struct fl_image *image,
 
 	if (!image->map.extent_count)
 		return 0;
-	fd = memfd_open();
+	fd = fl__memfd_open();
 	err = fd < 0 ? fd : memfd_fill(fd, image, segments, can_collapse);
 	if (err) {
 		remedy = fl__os_remedy(err);

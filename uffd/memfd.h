@@ -12,6 +12,9 @@
 
 #include "backend.h"
 
+/* An empty memory file that can be sealed, or -errno. */
+int fl__memfd_open(void);
+
 /* -ENOMEM, -EPERM, -ENOTSUP. Sets image->fd and image->bytes. With
  * can_collapse, chunks of 2 MiB that are mostly data become one folio each, if
  * the kernel finds a free one: a mere gain, never an error. */

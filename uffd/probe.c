@@ -84,6 +84,76 @@ static void probe_UFFD_WP_ASYNC(struct fl__probe *probe)
 		    "use Linux 6.7 or newer");
 }
 
+/* Map a new memory file over a range. A byte is in the file by a call: where
+ * the host has no memory for it, a store would be SIGBUS. */
+static int lay_file(void *addr, size_t len, int flags)
+{
+	int fd, err = 0;
+
+	if (!fl__os_file_may_reach(len))
+		return -EFBIG;
+	fd = memfd_create("faultline-probe", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)len) || pwrite(fd, "", 1, 0) != 1 ||
+	    mmap(addr, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) ==
+		    MAP_FAILED)
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static const char short_files[] =
+	"this process may make no file as long as the trial needs";
+static const char longer_files[] = "raise `ulimit -f` to 2 MiB or more";
+
+/* Fill the missing second page of a memory file, through a shared mapping. */
+static int missing_try(int uffd_fd)
+{
+	size_t len = (size_t)fl__os_hpage_bytes();
+	uint8_t *pages = mmap(NULL, 3 * len, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *missing = pages + len, *from = pages + 2 * len;
+	uint64_t copied = 0;
+	int err;
+
+	if (pages == MAP_FAILED)
+		return -errno;
+	*from = 1;
+	err = lay_file(pages, 2 * len, MAP_SHARED);
+	if (!err)
+		err = fl__uffd_register(uffd_fd, (uintptr_t)missing, len,
+					FL__UFFD_MISSING);
+	if (!err)
+		err = fl__uffd_copy(uffd_fd, (uintptr_t)missing, from, len,
+				    &copied);
+	if (!err && (copied != len || *missing != 1))
+		err = -EIO;
+	munmap(pages, 3 * len);
+	return err;
+}
+
+static void probe_UFFD_MISSING(struct fl__probe *probe)
+{
+	const struct fl_feature *uffd = &probe->features[FL__FEATURE_UFFD];
+	int fd, err;
+
+	if (uffd->support != FL_SUPPORT_YES) {
+		say(probe, uffd->support, uffd->err, "there is no userfaultfd",
+		    uffd->remedy);
+		return;
+	}
+	fd = fl__uffd_open_missing(false);
+	err = fd < 0 ? fd : missing_try(fd);
+	if (fd >= 0)
+		close(fd);
+	if (err == -EFBIG)
+		say(probe, FL_SUPPORT_DENIED, err, short_files, longer_files);
+	else if (err)
+		say(probe, FL_SUPPORT_MISSING, err,
+		    "the kernel's userfaultfd does not fill missing pages of memory files",
+		    "use Linux 4.11 or newer with CONFIG_SHMEM");
+}
+
 /* What a scan over a few pages reports. */
 struct scanned {
 	uint64_t start;
@@ -143,28 +213,6 @@ static void probe_PAGEMAP_SCAN(struct fl__probe *probe)
 		say(probe, FL_SUPPORT_BROKEN, -EIO,
 		    "a scan does not see the stack it runs on", NULL);
 }
-
-/* Map a new memory file over a range. A byte is in the file by a call: where
- * the host has no memory for it, a store would be SIGBUS. */
-static int lay_file(void *addr, size_t len, int flags)
-{
-	int fd, err = 0;
-
-	if (!fl__os_file_may_reach(len))
-		return -EFBIG;
-	fd = memfd_create("faultline-probe", MFD_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, (off_t)len) || pwrite(fd, "", 1, 0) != 1 ||
-	    mmap(addr, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) ==
-		    MAP_FAILED)
-		err = -errno;
-	if (fd >= 0)
-		close(fd);
-	return err;
-}
-
-static const char short_files[] =
-	"this process may make no file as long as the trial needs";
-static const char longer_files[] = "raise `ulimit -f` to 2 MiB or more";
 
 /* Two pages of a private file mapping, then two of anonymous memory: is the
  * second of each, which is written, reported, and no other? */

@@ -42,9 +42,9 @@ int fl__uffd_open_plain(void)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int fl__uffd_open(void)
+static int open_features(uint64_t features)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = WP_FEATURES };
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
 	int fd = fl__uffd_open_plain(), err;
 
 	if (fd < 0 || !ioctl(fd, UFFDIO_API, &api))
@@ -54,14 +54,53 @@ int fl__uffd_open(void)
 	return err;
 }
 
-int fl__uffd_register_wp(int fd, uint64_t start, uint64_t len)
+int fl__uffd_open(void)
+{
+	return open_features(WP_FEATURES);
+}
+
+int fl__uffd_open_missing(bool with_wp)
+{
+	return open_features(UFFD_FEATURE_MISSING_SHMEM |
+			     (with_wp ? WP_FEATURES : 0));
+}
+
+int fl__uffd_register(int fd, uint64_t start, uint64_t len, uint64_t modes)
 {
 	struct uffdio_register reg = {
 		.range = { .start = start, .len = len },
-		.mode = UFFDIO_REGISTER_MODE_WP,
+		.mode = modes,
 	};
 
 	return ioctl(fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
+}
+
+int fl__uffd_register_wp(int fd, uint64_t start, uint64_t len)
+{
+	return fl__uffd_register(fd, start, len, FL__UFFD_WP);
+}
+
+int fl__uffd_copy(int fd, uint64_t to, const void *from, uint64_t len,
+		  uint64_t *copied)
+{
+	struct uffdio_copy copy = {
+		.dst = to,
+		.src = (uintptr_t)from,
+		.len = len,
+		.mode = UFFDIO_COPY_MODE_DONTWAKE,
+		.copy = 0,
+	};
+	int err = ioctl(fd, UFFDIO_COPY, &copy) ? -errno : 0;
+
+	*copied = copy.copy > 0 ? (uint64_t)copy.copy : 0;
+	return err;
+}
+
+void fl__uffd_wake(int fd, uint64_t start, uint64_t len)
+{
+	struct uffdio_range range = { .start = start, .len = len };
+
+	(void)ioctl(fd, UFFDIO_WAKE, &range);
 }
 
 static int change_protection(int fd, uint64_t start, uint64_t len,

@@ -364,6 +364,8 @@ int fl__page_source_read(struct fl_page_source *source, uint64_t off, void *dst,
 				read_waiting(source, off + *done, to + *done,
 					     len - *done, timeout_ns);
 
+		if (got == -ETIMEDOUT)
+			return -ETIMEDOUT;
 		if (got < 0)
 			return fl__os_file_error(got < -4095 ? -EIO : (int)got);
 		if (!got)

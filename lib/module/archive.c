@@ -256,10 +256,11 @@ static int file_read(const struct fl__toc_source *source, uint64_t off,
 			  fl__os_file_read(file->fd, off, dst, len, &done);
 
 	if (err)
-		return fl__error_set_at(error, fl__os_file_error(err),
-					off + done,
-					"cannot read the image file: %s",
-					strerror(-err));
+		return fl__error_set_at(
+			error,
+			err == -ETIMEDOUT ? -ETIMEDOUT : fl__os_file_error(err),
+			off + done, "cannot read the image file: %s",
+			strerror(-err));
 	if (done < len)
 		return fl__error_set_at(
 			error, -ENOEXEC, off + done,

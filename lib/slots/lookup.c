@@ -29,10 +29,14 @@ static void classify(struct fl__slot *slot, const void *addr,
 	/* After the state: LIVE comes with the length of the same tenant. */
 	length = slot->bank->kind->describe(slot, fault);
 	if (off >= 0 && (uint64_t)off < length) {
-		fault->kind = FL_FAULT_IN_BOUNDS;
+		/* Pairs with the thread that could not load the page. */
+		fault->load_error = __atomic_load_n(&slot->space.load_error,
+						    __ATOMIC_ACQUIRE);
+		fault->kind = fault->load_error ? FL_FAULT_NOT_LOADED :
+						  FL_FAULT_IN_BOUNDS;
 		fault->trap = FL_TRAP_NONE;
 	}
-	fault->is_trap = fault->trap != FL_TRAP_NONE;
+	fault->is_trap = fault->trap != FL_TRAP_NONE || fault->load_error;
 }
 
 static bool lookup_in_pool(const struct fl_pool *pool, const void *addr,

@@ -171,9 +171,9 @@ static void odd_answers(void)
 	file = test_file_of(image);
 	for (int is_async = 0; is_async < 2; is_async++) {
 		test_source_open(&own, file, is_async);
-		own.mischief.is_short = 1;
-		own.mischief.is_twice = 1;
-		own.mischief.is_unordered = 1;
+		test_source_set(&own.mischief.is_short, 1);
+		test_source_set(&own.mischief.is_twice, 1);
+		test_source_set(&own.mischief.is_unordered, 1);
 		check_way(&conform, own.source, image, FL_LOAD_WHOLE);
 		check_way(&conform, own.source, image, FL_LOAD_AUTO);
 		fl_page_source_release(own.source);
@@ -193,7 +193,7 @@ static void check_refused(struct conform *conform, struct test_source *own,
 			     &error),
 		 expected);
 	CHECK(error.text[0]);
-	own->mischief = (struct test_mischief){ .is_late = 0 };
+	test_source_behave(own);
 }
 
 static void a_source_that_fails(void)
@@ -208,19 +208,24 @@ static void a_source_that_fails(void)
 	file = test_file_of(image);
 	for (uint32_t is_async = 0; is_async < 2; is_async++) {
 		test_source_open(&own, file, is_async);
-		own.mischief.fail_every = 3;
-		own.mischief.fail_err = -EIO;
+		test_source_set(&own.mischief.fail_every, 3);
+		__atomic_store_n(&own.mischief.fail_err, -EIO,
+				 __ATOMIC_RELAXED);
 		check_refused(&conform, &own, -EIO);
-		own.mischief.wrong_every = 5;
+		test_source_set(&own.mischief.wrong_every, 5);
 		check_refused(&conform, &own, -ENOEXEC);
-		own.mischief.end_early = (uint32_t)file.len - 70000;
+		test_source_set(&own.mischief.end_early,
+				(uint32_t)file.len - 70000);
 		check_refused(&conform, &own, -ENOEXEC);
 		if (is_async) {
-			own.mischief.is_silent = 1;
+			test_source_set(&own.mischief.is_silent, 1);
 			check_refused(&conform, &own, -ETIMEDOUT);
-			own.mischief.is_silent = own.mischief.is_deaf = 1;
+			test_source_set(&own.mischief.is_silent, 1);
+			test_source_set(&own.mischief.is_deaf, 1);
 			check_refused(&conform, &own, -ETIMEDOUT);
-			CHECK_EQ(own.cancels, 2);
+			CHECK_EQ(__atomic_load_n(&own.cancels,
+						 __ATOMIC_RELAXED),
+				 2);
 		}
 		check_way(&conform, own.source, image, FL_LOAD_WHOLE);
 		fl_page_source_release(own.source);

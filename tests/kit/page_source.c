@@ -270,3 +270,30 @@ void test_source_open(struct test_source *source, struct test_file file,
 	}
 	MUST_EQ(fl_page_source_create(&config, &source->source, &error), 0);
 }
+
+void test_source_kick(struct test_source *source)
+{
+	pthread_mutex_lock(&source->threads->lock);
+	pthread_cond_signal(&source->threads->cond);
+	pthread_mutex_unlock(&source->threads->lock);
+}
+
+void test_source_set(uint32_t *field, uint32_t value)
+{
+	__atomic_store_n(field, value, __ATOMIC_RELAXED);
+}
+
+void test_source_behave(struct test_source *source)
+{
+	struct test_mischief *m = &source->mischief;
+
+	test_source_set(&m->fail_every, 0);
+	test_source_set(&m->is_late, 0);
+	test_source_set(&m->is_short, 0);
+	test_source_set(&m->is_twice, 0);
+	test_source_set(&m->is_unordered, 0);
+	test_source_set(&m->is_silent, 0);
+	test_source_set(&m->is_deaf, 0);
+	test_source_set(&m->wrong_every, 0);
+	test_source_set(&m->end_early, 0);
+}

@@ -53,4 +53,10 @@ struct test_source {
 void test_source_open(struct test_source *source, struct test_file file,
 		      bool is_async);
 
+void test_source_set(uint32_t *field, uint32_t value);
+/* No mischief from here on. */
+void test_source_behave(struct test_source *source);
+/* The mischief has changed: look at the open reads again. */
+void test_source_kick(struct test_source *source);
+
 #endif

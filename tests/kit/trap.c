@@ -118,3 +118,48 @@ bool test_open(void *addr)
 {
 	return !test_read_signal(addr) && !test_write_signal(addr);
 }
+
+static __thread sigjmp_buf *volatile thread_jump;
+static struct sigaction threads_before;
+static void (*threads_seen)(const void *addr);
+
+static void thread_handler(int signo, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (!thread_jump) {
+		/* Nobody expects this: fault again, and die of it. */
+		signal(signo, SIG_DFL);
+		return;
+	}
+	if (threads_seen)
+		threads_seen(info->si_addr);
+	siglongjmp(*thread_jump, 1);
+}
+
+void test_threads_catch(void (*seen)(const void *addr))
+{
+	struct sigaction action = { .sa_flags = SA_SIGINFO };
+
+	threads_seen = seen;
+	action.sa_sigaction = thread_handler;
+	MUST_EQ(sigaction(SIGSEGV, &action, &threads_before), 0);
+}
+
+void test_threads_catch_end(void)
+{
+	MUST_EQ(sigaction(SIGSEGV, &threads_before, NULL), 0);
+}
+
+bool test_thread_read(const void *addr, uint8_t *byte)
+{
+	sigjmp_buf jump;
+	volatile bool is_read = false;
+
+	if (!sigsetjmp(jump, 1)) {
+		thread_jump = &jump;
+		*byte = *(const volatile uint8_t *)addr;
+		is_read = true;
+	}
+	thread_jump = NULL;
+	return is_read;
+}

@@ -4,6 +4,7 @@
 #define TEST_TRAP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct test_trap {
 	int signo; /* 0: fn returned */
@@ -30,5 +31,11 @@ int test_write_signal(void *addr);
 /* Both raise SIGSEGV at that very address; neither raises anything. */
 bool test_traps(void *addr);
 bool test_open(void *addr);
+
+/* Reads by several threads at once, between on and off: false when the read was
+ * a SIGSEGV, of which seen (may be NULL) was told in the handler. */
+void test_threads_catch(void (*seen)(const void *addr));
+void test_threads_catch_end(void);
+bool test_thread_read(const void *addr, uint8_t *byte);
 
 #endif

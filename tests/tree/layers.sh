@@ -26,6 +26,7 @@ lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities 
 lib/image		image toc page_source origin
 lib			backend segmented
 uffd			kernel uffd scan features probe memfd
+uffd/load		lazy desk loader
 uffd/track		copy policy dirty reset settle track since
 uffd			engine
 lib			backends context

@@ -5,6 +5,7 @@
 #endif
 #include "settle.h"
 #include "copy.h"
+#include "uffd/load/lazy.h"
 #include "uffd/uffd.h"
 
 #include <stdlib.h>
@@ -60,6 +61,38 @@ int fl__settle_protect(struct fl__reset *reset, uint64_t start, uint64_t end)
 	return err;
 }
 
+/* A lazy image. Nobody cuts its file, and a page that the file has not was never
+ * written in the slot, whatever the scan says. */
+static int lazy_restore(const struct fl__reset *reset,
+			const struct fl__area *area, uint64_t start,
+			uint64_t end)
+{
+	uint64_t step = end - start;
+
+	if (!fl__lazy_bytes(area->file, start - reset->base, step))
+		step = reset->hpage_bytes;
+	for (; start < end; start += step) {
+		const uint8_t *bytes =
+			fl__lazy_bytes(area->file, start - reset->base, step);
+
+		if (bytes)
+			memcpy((void *)(uintptr_t)start, bytes, (size_t)step);
+	}
+	return 0;
+}
+
+static int lazy_compare(const struct fl__reset *reset,
+			const struct fl__area *area, uint64_t addr,
+			bool *is_changed)
+{
+	const uint8_t *bytes = fl__lazy_bytes(area->file, addr - reset->base,
+					      reset->hpage_bytes);
+
+	*is_changed = bytes && fl__copy_back((void *)(uintptr_t)addr, bytes,
+					     (size_t)reset->hpage_bytes);
+	return 0;
+}
+
 /*
  * A file in place. Whoever cuts the file takes even private pages away, so the
  * kernel alone reads and writes here: it answers with an error where an access
@@ -69,6 +102,8 @@ static int file_restore(const struct fl__reset *reset,
 			const struct fl__area *area, uint64_t start,
 			uint64_t end)
 {
+	if (area->file->lazy)
+		return lazy_restore(reset, area, start, end);
 	return fl__image_fetch(area->file, start - reset->base,
 			       (void *)(uintptr_t)start, end - start);
 }
@@ -82,6 +117,8 @@ static int file_compare(const struct fl__reset *reset,
 	uint8_t here[FILE_STEP_BYTES], there[FILE_STEP_BYTES];
 	uint64_t end = addr + reset->hpage_bytes;
 
+	if (area->file->lazy)
+		return lazy_compare(reset, area, addr, is_changed);
 	*is_changed = false;
 	for (uint64_t at = addr; at < end; at += FILE_STEP_BYTES) {
 		if (fl__os_peek(here, (const void *)(uintptr_t)at,

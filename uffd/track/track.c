@@ -346,7 +346,8 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 	uint64_t at = start - reset->base;
 	struct fl__piece piece;
 
-	if (!reset->host->can_populate || !image)
+	/* A lazy image would be loaded. */
+	if (!reset->host->can_populate || !image || image->lazy)
 		return;
 	/* One call more for each run of data is the price of many holes. */
 	for (; image->has_holes ?

@@ -1,0 +1,702 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * lazy.c - images whose pages are loaded when a tenant first touches them.
+ *
+ * Every tenant of every slot sees the image and nothing else, while pages come
+ * late, in parts, twice and out of order. What cannot be loaded is a trap with a
+ * reason and no hang, and the next tenant tries again. Nothing is left over:
+ * the kit counts threads, descriptors and mappings after each case.
+ */
+#include "tests/kit/clock.h"
+#include "tests/kit/conform.h"
+#include "tests/kit/page_source.h"
+#include "tests/kit/procfs.h"
+#include "tests/kit/random.h"
+#include "tests/kit/trap.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sched.h>
+
+#define PAGES 50
+#define DATA 38 /* pages of the file */
+#define HPAGE ((uint64_t)4096)
+
+/* An image in memory, its file, a source of the file, a lazy image of it. */
+struct lazy {
+	struct conform conform;
+	struct fl_image *plain;
+	struct test_file file;
+	struct test_source source;
+	struct fl_image *image;
+	uint8_t *bytes; /* of all pages */
+};
+
+static struct fl_context *watched;
+static struct fl_fault seen;
+
+static void see(const void *addr)
+{
+	fl_fault_lookup(watched, addr, &seen);
+}
+
+static const char *needs_lazy(void)
+{
+	static char reason[240];
+	struct fl_context *context = conform_context();
+	struct fl_feature feature = { .size = sizeof(feature) };
+	const char *lacks = TEST_NOT_BUILT
+		"the backend does not load on demand";
+
+	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++) {
+		if (strcmp(feature.name, "uffd-missing"))
+			continue;
+		lacks = feature.reason;
+		if (lacks) {
+			snprintf(reason, sizeof(reason), "%s%s",
+				 feature.support == FL_SUPPORT_DISABLED ||
+						 feature.support ==
+							 FL_SUPPORT_UNTRIED ?
+					 TEST_NOT_BUILT :
+					 "",
+				 lacks);
+			lacks = reason;
+		}
+	}
+	fl_context_destroy(context);
+	return lacks;
+}
+
+/* Noise, with pages of zeroes inside the extent, which the file leaves out. */
+static void bytes_fill(uint8_t *bytes)
+{
+	struct test_random random;
+
+	test_random_init(&random, 5);
+	memset(bytes, 0, PAGES * WPAGE);
+	for (uint64_t w = 1; w < 1 + DATA + 3; w++) {
+		if (w == 7 || w == 20 || w == 21)
+			continue;
+		for (uint64_t i = w * WPAGE; i < (w + 1) * WPAGE; i += 8) {
+			uint64_t value = test_random_next(&random);
+
+			memcpy(bytes + i, &value, 8);
+		}
+	}
+}
+
+static struct fl_image *must_open(struct conform *conform,
+				  struct fl_page_source *source,
+				  uint64_t deadline_ns)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_load_config config;
+	struct fl_image *image = NULL;
+	int err;
+
+	fl_load_config_init(&config);
+	config.way = FL_LOAD_LAZY;
+	config.deadline_ns = deadline_ns;
+	/* Where the machine is busy, opening may take longer than a load may. */
+	do
+		err = fl_image_open_source(conform->context, source, &config,
+					   &image, &error);
+	while (err == -ETIMEDOUT);
+	CONFORM_MUST(err, &error);
+	return image;
+}
+
+static void lazy_open(struct lazy *lazy, bool is_async, uint64_t deadline_ms)
+{
+	struct fl_pool_config config;
+
+	conform_pool_config(&config);
+	config.max_memories = 8;
+	config.max_instances = 8;
+	conform_open(&lazy->conform, &config);
+	lazy->bytes = malloc(PAGES * WPAGE);
+	MUST(lazy->bytes != NULL);
+	bytes_fill(lazy->bytes);
+	lazy->plain = conform_image_of(&lazy->conform, PAGES * WPAGE, 0,
+				       lazy->bytes, PAGES * WPAGE);
+	lazy->file = test_file_of(lazy->plain);
+	test_source_open(&lazy->source, lazy->file, is_async);
+	lazy->image = must_open(&lazy->conform, lazy->source.source,
+				deadline_ms * 1000000);
+	watched = lazy->conform.context;
+}
+
+static void lazy_close(struct lazy *lazy)
+{
+	fl_image_release(lazy->plain);
+	fl_image_release(lazy->image);
+	conform_close(&lazy->conform);
+	fl_page_source_release(lazy->source.source);
+	CHECK(lazy->source.is_closed);
+	free(lazy->file.bytes);
+	free(lazy->bytes);
+}
+
+static struct fl_image_loading loading_of(const struct fl_image *image)
+{
+	struct fl_image_loading loading = { .size = sizeof(loading) };
+
+	fl_image_loading(image, &loading);
+	return loading;
+}
+
+static void set(uint32_t *field, uint32_t value)
+{
+	__atomic_store_n(field, value, __ATOMIC_RELAXED);
+}
+
+static uint64_t get(const uint64_t *count)
+{
+	return __atomic_load_n(count, __ATOMIC_RELAXED);
+}
+
+static bool shows(const struct lazy *lazy, const struct fl_memory *memory)
+{
+	return !memcmp(memory->base, lazy->bytes, PAGES * WPAGE);
+}
+
+static void tenants_see_the_image(void)
+{
+	for (int is_async = 0; is_async < 2; is_async++) {
+		struct lazy lazy;
+		struct fl_memory *memory;
+
+		lazy_open(&lazy, is_async, 10000);
+		CHECK_EQ(loading_of(lazy.image).way, FL_LOAD_LAZY);
+		CHECK_EQ(loading_of(lazy.image).wpages, DATA);
+		CHECK_EQ(loading_of(lazy.image).loaded_wpages, 0);
+		for (int round = 0; round < 4; round++) {
+			memory = conform_take(&lazy.conform, lazy.image, 0);
+			CHECK(shows(&lazy, memory));
+			for (uint64_t at = 0; at < PAGES * WPAGE; at += 30011)
+				memory->base[at] ^= 0x55;
+			conform_give(memory);
+		}
+		CHECK_EQ(loading_of(lazy.image).loaded_wpages, DATA);
+		CHECK_EQ(loading_of(lazy.image).failed_loads, 0);
+		CHECK_EQ(get(&lazy.source.reads), DATA);
+		lazy_close(&lazy);
+	}
+}
+
+/* Written before anybody read it, and only some pages. */
+static void written_first(void)
+{
+	struct lazy lazy;
+
+	lazy_open(&lazy, true, 10000);
+	for (int round = 0; round < 12; round++) {
+		struct fl_memory *memory =
+			conform_take(&lazy.conform, lazy.image, 0);
+		uint64_t base = (uint64_t)(round % 5) * 9 * WPAGE;
+
+		for (uint64_t at = base; at < base + 5 * WPAGE; at += HPAGE)
+			memory->base[at + 7] = (uint8_t)~lazy.bytes[at + 7];
+		for (uint64_t at = base; at < base + 5 * WPAGE; at++) {
+			if (at % HPAGE != 7 &&
+			    memory->base[at] != lazy.bytes[at]) {
+				CHECK_EQ(memory->base[at], lazy.bytes[at]);
+				break;
+			}
+		}
+		conform_give(memory);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(!memcmp(memory->base + base, lazy.bytes + base,
+			      5 * WPAGE));
+		conform_give(memory);
+	}
+	lazy_close(&lazy);
+}
+
+struct reader {
+	pthread_t thread;
+	struct lazy *lazy;
+	struct fl_memory *memory;
+	bool is_backward;
+	uint32_t wrong;
+};
+
+/* Each block once, as soon as it can be had. */
+static void *read_all(void *arg)
+{
+	struct reader *reader = arg;
+	uint64_t hpages = PAGES * WPAGE / HPAGE;
+
+	for (uint64_t i = 0; i < hpages; i++) {
+		uint64_t at =
+			(reader->is_backward ? hpages - 1 - i : i) * HPAGE;
+
+		reader->wrong += memcmp(reader->memory->base + at,
+					reader->lazy->bytes + at, HPAGE) != 0;
+	}
+	return NULL;
+}
+
+/* A page is read once, and is whole for everybody who sees it. */
+static void many_read_while_it_loads(void)
+{
+	for (int is_async = 0; is_async < 2; is_async++) {
+		struct reader readers[8];
+		struct lazy lazy;
+
+		lazy_open(&lazy, is_async, 10000);
+		set(&lazy.source.mischief.is_late, 1);
+		set(&lazy.source.mischief.is_short, (uint32_t)is_async);
+		set(&lazy.source.mischief.is_twice, 1);
+		set(&lazy.source.mischief.is_unordered, 1);
+		for (int i = 0; i < 8; i++) {
+			/* Two of them share a slot. */
+			readers[i] = (struct reader){
+				.lazy = &lazy,
+				.memory = i == 7 ? readers[0].memory :
+						   conform_take(&lazy.conform,
+								lazy.image, 0),
+				.is_backward = i % 2,
+			};
+		}
+		for (int i = 0; i < 8; i++)
+			MUST_EQ(pthread_create(&readers[i].thread, NULL,
+					       read_all, &readers[i]),
+				0);
+		for (int i = 0; i < 8; i++) {
+			pthread_join(readers[i].thread, NULL);
+			CHECK_EQ(readers[i].wrong, 0);
+		}
+		CHECK_EQ(loading_of(lazy.image).loaded_wpages, DATA);
+		if (!is_async)
+			CHECK_EQ(get(&lazy.source.reads), DATA);
+		for (int i = 0; i < 7; i++)
+			conform_give(readers[i].memory);
+		lazy_close(&lazy);
+	}
+}
+
+static void check_trap(struct lazy *lazy, uint64_t at, int load_error)
+{
+	struct fl_memory *memory = conform_take(&lazy->conform, lazy->image, 0);
+	uint8_t byte;
+
+	memset(&seen, 0, sizeof(seen));
+	test_threads_catch(see);
+	CHECK(!test_thread_read(memory->base + at, &byte));
+	test_threads_catch_end();
+	CHECK_EQ(seen.kind, FL_FAULT_NOT_LOADED);
+	CHECK_EQ(seen.load_error, load_error);
+	CHECK_EQ(seen.is_trap, 1);
+	CHECK_EQ(seen.trap, FL_TRAP_NONE);
+	CHECK(seen.memory == memory);
+	CHECK_EQ(seen.offset_bytes, at);
+	conform_give(memory);
+}
+
+static void check_works(struct lazy *lazy)
+{
+	struct fl_memory *memory = conform_take(&lazy->conform, lazy->image, 0);
+
+	CHECK(shows(lazy, memory));
+	conform_give(memory);
+}
+
+/* Every way in which a source fails, one after the other on one image. */
+static void a_page_that_cannot_be_loaded(void)
+{
+	for (int is_async = 0; is_async < 2; is_async++) {
+		struct test_mischief *m;
+		struct lazy lazy;
+
+		lazy_open(&lazy, is_async, 200);
+		m = &lazy.source.mischief;
+		__atomic_store_n(&m->fail_err, -EIO, __ATOMIC_RELAXED);
+		set(&m->fail_every, 1);
+		check_trap(&lazy, 3 * WPAGE + 100, -EIO);
+		__atomic_store_n(&m->fail_err, -ENOMEM, __ATOMIC_RELAXED);
+		check_trap(&lazy, 3 * WPAGE + 100, -ENOMEM);
+		__atomic_store_n(&m->fail_err, -EBADF, __ATOMIC_RELAXED);
+		check_trap(&lazy, 12 * WPAGE, -EIO);
+		set(&m->fail_every, 0);
+		set(&m->wrong_every, 1);
+		check_trap(&lazy, 15 * WPAGE + 5, -ENOEXEC);
+		set(&m->wrong_every, 0);
+		set(&m->end_early, 100000);
+		check_trap(&lazy, 30 * WPAGE + 5, -EIO);
+		set(&m->end_early, 0);
+		if (is_async) {
+			set(&m->is_silent, 1);
+			check_trap(&lazy, 33 * WPAGE + 5, -ETIMEDOUT);
+			set(&m->is_deaf, 1);
+			check_trap(&lazy, 33 * WPAGE + 5, -ETIMEDOUT);
+			set(&m->is_silent, 0);
+		}
+		CHECK_EQ(get(&lazy.source.cancels), is_async ? 2 : 0);
+		CHECK(loading_of(lazy.image).failed_loads >=
+		      (is_async ? 7 : 5));
+		check_works(&lazy);
+		CHECK_EQ(conform_info(&lazy.conform).retired_memories, 0);
+		lazy_close(&lazy);
+	}
+}
+
+/* All loads are lost to a source that never answers: nobody hangs. The source is
+ * closed after the context. */
+static void a_source_that_never_answers(void)
+{
+	struct lazy lazy;
+	uint8_t byte;
+
+	lazy_open(&lazy, true, 10);
+	set(&lazy.source.mischief.is_silent, 1);
+	set(&lazy.source.mischief.is_deaf, 1);
+	test_threads_catch(see);
+	for (uint64_t i = 0; i < 40; i++) {
+		struct fl_memory *memory =
+			conform_take(&lazy.conform, lazy.image, 0);
+
+		CHECK(!test_thread_read(memory->base + (1 + i % 6) * WPAGE,
+					&byte));
+		CHECK_EQ(seen.load_error, -ETIMEDOUT);
+		conform_give(memory);
+	}
+	test_threads_catch_end();
+	CHECK_EQ(fl_image_read(lazy.image, 5 * WPAGE, &byte, 1), -EIO);
+	lazy_close(&lazy);
+}
+
+static void *read_one(void *arg)
+{
+	struct reader *reader = arg;
+	uint8_t byte;
+
+	if (!test_thread_read(reader->memory->base + 9 * WPAGE, &byte))
+		reader->wrong = 2;
+	else if (byte != reader->lazy->bytes[9 * WPAGE])
+		reader->wrong = 1;
+	return NULL;
+}
+
+/* Five threads wait for one page in three slots. All get the answer. */
+static void all_who_wait_are_answered(void)
+{
+	for (uint32_t is_error = 0; is_error < 2; is_error++) {
+		struct reader readers[5];
+		struct lazy lazy;
+
+		lazy_open(&lazy, true, 150);
+		set(&lazy.source.mischief.is_silent, 1);
+		test_threads_catch(NULL);
+		for (int i = 0; i < 5; i++) {
+			readers[i] = (struct reader){
+				.lazy = &lazy,
+				.memory = i > 2 ? readers[0].memory :
+						  conform_take(&lazy.conform,
+							       lazy.image, 0),
+			};
+			MUST_EQ(pthread_create(&readers[i].thread, NULL,
+					       read_one, &readers[i]),
+				0);
+		}
+		if (!is_error) {
+			usleep(20000);
+			set(&lazy.source.mischief.is_silent, 0);
+			test_source_kick(&lazy.source);
+		}
+		for (int i = 0; i < 5; i++) {
+			pthread_join(readers[i].thread, NULL);
+			CHECK_EQ(readers[i].wrong, is_error ? 2 : 0);
+		}
+		test_threads_catch_end();
+		for (int i = 0; i < 3; i++)
+			conform_give(readers[i].memory);
+		set(&lazy.source.mischief.is_silent, 0);
+		check_works(&lazy);
+		lazy_close(&lazy);
+	}
+}
+
+/* What the library itself reads, it loads or refuses. */
+static void calls_load_what_they_need(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_image *copy = NULL;
+	uint8_t digests[2][32], byte;
+	struct fl_memory *memory;
+	struct lazy lazy;
+
+	lazy_open(&lazy, true, 200);
+	__atomic_store_n(&lazy.source.mischief.fail_err, -EIO,
+			 __ATOMIC_RELAXED);
+	set(&lazy.source.mischief.fail_every, 1);
+	memory = conform_take(&lazy.conform, lazy.image, 0);
+	CHECK_EQ(fl_memory_prefault(memory, 2 * WPAGE, 3 * WPAGE), -EIO);
+	CHECK_EQ(fl_image_read(lazy.image, 2 * WPAGE, &byte, 1), -EIO);
+	CHECK(fl_image_from_memory(memory, NULL, &copy, &error) != 0);
+	CHECK(fl_image_digest(lazy.image, digests[0], &error) != 0);
+	set(&lazy.source.mischief.fail_every, 0);
+	CHECK_EQ(fl_memory_prefault(memory, 2 * WPAGE, 3 * WPAGE), 0);
+	CHECK(loading_of(lazy.image).loaded_wpages >= 3);
+	memory->base[30 * WPAGE + 1] = 77;
+	CONFORM_MUST(fl_image_from_memory(memory, NULL, &copy, &error), &error);
+	conform_give(memory);
+	memory = conform_take(&lazy.conform, copy, 0);
+	CHECK_EQ(memory->base[30 * WPAGE + 1], 77);
+	memory->base[30 * WPAGE + 1] = lazy.bytes[30 * WPAGE + 1];
+	CHECK(shows(&lazy, memory));
+	conform_give(memory);
+	fl_image_release(copy);
+	CHECK_EQ(fl_image_digest(lazy.image, digests[0], &error), 0);
+	CHECK_EQ(fl_image_digest(lazy.plain, digests[1], &error), 0);
+	CHECK(!memcmp(digests[0], digests[1], 32));
+	lazy_close(&lazy);
+}
+
+/* The image goes while pages that nobody needs any more are on their way. */
+static void the_image_goes_at_any_moment(void)
+{
+	int rounds = test_is_sanitized() ? 8 : 20;
+
+	for (int i = 0; i < rounds; i++) {
+		struct fl_memory *memory;
+		struct lazy lazy;
+
+		lazy_open(&lazy, i % 2, 10000);
+		set(&lazy.source.mischief.is_late, 1);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		for (uint64_t w = 1; w < 1 + (uint64_t)i % 4; w++)
+			CHECK_EQ(memory->base[w * WPAGE],
+				 lazy.bytes[w * WPAGE]);
+		conform_give(memory);
+		if (i % 3)
+			usleep((useconds_t)i * 37);
+		lazy_close(&lazy);
+	}
+}
+
+struct child {
+	struct lazy *lazy;
+	struct fl_memory *memory;
+};
+
+static int child_reads(void *arg)
+{
+	const struct child *child = arg;
+
+	return test_read_signal(child->memory->base + 11 * WPAGE) == SIGSEGV ?
+		       0 :
+		       1;
+}
+
+/* A child that reads a hole would make zeroes of it, for the parent too. */
+static void a_fork_with_faults_pending(void)
+{
+	struct reader reader;
+	struct child child;
+	struct lazy lazy;
+
+	lazy_open(&lazy, true, 5000);
+	set(&lazy.source.mischief.is_silent, 1);
+	reader = (struct reader){
+		.lazy = &lazy,
+		.memory = conform_take(&lazy.conform, lazy.image, 0),
+	};
+	test_threads_catch(NULL);
+	MUST_EQ(pthread_create(&reader.thread, NULL, read_one, &reader), 0);
+	usleep(10000);
+	child = (struct child){ &lazy, reader.memory };
+	conform_check_child(child_reads, &child);
+	set(&lazy.source.mischief.is_silent, 0);
+	test_source_kick(&lazy.source);
+	pthread_join(reader.thread, NULL);
+	test_threads_catch_end();
+	CHECK_EQ(reader.wrong, 0);
+	CHECK(shows(&lazy, reader.memory));
+	conform_give(reader.memory);
+	lazy_close(&lazy);
+}
+
+/* An audit of a slot finds it clean, and loads nothing. */
+static void audits_load_nothing(void)
+{
+	struct fl_pool_config config;
+	struct fl_memory *memory;
+	struct conform audited;
+	struct lazy lazy;
+
+	lazy_open(&lazy, true, 10000);
+	conform_pool_config(&config);
+	config.audit_every = 1;
+	audited.context = lazy.conform.context;
+	CHECK_EQ(fl_pool_create(audited.context, &config, &audited.pool, NULL),
+		 0);
+	for (int i = 0; i < 4; i++) {
+		memory = conform_take(&audited, lazy.image, 0);
+		memory->base[5 * WPAGE + 3] ^= 1;
+		CHECK_EQ(memory->base[6 * WPAGE], lazy.bytes[6 * WPAGE]);
+		memory->base[7 * WPAGE] ^= 1; /* not in the file */
+		conform_give(memory);
+	}
+	CHECK(loading_of(lazy.image).loaded_wpages < 20);
+	CHECK_EQ(fl_pool_destroy(audited.pool), 0);
+	lazy_close(&lazy);
+}
+
+/* In user-mode-only form the kernel's own accesses are denied until the page is
+ * loaded. */
+static int unprivileged(void *arg)
+{
+	struct fl_memory *memory;
+	struct lazy lazy;
+	int fds[2];
+
+	(void)arg;
+	MUST_EQ(setgid(65534), 0);
+	MUST_EQ(setuid(65534), 0);
+	lazy_open(&lazy, true, 5000);
+	MUST_EQ(pipe(fds), 0);
+	memory = conform_take(&lazy.conform, lazy.image, 0);
+	CHECK_EQ(write(fds[1], memory->base + 4 * WPAGE, 10), -1);
+	CHECK_EQ(errno, EFAULT);
+	CHECK_EQ(fl_memory_prefault(memory, 4 * WPAGE, 10), 0);
+	CHECK_EQ(write(fds[1], memory->base + 4 * WPAGE, 10), 10);
+	CHECK_EQ(read(fds[0], memory->base + 4 * WPAGE + 100, 10), 10);
+	CHECK(!memcmp(memory->base + 4 * WPAGE + 100, lazy.bytes + 4 * WPAGE,
+		      10));
+	conform_give(memory);
+	check_works(&lazy);
+	lazy_close(&lazy);
+	close(fds[0]);
+	close(fds[1]);
+	return test_has_failed();
+}
+
+static const char *needs_unprivileged(void)
+{
+	if (geteuid())
+		return "only root can become somebody else";
+	if (!access("/dev/userfaultfd", F_OK) &&
+	    procfs_sysctl("vm/unprivileged_userfaultfd") == 1)
+		return "every user has the whole userfaultfd here";
+	return needs_lazy();
+}
+
+static void without_privilege(void)
+{
+	conform_check_child(unprivileged, NULL);
+}
+
+/* ------------------------------------------------------------------- storm */
+
+struct storm {
+	struct lazy lazy;
+	uint64_t end_ns;
+	uint64_t reads, traps; /* atomic */
+};
+
+struct stormer {
+	struct storm *storm;
+	uint64_t seed;
+};
+
+/* Of one tenant: random reads, some writes. */
+static void storm_tenant(struct storm *storm, struct test_random *random)
+{
+	struct lazy *lazy = &storm->lazy;
+	struct fl_memory *memory = conform_take(&lazy->conform, lazy->image, 0);
+	uint64_t count = 1 + test_random_below(random, 60);
+
+	while (count--) {
+		uint64_t at = test_random_below(random, PAGES * WPAGE);
+		uint8_t byte;
+
+		if (!test_thread_read(memory->base + at, &byte)) {
+			__atomic_add_fetch(&storm->traps, 1, __ATOMIC_RELAXED);
+			break;
+		}
+		CHECK_EQ(byte, lazy->bytes[at]);
+		if (count % 4 == 0 && (at + 1) % HPAGE) {
+			memory->base[at + 1] ^= 0xff;
+			CHECK_EQ(memory->base[at + 1],
+				 lazy->bytes[at + 1] ^ 0xff);
+			memory->base[at + 1] ^= 0xff;
+			memory->base[at] = byte;
+		}
+		__atomic_add_fetch(&storm->reads, 1, __ATOMIC_RELAXED);
+	}
+	CHECK_EQ(fl_memory_release(memory), 0);
+}
+
+static void *storm_run(void *arg)
+{
+	const struct stormer *stormer = arg;
+	struct test_random random;
+
+	random.state = stormer->seed;
+	while (test_now_ns() < stormer->storm->end_ns && !test_has_failed())
+		storm_tenant(stormer->storm, &random);
+	return NULL;
+}
+
+/* Eight threads, a source that does all it can, and fresh images all the time. */
+static void storm_round(struct storm *storm, uint32_t round, uint64_t ns)
+{
+	struct test_mischief *m;
+	struct stormer stormers[8];
+	pthread_t threads[8];
+
+	lazy_open(&storm->lazy, round % 2, round % 5 == 4 ? 1 : 50);
+	m = &storm->lazy.source.mischief;
+	__atomic_store_n(&m->fail_err, -EIO, __ATOMIC_RELAXED);
+	set(&m->fail_every, round % 3 ? 7 : 0);
+	set(&m->wrong_every, round % 4 ? 11 : 0);
+	set(&m->is_late, round % 5 > 2);
+	set(&m->is_short, round % 7 == 1);
+	set(&m->is_twice, 1);
+	set(&m->is_unordered, round % 3 == 2);
+	storm->end_ns = test_now_ns() + ns;
+	for (uint64_t i = 0; i < 8; i++) {
+		stormers[i] = (struct stormer){ storm, round * 8 + i + 1 };
+		MUST_EQ(pthread_create(&threads[i], NULL, storm_run,
+				       &stormers[i]),
+			0);
+	}
+	for (int i = 0; i < 8; i++)
+		pthread_join(threads[i], NULL);
+	lazy_close(&storm->lazy);
+}
+
+/* FAULTLINE_TEST_STORM_MS is for how long, by default for a second. */
+static void a_storm_of_faults(void)
+{
+	const char *text = getenv("FAULTLINE_TEST_STORM_MS");
+	uint32_t ms = text ? (uint32_t)atoi(text) : 1000;
+	struct storm storm = { .reads = 0 };
+
+	test_threads_catch(NULL);
+	for (uint32_t i = 0; i < ms / 100 && !test_has_failed(); i++)
+		storm_round(&storm, i, 100000000);
+	test_threads_catch_end();
+	CHECK(storm.reads > 0);
+	test_note("%llu reads, %llu traps", (unsigned long long)storm.reads,
+		  (unsigned long long)storm.traps);
+}
+
+static const struct test_case cases[] = {
+	TEST_CASE_NEEDS(tenants_see_the_image, needs_lazy),
+	TEST_CASE_NEEDS(written_first, needs_lazy),
+	TEST_CASE_NEEDS(many_read_while_it_loads, needs_lazy),
+	TEST_CASE_NEEDS(a_page_that_cannot_be_loaded, needs_lazy),
+	TEST_CASE_NEEDS(a_source_that_never_answers, needs_lazy),
+	TEST_CASE_NEEDS(all_who_wait_are_answered, needs_lazy),
+	TEST_CASE_NEEDS(calls_load_what_they_need, needs_lazy),
+	TEST_CASE_NEEDS(the_image_goes_at_any_moment, needs_lazy),
+	TEST_CASE_NEEDS(a_fork_with_faults_pending, needs_lazy),
+	TEST_CASE_NEEDS(audits_load_nothing, needs_lazy),
+	TEST_CASE_NEEDS(without_privilege, needs_unprivileged),
+	TEST_CASE_NEEDS(a_storm_of_faults, needs_lazy),
+};
+
+CONFORM_MAIN(cases)

@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* desk.c - loads, waiters, places, answers; see desk.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "desk.h"
+#include "uffd/uffd.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* An answer that could not be given is given again after this time. */
+#define AGAIN_NS UINT64_C(50000000)
+
+/* Pages that follow a sequential demand are foreseen, so many at most. */
+#define AHEAD_WPAGES 8
+
+int fl__desk_init(struct fl__desk *desk)
+{
+	memset(desk, 0, sizeof(*desk));
+	desk->uffd_fd = desk->wake_fd = -1;
+	desk->buffers = mmap(NULL, FL__DESK_LOADS * FL_WPAGE_BYTES,
+			     PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			     0);
+	if (desk->buffers == MAP_FAILED)
+		return fl__error_fold(-errno);
+	if (fl__os_lock_init(&desk->lock))
+		goto err_buffers;
+	if (fl__os_cond_init(&desk->filler))
+		goto err_lock;
+	if (fl__os_cond_init(&desk->answered))
+		goto err_filler;
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
+		desk->loads[i].desk = desk;
+		desk->loads[i].bytes = desk->buffers + i * FL_WPAGE_BYTES;
+	}
+	for (uint32_t i = 0; i < FL__DESK_WAITERS; i++) {
+		desk->waiters[i].next = desk->free_waiters;
+		desk->free_waiters = &desk->waiters[i];
+	}
+	desk->free_waiter_count = FL__DESK_WAITERS;
+	return 0;
+err_filler:
+	fl__os_cond_fini(&desk->filler);
+err_lock:
+	fl__os_lock_fini(&desk->lock);
+err_buffers:
+	(void)munmap(desk->buffers, FL__DESK_LOADS * FL_WPAGE_BYTES);
+	return -ENOMEM;
+}
+
+void fl__desk_fini(struct fl__desk *desk)
+{
+	free(desk->places);
+	fl__os_cond_fini(&desk->answered);
+	fl__os_cond_fini(&desk->filler);
+	fl__os_lock_fini(&desk->lock);
+	(void)munmap(desk->buffers, FL__DESK_LOADS * FL_WPAGE_BYTES);
+}
+
+/* The thread that reads faults is to look again. */
+static void ring_bell(const struct fl__desk *desk)
+{
+	uint64_t one = 1;
+
+	if (desk->wake_fd >= 0)
+		(void)!write(desk->wake_fd, &one, sizeof(one));
+}
+
+/* ------------------------------------------------------------------ places */
+
+/* The first place that ends behind addr. */
+static size_t place_find(const struct fl__desk *desk, uint64_t addr)
+{
+	size_t low = 0, high = desk->place_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (desk->places[mid].end <= addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static int places_grow(struct fl__desk *desk)
+{
+	size_t capacity = desk->place_capacity * 2 + 64;
+	struct fl__place *places;
+
+	if (desk->place_count < desk->place_capacity)
+		return 0;
+	places = realloc(desk->places, capacity * sizeof(*places));
+	if (!places)
+		return -ENOMEM;
+	desk->places = places;
+	desk->place_capacity = capacity;
+	return 0;
+}
+
+int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
+		       struct fl_image *image, struct fl__space *space)
+{
+	size_t at;
+	int err;
+
+	fl__os_lock(&desk->lock);
+	err = places_grow(desk);
+	if (!err) {
+		at = place_find(desk, start);
+		memmove(&desk->places[at + 1], &desk->places[at],
+			(desk->place_count - at) * sizeof(*desk->places));
+		desk->places[at] =
+			(struct fl__place){ start, end, image, space };
+		desk->place_count++;
+	}
+	fl__os_unlock(&desk->lock);
+	return err;
+}
+
+/* ----------------------------------------------------------------- waiters */
+
+/* A waiter with an answer: a thread looks at err, a guest's slot is known no
+ * more. */
+static void waiter_free(struct fl__desk *desk, struct fl__waiter *waiter)
+{
+	if (!waiter->space) {
+		waiter->is_answered = true;
+		fl__os_cond_broadcast(&desk->answered);
+		return;
+	}
+	waiter->next = desk->free_waiters;
+	desk->free_waiters = waiter;
+	/* Faults may be left in the kernel for want of one. */
+	if (!desk->free_waiter_count++)
+		ring_bell(desk);
+}
+
+/* Make the page inaccessible in the slot. A part of a mapping may be one mapping
+ * too many; then the whole place goes. */
+static int place_lose(struct fl__desk *desk, const struct fl__waiter *waiter)
+{
+	const struct fl__place *place;
+	size_t at = place_find(desk, waiter->start);
+
+	if (!mprotect((void *)(uintptr_t)waiter->start,
+		      (size_t)(waiter->end - waiter->start), PROT_NONE))
+		return 0;
+	if (at == desk->place_count || desk->places[at].space != waiter->space)
+		return 0;
+	place = &desk->places[at];
+	return mprotect((void *)(uintptr_t)place->start,
+			(size_t)(place->end - place->start), PROT_NONE);
+}
+
+static void unserved_add(struct fl__desk *desk, struct fl__waiter *waiter)
+{
+	struct fl__waiter **link = &desk->unserved;
+
+	while (*link)
+		link = &(*link)->next;
+	waiter->next = NULL;
+	*link = waiter;
+}
+
+/* err 0: the page is there. */
+static void waiter_answer(struct fl__desk *desk, struct fl__waiter *waiter,
+			  int err)
+{
+	if (!waiter->space) {
+		waiter->err = err;
+	} else if (err) {
+		/* Whoever handles the signal reads this. */
+		__atomic_store_n(&waiter->space->load_error, err,
+				 __ATOMIC_RELEASE);
+		if (place_lose(desk, waiter)) {
+			waiter->err = err;
+			waiter->deadline_ns = fl__os_now_ns() + AGAIN_NS;
+			unserved_add(desk, waiter);
+			return;
+		}
+	}
+	if (waiter->space)
+		fl__uffd_wake(desk->uffd_fd, waiter->start,
+			      waiter->end - waiter->start);
+	waiter_free(desk, waiter);
+}
+
+/* Take the waiters of a slot off a list, without an answer. */
+static void waiters_drop(struct fl__desk *desk, struct fl__waiter **link,
+			 const struct fl__space *space)
+{
+	while (*link) {
+		struct fl__waiter *waiter = *link;
+
+		if (waiter->space != space) {
+			link = &waiter->next;
+			continue;
+		}
+		*link = waiter->next;
+		waiter_free(desk, waiter);
+	}
+}
+
+static void leave(struct fl__desk *desk, const struct fl__space *space)
+{
+	waiters_drop(desk, &desk->unserved, space);
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++)
+		waiters_drop(desk, &desk->loads[i].waiters, space);
+}
+
+void fl__desk_leave(struct fl__desk *desk, const struct fl__space *space)
+{
+	fl__os_lock(&desk->lock);
+	leave(desk, space);
+	fl__os_unlock(&desk->lock);
+}
+
+void fl__desk_drop_space(struct fl__desk *desk, const struct fl__space *space)
+{
+	size_t kept = 0;
+
+	fl__os_lock(&desk->lock);
+	leave(desk, space);
+	for (size_t i = 0; i < desk->place_count; i++) {
+		if (desk->places[i].space != space)
+			desk->places[kept++] = desk->places[i];
+	}
+	desk->place_count = kept;
+	fl__os_unlock(&desk->lock);
+}
+
+/* ------------------------------------------------------------------- loads */
+
+/* The load of a page that can be joined. */
+static struct fl__load *load_find(struct fl__desk *desk,
+				  const struct fl_image *image, uint64_t wpage)
+{
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
+		struct fl__load *load = &desk->loads[i];
+
+		if (load->state != FL__LOAD_FREE && load->image == image &&
+		    load->wpage == wpage && !load->is_left)
+			return load;
+	}
+	return NULL;
+}
+
+static struct fl__load *load_begin(struct fl__desk *desk,
+				   struct fl_image *image, uint64_t wpage,
+				   uint64_t deadline_ns)
+{
+	const struct fl__toc *toc = &image->origin->toc;
+	struct fl__load *load = desk->loads;
+
+	while (load->state != FL__LOAD_FREE || load->users) {
+		if (++load == desk->loads + FL__DESK_LOADS)
+			return NULL;
+	}
+	load->image = image;
+	load->waiters = NULL;
+	load->wpage = wpage;
+	load->is_zero =
+		!fl__toc_find(toc, image->origin_idx, wpage, &load->entry_idx);
+	load->deadline_ns = deadline_ns;
+	load->got_bytes = 0;
+	load->order = ++desk->order;
+	load->is_demand = load->is_left = false;
+	load->is_to_cancel = load->is_told = false;
+	load->state = FL__LOAD_QUEUED;
+	return load;
+}
+
+static void load_free(struct fl__desk *desk, struct fl__load *load)
+{
+	load->state = FL__LOAD_FREE;
+	load->image = NULL;
+	load->is_to_cancel = false;
+	fl__os_cond_broadcast(&desk->answered);
+	if (desk->unserved)
+		ring_bell(desk);
+}
+
+static void load_answer(struct fl__desk *desk, struct fl__load *load, int err)
+{
+	struct fl__waiter *waiter = load->waiters, *next;
+
+	load->waiters = NULL;
+	for (; waiter; waiter = next) {
+		next = waiter->next;
+		waiter_answer(desk, waiter, err);
+	}
+}
+
+/* Of a load whose time is over. Its buffer is lent until the source answers. */
+static void load_leave(struct fl__desk *desk, struct fl__load *load, int err)
+{
+	__atomic_add_fetch(&load->image->lazy->failed_count, 1,
+			   __ATOMIC_RELAXED);
+	load_answer(desk, load, err);
+	if (load->state == FL__LOAD_QUEUED) {
+		load_free(desk, load);
+		return;
+	}
+	load->is_left = true;
+	load->is_to_cancel = load->state == FL__LOAD_READING && !load->users;
+}
+
+void fl__desk_end_locked(struct fl__desk *desk, struct fl__load *load, int err)
+{
+	if (!err && !load->is_zero)
+		fl__lazy_set_loaded(load->image, load->entry_idx);
+	if (err && !load->is_left)
+		__atomic_add_fetch(&load->image->lazy->failed_count, 1,
+				   __ATOMIC_RELAXED);
+	load_answer(desk, load, err);
+	load_free(desk, load);
+}
+
+void fl__desk_put_locked(struct fl__desk *desk, struct fl__load *load)
+{
+	load->users--;
+	/* Past its deadline while a thread was starting its read. */
+	if (load->is_left && load->state == FL__LOAD_READING && !load->users &&
+	    load->image && !load->is_told) {
+		load->is_to_cancel = true;
+		ring_bell(desk);
+	}
+	fl__os_cond_broadcast(&desk->answered);
+}
+
+/* ------------------------------------------------------------------- asking */
+
+/* A sequence of demands foresees what comes next. */
+static void foresee(struct fl__lazy *lazy, uint64_t wpage)
+{
+	uint64_t end = (lazy->first_off + lazy->span_bytes) / FL_WPAGE_BYTES;
+
+	if (wpage == lazy->last_wpage + 1 ||
+	    (lazy->ahead_end && wpage <= lazy->ahead &&
+	     wpage + AHEAD_WPAGES >= lazy->ahead)) {
+		lazy->ahead = fl_max_u64(lazy->ahead, wpage + 1);
+		lazy->ahead_end = fl_min_u64(end, wpage + 1 + AHEAD_WPAGES);
+	} else {
+		lazy->ahead = lazy->ahead_end = 0;
+	}
+	lazy->last_wpage = wpage;
+}
+
+/* True: the waiter is served, or joins a load. */
+static bool waiter_join(struct fl__desk *desk, struct fl__waiter *waiter)
+{
+	struct fl_image *image = waiter->image;
+	uint64_t wpage = waiter->wpage, entry_idx;
+	struct fl__load *load;
+
+	if (fl__lazy_has(image, wpage) &&
+	    (!waiter->space ||
+	     fl__toc_find(&image->origin->toc, image->origin_idx, wpage,
+			  &entry_idx))) {
+		waiter_answer(desk, waiter, 0);
+		return true;
+	}
+	load = load_find(desk, image, wpage);
+	if (!load)
+		load = load_begin(desk, image, wpage, waiter->deadline_ns);
+	if (!load)
+		return false;
+	load->is_demand = true;
+	waiter->next = load->waiters;
+	load->waiters = waiter;
+	fl__os_cond_signal(&desk->filler);
+	return true;
+}
+
+static void waiter_ask(struct fl__desk *desk, struct fl__waiter *waiter,
+		       struct fl_image *image, uint64_t wpage)
+{
+	uint64_t now = fl__os_now_ns();
+
+	waiter->image = image;
+	waiter->wpage = wpage;
+	if (fl_add_overflow(now, image->origin->deadline_ns,
+			    &waiter->deadline_ns))
+		waiter->deadline_ns = UINT64_MAX;
+	foresee(image->lazy, wpage);
+	if (waiter_join(desk, waiter))
+		return;
+	unserved_add(desk, waiter);
+	ring_bell(desk);
+}
+
+void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
+{
+	size_t at = place_find(desk, addr);
+	const struct fl__place *place = &desk->places[at];
+	struct fl__waiter *waiter = desk->free_waiters;
+	uint64_t wpage, page_start;
+
+	/* The slot has gone: the access that is tried again finds what is. */
+	if (at == desk->place_count || addr < place->start) {
+		uint64_t hpage = fl__os_hpage_bytes();
+
+		fl__uffd_wake(desk->uffd_fd, fl_round_down(addr, hpage), hpage);
+		return;
+	}
+	wpage = (addr - (uintptr_t)place->space->base) / FL_WPAGE_BYTES;
+	page_start = (uintptr_t)place->space->base + wpage * FL_WPAGE_BYTES;
+	desk->free_waiters = waiter->next;
+	desk->free_waiter_count--;
+	waiter->space = place->space;
+	waiter->err = 0;
+	waiter->start = fl_max_u64(page_start, place->start);
+	waiter->end = fl_min_u64(page_start + FL_WPAGE_BYTES, place->end);
+	waiter_ask(desk, waiter, place->image, wpage);
+}
+
+int fl__desk_want(struct fl__desk *desk, struct fl_image *image, uint64_t wpage)
+{
+	fl__os_no_cancel();
+	struct fl__waiter waiter = { .err = 0 };
+
+	fl__os_lock(&desk->lock);
+	waiter_ask(desk, &waiter, image, wpage);
+	while (!waiter.is_answered)
+		fl__os_cond_wait(&desk->answered, &desk->lock, UINT64_MAX, NULL,
+				 NULL);
+	fl__os_unlock(&desk->lock);
+	return waiter.err;
+}
+
+/* -------------------------------------------------------------------- time */
+
+static void unserved_tick(struct fl__desk *desk, struct fl__waiter *waiter,
+			  uint64_t now)
+{
+	if (waiter->deadline_ns > now) {
+		/* Lost already, and the slot could not be told so. */
+		if (waiter->err || !waiter_join(desk, waiter))
+			unserved_add(desk, waiter);
+		return;
+	}
+	if (!waiter->err)
+		__atomic_add_fetch(&waiter->image->lazy->failed_count, 1,
+				   __ATOMIC_RELAXED);
+	waiter_answer(desk, waiter, waiter->err ? waiter->err : -ETIMEDOUT);
+}
+
+static uint64_t unserved_tick_all(struct fl__desk *desk, uint64_t now)
+{
+	struct fl__waiter *waiter = desk->unserved, *next;
+	uint64_t first = UINT64_MAX;
+
+	desk->unserved = NULL;
+	for (; waiter; waiter = next) {
+		next = waiter->next;
+		unserved_tick(desk, waiter, now);
+	}
+	for (waiter = desk->unserved; waiter; waiter = waiter->next)
+		first = fl_min_u64(first, waiter->deadline_ns);
+	return first;
+}
+
+uint64_t fl__desk_tick_locked(struct fl__desk *desk)
+{
+	uint64_t now = fl__os_now_ns(), first;
+
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
+		struct fl__load *load = &desk->loads[i];
+
+		if (load->state != FL__LOAD_FREE && load->image &&
+		    !load->is_left && load->deadline_ns <= now)
+			load_leave(desk, load, -ETIMEDOUT);
+	}
+	first = unserved_tick_all(desk, now);
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
+		const struct fl__load *load = &desk->loads[i];
+
+		if (load->state != FL__LOAD_FREE && load->image &&
+		    !load->is_left)
+			first = fl_min_u64(first, load->deadline_ns);
+	}
+	return first;
+}
+
+/* ----------------------------------------------------------------- filling */
+
+/* What is foreseen, if half of the loads are free: demands need the others. */
+static struct fl__load *load_foreseen(struct fl__desk *desk)
+{
+	uint32_t taken = 0;
+
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++)
+		taken += desk->loads[i].state != FL__LOAD_FREE;
+	for (struct fl__lazy *lazy = desk->images; lazy; lazy = lazy->next) {
+		struct fl_image *image = lazy->image;
+
+		while (taken < FL__DESK_LOADS / 2 &&
+		       lazy->ahead < lazy->ahead_end) {
+			uint64_t wpage = lazy->ahead++, deadline;
+
+			if (fl__lazy_has(image, wpage) ||
+			    load_find(desk, image, wpage))
+				continue;
+			if (fl_add_overflow(fl__os_now_ns(),
+					    image->origin->deadline_ns,
+					    &deadline))
+				deadline = UINT64_MAX;
+			return load_begin(desk, image, wpage, deadline);
+		}
+	}
+	return NULL;
+}
+
+struct fl__load *fl__desk_next_locked(struct fl__desk *desk)
+{
+	struct fl__load *best = NULL;
+
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
+		struct fl__load *load = &desk->loads[i];
+
+		if ((load->state != FL__LOAD_QUEUED &&
+		     load->state != FL__LOAD_ANSWERED) ||
+		    load->users)
+			continue;
+		if (!best || load->is_demand > best->is_demand ||
+		    (load->is_demand == best->is_demand &&
+		     load->order < best->order))
+			best = load;
+	}
+	if (!best)
+		best = load_foreseen(desk);
+	if (best)
+		best->users++;
+	return best;
+}
+
+struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk)
+{
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
+		struct fl__load *load = &desk->loads[i];
+
+		if (!load->is_to_cancel)
+			continue;
+		load->is_to_cancel = false;
+		if (load->state != FL__LOAD_READING || !load->image)
+			continue;
+		load->is_told = true;
+		load->users++;
+		return load;
+	}
+	return NULL;
+}
+
+/* ---------------------------------------------------------------- the end */
+
+/* A load of the image that still needs something: to be freed, to be waited for,
+ * or to have its source told. */
+static struct fl__load *load_of(struct fl__desk *desk,
+				const struct fl_image *image)
+{
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
+		if (desk->loads[i].state != FL__LOAD_FREE &&
+		    desk->loads[i].image == image)
+			return &desk->loads[i];
+	}
+	return NULL;
+}
+
+void fl__desk_add_image(struct fl__desk *desk, struct fl_image *image)
+{
+	fl__os_lock(&desk->lock);
+	image->lazy->image = image;
+	image->lazy->next = desk->images;
+	desk->images = image->lazy;
+	fl__os_unlock(&desk->lock);
+}
+
+void fl__desk_drop_image(struct fl__desk *desk, struct fl_image *image)
+{
+	fl__os_no_cancel();
+	struct fl_page_source *pages = image->origin->pages;
+	struct fl__lazy **link = &desk->images;
+	struct fl__load *load;
+
+	fl__os_lock(&desk->lock);
+	while (*link != image->lazy)
+		link = &(*link)->next;
+	*link = image->lazy->next;
+	while ((load = load_of(desk, image))) {
+		uint64_t ticket = load->read.ticket;
+
+		if (load->users) {
+			fl__os_cond_wait(&desk->answered, &desk->lock,
+					 UINT64_MAX, NULL, NULL);
+			continue;
+		}
+		if (load->state != FL__LOAD_READING) {
+			load_free(desk, load);
+			continue;
+		}
+		/* The source owes an answer, which nobody needs. */
+		load->image = NULL;
+		load->is_to_cancel = false;
+		fl__os_unlock(&desk->lock);
+		fl__page_source_cancel(pages, ticket);
+		fl__os_lock(&desk->lock);
+	}
+	fl__os_unlock(&desk->lock);
+}
+
+static bool is_owed(const struct fl__desk *desk)
+{
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
+		if (desk->loads[i].state != FL__LOAD_FREE)
+			return true;
+	}
+	return false;
+}
+
+bool fl__desk_answer(struct fl__desk *desk, struct fl__load *load,
+		     int64_t result)
+{
+	bool is_over = false;
+
+	fl__os_lock(&desk->lock);
+	if (load->image) {
+		load->result = result;
+		load->state = FL__LOAD_ANSWERED;
+		fl__os_cond_signal(&desk->filler);
+	} else {
+		load_free(desk, load);
+		is_over = desk->is_closed && !is_owed(desk);
+	}
+	fl__os_unlock(&desk->lock);
+	return is_over;
+}
+
+bool fl__desk_close(struct fl__desk *desk)
+{
+	bool is_over;
+
+	fl__os_lock(&desk->lock);
+	desk->is_closed = true;
+	is_over = !is_owed(desk);
+	fl__os_unlock(&desk->lock);
+	return is_over;
+}

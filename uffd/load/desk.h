@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * desk.h - which pages are asked for, by whom, and until when.
+ *
+ * Takes faults and calls that need a page; gives loads to those that fill pages,
+ * and answers each waiter once: its page is there, or its page is lost and why.
+ * The desk reads nothing and fills nothing. Its storage is made once: a fixed
+ * number of loads, each with a staging buffer of a page, and of waiters.
+ *
+ * A load is joined by all who want its page, so a page is read once. A demand
+ * goes before a page that is merely foreseen. A load has a deadline; past it the
+ * waiters get their answer, and the load is *left*: nobody joins it any more, and
+ * its buffer stays lent until the source has answered. A waiter that finds no
+ * load free waits for one, within the deadline too. When all waiters are in use,
+ * faults stay in the kernel's queue until one is free.
+ *
+ * A slot that shows a lazy image is a *place*. What is answered to a slot is
+ * answered under the lock, and a slot leaves the desk under the lock: so no
+ * answer meets a slot's next tenant.
+ *
+ * Lost means: the part of the page in this slot is made inaccessible before its
+ * waiter is woken, so that the access becomes a SIGSEGV, and space->lost says
+ * why. Such a slot is mapped anew at its release.
+ *
+ * One lock, held for list work and for the calls that answer. Whoever holds it
+ * touches no memory that is registered, allocates nothing but places, and calls
+ * no source. Calls named _locked are made under it.
+ */
+#ifndef FL_DESK_H
+#define FL_DESK_H
+
+#include "lazy.h"
+
+#define FL__DESK_LOADS		32
+#define FL__DESK_WAITERS	256
+
+enum fl__load_state {
+	FL__LOAD_FREE = 0,
+	FL__LOAD_QUEUED,	/* nobody has begun */
+	FL__LOAD_READING,	/* the source is to answer */
+	FL__LOAD_ANSWERED,	/* read.result bytes more are there, or an error */
+};
+
+/* Somebody who wants a page. */
+struct fl__waiter {
+	struct fl__waiter *next;
+	/* A guest's: where the page lies in its slot. */
+	struct fl__space *space;	/* NULL: a thread that made a call */
+	uint64_t start, end;
+	/* Of one for which no load is free yet. */
+	struct fl_image *image;
+	uint64_t wpage;
+	uint64_t deadline_ns;
+	/* A thread's. */
+	int err;
+	bool is_answered;
+};
+
+struct fl__load {
+	struct fl__page_read read;	/* first: the source gives it back */
+	struct fl__desk *desk;
+	struct fl_image *image;		/* NULL: the image has gone */
+	struct fl__waiter *waiters;
+	uint64_t wpage;
+	uint64_t entry_idx;
+	uint64_t deadline_ns;
+	uint64_t got_bytes;
+	int64_t result;			/* of the last read */
+	uint64_t order;			/* a smaller one came earlier */
+	enum fl__load_state state;
+	uint32_t users;			/* threads that work on it unlocked */
+	bool is_zero;			/* the index does not name the page */
+	bool is_demand;
+	bool is_left;
+	bool is_to_cancel;
+	bool is_told;			/* the source, of the cancel */
+	uint8_t *bytes;			/* a page */
+};
+
+struct fl__place {
+	uint64_t start, end;		/* of an extent in a slot */
+	struct fl_image *image;
+	struct fl__space *space;
+};
+
+struct fl__desk {
+	struct fl__os_lock lock;
+	struct fl__os_cond filler;	/* there is something to fill */
+	struct fl__os_cond answered;	/* a thread has its answer, a load ended */
+	int uffd_fd;
+	int wake_fd;			/* an eventfd: look again */
+	bool is_stopping;
+	bool is_closed;
+	uint64_t order;
+	struct fl__place *places;	/* by address */
+	size_t place_count, place_capacity;
+	struct fl__lazy *images;
+	struct fl__waiter *unserved;	/* oldest first */
+	struct fl__waiter *free_waiters;
+	uint32_t free_waiter_count;
+	struct fl__load loads[FL__DESK_LOADS];
+	struct fl__waiter waiters[FL__DESK_WAITERS];
+	uint8_t *buffers;
+};
+
+int fl__desk_init(struct fl__desk *desk);
+void fl__desk_fini(struct fl__desk *desk);
+
+/* A slot shows an image from here on, and does so no more. Add before the slot
+ * is registered; drop after its mappings have gone. -ENOMEM. */
+int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
+		       struct fl_image *image, struct fl__space *space);
+void fl__desk_drop_space(struct fl__desk *desk, const struct fl__space *space);
+/* The slot's tenant has gone: nobody waits there any more. */
+void fl__desk_leave(struct fl__desk *desk, const struct fl__space *space);
+
+/* A missing page at addr. There must be a free waiter. */
+void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr);
+/* Give waiters that have none a load, and answer those whose time is over. The
+ * time of the next deadline; UINT64_MAX: none. */
+uint64_t fl__desk_tick_locked(struct fl__desk *desk);
+/* The load to work on next, with users counted up; NULL: none. */
+struct fl__load *fl__desk_next_locked(struct fl__desk *desk);
+/* A load that its source is to be told of, with users counted up. */
+struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk);
+/* Count users down. */
+void fl__desk_put_locked(struct fl__desk *desk, struct fl__load *load);
+/* The load has come to its end: answer everybody. */
+void fl__desk_end_locked(struct fl__desk *desk, struct fl__load *load, int err);
+
+/* Wait until a page is loaded. Errors: as image->ready. */
+int fl__desk_want(struct fl__desk *desk, struct fl_image *image,
+		  uint64_t wpage);
+void fl__desk_add_image(struct fl__desk *desk, struct fl_image *image);
+/* The image goes: no load of it remains but those whose answer is still owed by
+ * the source; these know no image any more. Waits for threads that fill. */
+void fl__desk_drop_image(struct fl__desk *desk, struct fl_image *image);
+/* The source has answered. True: the desk was closed, and no answer is owed any
+ * more: the caller ends the desk. */
+bool fl__desk_answer(struct fl__desk *desk, struct fl__load *load,
+		     int64_t result);
+/* No image is left. True: no answer is owed, and the caller ends the desk. Else
+ * the last answer does. */
+bool fl__desk_close(struct fl__desk *desk);
+
+#endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* lazy.c - sparse memory files and publishing; see lazy.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "lazy.h"
+#include "uffd/memfd.h"
+#include "uffd/uffd.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static const struct fl__toc_image *toc_image(const struct fl_image *image)
+{
+	return &image->origin->toc.images[image->origin_idx];
+}
+
+static int lazy_map(struct fl__lazy *lazy, int fd)
+{
+	uint64_t end = lazy->first_off + lazy->span_bytes;
+	struct rlimit limit;
+	void *window;
+
+	/* Past this limit the kernel would send SIGXFSZ, which ends the host. */
+	if (!getrlimit(RLIMIT_FSIZE, &limit) &&
+	    limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur)
+		return -EFBIG;
+	if (ftruncate(fd, (off_t)end))
+		return -errno;
+	window = mmap(NULL, (size_t)lazy->span_bytes, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_NORESERVE, fd, (off_t)lazy->first_off);
+	if (window == MAP_FAILED)
+		return -errno;
+	lazy->window = window;
+	/* The window can be filled all the same; nobody else writes. */
+	if (fcntl(fd, F_ADD_SEALS,
+		  FL_F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) ||
+	    mprotect(window, (size_t)lazy->span_bytes, PROT_READ) ||
+	    madvise(window, (size_t)lazy->span_bytes, MADV_DONTFORK))
+		return -errno;
+	return fl__uffd_register(lazy->uffd_fd, (uintptr_t)window,
+				 lazy->span_bytes, FL__UFFD_MISSING);
+}
+
+static void lazy_free(struct fl__lazy *lazy)
+{
+	if (lazy->window)
+		(void)munmap(lazy->window, (size_t)lazy->span_bytes);
+	free(lazy->loaded);
+	free(lazy);
+}
+
+static void lazy_plan(struct fl_image *image, struct fl__lazy *lazy)
+{
+	const struct fl__toc_image *from = toc_image(image);
+	const struct fl__toc_extent *last =
+		&from->extents[from->extent_count - 1];
+
+	lazy->first_off = from->extents[0].first_wpage * FL_WPAGE_BYTES;
+	lazy->span_bytes =
+		(last->first_wpage + last->wpage_count) * FL_WPAGE_BYTES -
+		lazy->first_off;
+	for (uint32_t i = 0; i < image->map.extent_count; i++)
+		image->file_offs[i] = image->map.extents[i].hpage_off *
+				      image->map.hpage_bytes;
+}
+
+int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
+		    struct fl_error *error)
+{
+	struct fl__lazy *lazy = calloc(1, sizeof(*lazy));
+	int fd = -1, err = -ENOMEM;
+
+	if (lazy)
+		lazy->loaded = calloc(toc_image(image)->entry_count + 1, 1);
+	if (lazy && lazy->loaded) {
+		lazy->desk = desk;
+		lazy->uffd_fd = uffd_fd;
+		lazy->last_wpage = UINT64_MAX;
+		lazy_plan(image, lazy);
+		fd = fl__memfd_open();
+		err = fd < 0 ? fd : lazy_map(lazy, fd);
+	}
+	if (!err) {
+		image->fd = fd;
+		image->lazy = lazy;
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (lazy)
+		lazy_free(lazy);
+	return fl__error_set(
+		error, fl__error_fold(err),
+		"cannot make the memory file of a lazy image: %s%s",
+		strerror(-err),
+		err == -EFBIG  ? "; raise `ulimit -f`" :
+		err == -EMFILE ? "; raise `ulimit -n`" :
+				 "");
+}
+
+void fl__lazy_destroy(struct fl_image *image)
+{
+	lazy_free(image->lazy);
+	close(image->fd);
+}
+
+static bool entry_is_loaded(const struct fl_image *image, uint64_t entry_idx)
+{
+	/* Pairs with fl__lazy_set_loaded(). */
+	return __atomic_load_n(
+		&image->lazy->loaded[entry_idx - toc_image(image)->first_entry],
+		__ATOMIC_ACQUIRE);
+}
+
+bool fl__lazy_has(const struct fl_image *image, uint64_t wpage)
+{
+	uint64_t entry_idx;
+
+	return !fl__toc_find(&image->origin->toc, image->origin_idx, wpage,
+			     &entry_idx) ||
+	       entry_is_loaded(image, entry_idx);
+}
+
+bool fl__lazy_holds(const struct fl_image *image, uint64_t off, uint64_t len)
+{
+	off_t data = lseek(image->fd, (off_t)off, SEEK_DATA);
+
+	return data >= 0 && (uint64_t)data < off + len;
+}
+
+/* Is every page of the range loaded? */
+static bool is_loaded(const struct fl_image *image, uint64_t off, uint64_t len)
+{
+	uint64_t entry_idx;
+
+	for (uint64_t w = off / FL_WPAGE_BYTES;
+	     w <= (off + len - 1) / FL_WPAGE_BYTES; w++) {
+		if (!fl__toc_find(&image->origin->toc, image->origin_idx, w,
+				  &entry_idx) ||
+		    !entry_is_loaded(image, entry_idx))
+			return false;
+	}
+	return true;
+}
+
+const uint8_t *fl__lazy_bytes(const struct fl_image *image, uint64_t off,
+			      uint64_t len)
+{
+	/* What is in the file is final, and the file ends with no hole. */
+	if (!is_loaded(image, off, len) &&
+	    lseek(image->fd, (off_t)off, SEEK_HOLE) < (off_t)(off + len))
+		return NULL;
+	return image->lazy->window + (off - image->lazy->first_off);
+}
+
+int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
+		     const uint8_t *bytes)
+{
+	const struct fl__lazy *lazy = image->lazy;
+	uint64_t to = (uintptr_t)lazy->window +
+		      (wpage * FL_WPAGE_BYTES - lazy->first_off);
+	uint64_t done = 0;
+
+	while (done < FL_WPAGE_BYTES) {
+		uint64_t copied;
+		int err = fl__uffd_copy(lazy->uffd_fd, to + done, bytes + done,
+					FL_WPAGE_BYTES - done, &copied);
+
+		done += copied;
+		/* A load that was left came to its end after all. */
+		if (err == -EEXIST)
+			done += image->map.hpage_bytes;
+		else if (err && err != -EAGAIN)
+			return err == -ENOMEM ? -ENOMEM : -EIO;
+	}
+	return 0;
+}
+
+void fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx)
+{
+	struct fl__lazy *lazy = image->lazy;
+	uint8_t *loaded =
+		&lazy->loaded[entry_idx - toc_image(image)->first_entry];
+
+	/* Whoever sees this sees the page in the window. */
+	if (!__atomic_exchange_n(loaded, 1, __ATOMIC_ACQ_REL))
+		__atomic_add_fetch(&lazy->loaded_count, 1, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * lazy.h - a lazy image: a sparse memory file, and which of its pages are there.
+ *
+ * Takes an image with its map and its origin; gives a memory file with holes, a
+ * window over the file through which pages are published, and a state for each
+ * page that the origin's index names. Offsets in the file are offsets in the
+ * memory.
+ *
+ * Publishing is UFFDIO_COPY from a buffer that was checked into the window, which
+ * is registered for missing pages: the kernel fills a page before the page is in
+ * the file, so that each slot sees a host page whole or not at all. Reading
+ * straight into the file would show other slots zeroes meanwhile.
+ *
+ * A page is written at most once: the file is sealed against new writers, and a
+ * page that is there already is left as it is. A state goes from absent to loaded
+ * and never back. Only what is in the file may be read through the window.
+ *
+ * No part of this is inherited by a child: who reads a hole in the child would
+ * make a page of zeroes of it, for the parent too.
+ */
+#ifndef FL_LAZY_H
+#define FL_LAZY_H
+
+#include "backend.h"
+
+struct fl__desk;
+
+struct fl__lazy {
+	struct fl__desk *desk;
+	uint8_t *window;	/* shows the file from first_off on */
+	uint64_t first_off;
+	uint64_t span_bytes;
+	uint8_t *loaded;	/* atomic; one for each entry of the image */
+	uint64_t loaded_count;	/* atomic */
+	uint64_t failed_count;	/* atomic */
+	int uffd_fd;
+	struct fl__lazy *next;	/* the desk's list */
+	struct fl_image *image;	/* whose this is */
+	/* Pages foreseen, which are loaded when nothing else is to do: from ahead
+	 * up to ahead_end. Under the desk's lock, as last_wpage. */
+	uint64_t last_wpage, ahead, ahead_end;
+};
+
+/* Sets image->fd, lazy and file_offs; uffd_fd is open for missing pages of shared
+ * memory. -ENOMEM, -EPERM, -ENOTSUP. */
+int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
+		    struct fl_error *error);
+/* No slot shows the image, and no load is under way. */
+void fl__lazy_destroy(struct fl_image *image);
+
+/* Is a page loaded, or of no content? */
+bool fl__lazy_has(const struct fl_image *image, uint64_t wpage);
+
+/* Is a host page of the range in the file, loaded or on its way? */
+bool fl__lazy_holds(const struct fl_image *image, uint64_t off, uint64_t len);
+
+/* Bytes that can be read: all of [off, off + len) is in the file. Else NULL; of a
+ * host page that is not, no slot has a copy. */
+const uint8_t *fl__lazy_bytes(const struct fl_image *image, uint64_t off,
+			      uint64_t len);
+
+/* Make a page visible to all slots. -ENOMEM, -EIO. */
+int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
+		     const uint8_t *bytes);
+void fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx);
+
+#endif

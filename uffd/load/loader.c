@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* loader.c - the thread that reads faults, and the threads that fill; see
+ * loader.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "loader.h"
+#include "uffd/uffd.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define FILLERS 4
+#define MESSAGES 16
+
+struct fl__loader {
+	struct fl__desk desk; /* first: a load finds its desk */
+	struct fl__os_lock life; /* images come and go; above the desk's */
+	uint32_t image_count;
+	bool with_wp;
+	pid_t owner;
+	pthread_t handler;
+	pthread_t fillers[FILLERS];
+	uint32_t filler_count;
+};
+
+static struct fl__loader *loader_of(struct fl__desk *desk)
+{
+	return (struct fl__loader *)desk;
+}
+
+static void loader_free(struct fl__loader *loader)
+{
+	fl__os_lock_fini(&loader->life);
+	fl__desk_fini(&loader->desk);
+	free(loader);
+}
+
+/* ----------------------------------------------------------------- filling */
+
+static void load_end(struct fl__load *load, int err)
+{
+	/* What a guest or a caller is told. */
+	if (err && err != -ENOMEM && err != -ENOEXEC && err != -ETIMEDOUT)
+		err = -EIO;
+	fl__os_lock(&load->desk->lock);
+	fl__desk_end_locked(load->desk, load, err);
+	fl__os_unlock(&load->desk->lock);
+}
+
+static void load_publish(struct fl__load *load, struct fl__sha256 *sha)
+{
+	const struct fl__toc *toc = &load->image->origin->toc;
+	int err = load->is_zero ? 0 :
+				  fl__toc_check_wpage(toc, load->entry_idx, sha,
+						      load->bytes, NULL);
+
+	if (!err)
+		err = fl__lazy_publish(load->image, load->wpage, load->bytes);
+	load_end(load, err);
+}
+
+static void on_done(struct fl__page_read *read, int64_t result)
+{
+	struct fl__load *load = (struct fl__load *)read;
+	struct fl__loader *loader = loader_of(load->desk);
+
+	/* The last answer that was owed, after the context has gone. */
+	if (fl__desk_answer(load->desk, load, result))
+		loader_free(loader);
+}
+
+static uint64_t load_off(const struct fl__load *load)
+{
+	return load->image->origin->toc.entries[load->entry_idx].file_off +
+	       load->got_bytes;
+}
+
+/* Begin to read what is missing. done() may have been called on return. */
+static void load_start(struct fl__load *load)
+{
+	int err;
+
+	load->read.off = load_off(load);
+	load->read.len = FL_WPAGE_BYTES - load->got_bytes;
+	load->read.dst = load->bytes + load->got_bytes;
+	load->read.done = on_done;
+	err = fl__page_source_start(load->image->origin->pages, &load->read);
+	if (err)
+		load_end(load, err);
+}
+
+static void load_read(struct fl__load *load, struct fl__sha256 *sha)
+{
+	struct fl_page_source *pages = load->image->origin->pages;
+
+	while (load->got_bytes < FL_WPAGE_BYTES) {
+		int64_t got = fl__page_source_now(
+			pages, load_off(load), load->bytes + load->got_bytes,
+			FL_WPAGE_BYTES - load->got_bytes);
+
+		if (got <= 0) {
+			load_end(load, got < -4095 || !got ? -EIO : (int)got);
+			return;
+		}
+		load->got_bytes += (uint64_t)got;
+	}
+	load_publish(load, sha);
+}
+
+/* Some bytes came, or an error. */
+static void load_answered(struct fl__load *load, int64_t result,
+			  struct fl__sha256 *sha)
+{
+	if (result <= 0) {
+		load_end(load, result < -4095 || !result ? -EIO : (int)result);
+		return;
+	}
+	load->got_bytes += (uint64_t)result;
+	if (load->got_bytes < FL_WPAGE_BYTES)
+		load_start(load);
+	else
+		load_publish(load, sha);
+}
+
+static void load_serve(struct fl__load *load, enum fl__load_state state,
+		       struct fl__sha256 *sha)
+{
+	if (state == FL__LOAD_ANSWERED) {
+		load_answered(load, load->result, sha);
+	} else if (load->is_zero) {
+		memset(load->bytes, 0, FL_WPAGE_BYTES);
+		load_publish(load, sha);
+	} else if (fl__page_source_is_blocking(load->image->origin->pages)) {
+		load_read(load, sha);
+	} else {
+		load_start(load);
+	}
+}
+
+static void *filler_run(void *arg)
+{
+	struct fl__desk *desk = &((struct fl__loader *)arg)->desk;
+	struct fl__sha256 sha;
+
+	fl__sha256_init(&sha);
+	fl__os_lock(&desk->lock);
+	while (!desk->is_stopping) {
+		struct fl__load *load = fl__desk_next_locked(desk);
+		enum fl__load_state state;
+
+		if (!load) {
+			fl__os_cond_wait(&desk->filler, &desk->lock, UINT64_MAX,
+					 NULL, NULL);
+			continue;
+		}
+		state = load->state;
+		load->state = FL__LOAD_READING;
+		fl__os_unlock(&desk->lock);
+		load_serve(load, state, &sha);
+		fl__os_lock(&desk->lock);
+		fl__desk_put_locked(desk, load);
+	}
+	fl__os_unlock(&desk->lock);
+	return NULL;
+}
+
+/* ------------------------------------------------------------------ faults */
+
+static void cancel_all(struct fl__desk *desk)
+{
+	struct fl__load *load;
+
+	fl__os_lock(&desk->lock);
+	while ((load = fl__desk_to_cancel_locked(desk))) {
+		struct fl_page_source *pages = load->image->origin->pages;
+		uint64_t ticket = load->read.ticket;
+
+		fl__os_unlock(&desk->lock);
+		if (!fl__page_source_is_blocking(pages))
+			fl__page_source_cancel(pages, ticket);
+		fl__os_lock(&desk->lock);
+		fl__desk_put_locked(desk, load);
+	}
+	fl__os_unlock(&desk->lock);
+}
+
+static void faults_read(struct fl__desk *desk, uint32_t room)
+{
+	struct uffd_msg messages[MESSAGES];
+	size_t count = room < MESSAGES ? room : MESSAGES;
+	ssize_t len = read(desk->uffd_fd, messages, count * sizeof(*messages));
+
+	fl__os_lock(&desk->lock);
+	for (ssize_t i = 0; i < len / (ssize_t)sizeof(*messages); i++) {
+		if (messages[i].event == UFFD_EVENT_PAGEFAULT)
+			fl__desk_fault_locked(
+				desk, messages[i].arg.pagefault.address);
+	}
+	fl__os_unlock(&desk->lock);
+}
+
+static int wait_ms(uint64_t deadline_ns)
+{
+	uint64_t now = fl__os_now_ns(), ms;
+
+	if (deadline_ns == UINT64_MAX)
+		return -1;
+	ms = deadline_ns <= now ? 0 : (deadline_ns - now) / 1000000 + 1;
+	return (int)fl_min_u64(ms, 1000000);
+}
+
+static void *handler_run(void *arg)
+{
+	struct fl__desk *desk = &((struct fl__loader *)arg)->desk;
+	struct pollfd fds[2] = { { .fd = desk->wake_fd, .events = POLLIN },
+				 { .events = POLLIN } };
+	uint64_t deadline_ns, rings;
+	uint32_t room;
+
+	for (;;) {
+		fl__os_lock(&desk->lock);
+		deadline_ns = fl__desk_tick_locked(desk);
+		room = desk->free_waiter_count;
+		if (desk->is_stopping)
+			break;
+		fl__os_unlock(&desk->lock);
+		cancel_all(desk);
+		/* With no waiter free, faults stay where they are. */
+		fds[1].fd = room ? desk->uffd_fd : -1;
+		if (poll(fds, 2, wait_ms(deadline_ns)) <= 0)
+			continue;
+		if (fds[0].revents)
+			(void)!read(desk->wake_fd, &rings, sizeof(rings));
+		if (fds[1].revents)
+			faults_read(desk, room);
+	}
+	fl__os_unlock(&desk->lock);
+	return NULL;
+}
+
+/* ------------------------------------------------------- beginning and end */
+
+int fl__loader_open(bool with_wp, struct fl__loader **out)
+{
+	struct fl__loader *loader = calloc(1, sizeof(*loader));
+	int err = loader ? fl__desk_init(&loader->desk) : -ENOMEM;
+
+	if (!err && fl__os_lock_init(&loader->life)) {
+		fl__desk_fini(&loader->desk);
+		err = -ENOMEM;
+	}
+	if (err) {
+		free(loader);
+		return err;
+	}
+	loader->with_wp = with_wp;
+	loader->owner = getpid();
+	*out = loader;
+	return 0;
+}
+
+/* A source that owes an answer may write to a buffer: the last answer frees. */
+void fl__loader_close(struct fl__loader *loader)
+{
+	if (loader && fl__desk_close(&loader->desk))
+		loader_free(loader);
+}
+
+static int fds_open(struct fl__loader *loader)
+{
+	struct fl__desk *desk = &loader->desk;
+
+	desk->uffd_fd = fl__uffd_open_missing(loader->with_wp);
+	if (desk->uffd_fd < 0)
+		return desk->uffd_fd;
+	desk->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (desk->wake_fd >= 0)
+		return 0;
+	close(desk->uffd_fd);
+	return -errno;
+}
+
+static void threads_stop(struct fl__loader *loader, bool has_handler)
+{
+	struct fl__desk *desk = &loader->desk;
+	uint64_t one = 1;
+
+	fl__os_lock(&desk->lock);
+	desk->is_stopping = true;
+	fl__os_cond_broadcast(&desk->filler);
+	(void)!write(desk->wake_fd, &one, sizeof(one));
+	fl__os_unlock(&desk->lock);
+	if (has_handler)
+		pthread_join(loader->handler, NULL);
+	while (loader->filler_count)
+		pthread_join(loader->fillers[--loader->filler_count], NULL);
+	/* Who still owes an answer rings no bell. */
+	fl__os_lock(&desk->lock);
+	close(desk->wake_fd);
+	close(desk->uffd_fd);
+	desk->wake_fd = desk->uffd_fd = -1;
+	desk->is_stopping = false;
+	fl__os_unlock(&desk->lock);
+}
+
+static int threads_start(struct fl__loader *loader)
+{
+	sigset_t all, before;
+	bool has_handler;
+	int err = fds_open(loader);
+
+	if (err)
+		return fl__error_fold(err);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&loader->handler, NULL, handler_run, loader);
+	has_handler = !err;
+	while (!err && loader->filler_count < FILLERS) {
+		err = pthread_create(&loader->fillers[loader->filler_count],
+				     NULL, filler_run, loader);
+		loader->filler_count += !err;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!err)
+		return 0;
+	threads_stop(loader, has_handler);
+	return err == EAGAIN ? -ENOMEM : fl__error_fold(-err);
+}
+
+static void loader_leave(struct fl__loader *loader)
+{
+	fl__os_lock(&loader->life);
+	if (!--loader->image_count)
+		threads_stop(loader, true);
+	fl__os_unlock(&loader->life);
+}
+
+/* The range is in extents, whose pages all have a place in the file. */
+static int loader_ready(const struct fl_image *image, uint64_t off,
+			uint64_t len)
+{
+	struct fl__desk *desk = image->lazy->desk;
+	struct fl_image *lent = (struct fl_image *)(uintptr_t)image;
+	int err = 0;
+
+	for (uint64_t w = off / FL_WPAGE_BYTES;
+	     !err && len && w <= (off + len - 1) / FL_WPAGE_BYTES; w++) {
+		if (fl__lazy_has(image, w))
+			continue;
+		/* A child has no thread that would answer. */
+		err = loader_of(desk)->owner == getpid() ?
+			      fl__desk_want(desk, lent, w) :
+			      -EIO;
+	}
+	return err;
+}
+
+int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
+		   struct fl_error *error)
+{
+	int err = 0;
+
+	fl__os_lock(&loader->life);
+	if (!loader->image_count)
+		err = threads_start(loader);
+	loader->image_count += !err;
+	fl__os_unlock(&loader->life);
+	if (err)
+		return fl__error_set(
+			error, err,
+			"cannot start the threads that load images: %s",
+			fl_strerror(err));
+	err = fl__lazy_create(image, &loader->desk, loader->desk.uffd_fd,
+			      error);
+	if (err) {
+		loader_leave(loader);
+		return err;
+	}
+	fl__desk_add_image(&loader->desk, image);
+	image->ready = loader_ready;
+	image->has = fl__lazy_holds;
+	return 0;
+}
+
+void fl__loader_remove(struct fl_image *image)
+{
+	fl__os_no_cancel();
+	struct fl__loader *loader = loader_of(image->lazy->desk);
+
+	fl__desk_drop_image(&loader->desk, image);
+	fl__lazy_destroy(image);
+	loader_leave(loader);
+}
+
+int fl__loader_uffd(const struct fl__loader *loader)
+{
+	return loader->desk.uffd_fd;
+}
+
+struct fl__desk *fl__loader_desk(struct fl__loader *loader)
+{
+	return &loader->desk;
+}
+
+int fl__loader_show(struct fl__loader *loader, struct fl_image *image,
+		    struct fl__space *space, uint64_t start, uint64_t end)
+{
+	uint64_t modes = FL__UFFD_MISSING | (loader->with_wp ? FL__UFFD_WP : 0);
+	int err = 0;
+
+	/* See lazy.h. */
+	if (madvise((void *)(uintptr_t)start, (size_t)(end - start),
+		    MADV_DONTFORK))
+		err = -errno;
+	if (!err)
+		err = fl__desk_add_place(&loader->desk, start, end, image,
+					 space);
+	if (!err)
+		err = fl__uffd_register(loader->desk.uffd_fd, start,
+					end - start, modes);
+	return fl__error_fold(err);
+}
+
+void fl__loader_tell(const struct fl_image *image,
+		     struct fl_image_loading *loading)
+{
+	loading->loaded_wpages =
+		__atomic_load_n(&image->lazy->loaded_count, __ATOMIC_RELAXED);
+	loading->failed_loads =
+		__atomic_load_n(&image->lazy->failed_count, __ATOMIC_RELAXED);
+}
