@@ -38,6 +38,7 @@
 #define FL_BACKEND_H
 
 #include "image/origin.h"
+#include "image/workset.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -92,6 +93,7 @@ struct fl_image {
 	struct fl__origin *origin;	/* a reference */
 	uint32_t origin_idx;		/* which image of the origin */
 	struct fl__lazy *lazy;		/* the backend's */
+	struct fl__workset set;		/* where there is lazy */
 	/* Wait until a range of an extent is in the file. Not for a thread that
 	 * serves loads. -EIO, -ENOEXEC, -ENOMEM, -ETIMEDOUT. */
 	int (*ready)(const struct fl_image *image, uint64_t off, uint64_t len);

@@ -877,6 +877,11 @@ struct fl_load_config {
 	/* A page that was not loaded within this time is a trap of the guest that
 	 * waits for it. Opening allows each of its reads as much. */
 	uint64_t deadline_ns;
+	/* A file of fl_image_write_working_set(), of this image file. The pages in
+	 * it are loaded ahead once a memory shows the image. NULL: none. The file
+	 * is advice: that it is missing, damaged or of another image is no
+	 * error. */
+	const char *working_set_path;
 };
 
 #define FL_LOAD_CONFIG_INIT                            \
@@ -916,6 +921,19 @@ FL_API int fl_image_open_source(struct fl_context *context,
 				struct fl_image **image,
 				struct fl_error *error);
 
+/*
+ * Write down which pages the first tenants of a lazy image touch, for the next
+ * run. Up to eight tenants in fresh slots are recorded, each at its release. What
+ * an image was opened with counts half, so that pages go which nobody touches any
+ * more. The image file and its digest stay as they are. Written as
+ * fl_image_write() writes.
+ *
+ * Errors: -EINVAL (the image is not lazy; the path), -EPERM, -ENOMEM, -EIO.
+ */
+FL_API int fl_image_write_working_set(const struct fl_image *image,
+				      const char *path,
+				      struct fl_error *error);
+
 /* How an image is loaded, and what came of it. */
 struct fl_image_loading {
 	size_t size;		/* set by the caller to sizeof */
@@ -926,6 +944,9 @@ struct fl_image_loading {
 	uint64_t wpages;	/* that hold data */
 	uint64_t loaded_wpages;
 	uint64_t failed_loads;	/* each a trap, or an error of a call */
+	uint64_t foreseen_wpages; /* loaded before anybody asked */
+	uint32_t recorded_tenants; /* for the working set */
+	uint32_t reserved2;
 };
 
 FL_API void fl_image_loading(const struct fl_image *image,

@@ -6,6 +6,9 @@
  * has one image, no module and no state, and names no encoding.
  */
 #include "archive.h"
+#include "base/config.h"
+
+#include <stdlib.h>
 
 /* The image is lent: the archive is not finished. */
 static struct fl__archive archive_of(struct fl_image **image)
@@ -66,14 +69,68 @@ int fl_image_open(struct fl_context *context, const char *path, int fd,
 	return err ? err : image_take(&archive, image, error);
 }
 
+/* Of bytes of ours: no more than an image of this size has. */
+static void set_read(struct fl_image *image, const char *path)
+{
+	uint64_t most = (image->set.entry_count + 4) * 16, len, done = 0;
+	uint8_t *bytes;
+	int fd;
+
+	if (fl__os_file_open(path, &fd, &len))
+		return;
+	bytes = len <= most ? malloc((size_t)most) : NULL;
+	if (bytes && !fl__os_file_read(fd, 0, bytes, len, &done))
+		(void)fl__workset_read(&image->set, bytes, done);
+	free(bytes);
+	fl__os_file_close(fd);
+}
+
+int fl_image_write_working_set(const struct fl_image *image, const char *path,
+			       struct fl_error *error)
+{
+	struct fl__os_new_file file;
+	uint8_t *bytes;
+	uint64_t len;
+	int err;
+
+	if (!image->lazy)
+		return fl__error_set(
+			error, -EINVAL,
+			"only a lazy image has a working set: see fl_image_loading()");
+	err = fl__workset_write(&image->set, &bytes, &len);
+	if (err)
+		return fl__error_set(error, err,
+				     "no memory for a working set");
+	err = fl__os_new_file_open(&file, path, len);
+	if (!err) {
+		err = fl__os_new_file_write(&file, 0, bytes, len);
+		if (err)
+			fl__os_new_file_abort(&file);
+		else
+			err = fl__os_new_file_commit(&file);
+	}
+	free(bytes);
+	return err ? fl__error_set(error, fl__os_file_error(err),
+				   "cannot write the working set: %s",
+				   strerror(-err)) :
+		     0;
+}
+
 int fl_image_open_source(struct fl_context *context,
 			 struct fl_page_source *source,
 			 const struct fl_load_config *config,
 			 struct fl_image **image, struct fl_error *error)
 {
+	struct fl_load_config known;
 	struct fl__archive archive;
-	int err = fl__archive_open_source(context, source, config, &archive,
-					  error);
+	int err = fl__config_read(FL_LOAD_CONFIG, &known, config, error);
 
-	return err ? err : image_take(&archive, image, error);
+	if (!err)
+		err = fl__archive_open_source(context, source, config, &archive,
+					      error);
+	if (!err)
+		err = image_take(&archive, image, error);
+	if (!err && (*image)->lazy && known.working_set_path)
+		set_read(*image, known.working_set_path);
+	return err;
 }

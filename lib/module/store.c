@@ -248,6 +248,21 @@ const char *fl__image_load_lacks(const struct fl_context *context)
 		       "the backend does not load on demand";
 }
 
+static int image_load(struct fl_context *context, struct fl_image *image,
+		      struct fl_error *error)
+{
+	int err = fl__workset_init(&image->set, &image->origin->toc,
+				   image->origin_idx);
+
+	if (err)
+		return fl__error_set(error, err,
+				     "no memory for a working set");
+	err = context->backend->image_load(context->host, image, error);
+	if (err)
+		fl__workset_fini(&image->set);
+	return err;
+}
+
 int fl__image_create_lazy(struct fl_context *context, struct fl__image_map *map,
 			  struct fl__origin *origin, uint32_t image_idx,
 			  struct fl_image **out, struct fl_error *error)
@@ -272,7 +287,7 @@ int fl__image_create_lazy(struct fl_context *context, struct fl__image_map *map,
 			fl__image_map_extent_bytes(&image->map), error);
 	/* Nothing to load. */
 	if (!err && image->map.extent_count)
-		err = context->backend->image_load(context->host, image, error);
+		err = image_load(context, image, error);
 	return image_finish(context, image, err, out);
 }
 
@@ -293,6 +308,8 @@ void fl_image_release(struct fl_image *image)
 	fl__holes_remove(image);
 	context->backend->image_destroy(image);
 	image_uncharge(context, image);
+	/* Zeroes where there is none. */
+	fl__workset_fini(&image->set);
 	fl__image_map_fini(&image->map);
 	fl__origin_release(image->origin);
 	free(image);

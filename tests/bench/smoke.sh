@@ -63,6 +63,7 @@ run()
 }
 
 run capture
+run coldstart --mib 8 --folder "$tmp"
 run cycle
 run cycle --threads 2 --random-writes 8 --image-wpages 32
 run cycle --grow 16 --image-wpages 4
@@ -78,7 +79,7 @@ run empty --modules 3 --structure 5000 --elements 0
 grep -q '"of_loop"' "$tmp/out" || failed "bench_empty compares with no loop"
 run empty --threads 1 --only faultline-stack
 
-for program in capture cycle firsttouch grow density empty; do
+for program in capture coldstart cycle firsttouch grow density empty; do
 	"$bench/bench_$program" --help >"$tmp/out" ||
 		failed "bench_$program --help fails"
 	grep -q '^usage: bench_' "$tmp/out" || failed "--help shows no usage"

@@ -544,6 +544,95 @@ static void audits_load_nothing(void)
 	lazy_close(&lazy);
 }
 
+static void touch_some(struct lazy *lazy, uint64_t first)
+{
+	struct fl_memory *memory = conform_take(&lazy->conform, lazy->image, 0);
+
+	for (uint64_t w = first; w < 36; w += 5)
+		CHECK_EQ(memory->base[w * WPAGE + 9],
+			 lazy->bytes[w * WPAGE + 9]);
+	conform_give(memory);
+}
+
+static void reopen(struct lazy *lazy, const char *set_path)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_load_config config;
+
+	CHECK_EQ(fl_pool_purge(lazy->conform.pool, NULL, lazy->image, NULL), 0);
+	fl_image_release(lazy->image);
+	fl_load_config_init(&config);
+	config.way = FL_LOAD_LAZY;
+	config.working_set_path = set_path;
+	CONFORM_MUST(fl_image_open_source(lazy->conform.context,
+					  lazy->source.source, &config,
+					  &lazy->image, &error),
+		     &error);
+}
+
+static void wait_loaded(struct lazy *lazy, uint64_t wpages)
+{
+	for (int i = 0; i < 2000; i++) {
+		if (loading_of(lazy->image).loaded_wpages >= wpages)
+			break;
+		usleep(1000);
+	}
+	CHECK_EQ(loading_of(lazy->image).loaded_wpages, wpages);
+}
+
+/* What the tenants of one run touch is there before the next run's tenant asks,
+ * and goes when nobody touches it any more. */
+static void working_set(void)
+{
+	struct fl_error error = { .text = "" };
+	char path[64] = "/tmp/fl-set-XXXXXX";
+	struct fl_memory *memory;
+	struct lazy lazy;
+	int fd = mkstemp(path);
+
+	MUST(fd >= 0);
+	close(fd);
+	lazy_open(&lazy, true, 10000);
+	CHECK_EQ(fl_image_write_working_set(lazy.plain, path, &error), -EINVAL);
+	touch_some(&lazy, 1);
+	if (!loading_of(lazy.image).recorded_tenants) {
+		/* Nothing tells what was touched. */
+		unlink(path);
+		lazy_close(&lazy);
+		return;
+	}
+	CHECK_EQ(loading_of(lazy.image).foreseen_wpages, 0);
+	CONFORM_MUST(fl_image_write_working_set(lazy.image, path, &error),
+		     &error);
+	reopen(&lazy, path);
+	CHECK_EQ(loading_of(lazy.image).loaded_wpages, 0);
+	memory = conform_take(&lazy.conform, lazy.image, 0);
+	wait_loaded(&lazy, 6); /* 1 6 11 16 26 31; 21 is not in the file */
+	CHECK_EQ(loading_of(lazy.image).foreseen_wpages, 6);
+	CHECK(shows(&lazy, memory));
+	conform_give(memory);
+	/* Other pages in two runs: the first ones are forgotten. */
+	for (int run = 0; run < 3; run++) {
+		reopen(&lazy, path);
+		touch_some(&lazy, 3);
+		CONFORM_MUST(fl_image_write_working_set(lazy.image, path,
+							&error),
+			     &error);
+	}
+	reopen(&lazy, path);
+	memory = conform_take(&lazy.conform, lazy.image, 0);
+	wait_loaded(&lazy, 7); /* 3 8 13 18 23 28 33 */
+	conform_give(memory);
+	/* Of another image, or damaged: no error and nothing foreseen. */
+	MUST_EQ(truncate(path, 20), 0);
+	reopen(&lazy, path);
+	touch_some(&lazy, 2);
+	CHECK_EQ(loading_of(lazy.image).foreseen_wpages, 0);
+	unlink(path);
+	reopen(&lazy, path);
+	lazy_close(&lazy);
+}
+
 /* In user-mode-only form the kernel's own accesses are denied until the page is
  * loaded. */
 static int unprivileged(void *arg)
@@ -695,6 +784,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(the_image_goes_at_any_moment, needs_lazy),
 	TEST_CASE_NEEDS(a_fork_with_faults_pending, needs_lazy),
 	TEST_CASE_NEEDS(audits_load_nothing, needs_lazy),
+	TEST_CASE_NEEDS(working_set, needs_lazy),
 	TEST_CASE_NEEDS(without_privilege, needs_unprivileged),
 	TEST_CASE_NEEDS(a_storm_of_faults, needs_lazy),
 };

@@ -23,7 +23,7 @@ lib			faultline
 lib/base		util bits error sized config run sha256
 lib/os			os posix watch file
 lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader code survey
-lib/image		image toc page_source origin
+lib/image		image toc page_source origin workset
 lib			backend segmented
 uffd			kernel uffd scan features probe memfd
 uffd/load		lazy desk loader

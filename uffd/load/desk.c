@@ -117,6 +117,8 @@ int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
 		desk->places[at] =
 			(struct fl__place){ start, end, image, space };
 		desk->place_count++;
+		image->lazy->is_shown = true;
+		fl__os_cond_broadcast(&desk->filler);
 	}
 	fl__os_unlock(&desk->lock);
 	return err;
@@ -489,31 +491,49 @@ uint64_t fl__desk_tick_locked(struct fl__desk *desk)
 
 /* ----------------------------------------------------------------- filling */
 
+/* The next page of an image that is foreseen. */
+static bool foreseen_next(struct fl__lazy *lazy, uint64_t *wpage)
+{
+	if (lazy->ahead < lazy->ahead_end) {
+		*wpage = lazy->ahead++;
+		return true;
+	}
+	return lazy->is_shown &&
+	       fl__workset_next(&lazy->image->set, &lazy->set_at, wpage);
+}
+
+static struct fl__load *foreseen_begin(struct fl__desk *desk,
+				       struct fl__lazy *lazy)
+{
+	struct fl_image *image = lazy->image;
+	uint64_t wpage, deadline_ns;
+
+	while (foreseen_next(lazy, &wpage)) {
+		if (fl__lazy_has(image, wpage) || load_find(desk, image, wpage))
+			continue;
+		if (fl_add_overflow(fl__os_now_ns(), image->origin->deadline_ns,
+				    &deadline_ns))
+			deadline_ns = UINT64_MAX;
+		__atomic_add_fetch(&lazy->foreseen_count, 1, __ATOMIC_RELAXED);
+		return load_begin(desk, image, wpage, deadline_ns);
+	}
+	return NULL;
+}
+
 /* What is foreseen, if half of the loads are free: demands need the others. */
 static struct fl__load *load_foreseen(struct fl__desk *desk)
 {
+	struct fl__load *load = NULL;
 	uint32_t taken = 0;
 
 	for (uint32_t i = 0; i < FL__DESK_LOADS; i++)
 		taken += desk->loads[i].state != FL__LOAD_FREE;
-	for (struct fl__lazy *lazy = desk->images; lazy; lazy = lazy->next) {
-		struct fl_image *image = lazy->image;
-
-		while (taken < FL__DESK_LOADS / 2 &&
-		       lazy->ahead < lazy->ahead_end) {
-			uint64_t wpage = lazy->ahead++, deadline;
-
-			if (fl__lazy_has(image, wpage) ||
-			    load_find(desk, image, wpage))
-				continue;
-			if (fl_add_overflow(fl__os_now_ns(),
-					    image->origin->deadline_ns,
-					    &deadline))
-				deadline = UINT64_MAX;
-			return load_begin(desk, image, wpage, deadline);
-		}
-	}
-	return NULL;
+	if (taken >= FL__DESK_LOADS / 2)
+		return NULL;
+	for (struct fl__lazy *lazy = desk->images; lazy && !load;
+	     lazy = lazy->next)
+		load = foreseen_begin(desk, lazy);
+	return load;
 }
 
 struct fl__load *fl__desk_next_locked(struct fl__desk *desk)

@@ -40,6 +40,11 @@ struct fl__lazy {
 	/* Pages foreseen, which are loaded when nothing else is to do: from ahead
 	 * up to ahead_end. Under the desk's lock, as last_wpage. */
 	uint64_t last_wpage, ahead, ahead_end;
+	/* The pages of the image's working set come when a slot shows the image,
+	 * from this entry on. */
+	uint64_t set_at;
+	bool is_shown;
+	uint64_t foreseen_count;	/* atomic */
 };
 
 /* Sets image->fd, lazy and file_offs; uffd_fd is open for missing pages of shared

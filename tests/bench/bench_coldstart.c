@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * bench_coldstart.c - an image file that is not in memory: how long until a
+ * working set of it is touched?
+ *
+ * The working set is 8 % of the pages, in clusters, and touched cluster by
+ * cluster in random order: one byte of each host page, which is compared. Before
+ * each trial the file's pages are dropped from the page cache. Time runs from
+ * opening until the last page is touched. The ways take turns within each round.
+ *
+ * Ways of others: a private mapping of the file, alone, with MADV_RANDOM, and
+ * with MADV_WILLNEED on the working set; the whole file read into memory. Ways of
+ * Faultline: whole, lazy, lazy with the working set that an earlier run recorded.
+ * The last row is the second slot of an image that is loaded.
+ */
+#include "faultline.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HPAGE ((uint64_t)4096)
+#define MIB ((uint64_t)1 << 20)
+#define MAX_ROUNDS 100
+
+struct bench {
+	uint64_t image_bytes;
+	uint64_t cluster_hpages;
+	uint64_t *clusters; /* offsets, in the order of touching */
+	size_t cluster_count;
+	uint64_t data_off; /* of the image's byte 0 in the file */
+	const char *set_path;
+	const char *path;
+	int fd;
+	struct fl_context *context;
+	struct fl_pool *pool;
+};
+
+static double now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static void check(bool holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "bench_coldstart: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void must(int err, const struct fl_error *error)
+{
+	if (!err)
+		return;
+	fprintf(stderr, "bench_coldstart: %s\n", error->text);
+	exit(1);
+}
+
+/* What lies at the start of a host page of the image. */
+static uint64_t word_at(uint64_t off)
+{
+	uint64_t z = off * 0x9e3779b97f4a7c15u + 1;
+
+	z = (z ^ (z >> 29)) * 0xbf58476d1ce4e5b9u;
+	return z | 1;
+}
+
+static bool touch(const struct bench *b, const uint8_t *base)
+{
+	bool is_right = true;
+
+	for (size_t i = 0; i < b->cluster_count; i++) {
+		for (uint64_t h = 0; h < b->cluster_hpages; h++) {
+			uint64_t off = b->clusters[i] + h * HPAGE, word;
+
+			memcpy(&word, base + off, sizeof(word));
+			is_right &= word == word_at(off);
+		}
+	}
+	return is_right;
+}
+
+static void make_file(struct bench *b)
+{
+	struct fl_segment segment = { 0, NULL, b->image_bytes };
+	struct fl_error error = { .text = "" };
+	struct fl_image *image;
+	uint8_t *bytes = malloc(b->image_bytes), head[8192];
+	uint64_t word = word_at(0);
+
+	check(bytes != NULL, "no memory for the image");
+	for (uint64_t off = 0; off < b->image_bytes; off += 8) {
+		uint64_t value = word_at(off);
+
+		memcpy(bytes + off, &value, 8);
+	}
+	segment.bytes = bytes;
+	must(fl_image_from_segments(b->context, b->image_bytes, &segment, 1,
+				    &image, &error),
+	     &error);
+	must(fl_image_write(image, b->path, &error), &error);
+	fl_image_release(image);
+	free(bytes);
+	b->fd = open(b->path, O_RDONLY | O_CLOEXEC);
+	check(b->fd >= 0, "cannot open the image file");
+	/* Pages lie in the order of the memory: the first is at its start. */
+	for (b->data_off = 0;; b->data_off += 65536) {
+		check(pread(b->fd, head, 8, (off_t)b->data_off) == 8,
+		      "no image in the file");
+		if (!memcmp(head, &word, 8))
+			break;
+	}
+}
+
+static void make_clusters(struct bench *b)
+{
+	uint64_t len = b->cluster_hpages * HPAGE, rng = 88172645463325252u;
+	size_t all = (size_t)(b->image_bytes / len);
+
+	b->cluster_count = (size_t)((double)all * 0.08);
+	b->clusters = calloc(all, sizeof(*b->clusters));
+	check(b->clusters != NULL, "no memory");
+	for (size_t i = 0; i < all; i++)
+		b->clusters[i] = i * len;
+	for (size_t i = 0; i < b->cluster_count; i++) {
+		uint64_t swap = b->clusters[i];
+		size_t j;
+
+		rng ^= rng << 13;
+		rng ^= rng >> 7;
+		rng ^= rng << 17;
+		j = i + (size_t)(rng % (all - i));
+		b->clusters[i] = b->clusters[j];
+		b->clusters[j] = swap;
+	}
+}
+
+static void drop_cache(const struct bench *b)
+{
+	check(!fsync(b->fd), "fsync");
+	check(!posix_fadvise(b->fd, 0, 0, POSIX_FADV_DONTNEED), "fadvise");
+}
+
+/* ------------------------------------------------------------ ways of others */
+
+static bool run_mapping(const struct bench *b, int advice, bool is_recorded)
+{
+	uint8_t *base = mmap(NULL, b->image_bytes, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE, b->fd, (off_t)b->data_off);
+	bool is_right;
+
+	check(base != MAP_FAILED, "mmap");
+	if (advice)
+		(void)madvise(base, b->image_bytes, advice);
+	for (size_t i = 0; is_recorded && i < b->cluster_count; i++)
+		(void)madvise(base + b->clusters[i], b->cluster_hpages * HPAGE,
+			      MADV_WILLNEED);
+	is_right = touch(b, base);
+	munmap(base, b->image_bytes);
+	return is_right;
+}
+
+static bool run_mmap(const struct bench *b)
+{
+	return run_mapping(b, 0, false);
+}
+
+static bool run_mmap_random(const struct bench *b)
+{
+	return run_mapping(b, MADV_RANDOM, false);
+}
+
+static bool run_mmap_willneed(const struct bench *b)
+{
+	return run_mapping(b, MADV_RANDOM, true);
+}
+
+static bool run_read(const struct bench *b)
+{
+	uint8_t *base = mmap(NULL, b->image_bytes, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool is_right;
+
+	check(base != MAP_FAILED, "mmap");
+	for (uint64_t done = 0; done < b->image_bytes;) {
+		ssize_t got = pread(b->fd, base + done, b->image_bytes - done,
+				    (off_t)(b->data_off + done));
+
+		check(got > 0, "pread");
+		done += (uint64_t)got;
+	}
+	is_right = touch(b, base);
+	munmap(base, b->image_bytes);
+	return is_right;
+}
+
+/* --------------------------------------------------------- ways of Faultline */
+
+static struct fl_image *open_image(const struct bench *b, enum fl_load_way way,
+				   const char *set_path)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_page_source *source;
+	struct fl_load_config config;
+	struct fl_image *image;
+
+	must(fl_page_source_from_file(b->path, -1, &source, &error), &error);
+	fl_load_config_init(&config);
+	config.way = way;
+	config.working_set_path = set_path;
+	must(fl_image_open_source(b->context, source, &config, &image, &error),
+	     &error);
+	fl_page_source_release(source);
+	return image;
+}
+
+static bool run_tenant(const struct bench *b, struct fl_image *image)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_memory_config config;
+	struct fl_memory *memory;
+	bool is_right;
+
+	fl_memory_config_init(&config);
+	config.image = image;
+	must(fl_memory_acquire(b->pool, &config, &memory, &error), &error);
+	is_right = touch(b, memory->base);
+	check(!fl_memory_release(memory), "release");
+	return is_right;
+}
+
+static bool run_image(const struct bench *b, enum fl_load_way way,
+		      const char *set_path, const char *write_path)
+{
+	struct fl_image *image = open_image(b, way, set_path);
+	struct fl_error error = { .text = "" };
+	bool is_right = run_tenant(b, image);
+
+	if (write_path)
+		must(fl_image_write_working_set(image, write_path, &error),
+		     &error);
+	fl_pool_purge(b->pool, NULL, image, NULL);
+	fl_image_release(image);
+	return is_right;
+}
+
+static bool run_whole(const struct bench *b)
+{
+	return run_image(b, FL_LOAD_WHOLE, NULL, NULL);
+}
+
+static bool run_lazy(const struct bench *b)
+{
+	return run_image(b, FL_LOAD_LAZY, NULL, NULL);
+}
+
+static bool run_lazy_set(const struct bench *b)
+{
+	return run_image(b, FL_LOAD_LAZY, b->set_path, NULL);
+}
+
+static const struct way {
+	const char *name;
+	const char *note;
+	bool (*run)(const struct bench *b);
+} ways[] = {
+	{ "mmap", "a private mapping of the file", run_mmap },
+	{ "mmap-random", "the same with MADV_RANDOM", run_mmap_random },
+	{ "mmap-willneed", "and MADV_WILLNEED on the working set",
+	  run_mmap_willneed },
+	{ "read", "all of the file into memory", run_read },
+	{ "faultline-whole", "all pages at open, checked", run_whole },
+	{ "faultline-lazy", "pages when touched, checked", run_lazy },
+	{ "faultline-set", "the same with the recorded set", run_lazy_set },
+};
+
+#define WAYS (sizeof(ways) / sizeof(ways[0]))
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+	qsort(values, count, sizeof(*values), compare);
+	return values[count / 2];
+}
+
+static void report(const struct bench *b, const char *name, const char *note,
+		   double ms, double base_ms, bool as_json)
+{
+	if (as_json)
+		printf("{\"bench\": \"coldstart\", \"competitor\": \"%s\", \"image_mib\": %llu, \"cluster_hpages\": %llu, \"median_us\": %.1f}\n",
+		       name, (unsigned long long)(b->image_bytes / MIB),
+		       (unsigned long long)b->cluster_hpages, ms * 1e3);
+	else
+		printf("%-18s %10.2f ms  %5.2fx  %s\n", name, ms, ms / base_ms,
+		       note);
+}
+
+static void run_rounds(struct bench *b, uint32_t rounds, bool as_json)
+{
+	static double times[WAYS][MAX_ROUNDS], second[2][MAX_ROUNDS];
+	double base_ms;
+
+	for (uint32_t r = 0; r < rounds; r++) {
+		for (size_t w = 0; w < WAYS; w++) {
+			double start;
+
+			drop_cache(b);
+			start = now_ms();
+			check(ways[w].run(b), ways[w].name);
+			times[w][r] = now_ms() - start;
+		}
+		for (int i = 0; i < 2; i++) {
+			struct fl_image *image = open_image(
+				b, i ? FL_LOAD_LAZY : FL_LOAD_WHOLE, NULL);
+			double start;
+
+			run_tenant(b, image);
+			fl_pool_trim(b->pool, UINT64_MAX, NULL);
+			start = now_ms();
+			run_tenant(b, image);
+			second[i][r] = now_ms() - start;
+			fl_pool_purge(b->pool, NULL, image, NULL);
+			fl_image_release(image);
+		}
+	}
+	base_ms = median(times[0], rounds);
+	for (size_t w = 0; w < WAYS; w++)
+		report(b, ways[w].name, ways[w].note,
+		       w ? median(times[w], rounds) : base_ms, base_ms,
+		       as_json);
+	base_ms = median(second[0], rounds);
+	report(b, "second-whole", "second slot of a resident image", base_ms,
+	       base_ms, as_json);
+	report(b, "second-lazy", "second slot of a lazy image",
+	       median(second[1], rounds), base_ms, as_json);
+}
+
+static void usage(FILE *out)
+{
+	fprintf(out,
+		"usage: bench_coldstart [OPTION]...\n"
+		"Time until a working set of a cold image file is touched.\n\n"
+		"  --mib N       size of the image (256)\n"
+		"  --cluster N   host pages side by side that are touched (4)\n"
+		"  --rounds N    (5)\n"
+		"  --folder DIR  where the file lies (/var/tmp)\n"
+		"  --json        one object a line\n"
+		"  --sets N, --verify: each touched page is compared anyway\n");
+}
+
+struct options {
+	uint64_t mib, cluster, rounds;
+	const char *folder;
+	bool as_json;
+};
+
+static void parse(int argc, char **argv, struct options *options)
+{
+	static const struct option names[] = {
+		{ "mib", required_argument, NULL, 'm' },
+		{ "cluster", required_argument, NULL, 'c' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "folder", required_argument, NULL, 'f' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "sets", required_argument, NULL, 's' },
+		{ "verify", no_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", names, NULL)) >= 0) {
+		if (c == 'm')
+			options->mib = strtoull(optarg, NULL, 10);
+		else if (c == 'c')
+			options->cluster = strtoull(optarg, NULL, 10);
+		else if (c == 'r')
+			options->rounds = strtoull(optarg, NULL, 10);
+		else if (c == 'f')
+			options->folder = optarg;
+		else if (c == 'j')
+			options->as_json = true;
+		else if (c == 'h') {
+			usage(stdout);
+			exit(0);
+		} else if (c != 's') {
+			usage(stderr);
+			exit(2);
+		}
+	}
+	if (!options->mib || options->mib > 4096 || !options->cluster ||
+	    options->cluster > 256 || !options->rounds ||
+	    options->rounds > MAX_ROUNDS) {
+		usage(stderr);
+		exit(2);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { 256, 4, 5, "/var/tmp", false };
+	struct fl_error error = { .text = "" };
+	struct fl_pool_config config;
+	char folder[256], path[300], set_path[300];
+	struct utsname system;
+	struct bench b = { 0 };
+
+	parse(argc, argv, &options);
+	snprintf(folder, sizeof(folder), "%s/fl-coldstart-XXXXXX",
+		 options.folder);
+	check(mkdtemp(folder) != NULL, "cannot make a folder");
+	snprintf(path, sizeof(path), "%s/image", folder);
+	snprintf(set_path, sizeof(set_path), "%s/set", folder);
+	b.image_bytes = options.mib * MIB;
+	b.cluster_hpages = options.cluster;
+	b.path = path;
+	b.set_path = set_path;
+	must(fl_context_create(NULL, &b.context, &error), &error);
+	fl_pool_config_init(&config);
+	config.max_memories = config.max_instances = 2;
+	config.max_memory_bytes = b.image_bytes;
+	must(fl_pool_create(b.context, &config, &b.pool, &error), &error);
+	make_file(&b);
+	make_clusters(&b);
+	uname(&system);
+	if (!options.as_json)
+		printf("image %llu MiB, working set %zu clusters of %llu host pages, %llu rounds, Linux %s\n",
+		       (unsigned long long)options.mib, b.cluster_count,
+		       (unsigned long long)options.cluster,
+		       (unsigned long long)options.rounds, system.release);
+	check(run_image(&b, FL_LOAD_LAZY, NULL, set_path), "recording");
+	run_rounds(&b, (uint32_t)options.rounds, options.as_json);
+	must(fl_pool_destroy(b.pool), &error);
+	fl_context_destroy(b.context);
+	close(b.fd);
+	free(b.clusters);
+	unlink(path);
+	unlink(set_path);
+	rmdir(folder);
+	return 0;
+}
