@@ -154,6 +154,9 @@ struct fl__backend {
 	/* False past the last feature. NULL: there is none. */
 	bool (*feature)(const struct fl__host *host, uint32_t idx,
 			struct fl_feature *feature);
+	/* The same for the system calls that this backend makes. */
+	bool (*syscall)(const struct fl__host *host, uint32_t idx,
+			struct fl_syscall *syscall);
 
 	/* Give a planned image its storage and fill the storage: sets bytes and
 	 * fd, seals what can be sealed. */

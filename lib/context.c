@@ -100,6 +100,18 @@ int fl_context_feature(const struct fl_context *context, uint32_t idx,
 	return 0;
 }
 
+int fl_context_syscall(const struct fl_context *context, uint32_t idx,
+		       struct fl_syscall *syscall)
+{
+	struct fl_syscall filled;
+
+	if (!context->backend->syscall ||
+	    !context->backend->syscall(context->host, idx, &filled))
+		return -EINVAL;
+	fl__sized_write(syscall, &filled, sizeof(filled));
+	return 0;
+}
+
 /*
  * Sequentially consistent with unlinking: a walker that a wait does not see has
  * begun after the unlinking, and does not see what was unlinked.

@@ -260,6 +260,45 @@ FL_API int fl_context_feature(const struct fl_context *context, uint32_t idx,
 /* "yes", "missing", "denied", "broken", "disabled", "untried". */
 FL_API const char *fl_support_name(enum fl_support support);
 
+/* What the library makes a system call for. Bits. */
+enum fl_syscall_use {
+	FL_SYSCALL_START = 1,	/* contexts, modules, images, pools: begin, end */
+	FL_SYSCALL_POOLS = 2,	/* pools that exist, but fl_allocation on demand */
+	FL_SYSCALL_HANDLER = 4,	/* the thread that reads faults of lazy images */
+	/* Counting with pools that exist. Where an error denies the call, counts
+	 * say more than there is, or -ENOTSUP. */
+	FL_SYSCALL_COUNT = 8,
+};
+
+enum fl_syscall_rule {
+	FL_SYSCALL_ANY = 0,	/* whatever the arguments */
+	FL_SYSCALL_MASKED = 1,	/* (argument & arg_mask) == arg_value */
+	FL_SYSCALL_OWN_PID = 2,	/* the same; arg_value is this process's id */
+};
+
+struct fl_syscall {
+	size_t size;		/* set by the caller to sizeof */
+	const char *name;	/* as libseccomp and OCI profiles name it */
+	const char *reason;	/* what the library does with it */
+	uint32_t uses;		/* enum fl_syscall_use */
+	enum fl_syscall_rule rule;
+	uint32_t arg_idx;	/* of the argument that the rule is about */
+	uint64_t arg_mask;
+	uint64_t arg_value;
+};
+
+/*
+ * Row idx, from 0 on, of the system calls that the backend in use makes, for
+ * filters of seccomp. A call with several rows may be made as any of them says.
+ * What the C library needs for malloc() and locks is among the rows.
+ * fl_seccomp_allow() of faultline-seccomp.h puts them into a filter, and
+ * uffd-probe --seccomp-profile prints them. Any thread.
+ *
+ * Errors: -EINVAL past the last row; the segmented backend has no rows.
+ */
+FL_API int fl_context_syscall(const struct fl_context *context, uint32_t idx,
+			      struct fl_syscall *syscall);
+
 /* ------------------------------------------------------------------ module */
 
 enum fl_bytes_ownership {

@@ -12,6 +12,7 @@
  *	reason   why not a better rung
  *	refused  why not the linux backend
  *	feature  name since support errno note gives reason remedy
+ *	syscall  name rule argument mask value reason
  *
  * Exit status: 0 the best rung of the linux backend, 1 a lower one, 2 another
  * backend, 3 none; 4 the output could not be written.
@@ -19,6 +20,7 @@
 #include <faultline.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -88,6 +90,26 @@ static void record_features(const struct fl_context *context)
 	}
 }
 
+static void record_syscalls(const struct fl_context *context)
+{
+	static const char *const rules[] = {
+		[FL_SYSCALL_ANY] = "any",
+		[FL_SYSCALL_MASKED] = "masked",
+		[FL_SYSCALL_OWN_PID] = "own-pid",
+	};
+	struct fl_syscall row = { .size = sizeof(row) };
+
+	for (uint32_t i = 0; !fl_context_syscall(context, i, &row); i++) {
+		fputs("syscall", stdout);
+		field(row.name);
+		field(rules[row.rule]);
+		printf("\t%" PRIu32 "\t%" PRIu64 "\t%" PRIu64, row.arg_idx,
+		       row.arg_mask, row.arg_value);
+		field(row.reason);
+		putchar('\n');
+	}
+}
+
 /* Why the linux backend is not in use: ask for that backend by name. */
 static void record_refusal(void)
 {
@@ -119,6 +141,7 @@ static int report(void)
 	record("rung", fl_context_rung(context, &reason));
 	record("reason", reason);
 	record_features(context);
+	record_syscalls(context);
 	if (strcmp(fl_context_backend(context), "linux")) {
 		record_refusal();
 		status = 2;

@@ -20,6 +20,7 @@ usage()
 {
 	cat <<END
 usage: uffd-probe [--key-value | --json]
+       uffd-probe --seccomp-profile
        uffd-probe --help | --version
 
 Tells which kernel features Faultline found by trying, which rung Faultline
@@ -27,11 +28,14 @@ chooses here and why not a better one, and what the host's limits allow.
 
   --key-value  KEY=value lines, quoted for a shell
   --json       one JSON object
+  --seccomp-profile
+               the system calls that Faultline makes, as a part of an OCI
+               seccomp profile: the value of its member "syscalls"
   --help       this text
   --version    the version of the library in use
 
 Exit status: 0 the best rung, 1 a lower one, 2 only the portable backend,
-3 nothing works, 64 wrong usage.
+3 nothing works, 64 wrong usage. With --seccomp-profile 0 if it was printed.
 END
 }
 
@@ -260,6 +264,7 @@ format()
 
 	$1 == "feature" { feature[++features] = $0; next }
 	$1 == "host" { host[++hosts] = $0; next }
+	$1 == "syscall" { call[++calls] = $0; next }
 	{ said[$1] = $2 }
 
 	# "key":text, and after the first of an object with a comma before.
@@ -301,6 +306,33 @@ format()
 			       json(f[3]))
 		}
 		print "}}"
+	}
+	# What is allowed whatever the arguments is one entry, and each rule
+	# for an argument one more. For SCMP_CMP_MASKED_EQ "value" is the mask.
+	# A process id is not known before the process.
+	function print_profile(    i, f) {
+		print "["
+		printf "\t{\"names\": ["
+		for (i = 1; i <= calls; i++) {
+			split(call[i], f, "\t")
+			if (f[3] == "masked")
+				continue
+			printf "%s\n\t\t%s", separator, json(f[2])
+			separator = ","
+		}
+		printf "\n\t], \"action\": \"SCMP_ACT_ALLOW\"}"
+		for (i = 1; i <= calls; i++) {
+			split(call[i], f, "\t")
+			if (f[3] != "masked")
+				continue
+			printf ",\n\t{\"names\": [%s],", json(f[2])
+			printf " \"action\": \"SCMP_ACT_ALLOW\","
+			printf " \"comment\": %s,\n", json(f[7])
+			printf "\t \"args\": [{\"index\": %s,", f[4]
+			printf " \"value\": %s, \"valueTwo\": %s,", f[5], f[6]
+			printf " \"op\": \"SCMP_CMP_MASKED_EQ\"}]}"
+		}
+		print "\n]"
 	}
 	function print_key_value(    i, f, key, names) {
 		assign("VERSION", said["library"])
@@ -374,7 +406,9 @@ format()
 			" table and copied back"
 		does["dontneed"] = "all is dropped and faulted in again"
 		does["discard"] = "all is dropped and copied again"
-		if (mode == "json")
+		if (mode == "profile")
+			print_profile()
+		else if (mode == "json")
 			print_json()
 		else if (mode == "key-value")
 			print_key_value()
@@ -390,6 +424,7 @@ test $# -le 1 || {
 case ${1:-} in
 '') mode=text ;;
 --key-value | --json) mode=${1#--} ;;
+--seccomp-profile) mode=profile ;;
 --version) mode=version ;;
 --help | -h)
 	usage
@@ -406,6 +441,14 @@ status=$?
 test $status -le 3 || die "$helper failed with status $status"
 if test "$mode" = version; then
 	echo "uffd-probe $(echo "$records" | sed -n "s/^library$tab//p")"
+	exit 0
+fi
+if test "$mode" = profile; then
+	echo "$records" | grep -q "^syscall$tab" ||
+		die "only the linux backend has a list of system calls:" \
+			"$(echo "$records" | sed -n "s/^refused$tab//p")"
+	printf '%s\n' "$records" | format profile ||
+		die "the output could not be written"
 	exit 0
 fi
 {

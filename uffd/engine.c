@@ -24,6 +24,7 @@
 #define _GNU_SOURCE
 #endif
 #include "backend.h"
+#include "confine.h"
 #include "memfd.h"
 #include "probe.h"
 #include "uffd/load/loader.h"
@@ -217,6 +218,13 @@ static bool linux_feature(const struct fl__host *host, uint32_t idx,
 		return false;
 	*feature = host->probe.features[idx];
 	return true;
+}
+
+static bool linux_syscall(const struct fl__host *host, uint32_t idx,
+			  struct fl_syscall *syscall)
+{
+	(void)host;
+	return fl__confine_syscall(idx, syscall);
 }
 
 static int linux_image_create(struct fl__host *host, struct fl_image *image,
@@ -927,6 +935,7 @@ const struct fl__backend fl__backend_linux = {
 	.close = linux_close,
 	.rung = linux_rung,
 	.feature = linux_feature,
+	.syscall = linux_syscall,
 	.image_create = linux_image_create,
 	.image_map = linux_image_map,
 	.load_lacks = linux_load_lacks,

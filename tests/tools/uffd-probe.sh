@@ -115,6 +115,19 @@ check_json '.backend and .rung and (.features | type == "array") and
 	(.host | type == "object") and (.exit_status | type == "number")'
 
 if test "$BACKEND" = linux; then
+	echo "the seccomp profile has every row of confine.def"
+	run 0 --seccomp-profile
+	check_json 'type == "array" and
+		all(.action == "SCMP_ACT_ALLOW" and (.names | length > 0)) and
+		(map(select(.args)) | all(.args[0] |
+			.op == "SCMP_CMP_MASKED_EQ" and .index < 6)) and
+		(map(select(.args and .names[0] == "ioctl")) |
+			all(.args[0].value == 4294967295))'
+	for name in $(sed -n 's/^FL_CONFINE("\([^"]*\)".*/\1/p' \
+			"$top/uffd/confine.def"); do
+		grep -qF "\"$name\"" "$tmp/out" ||
+			failed "$name is not in the profile"
+	done
 	echo "every row of features.def"
 	sed -n 's/^FL_FEATURE([A-Z_0-9]*, "\([^"]*\)".*/\1/p' \
 		"$top/uffd/features.def" >"$tmp/rows"

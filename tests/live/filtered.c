@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * filtered.c - pools go on under a filter that kills what fl_seccomp_allow() did
+ * not add.
+ *
+ * Each case confines a child, which has made its context and its pool. Under a
+ * sanitizer the filter logs in place of killing, because the sanitizer's own
+ * calls are not Faultline's.
+ */
+#define _GNU_SOURCE
+#include "tests/kit/conform.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "lib/adapters/seccomp/faultline-seccomp.h"
+
+/* What the test itself does: it says what failed, and ends. */
+static scmp_filter_ctx filter_new(void)
+{
+	scmp_filter_ctx filter = seccomp_init(
+		test_is_sanitized() ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS);
+
+	MUST(filter != NULL);
+	MUST_EQ(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 0),
+		0);
+	MUST_EQ(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(exit_group),
+				 0),
+		0);
+	return filter;
+}
+
+static void filter_load(struct fl_context *context)
+{
+	scmp_filter_ctx filter = filter_new();
+
+	MUST_EQ(fl_seccomp_allow(context, filter), 0);
+	/* What is there already is no error. */
+	MUST_EQ(fl_seccomp_allow(context, filter), 0);
+	MUST_EQ(seccomp_load(filter), 0);
+	seccomp_release(filter);
+}
+
+struct host {
+	struct conform conform;
+	struct fl_image *image;
+};
+
+static void host_open(struct host *host)
+{
+	struct fl_pool_config config;
+	uint8_t *bytes = malloc(4 * WPAGE);
+
+	MUST(bytes != NULL);
+	memset(bytes, 0x5a, 4 * WPAGE);
+	conform_pool_config(&config);
+	config.audit_every = 1;
+	conform_open(&host->conform, &config);
+	host->image = conform_image_of(&host->conform, 4 * WPAGE, 0, bytes,
+				       4 * WPAGE);
+	free(bytes);
+}
+
+static void tenancy(struct host *host)
+{
+	struct fl_memory *memory = conform_take(&host->conform, host->image, 0);
+
+	CHECK_EQ(memory->base[2 * WPAGE], 0x5a);
+	CHECK_EQ(fl_memory_grow(memory, 2, NULL), 0);
+	CHECK_EQ(fl_memory_prefault(memory, 0, 2 * WPAGE), 0);
+	for (uint64_t at = 0; at < 6 * WPAGE; at += 4096)
+		memory->base[at]++;
+	conform_give(memory);
+}
+
+/* All that faultline-seccomp.h promises, at once. */
+static int child_uses_all(void *arg)
+{
+	struct fl_pool_usage usage = { .size = sizeof(usage) };
+	struct host host;
+
+	(void)arg;
+	host_open(&host);
+	filter_load(host.conform.context);
+	for (int i = 0; i < 200; i++)
+		tenancy(&host);
+	CHECK_EQ(fl_pool_usage(host.conform.pool, &usage, NULL),
+		 strcmp(test_rung->how, "dontneed") ? 0 : -ENOTSUP);
+	CHECK_EQ(fl_pool_trim(host.conform.pool, UINT64_MAX, NULL), 0);
+	tenancy(&host);
+	fl_image_release(host.image);
+	CHECK_EQ(fl_pool_destroy(host.conform.pool), 0);
+	fl_context_destroy(host.conform.context);
+	return 0;
+}
+
+static void pools_go_on(void)
+{
+	struct test_end end = test_fork(child_uses_all, NULL, 60);
+
+	CHECK_EQ(end.signo, 0);
+	CHECK_EQ(end.status, 0);
+}
+
+/* ------------------------------------------------------ what is not allowed */
+
+struct forbidden {
+	const char *what;
+	void (*fn)(void);
+	int signo;
+};
+
+static void makes_code(void)
+{
+	(void)mmap(NULL, 4096, PROT_READ | PROT_EXEC,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void does_nothing(void)
+{
+}
+
+static void opens_a_file(void)
+{
+	CHECK_EQ(open("/dev/null", O_RDONLY | O_CLOEXEC), -1);
+	CHECK_EQ(errno, EACCES);
+}
+
+static void opens_a_socket(void)
+{
+	(void)!socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+static void advises(void)
+{
+	(void)madvise(NULL, 0, MADV_HUGEPAGE);
+}
+
+static void makes_a_file(void)
+{
+	(void)!memfd_create("test", MFD_CLOEXEC);
+}
+
+static int child_does(void *arg)
+{
+	const struct forbidden *forbidden = arg;
+	struct host host;
+
+	host_open(&host);
+	filter_load(host.conform.context);
+	forbidden->fn();
+	return 0;
+}
+
+static const char *needs_kills(void)
+{
+	if (test_is_sanitized())
+		return TEST_NOT_BUILT "under a sanitizer the filter only logs";
+	return NULL;
+}
+
+static void all_else_is_killed(void)
+{
+	static const struct forbidden cases[] = {
+		{ "nothing", does_nothing, 0 },
+		{ "openat", opens_a_file, 0 },
+		{ "mmap with PROT_EXEC", makes_code, SIGSYS },
+		{ "socket", opens_a_socket, SIGSYS },
+		{ "MADV_HUGEPAGE", advises, SIGSYS },
+		{ "memfd_create", makes_a_file, SIGSYS },
+	};
+
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(cases); i++) {
+		struct forbidden forbidden = cases[i];
+
+		struct test_end end = test_fork(child_does, &forbidden, 20);
+
+		if (!CHECK_EQ(end.signo, forbidden.signo) ||
+		    !CHECK_EQ(end.status, forbidden.signo ? -1 : 0))
+			test_note("%s", forbidden.what);
+	}
+}
+
+/* ------------------------------------------------------------ what is refused */
+
+static void filters_that_are_none(void)
+{
+	struct fl_context *context = conform_context(), *segmented;
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	struct fl_context_config config;
+
+	CHECK_EQ(fl_seccomp_allow(context, NULL), -EINVAL);
+	MUST(filter != NULL);
+	CHECK_EQ(fl_seccomp_allow(context, filter), 0);
+	MUST_EQ(seccomp_reset(filter, SCMP_ACT_ERRNO(EPERM)), 0);
+	CHECK_EQ(fl_seccomp_allow(context, filter), 0);
+	fl_context_config_init(&config);
+	config.backend = "segmented";
+	MUST_EQ(fl_context_create(&config, &segmented, NULL), 0);
+	CHECK_EQ(fl_seccomp_allow(segmented, filter), -ENOTSUP);
+	fl_context_destroy(segmented);
+	seccomp_release(filter);
+	fl_context_destroy(context);
+}
+
+static const struct test_case cases[] = {
+	TEST_CASE(pools_go_on),
+	TEST_CASE_NEEDS(all_else_is_killed, needs_kills),
+	TEST_CASE(filters_that_are_none),
+};
+
+/* Not the segmented backend, which has no list of its calls. */
+int main(int argc, char **argv)
+{
+	size_t count = 0;
+
+	while (count < TEST_ARRAY_SIZE(conform_rungs) &&
+	       !strcmp(conform_rungs[count].backend, "linux"))
+		count++;
+	return test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases),
+			 conform_rungs, count);
+}
