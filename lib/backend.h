@@ -43,6 +43,9 @@
 
 #include <errno.h>
 
+/* The most shards of descriptors that a context may be asked for. */
+#define FL__MAX_SHARDS 64
+
 /* A backend opens a host once for a context, and an arena once for a source.
  * Each backend defines both structs. */
 struct fl__host;
@@ -142,12 +145,14 @@ struct fl__backend {
 
 	/* Is that the name of a feature? NULL: there is none. */
 	bool (*knows)(const char *name, size_t len);
-	/* Probe and open. disabled lists features to do without; rung is the
-	 * rung that the caller asks for, NULL for the best. What these two
-	 * exclude is not called. -ENOTSUP with the reason when this host cannot,
+	/* Probe, and open whatever is needed later: the process may give up
+	 * its rights then. disabled lists features to do without; config->rung
+	 * is the rung that the caller asks for, NULL for the best. What these
+	 * two exclude is not called. -ENOTSUP with the reason when this host cannot,
 	 * -EINVAL when there is no such rung; -ENOMEM when something ran out,
 	 * which says nothing of the host. */
-	int (*open)(const char *disabled, const char *rung,
+	int (*open)(const char *disabled,
+		    const struct fl_context_config *config,
 		    struct fl__host **host, struct fl_error *error);
 	void (*close)(struct fl__host *host);
 	const char *(*rung)(const struct fl__host *host, const char **reason);

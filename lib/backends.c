@@ -3,11 +3,12 @@
 #include "backends.h"
 
 #ifndef FL_WITH_UFFD
-static int absent_open(const char *disabled, const char *rung,
+static int absent_open(const char *disabled,
+		       const struct fl_context_config *config,
 		       struct fl__host **host, struct fl_error *error)
 {
 	(void)disabled;
-	(void)rung;
+	(void)config;
 	(void)host;
 	return fl__error_set(error, -ENOTSUP,
 			     "this library was built --without-uffd");
@@ -58,10 +59,11 @@ static int names_check(const char *disabled, struct fl_error *error)
 	return 0;
 }
 
-int fl__backend_open(const char *name, const char *rung, const char *disabled,
-		     const struct fl__backend **backend, struct fl__host **host,
-		     struct fl_error *error)
+int fl__backend_open(const struct fl_context_config *config,
+		     const char *disabled, const struct fl__backend **backend,
+		     struct fl__host **host, struct fl_error *error)
 {
+	const char *name = config->backend, *rung = config->rung;
 	struct fl_error found;
 	int err = names_check(disabled, error);
 
@@ -79,7 +81,7 @@ int fl__backend_open(const char *name, const char *rung, const char *disabled,
 				"backend \"%s\" is taken away by FAULTLINE_DISABLE",
 				backends[i]->name);
 		else
-			err = backends[i]->open(disabled, rung, host, &found);
+			err = backends[i]->open(disabled, config, host, &found);
 		if (!err) {
 			*backend = backends[i];
 			return 0;

@@ -18,8 +18,8 @@ extern const struct fl__backend fl__backend_linux;
  * Choose and open a backend: the named one, or the best that opens. A backend
  * that disabled lists (comma-separated, may be NULL) is passed over.
  */
-int fl__backend_open(const char *name, const char *rung, const char *disabled,
-		     const struct fl__backend **backend, struct fl__host **host,
-		     struct fl_error *error);
+int fl__backend_open(const struct fl_context_config *config,
+		     const char *disabled, const struct fl__backend **backend,
+		     struct fl__host **host, struct fl_error *error);
 
 #endif

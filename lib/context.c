@@ -7,13 +7,50 @@
 
 #include <stdlib.h>
 
+/* What pools ask for later and the process may lose by then: the memory that
+ * tells of forks, and the file that tells of pins. */
+static int context_open_guards(struct fl_context *context, const char *disabled,
+			       struct fl_error *error)
+{
+	const char *remedy;
+	int err = fl__os_fork_guard_init(
+		&context->fork_guard,
+		!fl_name_is_listed(disabled, "madv-wipeonfork"));
+
+	if (!err) {
+		context->status_fd = fl__os_status_open();
+		if (context->status_fd >= 0 ||
+		    fl__error_fold(context->status_fd) != -ENOMEM)
+			return 0;
+		err = context->status_fd;
+		fl__os_fork_guard_fini(&context->fork_guard);
+	}
+	remedy = fl__os_remedy(err);
+	return fl__error_set(error, fl__error_fold(err),
+			     "cannot make a context: %s%s%s", strerror(-err),
+			     remedy ? "; " : "", remedy ? remedy : "");
+}
+
+static void context_close_guards(struct fl_context *context)
+{
+	if (context->status_fd >= 0)
+		fl__os_file_close(context->status_fd);
+	fl__os_fork_guard_fini(&context->fork_guard);
+}
+
 int fl_context_create(const struct fl_context_config *config,
 		      struct fl_context **out, struct fl_error *error)
 {
+	const char *disabled = fl__os_getenv("FAULTLINE_DISABLE");
 	struct fl_context_config known;
 	struct fl_context *context;
 	int err = fl__config_read(FL_CONTEXT_CONFIG, &known, config, error);
 
+	if (!err && known.descriptor_shards > FL__MAX_SHARDS)
+		err = fl__error_set(
+			error, -EINVAL,
+			"descriptor_shards is %u; use 1 to %d, or 0 for the default",
+			known.descriptor_shards, FL__MAX_SHARDS);
 	if (err)
 		return err;
 	context = calloc(1, sizeof(*context));
@@ -23,29 +60,34 @@ int fl_context_create(const struct fl_context_config *config,
 	context->limits = known;
 	/* The caller's names may go after the call. */
 	context->limits.backend = context->limits.rung = NULL;
-	(void)fl__os_fork_guard_init(&context->fork_guard, false);
 	err = fl__os_lock_init(&context->lock);
 	if (err) {
-		free(context);
-		return fl__error_set(error, err, "cannot make a lock");
+		fl__error_set(error, err, "cannot make a lock");
+		goto err_free;
 	}
 	err = fl__os_lock_init(&context->holes_lock);
 	if (err) {
-		fl__os_lock_fini(&context->lock);
-		free(context);
-		return fl__error_set(error, err, "cannot make a lock");
+		fl__error_set(error, err, "cannot make a lock");
+		goto err_lock;
 	}
-	err = fl__backend_open(known.backend, known.rung,
-			       fl__os_getenv("FAULTLINE_DISABLE"),
-			       &context->backend, &context->host, error);
-	if (err) {
-		fl__os_lock_fini(&context->holes_lock);
-		fl__os_lock_fini(&context->lock);
-		free(context);
-		return err;
-	}
+	err = context_open_guards(context, disabled, error);
+	if (err)
+		goto err_holes;
+	err = fl__backend_open(&known, disabled, &context->backend,
+			       &context->host, error);
+	if (err)
+		goto err_guards;
 	*out = context;
 	return 0;
+err_guards:
+	context_close_guards(context);
+err_holes:
+	fl__os_lock_fini(&context->holes_lock);
+err_lock:
+	fl__os_lock_fini(&context->lock);
+err_free:
+	free(context);
+	return err;
 }
 
 struct fl_context *fl__context_retain(struct fl_context *context)
@@ -61,6 +103,7 @@ void fl_context_destroy(struct fl_context *context)
 	if (!context || __atomic_sub_fetch(&context->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	context->backend->close(context->host);
+	context_close_guards(context);
 	fl__os_lock_fini(&context->holes_lock);
 	fl__os_lock_fini(&context->lock);
 	free(context);

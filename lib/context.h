@@ -25,7 +25,6 @@ struct fl_context {
 	 * other, so that the wait ends however many walks begin. */
 	uint32_t lookups[2];
 	uint32_t turn;			/* atomic */
-	struct fl__os_fork_guard fork_guard;
 	/* What images may take, and what the living ones take: atomic. */
 	struct fl_context_config limits;
 	uint64_t image_bytes, image_span_bytes;
@@ -33,6 +32,8 @@ struct fl_context {
 	 * held for calls of the backend. */
 	struct fl__os_lock holes_lock;
 	struct fl_image *holes;
+	struct fl__os_fork_guard fork_guard;	/* also of its pools */
+	int status_fd;	/* fl__os_status_open() */
 };
 
 struct fl_context *fl__context_retain(struct fl_context *context);

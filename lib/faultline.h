@@ -23,7 +23,13 @@
  * - A context and its pools belong to the process that made them. A forked
  *   child may call nothing on them: fl_pool_create() and the calls on pools
  *   that can fail answer -ECHILD there. The child can make a context of its
- *   own.
+ *   own. The parent's modules, images and snapshots it may go on reading and
+ *   writing to files (fl_module_info(), fl_image_read(), fl_image_write(),
+ *   fl_snapshot_write(), ...), and it may give back its references. No pool of
+ *   the child's takes them: a pool takes what was made with its own context. So
+ *   a worker of a prefork server loads modules itself, or opens with its own
+ *   context the files that the parent has written; with FL_OPEN_IN_PLACE the
+ *   workers then share their pages.
  * - The library installs no signal handler and never aborts. The library starts
  *   one thread at most for each pool, and only by fl_pool_trim_on_pressure(), and
  *   a few for a context while images live that load on demand. A runtime's own SIGSEGV handler asks fl_fault_lookup() what an address means.
@@ -176,6 +182,13 @@ struct fl_context_config {
 	 * too; files in place take no storage: 16 GiB, and 16 TiB. */
 	uint64_t max_image_bytes;
 	uint64_t max_image_span_bytes;
+	/* How many pairs of descriptors (a userfaultfd, a view of the page
+	 * table) the "linux" backend opens for all pools of the context. Two
+	 * threads that use the same pair slow each other. 0: two pairs for each
+	 * processor, 16 at most. At most 64; the rung "scan" opens half of each
+	 * pair, and "dontneed" one descriptor. */
+	uint32_t descriptor_shards;
+	uint32_t reserved;
 };
 
 #define FL_CONTEXT_CONFIG_INIT {					\
@@ -196,6 +209,11 @@ FL__DEFINE_INIT(fl_context_config, FL_CONTEXT_CONFIG)
  * backends away ("linux", "segmented", or a name that fl_context_feature()
  * gives). Blanks around a name do not count; any other name is -EINVAL. The
  * variable cannot add a feature. Set-user-ID programs ignore the variable.
+ *
+ * Descriptors: 2 for each of descriptor_shards and 1, for all pools; then 1 for
+ * each image, none for a pool, and 3 for each fl_pool_trim_on_pressure(). All are
+ * close-on-exec. What pools need later is open from here on: the process may
+ * change its user and its root, or lose /proc.
  *
  * The library makes no system call for what the backend, the rung or the
  * variable excludes: a seccomp filter may kill for it. What host and process

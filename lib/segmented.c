@@ -16,9 +16,12 @@ struct fl__arena {
 	struct fl__geometry geometry;
 };
 
-static int segmented_open(const char *disabled, const char *rung,
+static int segmented_open(const char *disabled,
+			  const struct fl_context_config *config,
 			  struct fl__host **host, struct fl_error *error)
 {
+	const char *rung = config->rung;
+
 	(void)disabled;
 	if (rung && strcmp(rung, "discard"))
 		return fl__error_set(

@@ -133,7 +133,7 @@ facts_addresses()
 		;;
 	esac
 	fact ULIMIT_N "$(limit_of 'Max open files')" \
-		"open files; a pool takes up to 96, an image 1"
+		"open files; a context takes up to 33, an image 1"
 }
 
 facts_memory()

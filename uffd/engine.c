@@ -15,8 +15,10 @@
  * if the memory had grown, and a clean slot is attached to the same image and
  * size without a system call.
  *
- * Descriptors are opened in shards, up to 16 pairs for each arena: two threads
- * that use one userfaultfd or pagemap both write its reference count.
+ * Descriptors are opened with the host, and serve all its arenas: so a process
+ * that gives up its rights, its root or its /proc afterwards loses nothing, and
+ * pools cost no descriptors. They are in shards, two for each processor: two
+ * threads that use one userfaultfd or pagemap both write its reference count.
  *
  * Locks: none. A slot belongs to one caller at a time; the rest is immutable.
  */
@@ -55,18 +57,22 @@ struct fl__host {
 	/* Made with the first lazy image, under the lock. */
 	struct fl__os_lock lock;
 	struct fl__loader *loader;
+	/* Atomic: where the next arena begins, so that many small pools do not
+	 * all use the first shard. */
+	uint32_t turn;
+	uint32_t shard_count;
+	/* Neighbouring slots use different descriptors: a file's reference
+	 * count is a cache line that every call on it writes. */
+	struct fl__dirty_host shards[FL__MAX_SHARDS];
 };
 
-#define ARENA_SHARDS 16
+#define DEFAULT_SHARDS 16
 
 struct fl__arena {
 	struct fl__geometry geometry;
 	const struct fl__host *host;
-	/* Neighbouring slots use different descriptors: a file's reference
-	 * count is a cache line that every call on it writes. */
-	struct fl__dirty_host shards[ARENA_SHARDS];
-	uint32_t shard_count;
 	struct fl__whole whole;
+	uint32_t first_shard;
 	struct fl__dirty *dirty; /* one a slot */
 };
 
@@ -168,43 +174,6 @@ static bool linux_knows(const char *name, size_t len)
 	return false;
 }
 
-static int linux_open(const char *disabled, const char *rung,
-		      struct fl__host **out, struct fl_error *error)
-{
-	fl__os_no_cancel();
-	struct fl__host *host;
-	int err;
-
-	if (!rung_is_known(rung))
-		return fl__error_set(
-			error, -EINVAL,
-			"there is no rung \"%s\"; use track, scan or dontneed",
-			rung);
-	host = calloc(1, sizeof(*host));
-	if (!host || fl__os_lock_init(&host->lock)) {
-		free(host);
-		return fl__error_set(error, -ENOMEM, "no memory for a context");
-	}
-	err = fl__probe_run(&host->probe, disabled,
-			    features_unused(disabled, rung), error);
-	if (!err)
-		err = host_choose_rung(host, rung, error);
-	if (err) {
-		fl__os_lock_fini(&host->lock);
-		free(host);
-	} else {
-		*out = host;
-	}
-	return err;
-}
-
-static void linux_close(struct fl__host *host)
-{
-	fl__loader_close(host->loader);
-	fl__os_lock_fini(&host->lock);
-	free(host);
-}
-
 static const char *linux_rung(const struct fl__host *host, const char **reason)
 {
 	*reason = host->reason;
@@ -301,50 +270,113 @@ static void linux_image_destroy(struct fl_image *image)
 		fl__memfd_destroy(image);
 }
 
-static int shard_open_fds(struct fl__dirty_host *shard,
-			  const struct fl__arena *arena, struct fl_error *error)
+static int shard_error(struct fl_error *error, const char *what, int err)
 {
-	fl__os_no_cancel();
-	const struct fl__host *host = arena->host;
+	const char *remedy = fl__os_remedy(err);
 
-	shard->pagemap_fd = fl__scan_open();
-	if (shard->pagemap_fd < 0)
-		return fl__error_set(error, fl__error_fold(shard->pagemap_fd),
-				     "cannot open /proc/self/pagemap: %s",
-				     strerror(-shard->pagemap_fd));
-	if (host->rung == RUNG_SCAN)
-		return 0;
-	shard->uffd_fd = fl__uffd_open();
-	if (shard->uffd_fd < 0)
-		return fl__error_set(error, fl__error_fold(shard->uffd_fd),
-				     "cannot open a userfaultfd: %s",
-				     strerror(-shard->uffd_fd));
-	return 0;
+	return fl__error_set(
+		error, fl__error_fold(err), "cannot open %s: %s%s%s", what,
+		strerror(-err), remedy ? "; lower descriptor_shards or " : "",
+		remedy ? remedy : "");
 }
 
-static int shard_open(struct fl__dirty_host *shard, struct fl__arena *arena,
+static int shard_open(struct fl__dirty_host *shard, const struct fl__host *host,
 		      struct fl_error *error)
 {
-	const struct fl__host *host = arena->host;
-
 	shard->can_populate = fl__probe_has(&host->probe, FL__FEATURE_POPULATE);
 	shard->uffd_fd = shard->pagemap_fd = -1;
 	shard->written_form =
 		fl__probe_has(&host->probe, FL__FEATURE_FAST_SCAN) ?
 			FL__SCAN_WRITTEN :
 			FL__SCAN_WRITTEN_SLOW;
-	/* Slots of no bytes, and slots that are never reset, need no
-	 * descriptors. */
-	if (host->rung == RUNG_DONTNEED || arena->geometry.is_single_use ||
-	    !arena->geometry.max_bytes)
+	shard->pagemap_fd = fl__scan_open();
+	/* No reset of the lowest rung asks the page table; a capture that cannot
+	 * compares everything. */
+	if (shard->pagemap_fd < 0 &&
+	    (host->rung != RUNG_DONTNEED ||
+	     fl__error_fold(shard->pagemap_fd) == -ENOMEM))
+		return shard_error(error, "/proc/self/pagemap",
+				   shard->pagemap_fd);
+	if (host->rung != RUNG_TRACK)
 		return 0;
-	return shard_open_fds(shard, arena, error);
+	shard->uffd_fd = fl__uffd_open();
+	if (shard->uffd_fd < 0)
+		return shard_error(error, "a userfaultfd", shard->uffd_fd);
+	return 0;
+}
+
+static void shards_close(struct fl__host *host)
+{
+	for (uint32_t i = 0; i < host->shard_count; i++) {
+		if (host->shards[i].uffd_fd >= 0)
+			fl__os_file_close(host->shards[i].uffd_fd);
+		if (host->shards[i].pagemap_fd >= 0)
+			fl__os_file_close(host->shards[i].pagemap_fd);
+	}
+}
+
+static void linux_close(struct fl__host *host)
+{
+	fl__loader_close(host->loader);
+	shards_close(host);
+	fl__os_lock_fini(&host->lock);
+	free(host);
+}
+
+static int shards_open(struct fl__host *host, uint32_t wanted,
+		       struct fl_error *error)
+{
+	uint64_t count = wanted;
+	int err = 0;
+
+	if (!wanted)
+		count = fl_min_u64(2 * (uint64_t)fl__os_cpus(), DEFAULT_SHARDS);
+	/* Nothing that the lowest rung does often needs a descriptor. */
+	if (host->rung == RUNG_DONTNEED)
+		count = 1;
+	while (host->shard_count < count && !err)
+		err = shard_open(&host->shards[host->shard_count++], host,
+				 error);
+	return err;
+}
+
+static int linux_open(const char *disabled,
+		      const struct fl_context_config *config,
+		      struct fl__host **out, struct fl_error *error)
+{
+	fl__os_no_cancel();
+	const char *rung = config->rung;
+	struct fl__host *host;
+	int err;
+
+	if (!rung_is_known(rung))
+		return fl__error_set(
+			error, -EINVAL,
+			"there is no rung \"%s\"; use track, scan or dontneed",
+			rung);
+	host = calloc(1, sizeof(*host));
+	if (!host || fl__os_lock_init(&host->lock)) {
+		free(host);
+		return fl__error_set(error, -ENOMEM, "no memory for a context");
+	}
+	err = fl__probe_run(&host->probe, disabled,
+			    features_unused(disabled, rung), error);
+	if (!err)
+		err = host_choose_rung(host, rung, error);
+	if (!err)
+		err = shards_open(host, config->descriptor_shards, error);
+	if (err)
+		linux_close(host);
+	else
+		*out = host;
+	return err;
 }
 
 static const struct fl__dirty_host *shard_of(const struct fl__arena *arena,
 					     const struct fl__space *space)
 {
-	return &arena->shards[space->idx % arena->shard_count];
+	return &arena->host->shards[(arena->first_shard + space->idx) %
+				    arena->host->shard_count];
 }
 
 /* What tracks a slot: a slot is registered with one descriptor, for all
@@ -362,21 +394,10 @@ static const struct fl__dirty_host *tracker_of(const struct fl__arena *arena,
 	return room;
 }
 
-static void shard_close(const struct fl__dirty_host *shard)
-{
-	if (shard->uffd_fd >= 0)
-		fl__os_file_close(shard->uffd_fd);
-	if (shard->pagemap_fd >= 0)
-		fl__os_file_close(shard->pagemap_fd);
-}
-
-/* Also of an arena that was opened in part. */
 static void linux_arena_close(struct fl__arena *arena)
 {
 	for (uint32_t i = 0; i < arena->geometry.slot_count; i++)
 		fl__track_forget(&arena->dirty[i]);
-	for (uint32_t i = 0; i < arena->shard_count; i++)
-		shard_close(&arena->shards[i]);
 	free(arena->dirty);
 	free(arena);
 }
@@ -402,7 +423,6 @@ static int linux_arena_open(struct fl__host *host,
 	struct fl__arena *arena = calloc(1, sizeof(*arena));
 	size_t count = (size_t)geometry->slot_count + 1;
 	size_t size = count * sizeof(*arena->dirty);
-	int err = 0;
 
 	if (!arena || posix_memalign((void **)&arena->dirty, 128, size)) {
 		free(arena);
@@ -411,16 +431,16 @@ static int linux_arena_open(struct fl__host *host,
 	memset(arena->dirty, 0, size);
 	arena->geometry = *geometry;
 	arena->host = host;
-	while (arena->shard_count < ARENA_SHARDS &&
-	       arena->shard_count < geometry->slot_count && !err)
-		err = shard_open(&arena->shards[arena->shard_count++], arena,
-				 error);
-	if (err) {
-		linux_arena_close(arena);
-		return err;
-	}
+	/* A slot on demand is never reset. */
+	if (!geometry->is_single_use)
+		arena->first_shard = __atomic_fetch_add(
+			&host->turn, geometry->slot_count, __ATOMIC_RELAXED);
 	arena->whole = whole_of(geometry);
-	arena->whole.uffd_fd = arena->shards[0].uffd_fd;
+	arena->whole.uffd_fd =
+		geometry->is_single_use || !geometry->max_bytes ?
+			-1 :
+			host->shards[arena->first_shard % host->shard_count]
+				.uffd_fd;
 	*out = arena;
 	return 0;
 }
@@ -753,25 +773,18 @@ static int linux_account(const struct fl__arena *arena,
 	struct fl__scan_buffer buffer = { .regions = regions, .count = 64 };
 	const struct fl__dirty *dirty = &arena->dirty[space->idx];
 	uint64_t base = (uintptr_t)space->base;
-	int pagemap_fd = shard_of(arena, space)->pagemap_fd, err;
-	/* Its resets need none. */
-	bool is_opened = geometry->is_single_use &&
-			 arena->host->rung != RUNG_DONTNEED;
 
-	if (is_opened)
-		pagemap_fd = fl__scan_open();
-	if (pagemap_fd < 0)
+	/* A rung that does not scan says nothing of its slots. */
+	if (arena->host->rung == RUNG_DONTNEED)
 		return -ENOTSUP;
 	usage->table_bytes +=
 		__atomic_load_n(&dirty->table_bytes, __ATOMIC_RELAXED);
 	usage->record_bytes +=
 		__atomic_load_n(&dirty->record_bytes, __ATOMIC_RELAXED);
-	err = fl__scan(pagemap_fd, base - geometry->prefix_bytes,
-		       base + geometry->max_bytes, FL__SCAN_ACCOUNT, &buffer,
-		       on_account, usage);
-	if (is_opened)
-		close(pagemap_fd);
-	return fl__error_fold(err);
+	return fl__error_fold(fl__scan(
+		shard_of(arena, space)->pagemap_fd,
+		base - geometry->prefix_bytes, base + geometry->max_bytes,
+		FL__SCAN_ACCOUNT, &buffer, on_account, usage));
 }
 
 struct changed {
@@ -847,13 +860,9 @@ static int slot_changed(const struct fl__arena *arena,
 	const uint8_t *bytes = image ? image->bytes : NULL;
 	uint64_t end = fl_round_up(size_bytes, arena->geometry.hpage_bytes);
 	int pagemap_fd = shard_of(arena, space)->pagemap_fd, err = 0;
-	bool is_opened = pagemap_fd < 0;
 	struct changed changed = { fn, user, (uintptr_t)space->base };
 	struct fl__piece piece;
 
-	/* Such an arena has no descriptor, because its resets need none. */
-	if (is_opened)
-		pagemap_fd = fl__scan_open();
 	if (pagemap_fd < 0)
 		return -ENOTSUP;
 	for (uint64_t at = 0;
@@ -861,8 +870,6 @@ static int slot_changed(const struct fl__arena *arena,
 	     at += piece.len)
 		err = piece_changed(arena, pagemap_fd, &piece,
 				    image && image->has_holes, &changed);
-	if (is_opened)
-		close(pagemap_fd);
 	return fl__error_fold(err);
 }
 
@@ -888,7 +895,8 @@ static int linux_written(struct fl__arena *arena, const struct fl__space *space,
 	struct fl__dirty_host room;
 	const struct fl__dirty_host *shard = tracker_of(arena, space, &room);
 
-	if (shard->pagemap_fd < 0)
+	/* A rung that does not scan asks the page table page by page. */
+	if (arena->host->rung == RUNG_DONTNEED)
 		return slot_changed(arena, space, size_bytes, fn, user);
 	return fl__error_fold(fl__since_tell(&arena->dirty[space->idx], shard,
 					     &arena->geometry, space,
@@ -914,18 +922,10 @@ static bool linux_is_touched(const struct fl__arena *arena,
 	fl__os_no_cancel();
 	int pagemap_fd = shard_of(arena, space)->pagemap_fd;
 	uint64_t start = (uintptr_t)space->base + offset_bytes;
-	bool is_opened = pagemap_fd < 0, is_touched;
 
-	if (is_opened)
-		pagemap_fd = fl__scan_open();
-	is_touched = pagemap_fd < 0 ||
-		     fl__scan_reads_touched(pagemap_fd, start,
-					    start + length_bytes,
-					    arena->geometry.hpage_bytes,
-					    is_swapless);
-	if (is_opened && pagemap_fd >= 0)
-		close(pagemap_fd);
-	return is_touched;
+	return pagemap_fd < 0 ||
+	       fl__scan_reads_touched(pagemap_fd, start, start + length_bytes,
+				      arena->geometry.hpage_bytes, is_swapless);
 }
 
 const struct fl__backend fl__backend_linux = {

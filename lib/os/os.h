@@ -55,13 +55,19 @@ int fl__os_renew(uint8_t *addr, uint64_t len);
  * that changes nothing; safe beside threads that use the range. */
 void fl__os_touch(uint8_t *addr, uint64_t len);
 
-/* A word that a forked child sees as gone. */
+/*
+ * A word that a forked child sees as gone. Process numbers tell less: those of
+ * two namespaces repeat. can_wipe allows the system to clear the word, and a
+ * question is a load. Otherwise the word's page is not passed on to children,
+ * and a question is a system call that compares the word. A system that can
+ * neither has its process numbers compared.
+ */
 struct fl__os_fork_guard {
-	volatile uint32_t *word;
+	volatile uint32_t *word;	/* NULL: none */
+	uint32_t expected;		/* random, where the page is not passed on */
+	bool is_wiped;
 	uint64_t owner;
 };
-/* can_wipe: the system clears the word. Otherwise each question compares
- * process numbers, which costs a system call. */
 int fl__os_fork_guard_init(struct fl__os_fork_guard *guard, bool can_wipe);
 void fl__os_fork_guard_fini(struct fl__os_fork_guard *guard);
 bool fl__os_is_forked(const struct fl__os_fork_guard *guard);
@@ -138,12 +144,15 @@ void fl__os_new_file_abort(struct fl__os_new_file *file);
  * not tell. Of anonymous memory, that is memory that the range takes. */
 uint64_t fl__os_resident(const uint8_t *addr, uint64_t len);
 
-/* Memory of this process that is pinned, as far as the system tells. */
-uint64_t fl__os_pinned_bytes(void);
+/* Memory of this process that is pinned, as far as the system tells. The file
+ * that tells stays open, because a later change of user or root may hide the
+ * file: a descriptor, or the system's own -errno. */
+int fl__os_status_open(void);
+uint64_t fl__os_pinned_bytes(int status_fd);
 
 /* Is any private page of this process swapped out? True when the system does
  * not tell. */
-bool fl__os_is_swapped(void);
+bool fl__os_is_swapped(int status_fd);
 
 /* Nanoseconds of a clock that never goes back. */
 uint64_t fl__os_now_ns(void);
@@ -219,6 +228,9 @@ static inline void fl__os_wait_undo(const struct fl__os_wait *wait)
 	if (wait->undo)
 		wait->undo(wait->user);
 }
+
+/* How many processors there are; at least 1. */
+uint32_t fl__os_cpus(void);
 
 /* Let other threads run. */
 void fl__os_yield(void);

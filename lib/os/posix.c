@@ -4,7 +4,7 @@
  *
  * Discarding is an mmap of fresh anonymous memory, which POSIX defines;
  * MADV_DONTNEED means different things on different systems. Where the system
- * has MADV_WIPEONFORK the fork guard costs a load, elsewhere a getpid().
+ * has MADV_WIPEONFORK the fork guard costs a load, elsewhere a system call.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -22,6 +22,10 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#endif
 
 #ifndef MAP_NORESERVE
 #define MAP_NORESERVE 0
@@ -206,32 +210,74 @@ void fl__os_touch(uint8_t *addr, uint64_t len)
 	}
 }
 
+#ifdef __linux__
+/* Have the system treat the word's page so that a child can be told. */
+static bool guard_advise(struct fl__os_fork_guard *guard, void *page, size_t len,
+			 bool can_wipe)
+{
+#ifdef MADV_WIPEONFORK
+	guard->is_wiped = can_wipe && !madvise(page, len, MADV_WIPEONFORK);
+#else
+	(void)can_wipe;
+#endif
+	guard->expected = 1;
+	if (!guard->is_wiped) {
+		/* A child may map something else there, with other bytes. */
+		if (madvise(page, len, MADV_DONTFORK) ||
+		    fl__os_random(&guard->expected, sizeof(guard->expected)))
+			return false;
+	}
+	guard->word = page;
+	*guard->word = guard->expected;
+	return true;
+}
+
+/* Wakes nobody and moves nobody: of this call only the comparison is wanted,
+ * which answers where a load would be a signal. Any other error is that of a
+ * filter, and tells nothing. */
+static bool word_is_there(const struct fl__os_fork_guard *guard)
+{
+	if (!syscall(SYS_futex, guard->word, FUTEX_CMP_REQUEUE_PRIVATE, 0,
+		     (void *)0, guard->word + 1, guard->expected))
+		return true;
+	return errno != EFAULT && errno != EAGAIN &&
+	       (uint64_t)getpid() == guard->owner;
+}
+#else
+static bool guard_advise(struct fl__os_fork_guard *guard, void *page, size_t len,
+			 bool can_wipe)
+{
+	(void)guard;
+	(void)page;
+	(void)len;
+	(void)can_wipe;
+	return false;
+}
+
+static bool word_is_there(const struct fl__os_fork_guard *guard)
+{
+	return *guard->word == guard->expected;
+}
+#endif
+
 int fl__os_fork_guard_init(struct fl__os_fork_guard *guard, bool can_wipe)
 {
-	guard->owner = (uint64_t)getpid();
-	guard->word = NULL;
-	if (!can_wipe)
-		return 0;
-#ifdef MADV_WIPEONFORK
 	size_t len = (size_t)fl__os_hpage_bytes();
-	void *map = mmap(NULL, len, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *page = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (map == MAP_FAILED)
+	*guard = (struct fl__os_fork_guard){ .owner = (uint64_t)getpid() };
+	if (page == MAP_FAILED)
 		return fl__error_fold(-errno);
-	if (madvise(map, len, MADV_WIPEONFORK)) {
-		munmap(map, len);
-	} else {
-		guard->word = map;
-		*guard->word = 1;
-	}
-#endif
+	if (!guard_advise(guard, page, len, can_wipe))
+		munmap(page, len);
 	return 0;
 }
 
 void fl__os_fork_guard_fini(struct fl__os_fork_guard *guard)
 {
-	if (guard->word)
+	/* In a child there may be nothing, or something of the child's. */
+	if (guard->word && !fl__os_is_forked(guard))
 		munmap((void *)(uintptr_t)guard->word,
 		       (size_t)fl__os_hpage_bytes());
 	guard->word = NULL;
@@ -239,8 +285,10 @@ void fl__os_fork_guard_fini(struct fl__os_fork_guard *guard)
 
 bool fl__os_is_forked(const struct fl__os_fork_guard *guard)
 {
-	if (guard->word)
+	if (guard->is_wiped)
 		return !*guard->word;
+	if (guard->word)
+		return !word_is_there(guard);
 	return (uint64_t)getpid() != guard->owner;
 }
 
@@ -414,6 +462,13 @@ uint32_t fl__os_cpu(void)
 #endif
 	/* Threads differ in their stacks. */
 	return (uint32_t)((uintptr_t)__builtin_frame_address(0) >> 20);
+}
+
+uint32_t fl__os_cpus(void)
+{
+	long count = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return count < 1 ? 1 : (uint32_t)count;
 }
 
 void fl__os_yield(void)

@@ -229,32 +229,38 @@ void fl__os_watch_stop(struct fl__os_watch *watch)
 	free(watch);
 }
 
-/* A line of /proc/self/status, in KiB; or less, if the line or the file is not
- * there. */
-static uint64_t status_kib(const char *key, uint64_t less)
+int fl__os_status_open(void)
 {
 	fl__os_no_cancel();
-	FILE *status = fopen("/proc/self/status", "re");
-	char line[128];
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 
-	if (!status)
+	return fd < 0 ? -errno : fd;
+}
+
+/* A line of the status, in KiB; or less, if the line or the file is not
+ * there. The key begins with a newline. */
+static uint64_t status_kib(int status_fd, const char *key, uint64_t less)
+{
+	fl__os_no_cancel();
+	char text[4096];
+	ssize_t len = status_fd < 0 ? -1 :
+				      pread(status_fd, text, sizeof(text) - 1,
+					    0);
+	const char *found;
+
+	if (len <= 0)
 		return less;
-	while (fgets(line, sizeof(line), status)) {
-		if (!strncmp(line, key, strlen(key))) {
-			less = strtoull(line + strlen(key), NULL, 10);
-			break;
-		}
-	}
-	fclose(status);
-	return less;
+	text[len] = '\0';
+	found = strstr(text, key);
+	return found ? strtoull(found + strlen(key), NULL, 10) : less;
 }
 
-uint64_t fl__os_pinned_bytes(void)
+uint64_t fl__os_pinned_bytes(int status_fd)
 {
-	return status_kib("VmPin:", 0) * 1024;
+	return status_kib(status_fd, "\nVmPin:", 0) * 1024;
 }
 
-bool fl__os_is_swapped(void)
+bool fl__os_is_swapped(int status_fd)
 {
-	return status_kib("VmSwap:", 1) != 0;
+	return status_kib(status_fd, "\nVmSwap:", 1) != 0;
 }

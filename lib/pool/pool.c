@@ -151,17 +151,10 @@ static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
 
 static int pool_init_guards(struct fl_pool *pool, struct fl_error *error)
 {
-	int err = fl__os_fork_guard_init(
-		&pool->fork_guard,
-		!fl__context_lacks(pool->context, "madv-wipeonfork", NULL));
+	int err = fl__os_lock_init(&pool->trim_lock);
 
-	if (err)
-		return fl__error_set(error, err, "cannot map a fork guard");
-	err = fl__os_lock_init(&pool->trim_lock);
-	if (!err)
-		return 0;
-	fl__os_fork_guard_fini(&pool->fork_guard);
-	return fl__error_set(error, err, "cannot make a lock");
+	pool->fork_guard = pool->context->fork_guard;
+	return err ? fl__error_set(error, err, "cannot make a lock") : 0;
 }
 
 /* The pool may have been opened in part. */
@@ -175,7 +168,6 @@ static void pool_free(struct fl_pool *pool)
 	if (pool->event_fd >= 0)
 		fl__os_event_close(pool->event_fd);
 	fl__os_lock_fini(&pool->trim_lock);
-	fl__os_fork_guard_fini(&pool->fork_guard);
 	fl_context_destroy(pool->context);
 	free(pool);
 }

@@ -168,7 +168,8 @@ static enum fl__audit_verdict audit_bytes(const struct fl__slot *slot,
 			    geometry->hpage_bytes);
 	uint64_t shown = fl_min_u64(end, space->allowed_bytes);
 	bool shows_image = slot->bank->backend->clean_shows_image;
-	struct audit audit = { slot, space, !fl__os_is_swapped() };
+	int status_fd = slot->bank->pool->context->status_fd;
+	struct audit audit = { slot, space, !fl__os_is_swapped(status_fd) };
 	/* In an accessible arena a tenant may have written past its size. */
 	struct fl__piece rest = { .off = shown,
 				  .len = space->allowed_bytes - shown };
@@ -198,7 +199,8 @@ enum fl__audit_verdict fl__audit(struct fl__slot *slot, uint64_t length_bytes)
 	verdict = audit_bytes(slot, length_bytes);
 	if (verdict == FL__AUDIT_DIRTY)
 		__atomic_add_fetch(&pool->audit_failures, 1, __ATOMIC_RELAXED);
-	if (verdict == FL__AUDIT_CLEAN && fl__os_pinned_bytes()) {
+	if (verdict == FL__AUDIT_CLEAN && 
+	    fl__os_pinned_bytes(pool->context->status_fd)) {
 		__atomic_add_fetch(&pool->audit_pins, 1, __ATOMIC_RELAXED);
 		verdict = FL__AUDIT_UNSURE;
 	}

@@ -26,7 +26,7 @@ struct fl_pool {
 	struct fl__layout layout;
 	const struct fl__source_calls *source;
 	uint8_t *reservation;
-	struct fl__os_fork_guard fork_guard;
+	struct fl__os_fork_guard fork_guard;	/* the context's */
 	uint8_t table_null[FL__MAX_ELEMENT_BYTES];
 	struct fl__os_lock trim_lock;
 	struct fl__os_watch *pressure_watch;	/* NULL: none */

@@ -1375,6 +1375,66 @@ static void in_place_cut_at_any_moment(void)
 	check_cut(1, 300);
 }
 
+/* ---------------------------------------------------------- prefork workers */
+
+struct prefork {
+	struct conform conform;
+	struct fl_image *image;
+	struct folder folder;
+};
+
+/* The parent's image can be read and written to a file, and serves no pool of
+ * the child's; what the child opens itself does. */
+static int prefork_worker(void *arg)
+{
+	struct prefork *parent = arg;
+	struct fl_memory_config config;
+	struct fl_memory *memory;
+	struct fl_image *mine;
+	struct fl_pool *pool;
+	struct conform own;
+
+	CHECK_EQ(fl_pool_create(parent->conform.context, NULL, &pool, NULL),
+		 -ECHILD);
+	must_write(parent->image, parent->folder.other);
+	conform_open(&own, NULL);
+	fl_memory_config_init(&config);
+	config.image = parent->image;
+	CHECK_EQ(fl_memory_acquire(own.pool, &config, &memory, NULL), -EINVAL);
+	mine = must_open(&own, parent->folder.file);
+	CHECK(has_bytes_of(parent->image, mine));
+	for (int i = 0; i < 2; i++) {
+		memory = conform_take(&own, mine, 0);
+		CHECK(!memcmp(memory->base + 70000, "worker", 6));
+		memory->base[70000] = 0;
+		conform_give(memory);
+	}
+	fl_image_release(mine);
+	conform_close(&own);
+	fl_image_release(parent->image);
+	return 0;
+}
+
+static void prefork_workers(void)
+{
+	struct prefork parent;
+	struct fl_memory *memory;
+
+	folder_make(&parent.folder);
+	conform_open(&parent.conform, NULL);
+	parent.image = conform_image_of(&parent.conform, 2 * WPAGE, 70000,
+					"worker", 6);
+	must_write(parent.image, parent.folder.file);
+	for (int i = 0; i < 2; i++)
+		conform_check_child(prefork_worker, &parent);
+	memory = conform_take(&parent.conform, parent.image, 0);
+	CHECK(!memcmp(memory->base + 70000, "worker", 6));
+	conform_give(memory);
+	fl_image_release(parent.image);
+	conform_close(&parent.conform);
+	folder_remove(&parent.folder);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(random_images),
 	TEST_CASE(sizes_of_every_kind),
@@ -1393,6 +1453,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(a_folder_that_denies),
 	TEST_CASE(the_limit_of_files_is_an_error),
 	TEST_CASE(an_image_that_traps),
+	TEST_CASE(prefork_workers),
 	TEST_CASE(a_whole_archive),
 	TEST_CASE(an_empty_archive),
 	TEST_CASE(digest_from_many_threads),

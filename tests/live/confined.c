@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
  * confined.c - processes that may do less than a host usually may: limits of
- * files, descriptors and locked memory, filters that kill.
+ * files, descriptors and locked memory, filters that kill, rights that are given
+ * up, namespaces.
  *
  * What is promised: no call dies of a limit; what a rung, a backend or
  * FAULTLINE_DISABLE excludes is never called; and running out of something is an
@@ -10,10 +11,12 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/conform.h"
+#include "tests/kit/procfs.h"
 
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -337,6 +340,300 @@ static void few_descriptors(void)
 	CHECK(enough > 0);
 }
 
+/* What a context, a pool, an image and a tenant take, as the header says. */
+static void descriptors_are_as_documented(void)
+{
+	static const struct {
+		const char *rung;
+		unsigned int per_shard;
+	} rungs[] = { { "track", 2 }, { "scan", 1 } };
+
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(rungs); i++) {
+		for (unsigned int shards = 1; shards <= 64; shards *= 4) {
+			unsigned int before = procfs_count_fds(), with;
+			struct fl_context_config config;
+			struct fl_context *context = NULL;
+			struct fl_error error = { .text = "" };
+
+			fl_context_config_init(&config);
+			config.rung = rungs[i].rung;
+			config.descriptor_shards = shards;
+			CONFORM_MUST(fl_context_create(&config, &context,
+						       &error),
+				     &error);
+			with = procfs_count_fds();
+			CHECK_EQ(with - before, rungs[i].per_shard * shards + 1);
+			use(context, true);
+			CHECK_EQ(procfs_count_fds(), with);
+			fl_context_destroy(context);
+			CHECK_EQ(procfs_count_fds(), before);
+		}
+	}
+}
+
+static void shards_are_bounded(void)
+{
+	struct fl_context *context = NULL;
+	struct fl_context_config config;
+	struct fl_error error;
+	unsigned int before = procfs_count_fds();
+
+	fl_context_config_init(&config);
+	config.descriptor_shards = 65;
+	CHECK_EQ(fl_context_create(&config, &context, &error), -EINVAL);
+	CHECK_HAS(error.text, "descriptor_shards");
+	context = conform_context();
+	CHECK(procfs_count_fds() - before <= 33);
+	fl_context_destroy(context);
+}
+
+static int child_with_many_pools(void *arg)
+{
+	const struct rlimit limit = { SOME_FDS, SOME_FDS };
+	struct conform conforms[100];
+	struct fl_context_config config;
+	struct fl_context *context;
+
+	(void)arg;
+	MUST_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	fl_context_config_init(&config);
+	config.descriptor_shards = 2;
+	MUST_EQ(fl_context_create(&config, &context, NULL), 0);
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(conforms); i++) {
+		struct fl_pool_config pool;
+		struct fl_memory *memory;
+
+		conform_pool_config(&pool);
+		pool.instance_bytes = 64;
+		pool.max_tables = 4;
+		conforms[i].context = context;
+		MUST_EQ(fl_pool_create(context, &pool, &conforms[i].pool, NULL),
+			0);
+		for (int k = 0; k < 3; k++) {
+			memory = conform_take(&conforms[i], NULL, WPAGE);
+			conform_check_zero(memory);
+			memory->base[7] = 1;
+			conform_give(memory);
+		}
+	}
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(conforms); i++)
+		CHECK_EQ(fl_pool_destroy(conforms[i].pool), 0);
+	fl_context_destroy(context);
+	return 0;
+}
+
+static void pools_take_no_descriptors(void)
+{
+	conform_check_child(child_with_many_pools, NULL);
+}
+
+/* ------------------------------------------------- rights that are given up */
+
+enum loss {
+	LOSES_USER,
+	LOSES_DUMPS,
+	LOSES_ROOT,
+	LOSS_COUNT,
+};
+
+struct losing {
+	struct way way;
+	enum loss loss;
+	const char *empty; /* a folder */
+};
+
+static void lose(enum loss loss, const char *empty)
+{
+	switch (loss) {
+	case LOSES_USER:
+		MUST_EQ(setgid(65534), 0);
+		MUST_EQ(setuid(65534), 0);
+		break;
+	case LOSES_ROOT:
+		MUST_EQ(chroot(empty), 0);
+		MUST_EQ(chdir("/"), 0);
+		break;
+	default:
+		MUST_EQ(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), 0);
+	}
+}
+
+static void capture_and_compare(struct conform *conform)
+{
+	struct fl_memory *memory = conform_take(conform, NULL, 4 * WPAGE);
+	struct fl_error error = { .text = "" };
+	struct fl_image *image = NULL;
+	struct fl_image_run run;
+
+	memory->base[3 * WPAGE] = 9;
+	CONFORM_MUST(fl_image_from_memory(memory, NULL, &image, &error), &error);
+	CHECK(fl_image_next_run(image, 0, &run));
+	CHECK_EQ(run.offset_bytes, 3 * WPAGE);
+	fl_image_release(image);
+	conform_give(memory);
+}
+
+static int child_loses(void *arg)
+{
+	const struct losing *losing = arg;
+	struct conform conform = { NULL, NULL };
+	struct fl_error error = { .text = "" };
+	struct fl_pool_config config;
+
+	CONFORM_MUST(way_open(&losing->way, &conform.context, &error), &error);
+	lose(losing->loss, losing->empty);
+	use(conform.context, true);
+	conform_pool_config(&config);
+	config.audit_every = 1;
+	CONFORM_MUST(fl_pool_create(conform.context, &config, &conform.pool,
+				    &error),
+		     &error);
+	capture_and_compare(&conform);
+	CHECK_EQ(conform_info(&conform).retired_memories, 0);
+	CHECK_EQ(conform_info(&conform).audited, 1);
+	conform_close(&conform);
+	return 0;
+}
+
+static void rights_are_given_up_behind_the_context(void)
+{
+	static const struct way ways[] = {
+		{ NULL, NULL, NULL },
+		{ NULL, NULL, "pagemap-fast-scan" },
+		{ NULL, "scan", NULL },
+		{ NULL, "dontneed", NULL },
+		{ NULL, NULL, "pagemap-scan" },
+		{ "segmented", NULL, NULL },
+	};
+
+	char folder[] = "/tmp/faultline.XXXXXX";
+
+	MUST(mkdtemp(folder) != NULL);
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(ways); i++) {
+		for (enum loss loss = 0; loss < LOSS_COUNT; loss++) {
+			struct losing losing = { ways[i], loss, folder };
+
+			check_end(test_fork(child_loses, &losing, 20), &ways[i]);
+		}
+	}
+	rmdir(folder);
+}
+
+/* The page table is hidden from a process that has changed its user, and not
+ * because /proc is missing. */
+static int child_comes_late(void *arg)
+{
+	const struct way way = { NULL, NULL, NULL };
+	struct fl_feature feature = { .size = sizeof(feature) };
+	struct fl_error error = { .text = "" };
+	struct fl_context *context = NULL;
+
+	(void)arg;
+	lose(LOSES_USER, NULL);
+	CONFORM_MUST(way_open(&way, &context, &error), &error);
+	CHECK(strcmp(fl_context_rung(context, NULL), "track") != 0);
+	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++) {
+		if (!strcmp(feature.name, "pagemap-scan"))
+			CHECK_HAS(feature.remedy, "PR_SET_DUMPABLE");
+	}
+	use(context, true);
+	fl_context_destroy(context);
+	return 0;
+}
+
+static void rights_were_given_up_before(void)
+{
+	conform_check_child(child_comes_late, NULL);
+}
+
+static const char *needs_root(void)
+{
+	return geteuid() ? "only root has rights to give up" : NULL;
+}
+
+/* --------------------------------------------------------- forked children */
+
+static int child_of_one_number(void *arg)
+{
+	struct conform *conform = arg;
+	struct fl_pool_config config;
+	struct fl_memory *memory;
+	struct fl_pool *pool;
+
+	CHECK_EQ(getpid(), 1);
+	conform_pool_config(&config);
+	CHECK_EQ(fl_pool_create(conform->context, &config, &pool, NULL),
+		 -ECHILD);
+	CHECK_EQ(fl_memory_acquire(conform->pool, NULL, &memory, NULL),
+		 -ECHILD);
+	CHECK_EQ(fl_pool_destroy(conform->pool), -ECHILD);
+	return 0;
+}
+
+static int parent_of_one_number(void *arg)
+{
+	const struct way *way = arg;
+	struct conform conform = { NULL, NULL };
+	struct fl_error error = { .text = "" };
+	struct fl_pool_config config;
+	struct test_end end;
+
+	CHECK_EQ(getpid(), 1);
+	CONFORM_MUST(way_open(way, &conform.context, &error), &error);
+	conform_pool_config(&config);
+	CONFORM_MUST(fl_pool_create(conform.context, &config, &conform.pool,
+				    &error),
+		     &error);
+	MUST_EQ(unshare(CLONE_NEWPID), 0);
+	end = test_fork(child_of_one_number, &conform, 10);
+	CHECK_EQ(end.signo, 0);
+	CHECK_EQ(end.status, 0);
+	use(conform.context, true);
+	conform_close(&conform);
+	return 0;
+}
+
+static int child_in_a_namespace(void *arg)
+{
+	struct test_end end;
+
+	MUST_EQ(unshare(CLONE_NEWPID), 0);
+	end = test_fork(parent_of_one_number, arg, 20);
+	CHECK_EQ(end.signo, 0);
+	CHECK_EQ(end.status, 0);
+	return 0;
+}
+
+/* Parent and child are both process 1, each in a namespace of its own. */
+static void process_numbers_repeat(void)
+{
+	static const struct way ways[] = {
+		{ NULL, NULL, NULL },
+		{ NULL, NULL, "madv-wipeonfork" },
+		{ "segmented", NULL, NULL },
+		{ "segmented", NULL, "madv-wipeonfork" },
+	};
+
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(ways); i++) {
+		struct way way = ways[i];
+
+		check_end(test_fork(child_in_a_namespace, &way, 30), &way);
+	}
+}
+
+static int child_unshares(void *arg)
+{
+	(void)arg;
+	return unshare(CLONE_NEWPID) != 0;
+}
+
+static const char *needs_namespaces(void)
+{
+	return test_fork(child_unshares, NULL, 10).status ?
+		       "process namespaces cannot be made here" :
+		       NULL;
+}
+
 /* ------------------------------------------------------------- locked memory */
 
 static int child_locks_all(void *arg)
@@ -406,6 +703,12 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(what_is_excluded_is_not_called, needs_filters),
 	TEST_CASE(large_folios_are_turned_off),
 	TEST_CASE(few_descriptors),
+	TEST_CASE(descriptors_are_as_documented),
+	TEST_CASE(shards_are_bounded),
+	TEST_CASE(pools_take_no_descriptors),
+	TEST_CASE_NEEDS(rights_are_given_up_behind_the_context, needs_root),
+	TEST_CASE_NEEDS(rights_were_given_up_before, needs_root),
+	TEST_CASE_NEEDS(process_numbers_repeat, needs_namespaces),
 	TEST_CASE_NEEDS(all_memory_is_locked, needs_plain_memory),
 };
 
