@@ -895,8 +895,10 @@ static int linux_written(struct fl__arena *arena, const struct fl__space *space,
 	struct fl__dirty_host room;
 	const struct fl__dirty_host *shard = tracker_of(arena, space, &room);
 
-	/* A rung that does not scan asks the page table page by page. */
-	if (arena->host->rung == RUNG_DONTNEED)
+	/* Nothing is known of a slot that is never reset, nor on a rung that
+	 * does not scan. */
+	if (arena->host->rung == RUNG_DONTNEED ||
+	    arena->geometry.is_single_use)
 		return slot_changed(arena, space, size_bytes, fn, user);
 	return fl__error_fold(fl__since_tell(&arena->dirty[space->idx], shard,
 					     &arena->geometry, space,
@@ -908,6 +910,8 @@ static int linux_watch(struct fl__arena *arena, const struct fl__space *space)
 	struct fl__whole none = { .end = 0 };
 	struct fl__dirty_host room;
 
+	if (arena->geometry.is_single_use)
+		return -ENOTSUP;
 	return fl__error_fold(fl__since_watch(
 		&arena->dirty[space->idx], tracker_of(arena, space, &room),
 		space->is_lazy ? &none : &arena->whole, &arena->geometry,
