@@ -7,7 +7,24 @@
  */
 #include "backend.h"
 
-int fl__space_move_border(struct fl__space *space, uint64_t target)
+/* The range becomes accessible, or ceases to be. Without a wish of the host for
+ * guest memory in dumps, this makes no call. */
+static void space_dump(const struct fl__geometry *geometry, uint8_t *addr,
+		       uint64_t len, bool is_in)
+{
+	if (geometry->dump == FL__DUMP_ACCESSIBLE)
+		fl__os_dump(addr, len, is_in);
+}
+
+void fl__space_dump_mapped(const struct fl__geometry *geometry, uint8_t *addr,
+			   uint64_t len)
+{
+	if (geometry->dump != FL__DUMP_ALL)
+		fl__os_dump(addr, len, geometry->dump == FL__DUMP_ACCESSIBLE);
+}
+
+int fl__space_move_border(struct fl__space *space,
+			  const struct fl__geometry *geometry, uint64_t target)
 {
 	uint64_t allowed = space->allowed_bytes;
 	int err = 0;
@@ -16,14 +33,22 @@ int fl__space_move_border(struct fl__space *space, uint64_t target)
 		err = fl__os_allow(space->base + allowed, target - allowed);
 	else if (target < allowed)
 		err = fl__os_deny(space->base + target, allowed - target);
-	if (!err)
-		space->allowed_bytes = target;
-	return err;
+	if (err)
+		return err;
+	if (target > allowed)
+		space_dump(geometry, space->base + allowed, target - allowed,
+			   true);
+	else
+		space_dump(geometry, space->base + target, allowed - target,
+			   false);
+	space->allowed_bytes = target;
+	return 0;
 }
 
 /* A part that a failed call has opened must not stay open: no reset would make
  * that part clean. */
-int fl__space_grow(struct fl__space *space, uint64_t target, uint64_t split)
+int fl__space_grow(struct fl__space *space, const struct fl__geometry *geometry,
+		   uint64_t target, uint64_t split)
 {
 	uint64_t allowed = space->allowed_bytes;
 	int err;
@@ -36,10 +61,13 @@ int fl__space_grow(struct fl__space *space, uint64_t target, uint64_t split)
 		/* Another thread of the guest may have written there since. */
 		space->is_torn |= err != 0;
 	}
-	if (!err)
+	if (!err) {
+		space_dump(geometry, space->base + allowed, target - allowed,
+			   true);
 		space->allowed_bytes = target;
-	else if (fl__os_deny(space->base + allowed, target - allowed))
+	} else if (fl__os_deny(space->base + allowed, target - allowed)) {
 		space->is_torn = true;
+	}
 	return err;
 }
 
@@ -73,6 +101,10 @@ int fl__space_renew(struct fl__space *space,
 			   geometry->prefix_bytes + geometry->max_bytes);
 	if (err)
 		return err;
+	if (geometry->dump != FL__DUMP_ALL)
+		fl__os_dump(space->base - geometry->prefix_bytes,
+			    geometry->prefix_bytes + geometry->max_bytes,
+			    false);
 	space->is_open = space->is_torn = false;
 	space->allowed_bytes = space->highest_bytes = 0;
 	return 0;

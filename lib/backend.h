@@ -53,6 +53,17 @@ struct fl__arena;
 /* What a backend knows of an image that it loads on demand. */
 struct fl__lazy;
 
+/*
+ * What of a slot is in core dumps. The kernel walks each mapping that is in, page
+ * by page, as soon as a page of it was written, and a mapping that once was
+ * accessible counts: without care, a dump walks the whole reservation.
+ */
+enum fl__dump {
+	FL__DUMP_ALL = 0,	/* the slot is small: nothing is done */
+	FL__DUMP_NONE,		/* the reservation is out, and so is the rest */
+	FL__DUMP_ACCESSIBLE,	/* the reservation is out */
+};
+
 /* How the slots of a bank, or the one slot of a region, lie in the address
  * space that was reserved for them. */
 struct fl__geometry {
@@ -71,6 +82,7 @@ struct fl__geometry {
 	bool guard_is_above;	/* a guard belongs to the slot above it */
 	bool is_accessible;	/* FL_BOUNDS_ACCESSIBLE */
 	bool is_single_use;	/* slots are detached, and never reset */
+	enum fl__dump dump;
 };
 
 /* One image: its map, its storage, its references. */
@@ -303,11 +315,18 @@ static inline uint64_t fl__geometry_allowed(const struct fl__geometry *geometry,
 }
 
 /* Make [0, target) of an open slot accessible, and the rest inaccessible. */
-int fl__space_move_border(struct fl__space *space, uint64_t target);
+int fl__space_move_border(struct fl__space *space,
+			  const struct fl__geometry *geometry, uint64_t target);
 
 /* As the call grow, up to target. What lies from split on, which is at least
  * allowed_bytes, is opened first. */
-int fl__space_grow(struct fl__space *space, uint64_t target, uint64_t split);
+int fl__space_grow(struct fl__space *space, const struct fl__geometry *geometry,
+		   uint64_t target, uint64_t split);
+
+/* After something was mapped over [addr, addr + len) of a slot: have it in core
+ * dumps or not, as the geometry says. */
+void fl__space_dump_mapped(const struct fl__geometry *geometry, uint8_t *addr,
+			   uint64_t len);
 
 /* What of page tables and records of a slot counts as kept: the little that a
  * slot of few megabytes has does not. */

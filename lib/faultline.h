@@ -1131,6 +1131,13 @@ struct fl_pool_config {
 	uint32_t overflow_tables;
 	uint32_t overflow_instances;
 	uint32_t overflow_stacks;
+	/* Memories are part of the process's core dumps: their accessible
+	 * bytes, at a system call more for each change of size. Address space
+	 * that is reserved is never part of them, so a dump takes what is
+	 * resident; tables, structures and stacks are part, like the host's own
+	 * memory. 0 keeps the guests' bytes out: 0. */
+	uint32_t dumps_memories;
+	uint32_t reserved_end;
 };
 
 #define FL_POOL_CONFIG_INIT {						\

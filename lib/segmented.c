@@ -87,6 +87,8 @@ static int segmented_image_create(struct fl__host *host, struct fl_image *image,
 		return 0;
 	err = fl__os_reserve(span, image->map.hpage_bytes, &bytes);
 	if (!err) {
+		/* The module has this content too. */
+		fl__os_dump(bytes, span, false);
 		err = allow_extents(&image->map, bytes);
 		if (err)
 			fl__os_release(bytes, span);
@@ -161,7 +163,7 @@ static int segmented_attach(struct fl__arena *arena, struct fl__space *space,
 	if (err)
 		return err;
 	space->is_open = true;
-	err = fl__space_move_border(space, target);
+	err = fl__space_move_border(space, geometry, target);
 	if (err)
 		return err;
 	space->attached_bytes = size_bytes;
@@ -179,7 +181,8 @@ static int segmented_grow(struct fl__arena *arena, struct fl__space *space,
 			  uint64_t size_bytes)
 {
 	return fl__space_grow(
-		space, fl__geometry_allowed(&arena->geometry, size_bytes),
+		space, &arena->geometry,
+		fl__geometry_allowed(&arena->geometry, size_bytes),
 		space->allowed_bytes);
 }
 
@@ -194,10 +197,13 @@ static int segmented_reset(struct fl__arena *arena, struct fl__space *space)
 			     geometry->prefix_bytes + space->allowed_bytes);
 	if (!err)
 		err = fl__space_keep_tables(space, geometry);
-	return err ? err :
-		     fl__space_move_border(
-			     space, fl__geometry_allowed(
-					    geometry, space->attached_bytes));
+	if (err)
+		return err;
+	fl__space_dump_mapped(geometry, space->base - geometry->prefix_bytes,
+			      geometry->prefix_bytes + space->allowed_bytes);
+	return fl__space_move_border(
+		space, geometry,
+		fl__geometry_allowed(geometry, space->attached_bytes));
 }
 
 static int segmented_prefault(struct fl__arena *arena, struct fl__space *space,

@@ -480,6 +480,7 @@ static int slot_show(const struct fl__arena *arena, struct fl__space *space,
 static int slot_map(const struct fl__arena *arena, struct fl__space *space,
 		    struct fl_image *image, uint64_t target)
 {
+	const struct fl__geometry *geometry = &arena->geometry;
 	const struct fl__image_map *map = image ? &image->map : NULL;
 	const uint8_t *bytes = image ? image->bytes : NULL;
 	struct fl__piece piece;
@@ -501,9 +502,12 @@ static int slot_map(const struct fl__arena *arena, struct fl__space *space,
 			err = slot_show(arena, space, image, &piece);
 		space->is_open |= !err;
 	}
-	if (!err)
-		space->allowed_bytes = target;
-	return err;
+	if (err)
+		return err;
+	if (image || geometry->dump == FL__DUMP_ACCESSIBLE)
+		fl__space_dump_mapped(geometry, space->base, target);
+	space->allowed_bytes = target;
+	return 0;
 }
 
 static int linux_detach(struct fl__arena *arena, struct fl__space *space)
@@ -556,7 +560,7 @@ static int linux_attach(struct fl__arena *arena, struct fl__space *space,
 		if (!err && !space->is_lazy)
 			slot_join(arena, space);
 	} else if (!err) {
-		err = fl__space_move_border(space, target);
+		err = fl__space_move_border(space, geometry, target);
 	}
 	if (err)
 		return err;
@@ -574,7 +578,7 @@ static int linux_grow(struct fl__arena *arena, struct fl__space *space,
 	uint64_t target = fl__geometry_allowed(&arena->geometry, size_bytes);
 	uint64_t grown = arena->dirty[space->idx].tracked_bytes;
 
-	return fl__space_grow(space, target,
+	return fl__space_grow(space, &arena->geometry, target,
 			      fl_max_u64(space->allowed_bytes,
 					 fl_min_u64(grown, target)));
 }
@@ -696,7 +700,8 @@ static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 	if (err)
 		return fl__error_fold(err);
 	return fl__space_move_border(
-		space, fl__geometry_allowed(geometry, space->attached_bytes));
+		space, geometry,
+		fl__geometry_allowed(geometry, space->attached_bytes));
 }
 
 /* What the kernel would be denied in user-mode-only form is there then. */

@@ -79,6 +79,10 @@ static int memfd_map(int fd, const struct fl_image *image, uint8_t **bytes)
 		fl__os_release(reserved, lead);
 	*bytes = reserved + lead;
 	err = memfd_map_extents(fd, &image->map, *bytes);
+	/* The module has this content too, and a dump would make pages of the
+	 * holes. */
+	if (!err)
+		fl__os_dump(*bytes, span, false);
 	if (err)
 		fl__os_release(*bytes, span);
 	return err;

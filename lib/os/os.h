@@ -51,6 +51,11 @@ int fl__os_discard(uint8_t *addr, uint64_t len);
  * and empty. The way back from any failure. */
 int fl__os_renew(uint8_t *addr, uint64_t len);
 
+/* Is the range part of core dumps? A new mapping is; the answer of its last call
+ * stays with a range until something is mapped over it. A system that cannot
+ * leave memory out has it in, so there is no error. */
+void fl__os_dump(uint8_t *addr, uint64_t len, bool is_in);
+
 /* Make every host page of an accessible range resident and writable, by a write
  * that changes nothing; safe beside threads that use the range. */
 void fl__os_touch(uint8_t *addr, uint64_t len);

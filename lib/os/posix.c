@@ -194,6 +194,19 @@ uint64_t fl__os_resident(const uint8_t *addr, uint64_t len)
 	return resident;
 }
 
+void fl__os_dump(uint8_t *addr, uint64_t len, bool is_in)
+{
+#ifdef MADV_DONTDUMP
+	if (len)
+		(void)madvise(addr, (size_t)len,
+			      is_in ? MADV_DODUMP : MADV_DONTDUMP);
+#else
+	(void)addr;
+	(void)len;
+	(void)is_in;
+#endif
+}
+
 void fl__os_touch(uint8_t *addr, uint64_t len)
 {
 	uint64_t hpage = fl__os_hpage_bytes();

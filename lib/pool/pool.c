@@ -134,8 +134,19 @@ static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
 		return 0;
 	err = fl__os_reserve(layout->reserved_bytes, layout->align_bytes,
 			     &pool->reservation);
-	if (!err)
+	if (!err) {
+		const struct fl__geometry *memories =
+			&layout->banks[FL__BANK_MEMORY];
+
+		/* Memories are the first in the reservation. */
+		if (memories->slot_count)
+			fl__os_dump(pool->reservation,
+				    memories->first_off +
+					    memories->stride_bytes *
+						    memories->slot_count,
+				    false);
 		return 0;
+	}
 	remedy = fl__os_remedy(err);
 	largest = pool_largest_bank(pool);
 	return fl__error_set(

@@ -207,6 +207,8 @@ static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
 	geometry->hpage_bytes = hpage;
 	geometry->is_accessible = config->bounds == FL_BOUNDS_ACCESSIBLE;
 	geometry->max_kept_bytes = config->max_idle_slot_bytes;
+	geometry->dump = config->dumps_memories ? FL__DUMP_ACCESSIBLE :
+						  FL__DUMP_NONE;
 	layout->align_bytes = align;
 	return layout_reserve(layout, geometry, count,
 			      "max_memories or memory_stride_bytes", error);

@@ -264,12 +264,15 @@ static void join_run(struct reservation *from, uint32_t first, uint32_t end)
 	uint64_t len = (end - first) * geometry->stride_bytes;
 	uint64_t tail = geometry->stride_bytes - geometry->prefix_bytes -
 			geometry->max_bytes;
+	uint8_t *start = slot_at(from, first)->space.base -
+			 geometry->prefix_bytes;
 
 	/* After a failure the tables stay, and nothing else is wrong. */
-	if (end - first > 1)
-		(void)fl__os_renew(slot_at(from, first)->space.base -
-					   geometry->prefix_bytes,
-				   len - tail);
+	if (end - first > 1) {
+		(void)fl__os_renew(start, len - tail);
+		if (geometry->dump != FL__DUMP_ALL)
+			fl__os_dump(start, len - tail, false);
+	}
 	while (first < end)
 		fl__stock_give(&from->stock, first++, 0);
 }

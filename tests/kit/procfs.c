@@ -210,6 +210,25 @@ bool procfs_is_registered(const void *start, const void *end, int *mappings)
 	return is_registered;
 }
 
+uint64_t procfs_dumped_bytes(const void *start, const void *end)
+{
+	uint64_t from = 0, to = 0, sum = 0;
+	struct smaps smaps;
+
+	smaps_open(&smaps, start, end);
+	while (smaps_next(&smaps)) {
+		if (smaps.is_first) {
+			sscanf(smaps.line, "%" SCNx64 "-%" SCNx64, &from, &to);
+			from = from > smaps.start ? from : smaps.start;
+			to = to < smaps.end ? to : smaps.end;
+		} else if (!strncmp(smaps.line, "VmFlags:", 8) &&
+			   !strstr(smaps.line, " dd")) {
+			sum += to - from;
+		}
+	}
+	return sum;
+}
+
 #define PAGEMAP_SWAPPED ((uint64_t)1 << 62)
 #define PAGEMAP_FRAME (((uint64_t)1 << 55) - 1)
 

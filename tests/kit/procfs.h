@@ -58,6 +58,10 @@ struct procfs_resident procfs_resident(const void *start, const void *end);
  * *mappings how many there are. */
 bool procfs_is_registered(const void *start, const void *end, int *mappings);
 
+/* How much of [start, end) is in mappings that core dumps take (VmFlags: no dd)
+ * once a page of them was written. */
+uint64_t procfs_dumped_bytes(const void *start, const void *end);
+
 /* Pages of [addr, addr + len) that are swapped out. */
 uint64_t procfs_swapped(const void *addr, uint64_t len);
 
