@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -31,7 +32,7 @@
  * munmap mprotect madvise ioctl memfd_create ftruncate ftruncate64 fcntl
  * fcntl64 open open64 openat openat64 fstat fstat64 fsync renameat pread
  * pread64 pwrite pwrite64 process_vm_readv process_vm_writev close syscall
- * pthread_mutex_init pthread_cond_init pthread_create getentropy */
+ * pthread_mutex_init pthread_cond_init pthread_create getentropy eventfd */
 
 static struct {
 	bool is_armed; /* count, and fail when due */
@@ -182,6 +183,11 @@ WRAP(int, memfd_create, const char *name, unsigned int flags)
 	if (fail_call("memfd_create", EMFILE))
 		return -1;
 	return __real_memfd_create(name, flags);
+}
+
+WRAP(int, eventfd, unsigned int count, int flags)
+{
+	return fail_call("eventfd", EMFILE) ? -1 : __real_eventfd(count, flags);
 }
 
 WRAP(int, ftruncate, int fd, off_t len)

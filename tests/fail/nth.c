@@ -189,6 +189,33 @@ static void use_pool(struct life *life)
 	}
 }
 
+/* One more than there is room for, and then nobody, who waits for an event. */
+static void overflow_pool(struct life *life)
+{
+	struct fl_memory *memories[6] = { NULL };
+	struct fl_memory_config config;
+	struct fl_error error = { .text = "" };
+	int fd, n = 0;
+
+	succeeds(life, fl_pool_wait_fd(life->pool, &fd, &error), &error);
+	fl_memory_config_init(&config);
+	config.initial_bytes = WPAGE;
+	for (; n < 6; n++) {
+		int err = fl_memory_acquire(life->pool, &config, &memories[n],
+					    &error);
+
+		/* With slots that are retired, the pool is full sooner. */
+		if (err == -EAGAIN && n)
+			break;
+		if (!succeeds(life, err, &error))
+			break;
+		memset(memories[n]->base, 0xe7, WPAGE);
+	}
+	CHECK(n < 6);
+	while (n--)
+		check_released(life, fl_memory_release(memories[n]));
+}
+
 /* What the host asks of a memory that shows the file. */
 static void act_in_place(struct life *life, struct fl_memory *memory)
 {
@@ -380,12 +407,14 @@ static void live_on(struct life *life)
 	conform_pool_config(&pool_config);
 	pool_config.max_memories_per_instance = 2;
 	pool_config.max_memory_bytes = MIB;
+	pool_config.overflow_memories = 1;
 	if (!succeeds(life,
 		      fl_pool_create(life->context, &pool_config, &life->pool,
 				     &error),
 		      &error))
 		return;
 	use_pool(life);
+	overflow_pool(life);
 	if (life->is_written)
 		use_in_place(life);
 	use_pool_again(life);

@@ -185,6 +185,71 @@ static void do_swap(struct tenant *tenant)
 	}
 }
 
+/* The host asks what was written, and has the pages watched anew: the kernel then
+ * reports none of them as written. */
+static void watch_anew(struct tenant *tenant)
+{
+	static struct fl_memory_run runs[ATTACK_MAX_BYTES / 4096];
+	int err = fl_memory_written(tenant->memory, FL_WRITTEN_BEGIN, runs,
+				    TEST_ARRAY_SIZE(runs), NULL, NULL);
+
+	CHECK(!err || (err == -ENOTSUP && !strcmp(test_rung->how, "discard")));
+}
+
+/* Written, watched, and written again, or not. */
+static void do_watch(struct tenant *tenant)
+{
+	attack_write(tenant);
+	watch_anew(tenant);
+	if (tenant->cycle % 3 == 1)
+		attack_write(tenant);
+	if (tenant->cycle % 5 == 2)
+		watch_anew(tenant);
+}
+
+static void watched_anew(void)
+{
+	attack_repeat(do_watch);
+}
+
+/* Dropped while they are watched, some of them by runs that cross page tables. */
+static void do_watch_and_drop(struct tenant *tenant)
+{
+	attack_write(tenant);
+	watch_anew(tenant);
+	if (tenant->cycle % 2)
+		advise_all(tenant, MADV_DONTNEED);
+	if (tenant->cycle % 3)
+		attack_write(tenant);
+	read_all(tenant);
+}
+
+static void watched_anew_and_dropped(void)
+{
+	attack_repeat(do_watch_and_drop);
+}
+
+static void do_watch_and_swap(struct tenant *tenant)
+{
+	attack_write(tenant);
+	if (tenant->cycle % 2)
+		advise_all(tenant, MADV_PAGEOUT);
+	watch_anew(tenant);
+	attack_count_dirt(tenant);
+	advise_all(tenant, MADV_PAGEOUT);
+	tenant->attack->evidence +=
+		procfs_swapped(tenant->base, tenant->length_bytes) > 0;
+	if (tenant->cycle % 3 == 0)
+		read_all(tenant);
+}
+
+static void watched_anew_and_swapped_out(void)
+{
+	attack_wants_evidence = true;
+	attack_repeat(do_watch_and_swap);
+	attack_wants_evidence = false;
+}
+
 static void swapped_out(void)
 {
 	attack_wants_evidence = true;
@@ -558,6 +623,9 @@ static const struct test_case cases[] = {
 	TEST_CASE(whole_memory),
 	TEST_CASE(written_beyond_the_size),
 	TEST_CASE(many_tenancies),
+	TEST_CASE(watched_anew),
+	TEST_CASE(watched_anew_and_dropped),
+	TEST_CASE_NEEDS(watched_anew_and_swapped_out, attack_needs_swap),
 	TEST_CASE_NEEDS(swapped_out, attack_needs_swap),
 	TEST_CASE_NEEDS(kept_pages_swapped_out, attack_needs_swap),
 	TEST_CASE_NEEDS(swap_taken_away, attack_needs_swap),

@@ -25,13 +25,14 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-/* WRAPPED: mmap mmap64 mprotect madvise ioctl */
+/* WRAPPED: mmap mmap64 mprotect madvise ioctl write */
 
 static struct {
 	uint64_t scans; /* PAGEMAP_SCAN that only look */
 	uint64_t reported_hpages; /* by them */
 	uint64_t protects; /* UFFDIO_WRITEPROTECT, and scans that protect */
 	uint64_t others;
+	uint64_t writes; /* of whatever the program writes, too */
 } calls;
 
 #define WRAP(result, name, ...)            \
@@ -57,6 +58,12 @@ WRAP(int, mprotect, void *addr, size_t len, int prot)
 {
 	calls.others++;
 	return __real_mprotect(addr, len, prot);
+}
+
+WRAP(ssize_t, write, int fd, const void *bytes, size_t len)
+{
+	calls.writes++;
+	return __real_write(fd, bytes, len);
 }
 
 WRAP(int, madvise, void *addr, size_t len, int advice)
@@ -436,6 +443,35 @@ static void attach_makes_nothing_private(void)
 	slot_close(&slot);
 }
 
+/* A descriptor to wait by costs a release nothing, unless somebody waits. */
+static void only_who_waits_costs_a_call(void)
+{
+	struct fl_memory_config config;
+	struct fl_memory *memory, *none = NULL;
+	struct slot slot;
+	int fd;
+
+	slot_open(&slot, HPAGES * UNIT);
+	CHECK_EQ(fl_pool_wait_fd(slot.conform.pool, &fd, NULL), 0);
+	tenancies(&slot, 10);
+	counted_from_here(&slot);
+	tenancies(&slot, 50);
+	CHECK_EQ(calls.writes, 0);
+	CHECK_EQ(slot.acquire_calls, 0);
+	fl_memory_config_init(&config);
+	config.image = slot.image;
+	for (int i = 0; i < 3; i++) {
+		memory = conform_take(&slot.conform, slot.image, 0);
+		CHECK_EQ(fl_memory_acquire(slot.conform.pool, &config, &none,
+					   NULL),
+			 -EAGAIN);
+		calls.writes = 0;
+		conform_give(memory);
+		CHECK_EQ(calls.writes, 1);
+	}
+	slot_close(&slot);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(same_pages_every_time, needs_small_hpages),
 	TEST_CASE_NEEDS(some_pages_at_random, needs_small_hpages),
@@ -445,6 +481,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(large_folios_stay, needs_small_hpages),
 	TEST_CASE_NEEDS(unread_pages_are_mapped, needs_small_hpages),
 	TEST_CASE_NEEDS(attach_makes_nothing_private, needs_small_hpages),
+	TEST_CASE_NEEDS(only_who_waits_costs_a_call, needs_small_hpages),
 };
 
 /* Not the segmented backend: it has other calls, and copies at attach. */
