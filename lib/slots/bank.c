@@ -119,10 +119,10 @@ void fl__bank_recall(struct fl__bank *bank)
 	       (slot = calls->take_laid_up(bank->source, &from))) {
 		if (slot_recall(slot)) {
 			/* What this slot lacks, the next will lack too. */
-			calls->retire(slot, false);
+			slot->source->calls->retire(slot, false);
 			return;
 		}
-		calls->give(slot);
+		slot->source->calls->give(slot);
 	}
 }
 
