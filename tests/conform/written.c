@@ -3,8 +3,9 @@
  * written.c - what a tenant wrote, against a copy that is kept beside it; and
  * that asking changes nothing for the tenants that follow.
  *
- * FAULTLINE_TEST_TENANCIES sets how many random tenancies there are: 10,000 for
- * the long run.
+ * FAULTLINE_TEST_TENANCIES sets how many random tenancies there are in each of two
+ * pools. A case has a limit of time, so that the long run of 10,000 is four times
+ * 1,250, each with a FAULTLINE_TEST_SEED of its own.
  */
 #include "tests/kit/conform.h"
 #include "tests/kit/random.h"
