@@ -1545,11 +1545,12 @@ FL_API struct fl_memory *fl_memory_find(const struct fl_pool *pool,
  *
  * Growth ends at the maximum of the memory's type, at the pool's, and where the
  * address type ends: a memory of 32-bit addresses has at most 65,536 pages of
- * 64 KiB, or 2^32 - 1 of one byte.
+ * 64 KiB, or 2^32 - 1 of one byte. A memory of an instance also ends at the
+ * limits of fl_instance_config, and its may_grow may refuse.
  *
- * Errors: -E2BIG (beyond the maximum), -ENOMEM, -ECHILD; -EPERM or -EIO when
- * the kernel refuses otherwise. After an error nothing has changed, and
- * memory.grow answers -1.
+ * Errors: -E2BIG (beyond the maximum, or refused), -ENOMEM, -ECHILD; -EPERM or
+ * -EIO when the kernel refuses otherwise. After an error nothing has changed,
+ * and memory.grow answers -1.
  */
 FL_API int fl_memory_grow(struct fl_memory *memory, uint64_t delta_pages,
 			  uint64_t *old_pages);
@@ -1804,6 +1805,16 @@ struct fl_restored {
 	uint8_t generation_id[16];
 };
 
+/* What a tenant asks for. Either memory or table is set. */
+struct fl_growth {
+	size_t size;		/* of this struct, as the library knows it */
+	struct fl_memory *memory;
+	struct fl_table *table;
+	uint64_t old_bytes;	/* of the memory or table */
+	uint64_t new_bytes;
+	uint64_t total_bytes;	/* of all that counts for the instance, then */
+};
+
 struct fl_instance_config {
 	size_t size;
 	/*
@@ -1908,9 +1919,36 @@ struct fl_instance_config {
 	 * during the call. */
 	int (*restored)(void *user, struct fl_instance *instance,
 			const struct fl_restored *how);
+	/*
+	 * Limits of this tenant, below those of the module and the pool: bytes
+	 * of each memory and elements of each table that the module defines,
+	 * and the bytes of all these memories and tables together. An instance
+	 * that starts with more is refused (-E2BIG). Growth past a limit fails
+	 * like growth past the maximum, and memory.grow is -1. What is imported
+	 * counts for its owner. UINT64_MAX
+	 */
+	uint64_t max_memory_bytes;
+	uint64_t max_table_elements;
+	uint64_t max_total_bytes;
+	/*
+	 * Asked before a memory or a table of the instance grows, within all
+	 * limits: 0 lets it grow, anything else refuses, and the growth fails
+	 * with -E2BIG. *growth is good during the call. The call may look at
+	 * the instance and at the pool; it must not grow, reset or release what
+	 * is the instance's, and must return. Memories of one instance may ask
+	 * from several threads at once. NULL: nobody is asked.
+	 */
+	int (*may_grow)(void *user, struct fl_instance *instance,
+			const struct fl_growth *growth);
 };
 
-#define FL_INSTANCE_CONFIG_INIT { .size = sizeof(struct fl_instance_config) }
+#define FL_INSTANCE_CONFIG_INIT                                              \
+	{                                                                    \
+		.size = sizeof(struct fl_instance_config),                   \
+		.max_memory_bytes = UINT64_MAX,                              \
+		.max_table_elements = UINT64_MAX,                            \
+		.max_total_bytes = UINT64_MAX,                               \
+	}
 
 FL__DEFINE_INIT(fl_instance_config, FL_INSTANCE_CONFIG)
 

@@ -176,6 +176,7 @@ static struct fl__request memory_request(const struct fl_module *module,
 
 /* The memories that the module defines, all or none. */
 static int take_memories(struct fl_pool *pool, const struct fl_module *module,
+			 const struct fl_instance_config *config,
 			 const struct fl__captured *captured,
 			 const struct fl__os_wait *wait,
 			 struct fl_memory **memories, struct fl_error *error)
@@ -196,6 +197,8 @@ static int take_memories(struct fl_pool *pool, const struct fl_module *module,
 		struct fl__memory_shape shape =
 			fl__memory_shape_of(module, first + i);
 
+		shape.max_bytes =
+			fl_min_u64(shape.max_bytes, config->max_memory_bytes);
 		memories[i] = fl__memory_begin(slots[i], &requests[i], &shape);
 	}
 	return err;
@@ -231,7 +234,8 @@ static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 			.element_bytes =
 				(uint32_t)pool->config.table_element_bytes,
 			.initial_elements = limits->min,
-			.max_elements = limits->most,
+			.max_elements = fl_min_u64(limits->most,
+						   config->max_table_elements),
 			.address_bits = limits->is_64 ? 64 : 32,
 			.null = pool->table_null,
 			.image = config->table_images ?
@@ -335,6 +339,7 @@ static void own_memories(struct fl_instance *instance,
 			continue;
 		}
 		instance->memories[i] = memories[i - imported];
+		fl__memory_of(instance->memories[i])->quota = &instance->quota;
 		fl__slot_publish(fl__slot_of_side(instance->memories[i]),
 				 instance);
 	}
@@ -358,12 +363,29 @@ static void own_tables(struct fl_instance *instance,
 			continue;
 		}
 		instance->tables[i] = tables[i - imported];
+		fl__table_of(instance->tables[i])->quota = &instance->quota;
 		fl__slot_publish(fl__table_of(instance->tables[i])->slot,
 				 instance);
 		if (config->table_images && config->table_images[i - imported])
 			fl_bit_set(instance->image_tables, i, true);
 	}
 	instance->table_count = reader->table_count;
+}
+
+/* What counts for the instance now. */
+static void count_total(struct fl_instance *instance)
+{
+	const struct fl__reader *reader = &instance->module->reader;
+	uint64_t total = 0;
+
+	for (uint32_t i = reader->imported_memory_count;
+	     i < instance->memory_count; i++)
+		total += fl__memory_length(instance->memories[i]);
+	for (uint32_t i = reader->imported_table_count;
+	     i < instance->table_count; i++)
+		total += fl_table_size(instance->tables[i]) *
+			 fl__table_of(instance->tables[i])->element_bytes;
+	__atomic_store_n(&instance->quota.total_bytes, total, __ATOMIC_RELAXED);
 }
 
 /* What was taken of an instance so far. */
@@ -396,8 +418,8 @@ static int take_parts(struct fl_pool *pool, struct fl_module *module,
 {
 	const struct fl__reader *reader = &module->reader;
 	struct fl__os_wait wait = { config->timeout_ns, taken_undo, taken };
-	int err = take_memories(pool, module, captured, &wait, taken->memories,
-				error);
+	int err = take_memories(pool, module, config, captured, &wait,
+				taken->memories, error);
 
 	if (err)
 		return err;
@@ -438,8 +460,15 @@ static int instance_take(struct fl_pool *pool, struct fl_module *module,
 	instance->is_initialised = false;
 	instance->captured = captured;
 	__atomic_store_n(&instance->is_restoring, false, __ATOMIC_RELAXED);
+	instance->quota = (struct fl__quota){
+		.max_total_bytes = config->max_total_bytes,
+		.may_grow = config->may_grow,
+		.user = config->user,
+		.instance = instance,
+	};
 	own_memories(instance, config, taken.memories);
 	own_tables(instance, config, taken.tables);
+	count_total(instance);
 	fl__slot_publish(fl__instance_slot(instance), NULL);
 	*out = instance;
 	return 0;
@@ -459,6 +488,9 @@ int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			"the pool holds no instances; raise max_instances");
 	if (!err)
 		err = fl__instance_check(pool, module, config, error);
+	if (!err)
+		err = fl__instance_check_limits(pool, module, config, captured,
+						error);
 	if (!err && captured)
 		err = fl__instance_check_captured(pool, module, captured,
 						  error);
@@ -557,6 +589,7 @@ static int instance_restart(struct fl_instance *instance)
 		err = fl__table_restart(instance->tables[i]);
 		result = result ? result : err;
 	}
+	count_total(instance);
 	err = fl__slot_restart(fl__instance_slot(instance), 0);
 	return result ? result : err;
 }

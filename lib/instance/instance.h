@@ -58,6 +58,7 @@ struct fl_instance {
 	/* Random bytes of the system for generation ids, used from the end. */
 	uint16_t random_left;
 	uint8_t random[256];
+	struct fl__quota quota;
 	/* Tables that began with an image. */
 	uint64_t image_tables[(FL__READER_MAX_TABLES + 63) / 64];
 };

@@ -49,6 +49,7 @@ struct fl_memory *fl__memory_begin(struct fl__slot *slot,
 
 	memory->since = FL__SINCE_ACQUIRE;
 	memory->shape = *shape;
+	memory->quota = NULL;
 	memory->shape.max_bytes =
 		fl_min_u64(shape->max_bytes,
 			   fl_max_u64(slot->bank->pool->config.max_memory_bytes,
@@ -255,18 +256,30 @@ static int memory_grow(struct fl__memory *memory, uint64_t delta_pages,
 {
 	struct fl__slot *slot = fl__slot_of_side(memory);
 	uint64_t old_bytes = fl__memory_length(&memory->pub), new_bytes;
-	int err = 0;
+	struct fl_growth growth;
+	int err;
 
 	if (fl_mul_overflow(delta_pages, memory->shape.page_bytes,
 			    &new_bytes) ||
 	    fl_add_overflow(new_bytes, old_bytes, &new_bytes) ||
 	    new_bytes > memory->shape.max_bytes)
 		return -E2BIG;
+	growth = (struct fl_growth){
+		.size = sizeof(growth),
+		.memory = &memory->pub,
+		.old_bytes = old_bytes,
+		.new_bytes = new_bytes,
+	};
+	err = fl__quota_grow(memory->quota, &growth);
+	if (err)
+		return err;
 	if (new_bytes > old_bytes)
 		err = slot->bank->backend->grow(slot->arena, &slot->space,
 						new_bytes);
-	if (err)
+	if (err) {
+		fl__quota_undo(memory->quota, &growth);
 		return err;
+	}
 	/* Pairs with readers of the length: a reader that sees the new length may
 	 * touch the new bytes. */
 	__atomic_store_n(&memory->pub.length_bytes, new_bytes,

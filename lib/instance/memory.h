@@ -10,6 +10,7 @@
 #define FL_MEMORY_H
 
 #include "module/module.h"
+#include "quota.h"
 #include "slots/bank.h"
 
 /* What a memory is by its type, whatever its content and size. */
@@ -33,6 +34,7 @@ enum fl__since {
 struct fl__memory {
 	struct fl_memory pub;		/* length_bytes is atomic */
 	struct fl__memory_shape shape;
+	struct fl__quota *quota;	/* NULL: no tenant of several */
 	enum fl__since since;		/* with begun_bytes: grow_lock */
 	uint64_t begun_bytes;		/* the size then */
 	struct fl__os_lock grow_lock;

@@ -20,6 +20,7 @@
 struct fl__table {
 	struct fl_table pub;
 	struct fl__slot *slot;		/* NULL: made by fl_table_create() */
+	struct fl__quota *quota;	/* NULL: no tenant of several */
 	uint64_t initial_elements;
 	uint64_t max_elements;
 	uint64_t capacity;		/* elements that fit at pub.base */

@@ -9,6 +9,7 @@
  */
 #include "table_life.h"
 #include "base/config.h"
+#include "quota.h"
 #include "table_nulls.h"
 
 #include <stdlib.h>
@@ -57,6 +58,7 @@ static void table_begin(struct fl__table *table,
 {
 	table->pub.base = base;
 	table->capacity = capacity;
+	table->quota = NULL;
 	table->initial_elements = config->initial_elements;
 	table->max_elements = config->max_elements;
 	table->type_max = config->max_elements;
@@ -381,6 +383,7 @@ int fl_table_grow(struct fl_table *pub, uint64_t delta, const void *element,
 	struct fl__table *table = fl__table_of(pub);
 	uint64_t old = pub->length, length;
 	uint8_t own[FL__MAX_ELEMENT_BYTES];
+	struct fl_growth growth;
 	int err = 0;
 
 	if (table->slot)
@@ -394,6 +397,14 @@ int fl_table_grow(struct fl_table *pub, uint64_t delta, const void *element,
 	memcpy(own, element ? element : table->null, table->element_bytes);
 	if (length > table->capacity)
 		err = table_make_room(table, length);
+	growth = (struct fl_growth){
+		.size = sizeof(growth),
+		.table = pub,
+		.old_bytes = old * table->element_bytes,
+		.new_bytes = length * table->element_bytes,
+	};
+	if (!err)
+		err = fl__quota_grow(table->quota, &growth);
 	if (err)
 		return err;
 	fl__table_put(table, old, own, delta);

@@ -136,7 +136,10 @@ static int check_memory_type(const struct fl_memory *memory, uint32_t idx,
 {
 	const struct fl__memory_shape *shape = &fl__memory_of(memory)->shape;
 	const struct import import = {
-		"memory", "pages", idx, &module->reader.memories[idx].limits,
+		"memory",
+		"pages",
+		idx,
+		&module->reader.memories[idx].limits,
 	};
 
 	if (shape->page_bytes != module->memories[idx].page_bytes)
@@ -332,6 +335,70 @@ int fl__instance_check(const struct fl_pool *pool,
 	if (!err && config->tunables)
 		err = tunables_check(pool, config->tunables, error);
 	return err;
+}
+
+/* --------------------------------------------------- limits of one tenant */
+
+static int check_limit(const char *what, uint32_t idx, uint64_t start,
+		       uint64_t limit, const char *field,
+		       struct fl_error *error)
+{
+	return start <= limit ?
+		       0 :
+		       fl__error_set(
+			       error, -E2BIG,
+			       "%s %u starts with %llu, the instance's %s is %llu; raise it",
+			       what, idx, fl_llu(start), field, fl_llu(limit));
+}
+
+static int check_total(uint64_t total, const struct fl_instance_config *config,
+		       struct fl_error *error)
+{
+	return total <= config->max_total_bytes ?
+		       0 :
+		       fl__error_set(
+			       error, -E2BIG,
+			       "memories and tables start with %llu bytes together, the instance's max_total_bytes is %llu; raise it",
+			       fl_llu(total), fl_llu(config->max_total_bytes));
+}
+
+int fl__instance_check_limits(const struct fl_pool *pool,
+			      const struct fl_module *module,
+			      const struct fl_instance_config *config,
+			      const struct fl__captured *captured,
+			      struct fl_error *error)
+{
+	const struct fl__reader *reader = &module->reader;
+	uint64_t total = 0;
+	int err = 0;
+
+	for (uint32_t i = reader->imported_memory_count;
+	     i < reader->memory_count && !err; i++) {
+		uint64_t bytes =
+			captured ? captured->images[i]->map.initial_bytes :
+				   module->memories[i].min_bytes;
+
+		err = check_limit("memory", i, bytes, config->max_memory_bytes,
+				  "max_memory_bytes", error);
+		if (fl_add_overflow(total, bytes, &total))
+			total = UINT64_MAX;
+	}
+	for (uint32_t i = reader->imported_table_count;
+	     i < reader->table_count && !err && fl__pool_has_tables(pool);
+	     i++) {
+		uint64_t elements = captured ? captured->tables[i].length :
+					       reader->tables[i].limits.min;
+		uint64_t bytes;
+
+		err = check_limit("table", i, elements,
+				  config->max_table_elements,
+				  "max_table_elements", error);
+		if (fl_mul_overflow(elements, pool->config.table_element_bytes,
+				    &bytes) ||
+		    fl_add_overflow(total, bytes, &total))
+			total = UINT64_MAX;
+	}
+	return err ? err : check_total(total, config, error);
 }
 
 /* -------------------------------------------------------------- snapshots */

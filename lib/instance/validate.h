@@ -20,4 +20,12 @@ int fl__instance_check_captured(const struct fl_pool *pool,
 				const struct fl__captured *captured,
 				struct fl_error *error);
 
+/* Does what the instance starts with keep the limits of its tenant? captured
+ * may be NULL, and fits the pool. -E2BIG. */
+int fl__instance_check_limits(const struct fl_pool *pool,
+			      const struct fl_module *module,
+			      const struct fl_instance_config *config,
+			      const struct fl__captured *captured,
+			      struct fl_error *error);
+
 #endif

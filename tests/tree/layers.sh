@@ -32,7 +32,7 @@ uffd			engine
 lib			backends context
 lib/module		holes store archive image_file module describe element datafree
 lib/slots		freelist stock layout slot pool reservation region overflow audit bank lookup
-lib/instance		memory written table table_nulls table_life stack snapshot snapshot_state snapshot_file validate instance bulk restore initialise capture
+lib/instance		quota memory written table table_nulls table_life stack snapshot snapshot_state snapshot_file validate instance bulk restore initialise capture
 lib/pool		config pool trim metrics
 EOF
 
