@@ -488,12 +488,12 @@ int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			"the pool holds no instances; raise max_instances");
 	if (!err)
 		err = fl__instance_check(pool, module, config, error);
-	if (!err)
-		err = fl__instance_check_limits(pool, module, config, captured,
-						error);
 	if (!err && captured)
 		err = fl__instance_check_captured(pool, module, captured,
 						  error);
+	if (!err)
+		err = fl__instance_check_limits(pool, module, config, captured,
+						error);
 	return err ? err :
 		     instance_take(pool, module, config, captured, outer, out,
 				   error);
