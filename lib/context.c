@@ -70,9 +70,14 @@ int fl_context_create(const struct fl_context_config *config,
 		fl__error_set(error, err, "cannot make a lock");
 		goto err_lock;
 	}
+	err = fl__os_lock_init(&context->twins_lock);
+	if (err) {
+		fl__error_set(error, err, "cannot make a lock");
+		goto err_holes;
+	}
 	err = context_open_guards(context, disabled, error);
 	if (err)
-		goto err_holes;
+		goto err_twins;
 	err = fl__backend_open(&known, disabled, &context->backend,
 			       &context->host, error);
 	if (err)
@@ -81,6 +86,8 @@ int fl_context_create(const struct fl_context_config *config,
 	return 0;
 err_guards:
 	context_close_guards(context);
+err_twins:
+	fl__os_lock_fini(&context->twins_lock);
 err_holes:
 	fl__os_lock_fini(&context->holes_lock);
 err_lock:
@@ -104,6 +111,7 @@ void fl_context_destroy(struct fl_context *context)
 		return;
 	context->backend->close(context->host);
 	context_close_guards(context);
+	fl__os_lock_fini(&context->twins_lock);
 	fl__os_lock_fini(&context->holes_lock);
 	fl__os_lock_fini(&context->lock);
 	free(context);

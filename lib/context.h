@@ -34,6 +34,9 @@ struct fl_context {
 	struct fl_image *holes;
 	struct fl__os_fork_guard fork_guard;	/* also of its pools */
 	int status_fd;	/* fl__os_status_open() */
+	/* Loaded modules by the hash of their bytes, see module/module.c. */
+	struct fl__os_lock twins_lock;
+	struct fl_module *twins[256];
 };
 
 struct fl_context *fl__context_retain(struct fl_context *context);

@@ -351,7 +351,9 @@ FL__DEFINE_INIT(fl_module_config, FL_MODULE_CONFIG)
  *
  * The call builds an image for each memory, defined or imported, whose active
  * segments have offsets that are known here. fl_module_memory_type() says which
- * memories have an image. With context NULL the call builds no image: the
+ * memories have an image. A module of the same bytes that is loaded in the
+ * context has built them already: the two share them, and either may go first
+ * (a borrowed module may then go with the call that shares). With context NULL the call builds no image: the
  * module can be looked at and rewritten, not instantiated.
  *
  * Errors: -EINVAL, -ENOEXEC (error->byte_off says where), -ENOTSUP (a

@@ -275,8 +275,7 @@ static int module_build_images(struct fl_module *module, struct fl_error *error)
 			continue;
 		err = module_build_image(module->context, module, i,
 					 memory->min_bytes, &no_globals,
-					 &allowance,
-					 &memory->image, &found);
+					 &allowance, &memory->image, &found);
 		if (err == -E2BIG && !allowance.is_over) {
 			memory->reason =
 				"its initial content ends beyond 1 TiB";
@@ -290,6 +289,108 @@ static int module_build_images(struct fl_module *module, struct fl_error *error)
 		}
 	}
 	return 0;
+}
+
+/* ------------------------------------------------------------------- twins */
+
+/*
+ * Modules of the same bytes in one context have the same images. A hash finds
+ * the twin, and all bytes are compared. The lock is held for list work alone, so
+ * a listed module may be on its way out: whoever finds one takes a reference, or
+ * leaves a module that has none.
+ */
+
+static uint64_t hash_bytes(const uint8_t *bytes, uint64_t len)
+{
+	uint64_t hash = len * 0x9e3779b97f4a7c15u, word;
+
+	for (; len >= sizeof(word); len -= sizeof(word)) {
+		memcpy(&word, bytes, sizeof(word));
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+		hash ^= hash >> 29;
+		bytes += sizeof(word);
+	}
+	for (; len; len--)
+		hash = (hash ^ *bytes++) * 0x9e3779b97f4a7c15u;
+	return hash ^ hash >> 32;
+}
+
+static struct fl_module **head_of(const struct fl_module *module)
+{
+	return &module->context->twins[module->hash %
+				       FL_ARRAY_SIZE(module->context->twins)];
+}
+
+/* False: the last reference has gone. */
+static bool retain_living(struct fl_module *module)
+{
+	uint32_t refs = __atomic_load_n(&module->refs, __ATOMIC_RELAXED);
+
+	while (refs) {
+		if (__atomic_compare_exchange_n(&module->refs, &refs, refs + 1,
+						true, __ATOMIC_ACQUIRE,
+						__ATOMIC_RELAXED))
+			return true;
+	}
+	return false;
+}
+
+/* A reference to a module of the same bytes; NULL: there is none. Of the modules
+ * with this hash only the newest is compared: a missed twin costs memory and is no
+ * error. */
+static struct fl_module *twin_find(struct fl_module *module)
+{
+	struct fl_context *context = module->context;
+	uint64_t length = module->reader.length;
+	struct fl_module *twin;
+
+	module->hash = hash_bytes(module->bytes, length);
+	fl__os_lock(&context->twins_lock);
+	twin = *head_of(module);
+	while (twin && (twin->hash != module->hash ||
+			twin->reader.length != length || !retain_living(twin)))
+		twin = twin->next_twin;
+	fl__os_unlock(&context->twins_lock);
+	if (!twin || !memcmp(twin->bytes, module->bytes, (size_t)length))
+		return twin;
+	fl_module_release(twin);
+	return NULL;
+}
+
+static void twin_add(struct fl_module *module)
+{
+	struct fl_module **head = head_of(module);
+
+	module->is_listed = true;
+	fl__os_lock(&module->context->twins_lock);
+	module->next_twin = *head;
+	*head = module;
+	fl__os_unlock(&module->context->twins_lock);
+}
+
+static void twin_remove(struct fl_module *module)
+{
+	struct fl_module **link;
+
+	if (!module->is_listed)
+		return;
+	fl__os_lock(&module->context->twins_lock);
+	for (link = head_of(module); *link != module;)
+		link = &(*link)->next_twin;
+	*link = module->next_twin;
+	fl__os_unlock(&module->context->twins_lock);
+}
+
+/* What twins have in common. */
+static void share_images(struct fl_module *module, const struct fl_module *twin)
+{
+	for (uint32_t i = 0; i < module->reader.memory_count; i++) {
+		module->memories[i].reason = twin->memories[i].reason;
+		if (twin->memories[i].image)
+			module->memories[i].image =
+				fl_image_retain(twin->memories[i].image);
+	}
+	module->shows_images = twin->shows_images;
 }
 
 static int module_take_bytes(struct fl_module *module,
@@ -324,6 +425,7 @@ static int module_take_bytes(struct fl_module *module,
 
 static void module_free(struct fl_module *module)
 {
+	twin_remove(module);
 	if (module->memories) {
 		for (uint32_t i = 0; i < module->reader.memory_count; i++)
 			fl_image_release(module->memories[i].image);
@@ -346,6 +448,7 @@ static int module_fill(struct fl_module *module,
 		       const struct fl_module_config *config,
 		       struct fl_error *error)
 {
+	struct fl_module *twin;
 	int err = module_take_bytes(module, config, error);
 
 	if (!err)
@@ -362,10 +465,18 @@ static int module_fill(struct fl_module *module,
 	module->deferred = module->by_memory + module->reader.data_count;
 	module->unshown = module->deferred + module->reader.data_count;
 	module_measure(module);
-	err = module_build_images(module, error);
-	if (!err)
-		list_unshown(module);
-	return err;
+	twin = module->context ? twin_find(module) : NULL;
+	if (twin)
+		share_images(module, twin);
+	else
+		err = module_build_images(module, error);
+	fl_module_release(twin);
+	if (err)
+		return err;
+	list_unshown(module);
+	if (module->context)
+		twin_add(module);
+	return 0;
 }
 
 int fl_module_load(struct fl_context *context,

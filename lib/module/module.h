@@ -42,6 +42,9 @@ struct fl__module_memory {
 
 struct fl_module {
 	uint32_t refs;			/* atomic */
+	bool is_listed;			/* with hash and next_twin: its context's */
+	uint64_t hash;			/* of the bytes */
+	struct fl_module *next_twin;
 	struct fl_context *context;	/* a reference, NULL: only to look at */
 	struct fl__reader reader;
 	struct fl__module_memory *memories;

@@ -4,7 +4,7 @@
  * fl_image_info(), fl_image_next_run() and fl_image_read() say of it, against the
  * model, and what a memory shows that is acquired with it.
  */
-#include "tests/kit/conform.h"
+#include "tests/kit/conform_module.h"
 #include "tests/kit/random.h"
 
 #include <stdlib.h>
@@ -571,7 +571,43 @@ static void random_images(void)
 	conform_close(&conform);
 }
 
+/* The same bytes in one context give the same images, whoever goes first. */
+static void equal_modules_share_images(void)
+{
+	struct fl_image_info info[3];
+	struct fl_module *modules[3];
+	struct conform conform;
+
+	conform_open(&conform, NULL);
+	for (int i = 0; i < 3; i++) {
+		struct wasm w = { 0 };
+
+		wasm_header(&w);
+		wasm_one_memory(&w, 2, WASM_NO_MAX);
+		wasm_one_data(&w, 70000, i == 2 ? "hallo" : "hello", 5);
+		modules[i] = module_load(&conform, &w);
+		info[i].size = sizeof(info[i]);
+		fl_image_info(fl_module_image(modules[i], 0), &info[i]);
+	}
+	CHECK_EQ(info[0].serial, info[1].serial);
+	CHECK(fl_module_image(modules[0], 0) == fl_module_image(modules[1], 0));
+	CHECK(info[2].serial != info[0].serial);
+	/* The first goes; its image is the second's too. */
+	fl_module_release(modules[0]);
+	for (int i = 1; i < 3; i++) {
+		struct fl_instance *instance =
+			instance_start(&conform, modules[i]);
+
+		CHECK(!memcmp(fl_instance_memory(instance, 0)->base + 70000,
+			      i == 2 ? "hallo" : "hello", 5));
+		instance_stop(instance);
+		fl_module_release(modules[i]);
+	}
+	conform_close(&conform);
+}
+
 static const struct test_case cases[] = {
+	TEST_CASE(equal_modules_share_images),
 	TEST_CASE(segment_over_a_page_border),
 	TEST_CASE(later_segment_wins),
 	TEST_CASE(segments_in_any_order),
