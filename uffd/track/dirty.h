@@ -59,7 +59,7 @@ struct fl__dirty {
 	uint64_t tracked_bytes;
 	uint64_t highest_bytes;		/* that were ever accessible */
 	struct fl__sweeps sweeps;
-	uint64_t stale_cost;		/* chunks scanned for nothing so far */
+	uint32_t stale_resets;		/* that scanned chunks for nothing */
 	/* The sum of all kept bits. A page behind the border stays counted as
 	 * the page was last seen. */
 	uint64_t kept_hpages;

@@ -7,6 +7,7 @@
 #include "settle.h"
 #include "uffd/uffd.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -18,9 +19,8 @@
  * needed more gets room for FL__SCAN_MAX_REGIONS. */
 #define FEW_REGIONS 64
 
-/* A chunk is scanned in a microsecond or less; a slot with thousands of them is
- * unmapped in some milliseconds. */
-#define STALE_LIMIT (UINT64_C(1) << 14)
+/* To fault in and mark a chunk again costs about so many scans of it. */
+#define STALE_RESETS 64
 
 void fl__track_forget(struct fl__dirty *dirty)
 {
@@ -351,15 +351,15 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 		return;
 	/* One call more for each run of data is the price of many holes. */
 	for (; image->has_holes ?
-		       fl__image_map_next_data(map, NULL, at,
-					       end - reset->base, &piece) :
+		       fl__image_map_next_data(map, NULL, at, end - reset->base,
+					       &piece) :
 		       fl__image_map_next(map, NULL, at, end - reset->base,
 					  &piece);
 	     at += piece.len) {
 		if (piece.is_data)
-			(void)madvise((void *)(uintptr_t)(reset->base +
-							  piece.off),
-				      (size_t)piece.len, FL_MADV_POPULATE_READ);
+			(void)madvise(
+				(void *)(uintptr_t)(reset->base + piece.off),
+				(size_t)piece.len, FL_MADV_POPULATE_READ);
 	}
 }
 
@@ -399,26 +399,14 @@ int fl__track_mark(struct fl__reset *reset)
 	return err;
 }
 
-/*
- * In an accessible arena, chunks that one tenant touched far beyond its size
- * are scanned for all later tenants. Marked chunks above the size and above all
- * that is written now are scanned until the scans have cost what mapping the
- * slot anew costs. Then -EAGAIN makes the caller map the slot anew.
- */
-static bool is_stale(struct fl__reset *reset)
+/* In an accessible arena: the end of what this tenant had or wrote, and of the
+ * chunk in which that lies. Behind it all is zeroes. */
+static uint64_t used_end(const struct fl__reset *reset)
 {
-	struct fl__dirty *dirty = reset->dirty;
-	uint64_t from = fl_max_u64(reset->base + reset->space->attached_bytes,
-				   reset->reported_end);
-	uint64_t end = fl_min_u64(reset->tracked_end, reset->allowed_end);
-	uint64_t stale = 0;
+	uint64_t end = fl_max_u64(reset->base + reset->space->attached_bytes,
+				  reset->reported_end);
 
-	for (size_t i = fl__reset_chunk_of(reset, from) + 1;
-	     i < dirty->chunk_count && fl__reset_chunk_addr(reset, i) < end;
-	     i++)
-		stale += dirty->chunks[i].is_marked;
-	dirty->stale_cost = stale ? dirty->stale_cost + stale : 0;
-	return dirty->stale_cost > STALE_LIMIT;
+	return fl_round_up(end, FL__CHUNK_BYTES);
 }
 
 /* What goes only when the slot is mapped anew. */
@@ -433,7 +421,67 @@ static uint64_t overhead_of(struct fl__reset *reset)
 	return fl__overhead_counts(tables + records);
 }
 
-static int reset_run(struct fl__reset *reset, uint64_t max_kept_bytes)
+/* What is known of the chunks from count on goes. */
+static void chunks_shrink(struct fl__dirty *dirty, size_t count)
+{
+	struct fl__dirty_chunk *kept;
+
+	if (count >= dirty->chunk_count)
+		return;
+	kept = realloc(dirty->chunks, (count + 1) * sizeof(*kept));
+	if (kept)
+		dirty->chunks = kept;
+	dirty->chunk_count = count;
+}
+
+/* Fresh memory behind a border: no page, no mark and no page table is left there
+ * to be scanned. */
+static int tail_renew(struct fl__reset *reset, uint64_t start)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	uint64_t len = reset->tracked_end - start;
+	void *at = (void *)(uintptr_t)start;
+
+	if (mmap(at, (size_t)len, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+		 0) == MAP_FAILED)
+		return -errno;
+	uncount_range(reset, start, reset->tracked_end);
+	for (size_t i = fl__reset_chunk_of(reset, start);
+	     i < dirty->chunk_count; i++)
+		dirty->tables -= dirty->chunks[i].has_table;
+	chunks_shrink(dirty, fl__reset_chunk_of(reset, start));
+	reset->tracked_end = start;
+	dirty->tracked_bytes = start - reset->base;
+	/* Or what lies side by side would fall into pieces. */
+	if (__atomic_load_n(&reset->whole->is_registered, __ATOMIC_RELAXED))
+		(void)fl__uffd_register_wp(reset->whole->uffd_fd, start, len);
+	return 0;
+}
+
+/*
+ * In an accessible arena, chunks that one tenant touched far beyond its size
+ * would be scanned for all later tenants. Marked chunks above the size and above
+ * all that is written now are scanned until the scans have cost about what it
+ * costs to map and mark these chunks once more. Then they are given back. After
+ * a failure the slot goes on as it was.
+ */
+static void drop_stale(struct fl__reset *reset)
+{
+	struct fl__dirty *dirty = reset->dirty;
+	uint64_t start = used_end(reset);
+
+	if (fl__reset_chunk_of(reset, start) >= dirty->chunk_count ||
+	    start >= reset->tracked_end) {
+		dirty->stale_resets = 0;
+		return;
+	}
+	if (++dirty->stale_resets > STALE_RESETS && !tail_renew(reset, start))
+		dirty->stale_resets = 0;
+}
+
+static int reset_run(struct fl__reset *reset, uint64_t max_kept_bytes,
+		     bool is_accessible)
 {
 	int err = fl_unlikely(reset->dirty->has_noted) ?
 			  fl__settle_noted(reset) :
@@ -445,9 +493,10 @@ static int reset_run(struct fl__reset *reset, uint64_t max_kept_bytes)
 		err = fl__track_mark(reset);
 	if (!err)
 		err = sweep(reset);
+	if (!err && is_accessible)
+		drop_stale(reset);
 	reset->overhead_bytes = overhead_of(reset);
-	if (!err &&
-	    (is_stale(reset) || reset->overhead_bytes > max_kept_bytes))
+	if (!err && reset->overhead_bytes > max_kept_bytes)
 		err = -EAGAIN;
 	if (!err &&
 	    (reset->is_uncounted || kept_bytes_of(reset) > max_kept_bytes))
@@ -493,7 +542,8 @@ static int reset_slot(struct fl__dirty *dirty,
 	dirty->highest_bytes =
 		fl_max_u64(dirty->highest_bytes, space->allowed_bytes);
 	fl__reset_areas(&reset);
-	err = reset_run(&reset, geometry->max_kept_bytes);
+	err = reset_run(&reset, geometry->max_kept_bytes,
+			geometry->is_accessible);
 	*kept_bytes = kept_bytes_of(&reset) + reset.overhead_bytes;
 	/* Without memory, the next scan needs several calls again. */
 	if (reset.buffer.was_full && !dirty->regions)
