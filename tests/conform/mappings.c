@@ -118,6 +118,44 @@ static void trim_gives_page_tables_back(void)
 	conform_close(&many.conform);
 }
 
+/* What one tenant touched far above its successors' size is not kept, nor
+ * scanned, for ever. */
+static void a_large_tenant_is_forgotten(void)
+{
+	struct fl_pool_config config;
+	struct conform conform;
+	struct fl_memory *memory;
+	uint8_t *base = NULL;
+
+	conform_pool_config(&config);
+	config.max_memories = 1;
+	config.max_memory_bytes = 64 * MIB;
+	config.bounds = FL_BOUNDS_ACCESSIBLE;
+	conform_open(&conform, &config);
+	for (int i = 0; i < 200; i++) {
+		memory = conform_take(&conform, NULL, WPAGE);
+		base = memory->base;
+		CHECK_EQ(base[100], 0);
+		base[100] = 1;
+		if (i == 1 || i == 2) {
+			MUST_EQ(fl_memory_grow(memory, 300, NULL), 0);
+			for (uint64_t at = 4 * MIB; at < 16 * MIB;
+			     at += 4 * KIB)
+				base[at] = 1;
+		}
+		/* Tenants may write beyond their size here. */
+		CHECK_EQ(base[5 * MIB], i == 1 || i == 2);
+		conform_give(memory);
+	}
+	if (!strcmp(test_rung->how, "track"))
+		CHECK(procfs_resident(base + 4 * MIB, base + 16 * MIB)
+			      .private_bytes < MIB);
+	memory = conform_take(&conform, NULL, 20 * MIB);
+	CHECK_EQ(conform_first_data(memory->base, 20 * MIB), 20 * MIB);
+	conform_give(memory);
+	conform_close(&conform);
+}
+
 static const char *needs_status(void)
 {
 	return procfs_status_kib("VmPTE") ? NULL :
@@ -126,6 +164,7 @@ static const char *needs_status(void)
 
 static const struct test_case cases[] = {
 	TEST_CASE(dense_pool_stays_whole),
+	TEST_CASE(a_large_tenant_is_forgotten),
 	TEST_CASE_NEEDS(trim_gives_page_tables_back, needs_status),
 };
 
