@@ -140,7 +140,7 @@ static void a_large_tenant_is_forgotten(void)
 		if (i == 1 || i == 2) {
 			MUST_EQ(fl_memory_grow(memory, 300, NULL), 0);
 			for (uint64_t at = 4 * MIB; at < 16 * MIB;
-			     at += 4 * KIB)
+			     at += 8 * KIB)
 				base[at] = 1;
 		}
 		/* Tenants may write beyond their size here. */
