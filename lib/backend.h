@@ -149,6 +149,15 @@ struct fl__space {
 	bool is_torn;
 };
 
+/* What a reset did, in events and host pages; a backend adds to what it
+ * counts. */
+struct fl__work {
+	uint64_t scan_ns;		/* only if is_timed */
+	uint32_t scans, sweeps;
+	uint32_t restored, compared, dropped, protected;
+	bool is_timed;
+};
+
 typedef int fl__changed_fn(void *user, uint64_t offset_bytes,
 			   uint64_t length_bytes);
 
@@ -217,7 +226,8 @@ struct fl__backend {
 	/* size_bytes is larger than the current size. */
 	int (*grow)(struct fl__arena *arena, struct fl__space *space,
 		    uint64_t size_bytes);
-	int (*reset)(struct fl__arena *arena, struct fl__space *space);
+	int (*reset)(struct fl__arena *arena, struct fl__space *space,
+		     struct fl__work *work);
 
 	/* Make host pages of the current size resident and writable. */
 	int (*prefault)(struct fl__arena *arena, struct fl__space *space,

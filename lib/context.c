@@ -51,6 +51,11 @@ int fl_context_create(const struct fl_context_config *config,
 			error, -EINVAL,
 			"descriptor_shards is %u; use 1 to %d, or 0 for the default",
 			known.descriptor_shards, FL__MAX_SHARDS);
+	if (!err && (unsigned int)known.statistics > FL_STATISTICS_OFF)
+		err = fl__error_set(
+			error, -EINVAL,
+			"statistics is %d; use an enumerator of enum fl_statistics",
+			(int)known.statistics);
 	if (err)
 		return err;
 	context = calloc(1, sizeof(*context));
@@ -70,6 +75,9 @@ int fl_context_create(const struct fl_context_config *config,
 		fl__error_set(error, err, "cannot make a lock");
 		goto err_lock;
 	}
+	context->statistics = fl_name_is_listed(disabled, "statistics") ?
+				      FL_STATISTICS_OFF :
+				      known.statistics;
 	err = fl__os_lock_init(&context->twins_lock);
 	if (err) {
 		fl__error_set(error, err, "cannot make a lock");

@@ -25,6 +25,8 @@ struct fl_context {
 	 * other, so that the wait ends however many walks begin. */
 	uint32_t lookups[2];
 	uint32_t turn;			/* atomic */
+	enum fl_statistics statistics;
+	uint64_t last_pool;		/* atomic; their serials */
 	/* What images may take, and what the living ones take: atomic. */
 	struct fl_context_config limits;
 	uint64_t image_bytes, image_span_bytes;

@@ -155,6 +155,15 @@ FL_API void fl_config_init(enum fl_config_kind kind, void *config,
 
 /* ----------------------------------------------------------------- context */
 
+/* What becomes of a pool's counters and times. */
+enum fl_statistics {
+	/* Other processes of the user can read the numbers (uffd-stat does), in
+	 * a memory file named "faultline-stats" that this process has open. */
+	FL_STATISTICS_PUBLISHED = 0,
+	FL_STATISTICS_PRIVATE = 1,	/* only fl_pool_metric() has them */
+	FL_STATISTICS_OFF = 2,		/* nothing is counted but fl_pool_info */
+};
+
 struct fl_context_config {
 	size_t size;
 	/* The backend: NULL for the best that this host allows, "linux", or
@@ -188,6 +197,8 @@ struct fl_context_config {
 	 * processor, 16 at most. At most 64; the rung "scan" opens half of each
 	 * pair, and "dontneed" one descriptor. */
 	uint32_t descriptor_shards;
+	/* Of the context's pools: FL_STATISTICS_PUBLISHED. */
+	enum fl_statistics statistics;
 	uint32_t reserved;
 };
 
@@ -207,8 +218,9 @@ FL__DEFINE_INIT(fl_context_config, FL_CONTEXT_CONFIG)
  *
  * The environment variable FAULTLINE_DISABLE=name,... takes features and
  * backends away ("linux", "segmented", or a name that fl_context_feature()
- * gives). Blanks around a name do not count; any other name is -EINVAL. The
- * variable cannot add a feature. Set-user-ID programs ignore the variable.
+ * gives), and "statistics" turns statistics off. Blanks around a name do not
+ * count; any other name is -EINVAL. The variable cannot add a feature.
+ * Set-user-ID programs ignore the variable.
  *
  * Descriptors: 2 for each of descriptor_shards and 1, for all pools; then 1 for
  * each image, none for a pool, and 3 for each fl_pool_trim_on_pressure(). All are
@@ -336,6 +348,9 @@ struct fl_module_config {
 	 * that hold a reference. May be NULL. */
 	void (*release)(void *user, const void *bytes);
 	void *user;
+	/* By which tracers call the module: up to 63 bytes of UTF-8, copied.
+	 * NULL for none: NULL. */
+	const char *name;
 };
 
 #define FL_MODULE_CONFIG_INIT { .size = sizeof(struct fl_module_config) }
@@ -1118,6 +1133,9 @@ struct fl_pool_config {
 	 * 128 MiB and more. */
 	uint64_t max_idle_slot_bytes;
 	uint64_t max_idle_bytes;
+	/* By which tools and tracers call the pool: up to 63 bytes of UTF-8,
+	 * copied. Pools may share a name. NULL for none: NULL. */
+	const char *name;
 	/* Inaccessible before and after each stack, at least a host page. A
 	 * frame larger than this can step over it into a neighbour's stack,
 	 * unless the compiler touches each page of a large frame in turn (gcc,
@@ -1385,6 +1403,65 @@ FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
  */
 FL_API int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
 			 const struct fl_image *image, uint32_t *purged);
+
+/*
+ * Are the pool's statistics "published", "private" or "off"? *reason (optional)
+ * gets why they are not published although the context asks for it, NULL
+ * otherwise.
+ *
+ * What is counted at every call costs less than a hundredth of the shortest
+ * cycle of an instance. Times are taken of one call in 64.
+ */
+FL_API const char *fl_pool_statistics(const struct fl_pool *pool,
+				      const char **reason);
+
+#define FL_STATISTICS_MAGIC	"FLSTATS"
+#define FL_STATISTICS_VERSION	1
+
+/*
+ * What a file of statistics begins with, for readers in other processes. Read
+ * the file by pread() and believe no number of it: the process that writes the
+ * file owns its bytes. Offsets are in bytes from the file's beginning; all
+ * integers have the machine's byte order. A reader of another build needs no
+ * more than this struct: what the numbers mean is in the schema.
+ *
+ * The schema is text, a line for each number: its kind, name, unit and help.
+ *
+ * "c", "g"	the next word: a counter, or a gauge that may fall. Add up what
+ *		all shards have, modulo 2^64.
+ * "l"		the next level, one number for the pool.
+ * "d"		no number, but what follows from words: before the help comes a
+ *		sum like "+opened-closed".
+ * "t"		the next histogram of nanoseconds. Add up what its shards have,
+ *		bucket by bucket.
+ *
+ * Shard i begins at shards_off + i * shard_bytes, and its words word_off behind
+ * that. Histogram i of a shard j begins at times_off + 8 * bucket_count * (j *
+ * times_count + i). With b = bucket_bits, bucket n below 2^b holds times of n;
+ * another holds times from (2^b + n % 2^b) << (n / 2^b - 1) on, to where the
+ * next one begins. The last bucket has no end.
+ *
+ * The version rises with any change that a reader of this struct would take
+ * wrongly. The signature changes with the schema.
+ */
+struct fl_statistics_head {
+	char magic[8];			/* FL_STATISTICS_MAGIC */
+	uint32_t version;		/* FL_STATISTICS_VERSION */
+	uint32_t head_bytes;		/* of this struct */
+	uint64_t signature;		/* FNV-1a, 64 bits, of the schema */
+	uint64_t file_bytes;
+	uint64_t schema_off, schema_bytes;
+	uint64_t shards_off, levels_off, times_off;
+	uint32_t word_count, shard_count, shard_bytes, word_off;
+	uint32_t level_count;
+	uint32_t times_count, times_shard_count, bucket_count, bucket_bits;
+	uint32_t sample_every;		/* of so many calls one is timed */
+	uint64_t process;		/* a forked child has the file too */
+	uint64_t serial;		/* of the pool in its process */
+	uint64_t made_ns;		/* the pool, by CLOCK_MONOTONIC */
+	char pool[64];			/* its name, "" for none; NUL at the end */
+	char library[16], backend[16], rung[16];
+};
 
 /* When the host runs short of memory: /proc/pressure/memory, or a control
  * group's memory.pressure. */

@@ -186,11 +186,13 @@ static int segmented_grow(struct fl__arena *arena, struct fl__space *space,
 		space->allowed_bytes);
 }
 
-static int segmented_reset(struct fl__arena *arena, struct fl__space *space)
+static int segmented_reset(struct fl__arena *arena, struct fl__space *space,
+			   struct fl__work *work)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	int err;
 
+	(void)work;
 	if (space->is_torn)
 		return -EIO;
 	err = fl__os_discard(space->base - geometry->prefix_bytes,

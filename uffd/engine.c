@@ -668,7 +668,8 @@ static bool slot_is_whole(const struct fl__arena *arena,
 	return !__atomic_load_n(&space->load_error, __ATOMIC_RELAXED);
 }
 
-static int linux_reset(struct fl__arena *arena, struct fl__space *space)
+static int linux_reset(struct fl__arena *arena, struct fl__space *space,
+		       struct fl__work *work)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	uint64_t base = (uintptr_t)space->base;
@@ -695,7 +696,7 @@ static int linux_reset(struct fl__arena *arena, struct fl__space *space)
 				&arena->dirty[space->idx],
 				tracker_of(arena, space, &room),
 				space->is_lazy ? &none : &arena->whole,
-				geometry, space, &space->kept_bytes);
+				geometry, space, &space->kept_bytes, work);
 	}
 	if (err)
 		return fl__error_fold(err);

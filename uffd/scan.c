@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include "scan.h"
+#include "os/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,6 +72,21 @@ static int scan_step(int pagemap_fd, struct fl__kernel_scan *scan)
 	return count;
 }
 
+static int scan_count(int pagemap_fd, struct fl__kernel_scan *scan,
+		      struct fl__scan_buffer *buffer)
+{
+	uint64_t start_ns;
+	int count;
+
+	buffer->calls++;
+	if (!fl_unlikely(buffer->is_timed))
+		return scan_step(pagemap_fd, scan);
+	start_ns = fl__os_now_ns();
+	count = scan_step(pagemap_fd, scan);
+	buffer->ns += fl__os_now_ns() - start_ns;
+	return count;
+}
+
 int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
 	     enum fl__scan_form form, struct fl__scan_buffer *buffer,
 	     fl__scan_fn *fn, void *user)
@@ -89,7 +105,7 @@ int fl__scan(int pagemap_fd, uint64_t start, uint64_t end,
 	};
 
 	while (scan.start < end) {
-		int count = scan_step(pagemap_fd, &scan), err = 0;
+		int count = scan_count(pagemap_fd, &scan, buffer), err = 0;
 
 		if (count < 0)
 			return count;

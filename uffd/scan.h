@@ -56,6 +56,9 @@ struct fl__scan_buffer {
 	size_t count;
 	bool is_downward;	/* fn gets the runs of one call from the end on */
 	bool was_full;		/* set when a scan needed more than one call */
+	bool is_timed;
+	uint32_t calls;
+	uint64_t ns;		/* of all calls, if is_timed */
 };
 
 /* The pagemap of this process, close-on-exec; or -errno. */

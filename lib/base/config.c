@@ -85,3 +85,19 @@ int fl__config_read(enum fl_config_kind kind, void *known, const void *config,
 	memcpy(known, &bytes, sizeof(bytes));
 	return 0;
 }
+
+int fl__config_name(char name[FL__NAME_BYTES], const char *given,
+		    const char *what, struct fl_error *error)
+{
+	size_t len = given ? strnlen(given, FL__NAME_BYTES) : 0;
+
+	if (len == FL__NAME_BYTES)
+		return fl__error_set(
+			error, -EINVAL,
+			"%s has more than %d bytes; give a shorter name", what,
+			FL__NAME_BYTES - 1);
+	if (len)
+		memcpy(name, given, len);
+	memset(name + len, 0, FL__NAME_BYTES - len);
+	return 0;
+}

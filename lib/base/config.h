@@ -15,4 +15,12 @@
 int fl__config_read(enum fl_config_kind kind, void *known, const void *config,
 		    struct fl_error *error);
 
+/* A name that a caller gives something, with its NUL. */
+#define FL__NAME_BYTES	64
+
+/* Copy a name; NULL becomes "". what is the field that holds the name. -EINVAL:
+ * the name is too long. */
+int fl__config_name(char name[FL__NAME_BYTES], const char *given,
+		    const char *what, struct fl_error *error);
+
 #endif

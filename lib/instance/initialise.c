@@ -12,6 +12,7 @@
  * turn. A clone gets its content by restore.c instead. Also table.init and elem.drop, which read the same segments.
  */
 #include "base/config.h"
+#include "base/probes.h"
 #include "bulk.h"
 #include "instance.h"
 #include "module/element.h"
@@ -247,9 +248,9 @@ int fl_instance_initialise(struct fl_instance *instance,
 	return err ? err : instance_initialise(instance, &known, error);
 }
 
-int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
-			const struct fl_instance_config *config,
-			struct fl_instance **out, struct fl_error *error)
+static int instance_acquire(struct fl_pool *pool, struct fl_module *module,
+			    const struct fl_instance_config *config,
+			    struct fl_instance **out, struct fl_error *error)
 {
 	const struct fl__os_wait outer = { 0 };
 	const struct fl__captured *captured;
@@ -269,8 +270,22 @@ int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 		(void)fl__instance_give(instance);
 		return err;
 	}
+	fl_probe3(acquire, pool->name, module->name, instance);
 	*out = instance;
 	return 0;
+}
+
+int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
+			const struct fl_instance_config *config,
+			struct fl_instance **out, struct fl_error *error)
+{
+	uint64_t start_ns =
+		fl__stats_begin_word(pool->stats, FL__WORD_instances_acquired);
+	int err = instance_acquire(pool, module, config, out, error);
+
+	if (!err)
+		fl__stats_end(pool->stats, FL__TIMES_acquire, start_ns);
+	return fl__stats_answer(pool->stats, err);
 }
 
 /* ---------------------------------------------------- table.init, elem.drop */

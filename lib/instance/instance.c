@@ -21,6 +21,7 @@
  */
 #include "instance.h"
 #include "base/config.h"
+#include "base/probes.h"
 #include "table_life.h"
 #include "validate.h"
 
@@ -436,6 +437,22 @@ static int take_parts(struct fl_pool *pool, struct fl_module *module,
 			      error);
 }
 
+/* All that an acquire counts, by one claim. */
+static void count_acquired(struct fl_pool *pool, const struct taken *taken)
+{
+	struct fl__shard *shard;
+
+	if (!pool->stats)
+		return;
+	shard = fl__stats_claim(pool->stats);
+	fl__shard_add(shard, FL__WORD_instances_acquired, 1);
+	fl__shard_add(shard, FL__WORD_memories_acquired, taken->memory_count);
+	if (taken->table_count)
+		fl__shard_add(shard, FL__WORD_tables_acquired,
+			      taken->table_count);
+	fl__stats_let_go(shard);
+}
+
 static int instance_take(struct fl_pool *pool, struct fl_module *module,
 			 const struct fl_instance_config *config,
 			 const struct fl__captured *captured,
@@ -469,6 +486,7 @@ static int instance_take(struct fl_pool *pool, struct fl_module *module,
 	own_memories(instance, config, taken.memories);
 	own_tables(instance, config, taken.tables);
 	count_total(instance);
+	count_acquired(pool, &taken);
 	fl__slot_publish(fl__instance_slot(instance), NULL);
 	*out = instance;
 	return 0;
@@ -556,6 +574,9 @@ int fl__instance_give(struct fl_instance *instance)
 
 int fl_instance_release(struct fl_instance *instance)
 {
+	struct fl__stats *stats;
+	struct fl__slot *slot;
+	uint64_t start_ns;
 	int err;
 
 	if (!instance)
@@ -566,10 +587,16 @@ int fl_instance_release(struct fl_instance *instance)
 		return err;
 	if (__atomic_load_n(&instance->is_restoring, __ATOMIC_RELAXED))
 		return -EINVAL;
+	slot = fl__instance_slot(instance);
 	/* A slot that was given twice would have two tenants at once. */
-	return fl__slot_claim(fl__instance_slot(instance)) ?
-		       fl__instance_give(instance) :
-		       -EINVAL;
+	if (!fl__slot_claim(slot))
+		return -EINVAL;
+	stats = slot->bank->pool->stats;
+	start_ns = fl__stats_begin(stats, fl__slot_turn(slot));
+	fl_probe2(release, slot->bank->pool->name, instance);
+	err = fl__instance_give(instance);
+	fl__stats_end(stats, FL__TIMES_release, start_ns);
+	return fl__stats_answer(stats, err);
 }
 
 /* Memories, tables, structure: all of them, so that nothing of the tenant is left

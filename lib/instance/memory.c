@@ -169,9 +169,9 @@ static struct fl__memory_shape shape_alone(const struct fl_memory_config *known)
 	};
 }
 
-int fl_memory_acquire(struct fl_pool *pool,
-		      const struct fl_memory_config *config,
-		      struct fl_memory **out, struct fl_error *error)
+static int memory_acquire(struct fl_pool *pool,
+			  const struct fl_memory_config *config,
+			  struct fl_memory **out, struct fl_error *error)
 {
 	struct fl_memory_config known;
 	struct fl__memory_shape shape;
@@ -179,10 +179,8 @@ int fl_memory_acquire(struct fl_pool *pool,
 	struct fl__os_wait wait = { 0 };
 	struct fl__memory *memory;
 	struct fl__slot *slot;
-	int err = fl__pool_check_owner(pool, error);
+	int err = read_config(pool, config, &known, error);
 
-	if (!err)
-		err = read_config(pool, config, &known, error);
 	if (err)
 		return err;
 	request = (struct fl__request){
@@ -200,8 +198,26 @@ int fl_memory_acquire(struct fl_pool *pool,
 	memory = fl__memory_of(*out);
 	memory->shape.max_pages =
 		memory->shape.max_bytes / memory->shape.page_bytes;
+	fl__stats_add(pool->stats, FL__WORD_memories_acquired, 1);
 	fl__slot_publish(slot, NULL);
 	return 0;
+}
+
+int fl_memory_acquire(struct fl_pool *pool,
+		      const struct fl_memory_config *config,
+		      struct fl_memory **out, struct fl_error *error)
+{
+	int err = fl__pool_check_owner(pool, error);
+	uint64_t start_ns;
+
+	if (err)
+		return err;
+	start_ns =
+		fl__stats_begin_word(pool->stats, FL__WORD_memories_acquired);
+	err = memory_acquire(pool, config, out, error);
+	if (!err)
+		fl__stats_end(pool->stats, FL__TIMES_acquire, start_ns);
+	return fl__stats_answer(pool->stats, err);
 }
 
 /* -ECHILD in a forked child. */
@@ -212,13 +228,21 @@ static int check_owner(const struct fl_memory *memory)
 
 int fl_memory_release(struct fl_memory *memory)
 {
+	struct fl__stats *stats;
+	struct fl__slot *slot;
+	uint64_t start_ns;
 	int err = memory ? check_owner(memory) : -EINVAL;
 
 	if (err)
 		return err;
-	return fl__slot_claim(fl__slot_of_side(memory)) ?
-		       fl__memory_give(memory) :
-		       -EINVAL;
+	slot = fl__slot_of_side(memory);
+	if (!fl__slot_claim(slot))
+		return -EINVAL;
+	stats = slot->bank->pool->stats;
+	start_ns = fl__stats_begin(stats, fl__slot_turn(slot));
+	err = fl__memory_give(memory);
+	fl__stats_end(stats, FL__TIMES_release, start_ns);
+	return fl__stats_answer(stats, err);
 }
 
 int fl_memory_reset(struct fl_memory *memory)
@@ -292,15 +316,21 @@ static int memory_grow(struct fl__memory *memory, uint64_t delta_pages,
 int fl_memory_grow(struct fl_memory *pub, uint64_t delta_pages,
 		   uint64_t *old_pages)
 {
+	struct fl__stats *stats = fl__slot_of_side(pub)->bank->pool->stats;
 	struct fl__memory *memory = fl__memory_of(pub);
+	uint64_t start_ns;
 	int err = check_owner(pub);
 
 	if (err)
 		return err;
+	start_ns = fl__stats_begin_word(stats, FL__WORD_grows);
 	fl__os_lock(&memory->grow_lock);
 	err = memory_grow(memory, delta_pages, old_pages);
 	fl__os_unlock(&memory->grow_lock);
-	return err;
+	fl__stats_end(stats, FL__TIMES_grow, start_ns);
+	if (!err)
+		fl__stats_add(stats, FL__WORD_grows, delta_pages != 0);
+	return fl__stats_answer(stats, err);
 }
 
 int fl_memory_prefault(struct fl_memory *memory, uint64_t offset_bytes,

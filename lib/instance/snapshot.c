@@ -171,8 +171,8 @@ void fl_snapshot_info(const struct fl_snapshot *snapshot,
 	fl__sized_write(info, &filled, sizeof(filled));
 }
 
-static const struct fl__captured *captured_at(const struct fl_snapshot *snapshot,
-					      uint32_t instance_idx)
+static const struct fl__captured *
+captured_at(const struct fl_snapshot *snapshot, uint32_t instance_idx)
 {
 	return instance_idx < snapshot->count ?
 		       &snapshot->instances[instance_idx] :

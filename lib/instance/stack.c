@@ -23,14 +23,15 @@ static int stack_init(struct fl__slot *slot)
 {
 	const struct fl_pool_config *config = &slot->bank->pool->config;
 	struct fl_stack *stack = fl__slot_side(slot);
-	uint8_t *low = slot->space.base, *high = low + slot->geometry->max_bytes;
+	uint8_t *low = slot->space.base,
+		*high = low + slot->geometry->max_bytes;
 
 	stack->low = low;
 	stack->high = high;
-	stack->top = config->stack_growth == FL_STACK_GROWS_UP ?
-			     low :
-			     high - (uintptr_t)high %
-					    config->stack_alignment_bytes;
+	stack->top =
+		config->stack_growth == FL_STACK_GROWS_UP ?
+			low :
+			high - (uintptr_t)high % config->stack_alignment_bytes;
 	return 0;
 }
 
@@ -71,6 +72,7 @@ static int stack_take(struct fl__bank *bank, uint64_t timeout_ns,
 			fl_strerror(err));
 	}
 	(*slot)->space.is_open = true;
+	fl__slot_count_open(*slot, true);
 	return 0;
 }
 
@@ -89,9 +91,10 @@ int fl_stack_acquire(struct fl_pool *pool, uint64_t timeout_ns,
 		return err;
 	err = stack_take(bank, timeout_ns, &slot, error);
 	if (err) {
-		__atomic_add_fetch(&bank->refused, 1, __ATOMIC_RELAXED);
-		return err;
+		fl__bank_refuse(bank);
+		return fl__stats_answer(pool->stats, err);
 	}
+	fl__stats_add(pool->stats, FL__WORD_stacks_acquired, 1);
 	fl__slot_publish(slot, NULL);
 	*out = fl__slot_side(slot);
 	return 0;
@@ -102,9 +105,9 @@ static int stack_zero(const struct fl__slot *slot)
 	const struct fl_pool_config *config = &slot->bank->pool->config;
 	uint8_t *low = slot->space.base;
 	uint64_t bytes = slot->geometry->max_bytes;
-	uint64_t keep =
-		fl_round_up(fl_min_u64(config->stack_keep_resident_bytes, bytes),
-			    slot->geometry->hpage_bytes);
+	uint64_t keep = fl_round_up(
+		fl_min_u64(config->stack_keep_resident_bytes, bytes),
+		slot->geometry->hpage_bytes);
 	bool is_up = config->stack_growth == FL_STACK_GROWS_UP;
 
 	memset(is_up ? low : low + bytes - keep, 0, (size_t)keep);
@@ -158,10 +161,13 @@ int fl_stack_release(struct fl_stack *stack)
 	/* Claiming lets one of two releases through. */
 	if (!fl__slot_claim(slot))
 		return -EINVAL;
+	fl__slot_count_release(slot);
 	if (slot->bank->pool->config.zero_stacks && stack_zero(slot)) {
 		/* No tenant may see what is on the stack, not even through a
 		 * wild pointer. */
 		(void)fl__os_deny(slot->space.base, slot->geometry->max_bytes);
+		fl__slot_count_open(slot, false);
+		fl__slot_count_retired(slot, 1);
 		slot->source->calls->retire(slot, false);
 		return -ENOMEM;
 	}

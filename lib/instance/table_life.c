@@ -328,9 +328,11 @@ int fl_table_acquire(struct fl_pool *pool, const struct fl_table_config *config,
 		known.null = pool->table_null;
 	wait.timeout_ns = known.timeout_ns;
 	err = fl__table_take(pool, &known, 1, &wait, table, error);
-	if (!err)
+	if (!err) {
+		fl__stats_add(pool->stats, FL__WORD_tables_acquired, 1);
 		fl__slot_publish(fl__table_of(*table)->slot, NULL);
-	return err;
+	}
+	return fl__stats_answer(pool->stats, err);
 }
 
 struct fl_table *fl_table_find(const struct fl_pool *pool, const void *base)

@@ -8,12 +8,12 @@
 
 /* An image of nulls, which are not zeroes. */
 struct null_image {
-	struct fl_image *image;		/* a reference; NULL: free */
+	struct fl_image *image; /* a reference; NULL: free */
 	uint32_t element_bytes;
 };
 
 struct nulls {
-	struct fl__os_lock lock;	/* under it no other lock is taken */
+	struct fl__os_lock lock; /* under it no other lock is taken */
 	struct null_image images[NULL_IMAGES];
 	uint32_t next;
 };

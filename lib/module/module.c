@@ -2,6 +2,7 @@
 /* module.c - loading and describing modules; see module.h. */
 #include "module.h"
 #include "base/config.h"
+#include "base/probes.h"
 #include "base/sized.h"
 
 #include <stdlib.h>
@@ -502,11 +503,15 @@ int fl_module_load(struct fl_context *context,
 		module->release = known.release;
 		module->user = known.user;
 	}
-	err = module_fill(module, &known, error);
+	err = fl__config_name(module->name, known.name, "fl_module_config.name",
+			      error);
+	if (!err)
+		err = module_fill(module, &known, error);
 	if (err) {
 		module_free(module);
 		return err;
 	}
+	fl_probe2(load, module->name, known.length_bytes);
 	*out = module;
 	return 0;
 }

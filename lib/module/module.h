@@ -18,6 +18,7 @@
 #ifndef FL_MODULE_H
 #define FL_MODULE_H
 
+#include "base/config.h"
 #include "wasm/reader.h"
 #include "wasm/survey.h"
 #include "store.h"
@@ -67,6 +68,7 @@ struct fl_module {
 	struct fl__survey *surveyed;
 	struct fl__survey **survey;
 	uint32_t passive_count;
+	char name[FL__NAME_BYTES];	/* "": none */
 	void *owned_bytes;		/* FL_BYTES_COPY */
 	const void *bytes;
 	void (*release)(void *user, const void *bytes);

@@ -149,6 +149,14 @@ void fl__os_new_file_abort(struct fl__os_new_file *file);
  * not tell. Of anonymous memory, that is memory that the range takes. */
 uint64_t fl__os_resident(const uint8_t *addr, uint64_t len);
 
+/*
+ * Memory of len zeroes that this process writes, and that others find by name
+ * among this process's descriptors and can only read. No write to it can fail.
+ * Give the memory back by fl__os_release(), and *fd by fl__os_file_close().
+ * -ENOTSUP, or the system's own negative errno.
+ */
+int fl__os_publish(const char *name, uint64_t len, uint8_t **bytes, int *fd);
+
 /* Memory of this process that is pinned, as far as the system tells. The file
  * that tells stays open, because a later change of user or root may hide the
  * file: a descriptor, or the system's own -errno. */
@@ -240,6 +248,12 @@ uint32_t fl__os_cpus(void);
 
 /* Let other threads run. */
 void fl__os_yield(void);
+
+/* Processors that the system may ever run this process on; at least 1. */
+uint32_t fl__os_cpu_count(void);
+
+/* The number of this process. */
+uint64_t fl__os_process(void);
 
 /* A number for where the calling thread runs now: the same for threads on one
  * processor, mostly different on two. Only a hint. */

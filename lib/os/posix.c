@@ -27,6 +27,13 @@
 #include <sys/syscall.h>
 #endif
 
+#if defined(__GLIBC__) && defined(__has_builtin)
+#if __GLIBC_PREREQ(2, 35) && __has_builtin(__builtin_thread_pointer)
+#include <sys/rseq.h>
+#define HAS_RSEQ
+#endif
+#endif
+
 #ifndef MAP_NORESERVE
 #define MAP_NORESERVE 0
 #endif
@@ -465,11 +472,33 @@ void fl__os_cond_broadcast(struct fl__os_cond *cond)
 	pthread_cond_broadcast(&cond->cond);
 }
 
+uint32_t fl__os_cpu_count(void)
+{
+	long count = sysconf(_SC_NPROCESSORS_CONF);
+
+	return count > 0 ? (uint32_t)count : 1;
+}
+
+uint64_t fl__os_process(void)
+{
+	return (uint64_t)getpid();
+}
+
 uint32_t fl__os_cpu(void)
 {
 #ifdef __GLIBC__
-	int cpu = sched_getcpu();
+	int cpu = -1;
 
+#ifdef HAS_RSEQ
+	/* Kept by the kernel beside the thread's own data: a third of what the
+	 * call below costs. Negative: not registered. */
+	cpu = (int)((const volatile struct rseq
+			     *)(const void *)((char *)__builtin_thread_pointer() +
+					      __rseq_offset))
+		      ->cpu_id;
+#endif
+	if (cpu < 0)
+		cpu = sched_getcpu();
 	if (cpu >= 0)
 		return (uint32_t)cpu;
 #endif

@@ -3,7 +3,7 @@
  * metrics.c - a pool's numbers, for people and for exporters.
  *
  * Takes a pool; gives its counts as a struct, one by one with names, and with the
- * configuration as JSON. metrics.def has the names. A number is exact while no
+ * configuration as JSON. base/stats.def has the names. A number is exact while no
  * thread takes or gives a slot.
  *
  * No two threads share a counter: `acquired` is a number of each slot, which
@@ -80,53 +80,149 @@ void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info)
 
 /* ---------------------------------------------------------------- metrics */
 
+const char *fl_pool_statistics(const struct fl_pool *pool, const char **reason)
+{
+	const struct fl__stats *stats = pool->stats;
+
+	if (reason)
+		*reason = stats ? stats->reason : NULL;
+	if (!stats)
+		return "off";
+	return stats->fd >= 0 ? "published" : "private";
+}
+
 /* What the rows are read from. */
 struct snapshot {
 	struct fl_pool_info info;
 	struct fl_pool_usage usage;
 	bool has_usage;
+	const struct fl__stats *stats; /* NULL: off */
+};
+
+enum row_kind {
+	ROW_INFO,
+	ROW_USAGE,
+	ROW_WORD,
+	ROW_TIMED, /* how many calls were timed */
+	ROW_QUANTILE,
 };
 
 static const struct {
 	const char *name, *unit, *help;
+	enum row_kind kind;
 	uint32_t is_counter;
-	bool is_usage;
+	/* Of ROW_INFO and ROW_USAGE. */
 	size_t field_off, field_bytes;
+	uint32_t idx; /* enum fl__word or fl__times */
+	uint32_t per_mille;
 } metric_rows[] = {
 #define FIELD(field) \
 	offsetof(struct snapshot, field), sizeof(((struct snapshot *)0)->field)
 #define FL_METRIC_INFO(name, unit, is_counter, field, help) \
-	{ #name, unit, help, is_counter, false, FIELD(info.field) },
+	{ #name, unit, help, ROW_INFO, is_counter, FIELD(info.field), 0, 0 },
+#define FL_METRIC_SUM(name, unit, field, sum, help) \
+	{ #name, unit, help, ROW_INFO, 0, FIELD(info.field), 0, 0 },
+#define FL_METRIC_FIELD(name, unit, is_counter, field, help) \
+	{ #name, unit, help, ROW_INFO, is_counter, FIELD(info.field), 0, 0 },
 #define FL_METRIC_USAGE(name, unit, field, help) \
-	{ #name, unit, help, 0, true, FIELD(usage.field) },
-#include "metrics.def"
-#undef FL_METRIC_INFO
-#undef FL_METRIC_USAGE
+	{ #name, unit, help, ROW_USAGE, 0, FIELD(usage.field), 0, 0 },
+#define WORD(name, unit, is_counter, help) \
+	{ #name, unit, help, ROW_WORD, is_counter, 0, 0, FL__WORD_##name, 0 },
+#define FL_STAT_COUNTER(name, unit, help) WORD(name, unit, 1, help)
+#define FL_STAT_GAUGE(name, unit, help) WORD(name, unit, 0, help)
+#define QUANTILE(name, suffix, per_mille, help)                         \
+	{ #name suffix,	    "nanoseconds", help, ROW_QUANTILE, 0, 0, 0, \
+	  FL__TIMES_##name, per_mille },
+#define FL_STAT_TIMES(name, help)                                       \
+	{ #name "_timed",                                               \
+	  "events",                                                     \
+	  "Calls that were timed: " help,                               \
+	  ROW_TIMED,                                                    \
+	  1,                                                            \
+	  0,                                                            \
+	  0,                                                            \
+	  FL__TIMES_##name,                                             \
+	  0 },                                                          \
+		QUANTILE(name, "_p50_ns", 500, "Half took less: " help) \
+			QUANTILE(name, "_p99_ns", 990,                  \
+				 "1 % took longer: " help)              \
+				QUANTILE(name, "_p999_ns", 999,         \
+					 "0.1 % took longer: " help)
+#include "base/stats.def"
+#define FL_ERROR(code, meaning)              \
+	{ "errors_" #code,                   \
+	  "events",                          \
+	  "Calls that failed: " meaning ".", \
+	  ROW_WORD,                          \
+	  1,                                 \
+	  0,                                 \
+	  0,                                 \
+	  FL__WORD_errors_##code,            \
+	  0 },
+#include "base/error.def"
+#undef FL_ERROR
+#undef QUANTILE
+#undef WORD
 #undef FIELD
 };
 
-static void metric_read(const struct snapshot *from, size_t idx,
-			struct fl_metric *metric)
+static uint64_t field_read(const struct snapshot *from, size_t idx)
 {
 	const uint8_t *field =
 		(const uint8_t *)from + metric_rows[idx].field_off;
 	uint32_t narrow;
+	uint64_t wide;
 
+	if (metric_rows[idx].field_bytes == sizeof(narrow)) {
+		memcpy(&narrow, field, sizeof(narrow));
+		return narrow;
+	}
+	memcpy(&wide, field, sizeof(wide));
+	return wide;
+}
+
+/* False: there is no such number here. */
+static bool value_read(const struct snapshot *from, size_t idx, uint64_t *value)
+{
+	enum fl__times times = (enum fl__times)metric_rows[idx].idx;
+	uint64_t count;
+
+	switch (metric_rows[idx].kind) {
+	case ROW_USAGE:
+		if (!from->has_usage)
+			return false;
+		/* fall through */
+	case ROW_INFO:
+		*value = field_read(from, idx);
+		return true;
+	case ROW_WORD:
+		if (from->stats)
+			*value = fl__stats_sum(
+				from->stats,
+				(enum fl__word)metric_rows[idx].idx);
+		return from->stats;
+	case ROW_TIMED:
+	default:
+		if (!from->stats)
+			return false;
+		*value = fl__stats_quantile(from->stats, times,
+					    metric_rows[idx].per_mille, &count);
+		if (metric_rows[idx].kind == ROW_TIMED)
+			*value = count;
+		return metric_rows[idx].kind == ROW_TIMED || count;
+	}
+}
+
+static void metric_read(const struct snapshot *from, size_t idx,
+			struct fl_metric *metric)
+{
 	*metric = (struct fl_metric){
 		.name = metric_rows[idx].name,
 		.unit = metric_rows[idx].unit,
 		.help = metric_rows[idx].help,
 		.is_counter = metric_rows[idx].is_counter,
-		.has_value = !metric_rows[idx].is_usage || from->has_usage,
 	};
-	if (!metric->has_value)
-		return;
-	if (metric_rows[idx].field_bytes == sizeof(narrow)) {
-		memcpy(&narrow, field, sizeof(narrow));
-		metric->value = narrow;
-	} else {
-		memcpy(&metric->value, field, sizeof(metric->value));
-	}
+	metric->has_value = value_read(from, idx, &metric->value);
 }
 
 static void snapshot_take(struct fl_pool *pool, bool wants_usage,
@@ -134,6 +230,7 @@ static void snapshot_take(struct fl_pool *pool, bool wants_usage,
 {
 	*snapshot = (struct snapshot){
 		.usage = { .size = sizeof(snapshot->usage) },
+		.stats = pool->stats,
 	};
 	info_fill(pool, &snapshot->info);
 	snapshot->has_usage = wants_usage &&
@@ -150,7 +247,7 @@ int fl_pool_metric(struct fl_pool *pool, uint32_t idx, struct fl_metric *metric)
 		return err;
 	if (idx >= FL_ARRAY_SIZE(metric_rows))
 		return -EINVAL;
-	snapshot_take(pool, metric_rows[idx].is_usage, &snapshot);
+	snapshot_take(pool, metric_rows[idx].kind == ROW_USAGE, &snapshot);
 	metric_read(&snapshot, idx, &filled);
 	fl__sized_write(metric, &filled, sizeof(filled));
 	return 0;
@@ -243,6 +340,7 @@ static void dump_config(const struct fl_pool *pool, struct text *text)
 #define FL_CONFIG(field) text_number(text, #field, config->field);
 #include "config.def"
 #undef FL_CONFIG
+	text_pair(text, "name", config->name);
 	text_pair(text, "bounds",
 		  config->bounds == FL_BOUNDS_GUARDED ? "guarded" :
 							"accessible");
@@ -278,6 +376,7 @@ static void dump_metrics(struct fl_pool *pool, struct text *text)
 	struct fl_metric metric;
 
 	snapshot_take(pool, true, &snapshot);
+	text_pair(text, "statistics", fl_pool_statistics(pool, NULL));
 	text_open(text, "metrics");
 	for (size_t i = 0; i < FL_ARRAY_SIZE(metric_rows); i++) {
 		metric_read(&snapshot, i, &metric);

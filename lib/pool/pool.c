@@ -168,6 +168,30 @@ static int pool_init_guards(struct fl_pool *pool, struct fl_error *error)
 	return err ? fl__error_set(error, err, "cannot make a lock") : 0;
 }
 
+static int pool_open_stats(struct fl_pool *pool, struct fl_error *error)
+{
+	struct fl_context *context = pool->context;
+	const char *reason = NULL;
+	struct fl__stats_about about = {
+		.pool = pool->name,
+		.backend = fl_context_backend(context),
+		.rung = fl_context_rung(context, &reason),
+		.serial = __atomic_add_fetch(&context->last_pool, 1,
+					     __ATOMIC_RELAXED),
+		.how = context->statistics,
+	};
+	int err = fl__stats_open(&about, &pool->stats);
+
+	if (err)
+		return fl__error_set(error, err, "no memory for statistics");
+	fl__stats_set(pool->stats, FL__LEVEL_address_space_bytes,
+		      pool->layout.reserved_bytes);
+#define FL_STAT_LIMIT(name, unit, field, help) \
+	fl__stats_set(pool->stats, FL__LEVEL_##name, pool->limits.field);
+#include "base/stats.def"
+	return 0;
+}
+
 /* The pool may have been opened in part. */
 static void pool_free(struct fl_pool *pool)
 {
@@ -178,6 +202,7 @@ static void pool_free(struct fl_pool *pool)
 		fl__os_release(pool->reservation, pool->layout.reserved_bytes);
 	if (pool->event_fd >= 0)
 		fl__os_event_close(pool->event_fd);
+	fl__stats_close(pool->stats);
 	fl__os_lock_fini(&pool->trim_lock);
 	fl_context_destroy(pool->context);
 	free(pool);
@@ -207,6 +232,10 @@ static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 		memcpy(pool->table_null, known->table_null,
 		       (size_t)known->table_element_bytes);
 	known->table_null = pool->table_null;
+	if (!err)
+		err = fl__config_name(pool->name, known->name,
+				      "fl_pool_config.name", error);
+	known->name = pool->name;
 	pool->limits = *known;
 	if (pool->source->raise)
 		pool->source->raise(&pool->limits);
@@ -238,7 +267,9 @@ int fl_pool_create(struct fl_context *context,
 		return err;
 	}
 	(void)fl__context_retain(context);
-	err = pool_reserve(pool, error);
+	err = pool_open_stats(pool, error);
+	if (!err)
+		err = pool_reserve(pool, error);
 	for (int i = 0; i < FL__BANK_COUNT && !err; i++)
 		err = fl__bank_open(&pool->banks[i], pool, kinds[i],
 				    &pool->layout.banks[i], error);

@@ -9,6 +9,7 @@
  * pressure.
  */
 #include "base/config.h"
+#include "base/probes.h"
 #include "base/sized.h"
 #include "instance/instance.h"
 #include "module/holes.h"
@@ -40,6 +41,17 @@ static int usage_add(struct fl__slot *slot, void *user)
 	return err;
 }
 
+static void usage_publish(struct fl_pool *pool,
+			  const struct fl_pool_usage *usage)
+{
+#define FL_METRIC_USAGE(name, unit, field, help) \
+	fl__stats_set(pool->stats, FL__LEVEL_##name, usage->field);
+#include "base/stats.def"
+	if (pool->stats)
+		fl__stats_set(pool->stats, FL__LEVEL_usage_at_ns,
+			      fl__os_now_ns());
+}
+
 int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 		  struct fl_error *error)
 {
@@ -61,6 +73,7 @@ int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 			err == -ENOTSUP ?
 				"usage needs rung \"scan\" or \"track\"" :
 				fl_strerror(err));
+	usage_publish(pool, &filled);
 	fl__sized_write(usage, &filled, sizeof(filled));
 	return 0;
 }
@@ -74,6 +87,7 @@ static bool slot_trim(struct fl__slot *slot, uint64_t *trimmed)
 	(void)usage_add(slot, &usage);
 	if (!fl__slot_trim(slot))
 		return false;
+	fl__stats_add(slot->bank->pool->stats, FL__WORD_trimmed, 1);
 	*trimmed += usage.private_bytes + usage.stack_bytes +
 		    fl__overhead_counts(usage.table_bytes + usage.record_bytes);
 	return true;
@@ -111,6 +125,7 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 	/* Every free slot is empty, and may still hold a module. */
 	if (trimmed < bytes)
 		fl__instance_forget(pool, NULL);
+	fl_probe2(trim, pool->name, trimmed);
 	if (trimmed_bytes)
 		*trimmed_bytes = trimmed;
 	return 0;
@@ -128,8 +143,10 @@ static uint32_t purge_image(struct fl_pool *pool, struct fl_image *image)
 	fl__os_lock(&pool->trim_lock);
 	for (int i = 0; i < FL__BANK_COUNT; i++) {
 		while ((slot = fl__bank_take_warm(&pool->banks[i], image)) &&
-		       fl__slot_trim(slot))
+		       fl__slot_trim(slot)) {
+			fl__stats_add(pool->stats, FL__WORD_trimmed, 1);
 			count++;
+		}
 	}
 	fl__os_unlock(&pool->trim_lock);
 	fl__image_drain(image);

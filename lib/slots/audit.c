@@ -196,12 +196,16 @@ enum fl__audit_verdict fl__audit(struct fl__slot *slot, uint64_t length_bytes)
 	if (release % pool->config.audit_every)
 		return FL__AUDIT_CLEAN;
 	__atomic_add_fetch(&pool->audited, 1, __ATOMIC_RELAXED);
+	fl__stats_add(pool->stats, FL__WORD_audits, 1);
 	verdict = audit_bytes(slot, length_bytes);
-	if (verdict == FL__AUDIT_DIRTY)
+	if (verdict == FL__AUDIT_DIRTY) {
 		__atomic_add_fetch(&pool->audit_failures, 1, __ATOMIC_RELAXED);
-	if (verdict == FL__AUDIT_CLEAN && 
+		fl__stats_add(pool->stats, FL__WORD_audit_failures, 1);
+	}
+	if (verdict == FL__AUDIT_CLEAN &&
 	    fl__os_pinned_bytes(pool->context->status_fd)) {
 		__atomic_add_fetch(&pool->audit_pins, 1, __ATOMIC_RELAXED);
+		fl__stats_add(pool->stats, FL__WORD_audit_pins, 1);
 		verdict = FL__AUDIT_UNSURE;
 	}
 	return verdict;

@@ -45,11 +45,53 @@ void fl__slot_count(struct fl__slot *slot, uint64_t kept_bytes)
 	slot->counted_bytes = kept_bytes;
 }
 
+/* Which words count a bank's slots. */
+struct bank_words {
+	enum fl__word released, refused, retired, open;
+};
+
+static const struct bank_words bank_words[FL__BANK_COUNT] = {
+#define WORDS(plural)                                                         \
+	{                                                                     \
+		FL__WORD_##plural##_released, FL__WORD_##plural##_refused,    \
+			FL__WORD_##plural##_retired, FL__WORD_##plural##_open \
+	}
+	[FL__BANK_MEMORY] = WORDS(memories),
+	[FL__BANK_TABLE] = WORDS(tables),
+	[FL__BANK_STRUCTURE] = WORDS(instances),
+	[FL__BANK_STACK] = WORDS(stacks),
+#undef WORDS
+};
+
+static const struct bank_words *words_of(const struct fl__bank *bank)
+{
+	return &bank_words[bank - bank->pool->banks];
+}
+
+void fl__slot_count_open(struct fl__slot *slot, bool is_open)
+{
+	if (slot->is_counted == is_open)
+		return;
+	slot->is_counted = is_open;
+	fl__stats_add(slot->bank->pool->stats, words_of(slot->bank)->open,
+		      is_open ? 1 : UINT64_MAX);
+}
+
+void fl__slot_count_retired(struct fl__slot *slot, int count)
+{
+	fl__stats_add(slot->bank->pool->stats, words_of(slot->bank)->retired,
+		      (uint64_t)(int64_t)count);
+}
+
 /* The slot shows nothing any more. The image that the slot had. */
 static struct fl_image *slot_forget(struct fl__slot *slot)
 {
+	struct fl__stats *stats = slot->bank->pool->stats;
 	struct fl_image *image = slot->space.image;
 
+	fl__stats_add(stats, FL__WORD_kept_bytes, -slot->space.kept_bytes);
+	fl__stats_add(stats, FL__WORD_emptied, 1);
+	fl__slot_count_open(slot, false);
 	slot->space.image = NULL;
 	slot->space.kept_bytes = 0;
 	fl__slot_count(slot, 0);
@@ -70,10 +112,12 @@ static int slot_clear(struct fl__slot *slot, bool may_return)
 	if (slot->source->calls->keeps_slots)
 		err = backend->detach(slot->arena, &slot->space);
 	image = slot_forget(slot);
-	if (err || !may_return)
+	if (err || !may_return) {
+		fl__slot_count_retired(slot, 1);
 		slot->source->calls->retire(slot, !may_return);
-	else
+	} else {
 		slot->source->calls->give(slot);
+	}
 	fl__image_unshow(image);
 	fl_image_release(image);
 	return err ? -ENOMEM : 0;
@@ -122,6 +166,7 @@ void fl__bank_recall(struct fl__bank *bank)
 			slot->source->calls->retire(slot, false);
 			return;
 		}
+		fl__slot_count_retired(slot, -1);
 		slot->source->calls->give(slot);
 	}
 }
@@ -129,11 +174,15 @@ void fl__bank_recall(struct fl__bank *bank)
 static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 		       struct fl_error *error)
 {
+	struct fl__bank *bank = slot->bank;
+	struct fl__stats *stats = bank->pool->stats;
 	struct fl_image *old = slot->space.image;
-	int err = slot->bank->backend->attach(slot->arena, &slot->space,
-					      request->image,
-					      request->initial_bytes);
+	uint64_t start_ns = fl__stats_begin(stats, fl__slot_turn(slot));
+	int err = bank->backend->attach(slot->arena, &slot->space,
+					request->image, request->initial_bytes);
 
+	fl__stats_end(stats, FL__TIMES_attach, start_ns);
+	fl__slot_count_open(slot, slot->space.is_open);
 	if (err) {
 		const char *what = slot->bank->kind->what;
 		const char *plural = slot->bank->kind->plural;
@@ -232,6 +281,12 @@ int fl__bank_take_slots(struct fl__bank *bank,
 	return err;
 }
 
+void fl__bank_refuse(struct fl__bank *bank)
+{
+	__atomic_add_fetch(&bank->refused, 1, __ATOMIC_RELAXED);
+	fl__stats_add(bank->pool->stats, words_of(bank)->refused, 1);
+}
+
 int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		  uint32_t count, const struct fl__os_wait *wait,
 		  struct fl__slot **slots, struct fl_error *error)
@@ -256,7 +311,7 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 		break;
 	}
 	if (err)
-		__atomic_add_fetch(&bank->refused, 1, __ATOMIC_RELAXED);
+		fl__bank_refuse(bank);
 	return err;
 }
 
@@ -336,6 +391,59 @@ static int slot_fail(struct fl__slot *slot, int err)
 	return is_lost ? -EIO : err;
 }
 
+void fl__slot_count_release(struct fl__slot *slot)
+{
+	if (slot->is_published)
+		fl__stats_add(slot->bank->pool->stats,
+			      words_of(slot->bank)->released, 1);
+	slot->is_published = false;
+}
+
+/* All that a release counts, by one claim. */
+static void count_reset(struct fl__slot *slot, const struct fl__work *work,
+			uint64_t kept_more_bytes, bool is_release, int err)
+{
+	struct fl__stats *stats = slot->bank->pool->stats;
+	struct fl__shard *shard = fl__stats_claim(stats);
+
+	if (is_release && slot->is_published)
+		fl__shard_add(shard, words_of(slot->bank)->released, 1);
+	slot->is_published &= !is_release;
+	fl__shard_add(shard, err ? FL__WORD_resets_failed : FL__WORD_resets, 1);
+	if (kept_more_bytes)
+		fl__shard_add(shard, FL__WORD_kept_bytes, kept_more_bytes);
+	if (work->restored) {
+		fl__shard_add(shard, FL__WORD_pages_restored, work->restored);
+		fl__shard_add(shard, FL__WORD_pages_compared, work->compared);
+	}
+	if (work->dropped)
+		fl__shard_add(shard, FL__WORD_pages_dropped, work->dropped);
+	if (work->protected)
+		fl__shard_add(shard, FL__WORD_pages_protected, work->protected);
+	if (work->sweeps)
+		fl__shard_add(shard, FL__WORD_sweeps, work->sweeps);
+	if (work->scans)
+		fl__shard_add(shard, FL__WORD_scans, work->scans);
+	fl__stats_let_go(shard);
+	if (work->scan_ns)
+		fl__stats_time(stats, FL__TIMES_scan, work->scan_ns);
+}
+
+static int slot_reset(struct fl__slot *slot, bool is_release)
+{
+	struct fl__stats *stats = slot->bank->pool->stats;
+	uint64_t kept_bytes = slot->space.kept_bytes;
+	uint64_t start_ns = fl__stats_begin(stats, fl__slot_turn(slot));
+	struct fl__work work = { .is_timed = start_ns != 0 };
+	int err = slot->bank->backend->reset(slot->arena, &slot->space, &work);
+
+	fl__stats_end(stats, FL__TIMES_reset, start_ns);
+	if (stats)
+		count_reset(slot, &work, slot->space.kept_bytes - kept_bytes,
+			    is_release, err);
+	return err;
+}
+
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 {
 	struct fl__bank *bank = slot->bank;
@@ -344,15 +452,18 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 	__atomic_store_n(&slot->state, FL__SLOT_FREE, __ATOMIC_RELEASE);
 	__atomic_store_n(&slot->instance, NULL, __ATOMIC_RELAXED);
 	if (fl_unlikely(slot->is_unclean)) {
+		fl__slot_count_release(slot);
 		(void)slot_clear(slot, false);
 		return -EIO;
 	}
 	/* A slot that no tenant gets again need not be clean. A holder of a
 	 * lent page keeps that page, and the slot gets other pages. */
 	if (!slot->source->calls->keeps_slots ||
-	    __atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED))
+	    __atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED)) {
+		fl__slot_count_release(slot);
 		return slot_clear(slot, true);
-	err = bank->backend->reset(slot->arena, &slot->space);
+	}
+	err = slot_reset(slot, true);
 	if (err)
 		return slot_fail(slot, err);
 	if (fl_unlikely(bank->pool->config.audit_every))
@@ -369,6 +480,8 @@ static int slot_renew(struct fl__slot *slot)
 	uint64_t bytes = slot->space.attached_bytes;
 	int err = backend->detach(slot->arena, &slot->space);
 
+	fl__stats_add(slot->bank->pool->stats, FL__WORD_kept_bytes,
+		      -slot->space.kept_bytes);
 	slot->space.kept_bytes = 0;
 	if (!err)
 		err = backend->attach(slot->arena, &slot->space,
@@ -384,7 +497,7 @@ int fl__slot_restart(struct fl__slot *slot, uint64_t used_bytes)
 
 	if (!slot->source->calls->keeps_slots ||
 	    __atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED) ||
-	    backend->reset(slot->arena, &slot->space))
+	    slot_reset(slot, false))
 		return slot_renew(slot);
 	if (fl_unlikely(slot->bank->pool->config.audit_every))
 		verdict = fl__audit(slot, used_bytes);

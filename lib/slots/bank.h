@@ -42,6 +42,9 @@ void fl__slot_count(struct fl__slot *slot, uint64_t kept_bytes);
 /* Give back a clean slot that keeps space.kept_bytes, within the budgets. */
 void fl__slot_shelve(struct fl__slot *slot);
 
+/* Count a tenant that was turned away. */
+void fl__bank_refuse(struct fl__bank *bank);
+
 /* Take a free slot that is not empty: a slot of the image, or for a NULL image
  * the slot that has been free longest. NULL: none. With the trim_lock. */
 struct fl__slot *fl__bank_take_warm(struct fl__bank *bank,
@@ -71,5 +74,12 @@ int fl__slot_restart(struct fl__slot *slot, uint64_t used_bytes);
 /* Empty a clean slot that fl__bank_take_warm() gave, and give the slot to its
  * source. False: the slot cannot be emptied now, and is as it was. */
 bool fl__slot_trim(struct fl__slot *slot);
+
+/* Count the release of a slot that is not given by fl__slot_give(). */
+void fl__slot_count_release(struct fl__slot *slot);
+/* Count that the slot is mapped or not, and a slot that is retired or comes
+ * back (-1). */
+void fl__slot_count_open(struct fl__slot *slot, bool is_open);
+void fl__slot_count_retired(struct fl__slot *slot, int count);
 
 #endif

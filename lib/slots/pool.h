@@ -13,8 +13,10 @@
 #ifndef FL_SLOTS_POOL_H
 #define FL_SLOTS_POOL_H
 
+#include "base/config.h"
 #include "context.h"
 #include "slot.h"
+#include "stats.h"
 
 struct fl_pool {
 	struct fl_context *context;	/* a reference */
@@ -26,8 +28,10 @@ struct fl_pool {
 	struct fl__layout layout;
 	const struct fl__source_calls *source;
 	uint8_t *reservation;
+	struct fl__stats *stats;	/* NULL: off */
 	struct fl__os_fork_guard fork_guard;	/* the context's */
 	uint8_t table_null[FL__MAX_ELEMENT_BYTES];
+	char name[FL__NAME_BYTES];	/* "": none */
 	struct fl__os_lock trim_lock;
 	struct fl__os_watch *pressure_watch;	/* NULL: none */
 	/* Atomic, and set once, with the trim_lock: fl_pool_wait_fd(); -1:

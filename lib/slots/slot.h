@@ -55,6 +55,8 @@ struct fl__slot {
 	uint32_t state;			/* atomic, enum fl__slot_state */
 	bool is_lent;			/* atomic; set only while LIVE */
 	bool is_unclean;		/* an audit said so while LIVE */
+	bool is_published;		/* since its last release */
+	bool is_counted;		/* as open, in the statistics */
 	uint64_t counted_bytes;		/* in the pool's idle_kept_bytes */
 	uint64_t acquired;		/* atomic; written by its owner */
 } __attribute__((aligned(128)));	/* two threads never share a line */
@@ -216,9 +218,17 @@ static inline void fl__slot_publish(struct fl__slot *slot,
 				    struct fl_instance *instance)
 {
 	__atomic_store_n(&slot->acquired, slot->acquired + 1, __ATOMIC_RELAXED);
+	slot->is_published = true;
 	__atomic_store_n(&slot->instance, instance, __ATOMIC_RELAXED);
 	/* A handler that sees LIVE sees all that was written before. */
 	__atomic_store_n(&slot->state, FL__SLOT_LIVE, __ATOMIC_RELEASE);
+}
+
+/* A number that differs from one tenant of a slot to the next, and among slots at
+ * the same tenant: to choose tenants by, without regard to slots. */
+static inline uint64_t fl__slot_turn(const struct fl__slot *slot)
+{
+	return slot->acquired + 7 * (uint64_t)slot->space.idx;
 }
 
 /* Claim a live slot that was taken alone, for its release; false if the slot is

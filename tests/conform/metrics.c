@@ -356,15 +356,30 @@ static void parser_is_strict(void)
 struct row {
 	const char *name, *unit;
 	bool is_counter, is_usage;
+	bool is_quantile; /* no value before a call was timed */
 };
 
 static const struct row rows[] = {
 #define FL_METRIC_INFO(name, unit, is_counter, field, help) \
-	{ #name, unit, is_counter, false },
-#define FL_METRIC_USAGE(name, unit, field, help) { #name, unit, false, true },
-#include "pool/metrics.def"
-#undef FL_METRIC_INFO
-#undef FL_METRIC_USAGE
+	{ #name, unit, is_counter, false, false },
+#define FL_METRIC_SUM(name, unit, field, sum, help) \
+	{ #name, unit, false, false, false },
+#define FL_METRIC_FIELD(name, unit, is_counter, field, help) \
+	{ #name, unit, is_counter, false, false },
+#define FL_METRIC_USAGE(name, unit, field, help) \
+	{ #name, unit, false, true, false },
+#define FL_STAT_COUNTER(name, unit, help) { #name, unit, true, false, false },
+#define FL_STAT_GAUGE(name, unit, help) { #name, unit, false, false, false },
+#define FL_STAT_TIMES(name, help)                                       \
+	{ #name "_timed", "events", true, false, false },               \
+		{ #name "_p50_ns", "nanoseconds", false, false, true }, \
+		{ #name "_p99_ns", "nanoseconds", false, false, true }, \
+		{ #name "_p999_ns", "nanoseconds", false, false, true },
+#include "base/stats.def"
+#define FL_ERROR(code, meaning) \
+	{ "errors_" #code, "events", true, false, false },
+#include "base/error.def"
+#undef FL_ERROR
 };
 
 static struct fl_metric metric_at(const struct conform *conform, uint32_t idx)
@@ -443,7 +458,8 @@ static void check_rows(const struct fl_pool_config *config)
 		CHECK_EQ(metric.help[strlen(metric.help) - 1], '.');
 		CHECK_EQ(metric.is_counter, rows[i].is_counter);
 		CHECK_EQ(metric.has_value,
-			 !rows[i].is_usage || (can_count() && !is_apart));
+			 !rows[i].is_quantile && (!rows[i].is_usage ||
+						  (can_count() && !is_apart)));
 		for (uint32_t j = 0; j < i; j++)
 			CHECK(strcmp(rows[j].name, rows[i].name) != 0);
 		snprintf(path, sizeof(path), "metrics.%s", metric.name);

@@ -5,7 +5,7 @@
 # .def files have what the header has.
 #
 # Each number of fl_pool_config is a row of config.def. Each count of
-# fl_pool_info and fl_pool_usage is a row of metrics.def, but for what only
+# fl_pool_info and fl_pool_usage is a row of stats.def, but for what only
 # repeats the configuration. Each error that the header names is a row of
 # error.def, and each row is named in the header. Each feature of features.def
 # has a name that no other has. The tools know the adapter's encoding of a state
@@ -53,11 +53,15 @@ reserved'
 	rows lib/pool/config.def FL_CONFIG 1 | diff "$tmp/config" - ||
 		echo "fl_pool_config (<) and config.def (>) differ"
 	fields fl_pool_info | grep -vxF "$repeated" >"$tmp/info"
-	rows lib/pool/metrics.def FL_METRIC_INFO 4 | diff "$tmp/info" - ||
-		echo "fl_pool_info (<) and metrics.def (>) differ"
+	{
+		rows lib/base/stats.def FL_METRIC_INFO 4
+		rows lib/base/stats.def FL_METRIC_SUM 3
+		rows lib/base/stats.def FL_METRIC_FIELD 4
+	} | sort | diff "$tmp/info" - ||
+		echo "fl_pool_info (<) and stats.def (>) differ"
 	fields fl_pool_usage >"$tmp/usage"
-	rows lib/pool/metrics.def FL_METRIC_USAGE 3 | diff "$tmp/usage" - ||
-		echo "fl_pool_usage (<) and metrics.def (>) differ"
+	rows lib/base/stats.def FL_METRIC_USAGE 3 | diff "$tmp/usage" - ||
+		echo "fl_pool_usage (<) and stats.def (>) differ"
 	grep -oE -e '-E[A-Z0-9]{2,}' lib/faultline.h | sed 's/^-//' |
 		sort -u >"$tmp/errors"
 	rows lib/base/error.def FL_ERROR 1 | diff "$tmp/errors" - ||

@@ -53,6 +53,7 @@ struct fl__reset {
 	uint32_t area_count;
 	uint32_t area_idx; /* where the scan is */
 	struct fl__scan_buffer buffer;
+	struct fl__work *work;
 };
 
 static inline size_t fl__reset_chunk_of(const struct fl__reset *reset,

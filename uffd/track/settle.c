@@ -44,6 +44,7 @@ int fl__settle_flush(struct fl__reset *reset)
 	if (!len)
 		return 0;
 	reset->protect_end = reset->protect_start = 0;
+	reset->work->protected += (uint32_t)(len >> reset->hpage_shift);
 	return fl__uffd_protect(reset->host->uffd_fd, start, len);
 }
 
@@ -173,6 +174,7 @@ static int restore(const struct fl__reset *reset, const struct fl__area *area,
 	void *at = (void *)(uintptr_t)start;
 	size_t len = (size_t)(end - start);
 
+	reset->work->restored += (uint32_t)(len >> reset->hpage_shift);
 	if (area->image && fl_unlikely(reset->space->image->has_holes))
 		restore_pieces(reset, area, start, end);
 	else if (area->image)
@@ -191,6 +193,8 @@ static int compare(const struct fl__reset *reset, const struct fl__area *area,
 	size_t len = (size_t)reset->hpage_bytes;
 	void *at = (void *)(uintptr_t)addr;
 
+	reset->work->restored++;
+	reset->work->compared++;
 	if (is_stored(reset, area, addr))
 		*is_changed = fl__copy_back(
 			at, area->image + (addr - area->start), len);
@@ -247,6 +251,7 @@ static int drop_fresh(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	int err = fl__settle_drop(start, end);
 
+	reset->work->dropped += (uint32_t)((end - start) >> reset->hpage_shift);
 	for (uint64_t addr = start; addr < end; addr += reset->hpage_bytes) {
 		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, addr);
 		uint32_t idx = fl__reset_hpage_idx(reset, addr);
@@ -366,8 +371,11 @@ static void keep_private(struct fl__reset *reset, uint64_t start, uint64_t end)
 int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 		       uint64_t start, uint64_t end)
 {
-	if (is_worth_dropping(reset, start, end))
+	if (is_worth_dropping(reset, start, end)) {
+		reset->work->dropped +=
+			(uint32_t)((end - start) >> reset->hpage_shift);
 		return fl__settle_drop(start, end);
+	}
 	keep_private(reset, start, end);
 	return restore(reset, area, start, end);
 }

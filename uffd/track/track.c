@@ -217,6 +217,7 @@ static int sweep(struct fl__reset *reset)
 
 	if (sweep == FL__SWEEP_NONE)
 		return 0;
+	reset->work->sweeps++;
 	err = sweep == FL__SWEEP_RUNS ? sweep_runs(reset) :
 					sweep_chunks(reset, false);
 	for (size_t i = 0; i < dirty->chunk_count; i++)
@@ -231,6 +232,7 @@ static int drop_all(struct fl__reset *reset)
 	int err = fl__settle_drop(reset->base,
 				  reset->base + dirty->highest_bytes);
 
+	reset->work->dropped += (uint32_t)dirty->kept_hpages;
 	for (size_t i = 0; i < dirty->chunk_count; i++)
 		dirty->chunks[i] = (struct fl__dirty_chunk){
 			.is_marked = dirty->chunks[i].is_marked,
@@ -508,7 +510,8 @@ static int reset_slot(struct fl__dirty *dirty,
 		      const struct fl__dirty_host *host,
 		      struct fl__whole *whole,
 		      const struct fl__geometry *geometry,
-		      const struct fl__space *space, uint64_t *kept_bytes)
+		      const struct fl__space *space, uint64_t *kept_bytes,
+		      struct fl__work *work)
 {
 	uint64_t base = (uintptr_t)space->base;
 	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
@@ -538,13 +541,17 @@ static int reset_slot(struct fl__dirty *dirty,
 		.regions = dirty->regions ? dirty->regions : few,
 		.count = dirty->regions ? FL__SCAN_MAX_REGIONS : FEW_REGIONS,
 		.is_downward = dirty->resets % 2,
+		.is_timed = work->is_timed,
 	};
+	reset.work = work;
 	dirty->highest_bytes =
 		fl_max_u64(dirty->highest_bytes, space->allowed_bytes);
 	fl__reset_areas(&reset);
 	err = reset_run(&reset, geometry->max_kept_bytes,
 			geometry->is_accessible);
 	*kept_bytes = kept_bytes_of(&reset) + reset.overhead_bytes;
+	work->scans += reset.buffer.calls;
+	work->scan_ns += reset.buffer.ns;
 	/* Without memory, the next scan needs several calls again. */
 	if (reset.buffer.was_full && !dirty->regions)
 		dirty->regions =
@@ -556,12 +563,14 @@ static int reset_slot(struct fl__dirty *dirty,
 int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		    struct fl__whole *whole,
 		    const struct fl__geometry *geometry,
-		    const struct fl__space *space, uint64_t *kept_bytes)
+		    const struct fl__space *space, uint64_t *kept_bytes,
+		    struct fl__work *work)
 {
 	/* A structure of no bytes: nothing is there, and nothing ever was. */
 	if (!space->allowed_bytes && !dirty->chunk_count) {
 		*kept_bytes = 0;
 		return 0;
 	}
-	return reset_slot(dirty, host, whole, geometry, space, kept_bytes);
+	return reset_slot(dirty, host, whole, geometry, space, kept_bytes,
+			  work);
 }

@@ -36,7 +36,8 @@ void fl__track_forget(struct fl__dirty *dirty);
 int fl__track_reset(struct fl__dirty *dirty,
 		    const struct fl__dirty_host *host, struct fl__whole *whole,
 		    const struct fl__geometry *geometry,
-		    const struct fl__space *space, uint64_t *kept_bytes);
+		    const struct fl__space *space, uint64_t *kept_bytes,
+		    struct fl__work *work);
 
 /* Mark the chunks that are touched, whatever the reset found; what is accessible
  * is registered first. -errno. */

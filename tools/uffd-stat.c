@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * uffd-stat.c - options, and the loop that looks and prints.
+ *
+ * Takes the arguments of vmstat: an interval and a count. Gives a line for each
+ * pool at each look, the first since the pool was made. Never writes to its
+ * targets, never stops them, and takes no lock of theirs: it reads what they
+ * have published, and what /proc tells without walking page tables.
+ *
+ * Exit status: 0, 1 when something could not be done, 2 for a wrong command
+ * line.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "uffd-stat.h"
+#include "uffd-stat-more.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_PIDS 1024
+
+enum form {
+	FORM_COLUMNS,
+	FORM_JSON,
+	FORM_OPENMETRICS,
+	FORM_PROMETHEUS,
+	FORM_TOP,
+};
+
+struct options {
+	int pids[MAX_PIDS];
+	size_t pid_count;
+	enum form form;
+	struct stat_style style;
+	const char *listen, *record, *replay;
+	double interval_s; /* 0: once */
+	unsigned long count; /* 0: no end */
+};
+
+static void usage(FILE *out)
+{
+	fputs("usage: uffd-stat [-x] [--json | --openmetrics | --prometheus | --top]\n"
+	      "                 [-p PID]... [--record FILE | --replay FILE]\n"
+	      "                 [interval [count]]\n"
+	      "       uffd-stat [-p PID]... --listen 127.0.0.1:PORT | --listen /SOCKET\n"
+	      "\n"
+	      "What the pools of running processes do: see uffd-stat(1).\n",
+	      out);
+}
+
+static int wrong(const char *what, const char *value)
+{
+	fprintf(stderr, "uffd-stat: %s%s\n", what, value ? value : "");
+	usage(stderr);
+	return 2;
+}
+
+static bool number_read(const char *text, double least, double most,
+			double *value)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtod(text, &end);
+	return !errno && end != text && !*end && *value >= least &&
+	       *value <= most;
+}
+
+static int pid_add(struct options *options, const char *text)
+{
+	double pid;
+
+	if (!number_read(text, 1, 1 << 30, &pid) || pid != (double)(int)pid)
+		return wrong("not the number of a process: ", text);
+	if (options->pid_count == MAX_PIDS)
+		return wrong("more than 1024 processes", NULL);
+	options->pids[options->pid_count++] = (int)pid;
+	return 0;
+}
+
+static int arguments_read(struct options *options, int argc, char **argv)
+{
+	double count;
+
+	if (argc > 2)
+		return wrong("too many arguments: ", argv[2]);
+	if (argc > 0 &&
+	    !number_read(argv[0], 0.001, 86400, &options->interval_s))
+		return wrong("not an interval in seconds: ", argv[0]);
+	if (argc > 1) {
+		if (!number_read(argv[1], 1, 1e9, &count))
+			return wrong("not a count: ", argv[1]);
+		options->count = (unsigned long)count;
+	} else if (!argc) {
+		options->count = 1;
+	}
+	return 0;
+}
+
+enum {
+	OPT_JSON = 256,
+	OPT_OPENMETRICS,
+	OPT_PROMETHEUS,
+	OPT_TOP,
+	OPT_LISTEN,
+	OPT_RECORD,
+	OPT_REPLAY,
+	OPT_VERSION
+};
+
+static const struct option long_options[] = {
+	{ "pid", required_argument, NULL, 'p' },
+	{ "extended", no_argument, NULL, 'x' },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "openmetrics", no_argument, NULL, OPT_OPENMETRICS },
+	{ "prometheus", no_argument, NULL, OPT_PROMETHEUS },
+	{ "top", no_argument, NULL, OPT_TOP },
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "record", required_argument, NULL, OPT_RECORD },
+	{ "replay", required_argument, NULL, OPT_REPLAY },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* -1: go on; else the exit status. */
+static int option_read(struct options *options, int option)
+{
+	switch (option) {
+	case 'p':
+		return pid_add(options, optarg) ? 2 : -1;
+	case 'x':
+		options->style.is_wide = true;
+		return -1;
+	case OPT_JSON:
+		options->form = FORM_JSON;
+		return -1;
+	case OPT_OPENMETRICS:
+		options->form = FORM_OPENMETRICS;
+		options->style.is_openmetrics = true;
+		return -1;
+	case OPT_PROMETHEUS:
+		options->form = FORM_PROMETHEUS;
+		return -1;
+	case OPT_TOP:
+		options->form = FORM_TOP;
+		return -1;
+	case OPT_LISTEN:
+		options->listen = optarg;
+		return -1;
+	case OPT_RECORD:
+		options->record = optarg;
+		return -1;
+	case OPT_REPLAY:
+		options->replay = optarg;
+		return -1;
+	case 'h':
+		usage(stdout);
+		return 0;
+	case OPT_VERSION:
+		printf("uffd-stat %s\n", FL_VERSION);
+		return 0;
+	default:
+		usage(stderr);
+		return 2;
+	}
+}
+
+static void moment_print(struct options *options,
+			 const struct stat_moment *before,
+			 const struct stat_moment *now)
+{
+	switch (options->form) {
+	case FORM_JSON:
+		stat_print_json(stdout, before, now);
+		break;
+	case FORM_OPENMETRICS:
+	case FORM_PROMETHEUS:
+		stat_print_metrics(stdout, now, &options->style);
+		break;
+	default:
+		stat_print_columns(stdout, before, now, &options->style);
+	}
+	fflush(stdout);
+}
+
+/* Until the next look is due; intervals do not drift. */
+static void wait_until(struct timespec *due, double interval_s)
+{
+	long whole = (long)interval_s;
+
+	due->tv_sec += whole;
+	due->tv_nsec += (long)((interval_s - (double)whole) * 1e9);
+	due->tv_sec += due->tv_nsec / 1000000000;
+	due->tv_nsec %= 1000000000;
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, due, NULL) ==
+	       EINTR)
+		;
+}
+
+static int live_run(struct options *options, struct stat_finder *finder,
+		    FILE *record)
+{
+	struct stat_moment *before = NULL, *now;
+	struct timespec due;
+	int status = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &due);
+	for (unsigned long i = 0; !options->count || i < options->count; i++) {
+		if (i)
+			wait_until(&due, options->interval_s);
+		now = stat_look(finder);
+		if (!now) {
+			fputs("uffd-stat: no memory\n", stderr);
+			status = 1;
+			break;
+		}
+		if (record && !stat_record(record, now)) {
+			perror("uffd-stat: --record");
+			status = 1;
+		}
+		moment_print(options, before, now);
+		stat_moment_free(before);
+		before = now;
+		if (status || ferror(stdout))
+			break;
+	}
+	stat_moment_free(before);
+	return status;
+}
+
+static int replay_run(struct options *options)
+{
+	struct stat_moment *before = NULL, *now;
+	FILE *file = fopen(options->replay, "re");
+	const char *why;
+
+	if (!file) {
+		fprintf(stderr, "uffd-stat: %s: %s\n", options->replay,
+			strerror(errno));
+		return 1;
+	}
+	while ((now = stat_replay(file, &why))) {
+		moment_print(options, before, now);
+		stat_moment_free(before);
+		before = now;
+	}
+	stat_moment_free(before);
+	fclose(file);
+	if (why)
+		fprintf(stderr, "uffd-stat: %s: %s\n", options->replay, why);
+	return why != NULL;
+}
+
+static int run(struct options *options)
+{
+	struct stat_finder *finder;
+	FILE *record = NULL;
+	int status;
+
+	if (options->replay)
+		return replay_run(options);
+	finder = stat_finder_new(options->pids, options->pid_count);
+	if (!finder) {
+		fputs("uffd-stat: no memory\n", stderr);
+		return 1;
+	}
+	if (options->record && !(record = fopen(options->record, "we"))) {
+		fprintf(stderr, "uffd-stat: %s: %s\n", options->record,
+			strerror(errno));
+		status = 1;
+	} else if (options->listen) {
+		status = stat_listen(options->listen, finder);
+	} else if (options->form == FORM_TOP) {
+		status = stat_top(
+			finder, options->interval_s ? options->interval_s : 1);
+	} else {
+		status = live_run(options, finder, record);
+	}
+	if (record && fclose(record)) {
+		perror("uffd-stat: --record");
+		status = 1;
+	}
+	stat_finder_free(finder);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static struct options options;
+	int option, status = -1;
+
+	while (status < 0 && (option = getopt_long(argc, argv, "p:xh",
+						   long_options, NULL)) != -1)
+		status = option_read(&options, option);
+	if (status >= 0)
+		return status;
+	if (arguments_read(&options, argc - optind, argv + optind))
+		return 2;
+	if (options.record && options.replay)
+		return wrong("--record and --replay exclude each other", NULL);
+	if (options.listen && options.form != FORM_COLUMNS)
+		return wrong("--listen has one form, which is asked for", NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return run(&options);
+}
