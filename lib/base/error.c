@@ -67,9 +67,11 @@ int fl__error_fold(int err)
 	case EPERM:
 	case EACCES:
 		return -EPERM;
-	/* What the library itself says of a system that cannot. */
+	/* What the library itself says of a system that cannot, and of a
+	 * deadline of its own. */
 	case ENOTSUP:
 	case EINVAL:
+	case ETIMEDOUT:
 		return err;
 	default:
 		return -EIO;

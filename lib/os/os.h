@@ -222,9 +222,8 @@ void fl__os_cond_broadcast(struct fl__os_cond *cond);
  * Each function of ours that reaches such a point, or calls the host back, has
  * this line. Waiting for a slot alone can be cancelled: fl__os_cond_wait().
  */
-#define fl__os_no_cancel() \
-	int fl_cancel \
-		__attribute__((unused, cleanup(fl__os_let_cancel))) = \
+#define fl__os_no_cancel()                                                \
+	int fl_cancel __attribute__((unused, cleanup(fl__os_let_cancel))) = \
 		fl__os_hold_cancel()
 int fl__os_hold_cancel(void);
 void fl__os_let_cancel(int *before);

@@ -81,7 +81,9 @@ static void kernel_numbers_fold_into_the_set(void)
 		CHECK_EQ(fl__error_fold(-number),
 			 is_exhaustion(number) ? -ENOMEM :
 			 number == EPERM || number == EACCES ? -EPERM :
-			 number == ENOTSUP || number == EINVAL ? -number :
+			 number == ENOTSUP || number == EINVAL ||
+					 number == ETIMEDOUT ?
+						 -number :
 						 -EIO);
 }
 

@@ -49,7 +49,7 @@ prefix_bytes
 reserved'
 
 {
-	fields fl_pool_config | grep -vxE 'reserved(_end)?' >"$tmp/config"
+	fields fl_pool_config | grep -v '^reserved' >"$tmp/config"
 	rows lib/pool/config.def FL_CONFIG 1 | diff "$tmp/config" - ||
 		echo "fl_pool_config (<) and config.def (>) differ"
 	fields fl_pool_info | grep -vxF "$repeated" >"$tmp/info"
