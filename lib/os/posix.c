@@ -45,20 +45,21 @@ uint64_t fl__os_hpage_bytes(void)
 	return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static uint64_t limit_of(int resource)
+/* The type of a resource differs from one C library to the next, so the caller
+ * makes the call. */
+static uint64_t limit_value(int failed, const struct rlimit *limit)
 {
-	struct rlimit limit;
-
-	return getrlimit(resource, &limit) || limit.rlim_cur == RLIM_INFINITY ?
+	return failed || limit->rlim_cur == RLIM_INFINITY ?
 		       UINT64_MAX :
-		       (uint64_t)limit.rlim_cur;
+		       (uint64_t)limit->rlim_cur;
 }
 
 /* Under mlockall(MCL_FUTURE) no mapping may exceed the limit of locked memory,
  * and the system does not tell who asked for that: try. */
 static bool is_locked_ahead(void)
 {
-	uint64_t len = limit_of(RLIMIT_MEMLOCK);
+	struct rlimit limit;
+	uint64_t len = limit_value(getrlimit(RLIMIT_MEMLOCK, &limit), &limit);
 	void *map;
 
 	if (len > SIZE_MAX >> 2)
@@ -87,8 +88,11 @@ static bool is_commit_strict(void)
 /* Any of them may be the reason; a host rarely sets more than one. */
 static const char *memory_remedy(void)
 {
-	bool has_data = limit_of(RLIMIT_DATA) != UINT64_MAX;
-	bool has_space = limit_of(RLIMIT_AS) != UINT64_MAX;
+	struct rlimit data, space;
+	bool has_data = limit_value(getrlimit(RLIMIT_DATA, &data), &data) !=
+			UINT64_MAX;
+	bool has_space = limit_value(getrlimit(RLIMIT_AS, &space), &space) !=
+			 UINT64_MAX;
 
 	if (is_locked_ahead())
 		return "raise `ulimit -l`, because mlockall() counts every mapping";

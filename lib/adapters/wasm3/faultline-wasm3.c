@@ -68,7 +68,8 @@ M3Result __real_m3_Realloc(void **ptr, size_t new_size, size_t old_size);
 void __wrap_m3_Free(void **ptr);
 void __real_m3_Free(void **ptr);
 
-static int fail(struct fl_error *error, int err, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int
+fail(struct fl_error *error, int err, const char *format, ...)
 {
 	va_list args;
 

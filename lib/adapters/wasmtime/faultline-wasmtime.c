@@ -93,7 +93,8 @@ wasmtime_error_t *wasmtime_instance_new(wasmtime_context_t *context,
 
 static _Thread_local struct fl_wasmtime_batch *innermost;
 
-static int fail(struct fl_error *error, int err, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int
+fail(struct fl_error *error, int err, const char *format, ...)
 {
 	va_list args;
 
@@ -121,7 +122,8 @@ static int fail_by(struct fl_error *error, wasmtime_error_t *theirs)
 	return -EINVAL;
 }
 
-static wasmtime_error_t *refuse(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static wasmtime_error_t *
+refuse(const char *format, ...)
 {
 	char text[300];
 	va_list args;
