@@ -241,6 +241,8 @@ struct fl__backend {
 	/* What a CLEAN slot holds: the image of its last tenant, or zeroes until
 	 * the next attach. */
 	bool clean_shows_image;
+	/* Does the backend use memory files, so that others may be made? */
+	bool makes_memory_files;
 	/*
 	 * Tell every stretch of [0, size_bytes) that may differ from what the
 	 * slot was attached with, in order, in whole host pages; a stretch may

@@ -27,6 +27,7 @@ struct fl_context {
 	uint32_t turn;			/* atomic */
 	enum fl_statistics statistics;
 	uint64_t last_pool;		/* atomic; their serials */
+	uint32_t published;		/* atomic; pools */
 	/* What images may take, and what the living ones take: atomic. */
 	struct fl_context_config limits;
 	uint64_t image_bytes, image_span_bytes;

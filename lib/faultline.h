@@ -158,7 +158,8 @@ FL_API void fl_config_init(enum fl_config_kind kind, void *config,
 /* What becomes of a pool's counters and times. */
 enum fl_statistics {
 	/* Other processes of the user can read the numbers (uffd-stat does), in
-	 * a memory file named "faultline-stats" that this process has open. */
+	 * a memory file named "faultline-stats" that this process has open: of
+	 * the backend "linux", and of 16 pools of a context at most. */
 	FL_STATISTICS_PUBLISHED = 0,
 	FL_STATISTICS_PRIVATE = 1,	/* only fl_pool_metric() has them */
 	FL_STATISTICS_OFF = 2,		/* nothing is counted but fl_pool_info */
@@ -223,8 +224,8 @@ FL__DEFINE_INIT(fl_context_config, FL_CONTEXT_CONFIG)
  * Set-user-ID programs ignore the variable.
  *
  * Descriptors: 2 for each of descriptor_shards and 1, for all pools; then 1 for
- * each image, none for a pool, and 3 for each fl_pool_trim_on_pressure(). All are
- * close-on-exec. What pools need later is open from here on: the process may
+ * each image, 1 for each of the first 16 pools whose statistics are published, and
+ * 3 for each fl_pool_trim_on_pressure(). All are close-on-exec. What pools need later is open from here on: the process may
  * change its user and its root, or lose /proc.
  *
  * The library makes no system call for what the backend, the rung or the

@@ -248,6 +248,7 @@ static const char *linux_load_lacks(const struct fl__host *host)
 static int linux_image_load(struct fl__host *host, struct fl_image *image,
 			    struct fl_error *error)
 {
+	fl__os_no_cancel();
 	int err = 0;
 
 	fl__os_lock(&host->lock);
@@ -317,6 +318,8 @@ static void shards_close(struct fl__host *host)
 
 static void linux_close(struct fl__host *host)
 {
+	fl__os_no_cancel();
+
 	fl__loader_close(host->loader);
 	shards_close(host);
 	fl__os_lock_fini(&host->lock);
@@ -963,6 +966,7 @@ const struct fl__backend fl__backend_linux = {
 	.prefault = linux_prefault,
 	.account = linux_account,
 	.clean_shows_image = true,
+	.makes_memory_files = true,
 	.changed = linux_changed,
 	.written = linux_written,
 	.watch = linux_watch,

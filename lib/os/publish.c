@@ -62,6 +62,7 @@ static int publish_seal(int fd)
 
 int fl__os_publish(const char *name, uint64_t len, uint8_t **bytes, int *fd)
 {
+	fl__os_no_cancel();
 	void *map = MAP_FAILED;
 	int err = 0;
 

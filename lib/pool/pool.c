@@ -168,6 +168,21 @@ static int pool_init_guards(struct fl_pool *pool, struct fl_error *error)
 	return err ? fl__error_set(error, err, "cannot make a lock") : 0;
 }
 
+/* A memory file each: a host of many pools keeps its descriptors. */
+#define MAX_PUBLISHED 16
+
+/* Why a pool is not to be published; NULL: it is, and counted for that. */
+static const char *pool_publish(struct fl_context *context)
+{
+	if (!context->backend->makes_memory_files)
+		return "this backend makes no memory files";
+	if (__atomic_add_fetch(&context->published, 1, __ATOMIC_RELAXED) <=
+	    MAX_PUBLISHED)
+		return NULL;
+	__atomic_sub_fetch(&context->published, 1, __ATOMIC_RELAXED);
+	return "16 pools of this context are published already";
+}
+
 static int pool_open_stats(struct fl_pool *pool, struct fl_error *error)
 {
 	struct fl_context *context = pool->context;
@@ -180,8 +195,13 @@ static int pool_open_stats(struct fl_pool *pool, struct fl_error *error)
 					     __ATOMIC_RELAXED),
 		.how = context->statistics,
 	};
-	int err = fl__stats_open(&about, &pool->stats);
+	bool may_publish = about.how == FL_STATISTICS_PUBLISHED;
+	int err;
 
+	if (may_publish)
+		about.private_reason = pool_publish(context);
+	err = fl__stats_open(&about, &pool->stats);
+	pool->is_published = may_publish && !about.private_reason;
 	if (err)
 		return fl__error_set(error, err, "no memory for statistics");
 	fl__stats_set(pool->stats, FL__LEVEL_address_space_bytes,
@@ -203,6 +223,9 @@ static void pool_free(struct fl_pool *pool)
 	if (pool->event_fd >= 0)
 		fl__os_event_close(pool->event_fd);
 	fl__stats_close(pool->stats);
+	if (pool->is_published)
+		__atomic_sub_fetch(&pool->context->published, 1,
+				   __ATOMIC_RELAXED);
 	fl__os_lock_fini(&pool->trim_lock);
 	fl_context_destroy(pool->context);
 	free(pool);

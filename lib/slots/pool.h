@@ -29,6 +29,7 @@ struct fl_pool {
 	const struct fl__source_calls *source;
 	uint8_t *reservation;
 	struct fl__stats *stats;	/* NULL: off */
+	bool is_published;		/* counted in the context */
 	struct fl__os_fork_guard fork_guard;	/* the context's */
 	uint8_t table_null[FL__MAX_ELEMENT_BYTES];
 	char name[FL__NAME_BYTES];	/* "": none */

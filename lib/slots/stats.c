@@ -146,7 +146,10 @@ int fl__stats_open(const struct fl__stats_about *about, struct fl__stats **out)
 		return -ENOMEM;
 	stats->bytes = head.file_bytes;
 	stats->fd = -1;
-	if (about->how == FL_STATISTICS_PUBLISHED) {
+	stats->reason = about->how == FL_STATISTICS_PUBLISHED ?
+				about->private_reason :
+				NULL;
+	if (about->how == FL_STATISTICS_PUBLISHED && !stats->reason) {
 		err = fl__os_publish("faultline-stats", stats->bytes,
 				     &stats->map, &stats->fd);
 		if (err)

@@ -82,6 +82,8 @@ struct fl__stats_about {
 	const char *pool, *backend, *rung;
 	uint64_t serial;
 	enum fl_statistics how;
+	/* Why they are private although how says published; NULL. */
+	const char *private_reason;
 };
 
 /* *stats becomes NULL when statistics are off. -ENOMEM. */

@@ -523,18 +523,53 @@ static void threads_lose_nothing(void)
 	conform_close(&conform);
 }
 
+static const char *makes_files(void)
+{
+	return strcmp(test_rung->backend, "segmented") ?
+		       NULL :
+		       TEST_NOT_BUILT "this backend makes no memory files";
+}
+
+/* A host of many pools keeps its descriptors, and a backend that makes no memory
+ * files makes none for this. */
+static void not_every_pool_is_published(void)
+{
+	struct fl_pool *pools[18];
+	struct fl_pool_config config;
+	struct fl_context *context = conform_context();
+	unsigned int published = 0;
+	const char *reason;
+
+	conform_pool_config(&config);
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(pools); i++) {
+		MUST_EQ(fl_pool_create(context, &config, &pools[i], NULL), 0);
+		published += !strcmp(fl_pool_statistics(pools[i], &reason),
+				     "published");
+		CHECK_EQ(!reason, published == i + 1);
+	}
+	CHECK_EQ(published, makes_files() ? 0 : 16);
+	MUST_EQ(fl_pool_destroy(pools[3]), 0);
+	MUST_EQ(fl_pool_create(context, &config, &pools[3], NULL), 0);
+	CHECK_EQ(!strcmp(fl_pool_statistics(pools[3], NULL), "published"),
+		 !makes_files());
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(pools); i++)
+		MUST_EQ(fl_pool_destroy(pools[i]), 0);
+	fl_context_destroy(context);
+}
+
 static const struct test_case cases[] = {
-	TEST_CASE(found_by_name),
-	TEST_CASE(nobody_else_writes),
-	TEST_CASE(says_what_the_pool_says),
-	TEST_CASE(work_is_counted),
-	TEST_CASE(errors_are_counted),
-	TEST_CASE(usage_is_published),
+	TEST_CASE(not_every_pool_is_published),
+	TEST_CASE_NEEDS(found_by_name, makes_files),
+	TEST_CASE_NEEDS(nobody_else_writes, makes_files),
+	TEST_CASE_NEEDS(says_what_the_pool_says, makes_files),
+	TEST_CASE_NEEDS(work_is_counted, makes_files),
+	TEST_CASE_NEEDS(errors_are_counted, makes_files),
+	TEST_CASE_NEEDS(usage_is_published, makes_files),
 	TEST_CASE(off_and_private),
-	TEST_CASE(small_limit),
+	TEST_CASE_NEEDS(small_limit, makes_files),
 	TEST_CASE(names),
-	TEST_CASE(child_writes_nothing),
-	TEST_CASE(threads_lose_nothing),
+	TEST_CASE_NEEDS(child_writes_nothing, makes_files),
+	TEST_CASE_NEEDS(threads_lose_nothing, makes_files),
 };
 
 CONFORM_MAIN(cases)

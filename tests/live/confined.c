@@ -398,6 +398,7 @@ static int child_with_many_pools(void *arg)
 	MUST_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	fl_context_config_init(&config);
 	config.descriptor_shards = 2;
+	config.statistics = FL_STATISTICS_PRIVATE;
 	MUST_EQ(fl_context_create(&config, &context, NULL), 0);
 	for (size_t i = 0; i < TEST_ARRAY_SIZE(conforms); i++) {
 		struct fl_pool_config pool;

@@ -145,7 +145,9 @@ static bool one_tenancy(struct attack *attack)
 	if (tenant.cycle % 7 == 6)
 		memset(tenant.base, 0x6d, tenant.length_bytes);
 	attack_write(&tenant);
-	CHECK_EQ(fl_memory_release(tenant.memory), 0);
+	/* A slot that could be neither cleaned nor emptied is retired. */
+	err = fl_memory_release(tenant.memory);
+	CHECK(!err || err == -ENOMEM);
 	return true;
 }
 

@@ -639,7 +639,7 @@ static struct saved many_values(struct state_world *world, uint32_t instances)
 		for (size_t k = 0; k < 100; k++) {
 			struct fl__captured_table *table = &c->tables[k];
 
-			table->length = UINT64_C(1) << 40;
+			table->length = UINT32_MAX;
 			table->element_bytes = 8;
 			table->run_count = table->value_count = 1;
 			table->runs = calloc(1, sizeof(*table->runs));

@@ -9,6 +9,7 @@ struct since {
 	struct fl__reset reset; /* as of a reset that settles nothing */
 	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
 	struct fl__kernel_region regions[SINCE_REGIONS];
+	struct fl__work work; /* nobody asks */
 	bool is_marked; /* the stretch that is being scanned */
 	bool notes, tells;
 	fl__changed_fn *fn;
@@ -34,7 +35,9 @@ static void since_init(struct since *since, struct fl__dirty *dirty,
 		.tracked_end = base + dirty->tracked_bytes,
 		.areas = since->areas,
 		.buffer = { .regions = since->regions, .count = SINCE_REGIONS },
+		.work = &since->work,
 	};
+	since->work = (struct fl__work){ .scans = 0 };
 	since->is_marked = since->notes = since->tells = false;
 	fl__reset_areas(&since->reset);
 }
