@@ -161,6 +161,17 @@ static bool shows(const struct lazy *lazy, const struct fl_memory *memory)
 	return !memcmp(memory->base, lazy->bytes, PAGES * WPAGE);
 }
 
+/* A guest sees a page a moment before the page is counted. */
+static void wait_loaded(struct lazy *lazy, uint64_t wpages)
+{
+	for (int i = 0; i < 2000; i++) {
+		if (loading_of(lazy->image).loaded_wpages >= wpages)
+			break;
+		usleep(1000);
+	}
+	CHECK_EQ(loading_of(lazy->image).loaded_wpages, wpages);
+}
+
 static void tenants_see_the_image(void)
 {
 	for (int is_async = 0; is_async < 2; is_async++) {
@@ -178,7 +189,7 @@ static void tenants_see_the_image(void)
 				memory->base[at] ^= 0x55;
 			conform_give(memory);
 		}
-		CHECK_EQ(loading_of(lazy.image).loaded_wpages, DATA);
+		wait_loaded(&lazy, DATA);
 		CHECK_EQ(loading_of(lazy.image).failed_loads, 0);
 		CHECK_EQ(get(&lazy.source.reads), DATA);
 		lazy_close(&lazy);
@@ -268,7 +279,7 @@ static void many_read_while_it_loads(void)
 			pthread_join(readers[i].thread, NULL);
 			CHECK_EQ(readers[i].wrong, 0);
 		}
-		CHECK_EQ(loading_of(lazy.image).loaded_wpages, DATA);
+		wait_loaded(&lazy, DATA);
 		if (!is_async)
 			CHECK_EQ(get(&lazy.source.reads), DATA);
 		for (int i = 0; i < 7; i++)
@@ -568,16 +579,6 @@ static void reopen(struct lazy *lazy, const char *set_path)
 					  lazy->source.source, &config,
 					  &lazy->image, &error),
 		     &error);
-}
-
-static void wait_loaded(struct lazy *lazy, uint64_t wpages)
-{
-	for (int i = 0; i < 2000; i++) {
-		if (loading_of(lazy->image).loaded_wpages >= wpages)
-			break;
-		usleep(1000);
-	}
-	CHECK_EQ(loading_of(lazy->image).loaded_wpages, wpages);
 }
 
 /* What the tenants of one run touch is there before the next run's tenant asks,
