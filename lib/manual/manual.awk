@@ -207,6 +207,7 @@ function item_close(	i, s, heads, shown, is_type, n, words, in_proto,
 			in_proto = 1
 			shift = RLENGTH
 			s = substr(s, shift + 1)
+			synopsis = synopsis "\n"
 		} else if (in_proto) {
 			s = unindent(s, shift)
 		}
@@ -221,17 +222,16 @@ function item_close(	i, s, heads, shown, is_type, n, words, in_proto,
 			n = substr(s, RSTART, RLENGTH - 1)
 			alias(n)
 			heads = heads (heads == "" ? "" : ", ") n "()"
-			synopsis = synopsis "\n"
 		}
 		synopsis = synopsis code(s) "\n"
 		if (s ~ /;[ \t]*$/)
 			in_proto = 0
 	}
-	if (heads != "" || shown != "" || !line_count) {
+	if (heads != "" || shown != "" || doc_count) {
 		n = strip(doc, doc_count, words)
 		if (heads != "")
 			body = body ".SS " plain(heads) "\n"
-		else if (doc_count)
+		else if (doc_count && body != "")
 			body = body ".PP\n"
 		body = body prose(words, 1, n)
 		if (shown != "")
@@ -311,6 +311,6 @@ END {
 		printf ".TP\n.BR %s (3)\n", plain(parts[i]) >file
 		printf "%s\n", text(titles[parts[i]] ": " calls[parts[i]]) >file
 	}
-	printf ".SH SEE ALSO\n.BR uffd\\-probe (1),\n.BR wasm\\-image (1)\n" >file
+	printf ".SH SEE ALSO\n.BR uffd\\-probe (1),\n.BR uffd\\-stat (1),\n.BR wasm\\-image (1),\n.BR faultline\\-porting (7),\n.BR faultline\\-tuning (7)\n" >file
 	close(file)
 }

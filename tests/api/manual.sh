@@ -20,7 +20,7 @@ while read -r call; do
 	test -f "$page" || failed "there is no page $call(3)"
 	target=$(sed -n 's/^\.so \(man3\/.*\)$/\1/p' "$page")
 	test -z "$target" || page=$FL_BUILDDIR/$target
-	grep -q "^[a-z].*[ *]$call(" "$page" ||
+	grep -Eq "^([a-z].*[ *])?$call\(" "$page" ||
 		failed "${page##*/} has no prototype of $call()"
 	grep -q "$call" "$man3/faultline.3" ||
 		failed "faultline(3) does not name $call()"

@@ -375,8 +375,9 @@ says err 'is none of the 1 that were given'
 "$write" own.wasm none.img mine '' || failed "write-snapshot"
 run 1 bake own.wasm none.img -o out.wasm
 says err 'has no image of memory 0'
-"$write" own.wasm large.img mine '' 327680 0 x || failed "write-snapshot"
-run 1 bake own.wasm large.img -o out.wasm
+# The library takes no image that is larger than its memory may become.
+! "$write" own.wasm large.img mine '' 327680 0 x 2>/dev/null ||
+	failed "write-snapshot"
 run 1 bake own.wasm own.img -o own.wasm
 run 1 bake own.wasm own.img -o own.img
 says err 'is the input'
