@@ -82,7 +82,7 @@ static void text_copy(char *to, size_t size, const void *from, size_t len)
 static const char *head_check(const struct page *page)
 {
 	const struct fl_statistics_head *head = &page->head;
-	const uint8_t *schema = page->bytes + head->schema_off;
+	const uint8_t *schema;
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
 	if (head->schema_bytes > 65536 || head->word_count > STAT_MAX_ROWS ||
@@ -103,6 +103,7 @@ static const char *head_check(const struct page *page)
 		  8 * (uint64_t)head->times_shard_count * head->times_count *
 			  head->bucket_count))
 		return "cut";
+	schema = page->bytes + head->schema_off;
 	for (uint64_t i = 0; i < head->schema_bytes; i++)
 		hash = (hash ^ schema[i]) * UINT64_C(0x100000001b3);
 	return hash == head->signature ? NULL : "not of this form";

@@ -204,8 +204,8 @@ static void kernel_print(FILE *out, const struct stat_target *target)
 	char t[3][16];
 
 	fprintf(out,
-		"%7d (%s: no statistics; kernel: %u userfaultfds, %" PRIu64
-		" threads wait, RSS %s, faults %s minor %s major)\n",
+		"%7d (%s: no statistics; %u userfaultfds, %" PRIu64
+		" wait, RSS %s, faults %s + %s)\n",
 		target->pid, target->command, kernel->uffds, kernel->total,
 		brief_bytes(t[0], (double)kernel->resident_bytes),
 		brief(t[1], (double)kernel->minor_faults),

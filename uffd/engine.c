@@ -161,7 +161,8 @@ static int host_choose_rung(struct fl__host *host, const char *wanted,
 					     "rung \"%s\" cannot be had: %s",
 					     wanted, lacks);
 	}
-	fl_assert(!"a rung that needs nothing is the last");
+	/* A rung that needs nothing is the last. */
+	fl_assert(false);
 	return -EIO;
 }
 

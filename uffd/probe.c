@@ -112,12 +112,14 @@ static int missing_try(int uffd_fd)
 	size_t len = (size_t)fl__os_hpage_bytes();
 	uint8_t *pages = mmap(NULL, 3 * len, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uint8_t *missing = pages + len, *from = pages + 2 * len;
+	uint8_t *missing, *from;
 	uint64_t copied = 0;
 	int err;
 
 	if (pages == MAP_FAILED)
 		return -errno;
+	missing = pages + len;
+	from = pages + 2 * len;
 	*from = 1;
 	err = lay_file(pages, 2 * len, MAP_SHARED);
 	if (!err)

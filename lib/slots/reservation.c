@@ -264,11 +264,12 @@ static void join_run(struct reservation *from, uint32_t first, uint32_t end)
 	uint64_t len = (end - first) * geometry->stride_bytes;
 	uint64_t tail = geometry->stride_bytes - geometry->prefix_bytes -
 			geometry->max_bytes;
-	uint8_t *start = slot_at(from, first)->space.base -
-			 geometry->prefix_bytes;
 
 	/* After a failure the tables stay, and nothing else is wrong. */
 	if (end - first > 1) {
+		uint8_t *start = slot_at(from, first)->space.base -
+				 geometry->prefix_bytes;
+
 		(void)fl__os_renew(start, len - tail);
 		if (geometry->dump != FL__DUMP_ALL)
 			fl__os_dump(start, len - tail, false);

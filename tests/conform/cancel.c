@@ -422,10 +422,20 @@ static void a_life_is_not_cut_short(void)
 	rmdir(life.folder);
 }
 
+static const char *ends_threads(void)
+{
+	return test_is_sanitized() ? TEST_NOT_BUILT
+		       "a sanitizer does not follow a thread that is cancelled" :
+				     NULL;
+}
+
 static const struct test_case cases[] = {
-	TEST_CASE(waiting_for_a_memory),    TEST_CASE(waiting_for_a_table),
-	TEST_CASE(waiting_for_a_structure), TEST_CASE(waiting_for_a_group),
-	TEST_CASE(waiting_for_a_stack),	    TEST_CASE(a_life_is_not_cut_short),
+	TEST_CASE_NEEDS(waiting_for_a_memory, ends_threads),
+	TEST_CASE_NEEDS(waiting_for_a_table, ends_threads),
+	TEST_CASE_NEEDS(waiting_for_a_structure, ends_threads),
+	TEST_CASE_NEEDS(waiting_for_a_group, ends_threads),
+	TEST_CASE_NEEDS(waiting_for_a_stack, ends_threads),
+	TEST_CASE_NEEDS(a_life_is_not_cut_short, ends_threads),
 };
 
 CONFORM_MAIN(cases)
