@@ -274,6 +274,7 @@ void fl__loader_close(struct fl__loader *loader)
 static int fds_open(struct fl__loader *loader)
 {
 	struct fl__desk *desk = &loader->desk;
+	int err;
 
 	desk->uffd_fd = fl__uffd_open_missing(loader->with_wp);
 	if (desk->uffd_fd < 0)
@@ -281,8 +282,10 @@ static int fds_open(struct fl__loader *loader)
 	desk->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (desk->wake_fd >= 0)
 		return 0;
+	err = -errno;
 	close(desk->uffd_fd);
-	return -errno;
+	desk->uffd_fd = -1;
+	return err;
 }
 
 static void threads_stop(struct fl__loader *loader, bool has_handler)
