@@ -6,7 +6,8 @@
 # Installs into a staging directory, then builds minimal.c as C and as C++,
 # clone.c, and the programs of the header test, with nothing but what pkg-config says:
 # once against the shared library, once against the static one, which is
-# chosen by taking the shared one away. Each program is run. Without a
+# chosen by taking the shared one away. Each program is run. So is
+# examples/sessions, with its own makefile, against the shared library. Without a
 # sanitizer, whose runtime cannot be static, the C program is also built
 # with -static.
 
@@ -58,10 +59,27 @@ build_all()
 		"$srcdir/tests/api/cxx.cc" "$@"
 }
 
+# The staging directory hides the packages of the stores: the table in memory is
+# left. tests/consumers/sessions/check.sh has the others.
+sessions_run()
+{
+	dir=$tmp/sessions
+	mkdir "$dir"
+	MAKEFLAGS='' $MAKE -s -C "$dir" -f "$top/examples/sessions/Makefile" \
+		CC="$CC" PKG_CONFIG="$PKG_CONFIG" \
+		CFLAGS="-Werror $FL_SANITIZER_FLAGS" ||
+		failed "examples/sessions does not build"
+	printf '1 add a one\n2 add a two\n3 show a\n' |
+	LD_LIBRARY_PATH=$libdir "$dir/sessions" memory |
+	grep '^3 ok 2 ' || failed "examples/sessions forgets"
+}
+
+top=$(cd "$srcdir" && pwd)
 built=
 if test -f "$libdir/libfaultline.so"; then
 	# shellcheck disable=SC2046 # the flags are words
 	build_all shared $($PKG_CONFIG --cflags --libs faultline)
+	sessions_run
 	rm -f "$libdir"/libfaultline.so
 	built=yes
 fi

@@ -12,7 +12,7 @@
 make_tmp
 cd "$srcdir" || failed "no source directory"
 documents='README.md HACKING.md NEWS.md'
-for note in kernel-notes/*.md tests/README tests/*/README; do
+for note in kernel-notes/*.md tests/README tests/*/README examples/*/README; do
 	documents="$documents $note"
 done
 
@@ -42,7 +42,7 @@ check_excerpt 2 tests/api/clone.c
 # for the files that have one.
 check_paths()
 {
-	grep -oE '(lib|uffd|tools|tests|kernel-notes|m4|\.ci)/[A-Za-z0-9_./*-]*' \
+	grep -oE '(lib|uffd|tools|tests|examples|kernel-notes|m4|\.ci)/[A-Za-z0-9_./*-]*' \
 		"$1" | sed 's/[.]*$//' | sort -u |
 	while read -r path; do
 		# shellcheck disable=SC2086 # patterns
