@@ -24,6 +24,7 @@ struct fl__area {
 	/* An image in place, of which no byte may be read here; NULL: zeroes,
 	 * where image is NULL too. */
 	const struct fl_image *file;
+	bool has_holes; /* in image, where not a byte may be read */
 };
 
 static inline bool fl__area_is_image(const struct fl__area *area)
@@ -53,6 +54,7 @@ struct fl__reset {
 	uint32_t area_count;
 	uint32_t area_idx; /* where the scan is */
 	struct fl__scan_buffer buffer;
+	uint32_t restored; /* what work gets in the end */
 	struct fl__work *work;
 };
 
@@ -152,6 +154,7 @@ static inline void fl__reset_areas(struct fl__reset *reset)
 			reset->base + at + piece.len,
 			piece.bytes,
 			piece.is_data && !piece.bytes ? image : NULL,
+			image && image->has_holes,
 		};
 }
 

@@ -533,6 +533,7 @@ static int reset_slot(struct fl__dirty *dirty,
 	reset.tracked_end = base + dirty->tracked_bytes;
 	reset.was_touched = reset.is_uncounted = false;
 	reset.reported_end = reset.quiet_end = 0;
+	reset.restored = 0;
 	reset.protect_start = reset.protect_end = 0;
 	reset.found = (struct fl__found){ .hot = 0 };
 	reset.areas = areas;
@@ -550,6 +551,7 @@ static int reset_slot(struct fl__dirty *dirty,
 	err = reset_run(&reset, geometry->max_kept_bytes,
 			geometry->is_accessible);
 	*kept_bytes = kept_bytes_of(&reset) + reset.overhead_bytes;
+	work->restored += reset.restored;
 	work->scans += reset.buffer.calls;
 	work->scan_ns += reset.buffer.ns;
 	/* Without memory, the next scan needs several calls again. */
