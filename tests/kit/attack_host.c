@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define SWAP_BYTES ((uint64_t)96 << 20)
+#define TEMP_NAME "/faultline-test."
 #define KSM "/sys/kernel/mm/ksm/"
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 
@@ -61,7 +62,7 @@ int attack_temp_open(char *path, size_t size)
 
 		if (!dirs[i])
 			continue;
-		snprintf(path, size, "%s/faultline-test.XXXXXX", dirs[i]);
+		snprintf(path, size, "%s" TEMP_NAME "XXXXXX", dirs[i]);
 		fd = mkostemp(path, O_CLOEXEC);
 		if (fd >= 0)
 			return fd;
@@ -128,8 +129,34 @@ static bool swap_write(int fd, uint64_t len)
 	return is_done;
 }
 
+/* The swap file of a janitor that was killed: nobody holds its lock. */
+static void swap_drop_if_left(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (!flock(fd, LOCK_EX | LOCK_NB) && !swapoff(path))
+		unlink(path);
+	close(fd);
+}
+
+static void swaps_drop_left(void)
+{
+	FILE *file = fopen("/proc/swaps", "re");
+	char line[4200];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, " \t\n")] = '\0';
+		if (strstr(line, TEMP_NAME))
+			swap_drop_if_left(line);
+	}
+	if (file)
+		fclose(file);
+}
+
 /* A file of our own, or the device that FAULTLINE_TEST_SWAP names (zram, for
- * instance), unless it is in use. */
+ * instance), unless it is in use. The file stays open and locked. */
 static bool swap_make(struct host_report *report)
 {
 	const char *device = getenv("FAULTLINE_TEST_SWAP");
@@ -146,10 +173,11 @@ static bool swap_make(struct host_report *report)
 		fd = attack_temp_open(report->swap_path,
 				      sizeof(report->swap_path));
 		report->is_swap_file = fd >= 0;
-		is_made = fd >= 0 && !fallocate(fd, 0, 0, SWAP_BYTES) &&
+		is_made = fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) &&
+			  !fallocate(fd, 0, 0, SWAP_BYTES) &&
 			  swap_write(fd, SWAP_BYTES);
 	}
-	if (fd >= 0)
+	if (fd >= 0 && !report->is_swap_file)
 		close(fd);
 	return is_made;
 }
@@ -210,8 +238,10 @@ static void janitor(unsigned int wanted, int hold_fd, int report_fd)
 		report.had |= saved[i][0] ? settings[i].for_what : 0;
 	}
 	report.had &= ~lost;
-	if (wanted & ATTACK_SWAP)
+	if (wanted & ATTACK_SWAP) {
+		swaps_drop_left();
 		swap_on(&report);
+	}
 	if (write(report_fd, &report, sizeof(report)) < 0)
 		report.had |= 0;
 	close(report_fd);
