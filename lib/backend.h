@@ -281,6 +281,13 @@ static inline bool fl__image_is_in_place(const struct fl_image *image)
 	return image->fd >= 0 && !image->bytes;
 }
 
+/* Is there data that no access of ours may read? An image in place, or one that
+ * is loaded on demand. */
+static inline bool fl__image_is_fetched(const struct fl_image *image)
+{
+	return !image->bytes && image->map.extent_count;
+}
+
 /* Where a byte of the image's extents is in its file. */
 static inline uint64_t fl__image_file_off(const struct fl_image *image,
 					  uint64_t off)

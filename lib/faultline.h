@@ -79,6 +79,7 @@ struct fl_image;
 struct fl_pool;
 struct fl_instance;
 struct fl_snapshot;
+struct fl_delta;
 struct fl_memory;
 struct fl_table;
 struct fl_stack;
@@ -132,6 +133,7 @@ enum fl_config_kind {
 	FL_SNAPSHOT_BINDING = 11,
 	FL_PAGE_SOURCE_CONFIG = 12,
 	FL_LOAD_CONFIG = 13,
+	FL_DELTA_PARTS = 14,
 };
 
 /*
@@ -2377,6 +2379,149 @@ FL_API int fl_image_from_table(const struct fl_table *table,
 			       const struct fl_snapshot_config *config,
 			       struct fl_image **image,
 			       struct fl_error *error);
+
+/* ------------------------------------------------------------------- delta */
+
+/*
+ * What differs from a snapshot: a session that sleeps. A delta is made of what
+ * began as a clone, by a suspend, which ends it, or as a checkpoint. It takes what
+ * the session changed, in lines of 64 bytes, and what the runtime encodes. Any
+ * number of clones may be woken by one delta, in any process that has the snapshot.
+ *
+ * A delta is its bytes (fl_delta_bytes()), which any store may keep. They hold no
+ * address and nothing of the host, name their snapshot by its digest, and carry a
+ * checksum, which is no authentication: sign what others may write.
+ *
+ * Deltas are immutable and reference-counted, and hold their snapshot. The bytes
+ * alone hold nothing: whoever stores them keeps the snapshot, as an open snapshot
+ * or as its file, until the last of them is gone. A delta is always against the
+ * snapshot, never against another delta. fl_memory_written() started anew, and a
+ * reset in place, lose nothing for it.
+ */
+
+/* What a delta of memories is made of, for runtimes that own the rest. */
+struct fl_delta_parts {
+	size_t size;
+	/* By fl_snapshot_create(), or opened from its file. */
+	struct fl_snapshot *snapshot;
+	/* By the module's index space: each memory was acquired with that image
+	 * of the snapshot; NULL where the snapshot has no image. */
+	struct fl_memory *const *memories;
+	uint32_t memory_count;
+	/* No thread runs in a shared memory either. 0: refuse shared memories. */
+	uint32_t is_quiet;
+	/* Everything else now, in the snapshot's encoding: what differs from
+	 * the snapshot's state is kept. */
+	const void *state;
+	uint64_t state_bytes;
+	/* The caller's: which session, which version. fl_delta_open() compares
+	 * it. */
+	uint8_t tag[32];
+	/* Where the delta's bytes go, which the caller keeps while the delta
+	 * lives; NULL: memory of the library. The pages that may have been
+	 * written bound what a delta takes, and a buffer below that is refused
+	 * (-E2BIG). needed_bytes (may be NULL) gets the bound, also then. */
+	void *buffer;
+	uint64_t buffer_bytes;
+	uint64_t *needed_bytes;
+};
+
+#define FL_DELTA_PARTS_INIT { .size = sizeof(struct fl_delta_parts) }
+
+FL__DEFINE_INIT(fl_delta_parts, FL_DELTA_PARTS)
+
+/*
+ * A checkpoint of memories: what differs from the snapshot now. The memories live
+ * on. No guest code runs in them during the call, and no I/O into them is in
+ * flight. A memory's writable prefix is not taken.
+ *
+ * Time is linear in what was written and in the state; on a rung that cannot tell
+ * what was written ("discard"), in the size of the memories, and the bytes are the
+ * same. The first delta of a snapshot computes its digest.
+ *
+ * Errors: -EINVAL (also: a memory is not live, or shows another image), -ENOTSUP (a
+ * memory is lent, or is shared and is_quiet is 0), -E2BIG (buffer_bytes; tables of
+ * more than 4 GiB), -ENOMEM, -ECHILD, -EIO (an image that is mapped in place or
+ * loaded on demand cannot be read). After an error nothing has changed.
+ */
+FL_API int fl_memory_delta(const struct fl_delta_parts *parts,
+			   struct fl_delta **delta, struct fl_error *error);
+
+/*
+ * The same, and the memories are released, as by fl_memory_release(), whose
+ * preconditions hold. Each was taken alone. After an error they live and nothing
+ * has changed. After 0 they are gone and the delta stands, whatever became of their
+ * slots: fl_delta_info.release_error says what a release would have answered.
+ */
+FL_API int fl_memory_suspend(const struct fl_delta_parts *parts,
+			     struct fl_delta **delta, struct fl_error *error);
+
+/*
+ * Make a delta of bytes that fl_delta_bytes() gave anywhere, and that may be
+ * hostile. All of them are checked: nothing that the snapshot's module could not
+ * have come to is taken. What the guest's bytes, the values and the state say is as
+ * untrusted as the bytes. tag: the 32 bytes that the delta must carry; NULL: any.
+ * With FL_BYTES_BORROW the bytes are used where they are, unchanged until the delta
+ * is released. A snapshot that was opened only to be looked at serves to look at a
+ * delta.
+ *
+ * Errors: -ENOEXEC (error->byte_off says where), -EINVAL (a delta of another
+ * snapshot, or with another tag), -ENOTSUP (another version, or the state has
+ * another encoding), -E2BIG, -ENOMEM, -EIO.
+ */
+FL_API int fl_delta_open(struct fl_snapshot *snapshot, const void *bytes,
+			 uint64_t length_bytes,
+			 enum fl_bytes_ownership ownership,
+			 const uint8_t *tag, struct fl_delta **delta,
+			 struct fl_error *error);
+
+/* NULL is allowed in release. */
+FL_API struct fl_delta *fl_delta_retain(struct fl_delta *delta);
+FL_API void fl_delta_release(struct fl_delta *delta);
+
+/* The bytes of a delta, to be kept anywhere. The delta lends them. */
+FL_API const void *fl_delta_bytes(const struct fl_delta *delta,
+				  uint64_t *length_bytes);
+
+struct fl_delta_info {
+	size_t size;		/* set by the caller to sizeof */
+	struct fl_snapshot *snapshot;	/* lent */
+	uint64_t length_bytes;
+	uint64_t line_count;	/* of 64 bytes */
+	uint32_t instance_count;
+	/* Of a suspend: 0, or the -EIO or -ENOMEM of fl_memory_release(). */
+	int32_t release_error;
+	const uint8_t *tag;		/* 32 bytes, lent */
+	const uint8_t *snapshot_digest;	/* 32 bytes, lent */
+};
+
+FL_API void fl_delta_info(const struct fl_delta *delta,
+			  struct fl_delta_info *info);
+
+/*
+ * Give a memory the size and the content that it had. memory_idx is by the
+ * module's index space. The memory is fresh: acquired with
+ * fl_snapshot_image(snapshot, 0, memory_idx), of its size, and not written yet,
+ * which nothing checks.
+ *
+ * Errors: -EINVAL (the memory shows another image, or has another size or pages of
+ * another size), -E2BIG (it may not grow as large), -ENOMEM, -EPERM, -ECHILD, -EIO
+ * (an image in place was cut). After an error the memory is only to be released.
+ */
+FL_API int fl_delta_restore_memory(const struct fl_delta *delta,
+				   uint32_t memory_idx,
+				   struct fl_memory *memory,
+				   struct fl_error *error);
+
+/*
+ * Copy the state that an instance had to buffer, which has *length_bytes. With
+ * buffer NULL, or a buffer that is too small (-E2BIG), nothing is copied.
+ * *length_bytes always gets the length of the state. Errors: -E2BIG, -EINVAL (past
+ * the last instance).
+ */
+FL_API int fl_delta_read_state(const struct fl_delta *delta,
+			       uint32_t instance_idx, void *buffer,
+			       uint64_t *length_bytes);
 
 /* ------------------------------------------------------------------- stack */
 

@@ -244,6 +244,12 @@ static inline bool fl__slot_claim(struct fl__slot *slot)
 					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
+/* Take a claim back: nothing was done. */
+static inline void fl__slot_unclaim(struct fl__slot *slot)
+{
+	__atomic_store_n(&slot->state, FL__SLOT_LIVE, __ATOMIC_RELEASE);
+}
+
 /* Give a slot, whose bank and source are set, its place. */
 static inline int fl__slot_init(struct fl__slot *slot,
 				const struct fl__geometry *geometry,

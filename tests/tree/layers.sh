@@ -20,7 +20,7 @@ make_tmp
 
 cat >"$tmp/floors" <<'EOF'
 lib			faultline
-lib/base		util bits error stats probes sized config run sha256
+lib/base		util bits error stats probes sized config run sha256 checksum
 lib/os			os posix watch file publish
 lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader code survey
 lib/image		image toc page_source origin workset
@@ -32,7 +32,7 @@ uffd			engine
 lib			backends context
 lib/module		holes store archive image_file module describe element datafree
 lib/slots		freelist stock layout slot stats pool reservation region overflow audit bank lookup
-lib/instance		quota memory written table table_nulls table_life stack snapshot snapshot_state snapshot_file validate instance bulk restore initialise capture
+lib/instance		quota memory written table table_nulls table_life stack snapshot snapshot_state snapshot_file delta_bytes delta taking suspend wake validate instance bulk restore initialise capture
 lib/pool		config pool trim metrics
 EOF
 

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * wake.c - from a delta to what it was made of.
+ *
+ * Takes a delta, which was checked, and what shows the snapshot's content; gives
+ * that the delta's sizes and lines. A memory's slot is attached at the size of the
+ * snapshot and grown from there, so that a reset in place returns to the snapshot.
+ *
+ * The lines are stored by the processor, and the kernel notes the pages like those
+ * that a guest writes. Into a memory whose image is read by calls they are stored
+ * by a call too.
+ */
+#include "delta.h"
+#include "memory.h"
+
+static int memory_put(struct fl_memory *memory, const struct fl__delta_run *run,
+		      uint64_t length_bytes)
+{
+	const struct fl__slot *slot = fl__slot_of_side(memory);
+	const struct fl_image *image = slot->space.image;
+	uint64_t off = run->first * FL__DELTA_LINE_BYTES;
+	uint64_t len = fl_min_u64(run->count * FL__DELTA_LINE_BYTES,
+				  length_bytes - off);
+
+	if (!image || !fl__image_is_fetched(image)) {
+		memcpy(memory->base + off, run->lines, (size_t)len);
+		return 0;
+	}
+	if (fl_memory_prefault(memory, off, len) ||
+	    fl__os_poke(memory->base + off, run->lines, len))
+		return -EIO;
+	return 0;
+}
+
+static int memory_grow_to(struct fl_memory *memory, uint64_t length_bytes,
+			  struct fl_error *error)
+{
+	uint64_t page_bytes = fl__memory_of(memory)->shape.page_bytes;
+	uint64_t more = length_bytes - fl__memory_length(memory);
+	int err = more % page_bytes ?
+			  -EINVAL :
+			  (more ? fl_memory_grow(memory, more / page_bytes,
+						 NULL) :
+				  0);
+
+	return err ? fl__error_set(
+			     error, err,
+			     "the memory cannot grow to the %llu bytes that it had: %s",
+			     fl_llu(length_bytes), fl_strerror(err)) :
+		     0;
+}
+
+static int memory_restore(struct fl_memory *memory, struct fl__delta_part *part,
+			  struct fl_error *error)
+{
+	struct fl__delta_run run;
+	int err = memory_grow_to(memory, part->length, error);
+
+	while (!err && fl__delta_next_run(part, &run)) {
+		err = memory_put(memory, &run, part->length);
+		if (err)
+			return fl__error_set(
+				error, err,
+				"a line of the delta cannot be written: the memory's image file was cut or cannot be read");
+	}
+	return err;
+}
+
+static int check_fresh(const struct fl_delta *delta, uint32_t memory_idx,
+		       const struct fl_memory *memory, struct fl_error *error)
+{
+	const struct fl__slot *slot = fl__slot_of_side(memory);
+	struct fl_image *image = fl_snapshot_image(delta->snapshot, 0,
+						   memory_idx);
+	int err = fl__pool_check_owner(slot->bank->pool, error);
+
+	if (err)
+		return err;
+	if (!delta->snapshot->count || !image)
+		return fl__error_set(
+			error, -EINVAL,
+			"the delta's snapshot has no memory %u to restore",
+			memory_idx);
+	if (!fl__slot_is_live(slot))
+		return fl__error_set(error, -EINVAL, "the memory is not live");
+	if (slot->space.image != image ||
+	    fl__memory_length(memory) != image->map.initial_bytes)
+		return fl__error_set(
+			error, -EINVAL,
+			"the memory is not fresh: acquire it with image %u of the delta's snapshot, and of its size",
+			memory_idx);
+	return 0;
+}
+
+int fl_delta_restore_memory(const struct fl_delta *delta, uint32_t memory_idx,
+			    struct fl_memory *memory, struct fl_error *error)
+{
+	struct fl__delta_part part;
+	int err = check_fresh(delta, memory_idx, memory, error);
+
+	if (err || !fl__delta_find(delta->bytes, 0, FL__DELTA_MEMORY,
+				   memory_idx, &part))
+		return err;
+	return memory_restore(memory, &part, error);
+}
