@@ -5,7 +5,7 @@
  * Paths are used once, to open a file or its folder. From then on descriptors
  * say which file and which folder is meant, whatever is renamed meanwhile.
  */
-#ifndef _GNU_SOURCE
+#if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
 #include "base/error.h"

@@ -5,8 +5,11 @@
  * Discarding is an mmap of fresh anonymous memory, which POSIX defines;
  * MADV_DONTNEED means different things on different systems. Where the system
  * has MADV_WIPEONFORK the fork guard costs a load, elsewhere a system call.
+ *
+ * Where headers show POSIX.1-2008 and MAP_ANON and no more, this file compiles
+ * and keeps what os.h says: tests/hosts/posix.sh builds it so.
  */
-#ifndef _GNU_SOURCE
+#if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
 #include "os.h"
@@ -27,7 +30,12 @@
 #include <sys/syscall.h>
 #endif
 
-#if defined(__GLIBC__) && defined(__has_builtin)
+/* What the GNU C library adds to POSIX. */
+#if defined(__GLIBC__) && defined(_GNU_SOURCE)
+#define HAS_GNU
+#endif
+
+#if defined(HAS_GNU) && defined(__has_builtin)
 #if __GLIBC_PREREQ(2, 35) && __has_builtin(__builtin_thread_pointer)
 #include <sys/rseq.h>
 #define HAS_RSEQ
@@ -36,6 +44,20 @@
 
 #ifndef MAP_NORESERVE
 #define MAP_NORESERVE 0
+#endif
+
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+/* Every header that has the constant has mincore() and madvise(). */
+#ifdef MADV_NORMAL
+#define HAS_MADVISE
+#endif
+
+/* An option of POSIX.1-2008: conditions wait by any clock. */
+#if defined(_POSIX_CLOCK_SELECTION) && _POSIX_CLOCK_SELECTION > 0
+#define HAS_CLOCK_SELECTION
 #endif
 
 #define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
@@ -189,6 +211,7 @@ int fl__os_renew(uint8_t *addr, uint64_t len)
 	return os_remap(addr, len, PROT_NONE);
 }
 
+#ifdef HAS_MADVISE
 uint64_t fl__os_resident(const uint8_t *addr, uint64_t len)
 {
 	uint64_t hpage = fl__os_hpage_bytes(), resident = 0, step;
@@ -204,6 +227,14 @@ uint64_t fl__os_resident(const uint8_t *addr, uint64_t len)
 	}
 	return resident;
 }
+#else
+uint64_t fl__os_resident(const uint8_t *addr, uint64_t len)
+{
+	(void)addr;
+	(void)len;
+	return 0;
+}
+#endif
 
 void fl__os_dump(uint8_t *addr, uint64_t len, bool is_in)
 {
@@ -316,22 +347,52 @@ bool fl__os_is_forked(const struct fl__os_fork_guard *guard)
 	return (uint64_t)getpid() != guard->owner;
 }
 
-uint64_t fl__os_now_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+uint64_t fl__os_now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+#ifdef __linux__
 int fl__os_random(void *bytes, size_t len)
 {
 	return getentropy(bytes, len) ? -EIO : 0;
 }
+#else
+/* POSIX.1-2008 has no such call, and headers disagree where it is declared. The
+ * file is on every system of the kind. */
+int fl__os_random(void *bytes, size_t len)
+{
+	fl__os_no_cancel();
+	int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	uint8_t *to = bytes;
+	ssize_t n = 0;
+
+	while (fd >= 0 && len) {
+		n = read(fd, to, len);
+		if (!n || (n < 0 && errno != EINTR))
+			break;
+		if (n > 0) {
+			to += n;
+			len -= (size_t)n;
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+	return len ? -EIO : 0;
+}
+#endif
 
 const char *fl__os_getenv(const char *name)
 {
-#if defined(__GLIBC__) || defined(__FreeBSD__)
+#if defined(HAS_GNU) || defined(__FreeBSD__)
 	return secure_getenv(name);
 #else
 	return getuid() == geteuid() && getgid() == getegid() ? getenv(name) :
@@ -346,7 +407,7 @@ int fl__os_lock_init(struct fl__os_lock *lock)
 
 	if (err)
 		return fl__error_fold(-err);
-#ifdef __GLIBC__
+#ifdef HAS_GNU
 	/* Most locks are held for list work only: spinning a little is cheaper
 	 * than the two context switches of a sleep. */
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
@@ -408,6 +469,37 @@ void fl__os_event_close(int fd)
 
 #endif
 
+#ifdef HAS_CLOCK_SELECTION
+/* The same clock as fl__os_now_ns(). */
+static int cond_set_clock(pthread_condattr_t *attr)
+{
+	return pthread_condattr_setclock(attr, CLOCK_MONOTONIC);
+}
+
+static uint64_t cond_deadline_ns(uint64_t deadline_ns)
+{
+	return deadline_ns;
+}
+#else
+static int cond_set_clock(pthread_condattr_t *attr)
+{
+	(void)attr;
+	return 0;
+}
+
+/* By the time of day: whoever sets that clock during a wait moves the end. */
+static uint64_t cond_deadline_ns(uint64_t deadline_ns)
+{
+	uint64_t now_ns = fl__os_now_ns(), until_ns;
+
+	if (fl_add_overflow(clock_ns(CLOCK_REALTIME),
+			    deadline_ns > now_ns ? deadline_ns - now_ns : 0,
+			    &until_ns))
+		until_ns = UINT64_MAX;
+	return until_ns;
+}
+#endif
+
 int fl__os_cond_init(struct fl__os_cond *cond)
 {
 	pthread_condattr_t attr;
@@ -415,8 +507,7 @@ int fl__os_cond_init(struct fl__os_cond *cond)
 
 	if (err)
 		return fl__error_fold(-err);
-	/* The same clock as fl__os_now_ns(). */
-	err = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	err = cond_set_clock(&attr);
 	if (!err)
 		err = pthread_cond_init(&cond->cond, &attr);
 	pthread_condattr_destroy(&attr);
@@ -435,6 +526,7 @@ static bool cond_wait(struct fl__os_cond *cond, struct fl__os_lock *lock,
 
 	if (deadline_ns == UINT64_MAX)
 		return !pthread_cond_wait(&cond->cond, &lock->mutex);
+	deadline_ns = cond_deadline_ns(deadline_ns);
 	until.tv_sec = (time_t)(deadline_ns / 1000000000u);
 	until.tv_nsec = (long)(deadline_ns % 1000000000u);
 	return pthread_cond_timedwait(&cond->cond, &lock->mutex, &until) !=
@@ -478,7 +570,11 @@ void fl__os_cond_broadcast(struct fl__os_cond *cond)
 
 uint32_t fl__os_cpu_count(void)
 {
+#ifdef _SC_NPROCESSORS_CONF
 	long count = sysconf(_SC_NPROCESSORS_CONF);
+#else
+	long count = 1;
+#endif
 
 	return count > 0 ? (uint32_t)count : 1;
 }
@@ -490,7 +586,7 @@ uint64_t fl__os_process(void)
 
 uint32_t fl__os_cpu(void)
 {
-#ifdef __GLIBC__
+#ifdef HAS_GNU
 	int cpu = -1;
 
 #ifdef HAS_RSEQ
@@ -512,7 +608,11 @@ uint32_t fl__os_cpu(void)
 
 uint32_t fl__os_cpus(void)
 {
+#ifdef _SC_NPROCESSORS_ONLN
 	long count = sysconf(_SC_NPROCESSORS_ONLN);
+#else
+	long count = 1;
+#endif
 
 	return count < 1 ? 1 : (uint32_t)count;
 }

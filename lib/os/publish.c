@@ -7,7 +7,7 @@
  * descriptor. Its pages are made in advance by a call, because a page that
  * cannot be made at the first write would be a signal.
  */
-#ifndef _GNU_SOURCE
+#if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
 #include "os.h"

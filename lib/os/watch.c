@@ -5,29 +5,29 @@
  * Takes a pressure file and a threshold; gives a thread that waits until the
  * kernel says that the threshold was crossed. The thread is one poll() loop
  * over the file and a pipe that ends the loop. The thread blocks all signals,
- * because signals are the host's. Without the file the call returns -ENOTSUP.
+ * because signals are the host's. Without the file, and on systems that have no
+ * such files, the call returns -ENOTSUP.
  */
-#ifndef _GNU_SOURCE
+#if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
 #include "base/error.h"
 #include "os.h"
 
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef __linux__
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #define PROC_SUPER_MAGIC 0x9fa0
 #define CGROUP2_SUPER_MAGIC 0x63677270
-#endif
 
 struct fl__os_watch {
 	pthread_t thread;
@@ -67,7 +67,6 @@ static int open_error(const char **why)
 				 fl__error_fold(-errno);
 }
 
-#ifdef __linux__
 static bool is_of_the_kernel(int fd, struct stat *status)
 {
 	struct statfs system;
@@ -108,17 +107,6 @@ static int pressure_look(const char *path, struct stat *status,
 	close(fd);
 	return err;
 }
-#else
-static int pressure_look(const char *path, struct stat *status,
-			 const char **why)
-{
-	(void)path;
-	(void)status;
-	*why = "only Linux has pressure files";
-	return -ENOTSUP;
-}
-#endif
-
 static bool is_same_file(int fd, const struct stat *looked_at)
 {
 	struct stat status;
@@ -228,6 +216,27 @@ void fl__os_watch_stop(struct fl__os_watch *watch)
 	close(watch->pressure_fd);
 	free(watch);
 }
+#else
+int fl__os_watch_pressure(const char *path, uint32_t stall_us,
+			  uint32_t window_us, void (*fn)(void *user),
+			  void *user, struct fl__os_watch **watch,
+			  const char **why)
+{
+	(void)path;
+	(void)stall_us;
+	(void)window_us;
+	(void)fn;
+	(void)user;
+	(void)watch;
+	*why = "only Linux has pressure files";
+	return -ENOTSUP;
+}
+
+void fl__os_watch_stop(struct fl__os_watch *watch)
+{
+	(void)watch;
+}
+#endif
 
 int fl__os_status_open(void)
 {

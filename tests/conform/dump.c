@@ -8,6 +8,7 @@
  * being, and where, is the host's to set.
  */
 #include "tests/kit/conform.h"
+#include "tests/kit/host.h"
 #include "tests/kit/procfs.h"
 
 static uint64_t dumped(const struct fl_memory *memory)
@@ -88,19 +89,10 @@ static void on_demand(void)
 	}
 }
 
-static const char *needs_flags(void)
-{
-	static char page[1];
-
-	return procfs_dumped_bytes(page, page + 1) ?
-		       NULL :
-		       "the kernel shows no flags of mappings";
-}
-
 static const struct test_case cases[] = {
-	TEST_CASE_NEEDS(memories_are_left_out, needs_flags),
-	TEST_CASE_NEEDS(memories_are_taken_in, needs_flags),
-	TEST_CASE_NEEDS(on_demand, needs_flags),
+	TEST_CASE_NEEDS(memories_are_left_out, test_needs_dump_flags),
+	TEST_CASE_NEEDS(memories_are_taken_in, test_needs_dump_flags),
+	TEST_CASE_NEEDS(on_demand, test_needs_dump_flags),
 };
 
 CONFORM_MAIN(cases)

@@ -8,6 +8,7 @@
  * images are no files, nothing ever grows.
  */
 #include "tests/kit/conform_module.h"
+#include "tests/kit/host.h"
 #include "tests/kit/procfs.h"
 #include "tests/kit/resources.h"
 
@@ -457,7 +458,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(modules_are_not_amplified),
 	TEST_CASE(limits_are_exact),
 	TEST_CASE(spans_are_limited),
-	TEST_CASE(gaps_take_no_addresses),
+	TEST_CASE_NEEDS(gaps_take_no_addresses, test_needs_space),
 	TEST_CASE(many_images),
 };
 

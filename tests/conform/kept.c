@@ -7,6 +7,7 @@
  * says of this process: page tables, resident memory.
  */
 #include "tests/kit/conform.h"
+#include "tests/kit/host.h"
 #include "tests/kit/procfs.h"
 
 #include <stdlib.h>
@@ -247,8 +248,8 @@ static const struct test_case cases[] = {
 	TEST_CASE(a_slot_keeps_its_budget),
 	TEST_CASE(a_pool_keeps_its_budget),
 	TEST_CASE(a_trim_gives_tables_back),
-	TEST_CASE(stacks_are_trimmed),
-	TEST_CASE(stacks_keep_the_budgets),
+	TEST_CASE_NEEDS(stacks_are_trimmed, test_needs_resident),
+	TEST_CASE_NEEDS(stacks_keep_the_budgets, test_needs_resident),
 };
 
 CONFORM_MAIN(cases)

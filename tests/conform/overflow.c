@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "tests/kit/clock.h"
 #include "tests/kit/conform_module.h"
+#include "tests/kit/host.h"
 #include "tests/kit/trap.h"
 
 #include <poll.h>
@@ -450,12 +451,12 @@ static const struct test_case cases[] = {
 	TEST_CASE(only_what_has_no_room),
 	TEST_CASE(whole_instances),
 	TEST_CASE(contradictions),
-	TEST_CASE(one_slot_one_event),
-	TEST_CASE(beyond_too),
+	TEST_CASE_NEEDS(one_slot_one_event, test_needs_events),
+	TEST_CASE_NEEDS(beyond_too, test_needs_events),
 	TEST_CASE(child_gets_an_error),
 	TEST_CASE(a_waiter_gets_the_place_beyond),
-	TEST_CASE(no_event_is_lost),
-	TEST_CASE(no_place_beyond_is_missed),
+	TEST_CASE_NEEDS(no_event_is_lost, test_needs_events),
+	TEST_CASE_NEEDS(no_place_beyond_is_missed, test_needs_events),
 };
 
 CONFORM_MAIN(cases)

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "tests/kit/child.h"
 #include "tests/kit/conform.h"
+#include "tests/kit/host.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -829,7 +830,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(too_much_address_space),
 	TEST_CASE_NEEDS(refused_reservation_leaves_the_rest_alone,
 			address_space_limit),
-	TEST_CASE(pool_is_only_reserved),
+	TEST_CASE_NEEDS(pool_is_only_reserved, test_needs_space),
 	TEST_CASE(failed_acquire_holds_nothing),
 	TEST_CASE(initial_size_above_the_maximum),
 	TEST_CASE(all_slots_come_back),

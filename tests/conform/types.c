@@ -4,6 +4,7 @@
  * and which imports it matches.
  */
 #include "tests/kit/conform_module.h"
+#include "tests/kit/host.h"
 
 #include <stdlib.h>
 
@@ -619,10 +620,11 @@ static void segments_under_an_image_trap(void)
 }
 
 static const struct test_case cases[] = {
-	TEST_CASE(memories_end_with_their_addresses),
-	TEST_CASE(memories_alone_end_with_their_addresses),
-	TEST_CASE(image_is_no_larger_than_the_type),
-	TEST_CASE(tables_end_with_their_indices),
+	TEST_CASE_NEEDS(memories_end_with_their_addresses, test_needs_space),
+	TEST_CASE_NEEDS(memories_alone_end_with_their_addresses,
+			test_needs_space),
+	TEST_CASE_NEEDS(image_is_no_larger_than_the_type, test_needs_space),
+	TEST_CASE_NEEDS(tables_end_with_their_indices, test_needs_space),
 	TEST_CASE(imports_of_memories_match),
 	TEST_CASE(imports_of_memories_alone_match),
 	TEST_CASE(imports_of_tables_match),

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* host.c - see host.h. */
+#include "host.h"
+
+#include "lib/os/os.h"
+#include "procfs.h"
+
+#include <stdlib.h>
+
+const char *test_needs_space(void)
+{
+	const char *gib = getenv("FAULTLINE_TEST_SPACE_GIB");
+
+	if (sizeof(void *) < 8)
+		return "more than 64 GiB of addresses, in a program of 32 bits";
+	return gib && strtoull(gib, NULL, 10) <= 64 ?
+		       "more than 64 GiB of addresses: FAULTLINE_TEST_SPACE_GIB says less" :
+		       NULL;
+}
+
+/* A page that was written. */
+static uint8_t *page_new(uint64_t hpage)
+{
+	uint8_t *page;
+
+	if (fl__os_reserve(hpage, hpage, &page))
+		return NULL;
+	if (fl__os_allow(page, hpage)) {
+		fl__os_release(page, hpage);
+		return NULL;
+	}
+	*page = 1;
+	return page;
+}
+
+const char *test_needs_resident(void)
+{
+	uint64_t hpage = fl__os_hpage_bytes();
+	uint8_t *page = page_new(hpage);
+	bool is_told = page && fl__os_resident(page, hpage) == hpage;
+
+	if (page)
+		fl__os_release(page, hpage);
+	return is_told ? NULL : "the system does not say what is resident";
+}
+
+const char *test_needs_dump_flags(void)
+{
+	uint64_t hpage = fl__os_hpage_bytes();
+	uint8_t *page = page_new(hpage);
+	bool is_shown = page &&
+			procfs_dumped_bytes(page, page + hpage) == hpage;
+	bool is_left_out = false;
+
+	if (page) {
+		fl__os_dump(page, hpage, false);
+		is_left_out = !procfs_dumped_bytes(page, page + hpage);
+		fl__os_release(page, hpage);
+	}
+	if (!is_shown)
+		return "the kernel shows no flags of mappings";
+	return is_left_out ? NULL :
+			     "the system leaves no memory out of core dumps";
+}
+
+const char *test_needs_events(void)
+{
+	int fd = fl__os_event_open();
+
+	if (fd < 0)
+		return "the system has no descriptor for events";
+	fl__os_event_close(fd);
+	return NULL;
+}

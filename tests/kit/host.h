@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * host.h - what a host has that a case needs: answers for TEST_CASE_NEEDS().
+ *
+ * A host's system is asked, by the calls of os.h that the library makes, because
+ * a system may lack what POSIX does not have.
+ */
+#ifndef TEST_HOST_H
+#define TEST_HOST_H
+
+/* NULL: there is room for reservations of more than 64 GiB. Addresses cost an
+ * emulator time and memory, so that FAULTLINE_TEST_SPACE_GIB bounds them; without
+ * it there is room, except in programs of 32 bits. */
+const char *test_needs_space(void);
+
+/* NULL: the system says which pages are resident. */
+const char *test_needs_resident(void);
+
+/* NULL: the system leaves memory out of core dumps, and shows that. */
+const char *test_needs_dump_flags(void);
+
+/* NULL: events have a descriptor. */
+const char *test_needs_events(void);
+
+#endif
