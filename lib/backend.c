@@ -45,6 +45,21 @@ int fl__space_move_border(struct fl__space *space,
 	return 0;
 }
 
+int fl__space_cut(struct fl__space *space, const struct fl__geometry *geometry,
+		  uint64_t target)
+{
+	uint8_t *at = space->base + target;
+	uint64_t len = space->allowed_bytes - target;
+	int err = fl__os_renew(at, len);
+
+	if (err || !len)
+		return err;
+	if (geometry->dump != FL__DUMP_ALL)
+		fl__os_dump(at, len, false);
+	space->allowed_bytes = target;
+	return 0;
+}
+
 /* A part that a failed call has opened must not stay open: no reset would make
  * that part clean. */
 int fl__space_grow(struct fl__space *space, const struct fl__geometry *geometry,
@@ -81,10 +96,9 @@ int fl__space_keep_tables(struct fl__space *space,
 	uint64_t high = fl_max_u64(space->highest_bytes, space->allowed_bytes);
 
 	space->highest_bytes = high;
-	space->kept_bytes = high < LARGE_BYTES ?
-				    0 :
-				    high / TABLE_SPAN_BYTES *
-					    geometry->hpage_bytes;
+	space->kept_bytes = high < LARGE_BYTES ? 0 :
+						 high / TABLE_SPAN_BYTES *
+							 geometry->hpage_bytes;
 	return space->kept_bytes > geometry->max_kept_bytes ? -EAGAIN : 0;
 }
 

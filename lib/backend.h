@@ -144,6 +144,9 @@ struct fl__space {
 	 * the page are SIGSEGVs. 0: none. Such a slot can only be detached. */
 	int32_t load_error;
 	bool is_lazy;			/* the backend's */
+	/* A CLEAN slot has zeroes until the next attach, and not the image of its
+	 * last tenant. */
+	bool is_blank;
 	/* A failed grow could not be undone: more may be accessible than
 	 * allowed_bytes says. The slot can only be detached, not reset. */
 	bool is_torn;
@@ -238,9 +241,6 @@ struct fl__backend {
 	int (*account)(const struct fl__arena *arena,
 		       const struct fl__space *space,
 		       struct fl_pool_usage *usage);
-	/* What a CLEAN slot holds: the image of its last tenant, or zeroes until
-	 * the next attach. */
-	bool clean_shows_image;
 	/* Does the backend use memory files, so that others may be made? */
 	bool makes_memory_files;
 	/*
@@ -337,6 +337,11 @@ static inline uint64_t fl__geometry_allowed(const struct fl__geometry *geometry,
 int fl__space_move_border(struct fl__space *space,
 			  const struct fl__geometry *geometry, uint64_t target);
 
+/* As fl__space_move_border() to a lower or the same border, in an arena that is
+ * not accessible. Behind it is reserved address space, and nothing is kept. */
+int fl__space_cut(struct fl__space *space, const struct fl__geometry *geometry,
+		  uint64_t target);
+
 /* As the call grow, up to target. What lies from split on, which is at least
  * allowed_bytes, is opened first. */
 int fl__space_grow(struct fl__space *space, const struct fl__geometry *geometry,
@@ -355,8 +360,8 @@ static inline uint64_t fl__overhead_counts(uint64_t bytes)
 }
 
 /*
- * Of a backend that drops everything at reset and does not look at pages: set
- * kept_bytes to what page tables may take, one for each 2 MiB that were ever
+ * Of a backend that does not look at page tables: set kept_bytes to what page
+ * tables may take, one for each 2 MiB that were ever
  * accessible since the slot was EMPTY. Slots that never were large count as
  * none. -EAGAIN: that is more than a slot may keep, and the slot must be mapped
  * anew.

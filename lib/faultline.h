@@ -254,7 +254,8 @@ FL_API const char *fl_context_backend(const struct fl_context *context);
  * "track"	write-protect tracking: a release costs what was written
  * "scan"	a release searches the page table for pages ever written
  * "dontneed"	a release drops all pages, the next tenant faults them in
- * "discard"	the segmented backend: a release drops, an attach copies
+ * "discard"	the segmented backend: a release compares with the image, keeps
+ *		what fits its budget, and drops the rest
  *
  * *reason (optional) gets why the rung is not a better one, NULL for the best.
  */
@@ -1131,9 +1132,10 @@ struct fl_pool_config {
 	 * with what the library knows of the pages, where these two are more
 	 * than 64 KiB. A slot over its budget
 	 * drops what it kept. A pool over its budget empties the slots longest
-	 * free. The rungs "dontneed" and "discard" do not look at pages: they
-	 * count a page table for each 2 MiB that were accessible, of slots of
-	 * 128 MiB and more. */
+	 * free. The rungs "dontneed" and "discard" do not look at page
+	 * tables: they count one for each 2 MiB that were accessible, of slots
+	 * of 128 MiB and more. "discard" counts the image's data, and zeroes in
+	 * stretches of which a part is in use. */
 	uint64_t max_idle_slot_bytes;
 	uint64_t max_idle_bytes;
 	/* By which tools and tracers call the pool: up to 63 bytes of UTF-8,

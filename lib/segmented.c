@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * segmented.c - the portable backend: copy at attach, discard at reset.
+ * segmented.c - the portable backend: copy at attach, compare at reset.
  *
  * Takes geometry and images like any backend; needs nothing of the host but
- * os.h. An image's storage is plain memory. Every attach copies the image's
- * data pages, and every reset discards all that was accessible. There is no
- * kernel feature and no state besides the slot's own fields, hence there are no
- * locks.
+ * os.h. An image's storage is plain memory. The attach of another image copies
+ * the image's data pages. A reset reads all of these pages, and writes what
+ * differs. It keeps them, for to give them back and to copy them again costs
+ * several times as much. Zeroes are read and kept where most of a stretch is in
+ * use, and dropped elsewhere, because a read would map pages that nobody has
+ * touched. What the system says of residence decides only which of the two is
+ * done: both leave zeroes, whatever the system says.
+ *
+ * A slot keeps no more than its budget. A slot over it drops everything, and the
+ * next attach copies. What tenants grew is not kept either. There is no kernel feature and
+ * no state besides the slot's own fields, hence there are no locks.
  */
 #include "backend.h"
+#include "base/copy.h"
 
 #include <stdlib.h>
 
@@ -59,11 +67,10 @@ static int allow_extents(const struct fl__image_map *map, uint8_t *bytes)
 	int err = 0;
 
 	for (uint32_t i = 0; i < map->extent_count && !err; i++)
-		err = fl__os_allow(bytes + (map->extents[i].hpage_off *
-						    map->hpage_bytes -
-					    first),
-				   map->extents[i].hpage_len *
-					   map->hpage_bytes);
+		err = fl__os_allow(
+			bytes + (map->extents[i].hpage_off * map->hpage_bytes -
+				 first),
+			map->extents[i].hpage_len * map->hpage_bytes);
 	for (uint32_t i = 0; i < map->extent_count && !err; i++) {
 		uint64_t off = map->extents[i].hpage_off * map->hpage_bytes;
 
@@ -109,11 +116,11 @@ static void segmented_image_destroy(struct fl_image *image)
 	uint64_t first = fl__image_map_first_off(map);
 
 	for (uint32_t i = 0; image->bytes && i < map->extent_count; i++)
-		fl__os_release((uint8_t *)(uintptr_t)image->bytes +
-				       (map->extents[i].hpage_off *
-						map->hpage_bytes -
-					first),
-			       map->extents[i].hpage_len * map->hpage_bytes);
+		fl__os_release(
+			(uint8_t *)(uintptr_t)image->bytes +
+				(map->extents[i].hpage_off * map->hpage_bytes -
+				 first),
+			map->extents[i].hpage_len * map->hpage_bytes);
 }
 
 static int segmented_arena_open(struct fl__host *host,
@@ -150,24 +157,53 @@ static void segmented_copy(const struct fl__space *space,
 	}
 }
 
+/* What shows the image reads as zero from now on. */
+static int segmented_uncover(struct fl__space *space,
+			     const struct fl__geometry *geometry)
+{
+	const struct fl__image_map *map;
+	int err = 0;
+
+	if (!space->image || space->is_blank)
+		return 0;
+	map = &space->image->map;
+	for (uint32_t i = 0; i < map->extent_count && !err; i++) {
+		uint8_t *at = space->base +
+			      map->extents[i].hpage_off * map->hpage_bytes;
+		uint64_t len = map->extents[i].hpage_len * map->hpage_bytes;
+
+		err = fl__os_discard(at, len);
+		fl__space_dump_mapped(geometry, at, len);
+	}
+	return err;
+}
+
 static int segmented_attach(struct fl__arena *arena, struct fl__space *space,
 			    struct fl_image *image, uint64_t size_bytes)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	uint64_t target = fl__geometry_allowed(geometry, size_bytes);
+	bool is_shown = space->is_open && !space->is_blank &&
+			space->image == image;
 	int err = 0;
 
 	if (!space->is_open)
 		err = fl__os_allow(space->base - geometry->prefix_bytes,
 				   geometry->prefix_bytes);
+	else if (!is_shown)
+		err = segmented_uncover(space, geometry);
 	if (err)
 		return err;
 	space->is_open = true;
-	err = fl__space_move_border(space, geometry, target);
+	/* Behind the border nothing is kept: no reset would count it. */
+	err = target < space->allowed_bytes ?
+		      fl__space_cut(space, geometry, target) :
+		      fl__space_move_border(space, geometry, target);
 	if (err)
 		return err;
 	space->attached_bytes = size_bytes;
-	if (image)
+	space->is_blank = false;
+	if (image && !is_shown)
 		segmented_copy(space, image);
 	return 0;
 }
@@ -180,32 +216,193 @@ static int segmented_detach(struct fl__arena *arena, struct fl__space *space)
 static int segmented_grow(struct fl__arena *arena, struct fl__space *space,
 			  uint64_t size_bytes)
 {
-	return fl__space_grow(
-		space, &arena->geometry,
-		fl__geometry_allowed(&arena->geometry, size_bytes),
-		space->allowed_bytes);
+	return fl__space_grow(space, &arena->geometry,
+			      fl__geometry_allowed(&arena->geometry,
+						   size_bytes),
+			      space->allowed_bytes);
+}
+
+/* Shorter zeroes are read always: to drop them takes a call. */
+#define SHORT_BYTES ((uint64_t)64 << 10)
+/* Longer ones are judged in stretches. */
+#define STRETCH_BYTES ((uint64_t)256 << 10)
+/* To read pages again costs about a sixteenth of what it costs to fault in the
+ * pages that are used. */
+#define READS_A_FAULT 16
+/* What lies further behind the beginning of a stretch of zeroes is dropped: to
+ * ask what of it is in use would take longer. */
+#define LOOK_BYTES ((uint64_t)64 << 20)
+
+/* One reset under way. */
+struct restore {
+	const struct fl__geometry *geometry;
+	struct fl__work *work;
+	uint64_t limit_bytes, kept_bytes; /* kept: the data from the start */
+	bool is_over; /* more than the limit is in use */
+	uint8_t *drop_start; /* to be dropped, not yet done */
+	uint64_t drop_len;
+};
+
+static int drop_flush(struct restore *restore)
+{
+	uint8_t *at = restore->drop_start;
+	uint64_t len = restore->drop_len;
+	int err = fl__os_discard(at, len);
+
+	if (!len || err)
+		return err;
+	fl__space_dump_mapped(restore->geometry, at, len);
+	restore->work->dropped +=
+		(uint32_t)(len / restore->geometry->hpage_bytes);
+	restore->drop_len = 0;
+	return 0;
+}
+
+static int drop(struct restore *restore, uint8_t *at, uint64_t len)
+{
+	int err = 0;
+
+	if (restore->drop_len && restore->drop_start + restore->drop_len != at)
+		err = drop_flush(restore);
+	if (!restore->drop_len)
+		restore->drop_start = at;
+	restore->drop_len += err ? 0 : len;
+	return err;
+}
+
+/* How many pages differed. source: NULL for zeroes. */
+static uint64_t bring_back(struct restore *restore, uint8_t *at,
+			   const uint8_t *source, uint64_t len)
+{
+	uint64_t hpage = restore->geometry->hpage_bytes, count = 0;
+
+	for (uint64_t off = 0; off < len; off += hpage)
+		count += source ? fl__copy_back(at + off, source + off,
+						(size_t)hpage) :
+				  fl__copy_zeroes(at + off, (size_t)hpage);
+	restore->work->restored += (uint32_t)count;
+	restore->work->compared += (uint32_t)count;
+	return count;
+}
+
+/* At most LOOK_BYTES. */
+static int restore_stretch(struct restore *restore, uint8_t *at, uint64_t len)
+{
+	uint64_t hpages = len / restore->geometry->hpage_bytes;
+
+	if (len >= SHORT_BYTES && fl__os_resident(at, len) < len / 8)
+		return drop(restore, at, len);
+	restore->is_over |= len > restore->limit_bytes - restore->kept_bytes;
+	if (restore->is_over)
+		return 0;
+	/* Hardly anybody wrote there? */
+	if (bring_back(restore, at, NULL, len) * READS_A_FAULT < hpages &&
+	    len >= SHORT_BYTES)
+		return drop(restore, at, len);
+	restore->kept_bytes += len;
+	return 0;
+}
+
+static int restore_zeroes(struct restore *restore, uint8_t *at, uint64_t len)
+{
+	uint64_t looked = fl_min_u64(len, LOOK_BYTES), done = 0, step;
+	int err = 0;
+
+	/* Of few pages it does not matter where they are. */
+	if (len > STRETCH_BYTES &&
+	    fl__os_resident(at, looked) < STRETCH_BYTES / 8)
+		return drop(restore, at, len);
+	for (; done < looked && !err && !restore->is_over; done += step) {
+		step = fl_min_u64(looked - done, STRETCH_BYTES);
+		err = restore_stretch(restore, at + done, step);
+	}
+	return err || restore->is_over ?
+		       err :
+		       drop(restore, at + looked, len - looked);
+}
+
+/* [0, end) of the slot, of which the image's data is. */
+static int restore_shown(struct restore *restore, const struct fl__space *space,
+			 uint64_t end)
+{
+	const struct fl_image *image = space->image;
+	struct fl__piece piece;
+	int err = 0;
+
+	if (!image)
+		return restore_zeroes(restore, space->base, end);
+	for (uint64_t at = 0; !err && !restore->is_over &&
+			      fl__image_map_next_data(&image->map, image->bytes,
+						      at, end, &piece);
+	     at += piece.len) {
+		if (piece.is_data)
+			bring_back(restore, space->base + at, piece.bytes,
+				   piece.len);
+		else
+			err = restore_zeroes(restore, space->base + at,
+					     piece.len);
+	}
+	return err;
+}
+
+/* The prefix and [0, end). is_over afterwards: not all is clean. */
+static int restore_kept(struct restore *restore, const struct fl__space *space,
+			uint64_t end)
+{
+	uint64_t prefix = restore->geometry->prefix_bytes;
+	int err;
+
+	if (space->image)
+		restore->kept_bytes = fl__runs_total(&space->image->map.data) *
+				      restore->geometry->hpage_bytes;
+	restore->is_over = restore->kept_bytes > restore->limit_bytes;
+	if (restore->is_over)
+		return 0;
+	err = restore_zeroes(restore, space->base - prefix, prefix);
+	if (!err)
+		err = restore_shown(restore, space, end);
+	return err ? err : drop_flush(restore);
+}
+
+/* Make all that is accessible clean; nothing is kept from end on. */
+static int restore_all(struct restore *restore, struct fl__space *space,
+		       uint64_t end)
+{
+	const struct fl__geometry *geometry = restore->geometry;
+	uint64_t prefix = geometry->prefix_bytes;
+	int err = restore_kept(restore, space, end);
+
+	if (!err && restore->is_over) {
+		restore->kept_bytes = 0;
+		err = drop(restore, space->base - prefix, prefix + end);
+	}
+	space->is_blank = restore->is_over;
+	if (!err && geometry->is_accessible)
+		err = drop(restore, space->base + end,
+			   space->allowed_bytes - end);
+	return err ? err : drop_flush(restore);
 }
 
 static int segmented_reset(struct fl__arena *arena, struct fl__space *space,
 			   struct fl__work *work)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
+	uint64_t end =
+		fl_round_up(space->attached_bytes, geometry->hpage_bytes);
+	struct restore restore = { .geometry = geometry, .work = work };
 	int err;
 
-	(void)work;
 	if (space->is_torn)
 		return -EIO;
-	err = fl__os_discard(space->base - geometry->prefix_bytes,
-			     geometry->prefix_bytes + space->allowed_bytes);
-	if (!err)
-		err = fl__space_keep_tables(space, geometry);
+	err = fl__space_keep_tables(space, geometry);
 	if (err)
 		return err;
-	fl__space_dump_mapped(geometry, space->base - geometry->prefix_bytes,
-			      geometry->prefix_bytes + space->allowed_bytes);
-	return fl__space_move_border(
-		space, geometry,
-		fl__geometry_allowed(geometry, space->attached_bytes));
+	restore.limit_bytes = geometry->max_kept_bytes - space->kept_bytes;
+	err = restore_all(&restore, space, end);
+	if (!err && !geometry->is_accessible)
+		err = fl__space_cut(space, geometry, end);
+	space->kept_bytes += restore.kept_bytes;
+	return err;
 }
 
 static int segmented_prefault(struct fl__arena *arena, struct fl__space *space,
@@ -230,5 +427,4 @@ const struct fl__backend fl__backend_segmented = {
 	.grow = segmented_grow,
 	.reset = segmented_reset,
 	.prefault = segmented_prefault,
-	.clean_shows_image = false,
 };

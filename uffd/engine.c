@@ -966,7 +966,6 @@ const struct fl__backend fl__backend_linux = {
 	.reset = linux_reset,
 	.prefault = linux_prefault,
 	.account = linux_account,
-	.clean_shows_image = true,
 	.makes_memory_files = true,
 	.changed = linux_changed,
 	.written = linux_written,

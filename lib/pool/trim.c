@@ -84,7 +84,10 @@ static bool slot_trim(struct fl__slot *slot, uint64_t *trimmed)
 {
 	struct fl_pool_usage usage = { .size = sizeof(usage) };
 
-	(void)usage_add(slot, &usage);
+	/* What is counted for the budgets is the next best. */
+	if (usage_add(slot, &usage))
+		usage = (struct fl_pool_usage){ .private_bytes =
+							slot->space.kept_bytes };
 	if (!fl__slot_trim(slot))
 		return false;
 	fl__stats_add(slot->bank->pool->stats, FL__WORD_trimmed, 1);

@@ -167,14 +167,14 @@ static enum fl__audit_verdict audit_bytes(const struct fl__slot *slot,
 		fl_round_up(fl_max_u64(length_bytes, space->attached_bytes),
 			    geometry->hpage_bytes);
 	uint64_t shown = fl_min_u64(end, space->allowed_bytes);
-	bool shows_image = slot->bank->backend->clean_shows_image;
 	int status_fd = slot->bank->pool->context->status_fd;
 	struct audit audit = { slot, space, !fl__os_is_swapped(status_fd) };
 	/* In an accessible arena a tenant may have written past its size. */
 	struct fl__piece rest = { .off = shown,
 				  .len = space->allowed_bytes - shown };
 	enum fl__audit_verdict verdict =
-		audit_image(&audit, shows_image ? space->image : NULL, shown);
+		audit_image(&audit, space->is_blank ? NULL : space->image,
+			    shown);
 
 	if (verdict == FL__AUDIT_CLEAN)
 		verdict = audit_zeroes(&audit, &rest, AUDIT_STEP_BYTES, NULL);

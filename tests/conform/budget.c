@@ -7,7 +7,7 @@
  * use: that is the judge, also of fl_pool_usage(). What a slot shows is looked
  * at too, for what is dropped must come back as image and zeroes.
  *
- * Rungs that drop everything at release keep nothing, and pass by that. Their
+ * A rung that drops everything at release keeps nothing, and passes by that. Its
  * slots stay attached and count as warm all the same.
  */
 #define _GNU_SOURCE
@@ -49,6 +49,18 @@ struct budget {
 static bool keeps_pages(void)
 {
 	return attack_rung_keeps_pages();
+}
+
+/* The segmented backend keeps the image's data, written or not, and zeroes in
+ * stretches, and drops what was grown. */
+static bool keeps_data(void)
+{
+	return !strcmp(test_rung->how, "discard");
+}
+
+static bool keeps_any(void)
+{
+	return keeps_pages() || keeps_data();
 }
 
 static void budget_config(struct fl_pool_config *config, uint32_t slots)
@@ -271,7 +283,7 @@ static void hidden_growth_counts(void)
 	}
 	for (int i = 0; i < 3; i++) {
 		tenancy_grown(&budget, 4 * MIB);
-		check_kept_at_most(&budget, 0);
+		check_kept_at_most(&budget, keeps_data() ? DATA_BYTES : 0);
 	}
 	budget_close(&budget);
 }
@@ -484,6 +496,11 @@ static void small_budgets_keep_slots_clean(void)
 
 #define EACH_BYTES (DATA_BYTES / 2) /* what each tenant leaves in its slot */
 
+static uint64_t each_kept(void)
+{
+	return keeps_data() ? DATA_BYTES : keeps_pages() ? EACH_BYTES : 0;
+}
+
 /* count tenants at once, released in order; where they were. */
 static void fill_slots(struct budget *budget, uint32_t count, uint8_t **bases)
 {
@@ -504,7 +521,10 @@ static void check_idle_kept(const struct budget *budget)
 {
 	struct fl_pool_info info = conform_info(&budget->conform);
 
-	CHECK_EQ(info.idle_kept_bytes, resident_of(budget).private_bytes);
+	if (keeps_data())
+		check_counted(budget);
+	else
+		CHECK_EQ(info.idle_kept_bytes, resident_of(budget).private_bytes);
 }
 
 static void a_pool_over_its_budget_empties_the_oldest(void)
@@ -522,13 +542,13 @@ static void a_pool_over_its_budget_empties_the_oldest(void)
 		info = conform_info(&budget.conform);
 		CHECK(info.idle_kept_bytes <= config.max_idle_bytes);
 		check_idle_kept(&budget);
-		CHECK_EQ(info.warm_memories, keeps_pages() ? 2 : 4);
+		CHECK_EQ(info.warm_memories,
+			 each_kept() ? config.max_idle_bytes / each_kept() : 4);
 		CHECK_EQ(private_of(bases[0]), 0);
 		CHECK_EQ(private_of(bases[1]), 0);
-		if (!keeps_pages())
-			continue;
-		CHECK_EQ(private_of(bases[2]), EACH_BYTES);
-		CHECK_EQ(private_of(bases[3]), EACH_BYTES);
+		CHECK_EQ(private_of(bases[2]),
+			 keeps_pages() ? EACH_BYTES : 0);
+		CHECK_EQ(private_of(bases[3]), each_kept());
 	}
 	budget_close(&budget);
 }
@@ -556,7 +576,7 @@ static void idle_bytes_follow(void)
 			if (i < 2)
 				CHECK(!conform_info(&budget.conform)
 					       .idle_kept_bytes ==
-				      !keeps_pages());
+				      !keeps_any());
 		}
 		CHECK_EQ(conform_info(&budget.conform).idle_kept_bytes, 0);
 		for (int i = 0; i < 3; i++)
@@ -583,7 +603,7 @@ static void a_pool_budget_of_zero_keeps_nothing(void)
 		check_kept_at_most(&budget, 0);
 		CHECK_EQ(conform_info(&budget.conform).idle_kept_bytes, 0);
 		/* What is over its budget is emptied, not merely dropped. */
-		if (keeps_pages())
+		if (keeps_any())
 			CHECK_EQ(conform_info(&budget.conform).warm_memories,
 				 0);
 	}
@@ -608,7 +628,7 @@ static void a_tenant_of_no_bytes_hides_nothing(void)
 		touch_runs(memory, 0, DATA_BYTES);
 		conform_give(memory);
 		kept = conform_info(&budget.conform).idle_kept_bytes;
-		CHECK_EQ(kept > 0, keeps_pages());
+		CHECK(keeps_data() || (kept > 0) == keeps_pages());
 		conform_give(conform_take(&budget.conform, NULL, 0));
 		CHECK_EQ(conform_info(&budget.conform).idle_kept_bytes, kept);
 	}
@@ -798,7 +818,7 @@ static void check_trimmed(const struct budget *budget, uint64_t trimmed,
 {
 	uint64_t after = resident_of(budget).private_bytes;
 
-	CHECK_EQ(trimmed, keeps_pages() ? before - after : 0);
+	CHECK_EQ(trimmed, before - after);
 }
 
 /* Oldest first, whole slots, no more than it takes. */
@@ -815,26 +835,26 @@ static void trim_by_bytes(void)
 
 		fill_slots(&budget, 4, bases);
 		before = resident_of(&budget).private_bytes;
-		CHECK_EQ(before, keeps_pages() ? 4 * EACH_BYTES : 0);
+		CHECK_EQ(before, 4 * each_kept());
 		CHECK_EQ(conform_info(&budget.conform).warm_memories, 4);
 		CHECK_EQ(fl_pool_trim(budget.conform.pool, 0, &trimmed), 0);
 		CHECK_EQ(trimmed, 0);
 		CHECK_EQ(conform_info(&budget.conform).warm_memories, 4);
 		CHECK_EQ(fl_pool_trim(budget.conform.pool, 1, &trimmed), 0);
 		check_trimmed(&budget, trimmed, before);
-		if (!keeps_pages())
+		if (!keeps_any())
 			continue;
 		CHECK_EQ(conform_info(&budget.conform).warm_memories, 3);
 		CHECK_EQ(private_of(bases[0]), 0);
-		CHECK_EQ(private_of(bases[1]), EACH_BYTES);
+		CHECK_EQ(private_of(bases[1]), each_kept());
 		before = resident_of(&budget).private_bytes;
-		CHECK_EQ(fl_pool_trim(budget.conform.pool, EACH_BYTES + 1,
+		CHECK_EQ(fl_pool_trim(budget.conform.pool, each_kept() + 1,
 				      &trimmed),
 			 0);
 		check_trimmed(&budget, trimmed, before);
-		CHECK_EQ(trimmed, 2 * EACH_BYTES);
+		CHECK_EQ(trimmed, 2 * each_kept());
 		CHECK_EQ(conform_info(&budget.conform).warm_memories, 1);
-		CHECK_EQ(private_of(bases[3]), EACH_BYTES);
+		CHECK_EQ(private_of(bases[3]), each_kept());
 	}
 	budget_close(&budget);
 }
@@ -962,10 +982,10 @@ static void trim_goes_by_age_on_two_processors(void)
 	for (int emptied = 1; emptied <= 2; emptied++) {
 		CHECK_EQ(fl_pool_trim(budget.conform.pool, 1, NULL), 0);
 		for (int i = 0; i < 4; i++) {
-			bool is_kept = keeps_pages() && (!i || i > emptied);
+			bool is_kept = !i || i > emptied;
 
 			CHECK_EQ(private_of(memories[i]->base),
-				 is_kept ? EACH_BYTES : 0);
+				 is_kept ? each_kept() : 0);
 		}
 	}
 	budget_close(&budget);
@@ -1284,7 +1304,9 @@ static void lending_lasts_for_the_tenancy(void)
 			CHECK_EQ(conform_info(&budget.conform).warm_memories,
 				 1);
 			CHECK_EQ(resident_of(&budget).private_bytes,
-				 keeps_pages() ? 64 * KIB : 0);
+				 keeps_data()  ? DATA_BYTES :
+				 keeps_pages() ? 64 * KIB :
+						 0);
 		}
 	}
 	budget_close(&budget);

@@ -9,7 +9,7 @@
 #include "tests/kit/test.h"
 
 /* For the loops themselves. */
-#include "uffd/track/copy.c"
+#include "lib/base/copy.c"
 
 #include <stdlib.h>
 #include <string.h>

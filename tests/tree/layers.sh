@@ -20,14 +20,14 @@ make_tmp
 
 cat >"$tmp/floors" <<'EOF'
 lib			faultline
-lib/base		util bits error stats probes sized config run sha256 checksum
+lib/base		util copy bits error stats probes sized config run sha256 checksum
 lib/os			os posix watch file publish
 lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader code survey
 lib/image		image toc page_source origin workset
 lib			backend segmented
 uffd			kernel uffd scan features probe memfd confine
 uffd/load		lazy desk loader
-uffd/track		copy policy dirty reset settle track since
+uffd/track		policy dirty reset settle track since
 uffd			engine
 lib			backends context
 lib/module		holes store archive image_file module describe element datafree

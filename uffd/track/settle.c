@@ -4,7 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include "settle.h"
-#include "copy.h"
+#include "base/copy.h"
 #include "uffd/load/lazy.h"
 #include "uffd/uffd.h"
 
