@@ -134,6 +134,7 @@ enum fl_config_kind {
 	FL_PAGE_SOURCE_CONFIG = 12,
 	FL_LOAD_CONFIG = 13,
 	FL_DELTA_PARTS = 14,
+	FL_DELTA_CONFIG = 15,
 };
 
 /*
@@ -1875,6 +1876,7 @@ FL_API enum fl_trap fl_table_init_elements(struct fl_table *table,
 /* Why an instance has the state of another one. */
 enum fl_restore_cause {
 	FL_RESTORE_CLONED = 0,		/* by fl_instance_config.snapshot */
+	FL_RESTORE_WOKEN = 1,		/* by fl_instance_config.delta */
 };
 
 /* What a runtime is told when an instance was restored. */
@@ -2024,6 +2026,17 @@ struct fl_instance_config {
 	 */
 	int (*may_grow)(void *user, struct fl_instance *instance,
 			const struct fl_growth *growth);
+	/*
+	 * Begin as what this delta holds of its snapshot, which has one
+	 * instance; snapshot is NULL, or that of the delta. All is as with
+	 * snapshot, and the decoders get what the session had; restored is told
+	 * FL_RESTORE_WOKEN, and gets another generation_id at each wake. What
+	 * the session had grown by is grown again, within the limits above, and
+	 * may_grow is asked. The acquire needs the delta no longer when it is
+	 * over. fl_instance_reset() with the same config leads back to what the
+	 * delta holds, and with its snapshot alone to the snapshot. NULL
+	 */
+	struct fl_delta *delta;
 };
 
 #define FL_INSTANCE_CONFIG_INIT                                              \
@@ -2400,6 +2413,66 @@ FL_API int fl_image_from_table(const struct fl_table *table,
  * snapshot, never against another delta. fl_memory_written() started anew, and a
  * reset in place, lose nothing for it.
  */
+
+struct fl_delta_config {
+	size_t size;
+	/* That the instances were cloned or woken with. */
+	struct fl_snapshot *snapshot;
+	/* How the runtime encodes: as it was for the snapshot. NULL: the
+	 * defaults, as in fl_instance_snapshot(). */
+	const struct fl_snapshot_config *capture;
+	/* As in fl_delta_parts. */
+	uint8_t tag[32];
+	void *buffer;
+	uint64_t buffer_bytes;
+	uint64_t *needed_bytes;
+};
+
+#define FL_DELTA_CONFIG_INIT { .size = sizeof(struct fl_delta_config) }
+
+FL__DEFINE_INIT(fl_delta_config, FL_DELTA_CONFIG)
+
+/*
+ * A checkpoint of the instances of a snapshot, all of them and in its order: what
+ * differs from the snapshot now in memories and tables that their modules define,
+ * sizes, dropped segments, the runtime's structure, and the bytes that the runtime
+ * encodes. Of a table whose elements are encoded, the entries are kept whose values
+ * differ. The instances live on. What the runtime answers for, and what is captured
+ * of what encoders change, is as for fl_instance_snapshot().
+ *
+ * Time is linear in what was written, in tables that are encoded, and in the state;
+ * on a rung that cannot tell what was written ("discard"), in the size of memories.
+ *
+ * Errors: -EINVAL (also: the instances are not those of the snapshot; another
+ * encoding, or plain where the snapshot is not), -ENOTSUP, -E2BIG, -ENOMEM, -ECHILD,
+ * -EIO, as of fl_memory_delta() and fl_instance_snapshot(), and what the runtime's
+ * calls return. After an error nothing has changed.
+ */
+FL_API int fl_instance_delta(struct fl_instance *const *instances,
+			     uint32_t instance_count,
+			     const struct fl_delta_config *config,
+			     struct fl_delta **delta, struct fl_error *error);
+
+/*
+ * The same, and the instances are released, as by fl_instance_release(), the last
+ * one first. After an error all of them live, and after 0 none, as of
+ * fl_memory_suspend().
+ */
+FL_API int fl_instance_suspend(struct fl_instance *const *instances,
+			       uint32_t instance_count,
+			       const struct fl_delta_config *config,
+			       struct fl_delta **delta,
+			       struct fl_error *error);
+
+/*
+ * Take a clone of each instance of the delta's snapshot, as fl_snapshot_acquire()
+ * does, and wake them: all or none. delta in configs[i] is not looked at. Errors: as
+ * fl_snapshot_acquire().
+ */
+FL_API int fl_delta_acquire(struct fl_pool *pool, struct fl_delta *delta,
+			    const struct fl_instance_config *const *configs,
+			    struct fl_instance **instances,
+			    struct fl_error *error);
 
 /* What a delta of memories is made of, for runtimes that own the rest. */
 struct fl_delta_parts {

@@ -23,7 +23,8 @@
 	CONFIG(FL_PAGE_SOURCE_CONFIG, fl_page_source_config,                 \
 	       FL_PAGE_SOURCE_CONFIG_INIT)                                   \
 	CONFIG(FL_LOAD_CONFIG, fl_load_config, FL_LOAD_CONFIG_INIT)          \
-	CONFIG(FL_DELTA_PARTS, fl_delta_parts, FL_DELTA_PARTS_INIT)
+	CONFIG(FL_DELTA_PARTS, fl_delta_parts, FL_DELTA_PARTS_INIT)          \
+	CONFIG(FL_DELTA_CONFIG, fl_delta_config, FL_DELTA_CONFIG_INIT)
 
 #define CONFIG(kind, type, init) \
 	static const struct type type##_defaults = init;

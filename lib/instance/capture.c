@@ -3,7 +3,7 @@
  * capture.c - from live instances to a snapshot.
  *
  * Takes instances in which nothing runs; gives an immutable snapshot, and
- * changes nothing in the instances. The new image of a memory has the bytes of
+ * changes nothing in the instances. A delta takes the same without images. The new image of a memory has the bytes of
  * the pages that may differ from the slot's image, as the backend tells them,
  * and for the rest the bytes of that image: a page that nobody touched is not
  * touched here either. Planning finds the pages that are zero.
@@ -13,8 +13,8 @@
  * the pages that are zero: so the copy is no larger than the new image, and what
  * has gone is an error and no signal.
  */
+#include "capture.h"
 #include "base/config.h"
-#include "instance.h"
 #include "table.h"
 
 #include <stdlib.h>
@@ -345,7 +345,8 @@ static int encode_table(struct fl_instance *instance, uint32_t table_idx,
 
 static int capture_tables(struct fl_instance *instance,
 			  const struct fl_snapshot_config *config,
-			  struct fl__captured *captured, struct fl_error *error)
+			  bool has_images, struct fl__captured *captured,
+			  struct fl_error *error)
 {
 	int err = 0;
 
@@ -360,10 +361,11 @@ static int capture_tables(struct fl_instance *instance,
 			fl__table_of(instance->tables[i])->element_bytes;
 		memcpy(table->null, fl__table_of(instance->tables[i])->null,
 		       sizeof(table->null));
-		err = config->plain_tables ?
-			      fl_image_from_table(instance->tables[i], config,
-						  &table->image, error) :
-			      encode_table(instance, i, config, table, error);
+		if (!config->plain_tables)
+			err = encode_table(instance, i, config, table, error);
+		else if (has_images)
+			err = fl_image_from_table(instance->tables[i], config,
+						  &table->image, error);
 	}
 	return err;
 }
@@ -372,13 +374,13 @@ static int capture_tables(struct fl_instance *instance,
 
 static int capture_structure(struct fl_instance *instance,
 			     const struct fl_snapshot_config *config,
-			     struct fl__captured *captured,
+			     bool has_images, struct fl__captured *captured,
 			     struct fl_error *error)
 {
 	const struct fl__slot *slot = fl__instance_slot(instance);
 	uint64_t bytes = slot->bank->pool->config.instance_bytes;
 
-	if (!bytes)
+	if (!bytes || (config->plain_structure && !has_images))
 		return 0;
 	if (config->plain_structure)
 		return capture_slot(slot, bytes, &captured->structure, error);
@@ -493,7 +495,7 @@ static int capture_links(struct fl_instance *const *instances, uint32_t idx,
 
 static int capture_instance(struct fl_instance *const *instances, uint32_t idx,
 			    const struct fl_snapshot_config *config,
-			    struct fl__captured *captured,
+			    bool has_images, struct fl__captured *captured,
 			    struct fl_error *error)
 {
 	struct fl_instance *instance = instances[idx];
@@ -502,12 +504,14 @@ static int capture_instance(struct fl_instance *const *instances, uint32_t idx,
 
 	captured->module = fl_module_retain(instance->module);
 	err = capture_links(instances, idx, captured, error);
-	if (!err)
+	if (!err && has_images)
 		err = capture_memories(instance, config, captured, error);
 	if (!err)
-		err = capture_tables(instance, config, captured, error);
+		err = capture_tables(instance, config, has_images, captured,
+				     error);
 	if (!err)
-		err = capture_structure(instance, config, captured, error);
+		err = capture_structure(instance, config, has_images, captured,
+					error);
 	if (!err)
 		err = capture_state(instance, config, captured, error);
 	if (!err)
@@ -520,8 +524,15 @@ static int capture_instance(struct fl_instance *const *instances, uint32_t idx,
 	return err;
 }
 
-static int check_instances(struct fl_instance *const *instances, uint32_t count,
-			   struct fl_error *error)
+int fl__capture_values(struct fl_instance *const *instances, uint32_t idx,
+		       const struct fl_snapshot_config *config,
+		       struct fl__captured *captured, struct fl_error *error)
+{
+	return capture_instance(instances, idx, config, false, captured, error);
+}
+
+int fl__capture_check(struct fl_instance *const *instances, uint32_t count,
+		      struct fl_error *error)
 {
 	int err = 0;
 
@@ -549,14 +560,14 @@ int fl_instance_snapshot(struct fl_instance *const *instances, uint32_t count,
 	int err = fl__config_read(FL_SNAPSHOT_CONFIG, &known, config, error);
 
 	if (!err)
-		err = check_instances(instances, count, error);
+		err = fl__capture_check(instances, count, error);
 	if (!err)
 		err = fl__snapshot_alloc(count, known.encoding, &snapshot,
 					 error);
 	if (err)
 		return err;
 	for (uint32_t i = 0; i < count && !err; i++)
-		err = capture_instance(instances, i, &known,
+		err = capture_instance(instances, i, &known, true,
 				       &snapshot->instances[i], error);
 	if (err) {
 		fl_snapshot_release(snapshot);

@@ -24,6 +24,7 @@
 #include "base/probes.h"
 #include "table_life.h"
 #include "validate.h"
+#include "wake.h"
 
 #include <stdlib.h>
 
@@ -492,12 +493,32 @@ static int instance_take(struct fl_pool *pool, struct fl_module *module,
 	return 0;
 }
 
+static int instance_wake(struct fl_instance *instance,
+			 const struct fl_delta *delta, struct fl_error *error)
+{
+	const struct fl__captured *first = delta->snapshot->instances;
+	struct fl__wake_target target = {
+		.memories = instance->memories,
+		.tables = instance->tables,
+		.structure = fl_instance_structure(instance),
+		.dropped_data = instance->dropped_data.bits,
+		.dropped_elements = instance->dropped_elements.bits,
+	};
+	int err = fl__wake(delta, (uint32_t)(instance->captured - first),
+			   &target, error);
+
+	instance->dropped_data.has_any |= target.drops_data;
+	instance->dropped_elements.has_any |= target.drops_elements;
+	return err;
+}
+
 int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 			  const struct fl_instance_config *config,
 			  const struct fl__captured *captured,
 			  const struct fl__os_wait *outer,
 			  struct fl_instance **out, struct fl_error *error)
 {
+	struct fl_instance *instance;
 	int err = fl_pool_validate(pool, module, error);
 
 	if (!err && !pool->limits.max_instances)
@@ -512,24 +533,39 @@ int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 	if (!err)
 		err = fl__instance_check_limits(pool, module, config, captured,
 						error);
-	return err ? err :
-		     instance_take(pool, module, config, captured, outer, out,
-				   error);
+	if (!err)
+		err = instance_take(pool, module, config, captured, outer,
+				    &instance, error);
+	if (err)
+		return err;
+	err = config->delta ? instance_wake(instance, config->delta, error) : 0;
+	if (err) {
+		(void)fl__instance_give(instance);
+		return err;
+	}
+	*out = instance;
+	return 0;
 }
 
 int fl__instance_captured(const struct fl_instance_config *config,
 			  const struct fl__captured **captured,
 			  struct fl_error *error)
 {
-	const struct fl_snapshot *snapshot = config->snapshot;
+	const struct fl_snapshot *snapshot =
+		config->delta ? config->delta->snapshot : config->snapshot;
 
 	*captured = snapshot ? snapshot->instances : NULL;
+	if (config->delta && config->snapshot && config->snapshot != snapshot)
+		return fl__error_set(
+			error, -EINVAL,
+			"the delta is not of the snapshot; leave snapshot NULL, or give the delta's");
 	if (!snapshot || snapshot->count == 1)
 		return 0;
 	return fl__error_set(
 		error, -EINVAL,
-		"the snapshot holds %u instances; take them together by fl_snapshot_acquire()",
-		snapshot->count);
+		"the snapshot holds %u instances; take them together by %s",
+		snapshot->count,
+		config->delta ? "fl_delta_acquire()" : "fl_snapshot_acquire()");
 }
 
 int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
@@ -632,7 +668,7 @@ static void restart_dropped(struct fl__dropped *dropped, const uint64_t *bits,
 
 static int instance_reset(struct fl_instance *instance,
 			  const struct fl__captured *captured,
-			  struct fl_error *error)
+			  const struct fl_delta *delta, struct fl_error *error)
 {
 	const struct fl__reader *reader = &instance->module->reader;
 	int err = instance_restart(instance);
@@ -643,13 +679,16 @@ static int instance_reset(struct fl_instance *instance,
 	restart_dropped(&instance->dropped_elements,
 			captured ? captured->dropped_elements : NULL,
 			reader->elem_count);
-	/* What shows nothing is not to be initialised. */
+	if (err)
+		err = fl__error_set(
+			error, err,
+			"the instance cannot be reset: %s; release it",
+			fl_strerror(err));
+	else if (delta)
+		err = instance_wake(instance, delta, error);
+	/* What shows nothing, or only a part, is not to be initialised. */
 	instance->is_initialised = err != 0;
-	return err ? fl__error_set(
-			     error, err,
-			     "the instance cannot be reset: %s; release it",
-			     fl_strerror(err)) :
-		     0;
+	return err;
 }
 
 int fl_instance_reset(struct fl_instance *instance,
@@ -675,7 +714,8 @@ int fl_instance_reset(struct fl_instance *instance,
 		err = fl__error_set(
 			error, -EINVAL,
 			"the instance was allocated with another snapshot, or none");
-	return err ? err : instance_reset(instance, captured, error);
+	return err ? err :
+		     instance_reset(instance, captured, known.delta, error);
 }
 
 struct fl_memory *fl_instance_memory(const struct fl_instance *instance,

@@ -10,7 +10,7 @@
  */
 #include "restore.h"
 #include "base/config.h"
-#include "table.h"
+#include "wake.h"
 
 #include <stdlib.h>
 
@@ -21,30 +21,83 @@ static int answer_error(struct fl_error *error, const char *call, int answer)
 			     call, answer);
 }
 
+static uint32_t instance_idx(const struct fl_delta *delta,
+			     const struct fl__captured *captured)
+{
+	return (uint32_t)(captured - delta->snapshot->instances);
+}
+
 /* Decoded references take the place of nulls, which hold nothing. */
+static int decode_run(struct fl_instance *instance,
+		      const struct fl_instance_config *config,
+		      uint32_t table_idx, uint64_t first_idx, uint64_t count,
+		      const uint64_t *values, struct fl_error *error)
+{
+	struct fl_table *table = instance->tables[table_idx];
+	int answer;
+
+	if (!config->decode_elements)
+		return fl__error_set(
+			error, -EINVAL,
+			"table %u of the snapshot was encoded; set decode_elements",
+			table_idx);
+	answer = config->decode_elements(config->user, instance, table_idx,
+					 first_idx, values, count,
+					 fl__table_element(table, first_idx));
+	if (!answer)
+		return 0;
+	/* What a failed call has left there is no reference. */
+	fl__table_put(fl__table_of(table), first_idx, fl__table_of(table)->null,
+		      count);
+	return answer_error(error, "decode_elements", answer);
+}
+
 static int decode_table(struct fl_instance *instance,
 			const struct fl_instance_config *config,
 			const struct fl__captured_table *captured,
 			uint32_t table_idx, struct fl_error *error)
 {
-	struct fl_table *table = instance->tables[table_idx];
 	const uint64_t *values = captured->values;
-	int answer = 0;
+	int err = 0;
 
-	for (uint64_t i = 0; i < captured->run_count && !answer; i++) {
+	for (uint64_t i = 0; i < captured->run_count && !err; i++) {
 		const struct fl__captured_run *run = &captured->runs[i];
 
-		answer = config->decode_elements(
-			config->user, instance, table_idx, run->first_idx,
-			values, run->count,
-			fl__table_element(table, run->first_idx));
+		err = decode_run(instance, config, table_idx, run->first_idx,
+				 run->count, values, error);
 		values += run->count;
-		/* What a failed call has left there is no reference. */
-		if (answer)
-			fl__table_put(fl__table_of(table), run->first_idx,
-				      fl__table_of(table)->null, run->count);
 	}
-	return answer ? answer_error(error, "decode_elements", answer) : 0;
+	return err;
+}
+
+/* Entries of the table have changed since the snapshot. */
+static int decode_changed_table(struct fl_instance *instance,
+				const struct fl_instance_config *config,
+				const struct fl__captured_table *captured,
+				const struct fl__delta_part *part,
+				struct fl_error *error)
+{
+	uint64_t *values = calloc((size_t)part->length + 1, sizeof(*values));
+	uint64_t end;
+	int err = 0;
+
+	if (!values)
+		return fl__error_set(error, -ENOMEM,
+				     "no memory for the elements of table %u",
+				     part->idx);
+	fl__wake_values(captured, part, values);
+	for (uint64_t i = 0; i < part->length && !err; i = end) {
+		end = i;
+		while (end < part->length && values[end] != UINT64_MAX)
+			end++;
+		if (end > i)
+			err = decode_run(instance, config, part->idx, i,
+					 end - i, values + i, error);
+		else
+			end++;
+	}
+	free(values);
+	return err;
 }
 
 static int decode_tables(struct fl_instance *instance,
@@ -52,25 +105,68 @@ static int decode_tables(struct fl_instance *instance,
 			 const struct fl__captured *captured,
 			 struct fl_error *error)
 {
+	struct fl__delta_part part;
 	int err = 0;
 
 	for (uint32_t i = 0; i < instance->table_count && !err; i++) {
-		if (!captured->tables[i].run_count)
+		const struct fl__captured_table *table = &captured->tables[i];
+
+		if (config->delta &&
+		    fl__delta_find(config->delta->bytes,
+				   instance_idx(config->delta, captured),
+				   FL__DELTA_VALUES, i, &part)) {
+			err = decode_changed_table(instance, config, table,
+						   &part, error);
 			continue;
-		if (captured->tables[i].length >
-		    fl_table_size(instance->tables[i]))
+		}
+		if (table->run_count &&
+		    table->length > fl_table_size(instance->tables[i]))
 			return fl__error_set(
 				error, -EINVAL,
 				"table %u is shorter than that of the snapshot",
 				i);
-		if (!config->decode_elements)
-			return fl__error_set(
-				error, -EINVAL,
-				"table %u of the snapshot was encoded; set decode_elements",
-				i);
-		err = decode_table(instance, config, &captured->tables[i], i,
-				   error);
+		err = decode_table(instance, config, table, i, error);
 	}
+	return err;
+}
+
+static int decode_state(struct fl_instance *instance,
+			const struct fl_instance_config *config,
+			const void *state, uint64_t state_bytes,
+			struct fl_error *error)
+{
+	int answer;
+
+	if (!state_bytes)
+		return 0;
+	if (!config->decode_state)
+		return fl__error_set(
+			error, -EINVAL,
+			"the snapshot has state of the runtime; set decode_state");
+	answer = config->decode_state(config->user, instance, state,
+				      state_bytes);
+	return answer ? answer_error(error, "decode_state", answer) : 0;
+}
+
+static int decode_woken_state(struct fl_instance *instance,
+			      const struct fl_instance_config *config,
+			      const struct fl__captured *captured,
+			      struct fl_error *error)
+{
+	uint32_t idx = instance_idx(config->delta, captured);
+	uint64_t len;
+	void *state;
+	int err;
+
+	fl__delta_read_state(config->delta, idx, NULL, &len);
+	state = len < SIZE_MAX / 2 ? malloc((size_t)len + 1) : NULL;
+	if (!state)
+		return fl__error_set(error, -ENOMEM,
+				     "no memory for %llu bytes of state",
+				     fl_llu(len));
+	fl__delta_read_state(config->delta, idx, state, &len);
+	err = decode_state(instance, config, state, len, error);
+	free(state);
 	return err;
 }
 
@@ -100,7 +196,7 @@ static int tell_restored(struct fl_instance *instance,
 {
 	struct fl_restored how = {
 		.size = sizeof(how),
-		.cause = FL_RESTORE_CLONED,
+		.cause = config->delta ? FL_RESTORE_WOKEN : FL_RESTORE_CLONED,
 	};
 	int answer;
 
@@ -126,17 +222,12 @@ int fl__instance_restore(struct fl_instance *instance,
 	err = decode_tables(instance, config, captured, error);
 	if (err)
 		return err;
-	if (captured->state_bytes && !config->decode_state)
-		return fl__error_set(
-			error, -EINVAL,
-			"the snapshot has state of the runtime; set decode_state");
-	if (captured->state_bytes) {
-		answer = config->decode_state(config->user, instance,
-					      captured->state,
-					      captured->state_bytes);
-		if (answer)
-			return answer_error(error, "decode_state", answer);
-	}
+	err = config->delta ? decode_woken_state(instance, config, captured,
+						 error) :
+			      decode_state(instance, config, captured->state,
+					   captured->state_bytes, error);
+	if (err)
+		return err;
 	if (config->rebind) {
 		answer = config->rebind(config->user, instance);
 		if (answer)
@@ -220,6 +311,7 @@ static void group_undo(void *user)
 }
 
 static int clone_one(struct fl_pool *pool, struct fl_snapshot *snapshot,
+		     struct fl_delta *delta,
 		     const struct fl_instance_config *config,
 		     struct group *group, struct fl_error *error)
 {
@@ -234,6 +326,7 @@ static int clone_one(struct fl_pool *pool, struct fl_snapshot *snapshot,
 	if (err)
 		return err;
 	linked.config.snapshot = NULL;
+	linked.config.delta = delta;
 	link_memories(&linked, captured, instances);
 	link_tables(&linked, captured, instances);
 	err = fl__instance_allocate(pool, captured->module, &linked.config,
@@ -245,9 +338,10 @@ static int clone_one(struct fl_pool *pool, struct fl_snapshot *snapshot,
 				    error);
 }
 
-int fl_snapshot_acquire(struct fl_pool *pool, struct fl_snapshot *snapshot,
-			const struct fl_instance_config *const *configs,
-			struct fl_instance **out, struct fl_error *error)
+static int group_acquire(struct fl_pool *pool, struct fl_snapshot *snapshot,
+			 struct fl_delta *delta,
+			 const struct fl_instance_config *const *configs,
+			 struct fl_instance **out, struct fl_error *error)
 {
 	struct group group = { NULL, 0 };
 	int err = fl__pool_check_owner(pool, error);
@@ -262,7 +356,7 @@ int fl_snapshot_acquire(struct fl_pool *pool, struct fl_snapshot *snapshot,
 	if (!group.instances)
 		return fl__error_set(error, -ENOMEM, "no memory for a group");
 	while (group.count < snapshot->count && !err)
-		err = clone_one(pool, snapshot,
+		err = clone_one(pool, snapshot, delta,
 				configs ? configs[group.count] : NULL, &group,
 				error);
 	if (err) {
@@ -274,4 +368,19 @@ int fl_snapshot_acquire(struct fl_pool *pool, struct fl_snapshot *snapshot,
 	}
 	free(group.instances);
 	return err;
+}
+
+int fl_snapshot_acquire(struct fl_pool *pool, struct fl_snapshot *snapshot,
+			const struct fl_instance_config *const *configs,
+			struct fl_instance **instances, struct fl_error *error)
+{
+	return group_acquire(pool, snapshot, NULL, configs, instances, error);
+}
+
+int fl_delta_acquire(struct fl_pool *pool, struct fl_delta *delta,
+		     const struct fl_instance_config *const *configs,
+		     struct fl_instance **instances, struct fl_error *error)
+{
+	return group_acquire(pool, delta->snapshot, delta, configs, instances,
+			     error);
 }

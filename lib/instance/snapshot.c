@@ -92,7 +92,7 @@ int fl_snapshot_create(const struct fl_snapshot_parts *parts,
 	return 0;
 }
 
-static void captured_fini(struct fl__captured *captured)
+void fl__captured_fini(struct fl__captured *captured)
 {
 	for (size_t i = 0; i < FL__READER_MAX_MEMORIES; i++)
 		fl_image_release(captured->images[i]);
@@ -121,7 +121,7 @@ void fl_snapshot_release(struct fl_snapshot *snapshot)
 	    __atomic_sub_fetch(&snapshot->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	for (uint32_t i = 0; i < snapshot->count; i++)
-		captured_fini(&snapshot->instances[i]);
+		fl__captured_fini(&snapshot->instances[i]);
 	for (uint32_t i = 0; i < snapshot->image_count; i++)
 		fl_image_release(snapshot->images[i]);
 	free(snapshot->images);

@@ -78,4 +78,7 @@ struct fl_snapshot {
 int fl__snapshot_alloc(uint32_t count, const char *encoding,
 		       struct fl_snapshot **snapshot, struct fl_error *error);
 
+/* Let go of all that was captured of an instance. */
+void fl__captured_fini(struct fl__captured *captured);
+
 #endif

@@ -10,7 +10,8 @@
  * that a guest writes. Into a memory whose image is read by calls they are stored
  * by a call too.
  */
-#include "delta.h"
+#include "wake.h"
+#include "base/bits.h"
 #include "memory.h"
 
 static int memory_put(struct fl_memory *memory, const struct fl__delta_run *run,
@@ -102,4 +103,129 @@ int fl_delta_restore_memory(const struct fl_delta *delta, uint32_t memory_idx,
 				   memory_idx, &part))
 		return err;
 	return memory_restore(memory, &part, error);
+}
+
+/* ---------------------------------------------------------------- instances */
+
+static int table_grow_to(struct fl_table *table, uint64_t length,
+			 struct fl_error *error)
+{
+	uint64_t more = length - fl_table_size(table);
+	int err = more ? fl_table_grow(table, more, NULL, NULL) : 0;
+
+	return err ? fl__error_set(
+			     error, err,
+			     "a table cannot grow to the %llu elements that it had: %s",
+			     fl_llu(length), fl_strerror(err)) :
+		     0;
+}
+
+/* Of images that are nobody's file. */
+static void put_lines(uint8_t *base, struct fl__delta_part *part)
+{
+	struct fl__delta_run run;
+
+	while (fl__delta_next_run(part, &run)) {
+		uint64_t off = run.first * FL__DELTA_LINE_BYTES;
+		uint64_t len = run.count * FL__DELTA_LINE_BYTES;
+
+		memcpy(base + off, run.lines,
+		       (size_t)fl_min_u64(len, part->length - off));
+	}
+}
+
+/* Lines are against zeroes where the snapshot had no elements, and a table grows
+ * by nulls. */
+static int plain_table_restore(struct fl_table *table,
+			       struct fl__delta_part *part,
+			       struct fl_error *error)
+{
+	uint64_t width = fl__table_of(table)->element_bytes;
+	uint64_t were = fl_table_size(table);
+	int err = table_grow_to(table, part->length / width, error);
+
+	if (err)
+		return err;
+	memset(fl__table_element(table, were), 0,
+	       (size_t)(part->length - were * width));
+	put_lines(fl__table_element(table, 0), part);
+	return 0;
+}
+
+static void drop_segments(uint64_t *bits, bool *drops,
+			  struct fl__delta_part *part)
+{
+	struct fl__delta_run run;
+
+	while (fl__delta_next_run(part, &run)) {
+		*drops = true;
+		for (uint64_t i = 0; i < run.count; i++)
+			fl_bit_set(bits, (size_t)(run.first + i), true);
+	}
+}
+
+static int part_restore(struct fl__wake_target *target,
+			struct fl__delta_part part, struct fl_error *error)
+{
+	switch (part.kind) {
+	case FL__DELTA_MEMORY:
+		return memory_restore(target->memories[part.idx], &part,
+				      error);
+	case FL__DELTA_TABLE:
+		return plain_table_restore(target->tables[part.idx], &part,
+					   error);
+	case FL__DELTA_VALUES:
+		return table_grow_to(target->tables[part.idx], part.length,
+				     error);
+	case FL__DELTA_STRUCTURE:
+		put_lines(target->structure, &part);
+		return 0;
+	case FL__DELTA_DROPPED_DATA:
+		drop_segments(target->dropped_data, &target->drops_data, &part);
+		return 0;
+	case FL__DELTA_DROPPED_ELEMENTS:
+		drop_segments(target->dropped_elements,
+			      &target->drops_elements, &part);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+int fl__wake(const struct fl_delta *delta, uint32_t instance_idx,
+	     struct fl__wake_target *target, struct fl_error *error)
+{
+	struct fl__delta_walk walk;
+	int err = 0;
+
+	fl__delta_walk(&walk, delta->bytes);
+	while (!err && fl__delta_walk_next(&walk)) {
+		if (walk.part.instance_idx > instance_idx)
+			break;
+		if (walk.part.instance_idx == instance_idx)
+			err = part_restore(target, walk.part, error);
+	}
+	return err;
+}
+
+void fl__wake_values(const struct fl__captured_table *captured,
+		     const struct fl__delta_part *part, uint64_t *values)
+{
+	const uint8_t *at = fl__delta_values(part);
+	const uint64_t *were = captured->values;
+	struct fl__delta_part runs = *part;
+	struct fl__delta_run run;
+
+	memset(values, 0xff, (size_t)part->length * sizeof(*values));
+	for (uint64_t i = 0; i < captured->run_count; i++) {
+		const struct fl__captured_run *old = &captured->runs[i];
+
+		memcpy(values + old->first_idx, were,
+		       (size_t)old->count * sizeof(*values));
+		were += old->count;
+	}
+	while (fl__delta_next_run(&runs, &run)) {
+		for (uint64_t i = 0; i < run.count; i++)
+			values[run.first + i] = fl__delta_next_value(&at);
+	}
 }

@@ -367,6 +367,7 @@ struct guest {
 	struct fl_instance *instance; /* NULL: nobody */
 	struct fl_memory *imported_memory;
 	struct fl_table *imported_table;
+	struct fl_snapshot *origin; /* a reference; NULL: no clone */
 	struct content content;
 	bool counts_references;
 	uint64_t prefix_bytes;

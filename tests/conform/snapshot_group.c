@@ -404,6 +404,63 @@ static void clones_are_captured(void)
 	group_close(&group);
 }
 
+/* A group sleeps whole, wakes linked, and a part of it does not sleep. */
+static void a_group_sleeps_and_wakes(void)
+{
+	struct fl_instance *clones[GROUP], *woken[GROUP];
+	struct fl_delta_config config = FL_DELTA_CONFIG_INIT;
+	struct fl_snapshot_config capture;
+	struct fl_delta *delta = NULL;
+	uint64_t element = FUNC(77);
+	struct group group;
+
+	group_open(&group, FL_ALLOCATION_POOLING);
+	capture_all(&group);
+	fl_snapshot_config_init(&capture);
+	capture.encode_elements = encode_elements;
+	capture.plain_structure = 1;
+	config.snapshot = group.snapshot;
+	config.capture = &capture;
+	CONFORM_MUST(clone(&group, clones), &group.error);
+	CHECK_EQ(fl_instance_suspend(clones, 2, &config, &delta, &group.error),
+		 -EINVAL);
+	CHECK_EQ(fl_instance_suspend(group.instances, GROUP, &config, &delta,
+				     &group.error),
+		 -EINVAL);
+	CHECK(delta == NULL);
+	check_clones(clones, &group);
+	fl_instance_memory(clones[C], 1)->base[WPAGE - 1] = 0x55;
+	CHECK_EQ(fl_memory_grow(fl_instance_memory(clones[B], 1), 1, NULL), 0);
+	CHECK_EQ(fl_table_set(fl_instance_table(clones[B], 0), 4, &element), 0);
+	CHECK_EQ(fl_table_set(fl_instance_table(clones[B], 0), 5, &element), 0);
+	((uint8_t *)fl_instance_structure(clones[C]))[9] = 0;
+	CONFORM_MUST(fl_instance_suspend(clones, GROUP, &config, &delta,
+					 &group.error),
+		     &group.error);
+	group.restored = 0;
+	for (int round = 0; round < 2; round++) {
+		CONFORM_MUST(fl_delta_acquire(group.conform.pool, delta,
+					      group.config_list, woken,
+					      &group.error),
+			     &group.error);
+		check_links(woken, &group);
+		CHECK_EQ(fl_memory_length(fl_instance_memory(woken[C], 1)),
+			 2 * WPAGE);
+		CHECK_EQ(fl_instance_memory(woken[C], 1)->base[WPAGE - 1],
+			 0x55);
+		CHECK_EQ(element_at(fl_instance_table(woken[A], 0), 4),
+			 FUNC(77));
+		CHECK_EQ(element_at(fl_instance_table(woken[A], 0), 5),
+			 FUNC(77));
+		CHECK_EQ(((uint8_t *)fl_instance_structure(woken[C]))[9], 0);
+		stop_instances(woken);
+	}
+	CHECK_EQ(group.restored, 2 * GROUP);
+	fl_delta_release(delta);
+	stop_instances(group.instances);
+	group_close(&group);
+}
+
 /* ------------------------------------------------------------------ refusals */
 
 static void parts_are_refused(void)
@@ -630,6 +687,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(clones_are_linked_on_demand),
 	TEST_CASE(each_has_a_generation),
 	TEST_CASE(clones_are_captured),
+	TEST_CASE(a_group_sleeps_and_wakes),
 	TEST_CASE(parts_are_refused),
 	TEST_CASE(a_group_is_acquired_whole),
 	TEST_CASE(imports_of_the_caller),

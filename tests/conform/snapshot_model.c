@@ -6,7 +6,8 @@
  *
  * Guests, clones, clones of clones and plain instances of the same modules share
  * two pools, and a clone may be in another pool than the captured guest. Each goes
- * on by itself, and what one does shows in no other. Snapshots come and go, slots
+ * on by itself, and what one does shows in no other. Clones sleep as deltas, and wake
+ * in another slot or pool as they were. Snapshots come and go, slots
  * are trimmed and purged while clones live.
  */
 #define _GNU_SOURCE
@@ -39,7 +40,8 @@ struct world {
 	struct shot shots[SHOTS];
 	bool encodes_tables, counts_references, is_plain_structure;
 	int64_t live; /* references */
-	unsigned int captures, clones, full, resets;
+	unsigned int captures, clones, full, resets, naps;
+	enum fl_restore_cause cause; /* that is expected */
 	uint8_t last_id[16];
 	char calls[40]; /* of the acquire that runs */
 	struct content *decoded; /* own bytes and structure, by decode_state */
@@ -184,7 +186,7 @@ static int restored(void *user, struct fl_instance *instance,
 
 	(void)instance;
 	CHECK_EQ(how->size, sizeof(*how));
-	CHECK_EQ(how->cause, FL_RESTORE_CLONED);
+	CHECK_EQ(how->cause, world->cause);
 	CHECK(memcmp(how->generation_id, world->last_id, 16) != 0);
 	memcpy(world->last_id, how->generation_id, 16);
 	strcat(world->calls, "F");
@@ -266,6 +268,7 @@ static void guest_end(struct guest *g)
 		CHECK_EQ(fl_memory_release(g->imported_memory), 0);
 	if (g->imported_table)
 		CHECK_EQ(fl_table_release(g->imported_table), 0);
+	fl_snapshot_release(g->origin);
 	content_end(&g->content);
 	memset(g, 0, sizeof(*g));
 }
@@ -359,9 +362,9 @@ static void guest_config(struct world *world, const struct guest *g,
 		config->clone_element = clone_element;
 		config->drop_element = drop_element;
 	}
-	if (!shot)
+	config->snapshot = shot ? shot->snapshot : g->origin;
+	if (!config->snapshot)
 		return;
-	config->snapshot = shot->snapshot;
 	config->decode_elements = world->encodes_tables ? decode_elements :
 							  NULL;
 	config->decode_state = decode_state;
@@ -434,6 +437,8 @@ static bool guest_begin(struct world *world, struct guest *g,
 			guest_expect(g, shot, &decoded);
 			guest_check(g);
 			guest_check_prefixes(g);
+			if (shot)
+				g->origin = fl_snapshot_retain(shot->snapshot);
 			if (!pick(world, 3))
 				guest_begin_again(world, g, shot, &config);
 			return true;
@@ -563,19 +568,26 @@ static void go_through_a_file(struct world *world, const struct guest *g,
 	shot->snapshot = opened;
 }
 
+static void capture_config(struct world *world,
+			   struct fl_snapshot_config *config)
+{
+	fl_snapshot_config_init(config);
+	config->encoding = "guests";
+	config->user = world;
+	config->plain_tables = !world->encodes_tables;
+	config->encode_elements = world->encodes_tables ? encode_elements :
+							  NULL;
+	config->plain_structure = world->is_plain_structure;
+	config->encode_state = encode_state;
+}
+
 static void capture(struct world *world, struct guest *g, struct shot *shot)
 {
 	struct fl_error error = { .text = "" };
 	struct fl_snapshot_config config;
 	int64_t live = world->live;
 
-	fl_snapshot_config_init(&config);
-	config.encoding = "guests";
-	config.user = world;
-	config.plain_tables = !world->encodes_tables;
-	config.encode_elements = world->encodes_tables ? encode_elements : NULL;
-	config.plain_structure = world->is_plain_structure;
-	config.encode_state = encode_state;
+	capture_config(world, &config);
 	CONFORM_MUST(fl_instance_snapshot(&g->instance, 1, &config,
 					  &shot->snapshot, &error),
 		     &error);
@@ -609,6 +621,133 @@ static void capture_and_clone(struct world *world, struct guest *g)
 	guest_check(g);
 }
 
+/* ------------------------------------------------------------------ deltas */
+
+/* Bytes of a checkpoint, in an allocation of their size, are opened. */
+static struct fl_delta *reopened(const struct guest *g,
+				 const struct fl_delta *delta)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_delta *opened = NULL;
+	uint64_t len;
+	const void *bytes = fl_delta_bytes(delta, &len);
+	void *copy = malloc(len);
+
+	MUST(copy != NULL);
+	memcpy(copy, bytes, len);
+	CONFORM_MUST(fl_delta_open(g->origin, copy, len, FL_BYTES_COPY, NULL,
+				   &opened, &error),
+		     &error);
+	free(copy);
+	return opened;
+}
+
+/* A checkpoint changes nothing, and a suspend gives the same. */
+static struct fl_delta *sleep_guest(struct world *world, struct guest *g)
+{
+	struct fl_delta_config config = FL_DELTA_CONFIG_INIT;
+	struct fl_delta *checkpoint = NULL, *delta = NULL;
+	struct fl_error error = { .text = "" };
+	struct fl_snapshot_config capture;
+	uint64_t lengths[2];
+	const void *bytes;
+
+	capture_config(world, &capture);
+	config.snapshot = g->origin;
+	config.capture = &capture;
+	CONFORM_MUST(fl_instance_delta(&g->instance, 1, &config, &checkpoint,
+				       &error),
+		     &error);
+	guest_check(g);
+	CONFORM_MUST(fl_instance_suspend(&g->instance, 1, &config, &delta,
+					 &error),
+		     &error);
+	g->instance = NULL;
+	bytes = fl_delta_bytes(delta, &lengths[0]);
+	CHECK(!memcmp(bytes, fl_delta_bytes(checkpoint, &lengths[1]),
+		      lengths[0] < lengths[1] ? lengths[0] : lengths[1]));
+	CHECK_EQ(lengths[0], lengths[1]);
+	fl_delta_release(checkpoint);
+	if (pick(world, 2)) {
+		checkpoint = reopened(g, delta);
+		fl_delta_release(delta);
+		delta = checkpoint;
+	}
+	return delta;
+}
+
+static void check_woken(struct world *world, const struct guest *g,
+			const struct content *decoded)
+{
+	const char *calls = world->calls;
+
+	calls += *calls == 'D';
+	calls += *calls == 'S';
+	CHECK(!strcmp(calls, "RF"));
+	CHECK_EQ(decoded->own_bytes, g->content.own_bytes);
+	CHECK(!memcmp(decoded->own, g->content.own, decoded->own_bytes));
+	guest_check(g);
+}
+
+/* Undone: what the guest did since it woke. */
+static void return_to_delta(struct world *world, struct guest *g,
+			    const struct fl_instance_config *config,
+			    struct content *decoded)
+{
+	struct fl_error error = { .text = "" };
+	struct content then;
+
+	if (g->shape->imports_memory || g->shape->imports_table)
+		return;
+	content_copy(&then, &g->content);
+	guest_act(g, &world->random, 10);
+	content_end(&g->content);
+	g->content = then;
+	memset(decoded, 0, sizeof(*decoded));
+	world->calls[0] = '\0';
+	CONFORM_MUST(fl_instance_reset(g->instance, config, &error), &error);
+	CONFORM_MUST(fl_instance_initialise(g->instance, config, &error),
+		     &error);
+	check_woken(world, g, decoded);
+}
+
+static void nap(struct world *world, struct guest *g)
+{
+	struct content decoded = { .own_bytes = 0 };
+	struct fl_error error = { .text = "" };
+	struct fl_instance_config config;
+	int64_t live = world->live;
+	struct fl_delta *delta = sleep_guest(world, g);
+	int err;
+
+	if (!g->shape->imports_memory && !g->shape->imports_table)
+		g->pool_idx = (unsigned int)pick(world, POOLS);
+	g->prefix_bytes = world->pools[g->pool_idx].prefix_bytes;
+	guest_config(world, g, NULL, &config);
+	if (pick(world, 2))
+		config.snapshot = NULL;
+	config.delta = delta;
+	world->decoded = &decoded;
+	world->calls[0] = '\0';
+	world->cause = FL_RESTORE_WOKEN;
+	err = fl_instance_acquire(world->conforms[g->pool_idx].pool,
+				  g->shape->module, &config, &g->instance,
+				  &error);
+	if (is_taken(world, g, err, &error)) {
+		check_woken(world, g, &decoded);
+		if (world->counts_references)
+			CHECK_EQ(world->live, live);
+		if (pick(world, 3) == 0)
+			return_to_delta(world, g, &config, &decoded);
+		world->naps++;
+	} else {
+		g->instance = NULL;
+		guest_end(g);
+	}
+	world->cause = FL_RESTORE_CLONED;
+	fl_delta_release(delta);
+}
+
 static void purge(struct world *world, const struct shot *shot)
 {
 	struct fl_image *image = fl_snapshot_image(shot->snapshot, 0,
@@ -632,7 +771,7 @@ static void step(struct world *world)
 			start(world, g);
 		return;
 	}
-	switch (pick(world, 12)) {
+	switch (pick(world, 14)) {
 	case 0:
 	case 1:
 		guest_check(g);
@@ -652,6 +791,12 @@ static void step(struct world *world)
 	case 6:
 		capture_and_clone(world, g);
 		break;
+	case 7:
+	case 8:
+	case 9:
+		if (g->origin)
+			nap(world, g);
+		break;
 	default:
 		guest_act(g, &world->random, 8);
 	}
@@ -660,6 +805,7 @@ static void step(struct world *world)
 static void random_moments_of_random_guests(void)
 {
 	unsigned int captures = 0, clones = 0, full = 0, resets = 0, worlds = 0;
+	unsigned int naps = 0;
 	unsigned int wanted = test_is_sanitized() ? 100 : CAPTURES;
 	struct world *world = guests_alloc(sizeof(*world));
 	struct test_random random;
@@ -681,12 +827,14 @@ static void random_moments_of_random_guests(void)
 		clones += world->clones;
 		full += world->full;
 		resets += world->resets;
+		naps += world->naps;
 		worlds++;
 	}
-	test_note("%u captures, %u clones, %u resets in place, %u found the pool full, %u pools",
-		  captures, clones, resets, full, worlds);
+	test_note("%u captures, %u clones, %u naps, %u resets in place, %u found the pool full, %u pools",
+		  captures, clones, naps, resets, full, worlds);
 	CHECK(clones > captures / 2);
 	CHECK(resets > captures / 10);
+	CHECK(naps > captures / 10);
 	free(world);
 }
 

@@ -5,7 +5,8 @@
  *
  * Each time: a capture or a clone is made whole or answers with an error of the
  * closed set; the captured instance is as it was; a clone holds what was captured
- * and nothing of the clone before; what was taken is given back. Once the tables
+ * and nothing of the clone before; what was taken is given back; a clone that is to
+ * sleep lives as it was, or sleeps whole and can be woken. Once the tables
  * and the structure are plain bytes, once the runtime encodes them, once on
  * demand, once there are two instances, of which the second imports from the
  * first, and once clones show a file in place.
@@ -418,6 +419,73 @@ static void check_release(struct life *life, struct fl_instance *instance)
 	life->is_whole &= !err;
 }
 
+#define TOUCHED (2 * WPAGE + 20000)
+
+static int try_wake(struct life *life, struct fl_delta *delta,
+		    struct fl_instance **clones, struct fl_error *error)
+{
+	struct fl_instance_config importing = life->clone;
+	const struct fl_instance_config *configs[2] = { &life->clone,
+							&importing };
+
+	life->clone.snapshot = life->snapshot;
+	importing.imported_memories = &life->memory;
+	importing.imported_memory_count = 1;
+	importing.imported_tables = &life->table;
+	importing.imported_table_count = 1;
+	return fl_delta_acquire(life->pool, delta, configs, clones, error);
+}
+
+/* What sleeps is whole: it wakes when nothing fails any more. */
+static void wake(struct life *life, struct fl_delta *delta,
+		 struct fl_instance **clones)
+{
+	struct fl_error error = { .text = "" };
+	uint64_t fail_at = inject.fail_at;
+	int err;
+
+	life->has_decoded = false;
+	err = try_wake(life, delta, clones, &error);
+	if (!succeeds(life, err, &error)) {
+		check_live(life, 0);
+		inject.fail_at = 0;
+		CONFORM_MUST(try_wake(life, delta, clones, &error), &error);
+		inject.fail_at = fail_at;
+	}
+	CHECK(life->has_decoded);
+}
+
+/* The clones sleep and wake, or live on. */
+static void nap(struct life *life, struct fl_instance **clones)
+{
+	struct fl_delta_config config = FL_DELTA_CONFIG_INIT;
+	struct fl_error error = { .text = "" };
+	struct fl_delta *delta = NULL;
+	int err;
+
+	config.snapshot = life->snapshot;
+	config.capture = &life->capture;
+	fl_instance_memory(clones[0], 0)->base[TOUCHED] = 0x42;
+	((uint64_t *)fl_instance_table(clones[0], 0)->base)[ELEMENTS - 1] = 99;
+	err = fl_instance_suspend(clones, life->count, &config, &delta, &error);
+	if (succeeds(life, err, &error)) {
+		struct fl_delta_info info = { .size = sizeof(info) };
+
+		fl_delta_info(delta, &info);
+		life->is_whole &= !info.release_error;
+		check_live(life, 0);
+		wake(life, delta, clones);
+		fl_delta_release(delta);
+	}
+	check_live(life, 1);
+	CHECK_EQ(fl_instance_memory(clones[0], 0)->base[TOUCHED], 0x42);
+	CHECK_EQ(((uint64_t *)fl_instance_table(clones[0],
+						0)->base)[ELEMENTS - 1],
+		 99);
+	fl_instance_memory(clones[0], 0)->base[TOUCHED] = 0;
+	((uint64_t *)fl_instance_table(clones[0], 0)->base)[ELEMENTS - 1] = 0;
+}
+
 static void take_clone(struct life *life, int round)
 {
 	struct fl_instance *clones[2] = { NULL, NULL };
@@ -433,6 +501,10 @@ static void take_clone(struct life *life, int round)
 	CHECK(life->has_decoded);
 	check_live(life, 1);
 	check_content(life, clones[0], true);
+	if (round % 2) {
+		nap(life, clones);
+		check_content(life, clones[0], true);
+	}
 	if (clones[1]) {
 		check_importer(clones);
 		check_release(life, clones[1]);

@@ -32,7 +32,7 @@ uffd			engine
 lib			backends context
 lib/module		holes store archive image_file module describe element datafree
 lib/slots		freelist stock layout slot stats pool reservation region overflow audit bank lookup
-lib/instance		quota memory written table table_nulls table_life stack snapshot snapshot_state snapshot_file delta_bytes delta taking suspend wake validate instance bulk restore initialise capture
+lib/instance		quota memory written table table_nulls table_life stack snapshot snapshot_state snapshot_file delta_bytes delta taking wake validate instance bulk restore initialise capture suspend
 lib/pool		config pool trim metrics
 EOF
 
