@@ -18,11 +18,10 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "../fail.h"
 #include "faultline-wasm3.h"
 
 /* What wasm3.h says. The adapter is built where wasm3 is not. */
@@ -67,22 +66,6 @@ M3Result __wrap_m3_Realloc(void **ptr, size_t new_size, size_t old_size);
 M3Result __real_m3_Realloc(void **ptr, size_t new_size, size_t old_size);
 void __wrap_m3_Free(void **ptr);
 void __real_m3_Free(void **ptr);
-
-__attribute__((format(printf, 3, 4))) static int
-fail(struct fl_error *error, int err, const char *format, ...)
-{
-	va_list args;
-
-	if (!error)
-		return err;
-	error->code = err;
-	error->trap = FL_TRAP_NONE;
-	error->byte_off = FL_ERROR_NO_OFFSET;
-	va_start(args, format);
-	vsnprintf(error->text, sizeof(error->text), format, args);
-	va_end(args);
-	return err;
-}
 
 /* ------------------------------------------------------------ wasm3's calls */
 

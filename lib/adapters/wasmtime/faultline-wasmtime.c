@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../fail.h"
 #include "faultline-wasmtime.h"
 
 /* What wasm.h and wasmtime.h of Wasmtime 48 say. The adapter is built where
@@ -92,22 +93,6 @@ wasmtime_error_t *wasmtime_instance_new(wasmtime_context_t *context,
 					wasm_trap_t **trap);
 
 static _Thread_local struct fl_wasmtime_batch *innermost;
-
-__attribute__((format(printf, 3, 4))) static int
-fail(struct fl_error *error, int err, const char *format, ...)
-{
-	va_list args;
-
-	if (!error)
-		return err;
-	error->code = err;
-	error->trap = FL_TRAP_NONE;
-	error->byte_off = FL_ERROR_NO_OFFSET;
-	va_start(args, format);
-	vsnprintf(error->text, sizeof(error->text), format, args);
-	va_end(args);
-	return err;
-}
 
 /* Wasmtime's own words, which the call consumes. */
 static int fail_by(struct fl_error *error, wasmtime_error_t *theirs)

@@ -10,6 +10,8 @@
 #		libsqlite3-sys
 #	wasm3	DIR/wasm3, the interpreter's C source, out of the crate wasm3-sys:
 #		not a guest, but what guests run in
+#	wamr	DIR/wamr, the C source of the interpreter WAMR, out of the crate
+#		wamr-sys, likewise
 #
 # Packages come through cargo and npm, from whatever registries these are
 # configured for; nothing of them is run. Each is checked against the SHA-256
@@ -74,7 +76,7 @@ fetch_npm()
 	mv "$tmp/npm/$4" "$1"
 }
 
-[ $# -eq 2 ] || die "usage: fetch.sh quickjs|sqlite|wasm3 DIR"
+[ $# -eq 2 ] || die "usage: fetch.sh quickjs|sqlite|wasm3|wamr DIR"
 guest=$1
 mkdir -p "$2"
 cd "$2"
@@ -101,6 +103,11 @@ wasm3)
 	fetch_crate wasm3 wasm3-sys 0.3.0 \
 		5a4e5d10bf1ffe7753275d4bbae3dc135dd2d2decd90e615accf9fef8bc52bab \
 		wasm3/source
+	;;
+wamr)
+	fetch_crate wamr wamr-sys 0.1.1 \
+		7f8519ccb3c87b57003ea20d6d8ccbf57c8a2999fe1035369a2758b2d80341d0 \
+		wasm-micro-runtime/core
 	;;
 *)
 	die "no such guest: $guest"

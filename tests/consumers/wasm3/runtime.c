@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
-/* runtime.c - see runtime.h. Whatever cannot fail here ends the program. */
-#include "runtime.h"
+/* runtime.c - see run.h. */
+#include "tests/consumers/run.h"
+#include "tests/consumers/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,21 +18,12 @@ static void need(int holds, const char *what)
 	exit(1);
 }
 
-static uint8_t *file_bytes(const char *name, uint64_t *length)
+void runtime_open(void)
 {
-	char path[512];
-	uint8_t *bytes;
-	FILE *file;
+}
 
-	snprintf(path, sizeof(path), "%s/%s.wasm", MODULES_DIR, name);
-	file = fopen(path, "rb");
-	need(file && !fseek(file, 0, SEEK_END), path);
-	*length = (uint64_t)ftell(file);
-	rewind(file);
-	bytes = malloc(*length);
-	need(bytes && fread(bytes, 1, *length, file) == *length, path);
-	fclose(file);
-	return bytes;
+void runtime_close(void)
+{
 }
 
 void guest_module_open(struct guest_module *module, struct fl_context *context,
@@ -39,16 +31,18 @@ void guest_module_open(struct guest_module *module, struct fl_context *context,
 {
 	struct fl_module_config config;
 	struct fl_error error = { .text = "" };
+	char path[512];
 
 	fl_module_config_init(&config);
-	module->whole = file_bytes(name, &module->whole_bytes);
+	snprintf(path, sizeof(path), "%s/%s.wasm", MODULES_DIR, name);
+	module->whole = file_read(path, &module->whole_bytes);
+	need(module->whole != NULL, path);
 	config.bytes = module->whole;
 	config.length_bytes = module->whole_bytes;
 	config.ownership = FL_BYTES_BORROW;
 	need(!fl_module_load(context, &config, &module->module, &error),
 	     error.text);
-	need(!fl_module_write_data_free(module->module,
-					(void **)&module->free,
+	need(!fl_module_write_data_free(module->module, (void **)&module->free,
 					&module->free_bytes, NULL, &error),
 	     error.text);
 }
@@ -75,6 +69,11 @@ struct fl_pool *guest_pool(struct fl_context *context, uint32_t slots)
 	config.bounds = FL_BOUNDS_ACCESSIBLE;
 	need(!fl_pool_create(context, &config, &pool, &error), error.text);
 	return pool;
+}
+
+int guest_pool_close(struct fl_pool *pool)
+{
+	return fl_pool_destroy(pool);
 }
 
 static int load(const struct guest_module *module, struct fl_pool *pool,
@@ -130,13 +129,18 @@ const char *guest_call(struct guest *guest, const char *name, uint32_t arg,
 	if (result)
 		return result;
 	base = m3_GetMemory(guest->runtime, NULL, 0);
-	memcpy(answer, base + WASM3_ANSWER, sizeof(*answer));
+	memcpy(answer, base + RUN_ANSWER, sizeof(*answer));
 	return NULL;
 }
 
 uint8_t *guest_memory(struct guest *guest, uint32_t *length)
 {
 	return m3_GetMemory(guest->runtime, length, 0);
+}
+
+struct fl_memory *guest_handle(struct guest *guest)
+{
+	return fl_wasm3_memory(guest->runtime);
 }
 
 void guest_end(struct guest *guest)

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * bench_wasm3.c - a fresh guest in wasm3, on its own memory and on a pool's, in
- * turn: load, write so many host pages of a memory of 4 MiB with 2 MiB of data,
- * free. Medians of what each way took.
+ * bench_run.c - a fresh guest in an interpreter, on its own memory and on a
+ * pool's, in turn: start, write so many host pages of a memory of 4 MiB with 2 MiB
+ * of data, end. Medians of what each way took.
  *
- * glibc keeps a freed memory for the next guest once it has seen one, so a lone
- * guest after another finds its pages there. The second table is without that,
- * as where memories of other sizes or many guests at once come between.
+ * The first table is where the C library gives a freed memory back to the system,
+ * as it does where memories of other sizes or many guests at once come between.
+ * In the second table glibc keeps the memory, so a lone guest after another finds
+ * its pages there.
  *
- *	bench_wasm3 [ROUNDS]
+ * The guests run in a thread of their own, as in a host with workers: on the main
+ * thread glibc's pthread_getattr_np(), which WAMR calls for each guest, reads all
+ * of /proc/self/maps, whatever the memories are.
+ *
+ *	bench_wasm3|bench_wamr [ROUNDS]
  */
-#include "runtime.h"
+#include "run.h"
 
 #include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -44,7 +50,7 @@ static double cycle_us(const struct guest_module *module, struct fl_pool *pool,
 
 	if (guest_start(module, pool, &guest, &error) ||
 	    guest_call(&guest, "touch", pages, &answer)) {
-		fprintf(stderr, "bench_wasm3: %s\n", error.text);
+		fprintf(stderr, "bench_" RUN_NAME ": %s\n", error.text);
 		exit(1);
 	}
 	guest_end(&guest);
@@ -84,25 +90,46 @@ static void bench_all(const struct guest_module *module, struct fl_pool *pool,
 		bench(module, pool, pages[i], rounds);
 }
 
+struct job {
+	struct guest_module module;
+	struct fl_pool *pool;
+	int rounds;
+};
+
+static void *run(void *arg)
+{
+	struct job *job = arg;
+
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	bench_all(&job->module, job->pool, "(malloc gives memory back)",
+		  job->rounds);
+	/* The most that glibc takes; a thread's heap has room for so much. */
+	mallopt(M_MMAP_THRESHOLD, 32 << 20);
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+	bench_all(&job->module, job->pool, "(malloc keeps what was freed)",
+		  job->rounds);
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
-	int rounds = argc > 1 ? atoi(argv[1]) : SAMPLES;
-	struct guest_module module;
+	struct job job = { .rounds = argc > 1 ? atoi(argv[1]) : SAMPLES };
 	struct fl_context *context;
-	struct fl_pool *pool;
+	pthread_t worker;
 
 	if (fl_context_create(NULL, &context, NULL))
 		return 1;
-	guest_module_open(&module, context, "work");
-	pool = guest_pool(context, 1);
-	printf("%s/%s\n", fl_context_backend(context),
-	       fl_context_rung(context, NULL));
-	bench_all(&module, pool, "(malloc keeps what was freed)", rounds);
-	mallopt(M_MMAP_THRESHOLD, 128 << 10);
-	malloc_trim(0);
-	bench_all(&module, pool, "(malloc gives it back)", rounds);
-	fl_pool_destroy(pool);
-	guest_module_close(&module);
+	runtime_open();
+	job.pool = guest_pool(context, 1);
+	guest_module_open(&job.module, context, "work");
+	printf("%s (%s) on %s/%s\n", RUN_NAME, RUN_CYCLE,
+	       fl_context_backend(context), fl_context_rung(context, NULL));
+	if (pthread_create(&worker, NULL, run, &job) ||
+	    pthread_join(worker, NULL))
+		return 1;
+	guest_module_close(&job.module);
+	guest_pool_close(job.pool);
+	runtime_close();
 	fl_context_destroy(context);
 	return 0;
 }

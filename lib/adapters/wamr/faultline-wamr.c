@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * faultline-wamr.c - see faultline-wamr.h.
+ *
+ * An instantiation is announced on its thread. The memory is taken when WAMR
+ * asks for it, and not before, because WAMR alone knows its size: it adds its
+ * heap. A module that has an image has one memory. So an announcement is good
+ * for one request, and whatever else WAMR instantiates inside (another module of
+ * a host call or a start function) is refused, or has to be announced itself. A
+ * module that was loaded whole may have any memories of zeroes.
+ *
+ * State: the pool in use, one for the process as WAMR is; per thread the
+ * instantiation that is under way, and the last error.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../fail.h"
+#include "faultline-wamr.h"
+
+/* What wasm_export.h says. The adapter is built where WAMR is not. */
+typedef struct WASMModuleCommon *wasm_module_t;
+typedef struct WASMModuleInstanceCommon *wasm_module_inst_t;
+
+wasm_module_t wasm_runtime_load(const uint8_t *bytes, uint32_t length,
+				char *words, uint32_t words_size);
+void wasm_runtime_unload(wasm_module_t module);
+wasm_module_inst_t wasm_runtime_instantiate(wasm_module_t module,
+					    uint32_t stack_size,
+					    uint32_t heap_size, char *words,
+					    uint32_t words_size);
+void wasm_runtime_deinstantiate(wasm_module_inst_t instance);
+/* Newer versions take 64 bits, which a zero of 64 bits serves as well. */
+void *wasm_runtime_addr_app_to_native(wasm_module_inst_t instance,
+				      uint64_t offset);
+
+#define WPAGE_BYTES ((uint64_t)65536)
+#define WORDS_BYTES 160
+
+enum usage {
+	USAGE_RUNTIME = 0,
+	USAGE_LINEAR = 1,
+};
+
+/* Only to see whether WAMR asks here and leaves the bytes alone. */
+struct trial {
+	uint8_t *bytes;
+	bool is_freed;
+};
+
+struct announcement {
+	const struct fl_wamr_module *module;
+	const struct fl_wamr_config *config;
+	struct trial *trial;
+	uint32_t taken;
+	int err;
+};
+
+static struct fl_pool *_Atomic used_pool;
+static _Thread_local struct announcement *announced;
+static _Thread_local struct fl_error last;
+
+static struct fl_pool *pool_in_use(void)
+{
+	return atomic_load_explicit(&used_pool, memory_order_acquire);
+}
+
+/* ------------------------------------------------------------- WAMR's calls */
+
+static void *trial_malloc(struct trial *trial, unsigned int size)
+{
+	if (trial->bytes || !size)
+		return NULL;
+	trial->bytes = malloc(size);
+	if (trial->bytes)
+		memset(trial->bytes, 1, size);
+	return trial->bytes;
+}
+
+static int memory_take(struct announcement *now, unsigned int size,
+		       struct fl_memory **memory)
+{
+	struct fl_memory_config wanted;
+
+	fl_memory_config_init(&wanted);
+	if (!now->module->whole_reason) {
+		if (now->taken)
+			return fail(
+				&last, -ENOTSUP,
+				"WAMR asks for a second memory: instantiate each module by fl_wamr_instantiate()");
+		wanted.image = now->config->image ?
+				       now->config->image :
+				       fl_module_image(now->module->module, 0);
+	}
+	now->taken++;
+	/* WAMR's page is larger than 64 KiB where a heap goes with the only
+	 * page. */
+	wanted.initial_bytes =
+		(size + WPAGE_BYTES - 1) / WPAGE_BYTES * WPAGE_BYTES;
+	wanted.timeout_ns = now->config->timeout_ns;
+	return fl_memory_acquire(pool_in_use(), &wanted, memory, &last);
+}
+
+static void *linear_malloc(unsigned int size)
+{
+	struct announcement *now = announced;
+	struct fl_memory *memory;
+
+	if (now && now->trial)
+		return trial_malloc(now->trial, size);
+	if (!now || !pool_in_use()) {
+		fail(&last, -ENOTSUP,
+		     "nobody announced this memory: instantiate by fl_wamr_instantiate()");
+		return NULL;
+	}
+	now->err = memory_take(now, size, &memory);
+	return now->err ? NULL : memory->base;
+}
+
+static struct fl_memory *memory_of(const void *base)
+{
+	struct fl_pool *pool = pool_in_use();
+	struct fl_memory *memory = pool ? fl_memory_find(pool, base) : NULL;
+
+	if (!memory)
+		fail(&last, -EINVAL,
+		     "WAMR names a memory that the pool in use did not give");
+	return memory;
+}
+
+/* Which maximum it was: WAMR has looked at the module's before it asks. */
+static void *linear_realloc(void *ptr, unsigned int size)
+{
+	struct fl_memory *memory = memory_of(ptr);
+	uint64_t length, pages;
+	struct fl_pool_info info = { .size = sizeof(info) };
+	int err;
+
+	if (!memory)
+		return NULL;
+	length = fl_memory_length(memory);
+	if (size <= length)
+		return ptr;
+	pages = (size - length + WPAGE_BYTES - 1) / WPAGE_BYTES;
+	err = fl_memory_grow(memory, pages, NULL);
+	if (!err)
+		return ptr;
+	fl_pool_info(pool_in_use(), &info);
+	if (err == -E2BIG)
+		fail(&last, err,
+		     "the pool's max_memory_bytes of %llu ends the growth to %u bytes",
+		     (unsigned long long)info.max_memory_bytes, size);
+	else
+		fail(&last, err, "the memory cannot grow to %u bytes: %s", size,
+		     fl_strerror(err));
+	return NULL;
+}
+
+static void linear_free(void *ptr)
+{
+	struct announcement *now = announced;
+	struct fl_memory *memory;
+	int err;
+
+	if (now && now->trial && now->trial->bytes == ptr) {
+		now->trial->is_freed = true;
+		return;
+	}
+	memory = memory_of(ptr);
+	err = memory ? fl_memory_release(memory) : 0;
+	if (err)
+		fail(&last, err, "a memory was not made clean: %s",
+		     fl_strerror(err));
+}
+
+/* A WAMR without usages calls with a size where the usage is, one without user
+ * data with a size where the user data is. */
+static bool is_as_set_up(int usage, const void *user_data)
+{
+	if ((usage == USAGE_RUNTIME || usage == USAGE_LINEAR) && !user_data)
+		return true;
+	fail(&last, -ENOTSUP,
+	     "build WAMR with WAMR_BUILD_ALLOC_WITH_USAGE and WAMR_BUILD_ALLOC_WITH_USER_DATA, and leave user_data NULL");
+	return false;
+}
+
+void *fl_wamr_malloc(int usage, void *user_data, unsigned int size)
+{
+	if (!is_as_set_up(usage, user_data))
+		return NULL;
+	return usage == USAGE_LINEAR ? linear_malloc(size) : malloc(size);
+}
+
+void *fl_wamr_realloc(int usage, bool is_mapped_whole, void *user_data,
+		      void *ptr, unsigned int size)
+{
+	(void)is_mapped_whole;
+	if (!is_as_set_up(usage, user_data))
+		return NULL;
+	return usage == USAGE_LINEAR ? linear_realloc(ptr, size) :
+				       realloc(ptr, size);
+}
+
+void fl_wamr_free(int usage, void *user_data, void *ptr)
+{
+	if (!ptr || !is_as_set_up(usage, user_data))
+		return;
+	if (usage == USAGE_LINEAR)
+		linear_free(ptr);
+	else
+		free(ptr);
+}
+
+const char *fl_wamr_last_error(void)
+{
+	return last.text;
+}
+
+/* ------------------------------------------------------------------ a trial */
+
+/* (module (memory 1)): what instantiates it makes the calls above. */
+static const uint8_t trial_bytes[] = { 0, 'a', 's', 'm', 1, 0, 0,
+				       0, 5,   3,   1,	 0, 1 };
+
+static bool trial_is_passed(struct trial *trial)
+{
+	struct announcement now = { .trial = trial }, *outer = announced;
+	uint8_t bytes[sizeof(trial_bytes)];
+	wasm_module_inst_t instance;
+	wasm_module_t loaded;
+	char words[WORDS_BYTES];
+	bool is_kept = false;
+
+	memcpy(bytes, trial_bytes, sizeof(bytes));
+	loaded = wasm_runtime_load(bytes, sizeof(bytes), words, sizeof(words));
+	if (!loaded)
+		return false;
+	announced = &now;
+	instance =
+		wasm_runtime_instantiate(loaded, 1024, 0, words, sizeof(words));
+	if (instance) {
+		is_kept = trial->bytes && trial->bytes[0] == 1 &&
+			  trial->bytes[WPAGE_BYTES - 1] == 1;
+		wasm_runtime_deinstantiate(instance);
+	}
+	announced = outer;
+	wasm_runtime_unload(loaded);
+	return is_kept && trial->is_freed;
+}
+
+static bool wamr_asks_here(void)
+{
+	struct trial trial = { .bytes = NULL };
+	bool is_passed = trial_is_passed(&trial);
+
+	/* A WAMR that asked here and freed elsewhere has freed it. */
+	if (trial.is_freed)
+		free(trial.bytes);
+	return is_passed;
+}
+
+int fl_wamr_use(struct fl_pool *pool, struct fl_error *error)
+{
+	struct fl_pool_info info = { .size = sizeof(info) };
+	struct fl_pool *before = pool_in_use();
+
+	if (before && before != pool) {
+		fl_pool_info(before, &info);
+		if (info.live_memories)
+			return fail(error, -EBUSY,
+				    "the pool in use has %u live memories",
+				    info.live_memories);
+	}
+	if (pool && !wamr_asks_here())
+		return fail(
+			error, -ENOTSUP,
+			"WAMR does not ask here for memories, or clears them: initialise it first; apply wamr-sys-0.1.1.patch, or see faultline-wamr.h for newer versions");
+	atomic_store_explicit(&used_pool, pool, memory_order_release);
+	return 0;
+}
+
+/* ----------------------------------------------------------------- loading */
+
+static int memory_check(const struct fl_module *module, uint32_t idx,
+			struct fl_error *error)
+{
+	struct fl_memory_type type = { .size = sizeof(type) };
+
+	fl_module_memory_type(module, idx, &type);
+	if (type.is_64 || type.page_bytes != WPAGE_BYTES || type.is_shared)
+		return fail(
+			error, -ENOTSUP,
+			"memory %u: memories that are shared, have 64-bit addresses or pages of another size are not for this adapter",
+			idx);
+	return 0;
+}
+
+/* NULL: WAMR may have the module without its data. */
+static const char *reason_for_whole(const struct fl_module *module,
+				    const struct fl_module_info *info)
+{
+	struct fl_memory_type type = { .size = sizeof(type) };
+
+	if (info->imported_memory_count)
+		return "the module imports a memory";
+	if (info->memory_count > 1)
+		return "the module has more than one memory";
+	if (!info->memory_count)
+		return "the module has no memory";
+	fl_module_memory_type(module, 0, &type);
+	if (!info->active_data_count || type.has_image)
+		return NULL;
+	return info->segmented_reason ? info->segmented_reason :
+					"data at unknown offsets";
+}
+
+/* WAMR changes the bytes that it loads, and goes on using them. */
+static int bytes_for_wamr(struct fl_wamr_module *module, const void *whole,
+			  uint64_t *length, struct fl_error *error)
+{
+	if (!module->whole_reason)
+		return fl_module_write_data_free(module->module, &module->bytes,
+						 length, NULL, error);
+	module->bytes = malloc(*length);
+	if (!module->bytes)
+		return fail(error, -ENOMEM, "no memory for %llu bytes",
+			    (unsigned long long)*length);
+	memcpy(module->bytes, whole, *length);
+	return 0;
+}
+
+static int load_into(struct fl_wamr_module *module, const void *bytes,
+		     uint64_t length, struct fl_error *error)
+{
+	struct fl_module_info info = { .size = sizeof(info) };
+	char words[WORDS_BYTES] = "";
+	int err = fl_pool_validate(pool_in_use(), module->module, error);
+
+	if (err)
+		return err;
+	fl_module_info(module->module, &info);
+	for (uint32_t i = 0; i < info.memory_count; i++) {
+		err = memory_check(module->module, i, error);
+		if (err)
+			return err;
+	}
+	module->whole_reason = reason_for_whole(module->module, &info);
+	err = bytes_for_wamr(module, bytes, &length, error);
+	if (err)
+		return err;
+	if (length > UINT32_MAX)
+		return fail(error, -E2BIG, "the module has 4 GiB or more");
+	module->loaded = wasm_runtime_load(module->bytes, (uint32_t)length,
+					   words, sizeof(words));
+	if (!module->loaded)
+		return fail(error, -EINVAL, "WAMR says: %s", words);
+	return 0;
+}
+
+int fl_wamr_load(struct fl_context *context, const void *bytes,
+		 uint64_t length_bytes, struct fl_wamr_module **module,
+		 struct fl_error *error)
+{
+	struct fl_wamr_module *made;
+	struct fl_module_config config;
+	int err;
+
+	*module = NULL;
+	if (!pool_in_use())
+		return fail(error, -ENOTSUP,
+			    "no pool is in use: call fl_wamr_use() first");
+	if (length_bytes >= 4 && !memcmp(bytes, "\0aot", 4))
+		return fail(
+			error, -ENOTSUP,
+			"the module was compiled ahead of time (AOT): this adapter takes WebAssembly");
+	made = calloc(1, sizeof(*made));
+	if (!made)
+		return fail(error, -ENOMEM, "no memory for a module");
+	fl_module_config_init(&config);
+	config.bytes = bytes;
+	config.length_bytes = length_bytes;
+	err = fl_module_load(context, &config, &made->module, error);
+	if (!err)
+		err = load_into(made, bytes, length_bytes, error);
+	if (err) {
+		fl_wamr_release(made);
+		return err;
+	}
+	*module = made;
+	return 0;
+}
+
+void fl_wamr_release(struct fl_wamr_module *module)
+{
+	if (!module)
+		return;
+	if (module->loaded)
+		wasm_runtime_unload(module->loaded);
+	if (module->whole_reason)
+		free(module->bytes);
+	else
+		fl_bytes_free(module->bytes);
+	fl_module_release(module->module);
+	free(module);
+}
+
+/* ------------------------------------------------------------ instantiating */
+
+static int instantiate(struct announcement *now, wasm_module_inst_t *instance,
+		       struct fl_error *error)
+{
+	struct announcement *outer = announced;
+	char words[WORDS_BYTES] = "";
+	int cancel;
+
+	/* A thread that ended in WAMR would take the memory with it. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	announced = now;
+	*instance = wasm_runtime_instantiate(now->module->loaded,
+					     now->config->stack_bytes,
+					     now->config->heap_bytes, words,
+					     sizeof(words));
+	announced = outer;
+	pthread_setcancelstate(cancel, NULL);
+	if (now->err) {
+		if (*instance)
+			wasm_runtime_deinstantiate(*instance);
+		*instance = NULL;
+		return fail(error, now->err, "%s", last.text);
+	}
+	if (!*instance)
+		return fail(error, -EINVAL, "WAMR says: %s", words);
+	if (now->taken || now->module->whole_reason)
+		return 0;
+	wasm_runtime_deinstantiate(*instance);
+	*instance = NULL;
+	return fail(error, -ENOTSUP, "WAMR did not ask for the memory");
+}
+
+int fl_wamr_instantiate(const struct fl_wamr_module *module,
+			const struct fl_wamr_config *config,
+			wasm_module_inst_t *instance, struct fl_error *error)
+{
+	struct fl_wamr_config known = { .size = sizeof(known) };
+	struct announcement now = { .module = module, .config = &known };
+
+	*instance = NULL;
+	if (config)
+		memcpy(&known, config,
+		       config->size < sizeof(known) ? config->size :
+						      sizeof(known));
+	if (known.image && module->whole_reason)
+		return fail(
+			error, -EINVAL,
+			"the module copies its data itself, so no image can take its place: %s",
+			module->whole_reason);
+	return instantiate(&now, instance, error);
+}
+
+struct fl_memory *fl_wamr_memory(wasm_module_inst_t instance)
+{
+	struct fl_pool *pool = pool_in_use();
+	void *base = wasm_runtime_addr_app_to_native(instance, 0);
+
+	return pool && base ? fl_memory_find(pool, base) : NULL;
+}
