@@ -495,6 +495,7 @@ static void pool_config_for(const struct subject *subject,
 		config->max_memory_bytes = initial;
 		config->memory_stride_bytes = 0;
 	}
+	limits_apply(subject->options, NULL, config);
 }
 
 static int cycle_check(const struct subject *subject)

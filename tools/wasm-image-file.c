@@ -204,11 +204,10 @@ int look_at_files(const struct options *options)
 {
 	struct file file = { .path = NULL }, other = { .path = NULL };
 	struct fl_context *context;
-	struct fl_error error;
 	int status;
 
-	if (fl_context_create(NULL, &context, &error))
-		return fail("%s", error.text);
+	if (context_open(options, &context))
+		return 1;
 	status = file_open(context, options->path, &file);
 	if (!status && options->verb == VERB_DIFF) {
 		status = file_open(context, options->other_path, &other);

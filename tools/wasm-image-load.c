@@ -160,6 +160,98 @@ static int subject_open_memories(struct subject *subject)
 	return status;
 }
 
+/* The fields that errors of this tool's calls name. */
+#define CONTEXT(field)                                                   \
+	{                                                                \
+#field, true, offsetof(struct fl_context_config, field), \
+			sizeof(((struct fl_context_config *)0)->field)   \
+	}
+#define POOL(field)                                                    \
+	{                                                              \
+#field, false, offsetof(struct fl_pool_config, field), \
+			sizeof(((struct fl_pool_config *)0)->field)    \
+	}
+static const struct {
+	const char *name;
+	bool is_context;
+	size_t off, size;
+} limit_fields[] = {
+	CONTEXT(max_module_image_bytes),
+	CONTEXT(max_module_image_span_bytes),
+	CONTEXT(max_image_bytes),
+	CONTEXT(max_image_span_bytes),
+	CONTEXT(descriptor_shards),
+	POOL(max_instances),
+	POOL(max_memories),
+	POOL(max_memories_per_instance),
+	POOL(max_tables),
+	POOL(max_tables_per_instance),
+	POOL(max_memory_bytes),
+	POOL(memory_stride_bytes),
+	POOL(memory_alignment_bytes),
+	POOL(guard_before_bytes),
+	POOL(guard_after_bytes),
+	POOL(max_table_elements),
+	POOL(table_element_bytes),
+};
+
+bool limit_find(const char *name, size_t len, size_t *field_idx, uint64_t *max)
+{
+	for (size_t i = 0; i < sizeof(limit_fields) / sizeof(*limit_fields);
+	     i++) {
+		if (strlen(limit_fields[i].name) != len ||
+		    memcmp(limit_fields[i].name, name, len))
+			continue;
+		*field_idx = i;
+		*max = limit_fields[i].size == sizeof(uint32_t) ? UINT32_MAX :
+								  UINT64_MAX;
+		return true;
+	}
+	return false;
+}
+
+unsigned int limit_verbs(size_t field_idx)
+{
+	const unsigned int no_context = 1u << VERB_DATA_FREE |
+					1u << VERB_COMPANION;
+
+	return limit_fields[field_idx].is_context ? ~no_context :
+						    1u << VERB_CYCLE;
+}
+
+void limits_apply(const struct options *options,
+		  struct fl_context_config *context,
+		  struct fl_pool_config *pool)
+{
+	for (size_t i = 0; i < options->limit_count; i++) {
+		size_t field_idx = options->limits[i].field_idx;
+		uint32_t small = (uint32_t)options->limits[i].value;
+		void *at = limit_fields[field_idx].is_context ?
+				   (void *)context :
+				   (void *)pool;
+
+		if (!at)
+			continue;
+		memcpy((char *)at + limit_fields[field_idx].off,
+		       limit_fields[field_idx].size == sizeof(small) ?
+			       (const void *)&small :
+			       &options->limits[i].value,
+		       limit_fields[field_idx].size);
+	}
+}
+
+int context_open(const struct options *options, struct fl_context **context)
+{
+	struct fl_context_config config;
+	struct fl_error error;
+
+	fl_context_config_init(&config);
+	limits_apply(options, &config, NULL);
+	if (fl_context_create(&config, context, &error))
+		return fail("%s", error.text);
+	return 0;
+}
+
 int subject_open(struct subject *subject)
 {
 	struct fl_module_config config;
@@ -172,8 +264,8 @@ int subject_open(struct subject *subject)
 	/* What these two write needs no images, hence no context. */
 	if (subject->options->verb != VERB_DATA_FREE &&
 	    subject->options->verb != VERB_COMPANION &&
-	    fl_context_create(NULL, &subject->context, &error))
-		return fail("%s", error.text);
+	    context_open(subject->options, &subject->context))
+		return 1;
 	fl_module_config_init(&config);
 	config.bytes = subject->bytes;
 	config.length_bytes = subject->length_bytes;

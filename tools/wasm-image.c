@@ -181,6 +181,7 @@ enum {
 	OPT_GLOBAL,
 	OPT_DIGEST,
 	OPT_MEMORY,
+	OPT_LIMIT,
 };
 
 static const struct option long_options[] = {
@@ -195,6 +196,7 @@ static const struct option long_options[] = {
 	{ "global", required_argument, NULL, OPT_GLOBAL },
 	{ "digest", required_argument, NULL, OPT_DIGEST },
 	{ "memory", required_argument, NULL, OPT_MEMORY },
+	{ "limit", required_argument, NULL, OPT_LIMIT },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -231,6 +233,8 @@ static const char usage_text[] =
 	"-o, --output FILE the file to write (companion: standard output without it)\n"
 	"--global N=VALUE  the value of imported global N, from 0, for modules that\n"
 	"                  place their data by it\n"
+	"--limit NAME=VALUE  a field that an error names, of fl_context_config or, for\n"
+	"                  cycle, of fl_pool_config: max_module_image_bytes=0x10000000\n"
 	"\n"
 	"Exit status: 0 done, 1 failed, 2 usage.\n";
 
@@ -299,6 +303,27 @@ static void option_global(struct options *options, const char *text)
 	options->given[idx] = true;
 }
 
+/* The verbs that use the field, as bits. */
+static unsigned int option_limit(struct options *options, const char *text)
+{
+	const char *equals = strchr(text, '=');
+	uint64_t value, max;
+	size_t field_idx;
+
+	if (!equals ||
+	    !limit_find(text, (size_t)(equals - text), &field_idx, &max) ||
+	    !parse_number(equals + 1, text + strlen(text), &value) ||
+	    value > max)
+		usage_error(
+			"--limit is \"%s\"; it must be NAME=VALUE, a field that errors name and a number that fits the field",
+			text);
+	if (options->limit_count == MAX_LIMITS)
+		usage_error("--limit is given more than %d times", MAX_LIMITS);
+	options->limits[options->limit_count].field_idx = field_idx;
+	options->limits[options->limit_count++].value = value;
+	return limit_verbs(field_idx);
+}
+
 static int hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -336,6 +361,8 @@ static unsigned int option_verbs(int option)
 		return 1u << VERB_SHOW | 1u << VERB_CYCLE | 1u << VERB_SAVE;
 	case OPT_DIGEST:
 		return 1u << VERB_VERIFY;
+	case OPT_LIMIT:
+		return ~0u;
 	case OPT_MEMORY:
 		return 1u << VERB_SAVE;
 	case OPT_OUTPUT:
@@ -453,7 +480,9 @@ static bool parse(struct options *options, int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "hVo:", long_options, NULL)) !=
 	       -1) {
-		if (!parse_option(options, option))
+		if (option == OPT_LIMIT)
+			common &= option_limit(options, optarg);
+		else if (!parse_option(options, option))
 			return false;
 		common &= option_verbs(option);
 	}

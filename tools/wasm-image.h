@@ -30,6 +30,9 @@ enum verb {
  * encoding holds a module's images, and nothing has run. */
 #define INITIAL_ENCODING	"wasm-image initial"
 
+/* More than there are fields. */
+#define MAX_LIMITS	24
+
 struct options {
 	enum verb verb;
 	const char *path;
@@ -47,6 +50,12 @@ struct options {
 	uint64_t *globals;
 	bool *given;
 	uint32_t global_count;		/* one more than the highest index */
+	/* --limit: which row of the table in wasm-image-load.c, and its value. */
+	struct {
+		size_t field_idx;
+		uint64_t value;
+	} limits[MAX_LIMITS];
+	size_t limit_count;
 };
 
 /* A memory of the module, with its image if it has one. */
@@ -78,6 +87,19 @@ int fail_with(const char *path, const struct fl_error *error);
 /* All bytes of a file, and a NUL behind them. The caller frees *bytes, also
  * after a failure. */
 int file_read(const char *path, uint8_t **bytes, size_t *length);
+
+/* The row of a field whose name has len bytes, and its highest value; false:
+ * no limit has this name. */
+bool limit_find(const char *name, size_t len, size_t *field_idx, uint64_t *max);
+/* Which verbs use the field, as bits. */
+unsigned int limit_verbs(size_t field_idx);
+/* Write the given limits over what the configuration has; NULL: there is none. */
+void limits_apply(const struct options *options,
+		  struct fl_context_config *context,
+		  struct fl_pool_config *pool);
+
+/* A context within the given limits. */
+int context_open(const struct options *options, struct fl_context **context);
 
 /* Read and load the module of subject->options. Whatever it returns, the
  * subject is to be closed. */

@@ -12,7 +12,20 @@
 #include <linux/ioctl.h>
 #include <linux/userfaultfd.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
+
+/* The type of a request differs from one C library to the next. */
+#ifdef __GLIBC__
+typedef unsigned long fl__kernel_request;
+#else
+typedef int fl__kernel_request;
+#endif
+
+static inline int fl__kernel_ioctl(int fd, unsigned long request, void *arg)
+{
+	return ioctl(fd, (fl__kernel_request)request, arg);
+}
 
 /* Under names of our own, so that a newer header may be included beside this
  * one. linux/userfaultfd.h: */

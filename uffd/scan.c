@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 int fl__scan_open(void)
@@ -62,7 +61,7 @@ static int scan_step(int pagemap_fd, struct fl__kernel_scan *scan)
 	int count;
 
 	do
-		count = ioctl(pagemap_fd, FL_PAGEMAP_SCAN, scan);
+		count = fl__kernel_ioctl(pagemap_fd, FL_PAGEMAP_SCAN, scan);
 	while (count < 0 && errno == EINTR);
 	if (count < 0)
 		return -errno;

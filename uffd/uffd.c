@@ -47,7 +47,7 @@ static int open_features(uint64_t features)
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
 	int fd = fl__uffd_open_plain(), err;
 
-	if (fd < 0 || !ioctl(fd, UFFDIO_API, &api))
+	if (fd < 0 || !fl__kernel_ioctl(fd, UFFDIO_API, &api))
 		return fd;
 	err = -errno;
 	close(fd);
@@ -72,7 +72,7 @@ int fl__uffd_register(int fd, uint64_t start, uint64_t len, uint64_t modes)
 		.mode = modes,
 	};
 
-	return ioctl(fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
+	return fl__kernel_ioctl(fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
 }
 
 int fl__uffd_register_wp(int fd, uint64_t start, uint64_t len)
@@ -90,7 +90,7 @@ int fl__uffd_copy(int fd, uint64_t to, const void *from, uint64_t len,
 		.mode = UFFDIO_COPY_MODE_DONTWAKE,
 		.copy = 0,
 	};
-	int err = ioctl(fd, UFFDIO_COPY, &copy) ? -errno : 0;
+	int err = fl__kernel_ioctl(fd, UFFDIO_COPY, &copy) ? -errno : 0;
 
 	*copied = copy.copy > 0 ? (uint64_t)copy.copy : 0;
 	return err;
@@ -100,7 +100,7 @@ void fl__uffd_wake(int fd, uint64_t start, uint64_t len)
 {
 	struct uffdio_range range = { .start = start, .len = len };
 
-	(void)ioctl(fd, UFFDIO_WAKE, &range);
+	(void)fl__kernel_ioctl(fd, UFFDIO_WAKE, &range);
 }
 
 static int change_protection(int fd, uint64_t start, uint64_t len,
@@ -112,7 +112,7 @@ static int change_protection(int fd, uint64_t start, uint64_t len,
 	};
 
 	/* EAGAIN: the address space is changing; nothing was done. */
-	while (ioctl(fd, UFFDIO_WRITEPROTECT, &wp)) {
+	while (fl__kernel_ioctl(fd, UFFDIO_WRITEPROTECT, &wp)) {
 		if (errno != EAGAIN && errno != EINTR)
 			return -errno;
 	}

@@ -19,6 +19,16 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+/* Some C libraries have no statx(). */
+#ifndef STATX_BASIC_STATS
+#include <linux/stat.h>
+#endif
+#ifndef STATX_ATTR_VERITY
+#define STATX_ATTR_VERITY 0x00100000
+#endif
+#endif
 
 /* The most that one call reads or writes on Linux is less than 2 GiB. */
 #define CALL_BYTES ((uint64_t)1 << 30)
@@ -66,7 +76,7 @@ bool fl__os_file_is_immutable(int fd)
 
 	if (seals >= 0 && seals & F_SEAL_WRITE && seals & F_SEAL_SHRINK)
 		return true;
-	return !statx(fd, "", AT_EMPTY_PATH, 0, &status) &&
+	return !syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0, &status) &&
 	       status.stx_attributes & STATX_ATTR_VERITY;
 }
 #else

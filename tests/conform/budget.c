@@ -165,8 +165,10 @@ static void tenancy_grown(struct budget *budget, uint64_t delta_bytes)
 
 /* --------------------------------------------------------------------- heap */
 
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+#ifdef __GLIBC__
+#if __GLIBC_PREREQ(2, 33)
 #define HAS_HEAP_FIGURES
+#endif
 #endif
 
 static uint64_t heap_bytes(void)

@@ -78,6 +78,21 @@ run 2 cycle --count 0 own.wasm
 run 2 cycle --threads two own.wasm
 run 2 --global 1 side.wasm
 run 2 --no-such-option own.wasm
+run 2 --limit no_such_field=1 own.wasm
+run 2 --limit max_image_bytes own.wasm
+run 2 --limit max_memories=0x100000000 cycle own.wasm
+run 2 --limit max_memory_bytes=1 show own.wasm
+
+echo "what errors name can be given"
+for field in max_module_image_bytes max_image_bytes max_module_image_span_bytes \
+	max_image_span_bytes; do
+	run 1 --limit $field=0 own.wasm
+	says err "$field of fl_context_config"
+	run 0 --limit $field=0 --limit $field=0x100000 own.wasm
+done
+run 1 cycle --limit max_memory_bytes=0x10000 own.wasm
+says err 'max_memory_bytes'
+run 0 cycle --count 3 --limit max_memory_bytes=0x40000 own.wasm
 
 echo "show"
 run 0 own.wasm
