@@ -35,13 +35,14 @@ void fl__taking_fini(struct fl__taking *taking)
 static int on_written(void *user, uint64_t off, uint64_t len)
 {
 	struct fl__taken_slot *taken = user;
-	struct fl_memory_run *last = taken->runs + taken->run_count - 1;
+	struct fl_memory_run *last =
+		taken->run_count ? &taken->runs[taken->run_count - 1] : NULL;
 
 	if (off >= taken->length_bytes)
 		return 0;
 	len = fl_min_u64(len, taken->length_bytes - off);
 	taken->bytes += len;
-	if (taken->run_count && last->offset_bytes + last->length_bytes == off) {
+	if (last && last->offset_bytes + last->length_bytes == off) {
 		last->length_bytes += len;
 		return 0;
 	}
