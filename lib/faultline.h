@@ -2495,7 +2495,9 @@ struct fl_delta_parts {
 	/* Where the delta's bytes go, which the caller keeps while the delta
 	 * lives; NULL: memory of the library. The pages that may have been
 	 * written bound what a delta takes, and a buffer below that is refused
-	 * (-E2BIG). needed_bytes (may be NULL) gets the bound, also then. */
+	 * (-E2BIG). needed_bytes (may be NULL) gets the bound, also then. A rung
+	 * without tracking may count what was only read, so the bound of the
+	 * next call may be higher. */
 	void *buffer;
 	uint64_t buffer_bytes;
 	uint64_t *needed_bytes;

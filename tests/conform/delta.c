@@ -501,6 +501,7 @@ static void a_buffer_of_the_callers(void)
 	struct session *s;
 	struct world w;
 	uint8_t *buffer;
+	int err;
 
 	world_open_plain(&w, &s);
 	session_act(&w, s);
@@ -517,8 +518,15 @@ static void a_buffer_of_the_callers(void)
 	parts.buffer_bytes = needed - 1;
 	CHECK_EQ(fl_memory_suspend(&parts, &delta, &error), -E2BIG);
 	session_check(s);
-	parts.buffer_bytes = needed;
-	CONFORM_MUST(fl_memory_suspend(&parts, &s->delta, &error), &error);
+	/* Without tracking, the check's own reads raise the bound. */
+	do {
+		buffer = realloc(buffer, needed);
+		MUST(buffer != NULL);
+		parts.buffer = buffer;
+		parts.buffer_bytes = needed;
+		err = fl_memory_suspend(&parts, &s->delta, &error);
+	} while (err == -E2BIG);
+	CONFORM_MUST(err, &error);
 	CHECK(fl_delta_bytes(s->delta, &len) == buffer);
 	CHECK(len <= needed);
 	session_take(&w, s);
