@@ -299,7 +299,7 @@ FL_API const char *fl_support_name(enum fl_support support);
 enum fl_syscall_use {
 	FL_SYSCALL_START = 1,	/* contexts, modules, images, pools: begin, end */
 	FL_SYSCALL_POOLS = 2,	/* pools that exist, but fl_allocation on demand */
-	FL_SYSCALL_HANDLER = 4,	/* the thread that reads faults of lazy images */
+	FL_SYSCALL_HANDLER = 4,	/* the threads that load lazy images */
 	/* Counting with pools that exist. Where an error denies the call, counts
 	 * say more than there is, or -ENOTSUP. */
 	FL_SYSCALL_COUNT = 8,

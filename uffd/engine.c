@@ -254,7 +254,10 @@ static int linux_image_load(struct fl__host *host, struct fl_image *image,
 
 	fl__os_lock(&host->lock);
 	if (!host->loader)
-		err = fl__loader_open(host->rung == RUNG_TRACK, &host->loader);
+		err = fl__loader_open(host->rung == RUNG_TRACK,
+				      fl__probe_has(&host->probe,
+						    FL__FEATURE_IO_URING),
+				      &host->loader);
 	fl__os_unlock(&host->lock);
 	if (err)
 		return fl__error_set(error, err,

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include "probe.h"
+#include "ring.h"
 #include "scan.h"
 
 #include <fcntl.h>
@@ -154,6 +155,50 @@ static void probe_UFFD_MISSING(struct fl__probe *probe)
 		say(probe, FL_SUPPORT_MISSING, err,
 		    "the kernel's userfaultfd does not fill missing pages of memory files",
 		    "use Linux 4.11 or newer with CONFIG_SHMEM");
+}
+
+static void say_no_ring(struct fl__probe *probe, int err)
+{
+	if (err == -ENOSYS)
+		say(probe, FL_SUPPORT_MISSING, err,
+		    FL_WITH_LIBURING ?
+			    "the kernel has no io_uring, or a seccomp profile hides it; pages are read with pread()" :
+			    "the library was built without liburing; pages are read with pread()",
+		    FL_WITH_LIBURING ?
+			    "use a kernel with CONFIG_IO_URING, and allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile" :
+			    "build with liburing-dev installed");
+	else if (err == -EINVAL)
+		say(probe, FL_SUPPORT_MISSING, err,
+		    "a ring of this kernel cannot be restricted; pages are read with pread()",
+		    "use Linux 5.10 or newer");
+	/* Old kernels count rings as locked memory: another moment does not help. */
+	else if (err == -ENOMEM)
+		say(probe, FL_SUPPORT_DENIED, -EPERM,
+		    "no locked memory for a ring; pages are read with pread()",
+		    "raise `ulimit -l`");
+	else
+		say(probe, FL_SUPPORT_DENIED, err,
+		    "a ring does not open, or takes nothing; pages are read with pread()",
+		    "allow io_uring in the container's seccomp profile, or set the sysctl kernel.io_uring_disabled to 0");
+}
+
+static void probe_IO_URING(struct fl__probe *probe)
+{
+	struct fl__ring *ring = NULL;
+	int err;
+
+	if (!fl__probe_has(probe, FL__FEATURE_UFFD_MISSING)) {
+		say(probe, FL_SUPPORT_UNTRIED, 0,
+		    "not tried, because no image is loaded on demand here",
+		    NULL);
+		return;
+	}
+	err = fl__ring_open(1, &ring);
+	if (!err)
+		err = fl__ring_try(ring);
+	fl__ring_close(ring);
+	if (err)
+		say_no_ring(probe, err);
 }
 
 /* What a scan over a few pages reports. */

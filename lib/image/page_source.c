@@ -198,6 +198,12 @@ bool fl__page_source_is_blocking(const struct fl_page_source *source)
 	return !source->calls.is_async;
 }
 
+bool fl__page_source_is_foreign(const struct fl_page_source *source)
+{
+	return source->calls.read != file_read &&
+	       source->calls.read != bytes_read;
+}
+
 int fl__page_source_fd(const struct fl_page_source *source)
 {
 	return source->fd;

@@ -39,6 +39,9 @@ uint64_t fl__page_source_length(const struct fl_page_source *source);
  * on a thread that may wait. */
 bool fl__page_source_is_blocking(const struct fl_page_source *source);
 
+/* Are the calls of the source the host's own code? */
+bool fl__page_source_is_foreign(const struct fl_page_source *source);
+
 /* The descriptor of a file, else -1. */
 int fl__page_source_fd(const struct fl_page_source *source);
 

@@ -42,33 +42,6 @@ static void see(const void *addr)
 	fl_fault_lookup(watched, addr, &seen);
 }
 
-static const char *needs_lazy(void)
-{
-	static char reason[240];
-	struct fl_context *context = conform_context();
-	struct fl_feature feature = { .size = sizeof(feature) };
-	const char *lacks = TEST_NOT_BUILT
-		"the backend does not load on demand";
-
-	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++) {
-		if (strcmp(feature.name, "uffd-missing"))
-			continue;
-		lacks = feature.reason;
-		if (lacks) {
-			snprintf(reason, sizeof(reason), "%s%s",
-				 feature.support == FL_SUPPORT_DISABLED ||
-						 feature.support ==
-							 FL_SUPPORT_UNTRIED ?
-					 TEST_NOT_BUILT :
-					 "",
-				 lacks);
-			lacks = reason;
-		}
-	}
-	fl_context_destroy(context);
-	return lacks;
-}
-
 /* Noise, with pages of zeroes inside the extent, which the file leaves out. */
 static void bytes_fill(uint8_t *bytes)
 {
@@ -675,7 +648,7 @@ static const char *needs_unprivileged(void)
 	if (!access("/dev/userfaultfd", F_OK) &&
 	    procfs_sysctl("vm/unprivileged_userfaultfd") == 1)
 		return "every user has the whole userfaultfd here";
-	return needs_lazy();
+	return conform_needs_lazy();
 }
 
 static void without_privilege(void)
@@ -780,19 +753,19 @@ static void a_storm_of_faults(void)
 }
 
 static const struct test_case cases[] = {
-	TEST_CASE_NEEDS(tenants_see_the_image, needs_lazy),
-	TEST_CASE_NEEDS(written_first, needs_lazy),
-	TEST_CASE_NEEDS(many_read_while_it_loads, needs_lazy),
-	TEST_CASE_NEEDS(a_page_that_cannot_be_loaded, needs_lazy),
-	TEST_CASE_NEEDS(a_source_that_never_answers, needs_lazy),
-	TEST_CASE_NEEDS(all_who_wait_are_answered, needs_lazy),
-	TEST_CASE_NEEDS(calls_load_what_they_need, needs_lazy),
-	TEST_CASE_NEEDS(the_image_goes_at_any_moment, needs_lazy),
-	TEST_CASE_NEEDS(a_fork_with_faults_pending, needs_lazy),
-	TEST_CASE_NEEDS(audits_load_nothing, needs_lazy),
-	TEST_CASE_NEEDS(working_set, needs_lazy),
+	TEST_CASE_NEEDS(tenants_see_the_image, conform_needs_lazy),
+	TEST_CASE_NEEDS(written_first, conform_needs_lazy),
+	TEST_CASE_NEEDS(many_read_while_it_loads, conform_needs_lazy),
+	TEST_CASE_NEEDS(a_page_that_cannot_be_loaded, conform_needs_lazy),
+	TEST_CASE_NEEDS(a_source_that_never_answers, conform_needs_lazy),
+	TEST_CASE_NEEDS(all_who_wait_are_answered, conform_needs_lazy),
+	TEST_CASE_NEEDS(calls_load_what_they_need, conform_needs_lazy),
+	TEST_CASE_NEEDS(the_image_goes_at_any_moment, conform_needs_lazy),
+	TEST_CASE_NEEDS(a_fork_with_faults_pending, conform_needs_lazy),
+	TEST_CASE_NEEDS(audits_load_nothing, conform_needs_lazy),
+	TEST_CASE_NEEDS(working_set, conform_needs_lazy),
 	TEST_CASE_NEEDS(without_privilege, needs_unprivileged),
-	TEST_CASE_NEEDS(a_storm_of_faults, needs_lazy),
+	TEST_CASE_NEEDS(a_storm_of_faults, conform_needs_lazy),
 };
 
 CONFORM_MAIN(cases)

@@ -258,6 +258,34 @@ static inline const char *conform_rung_needs(void)
 	return why;
 }
 
+/* Why no image is loaded on demand on this rung; NULL: images are. */
+static inline const char *conform_needs_lazy(void)
+{
+	static char reason[240];
+	struct fl_context *context = conform_context();
+	struct fl_feature feature = { .size = sizeof(feature) };
+	const char *lacks = TEST_NOT_BUILT
+		"the backend does not load on demand";
+
+	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++) {
+		if (strcmp(feature.name, "uffd-missing"))
+			continue;
+		lacks = feature.reason;
+		if (lacks) {
+			snprintf(reason, sizeof(reason), "%s%s",
+				 feature.support == FL_SUPPORT_DISABLED ||
+						 feature.support ==
+							 FL_SUPPORT_UNTRIED ?
+					 TEST_NOT_BUILT :
+					 "",
+				 lacks);
+			lacks = reason;
+		}
+	}
+	fl_context_destroy(context);
+	return lacks;
+}
+
 static const struct test_rung conform_rungs[] = {
 #if FL_WITH_UFFD
 	{ "linux", "linux", "track", NULL, conform_rung_needs },
@@ -268,7 +296,7 @@ static const struct test_rung conform_rungs[] = {
 	{ "linux_dontneed", "linux", "dontneed", "pagemap-scan",
 	  conform_rung_needs },
 	{ "linux_bare", "linux", "dontneed",
-	  "userfaultfd,uffd-wp-async,uffd-missing,pagemap-scan,pagemap-fast-scan,"
+	  "userfaultfd,uffd-wp-async,uffd-missing,io-uring,pagemap-scan,pagemap-fast-scan,"
 	  "madv-collapse,madv-populate,madv-wipeonfork,memory-pressure",
 	  conform_rung_needs },
 #endif

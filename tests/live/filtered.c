@@ -105,6 +105,71 @@ static void pools_go_on(void)
 	CHECK_EQ(end.status, 0);
 }
 
+static struct fl_image *open_lazily(struct host *host, const char *path)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_page_source *source = NULL;
+	struct fl_load_config config;
+	struct fl_image *image = NULL;
+
+	CONFORM_MUST(fl_image_write(host->image, path, &error), &error);
+	CONFORM_MUST(fl_page_source_from_file(path, -1, &source, &error),
+		     &error);
+	fl_load_config_init(&config);
+	config.way = FL_LOAD_LAZY;
+	CONFORM_MUST(fl_image_open_source(host->conform.context, source,
+					  &config, &image, &error),
+		     &error);
+	fl_page_source_release(source);
+	return image;
+}
+
+/* The filter holds for the threads that load, too. */
+static int child_loads(void *arg)
+{
+	struct fl_memory *memory;
+	scmp_filter_ctx filter;
+	struct fl_image *image;
+	struct host host;
+
+	host_open(&host);
+	image = open_lazily(&host, arg);
+	filter = filter_new();
+	MUST_EQ(seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1), 0);
+	MUST_EQ(fl_seccomp_allow(host.conform.context, filter), 0);
+	MUST_EQ(seccomp_load(filter), 0);
+	seccomp_release(filter);
+	memory = conform_take(&host.conform, image, 0);
+	CHECK_EQ(memory->base[3 * WPAGE], 0x5a);
+	memory->base[2 * WPAGE] = 1;
+	conform_give(memory);
+	memory = conform_take(&host.conform, image, 0);
+	CHECK_EQ(fl_memory_prefault(memory, 0, 2 * WPAGE), 0);
+	for (uint64_t at = 0; at < 4 * WPAGE; at += 4096)
+		CHECK_EQ(memory->base[at], 0x5a);
+	conform_give(memory);
+	CHECK_EQ(fl_pool_purge(host.conform.pool, NULL, image, NULL), 0);
+	fl_image_release(image);
+	fl_image_release(host.image);
+	CHECK_EQ(fl_pool_destroy(host.conform.pool), 0);
+	fl_context_destroy(host.conform.context);
+	return 0;
+}
+
+static void images_load_under_a_filter(void)
+{
+	char path[64] = "/tmp/fl-filtered-XXXXXX";
+	int fd = mkstemp(path);
+	struct test_end end;
+
+	MUST(fd >= 0);
+	close(fd);
+	end = test_fork(child_loads, path, 60);
+	CHECK_EQ(end.signo, 0);
+	CHECK_EQ(end.status, 0);
+	unlink(path);
+}
+
 /* ------------------------------------------------------ what is not allowed */
 
 struct forbidden {
@@ -208,6 +273,7 @@ static void filters_that_are_none(void)
 
 static const struct test_case cases[] = {
 	TEST_CASE(pools_go_on),
+	TEST_CASE_NEEDS(images_load_under_a_filter, conform_needs_lazy),
 	TEST_CASE_NEEDS(all_else_is_killed, needs_kills),
 	TEST_CASE(filters_that_are_none),
 };

@@ -25,7 +25,7 @@ lib/os			os posix watch file publish
 lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader code survey
 lib/image		image toc page_source origin workset
 lib			backend segmented
-uffd			kernel uffd scan features probe memfd confine
+uffd			kernel ring uffd scan features probe memfd confine
 uffd/load		lazy desk loader
 uffd/track		policy dirty reset settle track since
 uffd			engine

@@ -30,8 +30,10 @@ int fl__desk_init(struct fl__desk *desk)
 		goto err_buffers;
 	if (fl__os_cond_init(&desk->filler))
 		goto err_lock;
-	if (fl__os_cond_init(&desk->answered))
+	if (fl__os_cond_init(&desk->caller))
 		goto err_filler;
+	if (fl__os_cond_init(&desk->answered))
+		goto err_caller;
 	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
 		desk->loads[i].desk = desk;
 		desk->loads[i].bytes = desk->buffers + i * FL_WPAGE_BYTES;
@@ -42,6 +44,8 @@ int fl__desk_init(struct fl__desk *desk)
 	}
 	desk->free_waiter_count = FL__DESK_WAITERS;
 	return 0;
+err_caller:
+	fl__os_cond_fini(&desk->caller);
 err_filler:
 	fl__os_cond_fini(&desk->filler);
 err_lock:
@@ -55,6 +59,7 @@ void fl__desk_fini(struct fl__desk *desk)
 {
 	free(desk->places);
 	fl__os_cond_fini(&desk->answered);
+	fl__os_cond_fini(&desk->caller);
 	fl__os_cond_fini(&desk->filler);
 	fl__os_lock_fini(&desk->lock);
 	(void)munmap(desk->buffers, FL__DESK_LOADS * FL_WPAGE_BYTES);
@@ -67,6 +72,21 @@ static void ring_bell(const struct fl__desk *desk)
 
 	if (desk->wake_fd >= 0)
 		(void)!write(desk->wake_fd, &one, sizeof(one));
+}
+
+/* A page of the image is to be read. */
+static void reader_call(struct fl__desk *desk, const struct fl_image *image)
+{
+	switch (image->lazy->reader) {
+	case FL__READER_RING:
+		ring_bell(desk);
+		return;
+	case FL__READER_CALLER:
+		fl__os_cond_signal(&desk->caller);
+		return;
+	default:
+		fl__os_cond_signal(&desk->filler);
+	}
 }
 
 /* ------------------------------------------------------------------ places */
@@ -119,6 +139,8 @@ int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
 		desk->place_count++;
 		image->lazy->is_shown = true;
 		fl__os_cond_broadcast(&desk->filler);
+		fl__os_cond_broadcast(&desk->caller);
+		ring_bell(desk);
 	}
 	fl__os_unlock(&desk->lock);
 	return err;
@@ -283,8 +305,9 @@ static void load_free(struct fl__desk *desk, struct fl__load *load)
 	load->image = NULL;
 	load->is_to_cancel = false;
 	fl__os_cond_broadcast(&desk->answered);
-	if (desk->unserved)
+	if (desk->unserved || desk->is_ring_short)
 		ring_bell(desk);
+	desk->is_ring_short = false;
 }
 
 static void load_answer(struct fl__desk *desk, struct fl__load *load, int err)
@@ -309,7 +332,10 @@ static void load_leave(struct fl__desk *desk, struct fl__load *load, int err)
 		return;
 	}
 	load->is_left = true;
-	load->is_to_cancel = load->state == FL__LOAD_READING && !load->users;
+	if (load->state == FL__LOAD_READING && !load->users) {
+		load->is_to_cancel = true;
+		reader_call(desk, load->image);
+	}
 }
 
 void fl__desk_end_locked(struct fl__desk *desk, struct fl__load *load, int err)
@@ -330,9 +356,18 @@ void fl__desk_put_locked(struct fl__desk *desk, struct fl__load *load)
 	if (load->is_left && load->state == FL__LOAD_READING && !load->users &&
 	    load->image && !load->is_told) {
 		load->is_to_cancel = true;
-		ring_bell(desk);
+		reader_call(desk, load->image);
 	}
+	/* The answer came before this thread let go of the load. */
+	if (load->state == FL__LOAD_ANSWERED && !load->users)
+		fl__os_cond_signal(&desk->filler);
 	fl__os_cond_broadcast(&desk->answered);
+}
+
+void fl__desk_again_locked(struct fl__desk *desk, struct fl__load *load)
+{
+	load->state = FL__LOAD_QUEUED;
+	reader_call(desk, load->image);
 }
 
 /* ------------------------------------------------------------------- asking */
@@ -375,7 +410,12 @@ static bool waiter_join(struct fl__desk *desk, struct fl__waiter *waiter)
 	load->is_demand = true;
 	waiter->next = load->waiters;
 	load->waiters = waiter;
-	fl__os_cond_signal(&desk->filler);
+	if (load->state != FL__LOAD_QUEUED)
+		return true;
+	if (load->is_zero)
+		fl__os_cond_signal(&desk->filler);
+	else
+		reader_call(desk, image);
 	return true;
 }
 
@@ -521,31 +561,47 @@ static struct fl__load *foreseen_begin(struct fl__desk *desk,
 }
 
 /* What is foreseen, if half of the loads are free: demands need the others. */
-static struct fl__load *load_foreseen(struct fl__desk *desk)
+static struct fl__load *load_foreseen(struct fl__desk *desk,
+				      enum fl__lazy_reader who)
 {
 	struct fl__load *load = NULL;
 	uint32_t taken = 0;
 
 	for (uint32_t i = 0; i < FL__DESK_LOADS; i++)
 		taken += desk->loads[i].state != FL__LOAD_FREE;
-	if (taken >= FL__DESK_LOADS / 2)
+	if (taken >= FL__DESK_LOADS / 2) {
+		desk->is_ring_short |= who == FL__READER_RING;
 		return NULL;
+	}
 	for (struct fl__lazy *lazy = desk->images; lazy && !load;
-	     lazy = lazy->next)
-		load = foreseen_begin(desk, lazy);
+	     lazy = lazy->next) {
+		if (lazy->reader == who)
+			load = foreseen_begin(desk, lazy);
+	}
 	return load;
 }
 
-struct fl__load *fl__desk_next_locked(struct fl__desk *desk)
+/* Is there anything that a thread of this kind can do for the load? */
+static bool load_is_for(const struct fl__load *load, enum fl__lazy_reader who)
+{
+	if (load->users)
+		return false;
+	if (load->state == FL__LOAD_ANSWERED)
+		return who == FL__READER_FILLER;
+	return load->state == FL__LOAD_QUEUED &&
+	       who == (load->is_zero ? FL__READER_FILLER :
+				       load->image->lazy->reader);
+}
+
+struct fl__load *fl__desk_next_locked(struct fl__desk *desk,
+				      enum fl__lazy_reader who)
 {
 	struct fl__load *best = NULL;
 
 	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
 		struct fl__load *load = &desk->loads[i];
 
-		if ((load->state != FL__LOAD_QUEUED &&
-		     load->state != FL__LOAD_ANSWERED) ||
-		    load->users)
+		if (!load_is_for(load, who))
 			continue;
 		if (!best || load->is_demand > best->is_demand ||
 		    (load->is_demand == best->is_demand &&
@@ -553,21 +609,23 @@ struct fl__load *fl__desk_next_locked(struct fl__desk *desk)
 			best = load;
 	}
 	if (!best)
-		best = load_foreseen(desk);
+		best = load_foreseen(desk, who);
 	if (best)
 		best->users++;
 	return best;
 }
 
-struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk)
+struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk,
+					   enum fl__lazy_reader who)
 {
 	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
 		struct fl__load *load = &desk->loads[i];
 
-		if (!load->is_to_cancel)
+		if (!load->is_to_cancel || !load->image ||
+		    load->image->lazy->reader != who)
 			continue;
 		load->is_to_cancel = false;
-		if (load->state != FL__LOAD_READING || !load->image)
+		if (load->state != FL__LOAD_READING)
 			continue;
 		load->is_told = true;
 		load->users++;
@@ -623,6 +681,14 @@ void fl__desk_drop_image(struct fl__desk *desk, struct fl_image *image)
 			load_free(desk, load);
 			continue;
 		}
+		if (image->lazy->reader == FL__READER_RING) {
+			/* The kernel writes to the buffer until it answers. */
+			load->is_to_cancel = !load->is_told;
+			ring_bell(desk);
+			fl__os_cond_wait(&desk->answered, &desk->lock,
+					 UINT64_MAX, NULL, NULL);
+			continue;
+		}
 		/* The source owes an answer, which nobody needs. */
 		load->image = NULL;
 		load->is_to_cancel = false;
@@ -652,6 +718,7 @@ bool fl__desk_answer(struct fl__desk *desk, struct fl__load *load,
 		load->result = result;
 		load->state = FL__LOAD_ANSWERED;
 		fl__os_cond_signal(&desk->filler);
+		fl__os_cond_broadcast(&desk->answered);
 	} else {
 		load_free(desk, load);
 		is_over = desk->is_closed && !is_owed(desk);

@@ -86,11 +86,13 @@ struct fl__place {
 struct fl__desk {
 	struct fl__os_lock lock;
 	struct fl__os_cond filler;	/* there is something to fill */
+	struct fl__os_cond caller;	/* there is something to ask the host */
 	struct fl__os_cond answered;	/* a thread has its answer, a load ended */
 	int uffd_fd;
 	int wake_fd;			/* an eventfd: look again */
 	bool is_stopping;
 	bool is_closed;
+	bool is_ring_short;		/* the ring takes more when a load ends */
 	uint64_t order;
 	struct fl__place *places;	/* by address */
 	size_t place_count, place_capacity;
@@ -119,12 +121,17 @@ void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr);
 /* Give waiters that have none a load, and answer those whose time is over. The
  * time of the next deadline; UINT64_MAX: none. */
 uint64_t fl__desk_tick_locked(struct fl__desk *desk);
-/* The load to work on next, with users counted up; NULL: none. */
-struct fl__load *fl__desk_next_locked(struct fl__desk *desk);
-/* A load that its source is to be told of, with users counted up. */
-struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk);
+/* The load that a thread of this kind works on next, with users counted up; NULL:
+ * none. What was read is for fillers, whichever thread read it. */
+struct fl__load *fl__desk_next_locked(struct fl__desk *desk,
+				      enum fl__lazy_reader who);
+/* A load whose read this thread is to cancel, with users counted up. */
+struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk,
+					   enum fl__lazy_reader who);
 /* Count users down. */
 void fl__desk_put_locked(struct fl__desk *desk, struct fl__load *load);
+/* Some of the page is there, or the read was disturbed: read on. */
+void fl__desk_again_locked(struct fl__desk *desk, struct fl__load *load);
 /* The load has come to its end: answer everybody. */
 void fl__desk_end_locked(struct fl__desk *desk, struct fl__load *load, int err);
 

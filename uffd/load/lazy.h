@@ -26,6 +26,13 @@
 
 struct fl__desk;
 
+/* Which thread reads the pages of an image. */
+enum fl__lazy_reader {
+	FL__READER_FILLER,	/* one that fills: what is read does not wait long */
+	FL__READER_RING,	/* the one that reads faults, by its ring */
+	FL__READER_CALLER,	/* one that calls what the host supplied */
+};
+
 struct fl__lazy {
 	struct fl__desk *desk;
 	uint8_t *window;	/* shows the file from first_off on */
@@ -35,6 +42,7 @@ struct fl__lazy {
 	uint64_t loaded_count;	/* atomic */
 	uint64_t failed_count;	/* atomic */
 	int uffd_fd;
+	enum fl__lazy_reader reader;
 	struct fl__lazy *next;	/* the desk's list */
 	struct fl_image *image;	/* whose this is */
 	/* Pages foreseen, which are loaded when nothing else is to do: from ahead

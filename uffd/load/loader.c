@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #endif
 #include "loader.h"
+#include "uffd/ring.h"
 #include "uffd/uffd.h"
 
 #include <poll.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #define FILLERS 4
+#define CALLERS 4
 #define MESSAGES 16
 
 struct fl__loader {
@@ -22,10 +24,14 @@ struct fl__loader {
 	struct fl__os_lock life; /* images come and go; above the desk's */
 	uint32_t image_count;
 	bool with_wp;
+	bool with_ring;
 	pid_t owner;
+	struct fl__ring *ring; /* the handler's; NULL: none */
 	pthread_t handler;
 	pthread_t fillers[FILLERS];
 	uint32_t filler_count;
+	pthread_t callers[CALLERS];
+	uint32_t caller_count;
 };
 
 static struct fl__loader *loader_of(struct fl__desk *desk)
@@ -80,36 +86,27 @@ static uint64_t load_off(const struct fl__load *load)
 	       load->got_bytes;
 }
 
-/* Begin to read what is missing. done() may have been called on return. */
-static void load_start(struct fl__load *load)
+static int read_error(int64_t result)
 {
-	int err;
-
-	load->read.off = load_off(load);
-	load->read.len = FL_WPAGE_BYTES - load->got_bytes;
-	load->read.dst = load->bytes + load->got_bytes;
-	load->read.done = on_done;
-	err = fl__page_source_start(load->image->origin->pages, &load->read);
-	if (err)
-		load_end(load, err);
+	return result < -4095 || result >= 0 ? -EIO : (int)result;
 }
 
-static void load_read(struct fl__load *load, struct fl__sha256 *sha)
+/* Read what is missing, on a thread that may wait. The bytes, or an error. */
+static int64_t load_read(const struct fl__load *load)
 {
 	struct fl_page_source *pages = load->image->origin->pages;
+	uint64_t missing = FL_WPAGE_BYTES - load->got_bytes, done = 0;
 
-	while (load->got_bytes < FL_WPAGE_BYTES) {
+	while (done < missing) {
 		int64_t got = fl__page_source_now(
-			pages, load_off(load), load->bytes + load->got_bytes,
-			FL_WPAGE_BYTES - load->got_bytes);
+			pages, load_off(load) + done,
+			load->bytes + load->got_bytes + done, missing - done);
 
-		if (got <= 0) {
-			load_end(load, got < -4095 || !got ? -EIO : (int)got);
-			return;
-		}
-		load->got_bytes += (uint64_t)got;
+		if (got <= 0)
+			return read_error(got);
+		done += (uint64_t)got;
 	}
-	load_publish(load, sha);
+	return (int64_t)done;
 }
 
 /* Some bytes came, or an error. */
@@ -117,28 +114,29 @@ static void load_answered(struct fl__load *load, int64_t result,
 			  struct fl__sha256 *sha)
 {
 	if (result <= 0) {
-		load_end(load, result < -4095 || !result ? -EIO : (int)result);
+		load_end(load, read_error(result));
 		return;
 	}
 	load->got_bytes += (uint64_t)result;
-	if (load->got_bytes < FL_WPAGE_BYTES)
-		load_start(load);
-	else
+	if (load->got_bytes >= FL_WPAGE_BYTES) {
 		load_publish(load, sha);
+		return;
+	}
+	fl__os_lock(&load->desk->lock);
+	fl__desk_again_locked(load->desk, load);
+	fl__os_unlock(&load->desk->lock);
 }
 
-static void load_serve(struct fl__load *load, enum fl__load_state state,
-		       struct fl__sha256 *sha)
+static void load_fill(struct fl__load *load, enum fl__load_state state,
+		      struct fl__sha256 *sha)
 {
 	if (state == FL__LOAD_ANSWERED) {
 		load_answered(load, load->result, sha);
 	} else if (load->is_zero) {
 		memset(load->bytes, 0, FL_WPAGE_BYTES);
 		load_publish(load, sha);
-	} else if (fl__page_source_is_blocking(load->image->origin->pages)) {
-		load_read(load, sha);
 	} else {
-		load_start(load);
+		load_answered(load, load_read(load), sha);
 	}
 }
 
@@ -150,7 +148,8 @@ static void *filler_run(void *arg)
 	fl__sha256_init(&sha);
 	fl__os_lock(&desk->lock);
 	while (!desk->is_stopping) {
-		struct fl__load *load = fl__desk_next_locked(desk);
+		struct fl__load *load =
+			fl__desk_next_locked(desk, FL__READER_FILLER);
 		enum fl__load_state state;
 
 		if (!load) {
@@ -161,7 +160,7 @@ static void *filler_run(void *arg)
 		state = load->state;
 		load->state = FL__LOAD_READING;
 		fl__os_unlock(&desk->lock);
-		load_serve(load, state, &sha);
+		load_fill(load, state, &sha);
 		fl__os_lock(&desk->lock);
 		fl__desk_put_locked(desk, load);
 	}
@@ -169,25 +168,153 @@ static void *filler_run(void *arg)
 	return NULL;
 }
 
-/* ------------------------------------------------------------------ faults */
+/* ----------------------------------------------------------- asking the host */
 
-static void cancel_all(struct fl__desk *desk)
+/* Begin to read what is missing. done() may have been called on return. */
+static void load_call(struct fl__load *load)
 {
-	struct fl__load *load;
+	struct fl_page_source *pages = load->image->origin->pages;
+	int err;
+
+	if (fl__page_source_is_blocking(pages)) {
+		(void)fl__desk_answer(load->desk, load, load_read(load));
+		return;
+	}
+	load->read.off = load_off(load);
+	load->read.len = FL_WPAGE_BYTES - load->got_bytes;
+	load->read.dst = load->bytes + load->got_bytes;
+	load->read.done = on_done;
+	err = fl__page_source_start(pages, &load->read);
+	if (err)
+		load_end(load, err);
+}
+
+static void load_cancel(struct fl__load *load)
+{
+	struct fl_page_source *pages = load->image->origin->pages;
+
+	if (!fl__page_source_is_blocking(pages))
+		fl__page_source_cancel(pages,
+				       __atomic_load_n(&load->read.ticket,
+						       __ATOMIC_RELAXED));
+}
+
+static void *caller_run(void *arg)
+{
+	struct fl__desk *desk = &((struct fl__loader *)arg)->desk;
 
 	fl__os_lock(&desk->lock);
-	while ((load = fl__desk_to_cancel_locked(desk))) {
-		struct fl_page_source *pages = load->image->origin->pages;
-		uint64_t ticket = load->read.ticket;
+	while (!desk->is_stopping) {
+		struct fl__load *cancelled, *load;
 
+		cancelled = fl__desk_to_cancel_locked(desk, FL__READER_CALLER);
+		load = cancelled ?
+			       cancelled :
+			       fl__desk_next_locked(desk, FL__READER_CALLER);
+		if (!load) {
+			fl__os_cond_wait(&desk->caller, &desk->lock, UINT64_MAX,
+					 NULL, NULL);
+			continue;
+		}
+		if (!cancelled)
+			load->state = FL__LOAD_READING;
 		fl__os_unlock(&desk->lock);
-		if (!fl__page_source_is_blocking(pages))
-			fl__page_source_cancel(pages, ticket);
+		if (cancelled)
+			load_cancel(load);
+		else
+			load_call(load);
 		fl__os_lock(&desk->lock);
 		fl__desk_put_locked(desk, load);
 	}
 	fl__os_unlock(&desk->lock);
+	return NULL;
 }
+
+/* -------------------------------------------------------------- reading ahead */
+
+/* Give the ring all that it is to read and to cancel. */
+static void ring_fill(struct fl__loader *loader)
+{
+	struct fl__desk *desk = &loader->desk;
+	bool has_room = true;
+	struct fl__load *load;
+
+	fl__os_lock(&desk->lock);
+	while (has_room &&
+	       (load = fl__desk_next_locked(desk, FL__READER_RING))) {
+		has_room = fl__ring_read(
+			loader->ring,
+			fl__page_source_fd(load->image->origin->pages),
+			load_off(load), load->bytes + load->got_bytes,
+			(uint32_t)(FL_WPAGE_BYTES - load->got_bytes), load);
+		if (has_room)
+			load->state = FL__LOAD_READING;
+		fl__desk_put_locked(desk, load);
+	}
+	while (has_room &&
+	       (load = fl__desk_to_cancel_locked(desk, FL__READER_RING))) {
+		has_room = fl__ring_cancel(loader->ring, load);
+		load->is_to_cancel = load->is_told = has_room;
+		fl__desk_put_locked(desk, load);
+	}
+	fl__os_unlock(&desk->lock);
+	fl__ring_go(loader->ring);
+}
+
+/* Take back what was read. The only one, if there is one. */
+static struct fl__load *ring_drain(struct fl__loader *loader)
+{
+	struct fl__load *load, *only = NULL;
+	uint32_t count = 0;
+	int64_t result;
+
+	while ((load = fl__ring_next(loader->ring, &result))) {
+		if (result == -EINTR || result == -EAGAIN) {
+			fl__os_lock(&loader->desk.lock);
+			fl__desk_again_locked(&loader->desk, load);
+			fl__os_unlock(&loader->desk.lock);
+			continue;
+		}
+		/* A thread would have to be woken for each that came before. */
+		if (only)
+			(void)fl__desk_answer(&loader->desk, only,
+					      only->result);
+		load->result = result;
+		only = load;
+		count++;
+	}
+	if (count < 2 || !only)
+		return only;
+	(void)fl__desk_answer(&loader->desk, only, only->result);
+	return NULL;
+}
+
+/*
+ * Read by the ring. A page that comes alone is filled here: a guest waits for the
+ * page, and to wake a filler would take as long again. Pages that come together
+ * are for the fillers.
+ */
+static void ring_turn(struct fl__loader *loader, struct fl__sha256 *sha)
+{
+	struct fl__desk *desk = &loader->desk;
+	struct fl__load *load;
+
+	do {
+		ring_fill(loader);
+		load = ring_drain(loader);
+		if (!load)
+			return;
+		fl__os_lock(&desk->lock);
+		load->users++;
+		fl__os_unlock(&desk->lock);
+		load_answered(load, load->result, sha);
+		fl__os_lock(&desk->lock);
+		fl__desk_put_locked(desk, load);
+		fl__os_unlock(&desk->lock);
+	} while (true);
+}
+
+/* ------------------------------------------------------------------ faults */
 
 static void faults_read(struct fl__desk *desk, uint32_t room)
 {
@@ -216,12 +343,19 @@ static int wait_ms(uint64_t deadline_ns)
 
 static void *handler_run(void *arg)
 {
-	struct fl__desk *desk = &((struct fl__loader *)arg)->desk;
-	struct pollfd fds[2] = { { .fd = desk->wake_fd, .events = POLLIN },
-				 { .events = POLLIN } };
+	struct fl__loader *loader = arg;
+	struct fl__desk *desk = &loader->desk;
+	struct pollfd fds[3] = {
+		{ .fd = desk->wake_fd, .events = POLLIN },
+		{ .events = POLLIN },
+		{ .fd = loader->ring ? fl__ring_fd(loader->ring) : -1,
+		  .events = POLLIN },
+	};
 	uint64_t deadline_ns, rings;
+	struct fl__sha256 sha;
 	uint32_t room;
 
+	fl__sha256_init(&sha);
 	for (;;) {
 		fl__os_lock(&desk->lock);
 		deadline_ns = fl__desk_tick_locked(desk);
@@ -229,10 +363,11 @@ static void *handler_run(void *arg)
 		if (desk->is_stopping)
 			break;
 		fl__os_unlock(&desk->lock);
-		cancel_all(desk);
+		if (loader->ring)
+			ring_turn(loader, &sha);
 		/* With no waiter free, faults stay where they are. */
 		fds[1].fd = room ? desk->uffd_fd : -1;
-		if (poll(fds, 2, wait_ms(deadline_ns)) <= 0)
+		if (poll(fds, 3, wait_ms(deadline_ns)) <= 0)
 			continue;
 		if (fds[0].revents)
 			(void)!read(desk->wake_fd, &rings, sizeof(rings));
@@ -245,7 +380,7 @@ static void *handler_run(void *arg)
 
 /* ------------------------------------------------------- beginning and end */
 
-int fl__loader_open(bool with_wp, struct fl__loader **out)
+int fl__loader_open(bool with_wp, bool with_ring, struct fl__loader **out)
 {
 	struct fl__loader *loader = calloc(1, sizeof(*loader));
 	int err = loader ? fl__desk_init(&loader->desk) : -ENOMEM;
@@ -259,6 +394,7 @@ int fl__loader_open(bool with_wp, struct fl__loader **out)
 		return err;
 	}
 	loader->with_wp = with_wp;
+	loader->with_ring = with_ring;
 	loader->owner = getpid();
 	*out = loader;
 	return 0;
@@ -280,11 +416,15 @@ static int fds_open(struct fl__loader *loader)
 	if (desk->uffd_fd < 0)
 		return desk->uffd_fd;
 	desk->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (desk->wake_fd >= 0)
+	err = desk->wake_fd < 0 ? -errno : 0;
+	if (!err && loader->with_ring)
+		err = fl__ring_open(FL__DESK_LOADS, &loader->ring);
+	if (!err)
 		return 0;
-	err = -errno;
+	if (desk->wake_fd >= 0)
+		close(desk->wake_fd);
 	close(desk->uffd_fd);
-	desk->uffd_fd = -1;
+	desk->wake_fd = desk->uffd_fd = -1;
 	return err;
 }
 
@@ -296,12 +436,18 @@ static void threads_stop(struct fl__loader *loader, bool has_handler)
 	fl__os_lock(&desk->lock);
 	desk->is_stopping = true;
 	fl__os_cond_broadcast(&desk->filler);
+	fl__os_cond_broadcast(&desk->caller);
 	(void)!write(desk->wake_fd, &one, sizeof(one));
 	fl__os_unlock(&desk->lock);
 	if (has_handler)
 		pthread_join(loader->handler, NULL);
 	while (loader->filler_count)
 		pthread_join(loader->fillers[--loader->filler_count], NULL);
+	while (loader->caller_count)
+		pthread_join(loader->callers[--loader->caller_count], NULL);
+	/* No image is left, and so no read. */
+	fl__ring_close(loader->ring);
+	loader->ring = NULL;
 	/* Who still owes an answer rings no bell. */
 	fl__os_lock(&desk->lock);
 	close(desk->wake_fd);
@@ -311,28 +457,56 @@ static void threads_stop(struct fl__loader *loader, bool has_handler)
 	fl__os_unlock(&desk->lock);
 }
 
-static int threads_start(struct fl__loader *loader)
+/* The new threads take no signals. */
+static int threads_make(struct fl__loader *loader, void *(*run)(void *arg),
+			pthread_t *threads, uint32_t *count, uint32_t wanted)
 {
 	sigset_t all, before;
-	bool has_handler;
+	int err = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (!err && *count < wanted) {
+		err = pthread_create(&threads[*count], NULL, run, loader);
+		*count += !err;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return err == EAGAIN ? -ENOMEM : fl__error_fold(-err);
+}
+
+static int threads_start(struct fl__loader *loader)
+{
+	uint32_t handlers = 0;
 	int err = fds_open(loader);
 
 	if (err)
 		return fl__error_fold(err);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&loader->handler, NULL, handler_run, loader);
-	has_handler = !err;
-	while (!err && loader->filler_count < FILLERS) {
-		err = pthread_create(&loader->fillers[loader->filler_count],
-				     NULL, filler_run, loader);
-		loader->filler_count += !err;
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	err = threads_make(loader, handler_run, &loader->handler, &handlers, 1);
 	if (!err)
-		return 0;
-	threads_stop(loader, has_handler);
-	return err == EAGAIN ? -ENOMEM : fl__error_fold(-err);
+		err = threads_make(loader, filler_run, loader->fillers,
+				   &loader->filler_count, FILLERS);
+	if (err)
+		threads_stop(loader, handlers);
+	return err;
+}
+
+/* An image is to be loaded; is_foreign: by calls of the host. */
+static int loader_enter(struct fl__loader *loader, bool is_foreign)
+{
+	int err = 0;
+
+	fl__os_lock(&loader->life);
+	if (!loader->image_count)
+		err = threads_start(loader);
+	if (!err && is_foreign) {
+		err = threads_make(loader, caller_run, loader->callers,
+				   &loader->caller_count, CALLERS);
+		if (err && !loader->image_count)
+			threads_stop(loader, true);
+	}
+	loader->image_count += !err;
+	fl__os_unlock(&loader->life);
+	return err;
 }
 
 static void loader_leave(struct fl__loader *loader)
@@ -366,13 +540,10 @@ static int loader_ready(const struct fl_image *image, uint64_t off,
 int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		   struct fl_error *error)
 {
-	int err = 0;
+	const struct fl_page_source *pages = image->origin->pages;
+	bool is_foreign = fl__page_source_is_foreign(pages);
+	int err = loader_enter(loader, is_foreign);
 
-	fl__os_lock(&loader->life);
-	if (!loader->image_count)
-		err = threads_start(loader);
-	loader->image_count += !err;
-	fl__os_unlock(&loader->life);
 	if (err)
 		return fl__error_set(
 			error, err,
@@ -384,6 +555,10 @@ int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		loader_leave(loader);
 		return err;
 	}
+	if (is_foreign)
+		image->lazy->reader = FL__READER_CALLER;
+	else if (loader->ring && fl__page_source_fd(pages) >= 0)
+		image->lazy->reader = FL__READER_RING;
 	fl__desk_add_image(&loader->desk, image);
 	image->ready = loader_ready;
 	image->has = fl__lazy_holds;

@@ -3,17 +3,28 @@
  * loader.h - the threads that load lazy images.
  *
  * Takes lazy images and the slots that show them; gives pages when a guest or a
- * call first needs them. One thread reads faults and keeps time. A few threads
- * fill: each takes a load from the desk, reads the page from the image's source
- * into a staging buffer, checks the hash, publishes, and has the desk answer. A
- * filler waits for a source that blocks; of a source that answers later it only
- * begins the read, and whichever filler is free takes the answer. How many fill
- * is bounded, because they meet on one file.
+ * call first needs them. There are three kinds of threads.
  *
- * The threads run while the context has a lazy image, and block all signals. They
- * touch no memory that is registered, allocate nothing, and take no lock but the
- * desk's. A guest cannot be left waiting: an image ends after its last slot, and
- * the descriptor is closed after the last image.
+ * - The handler reads faults and keeps time. Where there is io_uring, the handler
+ *   has a ring and reads files by it, as many pages at a time as there are loads.
+ * - A few fillers each take a load from the desk, check the hash of the page in
+ *   the staging buffer, publish, and have the desk answer. Of a file without a
+ *   ring, and of bytes in memory, a filler also reads the page. How many fill is
+ *   bounded, because they meet on one file.
+ * - Callers call what the host supplied: the read and the cancel of a page source
+ *   of its own. What such a read gave is for a filler. Callers are started with
+ *   the first image that needs them.
+ *
+ * The threads run while the context has a lazy image, and block all signals.
+ * Handler and fillers touch no memory that is registered, allocate nothing, take
+ * no lock but the desk's, and run no code of the host. A guest cannot be left
+ * waiting: an image ends after its last slot, and the descriptor is closed after
+ * the last image.
+ *
+ * A read of the ring that passes its deadline is cancelled. Its buffer is the
+ * kernel's until the kernel answers, and so the end of an image waits for that:
+ * for a file of which the kernel ends no read (a file server that has gone), as
+ * long as the kernel does.
  *
  * See kernel-notes/uffd-missing.md.
  */
@@ -24,8 +35,9 @@
 
 struct fl__loader;
 
-/* with_wp: slots of lazy images are tracked by the same descriptor. -ENOMEM. */
-int fl__loader_open(bool with_wp, struct fl__loader **loader);
+/* with_wp: slots of lazy images are tracked by the same descriptor; with_ring:
+ * files are read by io_uring. -ENOMEM. */
+int fl__loader_open(bool with_wp, bool with_ring, struct fl__loader **loader);
 /* No image is left. NULL is allowed. */
 void fl__loader_close(struct fl__loader *loader);
 

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * lazy_file.c - lazy images of a local file, read by io_uring and by pread().
+ *
+ * Each case runs both ways and expects the same of both: every tenant sees the
+ * image, a page that the file lacks or has wrong is a trap with a reason, and the
+ * image and its context may go while pages are on their way.
+ */
+#include "tests/kit/clock.h"
+#include "tests/kit/conform.h"
+#include "tests/kit/page_source.h"
+#include "tests/kit/random.h"
+#include "tests/kit/trap.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PAGES ((uint64_t)60)
+#define READERS 6
+#define HPAGE ((uint64_t)4096)
+
+struct host {
+	struct conform conform;
+	struct test_file file;
+	struct fl_page_source *source;
+	struct fl_image *image;
+	uint8_t *bytes;
+	char path[64];
+	int fd;
+	bool has_ring;
+};
+
+static struct fl_context *watched;
+static struct fl_fault seen;
+
+static void see(const void *addr)
+{
+	fl_fault_lookup(watched, addr, &seen);
+}
+
+static bool has_ring(const struct fl_context *context)
+{
+	struct fl_feature feature = { .size = sizeof(feature) };
+
+	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++) {
+		if (!strcmp(feature.name, "io-uring"))
+			return feature.support == FL_SUPPORT_YES;
+	}
+	return false;
+}
+
+static struct fl_image *open_image(struct host *host, const char *set_path)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_load_config config;
+	struct fl_image *image = NULL;
+
+	fl_load_config_init(&config);
+	config.way = FL_LOAD_LAZY;
+	config.working_set_path = set_path;
+	CONFORM_MUST(fl_image_open_source(host->conform.context, host->source,
+					  &config, &image, &error),
+		     &error);
+	return image;
+}
+
+static void make_file(struct host *host)
+{
+	struct test_random random;
+	struct fl_image *plain;
+
+	host->bytes = malloc(PAGES * WPAGE);
+	MUST(host->bytes != NULL);
+	test_random_init(&random, 11);
+	for (uint64_t i = 0; i < PAGES * WPAGE; i += 8) {
+		uint64_t value = test_random_next(&random);
+
+		memcpy(host->bytes + i, &value, 8);
+	}
+	plain = conform_image_of(&host->conform, PAGES * WPAGE, 0, host->bytes,
+				 PAGES * WPAGE);
+	host->file = test_file_of(plain);
+	fl_image_release(plain);
+	strcpy(host->path, "/tmp/fl-lazy-XXXXXX");
+	host->fd = mkstemp(host->path);
+	MUST(host->fd >= 0);
+	MUST_EQ(write(host->fd, host->file.bytes, host->file.len),
+		(ssize_t)host->file.len);
+}
+
+static void host_open(struct host *host)
+{
+	struct fl_pool_config config;
+	struct fl_error error = { .text = "" };
+
+	conform_pool_config(&config);
+	config.max_memories = config.max_instances = READERS;
+	conform_open(&host->conform, &config);
+	host->has_ring = has_ring(host->conform.context);
+	make_file(host);
+	CONFORM_MUST(fl_page_source_from_file(host->path, -1, &host->source,
+					      &error),
+		     &error);
+	host->image = open_image(host, NULL);
+	watched = host->conform.context;
+}
+
+static void host_close(struct host *host)
+{
+	fl_image_release(host->image);
+	fl_page_source_release(host->source);
+	conform_close(&host->conform);
+	close(host->fd);
+	unlink(host->path);
+	free(host->file.bytes);
+	free(host->bytes);
+}
+
+static struct fl_image_loading loading_of(const struct fl_image *image)
+{
+	struct fl_image_loading loading = { .size = sizeof(loading) };
+
+	fl_image_loading(image, &loading);
+	return loading;
+}
+
+/* Run by the ring, if there is one, and then without. */
+static void both_ways(void (*run)(struct host *host))
+{
+	const char *before = getenv("FAULTLINE_DISABLE");
+	char kept[200], without[240];
+	struct host host;
+
+	snprintf(kept, sizeof(kept), "%s", before ? before : "");
+	snprintf(without, sizeof(without), "%s%sio-uring", kept,
+		 kept[0] ? "," : "");
+	host_open(&host);
+	run(&host);
+	host_close(&host);
+	setenv("FAULTLINE_DISABLE", without, 1);
+	host_open(&host);
+	CHECK(!host.has_ring);
+	run(&host);
+	host_close(&host);
+	if (before)
+		setenv("FAULTLINE_DISABLE", kept, 1);
+	else
+		unsetenv("FAULTLINE_DISABLE");
+}
+
+struct reader {
+	pthread_t thread;
+	const struct host *host;
+	struct fl_memory *memory;
+	uint64_t stride;
+	uint64_t wrong;
+};
+
+static void *read_all(void *arg)
+{
+	struct reader *reader = arg;
+	uint64_t hpages = PAGES * WPAGE / HPAGE, at = 0;
+
+	for (uint64_t i = 0; i < hpages; i++, at += reader->stride) {
+		uint64_t off = at % hpages * HPAGE;
+
+		reader->wrong += memcmp(reader->memory->base + off,
+					reader->host->bytes + off, HPAGE) != 0;
+	}
+	return NULL;
+}
+
+static void run_readers(struct host *host)
+{
+	/* Without a common factor with the number of host pages. */
+	static const uint64_t strides[READERS] = { 1, 7, 31, 959, 17, 1 };
+	struct reader readers[READERS];
+
+	for (int i = 0; i < READERS; i++) {
+		readers[i] = (struct reader){
+			.host = host,
+			.memory = conform_take(&host->conform, host->image, 0),
+			.stride = strides[i],
+		};
+	}
+	for (int i = 0; i < READERS; i++)
+		MUST_EQ(pthread_create(&readers[i].thread, NULL, read_all,
+				       &readers[i]),
+			0);
+	for (int i = 0; i < READERS; i++) {
+		pthread_join(readers[i].thread, NULL);
+		CHECK_EQ(readers[i].wrong, 0);
+		conform_give(readers[i].memory);
+	}
+	CHECK_EQ(loading_of(host->image).failed_loads, 0);
+}
+
+static void many_read_a_file(void)
+{
+	both_ways(run_readers);
+}
+
+/* A page of the file is read whole, in part or not at all. */
+static void check_page(struct host *host, uint64_t wpage, int load_error)
+{
+	struct fl_memory *memory = conform_take(&host->conform, host->image, 0);
+	uint8_t byte = 0;
+
+	memset(&seen, 0, sizeof(seen));
+	test_threads_catch(see);
+	if (CHECK_EQ(test_thread_read(memory->base + wpage * WPAGE, &byte),
+		     !load_error)) {
+		if (load_error)
+			CHECK_EQ(seen.kind, FL_FAULT_NOT_LOADED);
+		else
+			CHECK_EQ(byte, host->bytes[wpage * WPAGE]);
+		CHECK_EQ(seen.load_error, load_error);
+	}
+	test_threads_catch_end();
+	conform_give(memory);
+}
+
+static void run_trouble(struct host *host)
+{
+	uint64_t at = host->file.len - (PAGES - 20) * WPAGE + 5; /* page 20 */
+	uint8_t wrong = (uint8_t)~host->file.bytes[at];
+
+	MUST_EQ(pwrite(host->fd, &wrong, 1, (off_t)at), 1);
+	check_page(host, 20, -ENOEXEC);
+	MUST_EQ(pwrite(host->fd, host->file.bytes + at, 1, (off_t)at), 1);
+	check_page(host, 20, 0);
+	/* Cut within a page: some of it comes, and then nothing. */
+	MUST_EQ(ftruncate(host->fd, (off_t)(host->file.len - 3 * WPAGE - 1000)),
+		0);
+	check_page(host, PAGES - 5, 0);
+	check_page(host, PAGES - 4, -EIO);
+	check_page(host, PAGES - 1, -EIO);
+	MUST_EQ(pwrite(host->fd, host->file.bytes, host->file.len, 0),
+		(ssize_t)host->file.len);
+	check_page(host, PAGES - 4, 0);
+	check_page(host, PAGES - 1, 0);
+	CHECK(loading_of(host->image).failed_loads >= 3);
+	CHECK_EQ(conform_info(&host->conform).retired_memories, 0);
+}
+
+static void a_file_that_is_wrong_or_short(void)
+{
+	both_ways(run_trouble);
+}
+
+/* Pages are foreseen, and the image goes before they have come. */
+static void run_leaving(struct host *host)
+{
+	char path[64] = "/tmp/fl-set-XXXXXX";
+	struct fl_error error = { .text = "" };
+	struct fl_memory *memory;
+	int fd = mkstemp(path);
+
+	MUST(fd >= 0);
+	close(fd);
+	run_readers(host);
+	CONFORM_MUST(fl_image_write_working_set(host->image, path, &error),
+		     &error);
+	for (int i = 0; i < 12; i++) {
+		CHECK_EQ(fl_pool_purge(host->conform.pool, NULL, host->image,
+				       NULL),
+			 0);
+		fl_image_release(host->image);
+		(void)posix_fadvise(host->fd, 0, 0, POSIX_FADV_DONTNEED);
+		host->image = open_image(host, path);
+		memory = conform_take(&host->conform, host->image, 0);
+		usleep((useconds_t)i * 150);
+		if (i % 2)
+			CHECK_EQ(memory->base[33 * WPAGE],
+				 host->bytes[33 * WPAGE]);
+		conform_give(memory);
+	}
+	unlink(path);
+}
+
+static void images_leave_while_pages_come(void)
+{
+	both_ways(run_leaving);
+}
+
+static const struct test_case cases[] = {
+	TEST_CASE_NEEDS(many_read_a_file, conform_needs_lazy),
+	TEST_CASE_NEEDS(a_file_that_is_wrong_or_short, conform_needs_lazy),
+	TEST_CASE_NEEDS(images_leave_while_pages_come, conform_needs_lazy),
+};
+
+CONFORM_MAIN(cases)
