@@ -32,6 +32,7 @@ struct fl__loader {
 	uint32_t filler_count;
 	pthread_t callers[CALLERS];
 	uint32_t caller_count;
+	uint32_t running_count; /* threads that have begun; under the desk's lock */
 };
 
 static struct fl__loader *loader_of(struct fl__desk *desk)
@@ -44,6 +45,15 @@ static void loader_free(struct fl__loader *loader)
 	fl__os_lock_fini(&loader->life);
 	fl__desk_fini(&loader->desk);
 	free(loader);
+}
+
+/* A thread has begun: what a thread calls to begin is behind it. */
+static void thread_says_so(struct fl__loader *loader)
+{
+	fl__os_lock(&loader->desk.lock);
+	loader->running_count++;
+	fl__os_cond_broadcast(&loader->desk.answered);
+	fl__os_unlock(&loader->desk.lock);
 }
 
 /* ----------------------------------------------------------------- filling */
@@ -145,6 +155,7 @@ static void *filler_run(void *arg)
 	struct fl__desk *desk = &((struct fl__loader *)arg)->desk;
 	struct fl__sha256 sha;
 
+	thread_says_so(arg);
 	fl__sha256_init(&sha);
 	fl__os_lock(&desk->lock);
 	while (!desk->is_stopping) {
@@ -203,6 +214,7 @@ static void *caller_run(void *arg)
 {
 	struct fl__desk *desk = &((struct fl__loader *)arg)->desk;
 
+	thread_says_so(arg);
 	fl__os_lock(&desk->lock);
 	while (!desk->is_stopping) {
 		struct fl__load *cancelled, *load;
@@ -355,6 +367,7 @@ static void *handler_run(void *arg)
 	struct fl__sha256 sha;
 	uint32_t room;
 
+	thread_says_so(loader);
 	fl__sha256_init(&sha);
 	for (;;) {
 		fl__os_lock(&desk->lock);
@@ -457,13 +470,19 @@ static void threads_stop(struct fl__loader *loader, bool has_handler)
 	fl__os_unlock(&desk->lock);
 }
 
-/* The new threads take no signals. */
+/* The new threads take no signals, and run on return: a host may confine itself
+ * then, by a filter that lets no thread begin. */
 static int threads_make(struct fl__loader *loader, void *(*run)(void *arg),
 			pthread_t *threads, uint32_t *count, uint32_t wanted)
 {
+	struct fl__desk *desk = &loader->desk;
 	sigset_t all, before;
+	uint32_t first = *count;
 	int err = 0;
 
+	fl__os_lock(&desk->lock);
+	loader->running_count = 0;
+	fl__os_unlock(&desk->lock);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (!err && *count < wanted) {
@@ -471,6 +490,11 @@ static int threads_make(struct fl__loader *loader, void *(*run)(void *arg),
 		*count += !err;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	fl__os_lock(&desk->lock);
+	while (loader->running_count < *count - first)
+		fl__os_cond_wait(&desk->answered, &desk->lock, UINT64_MAX, NULL,
+				 NULL);
+	fl__os_unlock(&desk->lock);
 	return err == EAGAIN ? -ENOMEM : fl__error_fold(-err);
 }
 
@@ -493,6 +517,7 @@ static int threads_start(struct fl__loader *loader)
 /* An image is to be loaded; is_foreign: by calls of the host. */
 static int loader_enter(struct fl__loader *loader, bool is_foreign)
 {
+	fl__os_no_cancel();
 	int err = 0;
 
 	fl__os_lock(&loader->life);
