@@ -358,9 +358,11 @@ void fl__desk_put_locked(struct fl__desk *desk, struct fl__load *load)
 		load->is_to_cancel = true;
 		reader_call(desk, load->image);
 	}
-	/* The answer came before this thread let go of the load. */
+	/* What was next came before this thread let go of the load. */
 	if (load->state == FL__LOAD_ANSWERED && !load->users)
 		fl__os_cond_signal(&desk->filler);
+	if (load->state == FL__LOAD_QUEUED && !load->users)
+		reader_call(desk, load->image);
 	fl__os_cond_broadcast(&desk->answered);
 }
 
