@@ -135,6 +135,7 @@ enum fl_config_kind {
 	FL_LOAD_CONFIG = 13,
 	FL_DELTA_PARTS = 14,
 	FL_DELTA_CONFIG = 15,
+	FL_POOL_LOAD = 16,
 };
 
 /*
@@ -1502,6 +1503,106 @@ FL__DEFINE_INIT(fl_pressure_config, FL_PRESSURE_CONFIG)
 FL_API int fl_pool_trim_on_pressure(struct fl_pool *pool,
 				    const struct fl_pressure_config *config,
 				    struct fl_error *error);
+
+/* ---------------------------------------------------------------- capacity */
+
+/* What bounds the slots that a process can have. */
+enum fl_limit {
+	FL_LIMIT_NONE = 0,
+	FL_LIMIT_ADDRESSES = 1,		/* addresses in one piece */
+	FL_LIMIT_ADDRESS_SPACE = 2,	/* `ulimit -v` */
+	FL_LIMIT_LOCKED = 3,		/* `ulimit -l`, under mlockall() */
+	FL_LIMIT_MAPPINGS = 4,		/* vm.max_map_count */
+	FL_LIMIT_DESCRIPTORS = 5,	/* `ulimit -n` */
+	FL_LIMIT_DATA = 6,		/* `ulimit -d` */
+	FL_LIMIT_COMMIT = 7,		/* under vm.overcommit_memory 2 */
+	FL_LIMIT_GROUP = 8,		/* memory.max of the control group */
+	FL_LIMIT_MEMORY = 9,		/* memory that the host has free */
+	FL_LIMIT_COUNT = 10,
+};
+
+/* What tenants of a pool will need, as far as no pool's configuration says it,
+ * and what to leave to the rest of the process. */
+struct fl_pool_load {
+	size_t size;
+	/* Extents of the image of each memory (fl_image_info), 0 for memories
+	 * without: 4, the most. */
+	uint32_t image_extents;
+	/* Images that will be loaded yet, a descriptor each: so many for the
+	 * whole pool, and so many for each instance that brings a module of its
+	 * own: 0, 0. */
+	uint32_t images;
+	uint32_t images_per_instance;
+	uint32_t spare_descriptors;	/* 16 */
+	uint32_t spare_mappings;	/* 256 */
+	/* For the rest of the process: 64 MiB. */
+	uint64_t spare_address_bytes;
+	/* To which a memory grows; 0 for max_memory_bytes: 0. */
+	uint64_t memory_bytes;
+	/* Memory that an instance takes for itself, in all its slots. With 0
+	 * neither the control group's memory nor the host's is looked at: 0. */
+	uint64_t touched_bytes;
+};
+
+#define FL_POOL_LOAD_INIT {						\
+	.size = sizeof(struct fl_pool_load),				\
+	.image_extents = 4,						\
+	.spare_descriptors = 16,					\
+	.spare_mappings = 256,						\
+	.spare_address_bytes = (uint64_t)64 << 20,			\
+}
+
+FL__DEFINE_INIT(fl_pool_load, FL_POOL_LOAD)
+
+/* One limit, in its unit. */
+struct fl_pool_limit {
+	const char *name;	/* "mappings" */
+	const char *unit;	/* "mappings", "bytes", "descriptors" */
+	uint64_t allowed;	/* to the process; UINT64_MAX: no limit, or not
+				 * known */
+	/* Taken by what there is, by what other pools of the context may take
+	 * yet, and by what the load spares. */
+	uint64_t used;
+	uint64_t asked;		/* by the pool as configured */
+	uint64_t fitted;	/* by the pool as fitted */
+	/* What would make room for the pool as configured: a command, or a
+	 * field to lower. "" where there is room. */
+	char remedy[144];
+};
+
+/* The answer of fl_pool_config_fit(). */
+struct fl_pool_fit {
+	size_t size;		/* set by the caller to sizeof */
+	/* Which limit lowered the counts most; FL_LIMIT_NONE: none did. */
+	enum fl_limit decided;
+	uint32_t reserved;
+	struct fl_pool_limit limits[FL_LIMIT_COUNT];	/* by enum fl_limit */
+};
+
+/*
+ * Lower the counts of *config (max_instances, max_memories, max_tables, max_stacks
+ * and overflow_<plural>, all in proportion, none that is there to 0) to what this
+ * process can have now, so that a pool of the result can be made and used up to
+ * its last slot: address space, mappings, descriptors, locked memory, data,
+ * committed memory, and if load->touched_bytes says so memory itself. Of other
+ * pools of the context the call counts what they may still take, by the same
+ * load; of other contexts what they have. Nothing is reserved: what the process
+ * takes between this call and fl_pool_create() is missing then. load NULL: the
+ * defaults. fit is optional.
+ *
+ * The worst is assumed for mappings: every slot used, and on the rung "track"
+ * grown by its tenant and shrunk again. With FL_ALLOCATION_ON_DEMAND counts bound
+ * nothing, and the call is of no use. What /proc does not show to this process
+ * counts as not limited.
+ *
+ * Errors: -ENOMEM (not one slot of each fits: the error names the limit and what
+ * to change), -EINVAL (as fl_pool_create()), -ECHILD. After an error *config is
+ * as it was; after -ENOMEM *fit says what each limit allows.
+ */
+FL_API int fl_pool_config_fit(struct fl_context *context,
+			      const struct fl_pool_load *load,
+			      struct fl_pool_config *config,
+			      struct fl_pool_fit *fit, struct fl_error *error);
 
 /* ------------------------------------------------------------------ memory */
 

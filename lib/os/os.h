@@ -26,6 +26,41 @@ uint64_t fl__os_hpage_bytes(void);
  */
 const char *fl__os_remedy(int err);
 
+/*
+ * What this process may have, and what it has, as far as the system tells:
+ * UINT64_MAX for what is not limited or not told, 0 for what it has and is not
+ * told. Bytes, but for mappings and descriptors.
+ */
+struct fl__os_limits {
+	uint64_t hole_bytes;		/* addresses in one piece */
+	uint64_t space_max, space;	/* `ulimit -v` */
+	uint64_t locked_max, locked;	/* where new mappings are locked */
+	uint64_t mapping_max, mappings;
+	uint64_t fd_max, fds;
+	uint64_t data_max, data;	/* `ulimit -d` */
+	uint64_t commit_max, commit;	/* where commitments are strict */
+	uint64_t group_max, group;	/* the narrowest control group */
+	uint64_t memory_max, memory;	/* the host's */
+	/* In the ranges that are counted apart: mappings (not in mappings), and
+	 * what is writable and private. */
+	uint64_t apart_mappings, apart_writable_bytes;
+};
+
+/* A range of addresses. */
+struct fl__os_range {
+	uint64_t start, end;
+};
+
+/* Ranges may be in any order. */
+void fl__os_limits(const struct fl__os_range *apart, size_t apart_count,
+		   struct fl__os_limits *limits);
+
+/* Under mlockall(MCL_FUTURE): must all that is mapped fit `ulimit -l`? */
+bool fl__os_is_locked_ahead(void);
+
+/* Linux: is every accessible byte charged, touched or not? */
+bool fl__os_is_commit_strict(void);
+
 /* May this process make a file so long? Where not, the kernel would send
  * SIGXFSZ, which ends the host: every call of ours that makes a file longer asks
  * before. */

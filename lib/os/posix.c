@@ -78,7 +78,7 @@ static uint64_t limit_value(int failed, const struct rlimit *limit)
 
 /* Under mlockall(MCL_FUTURE) no mapping may exceed the limit of locked memory,
  * and the system does not tell who asked for that: try. */
-static bool is_locked_ahead(void)
+bool fl__os_is_locked_ahead(void)
 {
 	struct rlimit limit;
 	uint64_t len = limit_value(getrlimit(RLIMIT_MEMLOCK, &limit), &limit);
@@ -95,7 +95,7 @@ static bool is_locked_ahead(void)
 }
 
 /* Linux: is every accessible byte charged, touched or not? */
-static bool is_commit_strict(void)
+bool fl__os_is_commit_strict(void)
 {
 	fl__os_no_cancel();
 	int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
@@ -116,7 +116,7 @@ static const char *memory_remedy(void)
 	bool has_space = limit_value(getrlimit(RLIMIT_AS, &space), &space) !=
 			 UINT64_MAX;
 
-	if (is_locked_ahead())
+	if (fl__os_is_locked_ahead())
 		return "raise `ulimit -l`, because mlockall() counts every mapping";
 	if (has_data && has_space)
 		return "raise `ulimit -d` or `ulimit -v`";
@@ -124,7 +124,7 @@ static const char *memory_remedy(void)
 		return "raise `ulimit -d`";
 	if (has_space)
 		return "raise `ulimit -v`";
-	if (is_commit_strict())
+	if (fl__os_is_commit_strict())
 		return "raise vm.overcommit_ratio, because vm.overcommit_memory 2 charges every accessible byte";
 	return NULL;
 }

@@ -154,8 +154,12 @@ static void missing_paths(void)
 static void other_files_stay_as_they_are(void)
 {
 	static const char text[] = "some avg10=0.00, says a file of the host\n";
-	const char *paths[] = { "victim.tmp", ".", "/dev/null", "/proc/version",
-				"/proc/self/oom_score_adj", "link.tmp" };
+	const char *paths[] = { "victim.tmp",
+				".",
+				"/dev/null",
+				"/proc/version",
+				"/proc/self/oom_score_adj",
+				"link.tmp" };
 	struct fl_error error = { .text = "" };
 	char found[sizeof(text)] = "";
 	struct conform conform;
@@ -703,6 +707,71 @@ static const char *needs_pressure(void)
 	return reason;
 }
 
+/* ------------------------------------------------------------------ the fit */
+
+#define GROUP_TEXT "67108864"
+#define TOUCHED (4 * MIB)
+
+/* Tenants that take what they said, in a group that has room for some. */
+static int child_in_group(void *arg)
+{
+	const struct squeeze *squeeze = arg;
+	struct fl_pool_fit fit = { .size = sizeof(fit) };
+	struct fl_error error = { .text = "" };
+	struct fl_pool_config config;
+	struct fl_pool_load load;
+	struct conform conform;
+	char pid[20];
+
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	MUST(write_text(squeeze->limit_dir, "cgroup.procs", pid));
+	conform.context = conform_context();
+	conform_pool_config(&config);
+	config.max_memories = config.max_instances = 100;
+	fl_pool_load_init(&load);
+	load.touched_bytes = TOUCHED;
+	CONFORM_MUST(fl_pool_config_fit(conform.context, &load, &config, &fit,
+					&error),
+		     &error);
+	CHECK_EQ(fit.decided, FL_LIMIT_GROUP);
+	CHECK_EQ(fit.limits[FL_LIMIT_GROUP].allowed, 64 * MIB);
+	CHECK_HAS(fit.limits[FL_LIMIT_GROUP].remedy, "memory.max");
+	CHECK(config.max_memories >= 10);
+	CHECK(config.max_memories <= 16);
+	test_note("%u of 100 tenants", config.max_memories);
+	CONFORM_MUST(fl_pool_create(conform.context, &config, &conform.pool,
+				    &error),
+		     &error);
+	for (uint32_t i = 0; i < config.max_memories; i++)
+		memset(conform_take(&conform, NULL, TOUCHED)->base, 1, TOUCHED);
+	return 0;
+}
+
+static void a_groups_memory_is_fitted(void)
+{
+	struct squeeze squeeze;
+	const char *why = squeeze_begin(&squeeze);
+
+	(void)write_text(squeeze.limit_dir, "memory.high", "max");
+	if (CHECK(!why) &&
+	    CHECK(write_text(squeeze.limit_dir, "memory.max", GROUP_TEXT) ||
+		  write_text(squeeze.limit_dir, "memory.limit_in_bytes",
+			     GROUP_TEXT)))
+		conform_check_child(child_in_group, &squeeze);
+	squeeze_end(&squeeze);
+}
+
+static const char *needs_group(void)
+{
+	struct squeeze squeeze;
+	const char *why = squeeze_begin(&squeeze);
+
+	squeeze_end(&squeeze);
+	if (!why && test_is_sanitized())
+		why = TEST_NOT_BUILT "a sanitizer has memory of its own";
+	return why;
+}
+
 #define SLOTS 16
 
 static void pressure_open(struct conform *conform, uint64_t max_bytes)
@@ -838,6 +907,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(signals_are_the_hosts, needs_psi),
 	TEST_CASE_NEEDS(a_child_may_not, needs_psi),
 	TEST_CASE_NEEDS(the_pool_ends_while_a_child_lives, needs_psi),
+	TEST_CASE_NEEDS(a_groups_memory_is_fitted, needs_group),
 	TEST_CASE_NEEDS(pressure_trims_the_pool, needs_pressure),
 	TEST_CASE_NEEDS(the_pool_ends_under_pressure, needs_pressure),
 };

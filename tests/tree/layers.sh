@@ -21,7 +21,7 @@ make_tmp
 cat >"$tmp/floors" <<'EOF'
 lib			faultline
 lib/base		util copy bits error stats probes sized config run sha256 checksum
-lib/os			os posix watch file publish
+lib/os			os posix watch file publish limits
 lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader code survey
 lib/image		image toc page_source origin workset
 lib			backend segmented
@@ -33,7 +33,7 @@ lib			backends context
 lib/module		holes store archive image_file module describe element datafree
 lib/slots		freelist stock layout slot stats pool reservation region overflow audit bank lookup
 lib/instance		quota memory written table table_nulls table_life stack snapshot snapshot_state snapshot_file delta_bytes delta taking wake validate instance bulk restore initialise capture suspend
-lib/pool		config pool trim metrics
+lib/pool		config pool trim metrics fit
 EOF
 
 cd "$srcdir" || failed "no source directory"
