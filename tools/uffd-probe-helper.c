@@ -14,9 +14,13 @@
  *	feature  name since support errno note gives reason remedy
  *	syscall  name rule argument mask value reason
  *
+ * With the argument --plan it does what uffd-probe-plan.h says. Otherwise:
+ *
  * Exit status: 0 the best rung of the linux backend, 1 a lower one, 2 another
  * backend, 3 none; 4 the output could not be written.
  */
+#include "uffd-probe-plan.h"
+
 #include <faultline.h>
 
 #include <errno.h>
@@ -152,9 +156,10 @@ static int report(void)
 	return status;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	int status = report();
+	int status = argc > 1 && !strcmp(argv[1], "--plan") ? plan(argv + 2) :
+							      report();
 
 	if (fflush(stdout) || ferror(stdout)) {
 		perror("uffd-probe-helper: standard output");

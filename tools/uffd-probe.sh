@@ -21,6 +21,7 @@ usage()
 	cat <<END
 usage: uffd-probe [--key-value | --json]
        uffd-probe --seccomp-profile
+       uffd-probe --plan [KEY=NUMBER]...
        uffd-probe --help | --version
 
 Tells which kernel features Faultline found by trying, which rung Faultline
@@ -31,11 +32,15 @@ chooses here and why not a better one, and what the host's limits allow.
   --seccomp-profile
                the system calls that Faultline makes, as a part of an OCI
                seccomp profile: the value of its member "syscalls"
+  --plan       a pool of this configuration: how much of it this process can
+               have, which limit decides, and what raises it. Keys are fields
+               of fl_pool_config and fl_pool_load
   --help       this text
   --version    the version of the library in use
 
 Exit status: 0 the best rung, 1 a lower one, 2 only the portable backend,
 3 nothing works, 64 wrong usage. With --seccomp-profile 0 if it was printed.
+With --plan 0 all of it fits, 1 less of it does, 3 nothing does.
 END
 }
 
@@ -417,6 +422,11 @@ format()
 	}'
 }
 
+if test "${1:-}" = --plan; then
+	find_helper
+	"$helper" "$@"
+	exit
+fi
 test $# -le 1 || {
 	usage >&2
 	exit 64

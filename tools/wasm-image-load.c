@@ -61,13 +61,28 @@ static int read_all(int fd, const char *path, uint8_t **bytes, size_t *length)
 
 int file_read(const char *path, uint8_t **bytes, size_t *length)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), status;
+	int fd, status;
 
+	if (!strcmp(path, "-"))
+		return read_all(STDIN_FILENO, "standard input", bytes, length);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return fail("cannot open %s: %s", path, strerror(errno));
 	status = read_all(fd, path, bytes, length);
 	close(fd);
 	return status;
+}
+
+/* The text format begins with a parenthesis, or with a comment. */
+static bool is_text(const uint8_t *bytes, size_t length)
+{
+	size_t at = 0;
+
+	while (at < length && strchr(" \t\r\n", bytes[at]) && bytes[at])
+		at++;
+	return at < length &&
+	       (bytes[at] == '(' ||
+		(bytes[at] == ';' && at + 1 < length && bytes[at + 1] == ';'));
 }
 
 static int build_with(const struct subject *subject, uint32_t memory_idx,
@@ -261,6 +276,10 @@ int subject_open(struct subject *subject)
 
 	if (status)
 		return status;
+	if (is_text(subject->bytes, subject->length_bytes))
+		return fail(
+			"%s is in the text format; convert it first: wat2wasm %s -o module.wasm",
+			subject->options->path, subject->options->path);
 	/* What these two write needs no images, hence no context. */
 	if (subject->options->verb != VERB_DATA_FREE &&
 	    subject->options->verb != VERB_COMPANION &&

@@ -5,7 +5,8 @@
  * Takes the file of a WebAssembly module; shows the images of its memories
  * (show), cycles instances of it through a pool (cycle), writes the data-free
  * module that goes with the images (data-free), the companion of what wasm2c made
- * of the module (companion), or the images as a file (save).
+ * of the module (companion), or the images as a file (save); says which pool
+ * some modules need, and how many instances this host holds (plan).
  * Takes image files and the files of snapshots; shows them (show), checks them
  * (verify), compares two (diff), or writes a module that begins with the
  * content of one (bake). The tool never runs guest code. It uses the public
@@ -211,6 +212,7 @@ static const char usage_text[] =
 	"                        [--touch-writes W] [--global N=VALUE]... module.wasm\n"
 	"       wasm-image data-free in.wasm out.wasm\n"
 	"       wasm-image companion module.wasm wasm2c.c [-o FILE]\n"
+	"       wasm-image plan [--json] module.wasm...\n"
 	"       wasm-image --help | --version\n"
 	"\n"
 	"show       the initial content of the module's memories, or the content of\n"
@@ -226,6 +228,10 @@ static const char usage_text[] =
 	"           runtime whose memories come with their content\n"
 	"companion  write the C file that includes what wasm2c made of the module and\n"
 	"           tells the wasm2c adapter what lies where in an instance\n"
+	"plan       the pool that the modules need, how many instances this host\n"
+	"           holds, and which limit decides\n"
+	"\n"
+	"A module named - is read from standard input.\n"
 	"\n"
 	"--json            one JSON object in place of text\n"
 	"--digest HEX      fail if the file has another digest\n"
@@ -356,7 +362,8 @@ static unsigned int option_verbs(int option)
 {
 	switch (option) {
 	case OPT_JSON:
-		return 1u << VERB_SHOW | 1u << VERB_VERIFY | 1u << VERB_DIFF;
+		return 1u << VERB_SHOW | 1u << VERB_VERIFY | 1u << VERB_DIFF |
+		       1u << VERB_PLAN;
 	case OPT_GLOBAL:
 		return 1u << VERB_SHOW | 1u << VERB_CYCLE | 1u << VERB_SAVE;
 	case OPT_DIGEST:
@@ -445,6 +452,7 @@ static const struct {
 	{ "save", VERB_SAVE, NULL },
 	{ "companion", VERB_COMPANION,
 	  "companion needs the C file that wasm2c wrote" },
+	{ "plan", VERB_PLAN, NULL },
 	{ "bake", VERB_BAKE, "bake needs a module and a snapshot's file" },
 };
 
@@ -469,7 +477,9 @@ static void parse_words(struct options *options, char **words)
 		options->out_path = *words++;
 	else if (needs)
 		options->other_path = *words++;
-	if (*words)
+	if (options->verb == VERB_PLAN)
+		options->more_paths = words;
+	else if (*words)
 		usage_error("\"%s\" is one word too many", *words);
 }
 
@@ -510,6 +520,8 @@ static int act(const struct options *options)
 
 	if (is_about_files(options))
 		return look_at_files(options);
+	if (options->verb == VERB_PLAN)
+		return plan(options);
 	status = subject_open(&subject);
 	if (!status)
 		status = actions[options->verb](&subject);

@@ -22,6 +22,7 @@ enum verb {
 	VERB_SAVE = 5,
 	VERB_BAKE = 6,
 	VERB_COMPANION = 7,
+	VERB_PLAN = 8,
 };
 
 #define DIGEST_BYTES	32
@@ -39,7 +40,8 @@ struct options {
 	const char *other_path;		/* diff, bake, companion: the second
 					 * input */
 	const char *out_path;		/* data-free, save, bake, companion */
-	bool is_json;			/* show, verify, diff */
+	char *const *more_paths;	/* plan: up to a NULL */
+	bool is_json;			/* show, verify, diff, plan */
 	bool has_digest;		/* verify */
 	uint8_t digest[DIGEST_BYTES];
 	bool has_memory_idx;		/* save */
@@ -84,7 +86,7 @@ __attribute__((format(printf, 1, 2))) int fail(const char *format, ...);
 /* The same from an error of the library, with the place in the file. */
 int fail_with(const char *path, const struct fl_error *error);
 
-/* All bytes of a file, and a NUL behind them. The caller frees *bytes, also
+/* All bytes of a file ("-": standard input), and a NUL behind them. The caller frees *bytes, also
  * after a failure. */
 int file_read(const char *path, uint8_t **bytes, size_t *length);
 
@@ -146,5 +148,6 @@ int bake(const struct subject *subject);
 int diff(const struct options *options, const struct file *a,
 	 const struct file *b);
 int companion(const struct subject *subject);
+int plan(const struct options *options);
 
 #endif

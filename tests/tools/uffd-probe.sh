@@ -222,4 +222,20 @@ elif command -v groff >/dev/null; then
 	warnings=$(groff -man -ww -z "$page" 2>&1)
 	test -z "$warnings" || failed "groff complains: $warnings"
 fi
+# A plan that fits, one that is lowered, one of which nothing fits, and words
+# that are wrong.
+run 0 --plan max_instances=10 max_memories=10 image_extents=1
+grep -q '^decided by none$' "$tmp/out" || failed "ten slots do not fit"
+run 1 --plan max_memories=1000000 max_instances=1000000
+grep -q '^decided by addresses$' "$tmp/out" || failed "a million slots fit"
+grep -q 'change: lower memory_stride_bytes' "$tmp/out" ||
+	failed "nothing says what to change"
+run 1 --plan max_memories=1000000 memory_stride_bytes=0 max_memory_bytes=65536
+grep -q 'change: `sysctl vm.max_map_count=' "$tmp/out" ||
+	failed "no command raises the mappings"
+"$tool" --plan memory_stride_bytes=200000000000000 >"$tmp/out" 2>"$tmp/err"
+test $? -eq 3 || failed "200 TB are in one address space"
+run 64 --plan max_memory=1
+run 64 --plan max_memories=x
+run 64 --plan max_memories=5000000000
 passed

@@ -332,4 +332,23 @@ elif command -v groff >/dev/null; then
 	warnings=$(groff -man -ww -z "$page" 2>&1)
 	test -z "$warnings" || failed "groff complains: $warnings"
 fi
+# A module from standard input, and what is no module but its text.
+"$tool" show - <"$tmp/own.wasm" >"$tmp/out" || failed "show - fails"
+"$tool" show "$tmp/own.wasm" | sed 1d >"$tmp/named"
+sed 1d "$tmp/out" | cmp -s - "$tmp/named" || failed "show - says something else"
+printf ';; text\n(module)' >"$tmp/own.wat"
+run 1 show "$tmp/own.wat"
+says err "wat2wasm $tmp/own.wat"
+
+# A plan of modules.
+run 0 plan "$tmp/own.wasm" "$tmp/side.wasm"
+says out 'modules                    2'
+says out 'max_memories_per_instance  1'
+says out 'max_instances '
+run 0 plan --json "$tmp/own.wasm"
+grep -q '"decided":"[a-z-]*"' "$tmp/out" || failed "no limit decides"
+! command -v jq >/dev/null || jq -e '.max_instances > 0' "$tmp/out" >/dev/null ||
+	failed "the plan is not JSON"
+run 1 plan "$tmp/own.wasm" "$tmp/own.wat"
+run 2 plan
 passed
