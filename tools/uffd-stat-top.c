@@ -15,10 +15,12 @@
 #ifdef FL_WITH_NCURSES
 #include <locale.h>
 #include <ncurses.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum sort {
 	SORT_PID,
@@ -275,6 +277,16 @@ static double seconds(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* Of a terminal that went, every read ends at once: nobody is there to wait
+ * for. */
+static bool is_hung_up(void)
+{
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+
+	return poll(&input, 1, 0) > 0 &&
+	       (input.revents & (POLLHUP | POLLERR | POLLNVAL));
+}
+
 static void loop(struct top *top, double interval_s)
 {
 	double due = seconds() + interval_s;
@@ -287,6 +299,8 @@ static void loop(struct top *top, double interval_s)
 		timeout(due > seconds() ? (int)((due - seconds()) * 1000) + 1 :
 					  0);
 		key = getch();
+		if (key == ERR && is_hung_up())
+			break;
 		if (key != ERR && key != KEY_RESIZE && !key_take(top, key))
 			break;
 		if (seconds() >= due) {
@@ -303,9 +317,12 @@ int stat_top(struct stat_finder *finder, double interval_s)
 	SCREEN *screen;
 
 	setlocale(LC_CTYPE, "");
-	screen = newterm(NULL, stdout, stdin);
+	screen = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) ?
+			 newterm(NULL, stdout, stdin) :
+			 NULL;
 	if (!screen) {
-		fputs("uffd-stat: --top needs a terminal: set TERM\n", stderr);
+		fputs("uffd-stat: --top needs a terminal, and TERM that says which\n",
+		      stderr);
 		return 1;
 	}
 	sigaction(SIGINT, &end, NULL);
