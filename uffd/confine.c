@@ -5,6 +5,7 @@
 #endif
 #include "confine.h"
 #include "base/util.h"
+#include "os/os.h"
 #include "uffd/kernel.h"
 
 #include <fcntl.h>

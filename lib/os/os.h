@@ -95,6 +95,11 @@ void fl__os_dump(uint8_t *addr, uint64_t len, bool is_in);
  * that changes nothing; safe beside threads that use the range. */
 void fl__os_touch(uint8_t *addr, uint64_t len);
 
+/* Does the system refuse an advice that nobody knows? Emulators of programs take
+ * every madvise() and do nothing, so that their yes tells nothing. */
+#define FL__OS_NO_ADVICE 0x7fffffff
+bool fl__os_heeds_advice(void);
+
 /*
  * A word that a forked child sees as gone. Process numbers tell less: those of
  * two namespaces repeat. can_wipe allows the system to clear the word, and a

@@ -265,6 +265,23 @@ void fl__os_touch(uint8_t *addr, uint64_t len)
 	}
 }
 
+bool fl__os_heeds_advice(void)
+{
+#ifdef HAS_MADVISE
+	size_t len = (size_t)fl__os_hpage_bytes();
+	void *page = mmap(NULL, len, PROT_NONE, RESERVE_FLAGS, -1, 0);
+	bool is_heeded;
+
+	if (page == MAP_FAILED)
+		return false;
+	is_heeded = madvise(page, len, FL__OS_NO_ADVICE) != 0;
+	(void)munmap(page, len);
+	return is_heeded;
+#else
+	return false;
+#endif
+}
+
 #ifdef __linux__
 /* Have the system treat the word's page so that a child can be told. */
 static bool guard_advise(struct fl__os_fork_guard *guard, void *page, size_t len,
@@ -324,7 +341,7 @@ int fl__os_fork_guard_init(struct fl__os_fork_guard *guard, bool can_wipe)
 	*guard = (struct fl__os_fork_guard){ .owner = (uint64_t)getpid() };
 	if (page == MAP_FAILED)
 		return fl__error_fold(-errno);
-	if (!guard_advise(guard, page, len, can_wipe))
+	if (!fl__os_heeds_advice() || !guard_advise(guard, page, len, can_wipe))
 		munmap(page, len);
 	return 0;
 }

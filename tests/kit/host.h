@@ -13,7 +13,7 @@
  * it there is room, except in programs of 32 bits. */
 const char *test_needs_space(void);
 
-/* NULL: the system says which pages are resident. */
+/* NULL: the system says which pages are resident, accessible or not. */
 const char *test_needs_resident(void);
 
 /* NULL: the system leaves memory out of core dumps, and shows that. */
