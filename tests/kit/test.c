@@ -21,7 +21,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CASE_TIMEOUT_S (test_is_sanitized() ? 180 : 60)
+/* FAULTLINE_TEST_CASE_TIMEOUT: for emulators. */
+static unsigned int case_timeout_s(void)
+{
+	const char *asked = getenv("FAULTLINE_TEST_CASE_TIMEOUT");
+
+	if (asked)
+		return (unsigned int)strtoul(asked, NULL, 10);
+	return test_is_sanitized() ? 180 : 60;
+}
 
 const struct test_rung *test_rung;
 
@@ -82,7 +90,7 @@ static void case_begin(const char *suite, const char *name)
 	run.started_ns = test_now_ns();
 	test_resources(&run.before);
 	signal(SIGALRM, case_timed_out);
-	alarm(CASE_TIMEOUT_S);
+	alarm(case_timeout_s());
 }
 
 static void case_end(void)
