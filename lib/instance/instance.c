@@ -504,9 +504,14 @@ static int instance_wake(struct fl_instance *instance,
 		.dropped_data = instance->dropped_data.bits,
 		.dropped_elements = instance->dropped_elements.bits,
 	};
+	struct fl__stats *stats = fl__instance_slot(instance)->bank->pool->stats;
+	uint64_t start_ns = fl__stats_begin_word(stats, FL__WORD_wakes);
 	int err = fl__wake(delta, (uint32_t)(instance->captured - first),
 			   &target, error);
 
+	fl__stats_end(stats, FL__TIMES_wake, start_ns);
+	if (!err)
+		fl__stats_add(stats, FL__WORD_wakes, 1);
 	instance->dropped_data.has_any |= target.drops_data;
 	instance->dropped_elements.has_any |= target.drops_elements;
 	return err;

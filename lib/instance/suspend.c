@@ -143,15 +143,56 @@ static int parts_delta(const struct fl_delta_parts *parts,
 	return err;
 }
 
+/* A delta under way, for the statistics of the first part's pool. */
+struct clock {
+	struct fl__stats *stats; /* NULL: not counted */
+	enum fl__word word;
+	uint64_t start_ns;
+};
+
+static struct clock clock_begin(const struct fl__slot *slot, bool is_end)
+{
+	struct clock clock = {
+		.stats = slot ? slot->bank->pool->stats : NULL,
+		.word = is_end ? FL__WORD_suspends : FL__WORD_checkpoints,
+	};
+
+	clock.start_ns = fl__stats_begin_word(clock.stats, clock.word);
+	return clock;
+}
+
+static void clock_end(const struct clock *clock, const struct fl_delta *delta)
+{
+	fl__stats_end(clock->stats, FL__TIMES_suspend, clock->start_ns);
+	fl__stats_add(clock->stats, clock->word, 1);
+	fl__stats_add(clock->stats, FL__WORD_delta_bytes, delta->length_bytes);
+}
+
+static const struct fl__slot *first_slot(const struct fl_delta_parts *parts)
+{
+	for (uint32_t i = 0; i < parts->memory_count; i++) {
+		if (parts->memories[i])
+			return fl__slot_of_side(parts->memories[i]);
+	}
+	return NULL;
+}
+
 int fl_memory_delta(const struct fl_delta_parts *parts, struct fl_delta **delta,
 		    struct fl_error *error)
 {
 	struct fl_delta_parts known;
+	struct clock clock;
 	int err = parts_read(parts, &known, error);
 
 	if (!err)
 		err = check_memories(&known, false, error);
-	return err ? err : parts_delta(&known, delta, error);
+	if (err)
+		return err;
+	clock = clock_begin(first_slot(&known), false);
+	err = parts_delta(&known, delta, error);
+	if (!err)
+		clock_end(&clock, *delta);
+	return fl__stats_answer(clock.stats, err);
 }
 
 /* Each memory is this call's, or none: another release may get ahead. */
@@ -179,18 +220,21 @@ int fl_memory_suspend(const struct fl_delta_parts *parts,
 {
 	struct fl_delta_parts known;
 	struct fl_delta *delta;
+	struct clock clock;
 	int err = parts_read(parts, &known, error);
 
 	if (!err)
 		err = check_memories(&known, true, error);
-	if (!err)
-		err = parts_delta(&known, &delta, error);
 	if (err)
 		return err;
+	clock = clock_begin(first_slot(&known), true);
+	err = parts_delta(&known, &delta, error);
+	if (err)
+		return fl__stats_answer(clock.stats, err);
 	err = claim_all(&known, error);
 	if (err) {
 		fl_delta_release(delta);
-		return err;
+		return fl__stats_answer(clock.stats, err);
 	}
 	for (uint32_t i = known.memory_count; i--;) {
 		err = known.memories[i] ? fl__memory_give(known.memories[i]) :
@@ -198,6 +242,7 @@ int fl_memory_suspend(const struct fl_delta_parts *parts,
 		if (err)
 			delta->release_error = err;
 	}
+	clock_end(&clock, delta);
 	*out = delta;
 	return 0;
 }
@@ -552,8 +597,9 @@ static int group_delta(struct group *group,
 }
 
 static int instances_delta(struct fl_instance *const *instances, uint32_t count,
-			   const struct fl_delta_config *config,
-			   struct fl_delta **delta, struct fl_error *error)
+			   const struct fl_delta_config *config, bool is_end,
+			   struct clock *clock, struct fl_delta **delta,
+			   struct fl_error *error)
 {
 	struct group group = { .instances = instances, .count = count };
 	struct fl_delta_config known;
@@ -565,7 +611,11 @@ static int instances_delta(struct fl_instance *const *instances, uint32_t count,
 	group.snapshot = err ? NULL : known.snapshot;
 	if (!err)
 		err = group_check(&group, error);
-	return err ? err : group_delta(&group, &known, delta, error);
+	if (err)
+		return err;
+	*clock = clock_begin(fl__instance_slot(instances[0]), is_end);
+	return fl__stats_answer(clock->stats,
+				group_delta(&group, &known, delta, error));
 }
 
 int fl_instance_delta(struct fl_instance *const *instances, uint32_t count,
@@ -573,8 +623,13 @@ int fl_instance_delta(struct fl_instance *const *instances, uint32_t count,
 		      struct fl_delta **delta, struct fl_error *error)
 {
 	fl__os_no_cancel();
+	struct clock clock;
+	int err = instances_delta(instances, count, config, false, &clock,
+				  delta, error);
 
-	return instances_delta(instances, count, config, delta, error);
+	if (!err)
+		clock_end(&clock, *delta);
+	return err;
 }
 
 static int claim_instances(struct fl_instance *const *instances, uint32_t count,
@@ -598,20 +653,23 @@ int fl_instance_suspend(struct fl_instance *const *instances, uint32_t count,
 {
 	fl__os_no_cancel();
 	struct fl_delta *delta;
-	int err = instances_delta(instances, count, config, &delta, error);
+	struct clock clock;
+	int err = instances_delta(instances, count, config, true, &clock,
+				  &delta, error);
 
 	if (err)
 		return err;
 	err = claim_instances(instances, count, error);
 	if (err) {
 		fl_delta_release(delta);
-		return err;
+		return fl__stats_answer(clock.stats, err);
 	}
 	while (count--) {
 		err = fl__instance_give(instances[count]);
 		if (err)
 			delta->release_error = err;
 	}
+	clock_end(&clock, delta);
 	*out = delta;
 	return 0;
 }

@@ -96,13 +96,21 @@ static int check_fresh(const struct fl_delta *delta, uint32_t memory_idx,
 int fl_delta_restore_memory(const struct fl_delta *delta, uint32_t memory_idx,
 			    struct fl_memory *memory, struct fl_error *error)
 {
+	struct fl__stats *stats = fl__slot_of_side(memory)->bank->pool->stats;
 	struct fl__delta_part part;
 	int err = check_fresh(delta, memory_idx, memory, error);
+	uint64_t start_ns;
 
-	if (err || !fl__delta_find(delta->bytes, 0, FL__DELTA_MEMORY,
-				   memory_idx, &part))
+	if (err)
 		return err;
-	return memory_restore(memory, &part, error);
+	start_ns = fl__stats_begin_word(stats, FL__WORD_wakes);
+	if (fl__delta_find(delta->bytes, 0, FL__DELTA_MEMORY, memory_idx,
+			   &part))
+		err = memory_restore(memory, &part, error);
+	fl__stats_end(stats, FL__TIMES_wake, start_ns);
+	if (!err)
+		fl__stats_add(stats, FL__WORD_wakes, 1);
+	return fl__stats_answer(stats, err);
 }
 
 /* ---------------------------------------------------------------- instances */
