@@ -54,6 +54,7 @@ int fl__space_cut(struct fl__space *space, const struct fl__geometry *geometry,
 
 	if (err || !len)
 		return err;
+	fl__geometry_zeroes(geometry, at, len);
 	if (geometry->dump != FL__DUMP_ALL)
 		fl__os_dump(at, len, false);
 	space->allowed_bytes = target;
@@ -115,6 +116,8 @@ int fl__space_renew(struct fl__space *space,
 			   geometry->prefix_bytes + geometry->max_bytes);
 	if (err)
 		return err;
+	fl__geometry_zeroes(geometry, space->base - geometry->prefix_bytes,
+			    geometry->prefix_bytes + geometry->max_bytes);
 	if (geometry->dump != FL__DUMP_ALL)
 		fl__os_dump(space->base - geometry->prefix_bytes,
 			    geometry->prefix_bytes + geometry->max_bytes,

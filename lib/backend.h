@@ -83,6 +83,7 @@ struct fl__geometry {
 	bool is_accessible;	/* FL_BOUNDS_ACCESSIBLE */
 	bool is_single_use;	/* slots are detached, and never reset */
 	enum fl__dump dump;
+	bool avoids_huge_pages;		/* of zeroes */
 };
 
 /* One image: its map, its storage, its references. */
@@ -351,6 +352,14 @@ int fl__space_grow(struct fl__space *space, const struct fl__geometry *geometry,
  * dumps or not, as the geometry says. */
 void fl__space_dump_mapped(const struct fl__geometry *geometry, uint8_t *addr,
 			   uint64_t len);
+
+/* After zeroes were mapped there, or reserved. */
+static inline void fl__geometry_zeroes(const struct fl__geometry *geometry,
+				       uint8_t *addr, uint64_t len)
+{
+	if (fl_unlikely(geometry->avoids_huge_pages))
+		fl__os_avoid_huge_pages(addr, len);
+}
 
 /* What of page tables and records of a slot counts as kept: the little that a
  * slot of few megabytes has does not. */

@@ -1164,7 +1164,11 @@ struct fl_pool_config {
 	 * resident; tables, structures and stacks are part, like the host's own
 	 * memory. 0 keeps the guests' bytes out: 0. */
 	uint32_t dumps_memories;
-	uint32_t reserved_end;
+	/* Memories, tables and structures take host pages alone, so that the
+	 * first byte written to a fresh slot takes no 2 MiB where transparent
+	 * huge pages are "always"; at a system call more where memory is mapped
+	 * anew. 0 leaves that to the system: 0. */
+	uint32_t avoids_huge_pages;
 };
 
 #define FL_POOL_CONFIG_INIT {						\

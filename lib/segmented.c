@@ -173,6 +173,7 @@ static int segmented_uncover(struct fl__space *space,
 		uint64_t len = map->extents[i].hpage_len * map->hpage_bytes;
 
 		err = fl__os_discard(at, len);
+		fl__geometry_zeroes(geometry, at, len);
 		fl__space_dump_mapped(geometry, at, len);
 	}
 	return err;
@@ -251,6 +252,7 @@ static int drop_flush(struct restore *restore)
 
 	if (!len || err)
 		return err;
+	fl__geometry_zeroes(restore->geometry, at, len);
 	fl__space_dump_mapped(restore->geometry, at, len);
 	restore->work->dropped +=
 		(uint32_t)(len / restore->geometry->hpage_bytes);

@@ -91,6 +91,11 @@ int fl__os_renew(uint8_t *addr, uint64_t len);
  * leave memory out has it in, so there is no error. */
 void fl__os_dump(uint8_t *addr, uint64_t len, bool is_in);
 
+/* No page of the range, accessible or not, is larger than a host page from now on,
+ * until something is mapped over it. A system without such pages needs none of
+ * it, so there is no error. */
+void fl__os_avoid_huge_pages(uint8_t *addr, uint64_t len);
+
 /* Make every host page of an accessible range resident and writable, by a write
  * that changes nothing; safe beside threads that use the range. */
 void fl__os_touch(uint8_t *addr, uint64_t len);

@@ -236,6 +236,17 @@ uint64_t fl__os_resident(const uint8_t *addr, uint64_t len)
 }
 #endif
 
+void fl__os_avoid_huge_pages(uint8_t *addr, uint64_t len)
+{
+#ifdef MADV_NOHUGEPAGE
+	if (len)
+		(void)madvise(addr, (size_t)len, MADV_NOHUGEPAGE);
+#else
+	(void)addr;
+	(void)len;
+#endif
+}
+
 void fl__os_dump(uint8_t *addr, uint64_t len, bool is_in)
 {
 #ifdef MADV_DONTDUMP

@@ -138,6 +138,8 @@ static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
 		const struct fl__geometry *memories =
 			&layout->banks[FL__BANK_MEMORY];
 
+		fl__geometry_zeroes(memories, pool->reservation,
+				    layout->reserved_bytes);
 		/* Memories are the first in the reservation. */
 		if (memories->slot_count)
 			fl__os_dump(pool->reservation,

@@ -207,6 +207,7 @@ static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
 	geometry->hpage_bytes = hpage;
 	geometry->is_accessible = config->bounds == FL_BOUNDS_ACCESSIBLE;
 	geometry->max_kept_bytes = config->max_idle_slot_bytes;
+	geometry->avoids_huge_pages = config->avoids_huge_pages;
 	geometry->dump = config->dumps_memories ? FL__DUMP_ACCESSIBLE :
 						  FL__DUMP_NONE;
 	layout->align_bytes = align;
@@ -254,6 +255,7 @@ static int layout_row(const struct fl_pool_config *config,
 		.guard_is_above = row->guard_is_above,
 		.is_accessible = true,
 		.max_kept_bytes = config->max_idle_slot_bytes,
+		.avoids_huge_pages = config->avoids_huge_pages,
 	};
 	/* With guards between, the last slot's stride ends with the guard after
 	 * all slots. */

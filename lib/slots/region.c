@@ -190,6 +190,8 @@ static int region_map(struct regions *from, struct region *region,
 				 "raise `ulimit -v` or vm.max_map_count",
 			bank->kind->what);
 	}
+	fl__geometry_zeroes(&region->geometry, region->start,
+			    region->length_bytes);
 	if (region->geometry.dump != FL__DUMP_ALL)
 		fl__os_dump(region->start, region->length_bytes, false);
 	err = region_open(from, region, error);

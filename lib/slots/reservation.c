@@ -271,6 +271,7 @@ static void join_run(struct reservation *from, uint32_t first, uint32_t end)
 				 geometry->prefix_bytes;
 
 		(void)fl__os_renew(start, len - tail);
+		fl__geometry_zeroes(geometry, start, len - tail);
 		if (geometry->dump != FL__DUMP_ALL)
 			fl__os_dump(start, len - tail, false);
 	}

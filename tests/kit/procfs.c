@@ -212,6 +212,12 @@ bool procfs_is_registered(const void *start, const void *end, int *mappings)
 
 uint64_t procfs_dumped_bytes(const void *start, const void *end)
 {
+	return procfs_bytes_without(start, end, " dd");
+}
+
+uint64_t procfs_bytes_without(const void *start, const void *end,
+			      const char *flag)
+{
 	uint64_t from = 0, to = 0, sum = 0;
 	struct smaps smaps;
 
@@ -222,7 +228,7 @@ uint64_t procfs_dumped_bytes(const void *start, const void *end)
 			from = from > smaps.start ? from : smaps.start;
 			to = to < smaps.end ? to : smaps.end;
 		} else if (!strncmp(smaps.line, "VmFlags:", 8) &&
-			   !strstr(smaps.line, " dd")) {
+			   !strstr(smaps.line, flag)) {
 			sum += to - from;
 		}
 	}

@@ -58,6 +58,10 @@ struct procfs_resident procfs_resident(const void *start, const void *end);
  * *mappings how many there are. */
 bool procfs_is_registered(const void *start, const void *end, int *mappings);
 
+/* How much of [start, end) is in mappings whose VmFlags lack a flag. */
+uint64_t procfs_bytes_without(const void *start, const void *end,
+			      const char *flag);
+
 /* How much of [start, end) is in mappings that core dumps take (VmFlags: no dd)
  * once a page of them was written. */
 uint64_t procfs_dumped_bytes(const void *start, const void *end);

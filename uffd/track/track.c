@@ -438,7 +438,8 @@ static void chunks_shrink(struct fl__dirty *dirty, size_t count)
 
 /* Fresh memory behind a border: no page, no mark and no page table is left there
  * to be scanned. */
-static int tail_renew(struct fl__reset *reset, uint64_t start)
+static int tail_renew(struct fl__reset *reset,
+		      const struct fl__geometry *geometry, uint64_t start)
 {
 	struct fl__dirty *dirty = reset->dirty;
 	uint64_t len = reset->tracked_end - start;
@@ -448,6 +449,8 @@ static int tail_renew(struct fl__reset *reset, uint64_t start)
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
 		 0) == MAP_FAILED)
 		return -errno;
+	fl__geometry_zeroes(geometry, at, len);
+	fl__space_dump_mapped(geometry, at, len);
 	uncount_range(reset, start, reset->tracked_end);
 	for (size_t i = fl__reset_chunk_of(reset, start);
 	     i < dirty->chunk_count; i++)
@@ -468,7 +471,8 @@ static int tail_renew(struct fl__reset *reset, uint64_t start)
  * costs to map and mark these chunks once more. Then they are given back. After
  * a failure the slot goes on as it was.
  */
-static void drop_stale(struct fl__reset *reset)
+static void drop_stale(struct fl__reset *reset,
+		       const struct fl__geometry *geometry)
 {
 	struct fl__dirty *dirty = reset->dirty;
 	uint64_t start = used_end(reset);
@@ -478,13 +482,15 @@ static void drop_stale(struct fl__reset *reset)
 		dirty->stale_resets = 0;
 		return;
 	}
-	if (++dirty->stale_resets > STALE_RESETS && !tail_renew(reset, start))
+	if (++dirty->stale_resets > STALE_RESETS &&
+	    !tail_renew(reset, geometry, start))
 		dirty->stale_resets = 0;
 }
 
-static int reset_run(struct fl__reset *reset, uint64_t max_kept_bytes,
-		     bool is_accessible)
+static int reset_run(struct fl__reset *reset,
+		     const struct fl__geometry *geometry)
 {
+	uint64_t max_kept_bytes = geometry->max_kept_bytes;
 	int err = fl_unlikely(reset->dirty->has_noted) ?
 			  fl__settle_noted(reset) :
 			  0;
@@ -495,8 +501,8 @@ static int reset_run(struct fl__reset *reset, uint64_t max_kept_bytes,
 		err = fl__track_mark(reset);
 	if (!err)
 		err = sweep(reset);
-	if (!err && is_accessible)
-		drop_stale(reset);
+	if (!err && geometry->is_accessible)
+		drop_stale(reset, geometry);
 	reset->overhead_bytes = overhead_of(reset);
 	if (!err && reset->overhead_bytes > max_kept_bytes)
 		err = -EAGAIN;
@@ -548,8 +554,7 @@ static int reset_slot(struct fl__dirty *dirty,
 	dirty->highest_bytes =
 		fl_max_u64(dirty->highest_bytes, space->allowed_bytes);
 	fl__reset_areas(&reset);
-	err = reset_run(&reset, geometry->max_kept_bytes,
-			geometry->is_accessible);
+	err = reset_run(&reset, geometry);
 	*kept_bytes = kept_bytes_of(&reset) + reset.overhead_bytes;
 	work->restored += reset.restored;
 	work->scans += reset.buffer.calls;
