@@ -147,10 +147,16 @@ enum fl_config_kind {
  * Each struct fl_x has a static inline call of its own, fl_x_init(), which
  * passes kind and size.
  * In C each struct has an initialiser too, with the defaults of this header:
- * `struct fl_pool_config config = FL_POOL_CONFIG_INIT;`.
+ * `struct fl_pool_config config = FL_POOL_CONFIG_INIT;`. For structs that a call
+ * fills (fl_pool_info and its like), FL_SIZED below.
  */
 FL_API void fl_config_init(enum fl_config_kind kind, void *config,
 			   size_t size_bytes);
+/* In C, the beginning of a struct that a call fills as far as the caller knows it:
+ * `struct fl_pool_info info = FL_SIZED(info);`. In C++, `fl_pool_info info = {};
+ * info.size = sizeof(info);`. */
+#define FL_SIZED(variable) { .size = sizeof(variable) }
+
 #define FL__DEFINE_INIT(type, kind)                             \
 	static inline void type##_init(struct type *config)     \
 	{                                                       \
@@ -1084,7 +1090,8 @@ struct fl_pool_config {
 	uint64_t max_memory_bytes;		/* of one memory: 4 GiB */
 	/* What code that runs in one memory can reach from its base. The next
 	 * base, with its prefix, lies beyond. 0: as small as the other fields
-	 * allow. At 8 GiB an access that begins at a 32-bit index plus a 32-bit
+	 * allow, above all max_memory_bytes, which is to be lowered too for
+	 * small slots. At 8 GiB an access that begins at a 32-bit index plus a 32-bit
 	 * offset faults or hits this memory: 8 GiB. */
 	uint64_t memory_stride_bytes;
 	uint64_t memory_alignment_bytes;	/* of a base, 0: host page: 0 */
@@ -1633,12 +1640,15 @@ struct fl_memory {
 
 struct fl_memory_config {
 	size_t size;
-	struct fl_image *image;		/* initial content, NULL for zeroes */
+	/* Initial content, NULL for zeroes. The memory holds a reference, so
+	 * the caller may release the image while the memory lives. */
+	struct fl_image *image;
 	/* 0 with an image: the image's. Another size holds as long as the
 	 * image's content fits. */
 	uint64_t initial_bytes;
 	uint64_t max_bytes;		/* of growth; UINT64_MAX: pool's */
-	uint64_t page_bytes;		/* unit of growth: 65536 */
+	/* Unit of growth, a power of two up to 65536: 65536. */
+	uint64_t page_bytes;
 	uint32_t is_shared;		/* several threads use the memory */
 	uint32_t is_lent;		/* as after fl_memory_lend() */
 	/* How long to wait for a free slot, in nanoseconds. 0: not at all,
@@ -1650,6 +1660,7 @@ struct fl_memory_config {
 	 * alone bounds growth: 0. */
 	uint32_t address_bits;
 	uint32_t reserved;
+	void *user;		/* returned by fl_memory_user() */
 };
 
 #define FL_MEMORY_CONFIG_INIT {						\
@@ -1727,6 +1738,10 @@ FL_API int fl_memory_lend(struct fl_memory *memory);
 FL_API struct fl_memory *fl_memory_find(const struct fl_pool *pool,
 					const void *base);
 
+/* user of the fl_memory_config by which the memory was acquired. NULL for a
+ * memory of an instance: fl_instance_user() is the instance's. */
+FL_API void *fl_memory_user(const struct fl_memory *memory);
+
 /*
  * Make the memory delta_pages larger, in place, filled with zeroes. *old_pages
  * (optional) gets the size before, in whole pages. Calls on one memory take
@@ -1744,6 +1759,18 @@ FL_API struct fl_memory *fl_memory_find(const struct fl_pool *pool,
  */
 FL_API int fl_memory_grow(struct fl_memory *memory, uint64_t delta_pages,
 			  uint64_t *old_pages);
+
+/*
+ * May the memory grow by delta_pages, and if not, which maximum is in the way?
+ * Nothing changes. 0, or what fl_memory_grow() answers (-E2BIG, -ECHILD), and the
+ * error names the maximum and its value: of the module's type, of addresses of 32
+ * bits, max_bytes of fl_memory_config, max_memory_bytes of fl_pool_config,
+ * max_memory_bytes or max_total_bytes of fl_instance_config. Neither
+ * may_grow of fl_instance_config nor the kernel is asked, so both may refuse
+ * after a 0.
+ */
+FL_API int fl_memory_check_growth(const struct fl_memory *memory,
+				  uint64_t delta_pages, struct fl_error *error);
 
 /*
  * Make [offset, offset + length) resident and writable, before a system call

@@ -50,6 +50,7 @@ struct fl_memory *fl__memory_begin(struct fl__slot *slot,
 	memory->since = FL__SINCE_ACQUIRE;
 	memory->shape = *shape;
 	memory->quota = NULL;
+	memory->user = NULL;
 	memory->shape.max_bytes =
 		fl_min_u64(shape->max_bytes,
 			   fl_max_u64(slot->bank->pool->config.max_memory_bytes,
@@ -196,6 +197,7 @@ static int memory_acquire(struct fl_pool *pool,
 	shape = shape_alone(&known);
 	*out = fl__memory_begin(slot, &request, &shape);
 	memory = fl__memory_of(*out);
+	memory->user = known.user;
 	/* A division by page_bytes, which takes a tenth as long. */
 	memory->shape.max_pages = memory->shape.max_bytes >>
 				  __builtin_ctzll(memory->shape.page_bytes);
@@ -276,6 +278,20 @@ struct fl_memory *fl_memory_find(const struct fl_pool *pool, const void *base)
 	return slot ? fl__slot_side(slot) : NULL;
 }
 
+void *fl_memory_user(const struct fl_memory *memory)
+{
+	return fl__memory_of(memory)->user;
+}
+
+static int grown_bytes(const struct fl__memory *memory, uint64_t old_bytes,
+		       uint64_t delta_pages, uint64_t *new_bytes)
+{
+	if (fl_mul_overflow(delta_pages, memory->shape.page_bytes, new_bytes) ||
+	    fl_add_overflow(*new_bytes, old_bytes, new_bytes))
+		*new_bytes = UINT64_MAX;
+	return *new_bytes > memory->shape.max_bytes ? -E2BIG : 0;
+}
+
 static int memory_grow(struct fl__memory *memory, uint64_t delta_pages,
 		       uint64_t *old_pages)
 {
@@ -284,10 +300,7 @@ static int memory_grow(struct fl__memory *memory, uint64_t delta_pages,
 	struct fl_growth growth;
 	int err;
 
-	if (fl_mul_overflow(delta_pages, memory->shape.page_bytes,
-			    &new_bytes) ||
-	    fl_add_overflow(new_bytes, old_bytes, &new_bytes) ||
-	    new_bytes > memory->shape.max_bytes)
+	if (grown_bytes(memory, old_bytes, delta_pages, &new_bytes))
 		return -E2BIG;
 	growth = (struct fl_growth){
 		.size = sizeof(growth),
@@ -332,6 +345,66 @@ int fl_memory_grow(struct fl_memory *pub, uint64_t delta_pages,
 	if (!err)
 		fl__stats_add(stats, FL__WORD_grows, delta_pages != 0);
 	return fl__stats_answer(stats, err);
+}
+
+/* The shape has the least of several maxima. Which one is it? The type's of a
+ * memory taken alone is what is left: max_bytes. */
+static int explain_growth(const struct fl__memory *memory, uint64_t new_bytes,
+			  struct fl_error *error)
+{
+	const struct fl__memory_shape *shape = &memory->shape;
+	const struct fl__slot *slot = fl__slot_of_side(memory);
+	uint64_t pools = slot->bank->pool->config.max_memory_bytes;
+	uint64_t reach = address_space(shape->address_bits, shape->page_bytes);
+	uint64_t types;
+
+	if (fl_mul_overflow(shape->max_pages, shape->page_bytes, &types))
+		types = UINT64_MAX;
+	if (new_bytes > pools)
+		return fl__error_set(
+			error, -E2BIG,
+			"the pool ends growth at %llu bytes; raise max_memory_bytes of fl_pool_config",
+			fl_llu(pools));
+	if (new_bytes > reach)
+		return fl__error_set(
+			error, -E2BIG,
+			"addresses of 32 bits end growth at %llu bytes",
+			fl_llu(reach));
+	if (!slot->instance)
+		return fl__error_set(
+			error, -E2BIG,
+			"max_bytes of fl_memory_config ends growth at %llu bytes",
+			fl_llu(shape->max_bytes));
+	if (new_bytes > types)
+		return fl__error_set(
+			error, -E2BIG,
+			"the maximum of the memory's type ends growth at %llu bytes",
+			fl_llu(types));
+	return fl__error_set(
+		error, -E2BIG,
+		"max_memory_bytes of fl_instance_config ends growth at %llu bytes",
+		fl_llu(shape->max_bytes));
+}
+
+int fl_memory_check_growth(const struct fl_memory *pub, uint64_t delta_pages,
+			   struct fl_error *error)
+{
+	const struct fl__memory *memory = fl__memory_of(pub);
+	uint64_t old_bytes, new_bytes;
+	int err =
+		fl__pool_check_owner(fl__slot_of_side(pub)->bank->pool, error);
+
+	if (err)
+		return err;
+	old_bytes = fl__memory_length(pub);
+	if (grown_bytes(memory, old_bytes, delta_pages, &new_bytes))
+		return explain_growth(memory, new_bytes, error);
+	if (fl__quota_has_room(memory->quota, new_bytes - old_bytes))
+		return 0;
+	return fl__error_set(
+		error, -E2BIG,
+		"max_total_bytes of fl_instance_config ends growth: the instance may have %llu bytes in all",
+		fl_llu(memory->quota->max_total_bytes));
 }
 
 int fl_memory_prefault(struct fl_memory *memory, uint64_t offset_bytes,

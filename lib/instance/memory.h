@@ -35,6 +35,7 @@ struct fl__memory {
 	struct fl_memory pub;		/* length_bytes is atomic */
 	struct fl__memory_shape shape;
 	struct fl__quota *quota;	/* NULL: no tenant of several */
+	void *user;			/* of a memory taken alone */
 	enum fl__since since;		/* with begun_bytes: grow_lock */
 	uint64_t begun_bytes;		/* the size then */
 	struct fl__os_lock grow_lock;

@@ -31,6 +31,16 @@ int fl__quota_grow(struct fl__quota *quota, struct fl_growth *growth)
 	return -E2BIG;
 }
 
+bool fl__quota_has_room(const struct fl__quota *quota, uint64_t bytes)
+{
+	uint64_t total;
+
+	return !quota || (!fl_add_overflow(__atomic_load_n(&quota->total_bytes,
+							   __ATOMIC_RELAXED),
+					   bytes, &total) &&
+			  total <= quota->max_total_bytes);
+}
+
 void fl__quota_undo(struct fl__quota *quota, const struct fl_growth *growth)
 {
 	if (quota)

@@ -27,6 +27,8 @@ struct fl__quota {
 /* growth->total_bytes is filled in. quota may be NULL: nothing is bounded.
  * -E2BIG. */
 int fl__quota_grow(struct fl__quota *quota, struct fl_growth *growth);
+/* Is there room for so many bytes more? */
+bool fl__quota_has_room(const struct fl__quota *quota, uint64_t bytes);
 /* The growth did not come about. */
 void fl__quota_undo(struct fl__quota *quota, const struct fl_growth *growth);
 

@@ -10,7 +10,11 @@
 int main(void)
 {
 	struct fl_context_config config;
+	struct fl_pool_info info = FL_SIZED(info);
+	struct fl_written written = FL_SIZED(written);
 
 	fl_context_config_init(&config);
+	if (info.size != sizeof(info) || written.size != sizeof(written))
+		return 1;
 	return !(fl_version()[0] && fl_strerror(0));
 }

@@ -72,6 +72,43 @@ static void each_memory_and_table_ends_at_its_limit(void)
 	runtime_close(&rt);
 }
 
+static void check_named(const struct fl_memory *memory, uint64_t delta_pages,
+			const char *words)
+{
+	struct fl_error error = { .text = "" };
+
+	CHECK_EQ(fl_memory_check_growth(memory, delta_pages, &error),
+		 words ? -E2BIG : 0);
+	CHECK(!words || strstr(error.text, words) != NULL);
+}
+
+static void the_limit_in_the_way_is_named(void)
+{
+	struct fl_instance *instance;
+	struct fl_memory *memory;
+	struct runtime rt;
+
+	limits_open(&rt);
+	instance = runtime_start(&rt);
+	memory = fl_instance_memory(instance, 0);
+	check_named(memory, 5, NULL);
+	check_named(memory, 6, "the maximum of the memory's type");
+	check_named(memory, 8, "max_memory_bytes of fl_pool_config");
+	runtime_stop(&rt, instance);
+	rt.config.max_memory_bytes = 3 * WPAGE + 5;
+	rt.config.max_total_bytes = 4 * WPAGE + 30 * 8;
+	instance = runtime_start(&rt);
+	memory = fl_instance_memory(instance, 0);
+	check_named(memory, 1, NULL);
+	check_named(memory, 2, "max_total_bytes of fl_instance_config");
+	check_named(memory, 3, "max_memory_bytes of fl_instance_config");
+	check_named(memory, 6, "the maximum of the memory's type");
+	CHECK_EQ(fl_memory_grow(memory, 1, NULL), 0);
+	check_named(memory, 1, "max_total_bytes of fl_instance_config");
+	runtime_stop(&rt, instance);
+	runtime_close(&rt);
+}
+
 static void what_starts_beyond_a_limit_is_refused(void)
 {
 	struct runtime rt;
@@ -242,6 +279,7 @@ static void two_threads_share_the_total(void)
 
 static const struct test_case cases[] = {
 	TEST_CASE(each_memory_and_table_ends_at_its_limit),
+	TEST_CASE(the_limit_in_the_way_is_named),
 	TEST_CASE(what_starts_beyond_a_limit_is_refused),
 	TEST_CASE(random_growth_keeps_the_limits),
 	TEST_CASE(two_threads_share_the_total),

@@ -79,6 +79,100 @@ static void grow_to_the_pools_maximum(void)
 	}
 }
 
+static void check_growth(const struct fl_memory *memory, uint64_t delta_pages,
+			 const char *words)
+{
+	struct fl_error error = { .text = "" };
+	uint64_t length = fl_memory_length(memory);
+
+	CHECK_EQ(fl_memory_check_growth(memory, delta_pages, &error),
+		 words ? -E2BIG : 0);
+	CHECK(!words || strstr(error.text, words) != NULL);
+	CHECK_EQ(fl_memory_check_growth(memory, delta_pages, NULL),
+		 words ? -E2BIG : 0);
+	CHECK_EQ(fl_memory_length(memory), length);
+}
+
+static void the_maximum_in_the_way_is_named(void)
+{
+	struct fl_pool_config pool_config;
+	struct fl_memory_config config;
+	struct conform conform;
+	struct fl_memory *memory;
+
+	conform_pool_config(&pool_config);
+	pool_config.max_memory_bytes = 10 * WPAGE;
+	conform_open(&conform, &pool_config);
+	memory = conform_take_sized(&conform, 2 * WPAGE, 5 * WPAGE, WPAGE);
+	check_growth(memory, 0, NULL);
+	check_growth(memory, 3, NULL);
+	check_growth(memory, 4, "max_bytes of fl_memory_config ends growth at "
+				"327680 ");
+	check_growth(memory, 9, "max_memory_bytes of fl_pool_config");
+	check_growth(memory, UINT64_MAX, "max_memory_bytes of fl_pool_config");
+	CHECK_EQ(fl_memory_grow(memory, 3, NULL), 0);
+	check_growth(memory, 1, "max_bytes of fl_memory_config");
+	conform_give(memory);
+	conform_close(&conform);
+
+	/* Only a size of 4 GiB and more meets the end of the addresses. */
+	conform_pool_config(&pool_config);
+	pool_config.max_memories = 1;
+	pool_config.max_memory_bytes = 5 * GIB;
+	pool_config.memory_stride_bytes = 0;
+	conform_open(&conform, &pool_config);
+	fl_memory_config_init(&config);
+	config.address_bits = 32;
+	memory = conform_acquire(&conform, &config);
+	check_growth(memory, 65536, NULL);
+	check_growth(memory, 65537, "addresses of 32 bits");
+	conform_give(memory);
+	conform_close(&conform);
+}
+
+static void a_memory_keeps_what_the_runtime_gave(void)
+{
+	struct fl_memory_config config;
+	struct conform conform;
+	struct fl_memory *memory;
+
+	conform_open_one_slot(&conform);
+	fl_memory_config_init(&config);
+	config.user = &config;
+	memory = conform_acquire(&conform, &config);
+	CHECK(fl_memory_user(memory) == &config);
+	CHECK_EQ(fl_memory_reset(memory), 0);
+	CHECK(fl_memory_user(memory) == &config);
+	conform_give(memory);
+	/* The slot's next tenant has its own. */
+	config.user = NULL;
+	memory = conform_acquire(&conform, &config);
+	CHECK(fl_memory_user(memory) == NULL);
+	conform_give(memory);
+	conform_close(&conform);
+}
+
+/* The caller's reference goes first. */
+static void an_image_lives_as_long_as_a_memory(void)
+{
+	struct fl_memory_config config;
+	struct conform conform;
+	struct fl_memory *memory;
+
+	conform_open_one_slot(&conform);
+	fl_memory_config_init(&config);
+	config.image = conform_image_of(&conform, WPAGE, 100, "here", 4);
+	memory = conform_acquire(&conform, &config);
+	fl_image_release(config.image);
+	for (int i = 0; i < 3; i++) {
+		CHECK(!memcmp(memory->base + 100, "here", 4));
+		memset(memory->base, 0xee, WPAGE);
+		CHECK_EQ(fl_memory_reset(memory), 0);
+	}
+	conform_give(memory);
+	conform_close(&conform);
+}
+
 static void grow_in_single_bytes(void)
 {
 	struct conform conform;
@@ -686,6 +780,9 @@ static const struct test_case cases[] = {
 	TEST_CASE(all_of_four_gib),
 	TEST_CASE(grow_to_the_maximum),
 	TEST_CASE(grow_to_the_pools_maximum),
+	TEST_CASE(the_maximum_in_the_way_is_named),
+	TEST_CASE(a_memory_keeps_what_the_runtime_gave),
+	TEST_CASE(an_image_lives_as_long_as_a_memory),
 	TEST_CASE(grow_in_single_bytes),
 	TEST_CASE(memory_of_size_zero),
 	TEST_CASE(grow_beyond_an_image),

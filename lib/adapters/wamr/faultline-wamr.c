@@ -131,12 +131,10 @@ static struct fl_memory *memory_of(const void *base)
 	return memory;
 }
 
-/* Which maximum it was: WAMR has looked at the module's before it asks. */
 static void *linear_realloc(void *ptr, unsigned int size)
 {
 	struct fl_memory *memory = memory_of(ptr);
 	uint64_t length, pages;
-	struct fl_pool_info info = { .size = sizeof(info) };
 	int err;
 
 	if (!memory)
@@ -148,12 +146,7 @@ static void *linear_realloc(void *ptr, unsigned int size)
 	err = fl_memory_grow(memory, pages, NULL);
 	if (!err)
 		return ptr;
-	fl_pool_info(pool_in_use(), &info);
-	if (err == -E2BIG)
-		fail(&last, err,
-		     "the pool's max_memory_bytes of %llu ends the growth to %u bytes",
-		     (unsigned long long)info.max_memory_bytes, size);
-	else
+	if (!fl_memory_check_growth(memory, pages, &last))
 		fail(&last, err, "the memory cannot grow to %u bytes: %s", size,
 		     fl_strerror(err));
 	return NULL;
