@@ -100,10 +100,14 @@ static int segmented_image_create(struct fl__host *host, struct fl_image *image,
 		if (err)
 			fl__os_release(bytes, span);
 	}
-	if (err)
-		return fl__error_set(error, err,
-				     "cannot get %llu bytes to store an image",
-				     fl_llu(span));
+	if (err) {
+		const char *remedy = fl__os_remedy(err);
+
+		return fl__error_set(
+			error, err,
+			"cannot get %llu bytes to store an image%s%s",
+			fl_llu(span), remedy ? "; " : "", remedy ? remedy : "");
+	}
 	(void)fl__image_map_fill(&image->map, segments, segmented_put, bytes);
 	fl__image_map_refine(&image->map, bytes);
 	image->bytes = bytes;

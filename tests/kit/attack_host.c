@@ -37,6 +37,7 @@ static const struct {
 	{ ATTACK_HUGE, THP "khugepaged/alloc_sleep_millisecs", "1" },
 	{ ATTACK_HUGE, THP "khugepaged/pages_to_scan", "65536" },
 	{ ATTACK_HUGE, THP "hugepages-64kB/enabled", "madvise" },
+	{ ATTACK_STRICT, "/proc/sys/vm/overcommit_memory", "2" },
 };
 
 /* From the janitor to the program, once everything is set up. */
@@ -310,6 +311,15 @@ const char *attack_needs_huge(void)
 	return host.report.had & ATTACK_HUGE ?
 		       NULL :
 		       "large folios cannot be controlled here";
+}
+
+const char *attack_needs_strict(void)
+{
+	if (attack_needs_root())
+		return "only root may have every byte charged";
+	return host.report.had & ATTACK_STRICT ?
+		       NULL :
+		       "vm.overcommit_memory cannot be set here";
 }
 
 bool attack_swap_cycle(void)

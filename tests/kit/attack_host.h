@@ -15,6 +15,7 @@ enum attack_host {
 	ATTACK_SWAP = 1,
 	ATTACK_KSM = 2,
 	ATTACK_HUGE = 4, /* khugepaged at once, 64 KiB folios on advice */
+	ATTACK_STRICT = 8, /* every accessible byte is charged */
 };
 
 /* Before test_main(): what can be had is had, the rest is skipped. */
@@ -38,6 +39,7 @@ void attack_host_close(void);
 const char *attack_needs_swap(void);
 const char *attack_needs_ksm(void);
 const char *attack_needs_huge(void);
+const char *attack_needs_strict(void);
 const char *attack_needs_root(void);
 
 /* Swap everything in again, and have swap again. */

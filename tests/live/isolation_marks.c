@@ -17,6 +17,7 @@
 #include "tests/kit/procfs.h"
 
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/userfaultfd.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
