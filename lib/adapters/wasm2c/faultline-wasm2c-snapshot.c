@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * faultline-wasm2c-snapshot.c - clones of instances that wasm2c's code made.
+ * faultline-wasm2c-snapshot.c - clones of instances that wasm2c's code made, and
+ * their sleep.
  *
  * Takes an instance that has started; gives a snapshot: the content of its
  * memories as images, and the rest of its state as values. Takes an instance
@@ -8,6 +9,10 @@
  * memories, which show the images, and the state decoded over it. wasm2c's
  * references point into the instance, so an instance that stays where it is
  * keeps its tables, and a clone costs its memories and its globals.
+ *
+ * A clone that sleeps is a delta of its memories, with the state beside them. It
+ * wakes as another clone begins, in any instance of the module, with the lines of
+ * the delta over the images and the delta's state in place of the snapshot's.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -187,12 +192,12 @@ static int stock_take(uint8_t *id, size_t len)
 }
 
 static int tell_restored(const struct fl_wasm2c_clones *clones, void *instance,
-			 struct fl_error *error)
+			 enum fl_restore_cause cause, struct fl_error *error)
 {
 	const struct fl_wasm2c_codec *codec = clones->codec;
 	struct fl_restored how = {
 		.size = sizeof(how),
-		.cause = FL_RESTORE_CLONED,
+		.cause = cause,
 	};
 	int err;
 
@@ -206,33 +211,190 @@ static int tell_restored(const struct fl_wasm2c_clones *clones, void *instance,
 		     0;
 }
 
-int fl_wasm2c_clone(const struct fl_wasm2c_clones *clones, void *instance,
-		    uint64_t timeout_ns, struct fl_error *error)
+/* What the memory held, and its size; wasm2c's code reads the size in *memory. */
+static int restore_memory(const struct fl_delta *delta, uint32_t memory_idx,
+			  wasm_rt_memory_t *memory, struct fl_error *error)
+{
+	struct fl_memory *restored = fl_wasm2c_memory(memory);
+	int err = fl_delta_restore_memory(delta, memory_idx, restored, error);
+
+	if (err)
+		return err;
+	memory->size = (uint32_t)restored->length_bytes;
+	memory->pages = (uint32_t)(restored->length_bytes / WPAGE_BYTES);
+	return 0;
+}
+
+static int take_memories(const struct fl_wasm2c_clones *clones, void *instance,
+			 const struct fl_delta *delta, uint64_t timeout_ns,
+			 struct fl_error *error)
 {
 	const struct fl_wasm2c_layout *layout = clones->layout;
-	int err = 0, cancel;
+	int err = 0;
+
+	for (uint32_t i = 0; i < layout->memory_count && !err; i++) {
+		wasm_rt_memory_t *memory = memory_at(layout, instance, i);
+
+		err = take_memory(clones, i, memory, timeout_ns, error);
+		if (!err && delta)
+			err = restore_memory(delta, i, memory, error);
+	}
+	return err;
+}
+
+/* Most states are small, and a wake is to allocate nothing for them. */
+#define FEW_BYTES 2048
+
+static int decode_delta(const struct fl_wasm2c_clones *clones, void *instance,
+			const struct fl_delta *delta, struct fl_error *error)
+{
+	uint8_t few[FEW_BYTES];
+	uint64_t length_bytes = sizeof(few);
+	void *bytes = few;
+	int err = fl_delta_read_state(delta, 0, bytes, &length_bytes);
+
+	if (err == -E2BIG) {
+		bytes = malloc(length_bytes);
+		err = bytes ? fl_delta_read_state(delta, 0, bytes,
+						  &length_bytes) :
+			      -ENOMEM;
+	}
+	if (err)
+		err = fl_wasm2c_fail(error, err, "the delta's state: %s",
+				     fl_strerror(err));
+	else
+		err = fl_wasm2c_decode(clones->layout, instance, clones->codec,
+				       bytes, length_bytes, error);
+	if (bytes != few)
+		free(bytes);
+	return err;
+}
+
+static int decode_state(const struct fl_wasm2c_clones *clones, void *instance,
+			const struct fl_delta *delta, struct fl_error *error)
+{
+	if (delta)
+		return decode_delta(clones, instance, delta, error);
+	return fl_wasm2c_decode(clones->layout, instance, clones->codec,
+				clones->state, clones->state_bytes, error);
+}
+
+/* A clone that begins where the snapshot stands, or the delta. */
+static int begin(const struct fl_wasm2c_clones *clones, void *instance,
+		 const struct fl_delta *delta, uint64_t timeout_ns,
+		 struct fl_error *error)
+{
+	int err, cancel;
 
 	/* A thread that ended here would leave half a clone. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	/* All go before one is taken: a pool may have no slot to spare. */
-	fl_wasm2c_release(layout, instance);
-	for (uint32_t i = 0; i < layout->memory_count && !err; i++)
-		err = take_memory(clones, i, memory_at(layout, instance, i),
-				  timeout_ns, error);
+	fl_wasm2c_release(clones->layout, instance);
+	err = take_memories(clones, instance, delta, timeout_ns, error);
 	if (!err)
-		err = fl_wasm2c_decode(layout, instance, clones->codec,
-				       clones->state, clones->state_bytes,
-				       error);
+		err = decode_state(clones, instance, delta, error);
 	if (!err)
-		err = tell_restored(clones, instance, error);
+		err = tell_restored(
+			clones, instance,
+			delta ? FL_RESTORE_WOKEN : FL_RESTORE_CLONED, error);
 	if (err)
-		fl_wasm2c_release(layout, instance);
+		fl_wasm2c_release(clones->layout, instance);
 	pthread_setcancelstate(cancel, NULL);
 	return err;
+}
+
+int fl_wasm2c_clone(const struct fl_wasm2c_clones *clones, void *instance,
+		    uint64_t timeout_ns, struct fl_error *error)
+{
+	return begin(clones, instance, NULL, timeout_ns, error);
 }
 
 void fl_wasm2c_release(const struct fl_wasm2c_layout *layout, void *instance)
 {
 	for (uint32_t i = layout->memory_count; i--;)
 		fl_wasm2c_give(memory_at(layout, instance, i));
+}
+
+/* -------------------------------------------------------------------- sleep */
+
+int fl_wasm2c_wake(const struct fl_wasm2c_clones *clones, void *instance,
+		   const struct fl_delta *delta, uint64_t timeout_ns,
+		   struct fl_error *error)
+{
+	struct fl_delta_info info = { .size = sizeof(info) };
+
+	fl_delta_info(delta, &info);
+	if (info.snapshot != clones->snapshot)
+		return fl_wasm2c_fail(error, -EINVAL,
+				      "the delta was not opened with the "
+				      "snapshot of these clones");
+	return begin(clones, instance, delta, timeout_ns, error);
+}
+
+/* All memories of an instance while a call may release them. */
+struct hidden {
+	struct fl_memory *handles[MAX_IMAGES];
+	void *entries[MAX_IMAGES];
+	uint32_t count;
+};
+
+static int hide_all(const struct fl_wasm2c_layout *layout, const void *instance,
+		    struct hidden *hidden, struct fl_error *error)
+{
+	uint32_t i;
+
+	for (i = 0; i < layout->memory_count; i++) {
+		hidden->entries[i] = fl_wasm2c_hide(
+			memory_at(layout, instance, i), &hidden->handles[i]);
+		if (!hidden->entries[i])
+			return fl_wasm2c_fail(error, -EINVAL,
+					      "memory %u of %s is no pool's: "
+					      "only a clone can sleep",
+					      i, layout->name);
+		hidden->count++;
+	}
+	return 0;
+}
+
+static int suspend(const struct fl_wasm2c_clones *clones, void *instance,
+		   struct fl_delta_parts *parts, struct fl_delta **delta,
+		   struct fl_error *error)
+{
+	const struct fl_wasm2c_layout *layout = clones->layout;
+	struct hidden hidden = { .count = 0 };
+	int err = hide_all(layout, instance, &hidden, error);
+
+	if (!err) {
+		parts->memories = hidden.handles;
+		parts->memory_count = hidden.count;
+		err = fl_memory_suspend(parts, delta, error);
+	}
+	for (uint32_t i = hidden.count; i--;)
+		fl_wasm2c_unhide(hidden.entries[i],
+				 memory_at(layout, instance, i), !err);
+	return err;
+}
+
+int fl_wasm2c_suspend(const struct fl_wasm2c_clones *clones, void *instance,
+		      const uint8_t *tag, struct fl_delta **delta,
+		      struct fl_error *error)
+{
+	struct fl_delta_parts parts = FL_DELTA_PARTS_INIT;
+	void *state = NULL;
+	int err, cancel;
+
+	/* A thread that ended here would leave memories that nobody finds. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	err = fl_wasm2c_encode(clones->layout, instance, clones->codec, &state,
+			       &parts.state_bytes, error);
+	if (!err) {
+		parts.snapshot = clones->snapshot;
+		parts.state = state;
+		if (tag)
+			memcpy(parts.tag, tag, sizeof(parts.tag));
+		err = suspend(clones, instance, &parts, delta, error);
+		free(state);
+	}
+	pthread_setcancelstate(cancel, NULL);
+	return err;
 }

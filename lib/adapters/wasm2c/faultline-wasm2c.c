@@ -650,6 +650,33 @@ void fl_wasm2c_free_memory(wasm_rt_memory_t *memory)
 	}
 }
 
+/* No base: mappings begin on pages. */
+#define HIDDEN ((uintptr_t)1)
+
+void *fl_wasm2c_hide(const wasm_rt_memory_t *memory, struct fl_memory **handle)
+{
+	struct map_entry *entry = map_find(&memories, memory->data);
+
+	if (!entry)
+		return NULL;
+	*handle = map_handle(entry);
+	atomic_store_explicit(&entry->base, HIDDEN, memory_order_relaxed);
+	return entry;
+}
+
+void fl_wasm2c_unhide(void *hidden, wasm_rt_memory_t *memory, bool is_released)
+{
+	struct map_entry *entry = hidden;
+
+	if (is_released) {
+		map_remove(entry);
+		describe_nothing(memory);
+		return;
+	}
+	atomic_store_explicit(&entry->base, (uintptr_t)memory->data,
+			      memory_order_relaxed);
+}
+
 void fl_wasm2c_give(wasm_rt_memory_t *memory)
 {
 	if (!memory->data)

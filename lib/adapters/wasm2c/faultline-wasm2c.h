@@ -476,6 +476,46 @@ int fl_wasm2c_clone(const struct fl_wasm2c_clones *clones, void *instance,
  * for its next clone. */
 void fl_wasm2c_release(const struct fl_wasm2c_layout *layout, void *instance);
 
+/* ------------------------------------------------------------------ sessions */
+
+/*
+ * Put a clone to sleep: *delta gets what differs from the snapshot in its
+ * memories, imported ones too, and its state. The instance is one that
+ * fl_wasm2c_clone() or fl_wasm2c_wake() made with these clones, and is quiescent,
+ * as for fl_wasm2c_encode(). Its memories go back to their pool as by
+ * fl_wasm2c_release(), and it is good for the next clone. tag is the caller's 32
+ * bytes for fl_delta_parts.tag, or NULL for zeroes. fl_delta_bytes() gives what a
+ * store keeps; fl_delta_release() ends the delta here.
+ *
+ * Imported globals and tables are their owner's, and not in the delta.
+ *
+ * Errors: as fl_wasm2c_encode() and fl_memory_suspend(); -EINVAL: a memory is no
+ * pool's, or does not show the snapshot's image. After an error the instance is as
+ * it was. fl_delta_info.release_error tells what became of the slots.
+ */
+int fl_wasm2c_suspend(const struct fl_wasm2c_clones *clones, void *instance,
+		      const uint8_t *tag, struct fl_delta **delta,
+		      struct fl_error *error);
+
+/*
+ * Make *instance a clone that goes on where the delta was made, as
+ * fl_wasm2c_clone() makes one that begins with the snapshot. codec->restored hears
+ * FL_RESTORE_WOKEN and a new generation id: one delta may be woken any number of
+ * times. delta is of fl_wasm2c_suspend(), or of fl_delta_open() with the snapshot
+ * of clones, and stays the caller's. Bytes that fl_delta_open() took are still not
+ * trusted: the state in them is checked whole before it is written.
+ *
+ * Tables never shrink: an instance whose tables have grown takes no session with
+ * smaller ones (-ENOEXEC, as for a clone). Free it, and instantiate another.
+ *
+ * Errors: as fl_wasm2c_clone() and fl_delta_restore_memory(); -EINVAL: the delta
+ * was made or opened with another snapshot, and the instance is as it was. After
+ * any other error the instance has no memories and is good for another clone.
+ */
+int fl_wasm2c_wake(const struct fl_wasm2c_clones *clones, void *instance,
+		   const struct fl_delta *delta, uint64_t timeout_ns,
+		   struct fl_error *error);
+
 #ifdef __cplusplus
 }
 #endif

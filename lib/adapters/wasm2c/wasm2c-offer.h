@@ -29,6 +29,13 @@ int fl_wasm2c_replace(struct fl_pool *pool,
 		      const struct fl_memory_config *config,
 		      wasm_rt_memory_t *memory, struct fl_error *error);
 
+/* A pool's memory that a call of the library may release: until that has ended
+ * nobody finds the memory by its base, and no other memory takes its entry.
+ * *handle gets the pool's memory. NULL: the memory is no pool's. */
+void *fl_wasm2c_hide(const wasm_rt_memory_t *memory, struct fl_memory **handle);
+/* The end of that, with what fl_wasm2c_hide() gave: released or not. */
+void fl_wasm2c_unhide(void *hidden, wasm_rt_memory_t *memory, bool is_released);
+
 /* Give a memory back to whom it came from, a pool or wasm-rt; accesses fault
  * from then on. */
 void fl_wasm2c_give(wasm_rt_memory_t *memory);
