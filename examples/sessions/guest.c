@@ -3,8 +3,15 @@
  * guest.c - see guest.h.
  *
  * To be read in five minutes, the guest is C that works on a memory of the pool
- * as compiled code would: offsets are the guest's, and nothing else is. It sleeps
- * as a copy of the part that it uses.
+ * as compiled code would: offsets are the guest's, and nothing else is.
+ *
+ * The guest starts once, when the host does, and its snapshot is what every
+ * session begins with. A session sleeps as a delta: what it changed since. The
+ * start is the same in every host, so their snapshots have one digest and wake each
+ * other's sessions. A guest that reads clocks or random numbers while it starts is
+ * started once for all hosts, and its snapshot handed on by fl_snapshot_write().
+ * A new version of the guest is another snapshot, and the sessions of the old one
+ * need the old one: see README.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,19 +25,22 @@
 static const unsigned char wasm[] =
 	"\0asm\1\0\0\0\5\3\1\0\2\7\12\1\6memory\2\0\13\12\1\0\101\10\13\4cold";
 
-/* Where the guest keeps what: a count, and a ring of texts. */
+/* Where the guest keeps what: a table that its start fills, a count, and a ring of
+ * texts. */
 enum {
+	TABLE_AT = 65536,
+	TABLE_WORDS = 8192,
 	COUNT_AT = 1024,
 	RING_AT = 2048,
 	EVENT_BYTES = GUEST_MAX_EVENT_BYTES + 1,
 	EVENTS = 50,
-	END_AT = RING_AT + EVENTS * EVENT_BYTES,
 };
 
 struct guest {
 	struct fl_context *context;
 	struct fl_module *module;
 	struct fl_pool *pool;
+	struct fl_snapshot *snapshot;
 };
 
 static int complain(const char *what, const struct fl_error *error)
@@ -41,6 +51,7 @@ static int complain(const char *what, const struct fl_error *error)
 
 void guest_close(struct guest *guest)
 {
+	fl_snapshot_release(guest->snapshot);
 	if (guest->module)
 		fl_module_release(guest->module);
 	if (guest->pool)
@@ -48,6 +59,44 @@ void guest_close(struct guest *guest)
 	if (guest->context)
 		fl_context_destroy(guest->context);
 	free(guest);
+}
+
+/* What real guests do slowly: an interpreter builds its heap. */
+static void start(uint8_t *base)
+{
+	uint64_t square;
+
+	for (uint64_t i = 0; i < TABLE_WORDS; i++) {
+		square = i * i;
+		memcpy(base + TABLE_AT + i * 8, &square, 8);
+	}
+}
+
+/* Start once, and capture what every session begins with. */
+static int capture(struct guest *guest, struct fl_error *error)
+{
+	struct fl_snapshot_parts parts = FL_SNAPSHOT_PARTS_INIT;
+	struct fl_memory_config config = FL_MEMORY_CONFIG_INIT;
+	struct fl_image *image = NULL;
+	struct fl_memory *memory;
+	int err;
+
+	config.image = fl_module_image(guest->module, 0);
+	err = fl_memory_acquire(guest->pool, &config, &memory, error);
+	if (err)
+		return err;
+	start(memory->base);
+	err = fl_image_from_memory(memory, NULL, &image, error);
+	fl_memory_release(memory);
+	if (err)
+		return err;
+	parts.module = guest->module;
+	parts.images = &image;
+	parts.image_count = 1;
+	parts.encoding = "sessions 1";
+	err = fl_snapshot_create(&parts, &guest->snapshot, error);
+	fl_image_release(image);
+	return err;
 }
 
 struct guest *guest_open(unsigned int session_count)
@@ -65,7 +114,8 @@ struct guest *guest_open(unsigned int session_count)
 	pool.max_memories = session_count;
 	if (fl_context_create(NULL, &guest->context, &error) ||
 	    fl_module_load(guest->context, &module, &guest->module, &error) ||
-	    fl_pool_create(guest->context, &pool, &guest->pool, &error)) {
+	    fl_pool_create(guest->context, &pool, &guest->pool, &error) ||
+	    capture(guest, &error)) {
 		complain("start", &error);
 		guest_close(guest);
 		return NULL;
@@ -79,27 +129,39 @@ static struct fl_memory *memory_of(struct guest_session *session)
 	return (struct fl_memory *)session;
 }
 
+static int wake(struct guest *guest, const void *bytes, size_t length_bytes,
+		const void *label, struct fl_memory *memory,
+		struct fl_error *error)
+{
+	struct fl_delta *delta;
+	int err;
+
+	err = fl_delta_open(guest->snapshot, bytes, length_bytes,
+			    FL_BYTES_BORROW, label, &delta, error);
+	if (err)
+		return err;
+	err = fl_delta_restore_memory(delta, 0, memory, error);
+	fl_delta_release(delta);
+	return err;
+}
+
 struct guest_session *guest_wake(struct guest *guest, const void *bytes,
 				 size_t length_bytes, const void *label)
 {
 	struct fl_memory_config config = FL_MEMORY_CONFIG_INIT;
-	struct fl_memory *memory;
+	struct fl_memory *memory = NULL;
 	struct fl_error error;
+	int err;
 
-	config.image = fl_module_image(guest->module, 0);
-	if (fl_memory_acquire(guest->pool, &config, &memory, &error)) {
+	config.image = fl_snapshot_image(guest->snapshot, 0, 0);
+	err = fl_memory_acquire(guest->pool, &config, &memory, &error);
+	if (!err && bytes)
+		err = wake(guest, bytes, length_bytes, label, memory, &error);
+	if (err) {
 		complain("wake", &error);
-		return NULL;
-	}
-	if (bytes) {
-		if (length_bytes != GUEST_LABEL_BYTES + END_AT ||
-		    memcmp(bytes, label, GUEST_LABEL_BYTES)) {
-			fprintf(stderr, "sessions: other bytes\n");
+		if (memory)
 			fl_memory_release(memory);
-			return NULL;
-		}
-		memcpy(memory->base, (const char *)bytes + GUEST_LABEL_BYTES,
-		       END_AT);
+		return NULL;
 	}
 	return (struct guest_session *)memory;
 }
@@ -139,18 +201,32 @@ void guest_run(struct guest_session *session, const char *event,
 	}
 }
 
-void *guest_sleep(struct guest_session *session, const void *label,
-		  size_t *length_bytes)
+void *guest_sleep(struct guest *guest, struct guest_session *session,
+		  const void *label, size_t *length_bytes)
 {
+	struct fl_delta_parts parts = FL_DELTA_PARTS_INIT;
 	struct fl_memory *memory = memory_of(session);
-	char *bytes = malloc(GUEST_LABEL_BYTES + END_AT);
+	struct fl_delta *delta;
+	struct fl_error error;
+	uint64_t length;
+	const void *lent;
+	void *bytes;
 
-	if (bytes) {
-		memcpy(bytes, label, GUEST_LABEL_BYTES);
-		memcpy(bytes + GUEST_LABEL_BYTES, memory->base, END_AT);
-		*length_bytes = GUEST_LABEL_BYTES + END_AT;
+	parts.snapshot = guest->snapshot;
+	parts.memories = &memory;
+	parts.memory_count = 1;
+	memcpy(parts.tag, label, sizeof(parts.tag));
+	if (fl_memory_suspend(&parts, &delta, &error)) {
+		complain("sleep", &error);
+		fl_memory_release(memory);
+		return NULL;
 	}
-	fl_memory_release(memory);
+	lent = fl_delta_bytes(delta, &length);
+	bytes = malloc(length);
+	if (bytes)
+		memcpy(bytes, lent, length);
+	fl_delta_release(delta);
+	*length_bytes = length;
 	return bytes;
 }
 

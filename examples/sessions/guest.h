@@ -38,8 +38,8 @@ struct guest_session *guest_wake(struct guest *guest, const void *bytes,
 void guest_run(struct guest_session *session, const char *event,
 	       struct guest_answer *answer);
 /* The session ends. bytes is for free(); NULL on failure. */
-void *guest_sleep(struct guest_session *session, const void *label,
-		  size_t *length_bytes);
+void *guest_sleep(struct guest *guest, struct guest_session *session,
+		  const void *label, size_t *length_bytes);
 /* The session ends, and what it did is forgotten. */
 void guest_drop(struct guest_session *session);
 

@@ -120,7 +120,7 @@ static int run(const struct host *host, const struct request *request,
 		return is_add ? result : STORE_OK;
 	}
 	label_of(request->session, new.version, label);
-	new.bytes = guest_sleep(session, label, &new.length_bytes);
+	new.bytes = guest_sleep(host->guest, session, label, &new.length_bytes);
 	if (new.bytes)
 		result = host->calls->put(host->store, request->session,
 					  old->version, &new);
