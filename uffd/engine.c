@@ -257,6 +257,8 @@ static int linux_image_load(struct fl__host *host, struct fl_image *image,
 		err = fl__loader_open(host->rung == RUNG_TRACK,
 				      fl__probe_has(&host->probe,
 						    FL__FEATURE_IO_URING),
+				      fl__probe_has(&host->probe,
+						    FL__FEATURE_SECCOMP),
 				      &host->loader);
 	fl__os_unlock(&host->lock);
 	if (err)

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include "probe.h"
+#include "filter.h"
 #include "ring.h"
 #include "scan.h"
 
@@ -206,6 +207,40 @@ static void probe_IO_URING(struct fl__probe *probe)
 	fl__ring_close(ring);
 	if (err)
 		say_no_ring(probe, err);
+}
+
+#ifndef FL_SANITIZED
+#define FL_SANITIZED 0
+#endif
+
+static void probe_SECCOMP(struct fl__probe *probe)
+{
+	int err;
+
+	if (!fl__probe_has(probe, FL__FEATURE_UFFD_MISSING)) {
+		say(probe, FL_SUPPORT_UNTRIED, 0,
+		    "not tried, because no image is loaded on demand here",
+		    NULL);
+		return;
+	}
+	if (FL_SANITIZED) {
+		say(probe, FL_SUPPORT_UNTRIED, 0,
+		    "not tried, because a sanitizer makes system calls of its own",
+		    "build without --enable-sanitizer");
+		return;
+	}
+	err = FL_WITH_SECCOMP ? fl__filter_try() : -ENOSYS;
+	if (!FL_WITH_SECCOMP)
+		say(probe, FL_SUPPORT_MISSING, err,
+		    "the library was built without libseccomp; threads that load are not confined",
+		    "build with libseccomp-dev installed");
+	else if (err)
+		say(probe,
+		    err == -ENOSYS || err == -EINVAL ? FL_SUPPORT_MISSING :
+						       FL_SUPPORT_DENIED,
+		    err,
+		    "the kernel takes no filter; threads that load are not confined",
+		    "use a kernel with CONFIG_SECCOMP_FILTER, and allow seccomp in the container's profile");
 }
 
 /* What a scan over a few pages reports. */

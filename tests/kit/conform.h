@@ -296,7 +296,7 @@ static const struct test_rung conform_rungs[] = {
 	{ "linux_dontneed", "linux", "dontneed", "pagemap-scan",
 	  conform_rung_needs },
 	{ "linux_bare", "linux", "dontneed",
-	  "userfaultfd,uffd-wp-async,uffd-missing,io-uring,pagemap-scan,pagemap-fast-scan,"
+	  "userfaultfd,uffd-wp-async,uffd-missing,io-uring,seccomp-filter,pagemap-scan,pagemap-fast-scan,"
 	  "madv-collapse,madv-populate,madv-wipeonfork,memory-pressure",
 	  conform_rung_needs },
 #endif

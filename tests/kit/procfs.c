@@ -347,6 +347,25 @@ uint64_t procfs_blocked_signals(pid_t tid)
 	return strtoull(value, NULL, 16);
 }
 
+unsigned int procfs_count_filtered_threads(void)
+{
+	struct dirent *entry;
+	DIR *dir = opendir("/proc/self/task");
+	unsigned int count = 0;
+
+	while (dir && (entry = readdir(dir))) {
+		char path[300], value[256];
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status",
+			 entry->d_name);
+		count += status_field(path, "Seccomp", value, sizeof(value)) &&
+			 strtol(value, NULL, 10) == 2;
+	}
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
 /* --------------------------------------------------------------------- host */
 
 static void sysctl_path(char *path, size_t size, const char *name)

@@ -90,6 +90,8 @@ int procfs_open_pagemap(pid_t pid);
 pid_t procfs_newest_thread(void);
 /* Bit n - 1: the thread blocks signal n. */
 uint64_t procfs_blocked_signals(pid_t tid);
+/* Threads of this process under a filter of system calls. */
+unsigned int procfs_count_filtered_threads(void);
 
 /* --------------------------------------------------------------------- host */
 

@@ -9,14 +9,18 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/conform.h"
+#include "tests/kit/procfs.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "lib/adapters/seccomp/faultline-seccomp.h"
+#include "uffd/filter.h"
 
 /* What the test itself does: it says what failed, and ends. */
 static scmp_filter_ctx filter_new(void)
@@ -156,7 +160,64 @@ static int child_loads(void *arg)
 	return 0;
 }
 
-static void images_load_under_a_filter(void)
+/* -------------------------------------------------- threads that load images */
+
+static const char *needs_confined(void)
+{
+	struct fl_context *context = conform_context();
+	struct fl_feature feature = { .size = sizeof(feature) };
+	const char *lacks = TEST_NOT_BUILT "threads that load are not confined";
+
+	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++) {
+		if (!strcmp(feature.name, "seccomp-filter") &&
+		    feature.support == FL_SUPPORT_YES)
+			lacks = NULL;
+	}
+	fl_context_destroy(context);
+	return lacks;
+}
+
+/* What such a thread is put under, and then all that the thread may not do. */
+static void *be_confined(void *arg)
+{
+	CHECK_EQ(fl__filter_enter(arg), 0);
+	CHECK_EQ(open("/dev/null", O_RDONLY | O_CLOEXEC), -1);
+	CHECK_EQ(errno, EPERM);
+	CHECK_EQ(open("/etc/passwd", O_RDONLY | O_CLOEXEC), -1);
+	CHECK_EQ(socket(AF_INET, SOCK_STREAM, 0), -1);
+	CHECK_EQ(errno, EPERM);
+	CHECK_EQ(socket(AF_UNIX, SOCK_STREAM, 0), -1);
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+	CHECK_EQ(memfd_create("test", 0), -1);
+	CHECK_EQ(execl("/bin/true", "true", (char *)NULL), -1);
+	CHECK_EQ(errno, EPERM);
+	return NULL;
+}
+
+static int child_is_confined(void *arg)
+{
+	struct fl__filter filter;
+	struct fl_image *image;
+	pthread_t thread;
+	struct host host;
+	uint8_t byte;
+
+	host_open(&host);
+	image = open_lazily(&host, arg);
+	/* One that reads faults, and four that fill. */
+	CHECK_EQ(procfs_count_filtered_threads(), 5);
+	CHECK_EQ(fl_image_read(image, 3, &byte, 1), 0);
+	CHECK_EQ(byte, 0x5a);
+	MUST_EQ(fl__filter_make(&filter), 0);
+	MUST_EQ(pthread_create(&thread, NULL, be_confined, &filter), 0);
+	pthread_join(thread, NULL);
+	fl__filter_free(&filter);
+	fl_image_release(image);
+	return test_has_failed();
+}
+
+static void check_child_with_path(int (*fn)(void *arg))
 {
 	char path[64] = "/tmp/fl-filtered-XXXXXX";
 	int fd = mkstemp(path);
@@ -164,10 +225,54 @@ static void images_load_under_a_filter(void)
 
 	MUST(fd >= 0);
 	close(fd);
-	end = test_fork(child_loads, path, 60);
+	end = test_fork(fn, path, 60);
 	CHECK_EQ(end.signo, 0);
 	CHECK_EQ(end.status, 0);
 	unlink(path);
+}
+
+/* A filter for all threads is refused beside one that a thread has of its own. */
+static void images_load_under_a_filter(void)
+{
+	const char *before = getenv("FAULTLINE_DISABLE");
+	char kept[200], without[240];
+
+	snprintf(kept, sizeof(kept), "%s", before ? before : "");
+	snprintf(without, sizeof(without), "%s%sseccomp-filter", kept,
+		 kept[0] ? "," : "");
+	setenv("FAULTLINE_DISABLE", without, 1);
+	check_child_with_path(child_loads);
+	if (before)
+		setenv("FAULTLINE_DISABLE", kept, 1);
+	else
+		unsetenv("FAULTLINE_DISABLE");
+}
+
+static void a_loading_thread_can_do_nothing_else(void)
+{
+	check_child_with_path(child_is_confined);
+}
+
+/* The C library ends a host in which one thread may not do so. */
+static int child_changes_user(void *arg)
+{
+	struct fl_image *image;
+	struct host host;
+	uint8_t byte = 0;
+
+	host_open(&host);
+	image = open_lazily(&host, arg);
+	MUST_EQ(setgid(getegid()), 0);
+	MUST_EQ(setuid(geteuid() ? geteuid() : 65534), 0);
+	CHECK_EQ(fl_image_read(image, 3, &byte, 1), 0);
+	CHECK_EQ(byte, 0x5a);
+	fl_image_release(image);
+	return test_has_failed();
+}
+
+static void a_host_changes_its_user(void)
+{
+	check_child_with_path(child_changes_user);
 }
 
 /* ------------------------------------------------------ what is not allowed */
@@ -274,6 +379,8 @@ static void filters_that_are_none(void)
 static const struct test_case cases[] = {
 	TEST_CASE(pools_go_on),
 	TEST_CASE_NEEDS(images_load_under_a_filter, conform_needs_lazy),
+	TEST_CASE_NEEDS(a_loading_thread_can_do_nothing_else, needs_confined),
+	TEST_CASE_NEEDS(a_host_changes_its_user, conform_needs_lazy),
 	TEST_CASE_NEEDS(all_else_is_killed, needs_kills),
 	TEST_CASE(filters_that_are_none),
 };

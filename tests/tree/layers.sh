@@ -25,7 +25,7 @@ lib/os			os posix watch file publish limits
 lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader code survey
 lib/image		image toc page_source origin workset
 lib			backend segmented
-uffd			kernel ring uffd scan features probe memfd confine
+uffd			kernel confine filter ring uffd scan features probe memfd
 uffd/load		lazy desk loader
 uffd/track		policy dirty reset settle track since
 uffd			engine

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #endif
 #include "loader.h"
+#include "uffd/filter.h"
 #include "uffd/ring.h"
 #include "uffd/uffd.h"
 
@@ -27,12 +28,17 @@ struct fl__loader {
 	bool with_ring;
 	pid_t owner;
 	struct fl__ring *ring; /* the handler's; NULL: none */
+	bool with_filter;
+	struct fl__filter filter; /* of all threads but the callers */
 	pthread_t handler;
 	pthread_t fillers[FILLERS];
 	uint32_t filler_count;
 	pthread_t callers[CALLERS];
 	uint32_t caller_count;
-	uint32_t running_count; /* threads that have begun; under the desk's lock */
+	/* Threads that have begun, and what kept one from being confined. Under
+	 * the desk's lock. */
+	uint32_t running_count;
+	int confine_err;
 };
 
 static struct fl__loader *loader_of(struct fl__desk *desk)
@@ -48,12 +54,20 @@ static void loader_free(struct fl__loader *loader)
 }
 
 /* A thread has begun: what a thread calls to begin is behind it. */
-static void thread_says_so(struct fl__loader *loader)
+static void thread_says_so(struct fl__loader *loader, int confine_err)
 {
 	fl__os_lock(&loader->desk.lock);
 	loader->running_count++;
+	if (confine_err)
+		loader->confine_err = confine_err;
 	fl__os_cond_broadcast(&loader->desk.answered);
 	fl__os_unlock(&loader->desk.lock);
+}
+
+/* From here on the thread can load pages and do nothing else. */
+static void thread_confine(struct fl__loader *loader)
+{
+	thread_says_so(loader, fl__filter_enter(&loader->filter));
 }
 
 /* ----------------------------------------------------------------- filling */
@@ -155,7 +169,7 @@ static void *filler_run(void *arg)
 	struct fl__desk *desk = &((struct fl__loader *)arg)->desk;
 	struct fl__sha256 sha;
 
-	thread_says_so(arg);
+	thread_confine(arg);
 	fl__sha256_init(&sha);
 	fl__os_lock(&desk->lock);
 	while (!desk->is_stopping) {
@@ -214,7 +228,7 @@ static void *caller_run(void *arg)
 {
 	struct fl__desk *desk = &((struct fl__loader *)arg)->desk;
 
-	thread_says_so(arg);
+	thread_says_so(arg, 0);
 	fl__os_lock(&desk->lock);
 	while (!desk->is_stopping) {
 		struct fl__load *cancelled, *load;
@@ -367,7 +381,7 @@ static void *handler_run(void *arg)
 	struct fl__sha256 sha;
 	uint32_t room;
 
-	thread_says_so(loader);
+	thread_confine(loader);
 	fl__sha256_init(&sha);
 	for (;;) {
 		fl__os_lock(&desk->lock);
@@ -393,7 +407,8 @@ static void *handler_run(void *arg)
 
 /* ------------------------------------------------------- beginning and end */
 
-int fl__loader_open(bool with_wp, bool with_ring, struct fl__loader **out)
+int fl__loader_open(bool with_wp, bool with_ring, bool with_filter,
+		    struct fl__loader **out)
 {
 	struct fl__loader *loader = calloc(1, sizeof(*loader));
 	int err = loader ? fl__desk_init(&loader->desk) : -ENOMEM;
@@ -408,6 +423,7 @@ int fl__loader_open(bool with_wp, bool with_ring, struct fl__loader **out)
 	}
 	loader->with_wp = with_wp;
 	loader->with_ring = with_ring;
+	loader->with_filter = with_filter;
 	loader->owner = getpid();
 	*out = loader;
 	return 0;
@@ -432,8 +448,12 @@ static int fds_open(struct fl__loader *loader)
 	err = desk->wake_fd < 0 ? -errno : 0;
 	if (!err && loader->with_ring)
 		err = fl__ring_open(FL__DESK_LOADS, &loader->ring);
+	if (!err && loader->with_filter)
+		err = fl__filter_make(&loader->filter);
 	if (!err)
 		return 0;
+	fl__ring_close(loader->ring);
+	loader->ring = NULL;
 	if (desk->wake_fd >= 0)
 		close(desk->wake_fd);
 	close(desk->uffd_fd);
@@ -461,6 +481,7 @@ static void threads_stop(struct fl__loader *loader, bool has_handler)
 	/* No image is left, and so no read. */
 	fl__ring_close(loader->ring);
 	loader->ring = NULL;
+	fl__filter_free(&loader->filter);
 	/* Who still owes an answer rings no bell. */
 	fl__os_lock(&desk->lock);
 	close(desk->wake_fd);
@@ -482,6 +503,7 @@ static int threads_make(struct fl__loader *loader, void *(*run)(void *arg),
 
 	fl__os_lock(&desk->lock);
 	loader->running_count = 0;
+	loader->confine_err = 0;
 	fl__os_unlock(&desk->lock);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -494,6 +516,8 @@ static int threads_make(struct fl__loader *loader, void *(*run)(void *arg),
 	while (loader->running_count < *count - first)
 		fl__os_cond_wait(&desk->answered, &desk->lock, UINT64_MAX, NULL,
 				 NULL);
+	if (!err && loader->confine_err)
+		err = -loader->confine_err;
 	fl__os_unlock(&desk->lock);
 	return err == EAGAIN ? -ENOMEM : fl__error_fold(-err);
 }

@@ -17,7 +17,8 @@
  *
  * The threads run while the context has a lazy image, and block all signals.
  * Handler and fillers touch no memory that is registered, allocate nothing, take
- * no lock but the desk's, and run no code of the host. A guest cannot be left
+ * no lock but the desk's, and run no code of the host; they are under the filter of
+ * filter.h, which callers are not. A guest cannot be left
  * waiting: an image ends after its last slot, and the descriptor is closed after
  * the last image.
  *
@@ -36,8 +37,10 @@
 struct fl__loader;
 
 /* with_wp: slots of lazy images are tracked by the same descriptor; with_ring:
- * files are read by io_uring. -ENOMEM. */
-int fl__loader_open(bool with_wp, bool with_ring, struct fl__loader **loader);
+ * files are read by io_uring; with_filter: threads that run no code of the host are
+ * confined, or none starts. -ENOMEM. */
+int fl__loader_open(bool with_wp, bool with_ring, bool with_filter,
+		    struct fl__loader **loader);
 /* No image is left. NULL is allowed. */
 void fl__loader_close(struct fl__loader *loader);
 

@@ -20,7 +20,10 @@ extern "C" {
  * kills everything else lets the context go on. Call it after the last pool was
  * made, once for each context, then load the filter; the call itself loads
  * nothing. With SCMP_FLTATR_CTL_TSYNC the filter holds for threads that run
- * already; the threads of the library may then go on too.
+ * already; the threads of the library may then go on too. But threads that load
+ * images have a filter of their own, and the kernel refuses to put another beside it:
+ * with SCMP_FLTATR_CTL_TSYNC take the feature "seccomp-filter" away by
+ * FAULTLINE_DISABLE where lazy images are open.
  *
  * Instances, memories, tables and stacks can then be taken, used, grown, reset
  * and given back; pools can be counted, trimmed, purged and destroyed. Not
