@@ -7,8 +7,7 @@
  * that a change within eight aligned bytes always shows, and any other with all
  * but one chance in 2^64. Whoever wants to, can make bytes of a given sum; a
  * digest is sha256.h's. Four sums go side by side, because a processor multiplies
- * several numbers at once: 10 KB take half a microsecond, where SHA-256 takes
- * five with the processor's own instructions. Pure, any thread.
+ * several numbers at once. Pure, any thread.
  */
 #ifndef FL_CHECKSUM_H
 #define FL_CHECKSUM_H

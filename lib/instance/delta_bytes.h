@@ -54,8 +54,7 @@
  * no reason to take memory.
  * The lines of all parts follow one another, in order.
  *
- * Lines, because guests write little of a page: pages would take 10 times as
- * many bytes. Runs, because a bitmap for each page would take eight bytes where
+ * Lines, because guests write little of a page. Runs, because a bitmap for each page would take eight bytes where
  * one line changed, and would depend on the size of a page. A delta is against
  * the snapshot and never against another delta: in a chain all links have to be
  * kept and read, and none can be dropped.
