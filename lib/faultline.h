@@ -753,15 +753,15 @@ FL_API int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
  * file is there whole and durable, or not at all: the call writes a temporary
  * file in the folder of path, which its owner alone may read, and gives it the
  * name at the end. A file that has the name is replaced then, and untouched
- * after an error; a symbolic link is replaced, not followed. Pages of zeroes
- * are holes of the file. lib/image/toc.h describes the form byte by byte.
+ * after an error; a symbolic link is replaced, not followed; what is no file, as
+ * a device, is refused. Pages of zeroes are holes of the file. lib/image/toc.h describes the form byte by byte.
  *
  * What the image holds is in the file as it is: keys and passwords too.
  *
  * Time is linear in the data. Any thread; the call blocks until the bytes are on
  * the disk.
  *
- * Errors: -EINVAL (there is no such folder, or path is one), -EPERM, -EFAULT (as
+ * Errors: -EINVAL (there is no such folder, or path is no file), -EPERM, -EFAULT (as
  * an acquire: instantiation traps after this image), -ENOMEM (also: no room,
  * quota or RLIMIT_FSIZE), -EIO (also: a file in place was cut or changed
  * meanwhile). After the one error that says so, -EIO because

@@ -39,6 +39,7 @@ int fl__os_file_error(int err)
 	case ENOENT:
 	case ENOTDIR:
 	case EISDIR:
+	case EEXIST:
 	case ELOOP:
 	case ENAMETOOLONG:
 	case EBADF:
@@ -219,6 +220,17 @@ static int folder_open(const char *path)
 	return fd;
 }
 
+/* A rename takes the place of whatever has the name, a device too. */
+static int check_replaceable(int folder_fd, const char *name)
+{
+	struct stat there;
+
+	if (fstatat(folder_fd, name, &there, AT_SYMLINK_NOFOLLOW) ||
+	    S_ISREG(there.st_mode) || S_ISLNK(there.st_mode))
+		return 0;
+	return S_ISDIR(there.st_mode) ? -EISDIR : -EEXIST;
+}
+
 /* The name is only a guess that nobody has taken; O_EXCL decides. */
 static int temporary_open(struct fl__os_new_file *file)
 {
@@ -263,7 +275,8 @@ int fl__os_new_file_open(struct fl__os_new_file *file, const char *path,
 	file->folder_fd = folder_open(path);
 	if (file->folder_fd < 0)
 		return file->folder_fd;
-	file->fd = temporary_open(file);
+	err = check_replaceable(file->folder_fd, path_name(path));
+	file->fd = err ? err : temporary_open(file);
 	if (file->fd < 0) {
 		err = file->fd;
 		close(file->folder_fd);

@@ -676,6 +676,7 @@ static void nowhere_to_write(void)
 	struct conform conform;
 	struct fl_image *image;
 	struct folder folder;
+	struct stat status;
 	char path[400];
 
 	conform_open(&conform, NULL);
@@ -693,6 +694,11 @@ static void nowhere_to_write(void)
 	snprintf(path, sizeof(path), "%s/%0300d", folder.path, 0);
 	check_no_write(image, path, -EINVAL, "too long");
 	CHECK_EQ(folder_count(&folder), 1);
+	/* What is no file is not replaced by one. */
+	MUST_EQ(mkfifo(folder.file, 0600), 0);
+	check_no_write(image, folder.file, -EINVAL, "exists");
+	MUST_EQ(stat(folder.file, &status), 0);
+	CHECK(S_ISFIFO(status.st_mode));
 	fl_image_release(image);
 	folder_remove(&folder);
 	conform_close(&conform);
