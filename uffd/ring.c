@@ -122,11 +122,11 @@ bool fl__ring_cancel(struct fl__ring *ring, void *user)
 	return true;
 }
 
-void fl__ring_go(struct fl__ring *ring)
+bool fl__ring_go(struct fl__ring *ring)
 {
-	/* What the kernel does not take now stays in the ring. */
 	if (io_uring_sq_ready(&ring->io))
 		(void)io_uring_submit(&ring->io);
+	return !io_uring_sq_ready(&ring->io);
 }
 
 void *fl__ring_next(struct fl__ring *ring, int64_t *result)
@@ -187,9 +187,10 @@ bool fl__ring_cancel(struct fl__ring *ring, void *user)
 	return false;
 }
 
-void fl__ring_go(struct fl__ring *ring)
+bool fl__ring_go(struct fl__ring *ring)
 {
 	(void)ring;
+	return true;
 }
 
 void *fl__ring_next(struct fl__ring *ring, int64_t *result)

@@ -48,8 +48,9 @@ int fl__ring_fd(const struct fl__ring *ring);
 bool fl__ring_read(struct fl__ring *ring, int fd, uint64_t off, void *dst,
 		   uint32_t len, void *user);
 bool fl__ring_cancel(struct fl__ring *ring, void *user);
-/* Hand over what was put in. Does not wait. */
-void fl__ring_go(struct fl__ring *ring);
+/* Hand over what was put in. Does not wait. False: the kernel did not take all of
+ * it now, and has to be asked again. */
+bool fl__ring_go(struct fl__ring *ring);
 /* Take a read back: its user and bytes read or -errno. NULL: none is done. */
 void *fl__ring_next(struct fl__ring *ring, int64_t *result);
 

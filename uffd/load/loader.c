@@ -19,6 +19,7 @@
 #define FILLERS 4
 #define CALLERS 4
 #define MESSAGES 16
+#define RING_AGAIN_NS 1000000u
 
 struct fl__loader {
 	struct fl__desk desk; /* first: a load finds its desk */
@@ -258,8 +259,9 @@ static void *caller_run(void *arg)
 
 /* -------------------------------------------------------------- reading ahead */
 
-/* Give the ring all that it is to read and to cancel. */
-static void ring_fill(struct fl__loader *loader)
+/* Give the ring all that it is to read and to cancel. False: it has to be asked
+ * again soon. */
+static bool ring_fill(struct fl__loader *loader)
 {
 	struct fl__desk *desk = &loader->desk;
 	bool has_room = true;
@@ -284,7 +286,7 @@ static void ring_fill(struct fl__loader *loader)
 		fl__desk_put_locked(desk, load);
 	}
 	fl__os_unlock(&desk->lock);
-	fl__ring_go(loader->ring);
+	return fl__ring_go(loader->ring) && has_room;
 }
 
 /* Take back what was read. The only one, if there is one. */
@@ -318,18 +320,19 @@ static struct fl__load *ring_drain(struct fl__loader *loader)
 /*
  * Read by the ring. A page that comes alone is filled here: a guest waits for the
  * page, and to wake a filler would take as long again. Pages that come together
- * are for the fillers.
+ * are for the fillers. False: the kernel did not take all reads.
  */
-static void ring_turn(struct fl__loader *loader, struct fl__sha256 *sha)
+static bool ring_turn(struct fl__loader *loader, struct fl__sha256 *sha)
 {
 	struct fl__desk *desk = &loader->desk;
 	struct fl__load *load;
+	bool is_taken;
 
 	do {
-		ring_fill(loader);
+		is_taken = ring_fill(loader);
 		load = ring_drain(loader);
 		if (!load)
-			return;
+			return is_taken;
 		fl__os_lock(&desk->lock);
 		load->users++;
 		fl__os_unlock(&desk->lock);
@@ -390,8 +393,10 @@ static void *handler_run(void *arg)
 		if (desk->is_stopping)
 			break;
 		fl__os_unlock(&desk->lock);
-		if (loader->ring)
-			ring_turn(loader, &sha);
+		/* Nothing rings when the kernel could take more. */
+		if (loader->ring && !ring_turn(loader, &sha))
+			deadline_ns = fl_min_u64(deadline_ns,
+						 fl__os_now_ns() + RING_AGAIN_NS);
 		/* With no waiter free, faults stay where they are. */
 		fds[1].fd = room ? desk->uffd_fd : -1;
 		if (poll(fds, 3, wait_ms(deadline_ns)) <= 0)
