@@ -160,15 +160,25 @@ void fl__delta_value(struct fl__delta_out *out, uint64_t value)
 	put(out, value + 1);
 }
 
+/* In vectors, which every processor has or the compiler makes of words: three
+ * quarters of what the same in words takes. */
+typedef uint64_t line_vector __attribute__((vector_size(16)));
+
+static line_vector vector_at(const uint8_t *bytes)
+{
+	line_vector vector;
+
+	memcpy(&vector, bytes, sizeof(vector));
+	return vector;
+}
+
 static bool line_differs(const uint8_t *here, const uint8_t *there)
 {
-	uint64_t a[LINE / 8], b[LINE / 8], differ = 0;
+	line_vector differ = vector_at(here) ^ vector_at(there);
 
-	memcpy(a, here, sizeof(a));
-	memcpy(b, there, sizeof(b));
-	for (size_t i = 0; i < LINE / 8; i++)
-		differ |= a[i] ^ b[i];
-	return differ != 0;
+	for (size_t i = sizeof(differ); i < LINE; i += sizeof(differ))
+		differ |= vector_at(here + i) ^ vector_at(there + i);
+	return (differ[0] | differ[1]) != 0;
 }
 
 static void line_add(struct fl__delta_out *out, uint64_t line,
