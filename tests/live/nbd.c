@@ -14,7 +14,9 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #define SECOND UINT64_C(1000000000)
 #define IMAGE_BYTES (32 * WPAGE)
@@ -38,14 +40,27 @@ static int child_serves(void *arg)
 	return 1;
 }
 
+/* The socket's name is there before anybody listens. */
+static bool is_listening(const struct server *server)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
+
+	MUST(fd >= 0);
+	strcpy(name.sun_path, server->socket);
+	err = connect(fd, (const void *)&name, sizeof(name));
+	close(fd);
+	return !err;
+}
+
 static void server_start(struct server *server, const char *delay)
 {
 	server->delay = delay;
 	unlink(server->socket);
 	server->pid = test_spawn(child_serves, server, 60);
-	for (int i = 0; i < 1000 && access(server->socket, F_OK); i++)
+	for (int i = 0; i < 1000 && !is_listening(server); i++)
 		usleep(10000);
-	MUST_EQ(access(server->socket, F_OK), 0);
+	MUST(is_listening(server));
 }
 
 static void server_open(struct server *server, struct test_file file,
