@@ -2,8 +2,9 @@
 /*
  * suspend.c - from live memories, or live instances, to a delta.
  *
- * Takes what nothing runs in, and the snapshot that it began as; gives a delta. A checkpoint changes nothing. A suspend is a checkpoint, and
- * then the release: until the delta is whole, nothing has changed, and from then
+ * Takes memories or instances in which nothing runs, and the snapshot that they
+ * began as; gives a delta. A checkpoint changes nothing. A suspend is a checkpoint,
+ * and then the release: until the delta is whole, nothing has changed, and from then
  * on nothing takes the delta back, whatever becomes of the slots.
  */
 #include "capture.h"

@@ -479,6 +479,22 @@ static int child_reads(void *arg)
 		       1;
 }
 
+static int child_gives_back(void *arg)
+{
+	fl_image_release(arg);
+	return 0;
+}
+
+/* None of the loading threads is in the child. */
+static void a_child_gives_its_reference_back(void)
+{
+	struct lazy lazy;
+
+	lazy_open(&lazy, true, 5000);
+	conform_check_child(child_gives_back, lazy.image);
+	lazy_close(&lazy);
+}
+
 /* A child that reads a hole would make zeroes of it, for the parent too. */
 static void a_fork_with_faults_pending(void)
 {
@@ -761,6 +777,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(all_who_wait_are_answered, conform_needs_lazy),
 	TEST_CASE_NEEDS(calls_load_what_they_need, conform_needs_lazy),
 	TEST_CASE_NEEDS(the_image_goes_at_any_moment, conform_needs_lazy),
+	TEST_CASE_NEEDS(a_child_gives_its_reference_back, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_fork_with_faults_pending, conform_needs_lazy),
 	TEST_CASE_NEEDS(audits_load_nothing, conform_needs_lazy),
 	TEST_CASE_NEEDS(working_set, conform_needs_lazy),

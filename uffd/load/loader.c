@@ -434,10 +434,18 @@ int fl__loader_open(bool with_wp, bool with_ring, bool with_filter,
 	return 0;
 }
 
+/* In a forked child there is no thread to end or to wait for, the ring is not
+ * mapped, and whoever held a lock does so for ever. */
+static bool loader_is_parents(const struct fl__loader *loader)
+{
+	return loader->owner != getpid();
+}
+
 /* A source that owes an answer may write to a buffer: the last answer frees. */
 void fl__loader_close(struct fl__loader *loader)
 {
-	if (loader && fl__desk_close(&loader->desk))
+	if (loader && !loader_is_parents(loader) &&
+	    fl__desk_close(&loader->desk))
 		loader_free(loader);
 }
 
@@ -584,9 +592,9 @@ static int loader_ready(const struct fl_image *image, uint64_t off,
 		if (fl__lazy_has(image, w))
 			continue;
 		/* A child has no thread that would answer. */
-		err = loader_of(desk)->owner == getpid() ?
-			      fl__desk_want(desk, lent, w) :
-			      -EIO;
+		err = loader_is_parents(loader_of(desk)) ?
+			      -EIO :
+			      fl__desk_want(desk, lent, w);
 	}
 	return err;
 }
@@ -623,10 +631,13 @@ void fl__loader_remove(struct fl_image *image)
 {
 	fl__os_no_cancel();
 	struct fl__loader *loader = loader_of(image->lazy->desk);
+	bool is_parents = loader_is_parents(loader);
 
-	fl__desk_drop_image(&loader->desk, image);
+	if (!is_parents)
+		fl__desk_drop_image(&loader->desk, image);
 	fl__lazy_destroy(image);
-	loader_leave(loader);
+	if (!is_parents)
+		loader_leave(loader);
 }
 
 int fl__loader_uffd(const struct fl__loader *loader)
