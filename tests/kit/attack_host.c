@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SWAP_BYTES ((uint64_t)96 << 20)
+#define SWAP_BYTES ((uint64_t)256 << 20)
 #define TEMP_NAME "/faultline-test."
 #define KSM "/sys/kernel/mm/ksm/"
 #define THP "/sys/kernel/mm/transparent_hugepage/"
