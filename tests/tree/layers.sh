@@ -28,7 +28,7 @@ lib			backend segmented
 uffd			kernel confine filter ring uffd scan features probe memfd
 uffd/load		lazy desk loader
 uffd/track		policy dirty reset settle track since
-uffd			engine
+uffd			rung host storage arena ask show clean engine
 lib			backends context
 lib/module		holes store archive image_file module describe element datafree
 lib/slots		freelist stock layout slot stats pool reservation region overflow audit bank lookup

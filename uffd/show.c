@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* show.c - mapping images over slots; see show.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "show.h"
+#include "storage.h"
+#include "uffd/track/track.h"
+
+#include <sys/mman.h>
+
+static int slot_show(const struct fl__arena *arena, struct fl__space *space,
+		     struct fl_image *image, const struct fl__piece *piece)
+{
+	uint64_t start = (uintptr_t)space->base + piece->off;
+
+	space->is_lazy = space->is_open = true;
+	return fl__loader_show(arena->host->loader, image, space, start,
+			       start + piece->len);
+}
+
+/* Lay an image over an inaccessible slot: its extents from the file, zeroes
+ * around them up to target. */
+static int slot_map(const struct fl__arena *arena, struct fl__space *space,
+		    struct fl_image *image, uint64_t target)
+{
+	const struct fl__geometry *geometry = &arena->geometry;
+	const struct fl__image_map *map = image ? &image->map : NULL;
+	const uint8_t *bytes = image ? image->bytes : NULL;
+	struct fl__piece piece;
+	int err = 0;
+
+	for (uint64_t at = 0;
+	     !err && fl__image_map_next(map, bytes, at, target, &piece);
+	     at += piece.len) {
+		if (!piece.is_data)
+			err = fl__os_allow(space->base + at, piece.len);
+		else if (mmap(space->base + at, (size_t)piece.len,
+			      PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+			      image->fd,
+			      (off_t)fl__image_file_off(image, at)) ==
+			 MAP_FAILED)
+			err = fl__error_fold(-errno);
+		else if (image->lazy)
+			err = slot_show(arena, space, image, &piece);
+		space->is_open |= !err;
+	}
+	if (err)
+		return err;
+	if (image || geometry->dump == FL__DUMP_ACCESSIBLE)
+		fl__space_dump_mapped(geometry, space->base, target);
+	space->allowed_bytes = target;
+	return 0;
+}
+
+int fl__show_detach(struct fl__arena *arena, struct fl__space *space)
+{
+	int err = fl__space_renew(space, &arena->geometry);
+
+	/* No guest touches the slot any more, emptied or not. */
+	if (space->is_lazy)
+		fl__desk_drop_space(fl__loader_desk(arena->host->loader),
+				    space);
+	/* What is known of a slot that was not emptied still holds. */
+	if (err)
+		return err;
+	fl__track_forget(&arena->dirty[space->idx]);
+	space->is_lazy = false;
+	__atomic_store_n(&space->load_error, 0, __ATOMIC_RELAXED);
+	return 0;
+}
+
+/* A slot that was emptied is a hole of what was registered as a whole. Its pages
+ * merge with its neighbours' only if it is registered before the first of them
+ * is written. After a failure the slot is a mapping of its own. */
+static void slot_join(const struct fl__arena *arena,
+		      const struct fl__space *space)
+{
+	const struct fl__whole *whole = &arena->whole;
+
+	if (__atomic_load_n(&whole->is_registered, __ATOMIC_RELAXED))
+		(void)fl__uffd_register_wp(
+			whole->uffd_fd,
+			(uintptr_t)space->base - arena->geometry.prefix_bytes,
+			arena->geometry.prefix_bytes + space->allowed_bytes);
+}
+
+int fl__show_attach(struct fl__arena *arena, struct fl__space *space,
+		    struct fl_image *image, uint64_t size_bytes)
+{
+	const struct fl__geometry *geometry = &arena->geometry;
+	uint64_t target = fl__geometry_allowed(geometry, size_bytes);
+	int err = fl__storage_look(image);
+
+	if (!err && space->is_open && space->image != image)
+		err = fl__show_detach(arena, space);
+	if (!err && !space->is_open) {
+		err = fl__os_allow(space->base - geometry->prefix_bytes,
+				   geometry->prefix_bytes);
+		space->is_open = !err && geometry->prefix_bytes;
+		if (!err)
+			err = slot_map(arena, space, image, target);
+		if (!err && !space->is_lazy)
+			slot_join(arena, space);
+	} else if (!err) {
+		err = fl__space_move_border(space, geometry, target);
+	}
+	if (err)
+		return err;
+	space->is_open = true;
+	space->attached_bytes = size_bytes;
+	return 0;
+}
+
+/* The part that an earlier tenant has grown is a mapping of its own,
+ * registered; the part that no tenant has grown is another. The second part is
+ * opened first, because only that can need a new mapping and so fail. */
+int fl__show_grow(struct fl__arena *arena, struct fl__space *space,
+		  uint64_t size_bytes)
+{
+	uint64_t target = fl__geometry_allowed(&arena->geometry, size_bytes);
+	uint64_t grown = arena->dirty[space->idx].tracked_bytes;
+
+	return fl__space_grow(space, &arena->geometry, target,
+			      fl_max_u64(space->allowed_bytes,
+					 fl_min_u64(grown, target)));
+}
+
+/* What the kernel would be denied in user-mode-only form is there then. */
+static int slot_load(const struct fl__space *space, uint64_t off, uint64_t len)
+{
+	const struct fl_image *image = space->image;
+	struct fl__piece piece;
+	int err = 0;
+
+	for (uint64_t at = off;
+	     !err &&
+	     fl__image_map_next(&image->map, NULL, at, off + len, &piece);
+	     at += piece.len) {
+		if (piece.is_data)
+			err = image->ready(image, at, piece.len);
+	}
+	return err;
+}
+
+int fl__show_prefault(struct fl__arena *arena, struct fl__space *space,
+		      uint64_t offset_bytes, uint64_t length_bytes)
+{
+	uint8_t *start = space->base + offset_bytes;
+	int err = space->is_lazy ?
+			  slot_load(space, offset_bytes, length_bytes) :
+			  0;
+
+	if (err)
+		return err;
+	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_POPULATE))
+		fl__os_touch(start, length_bytes);
+	/* EFAULT: a file in place was cut. */
+	else if (madvise(start, (size_t)length_bytes, FL_MADV_POPULATE_WRITE))
+		return errno == EFAULT ? -EIO : fl__error_fold(-errno);
+	return 0;
+}
