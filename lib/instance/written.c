@@ -44,6 +44,39 @@ static int file_differs(const struct fl__space *space, uint64_t off,
 	return 0;
 }
 
+/* Zeroes that a file in place may have as its hole. */
+static int file_is_dirty(const struct fl__space *space, uint64_t off,
+			 uint64_t len, bool *is_dirty)
+{
+	uint8_t here[FILE_STEP_BYTES];
+
+	for (uint64_t done = 0, step; done < len && !*is_dirty; done += step) {
+		step = fl_min_u64(len - done, FILE_STEP_BYTES);
+		if (fl__os_peek(here, space->base + off + done, step))
+			return -EIO;
+		*is_dirty = !fl_is_zero(here, step);
+	}
+	return 0;
+}
+
+static int piece_differs(const struct fl__space *space,
+			 const struct fl__piece *piece, bool *differs)
+{
+	const struct fl_image *image = space->image;
+	const uint8_t *here = space->base + piece->off;
+
+	if (piece->bytes)
+		*differs = memcmp(here, piece->bytes, (size_t)piece->len) != 0;
+	else if (piece->is_data)
+		return file_differs(space, piece->off, piece->len, differs);
+	/* Nobody cuts the file of a lazy image. */
+	else if (fl__image_is_in_place(image) && !image->lazy)
+		return file_is_dirty(space, piece->off, piece->len, differs);
+	else
+		*differs = !fl_is_zero(here, piece->len);
+	return 0;
+}
+
 static int page_differs(const struct fl__space *space, uint64_t off,
 			uint64_t end, bool *differs)
 {
@@ -58,17 +91,8 @@ static int page_differs(const struct fl__space *space, uint64_t off,
 	     !err && !*differs &&
 	     fl__image_map_next_data(&image->map, image->bytes, at, end,
 				     &piece);
-	     at += piece.len) {
-		const uint8_t *here = space->base + at;
-
-		if (piece.bytes)
-			*differs = memcmp(here, piece.bytes,
-					  (size_t)piece.len) != 0;
-		else if (piece.is_data)
-			err = file_differs(space, at, piece.len, differs);
-		else
-			*differs = !fl_is_zero(here, piece.len);
-	}
+	     at += piece.len)
+		err = piece_differs(space, &piece, differs);
 	return err;
 }
 

@@ -1296,6 +1296,47 @@ static void in_place_file_is_cut(void)
 	}
 }
 
+/* What of a memory was written is asked of a file that has gone. The image is 40
+ * pages, every second one of zeroes, which the file has and no segment names. */
+static void a_cut_file_is_no_signal_to_who_asks(void)
+{
+	uint64_t len = 40 * WPAGE;
+	uint8_t *bytes = calloc(1, len);
+	struct fl_written answer = { .size = sizeof(answer) };
+	struct fl_memory_run runs[64];
+	struct fl_memory *memory;
+	struct conform conform;
+	struct folder folder;
+	struct fl_image *image;
+	int err;
+
+	MUST(bytes != NULL);
+	for (uint64_t at = 0; at < len; at += 2 * WPAGE)
+		memset(bytes + at, 0x21, WPAGE);
+	conform_open_one_slot(&conform);
+	folder_make(&folder);
+	image = conform_image_of(&conform, len, 0, bytes, len);
+	must_write(image, folder.file);
+	fl_image_release(image);
+	free(bytes);
+	image = must_open_in_place(&conform, folder.file);
+	for (int i = 0; i < 3; i++) {
+		memory = conform_take(&conform, image, 0);
+		memory->base[37 * WPAGE] = memory->base[39 * WPAGE + 9] = 1;
+		if (i < 2)
+			conform_give(memory);
+	}
+	/* The first page that goes is one of zeroes. */
+	cut(&folder);
+	err = fl_memory_written(memory, 0, runs, 64, &answer, NULL);
+	/* Other rungs see that the pages have gone, and nothing written. */
+	CHECK(err == -EIO || (!err && strcmp(test_rung->how, "track")));
+	CHECK_EQ(fl_memory_release(memory), -EIO);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
 struct cutter {
 	struct folder *folder;
 	struct bytes whole;
@@ -1468,6 +1509,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(in_place_is_the_file, can_map_files),
 	TEST_CASE_NEEDS(in_place_holes_are_zero, can_map_files),
 	TEST_CASE_NEEDS(in_place_file_is_cut, can_map_files),
+	TEST_CASE_NEEDS(a_cut_file_is_no_signal_to_who_asks, can_map_files),
 	TEST_CASE_NEEDS(in_place_cut_at_any_moment, can_map_files),
 };
 
