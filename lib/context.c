@@ -111,6 +111,15 @@ struct fl_context *fl__context_retain(struct fl_context *context)
 	return context;
 }
 
+bool fl__context_lock(const struct fl_context *context,
+		      struct fl__os_lock *lock)
+{
+	if (fl__os_is_forked(&context->fork_guard))
+		return false;
+	fl__os_lock(lock);
+	return true;
+}
+
 void fl_context_destroy(struct fl_context *context)
 {
 	/* The caller that drops the last reference must see what the others

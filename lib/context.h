@@ -44,6 +44,15 @@ struct fl_context {
 
 struct fl_context *fl__context_retain(struct fl_context *context);
 
+/*
+ * Take a lock that guards a list of the context's images or modules. False, and
+ * nothing is locked, in a forked child: a thread of the parent may have held the
+ * lock at the fork, and may have been changing the list. A child gives references
+ * back, and walks no list.
+ */
+bool fl__context_lock(const struct fl_context *context,
+		      struct fl__os_lock *lock);
+
 /* Between these two calls, what the lists hold stays. Async-signal-safe. Begin
  * gives what end takes. */
 uint32_t fl__context_walk_begin(const struct fl_context *context);

@@ -898,7 +898,9 @@ struct fl_page_source_config {
 	 * will do), because its dst is lent until then. Does not wait. */
 	void (*cancel)(void *user, uint64_t ticket);
 	/* The last reference has gone: wait until no read writes to its dst, and
-	 * free what the source has. May be NULL. Called once, with no lock held. */
+	 * free what the source has. May be NULL. Called once, with no lock held.
+	 * Of an is_async source, not in a forked child, where the threads to wait
+	 * for do not exist. */
 	void (*close)(void *user);
 	uint32_t is_async;
 	uint32_t reserved;

@@ -65,6 +65,7 @@ int fl__storage_load(struct fl__host *host, struct fl_image *image,
 			host->rung == FL__RUNG_TRACK,
 			fl__probe_has(&host->probe, FL__FEATURE_IO_URING),
 			fl__probe_has(&host->probe, FL__FEATURE_SECCOMP),
+			fl__probe_has(&host->probe, FL__FEATURE_WIPEONFORK),
 			&host->loader);
 	fl__os_unlock(&host->lock);
 	if (err)

@@ -14,7 +14,10 @@ struct fl_page_source {
 	const uint8_t *bytes;
 	void (*release)(void *user, const void *bytes);
 	void *release_user;
-	/* Of a source that answers later. */
+	/* Of a source that answers later. What is below belongs to the process
+	 * that made the source: in a forked child no thread answers, and one of
+	 * the parent's may have held the lock. */
+	struct fl__os_fork_guard fork_guard;
 	struct fl__os_lock lock;
 	struct fl__page_read *reads;
 	uint64_t last_ticket;
@@ -50,9 +53,19 @@ int fl_page_source_create(const struct fl_page_source_config *config,
 	err = source_alloc(&source, error);
 	if (err)
 		return err;
+	if (known.is_async && fl__os_fork_guard_init(&source->fork_guard, false)) {
+		fl_page_source_release(source);
+		return fl__error_set(error, -ENOMEM,
+				     "no memory for a page source");
+	}
 	source->calls = known;
 	*out = source;
 	return 0;
+}
+
+static bool source_is_parents(const struct fl_page_source *source)
+{
+	return source->calls.is_async && fl__os_is_forked(&source->fork_guard);
 }
 
 /* Where the file ends, fewer bytes than were asked for. */
@@ -161,7 +174,8 @@ void fl_page_source_release(struct fl_page_source *source)
 	struct fl__page_read *read;
 
 	/* The last one out must see what the others wrote. */
-	if (!source || __atomic_sub_fetch(&source->refs, 1, __ATOMIC_ACQ_REL))
+	if (!source || __atomic_sub_fetch(&source->refs, 1, __ATOMIC_ACQ_REL) ||
+	    source_is_parents(source))
 		return;
 	if (source->calls.close)
 		source->calls.close(source->calls.user);
@@ -172,6 +186,7 @@ void fl_page_source_release(struct fl_page_source *source)
 	/* The source touches nothing any more, whatever it has not answered. */
 	while ((read = reads_take(source, 0)))
 		read->done(read, -EIO);
+	fl__os_fork_guard_fini(&source->fork_guard);
 	fl__os_lock_fini(&source->lock);
 	free(source);
 }
@@ -179,7 +194,9 @@ void fl_page_source_release(struct fl_page_source *source)
 void fl_page_source_done(struct fl_page_source *source, uint64_t ticket,
 			 int64_t result)
 {
-	struct fl__page_read *read = ticket ? reads_take(source, ticket) : NULL;
+	struct fl__page_read *read = ticket && !source_is_parents(source) ?
+					     reads_take(source, ticket) :
+					     NULL;
 
 	if (!read)
 		return;
@@ -236,6 +253,8 @@ int fl__page_source_start(struct fl_page_source *source,
 	};
 	int64_t err;
 
+	if (source_is_parents(source))
+		return -EIO;
 	fl__os_lock(&source->lock);
 	asked.ticket = ++source->last_ticket;
 	__atomic_store_n(&read->ticket, asked.ticket, __ATOMIC_RELAXED);

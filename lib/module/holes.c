@@ -59,9 +59,9 @@ void fl__holes_add(struct fl_image *image)
 {
 	struct fl_context *context = image->context;
 
-	if (!image->has_holes)
+	if (!image->has_holes ||
+	    !fl__context_lock(context, &context->holes_lock))
 		return;
-	fl__os_lock(&context->holes_lock);
 	image->next = context->holes;
 	if (image->next)
 		image->next->prev = image;
@@ -73,9 +73,9 @@ void fl__holes_remove(struct fl_image *image)
 {
 	struct fl_context *context = image->context;
 
-	if (!image->has_holes)
+	if (!image->has_holes ||
+	    !fl__context_lock(context, &context->holes_lock))
 		return;
-	fl__os_lock(&context->holes_lock);
 	if (image->next)
 		image->next->prev = image->prev;
 	if (image->prev)
@@ -89,7 +89,8 @@ uint64_t fl__holes_filled(struct fl_context *context)
 {
 	uint64_t filled = 0;
 
-	fl__os_lock(&context->holes_lock);
+	if (!fl__context_lock(context, &context->holes_lock))
+		return 0;
 	for (struct fl_image *at = context->holes; at; at = at->next)
 		filled += fl__image_filled(at);
 	fl__os_unlock(&context->holes_lock);
@@ -105,7 +106,8 @@ uint64_t fl__holes_given_back(struct fl_context *context, uint64_t before)
 
 void fl__holes_drain(struct fl_context *context)
 {
-	fl__os_lock(&context->holes_lock);
+	if (!fl__context_lock(context, &context->holes_lock))
+		return;
 	for (struct fl_image *at = context->holes; at; at = at->next)
 		fl__image_drain(at);
 	fl__os_unlock(&context->holes_lock);

@@ -346,7 +346,8 @@ static struct fl_module *twin_find(struct fl_module *module)
 	struct fl_module *twin;
 
 	module->hash = hash_bytes(module->bytes, length);
-	fl__os_lock(&context->twins_lock);
+	if (!fl__context_lock(context, &context->twins_lock))
+		return NULL;
 	twin = *head_of(module);
 	while (twin && (twin->hash != module->hash ||
 			twin->reader.length != length || !retain_living(twin)))
@@ -360,26 +361,29 @@ static struct fl_module *twin_find(struct fl_module *module)
 
 static void twin_add(struct fl_module *module)
 {
+	struct fl_context *context = module->context;
 	struct fl_module **head = head_of(module);
 
+	if (!fl__context_lock(context, &context->twins_lock))
+		return;
 	module->is_listed = true;
-	fl__os_lock(&module->context->twins_lock);
 	module->next_twin = *head;
 	*head = module;
-	fl__os_unlock(&module->context->twins_lock);
+	fl__os_unlock(&context->twins_lock);
 }
 
 static void twin_remove(struct fl_module *module)
 {
+	struct fl_context *context = module->context;
 	struct fl_module **link;
 
-	if (!module->is_listed)
+	if (!module->is_listed ||
+	    !fl__context_lock(context, &context->twins_lock))
 		return;
-	fl__os_lock(&module->context->twins_lock);
 	for (link = head_of(module); *link != module;)
 		link = &(*link)->next_twin;
 	*link = module->next_twin;
-	fl__os_unlock(&module->context->twins_lock);
+	fl__os_unlock(&context->twins_lock);
 }
 
 /* What twins have in common. */

@@ -243,6 +243,8 @@ int fl__image_create_in_place(struct fl_context *context,
 
 const char *fl__image_load_lacks(const struct fl_context *context)
 {
+	if (fl__os_is_forked(&context->fork_guard))
+		return "this process was forked from the context's owner; make a context of its own";
 	return context->backend->load_lacks ?
 		       context->backend->load_lacks(context->host) :
 		       "the backend does not load on demand";

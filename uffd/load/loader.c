@@ -27,7 +27,7 @@ struct fl__loader {
 	uint32_t image_count;
 	bool with_wp;
 	bool with_ring;
-	pid_t owner;
+	struct fl__os_fork_guard fork_guard;
 	struct fl__ring *ring; /* the handler's; NULL: none */
 	bool with_filter;
 	struct fl__filter filter; /* of all threads but the callers */
@@ -49,6 +49,7 @@ static struct fl__loader *loader_of(struct fl__desk *desk)
 
 static void loader_free(struct fl__loader *loader)
 {
+	fl__os_fork_guard_fini(&loader->fork_guard);
 	fl__os_lock_fini(&loader->life);
 	fl__desk_fini(&loader->desk);
 	free(loader);
@@ -413,7 +414,7 @@ static void *handler_run(void *arg)
 /* ------------------------------------------------------- beginning and end */
 
 int fl__loader_open(bool with_wp, bool with_ring, bool with_filter,
-		    struct fl__loader **out)
+		    bool can_wipe, struct fl__loader **out)
 {
 	struct fl__loader *loader = calloc(1, sizeof(*loader));
 	int err = loader ? fl__desk_init(&loader->desk) : -ENOMEM;
@@ -422,6 +423,10 @@ int fl__loader_open(bool with_wp, bool with_ring, bool with_filter,
 		fl__desk_fini(&loader->desk);
 		err = -ENOMEM;
 	}
+	if (!err && fl__os_fork_guard_init(&loader->fork_guard, can_wipe)) {
+		loader_free(loader);
+		return -ENOMEM;
+	}
 	if (err) {
 		free(loader);
 		return err;
@@ -429,7 +434,6 @@ int fl__loader_open(bool with_wp, bool with_ring, bool with_filter,
 	loader->with_wp = with_wp;
 	loader->with_ring = with_ring;
 	loader->with_filter = with_filter;
-	loader->owner = getpid();
 	*out = loader;
 	return 0;
 }
@@ -438,7 +442,7 @@ int fl__loader_open(bool with_wp, bool with_ring, bool with_filter,
  * mapped, and whoever held a lock does so for ever. */
 static bool loader_is_parents(const struct fl__loader *loader)
 {
-	return loader->owner != getpid();
+	return fl__os_is_forked(&loader->fork_guard);
 }
 
 /* A source that owes an answer may write to a buffer: the last answer frees. */

@@ -38,9 +38,9 @@ struct fl__loader;
 
 /* with_wp: slots of lazy images are tracked by the same descriptor; with_ring:
  * files are read by io_uring; with_filter: threads that run no code of the host are
- * confined, or none starts. -ENOMEM. */
+ * confined, or none starts; can_wipe: see fl__os_fork_guard. -ENOMEM. */
 int fl__loader_open(bool with_wp, bool with_ring, bool with_filter,
-		    struct fl__loader **loader);
+		    bool can_wipe, struct fl__loader **loader);
 /* No image is left. NULL is allowed. */
 void fl__loader_close(struct fl__loader *loader);
 
