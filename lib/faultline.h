@@ -80,6 +80,7 @@ struct fl_pool;
 struct fl_instance;
 struct fl_snapshot;
 struct fl_delta;
+struct fl_packer;
 struct fl_memory;
 struct fl_table;
 struct fl_stack;
@@ -136,6 +137,7 @@ enum fl_config_kind {
 	FL_DELTA_PARTS = 14,
 	FL_DELTA_CONFIG = 15,
 	FL_POOL_LOAD = 16,
+	FL_PACKER_CONFIG = 17,
 };
 
 /*
@@ -2733,6 +2735,101 @@ FL_API int fl_delta_restore_memory(const struct fl_delta *delta,
 FL_API int fl_delta_read_state(const struct fl_delta *delta,
 			       uint32_t instance_idx, void *buffer,
 			       uint64_t *length_bytes);
+
+/* ------------------------------------------------------------------ packer */
+
+/*
+ * Deltas packed for a store: compressed by zstd, with a dictionary that was trained
+ * on deltas of the same snapshot. A dictionary holds pieces of the deltas that it
+ * was trained on: train it on sessions whose content nobody has to hide, and keep
+ * it as long as what was packed with it. What a packer takes and gives is compressed
+ * and no more: fl_delta_unpack() checks all that fl_delta_open() checks.
+ *
+ * Packed bytes begin with "FLZ", the version 1, and eight bytes that name the
+ * dictionary, little-endian: the first eight of its SHA-256, 0 without one. A frame
+ * of zstd follows, which gives the length of the delta and nothing else.
+ *
+ * A library that was built without libzstd answers -ENOTSUP to fl_packer_create(),
+ * fl_packer_train() and fl_packed_info(), and says so.
+ */
+
+struct fl_packer_config {
+	size_t size;
+	/* Of all deltas that are packed and unpacked. The packer holds it. */
+	struct fl_snapshot *snapshot;
+	/* What fl_packer_train() gave, or any bytes that look like the deltas;
+	 * the packer copies them. NULL: none. */
+	const void *dictionary;
+	uint64_t dictionary_bytes;
+	/* The largest delta that is packed, and that bytes may claim to be. */
+	uint64_t max_delta_bytes;
+	int32_t level;		/* of zstd, -131072 to 22 */
+	uint32_t reserved;
+};
+
+#define FL_PACKER_CONFIG_INIT                     \
+	{ .size = sizeof(struct fl_packer_config), \
+	  .max_delta_bytes = UINT64_C(1) << 28,    \
+	  .level = 3 }
+
+FL__DEFINE_INIT(fl_packer_config, FL_PACKER_CONFIG)
+
+/*
+ * Make a packer, for any number of threads: each that packs or unpacks at the same
+ * time takes some 200 KiB more, up to 10 MiB with high levels, until the packer is
+ * destroyed. Errors: -EINVAL (also: the dictionary is damaged), -ENOTSUP (built
+ * without libzstd), -ENOMEM, -EIO (as fl_snapshot_digest()).
+ */
+FL_API int fl_packer_create(const struct fl_packer_config *config,
+			    struct fl_packer **packer, struct fl_error *error);
+
+/* No thread uses it. What it unpacked lives on. NULL is allowed. */
+FL_API void fl_packer_destroy(struct fl_packer *packer);
+
+/*
+ * Make a dictionary of deltas, which are of one snapshot: some hundred or more, of
+ * sessions as different as they will be. dictionary has *dictionary_bytes, at least
+ * 1024: 16 to 64 KiB serve well. *dictionary_bytes gets what was used. Takes
+ * memory and time in proportion to all the deltas, some ten bytes and a tenth of a
+ * microsecond for each byte. Errors: -EINVAL (deltas of several snapshots; too few,
+ * or with too little in common), -ENOTSUP (built without libzstd), -E2BIG (more
+ * than 1 GiB of deltas), -ENOMEM.
+ */
+FL_API int fl_packer_train(struct fl_delta *const *deltas, uint32_t delta_count,
+			   void *dictionary, uint64_t *dictionary_bytes,
+			   struct fl_error *error);
+
+/*
+ * Pack a delta into a buffer, which has *packed_bytes; *packed_bytes gets what was
+ * used. With buffer NULL, *packed_bytes gets what is enough for any delta of this
+ * length. Errors: -EINVAL (a delta of another snapshot), -E2BIG (the buffer, or
+ * max_delta_bytes, is too small), -ENOMEM.
+ */
+FL_API int fl_delta_pack(struct fl_packer *packer, const struct fl_delta *delta,
+			 void *buffer, uint64_t *packed_bytes,
+			 struct fl_error *error);
+
+/*
+ * Make a delta of packed bytes, which may be hostile: nothing longer than
+ * max_delta_bytes is made of them, and what they hold is checked as by
+ * fl_delta_open(), with the same errors. Also -EINVAL: another dictionary was
+ * packed with, and error->text names it; -ENOEXEC: not packed bytes, or damaged ones.
+ * tag: as in fl_delta_open().
+ */
+FL_API int fl_delta_unpack(struct fl_packer *packer, const void *bytes,
+			   uint64_t length_bytes, const uint8_t *tag,
+			   struct fl_delta **delta, struct fl_error *error);
+
+struct fl_packed_info {
+	size_t size;		/* set by the caller to sizeof */
+	uint64_t dictionary_id;	/* 0: none */
+	uint64_t delta_bytes;	/* as the bytes claim */
+};
+
+/* What packed bytes say of themselves, for a store that has several dictionaries.
+ * Errors: -ENOEXEC, -ENOTSUP (another version; built without libzstd). */
+FL_API int fl_packed_info(const void *bytes, uint64_t length_bytes,
+			  struct fl_packed_info *info, struct fl_error *error);
 
 /* ------------------------------------------------------------------- stack */
 

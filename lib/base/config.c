@@ -25,7 +25,8 @@
 	CONFIG(FL_LOAD_CONFIG, fl_load_config, FL_LOAD_CONFIG_INIT)          \
 	CONFIG(FL_DELTA_PARTS, fl_delta_parts, FL_DELTA_PARTS_INIT)          \
 	CONFIG(FL_DELTA_CONFIG, fl_delta_config, FL_DELTA_CONFIG_INIT)       \
-	CONFIG(FL_POOL_LOAD, fl_pool_load, FL_POOL_LOAD_INIT)
+	CONFIG(FL_POOL_LOAD, fl_pool_load, FL_POOL_LOAD_INIT)                \
+	CONFIG(FL_PACKER_CONFIG, fl_packer_config, FL_PACKER_CONFIG_INIT)
 
 #define CONFIG(kind, type, init) \
 	static const struct type type##_defaults = init;

@@ -17,6 +17,22 @@ struct fl_delta *fl__delta_alloc(uint64_t room_bytes)
 	return delta;
 }
 
+int fl__delta_adopt(struct fl_delta *delta, uint64_t length_bytes,
+		    struct fl_snapshot *snapshot, const uint8_t *digest,
+		    const uint8_t *tag, struct fl_error *error)
+{
+	int err = fl__delta_check(delta->bytes, length_bytes, snapshot, digest,
+				  tag, error);
+
+	if (err) {
+		free(delta);
+		return err;
+	}
+	delta->length_bytes = length_bytes;
+	delta->snapshot = fl_snapshot_retain(snapshot);
+	return 0;
+}
+
 int fl_delta_open(struct fl_snapshot *snapshot, const void *bytes,
 		  uint64_t length_bytes, enum fl_bytes_ownership ownership,
 		  const uint8_t *tag, struct fl_delta **out,
@@ -46,16 +62,11 @@ int fl_delta_open(struct fl_snapshot *snapshot, const void *bytes,
 		memcpy(delta->own, bytes, (size_t)length_bytes);
 	else if (!is_copy)
 		delta->bytes = bytes;
-	err = fl__delta_check(delta->bytes, length_bytes, snapshot, digest, tag,
+	err = fl__delta_adopt(delta, length_bytes, snapshot, digest, tag,
 			      error);
-	if (err) {
-		free(delta);
-		return err;
-	}
-	delta->length_bytes = length_bytes;
-	delta->snapshot = fl_snapshot_retain(snapshot);
-	*out = delta;
-	return 0;
+	if (!err)
+		*out = delta;
+	return err;
 }
 
 struct fl_delta *fl_delta_retain(struct fl_delta *delta)

@@ -26,6 +26,12 @@ struct fl_delta {
  * snapshot. NULL: no memory. */
 struct fl_delta *fl__delta_alloc(uint64_t room_bytes);
 
+/* Make the first length_bytes of its bytes its own, checked as fl__delta_check()
+ * does. After an error the delta is gone. */
+int fl__delta_adopt(struct fl_delta *delta, uint64_t length_bytes,
+		    struct fl_snapshot *snapshot, const uint8_t *digest,
+		    const uint8_t *tag, struct fl_error *error);
+
 /* The state of an instance, in a delta whose snapshot has a state of that
  * length; buffer is as long as *length_bytes says then. NULL asks for the length
  * alone. */

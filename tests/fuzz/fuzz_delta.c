@@ -12,33 +12,11 @@
  * kernel made.
  */
 #include "tests/fuzz/replay.h"
+#include "tests/fuzz/delta_snapshot.h"
 #include "tests/kit/delta_bytes.h"
-#include "tests/kit/state_bytes.h"
 #include "instance/wake.h"
 
-#define TABLE_LENGTH 20
-#define STATE_LENGTH 100
 #define LINE FL__DELTA_LINE_BYTES
-
-static struct fl_snapshot *snapshot_make(struct state_world *world)
-{
-	struct fl_snapshot *snapshot;
-	struct fl__captured *captured;
-
-	state_world_open(world);
-	if (fl__snapshot_alloc(1, "fuzz", &snapshot, NULL))
-		abort();
-	captured = snapshot->instances;
-	captured->module = world->module_list[0];
-	captured->images[0] = world->image_list[0];
-	captured->images[1] = world->image_list[1];
-	captured->has_tables = true;
-	captured->tables[0].length = TABLE_LENGTH;
-	captured->tables[0].element_bytes = 8;
-	captured->state = calloc(1, STATE_LENGTH);
-	captured->state_bytes = STATE_LENGTH;
-	return snapshot;
-}
 
 static void require(bool is_right, const char *what)
 {
