@@ -13,6 +13,11 @@
  *	handle(kind, seed)	one request. The length of the answer in bytes,
  *			-1 where there is none. An answer depends on kind
  *			and seed alone, whatever was asked before
+ *	session(kind, seed)	one request of a session, whose answer depends on
+ *			all that this guest was asked before by this call: 0
+ *			an event, whose answer begins with how many there were;
+ *			1 shows all that the session holds; 2 begins it anew.
+ *			The length of the answer, -1 where there is none
  *	answer()	where the text of the last answer lies
  *	served()	how many requests this guest has seen, so that a host
  *			can tell a fresh guest from a used one

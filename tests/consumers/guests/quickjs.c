@@ -4,7 +4,7 @@
  * and quickjs.js. See guest.h.
  *
  * start() makes the interpreter and loads what sources.h holds. A request is a
- * call of handle() in quickjs.js. Math.random() is replaced, because the
+ * call of handle() or session() in quickjs.js. Math.random() is replaced, because the
  * interpreter seeds its own from the clock and lets nobody renew the state.
  */
 #include <string.h>
@@ -14,7 +14,7 @@
 #include "sources.h"
 
 static JSContext *js;
-static JSValue handler;
+static JSValue handler, sessions;
 static struct guest_random state = { 1, 2 };
 static char text[ANSWER_BYTES];
 
@@ -76,7 +76,9 @@ GUEST(int32_t, start)(void)
 	if (load("quickjs.js", quickjs_js, sizeof(quickjs_js) - 1))
 		return 5;
 	handler = global_get("handle");
-	return JS_IsFunction(js, handler) ? 0 : 6;
+	sessions = global_get("session");
+	return JS_IsFunction(js, handler) && JS_IsFunction(js, sessions) ? 0 :
+									   6;
 }
 
 static int32_t keep(JSValue value)
@@ -91,14 +93,24 @@ static int32_t keep(JSValue value)
 	return (int32_t)length;
 }
 
-GUEST(int32_t, handle)(uint32_t kind, uint32_t seed)
+static int32_t ask(JSValue function, uint32_t kind, uint32_t seed)
 {
 	JSValue args[] = { JS_NewUint32(js, kind), JS_NewUint32(js, seed) };
-	JSValue value = JS_Call(js, handler, JS_UNDEFINED, 2, args);
+	JSValue value = JS_Call(js, function, JS_UNDEFINED, 2, args);
 	int32_t length = JS_IsException(value) ? -1 : keep(value);
 
 	JS_FreeValue(js, value);
 	return length;
+}
+
+GUEST(int32_t, handle)(uint32_t kind, uint32_t seed)
+{
+	return ask(handler, kind, seed);
+}
+
+GUEST(int32_t, session)(uint32_t kind, uint32_t seed)
+{
+	return ask(sessions, kind, seed);
 }
 
 GUEST(const char *, answer)(void)

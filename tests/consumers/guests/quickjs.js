@@ -10,6 +10,9 @@
 //	2	a page from Markdown
 //
 // The answer depends on the kind and the seed alone, whatever was asked before.
+// And session(kind, seed), what a user of the service has: a counter, the last
+// fifty events, a document of 24 lines that each event edits.
+//
 // What a request leaves behind is counted in `served`, for the host to see
 // whether the interpreter is as fresh as it should be.
 'use strict';
@@ -63,4 +66,34 @@ globalThis.handle = (() => {
 		globalThis.served++;
 		return kinds[kind](seed);
 	};
+})();
+
+globalThis.session = (() => {
+	const verbs = ['opened', 'moved', 'renamed', 'shared', 'closed', 'printed',
+		'signed', 'sent'];
+	let count, events, lines;
+
+	function begin() {
+		count = 0;
+		events = [];
+		lines = [];
+		for (let i = 0; i < 24; i++)
+			lines.push('Line ' + i + ' is empty.');
+		return '';
+	}
+
+	function add(seed) {
+		const at = seed % 24, verb = verbs[(seed >>> 8) % 8];
+
+		count++;
+		if (events.length === 50)
+			events.shift();
+		events.push({ id: count, verb, value: seed >>> 12 });
+		lines[at] = 'Line ' + at + ' was ' + verb + ' by event ' + count + '.';
+		return count + ' ' + events[0].id + ' ' + lines[(at + 1) % 24];
+	}
+
+	begin();
+	return (kind, seed) => kind === 0 ? add(seed) : kind === 1 ?
+		JSON.stringify({ count, events, lines }) : begin();
 })();

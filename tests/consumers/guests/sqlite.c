@@ -12,6 +12,9 @@
  *		customer bought before, and rolled back, so that the answer
  *		does not depend on earlier requests
  *
+ * A session's events, the last fifty, and a document of 24 lines are tables of the
+ * same database.
+ *
  * An answer has a line for each row, with bars between the columns. All values
  * are integers or text, because a floating-point number may print differently
  * where long double has another width.
@@ -49,6 +52,16 @@ enum statement {
 	TAKE_STOCK,
 	PRICE,
 	ROLLBACK,
+	COMMIT,
+	ADD_EVENT,
+	FORGET_EVENT,
+	EDIT_LINE,
+	ANSWER_EVENT,
+	SHOW_EVENTS,
+	SHOW_LINES,
+	END_EVENTS,
+	END_LINES,
+	BEGIN_LINES,
 	STATEMENTS
 };
 
@@ -60,7 +73,9 @@ static const char schema[] =
 	"CREATE TABLE lines(id INTEGER PRIMARY KEY, order_id INT, product INT,"
 	" quantity INT);"
 	"CREATE INDEX orders_by_customer ON orders(customer, day);"
-	"CREATE INDEX lines_by_order ON lines(order_id)";
+	"CREATE INDEX lines_by_order ON lines(order_id);"
+	"CREATE TABLE events(id INTEGER PRIMARY KEY, product INT, value INT);"
+	"CREATE TABLE document(line INTEGER PRIMARY KEY, text TEXT)";
 
 static const char *const sources[STATEMENTS] = {
 	[CUSTOMER] = "SELECT name, city FROM customers WHERE id = ?1",
@@ -86,12 +101,29 @@ static const char *const sources[STATEMENTS] = {
 		  " FROM orders o JOIN lines l ON l.order_id = o.id"
 		  " JOIN products p ON p.id = l.product WHERE o.customer = ?1",
 	[ROLLBACK] = "ROLLBACK",
+	[COMMIT] = "COMMIT",
+	[ADD_EVENT] = "INSERT INTO events VALUES(?1, ?2, ?3)",
+	[FORGET_EVENT] = "DELETE FROM events WHERE id = ?1 - 50",
+	[EDIT_LINE] = "UPDATE document SET text = 'Line ' || ?1 || ' is of event '"
+		      " || ?2 || '.' WHERE line = ?1",
+	[ANSWER_EVENT] = "SELECT e.id, f.id, p.name, p.cents * (e.value % 9),"
+			 " d.text FROM events e JOIN products p"
+			 " ON p.id = e.product JOIN document d ON d.line = ?2"
+			 " JOIN events f ON f.id = max(1, ?1 - 49)"
+			 " WHERE e.id = ?1",
+	[SHOW_EVENTS] = "SELECT * FROM events ORDER BY id",
+	[SHOW_LINES] = "SELECT * FROM document ORDER BY line",
+	[END_EVENTS] = "DELETE FROM events",
+	[END_LINES] = "DELETE FROM document",
+	[BEGIN_LINES] = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL"
+			" SELECT i + 1 FROM n WHERE i < 23) INSERT INTO document"
+			" SELECT i, 'Line ' || i || ' is empty.' FROM n",
 };
 
 static sqlite3 *db;
 static sqlite3_stmt *statements[STATEMENTS];
 static struct guest_random state = { 1, 2 };
-static uint32_t served;
+static uint32_t served, events;
 static char text[ANSWER_BYTES];
 static uint32_t length;
 
@@ -329,6 +361,13 @@ static int prepare(void)
 	return 0;
 }
 
+static int session_begin(void)
+{
+	events = 0;
+	return run_kept(END_EVENTS, 0, 0, 0) || run_kept(END_LINES, 0, 0, 0) ||
+	       run_kept(BEGIN_LINES, 0, 0, 0);
+}
+
 GUEST(int32_t, start)(void)
 {
 	struct guest_random random = { 3, 4 };
@@ -341,7 +380,7 @@ GUEST(int32_t, start)(void)
 	if (prepare())
 		return 3;
 	if (run_kept(BEGIN, 0, 0, 0) || load_names(&random) ||
-	    load_orders(&random) ||
+	    load_orders(&random) || session_begin() ||
 	    sqlite3_exec(db, "COMMIT", NULL, NULL, NULL))
 		return 4;
 	return 0;
@@ -402,6 +441,37 @@ GUEST(int32_t, handle)(uint32_t kind, uint32_t seed)
 	if (kind >= sizeof(kinds) / sizeof(kinds[0]) || kinds[kind](&random))
 		return -1;
 	return (int32_t)length;
+}
+
+/* --------------------------------------------------------------- sessions */
+
+static int session_event(uint32_t seed)
+{
+	uint32_t product = 1 + (seed >> 8) % PRODUCTS, line = seed % 24;
+
+	events++;
+	return run_kept(BEGIN, 0, 0, 0) ||
+	       run_kept(ADD_EVENT, events, product, seed >> 12) ||
+	       run_kept(FORGET_EVENT, events, 0, 0) ||
+	       run_kept(EDIT_LINE, line, events, 0) ||
+	       run_kept(COMMIT, 0, 0, 0) ||
+	       run_kept(ANSWER_EVENT, events, (line + 1) % 24, 0);
+}
+
+static int session_show(void)
+{
+	return run_kept(SHOW_EVENTS, 0, 0, 0) || run_kept(SHOW_LINES, 0, 0, 0);
+}
+
+GUEST(int32_t, session)(uint32_t kind, uint32_t seed)
+{
+	int err;
+
+	length = 0;
+	err = !kind	? session_event(seed) :
+	      kind == 1 ? session_show() :
+			  session_begin();
+	return err ? -1 : (int32_t)length;
 }
 
 GUEST(const char *, answer)(void)

@@ -32,6 +32,8 @@ DEFINE_MODULE(sqlfree, "data-free", &Z_sqlfree_layout);
 int32_t qjs_native_start(void), sql_native_start(void);
 int32_t qjs_native_handle(uint32_t kind, uint32_t seed);
 int32_t sql_native_handle(uint32_t kind, uint32_t seed);
+int32_t qjs_native_session(uint32_t kind, uint32_t seed);
+int32_t sql_native_session(uint32_t kind, uint32_t seed);
 const char *qjs_native_answer(void), *sql_native_answer(void);
 
 struct guest guests[GUESTS] = {
@@ -45,6 +47,7 @@ struct guest guests[GUESTS] = {
 		.free = &module_qjsfree,
 		.native_start = qjs_native_start,
 		.native_handle = qjs_native_handle,
+		.native_session = qjs_native_session,
 		.native_answer = qjs_native_answer,
 	},
 	{
@@ -57,6 +60,7 @@ struct guest guests[GUESTS] = {
 		.free = &module_sqlfree,
 		.native_start = sql_native_start,
 		.native_handle = sql_native_handle,
+		.native_session = sql_native_session,
 		.native_answer = sql_native_answer,
 	},
 };

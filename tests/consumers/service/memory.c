@@ -34,8 +34,7 @@
 
 /* ----------------------------------------------------- private memory */
 
-/* The sum of the fields of a file in /proc that begin with name, in KiB. */
-static double field_kib(const char *path, const char *name)
+double field_kib(const char *path, const char *name)
 {
 	FILE *file = fopen(path, "r");
 	unsigned long long kib = 0;

@@ -28,6 +28,7 @@ struct module {
 	void (*initialize)(void *instance);
 	uint32_t (*start)(void *instance);
 	uint32_t (*handle)(void *instance, uint32_t kind, uint32_t seed);
+	uint32_t (*session)(void *instance, uint32_t kind, uint32_t seed);
 	uint32_t (*answer)(void *instance);
 	uint32_t (*served)(void *instance);
 	void (*restored)(void *instance, uint64_t low, uint64_t high);
@@ -61,6 +62,11 @@ struct module {
 	{                                                                      \
 		return Z_##of##Z_handle(instance, kind, seed);                 \
 	}                                                                      \
+	static uint32_t of##_session(void *instance, uint32_t kind,            \
+				     uint32_t seed)                            \
+	{                                                                      \
+		return Z_##of##Z_session(instance, kind, seed);                \
+	}                                                                      \
 	static uint32_t of##_answer(void *instance)                            \
 	{                                                                      \
 		return Z_##of##Z_answer(instance);                             \
@@ -92,6 +98,7 @@ struct module {
 		.initialize = of##_initialize,                                 \
 		.start = of##_start,                                           \
 		.handle = of##_handle,                                         \
+		.session = of##_session,                                       \
 		.answer = of##_answer,                                         \
 		.served = of##_served,                                         \
 		.restored = of##_restored,                                     \

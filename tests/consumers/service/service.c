@@ -3,7 +3,8 @@
  * service.c - a function service, which is what clones are for: a JavaScript
  * interpreter and a database answer requests, each in a fresh instance.
  *
- *	service [--guest NAME] [--kind NAME] [--workers N] [--seconds S] [--json]
+ *	service [--guest NAME] [--kind NAME] [--workers N] [--seconds S]
+ *		[--sessions N] [--json]
  *	service --smoke
  *	service [--guest NAME] --write-snapshot DIR
  *
@@ -12,6 +13,9 @@
  * are. Every answer is compared with that of the native build of the same
  * sources. Before that the service makes sure that two workers may trap at once,
  * and that clones draw different random numbers.
+ *
+ * Then sessions of each guest sleep and wake (sessions.c), a third of S for each
+ * way and number of workers.
  *
  * --smoke does all of it as shortly as possible, prints no figure, and ends with
  * the number of cases that passed.
@@ -37,12 +41,14 @@
 
 static const char usage[] =
 	"usage: service [--guest NAME] [--kind NAME] [--workers 1|2]\n"
-	"               [--seconds S] [--json] | --smoke |\n"
+	"               [--seconds S] [--sessions N] [--json] | --smoke |\n"
 	"               [--guest NAME] --write-snapshot DIR\n\n"
 	"  --guest    quickjs or sqlite; both\n"
 	"  --kind     greeting, mustache, markdown; lookup, report, order; all\n"
 	"  --workers  1 or 2; both\n"
 	"  --seconds  for each guest, kind and number of workers; 3\n"
+	"  --sessions how many sleep, 0: none; as many as a quarter of the free\n"
+	"             memory holds and 15 seconds can begin, up to 1,000,000\n"
 	"  --json     one object a line\n"
 	"  --smoke    a few requests of each kind in each way; no figures\n"
 	"  --write-snapshot  write the started guests to files there\n";
@@ -69,16 +75,21 @@ void *must_allocate(size_t bytes)
 	return allocated;
 }
 
+void pool_configure(struct fl_pool_config *config, uint32_t slots)
+{
+	fl_pool_config_init(config);
+	config->max_instances = 0;
+	config->max_memories = slots;
+	config->max_tables = slots;
+}
+
 struct fl_pool *pool_open(struct fl_context *context)
 {
 	struct fl_pool_config config;
 	struct fl_error error;
 	struct fl_pool *pool;
 
-	fl_pool_config_init(&config);
-	config.max_instances = 0;
-	config.max_memories = POOL_SLOTS;
-	config.max_tables = POOL_SLOTS;
+	pool_configure(&config, POOL_SLOTS);
 	if (fl_pool_create(context, &config, &pool, &error))
 		die("%s", error.text);
 	return pool;
@@ -183,6 +194,11 @@ static void run_guest(struct run *run, struct guest *guest)
 		report_footprints(options, guest, footprints);
 }
 
+static void run_sessions(struct run *run, struct guest *guest)
+{
+	run->cases += sessions_run(run->options, guest, run->context);
+}
+
 static void for_each_guest(struct run *run,
 			   void (*call)(struct run *run, struct guest *guest))
 {
@@ -198,10 +214,12 @@ static void report_all(struct run *run)
 	if (!options->is_smoke)
 		report_head(options, run->context);
 	for_each_guest(run, run_guest);
+	if (!options->is_smoke && options->workers != 2)
+		report_summaries(options, run->summaries, run->count);
+	if (options->sessions)
+		for_each_guest(run, run_sessions);
 	if (options->is_smoke)
 		printf("%u passed, 0 failed, 0 skipped\n", run->cases);
-	else if (options->workers != 2)
-		report_summaries(options, run->summaries, run->count);
 }
 
 static void close_guest(struct run *run, struct guest *guest)
@@ -290,11 +308,14 @@ static void option_set(struct options *options, const char *name,
 		options->workers = atoi(value);
 	else if (!strcmp(name, "--seconds"))
 		options->seconds = atof(value);
+	else if (!strcmp(name, "--sessions"))
+		options->sessions = atol(value);
 	else if (!strcmp(name, "--write-snapshot"))
 		options->snapshot_dir = value;
 	else
 		wrong_usage();
-	if (!options->workers || options->workers > (int)MAX_WORKERS ||
+	if (options->sessions < -1 || options->sessions > 100000000 ||
+	    !options->workers || options->workers > (int)MAX_WORKERS ||
 	    !(options->seconds >= 0 && options->seconds < 1e5))
 		wrong_usage();
 }
@@ -319,7 +340,11 @@ static const char *guests_dir_find(char *path, size_t room)
 int main(int argc, char **argv)
 {
 	struct options options = {
-		.seconds = 3, .guest = -1, .kind = -1, .workers = -1
+		.seconds = 3,
+		.guest = -1,
+		.kind = -1,
+		.workers = -1,
+		.sessions = -1,
 	};
 	char path[4096];
 

@@ -9,6 +9,7 @@
  *	memory.c	what instances take, and what a request writes
  *	check.c	traps and random numbers, and a few requests each way
  *	report.c	the table and the JSON
+ *	sessions.h	sessions of the guests, which sleep between requests
  */
 #ifndef SERVICE_H
 #define SERVICE_H
@@ -48,6 +49,7 @@ struct guest {
 	/* The native build. */
 	int32_t (*native_start)(void);
 	int32_t (*native_handle)(uint32_t kind, uint32_t seed);
+	int32_t (*native_session)(uint32_t kind, uint32_t seed);
 	const char *(*native_answer)(void);
 
 	/* Set by guest_open(), and not changed once workers run. */
@@ -131,6 +133,11 @@ void lane_check(struct lane *lane, uint32_t kind, uint32_t seed,
 /* The same, in all kinds, before a capture. */
 void lane_warm(struct lane *lane);
 
+/* A request of a session: guest.h. */
+uint32_t lane_session(struct lane *lane, uint32_t kind, uint32_t seed);
+/* Where the last answer lies, in the guest's memory; NULL: not there. */
+const uint8_t *lane_answer(struct lane *lane, uint32_t length);
+
 uint64_t lane_random(struct lane *lane);
 wasm_rt_trap_t lane_peek(struct lane *lane, uint32_t address);
 
@@ -142,6 +149,7 @@ struct options {
 	double seconds; /* for each guest, kind and number of workers */
 	int guest, kind, workers; /* -1: all */
 	bool is_json, is_smoke;
+	long sessions; /* 0: none; -1: as many as memory holds */
 	const char *rung; /* set once there is a context */
 };
 
@@ -177,6 +185,14 @@ struct written {
 void written_measure(const struct guest *guest, uint32_t kind,
 		     struct written *written);
 
+/* The sum of the fields of a file in /proc that begin with name, in KiB. */
+double field_kib(const char *path, const char *name);
+
+/* Sessions of a guest, in all ways. Answers how many of these there are here. */
+unsigned int sessions_run(const struct options *options,
+			  const struct guest *guest,
+			  struct fl_context *context);
+
 /* Traps, random numbers, and a few requests of each kind in each way, with one
  * worker and with two. Answers the number of cases; ends the program where one
  * fails. */
@@ -207,6 +223,8 @@ __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format,
 							 ...);
 void *must_allocate(size_t bytes); /* zeroed */
 uint64_t now_ns(void);
+/* Of memories and tables, so many. */
+void pool_configure(struct fl_pool_config *config, uint32_t slots);
 struct fl_pool *pool_open(struct fl_context *context);
 void pool_close(struct fl_pool *pool);
 

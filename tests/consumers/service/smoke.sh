@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # smoke.sh - the service answers a few requests of each kind in each way, on
-# each rung that this host has, and each answer is right.
+# each rung that this host has, and each answer is right. So do sessions that sleep
+# between requests, as native replays have them.
 #
 # Run by "make check-service", because the guests' sources have to be fetched
 # and take minutes to build. Without a network it skips. No figure is looked at.
@@ -25,9 +26,10 @@ $MAKE service-program || failed "the service cannot be built"
 test $? -eq 2 || failed "the service takes an option that it has not"
 
 # One object a line, with the keys that a reader looks for.
-json=$("$service/service" --json --seconds 0) || failed "--json fails"
+json=$("$service/service" --json --seconds 0 --sessions 400) || failed "--json fails"
 for key in guest kind way workers requests_per_s p50_us p95_us p99_us faults \
-		shootdowns idle_kib live_kib isolation_us bound_us; do
+		shootdowns idle_kib live_kib isolation_us bound_us \
+		sessions held session_bytes memory_mib tables_mib compared; do
 	echo "$json" | grep -q "\"$key\": " || failed "the JSON has no $key"
 done
 if command -v python3 >/dev/null; then
@@ -52,6 +54,8 @@ for disabled in '' userfaultfd pagemap-scan linux; do
 	for guest in QuickJS SQLite; do
 		echo "$out" | grep -q "^$guest, .*, baked: .*answers are right" ||
 			failed "$guest was not served by its baked module"
+		echo "$out" | grep -q "^$guest, sessions, packed.*\(native\|built without\)" ||
+			failed "no session of $guest slept in a store"
 	done
 	test -n "$cases" || failed "the service does not count its cases"
 	n=$((n + cases))

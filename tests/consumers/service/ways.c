@@ -69,6 +69,14 @@ static void body_request(void *arg)
 		call->module->handle(call->instance, call->kind, call->seed);
 }
 
+static void body_session(void *arg)
+{
+	struct call *call = arg;
+
+	call->length =
+		call->module->session(call->instance, call->kind, call->seed);
+}
+
 static void body_look(void *arg)
 {
 	struct call *call = arg;
@@ -366,6 +374,23 @@ static const uint8_t *answer_of(const struct lane *lane, struct call *call,
 	if (length > memory->size || call->at > memory->size - length)
 		return NULL;
 	return memory->data + call->at;
+}
+
+uint32_t lane_session(struct lane *lane, uint32_t kind, uint32_t seed)
+{
+	struct call call = call_of(lane);
+
+	call.kind = kind;
+	call.seed = seed;
+	try_or_die(lane->guest, body_session, &call, "a session's request");
+	return call.length;
+}
+
+const uint8_t *lane_answer(struct lane *lane, uint32_t length)
+{
+	struct call call = call_of(lane);
+
+	return answer_of(lane, &call, length);
 }
 
 void lane_check(struct lane *lane, uint32_t kind, uint32_t seed,
