@@ -53,6 +53,12 @@ struct fl_context *fl__context_retain(struct fl_context *context);
 bool fl__context_lock(const struct fl_context *context,
 		      struct fl__os_lock *lock);
 
+/* A number > 0 that nothing else of the context has. */
+static inline uint64_t fl__context_serial(struct fl_context *context)
+{
+	return __atomic_add_fetch(&context->last_serial, 1, __ATOMIC_RELAXED);
+}
+
 /* Between these two calls, what the lists hold stays. Async-signal-safe. Begin
  * gives what end takes. */
 uint32_t fl__context_walk_begin(const struct fl_context *context);

@@ -1386,7 +1386,8 @@ struct fl_pool_usage {
 	uint64_t hole_bytes;
 	/* Page tables, and what the library knows of pages, of slots that were
 	 * used, as of their last release: a slot that was large once keeps both
-	 * until it is emptied, and both count as kept. */
+	 * until it is emptied, and both count as kept. Records have the copies
+	 * that fl_instance_config.binds_tables asks for. */
 	uint64_t table_bytes;
 	uint64_t record_bytes;
 	uint64_t stack_bytes;		/* resident, of stacks */
@@ -2173,6 +2174,22 @@ struct fl_instance_config {
 	 * delta holds, and with its snapshot alone to the snapshot. NULL
 	 */
 	struct fl_delta *delta;
+	/*
+	 * 1: what decode_elements makes depends on nothing but the values, the
+	 * snapshot, the place of the element, and the addresses of *instance, of
+	 * its structure, its memories and its tables; it holds nothing that a
+	 * release gives back; and the call does nothing else. Then
+	 * fl_instance_acquire() may leave the call out for a table which has in
+	 * it what the call made for an earlier clone of the same snapshot with
+	 * all of these at the same addresses. A slot keeps a copy of it for
+	 * that. The copy counts for max_idle_slot_bytes, and the table stays
+	 * only if at its release each byte is that of the copy; all other
+	 * tables are reset. Not where clone_element or drop_element is set, nor
+	 * in fl_snapshot_acquire(), and not by the two halves, of which
+	 * fl_instance_allocate() gives nulls. 0
+	 */
+	uint32_t binds_tables;
+	uint32_t reserved2;
 };
 
 #define FL_INSTANCE_CONFIG_INIT                                              \

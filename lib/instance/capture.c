@@ -340,6 +340,9 @@ static int encode_table(struct fl_instance *instance, uint32_t table_idx,
 				 error);
 		captured->value_count += captured->runs[i].count;
 	}
+	if (captured->run_count)
+		captured->serial = fl__context_serial(
+			fl__instance_slot(instance)->bank->pool->context);
 	return err;
 }
 

@@ -13,6 +13,7 @@
  */
 #include "base/config.h"
 #include "base/probes.h"
+#include "bind.h"
 #include "bulk.h"
 #include "instance.h"
 #include "module/element.h"
@@ -245,6 +246,7 @@ int fl_instance_initialise(struct fl_instance *instance,
 	if (!err)
 		err = fl__config_read(FL_INSTANCE_CONFIG, &known, config,
 				      error);
+	known.binds_tables = 0;
 	return err ? err : instance_initialise(instance, &known, error);
 }
 
@@ -258,6 +260,7 @@ static int instance_acquire(struct fl_pool *pool, struct fl_module *module,
 	struct fl_instance *instance;
 	int err = fl__config_read(FL_INSTANCE_CONFIG, &known, config, error);
 
+	known.binds_tables = !err && fl__bind_may(pool, &known);
 	if (!err)
 		err = fl__instance_captured(&known, &captured, error);
 	if (!err)

@@ -223,6 +223,7 @@ static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 	uint32_t first = reader->imported_table_count;
 	uint32_t count = reader->table_count - first;
 	struct fl_table_config configs[FL__READER_MAX_TABLES];
+	uint64_t bound_serials[FL__READER_MAX_TABLES];
 	int err;
 
 	if (!fl__pool_has_tables(pool))
@@ -252,8 +253,12 @@ static int take_tables(struct fl_pool *pool, const struct fl_module *module,
 				captured->tables[first + i].length;
 			configs[i].image = captured->tables[first + i].image;
 		}
+		bound_serials[i] = captured && config->binds_tables ?
+					   captured->tables[first + i].serial :
+					   0;
 	}
-	err = fl__table_take(pool, configs, count, wait, tables, error);
+	err = fl__table_take(pool, configs, bound_serials, count, wait, tables,
+			     error);
 	for (uint32_t i = 0; i < count && !err; i++)
 		set_type(fl__table_of(tables[i]), &reader->tables[first + i]);
 	return err;
@@ -582,6 +587,8 @@ int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 	struct fl_instance_config known;
 	int err = fl__config_read(FL_INSTANCE_CONFIG, &known, config, error);
 
+	/* Tables show nulls until they are decoded. */
+	known.binds_tables = 0;
 	if (!err)
 		err = fl__instance_captured(&known, &captured, error);
 	return err ? err :

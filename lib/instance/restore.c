@@ -10,6 +10,7 @@
  */
 #include "restore.h"
 #include "base/config.h"
+#include "bind.h"
 #include "wake.h"
 
 #include <stdlib.h>
@@ -100,6 +101,16 @@ static int decode_changed_table(struct fl_instance *instance,
 	return err;
 }
 
+/* What differs from the snapshot is decoded over nulls. */
+static void loosen_table(const struct fl_instance *instance,
+			 const struct fl__captured_table *captured,
+			 uint32_t table_idx)
+{
+	const struct fl_instance_config none = { .binds_tables = 0 };
+
+	(void)fl__bind_holds(instance, &none, captured, table_idx);
+}
+
 static int decode_tables(struct fl_instance *instance,
 			 const struct fl_instance_config *config,
 			 const struct fl__captured *captured,
@@ -115,6 +126,7 @@ static int decode_tables(struct fl_instance *instance,
 		    fl__delta_find(config->delta->bytes,
 				   instance_idx(config->delta, captured),
 				   FL__DELTA_VALUES, i, &part)) {
+			loosen_table(instance, table, i);
 			err = decode_changed_table(instance, config, table,
 						   &part, error);
 			continue;
@@ -125,7 +137,11 @@ static int decode_tables(struct fl_instance *instance,
 				error, -EINVAL,
 				"table %u is shorter than that of the snapshot",
 				i);
+		if (fl__bind_holds(instance, config, table, i))
+			continue;
 		err = decode_table(instance, config, table, i, error);
+		if (!err)
+			fl__bind_table(instance, config, table, i);
 	}
 	return err;
 }
@@ -326,6 +342,7 @@ static int clone_one(struct fl_pool *pool, struct fl_snapshot *snapshot,
 	if (err)
 		return err;
 	linked.config.snapshot = NULL;
+	linked.config.binds_tables = 0;
 	linked.config.delta = delta;
 	link_memories(&linked, captured, instances);
 	link_tables(&linked, captured, instances);

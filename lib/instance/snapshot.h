@@ -28,6 +28,9 @@ struct fl__captured_table {
 	struct fl__captured_run *runs;
 	uint64_t *values;		/* of the elements in runs */
 	uint64_t run_count, value_count;
+	/* Of what these values decode to, as of an image: never used twice. 0:
+	 * there are none. */
+	uint64_t serial;
 };
 
 /* Where an imported memory or table comes from. */

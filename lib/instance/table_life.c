@@ -10,6 +10,7 @@
 #include "table_life.h"
 #include "base/config.h"
 #include "quota.h"
+#include "slots/bound.h"
 #include "table_nulls.h"
 
 #include <stdlib.h>
@@ -263,7 +264,8 @@ static void wanted_undo(void *user)
 }
 
 int fl__table_take(struct fl_pool *pool, const struct fl_table_config *configs,
-		   uint32_t count, const struct fl__os_wait *outer,
+		   const uint64_t *bound_serials, uint32_t count,
+		   const struct fl__os_wait *outer,
 		   struct fl_table **tables, struct fl_error *error)
 {
 	struct wanted wanted;
@@ -278,6 +280,9 @@ int fl__table_take(struct fl_pool *pool, const struct fl_table_config *configs,
 	do {
 		err = request_make(pool, &configs[wanted.made],
 				   &wanted.requests[wanted.made], error);
+		if (!err && bound_serials)
+			wanted.requests[wanted.made].bound_serial =
+				bound_serials[wanted.made];
 		wanted.made += !err;
 	} while (wanted.made < count && !err);
 	if (!err)
@@ -291,9 +296,22 @@ int fl__table_take(struct fl_pool *pool, const struct fl_table_config *configs,
 	return err;
 }
 
+/* What a table has grown by is not bound. */
+static void unbind_grown(struct fl__table *table)
+{
+	struct fl__slot *slot = table->slot;
+
+	if (slot->bound && fl_table_size(&table->pub) * table->element_bytes !=
+				   slot->bound->length_bytes) {
+		fl__bound_changed(slot);
+		fl__slot_unbind(slot);
+	}
+}
+
 int fl__table_give(struct fl_table *table)
 {
 	fl__table_drop_all(fl__table_of(table));
+	unbind_grown(fl__table_of(table));
 	return fl__slot_give(fl__table_of(table)->slot, 0);
 }
 
@@ -327,7 +345,7 @@ int fl_table_acquire(struct fl_pool *pool, const struct fl_table_config *config,
 	    known.element_bytes == pool->config.table_element_bytes)
 		known.null = pool->table_null;
 	wait.timeout_ns = known.timeout_ns;
-	err = fl__table_take(pool, &known, 1, &wait, table, error);
+	err = fl__table_take(pool, &known, NULL, 1, &wait, table, error);
 	if (!err) {
 		fl__stats_add(pool->stats, FL__WORD_tables_acquired, 1);
 		fl__slot_publish(fl__table_of(*table)->slot, NULL);

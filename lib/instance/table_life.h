@@ -8,10 +8,12 @@
 
 extern const struct fl__kind fl__kind_table;
 
-/* Take count tables in slots of the pool, not published yet. After an error the
- * call holds nothing. */
+/* Take count tables in slots of the pool, not published yet. A table for whose
+ * serial something is bound to its slot (bound.h) may show that; 0, or NULL for
+ * all: none. After an error the call holds nothing. */
 int fl__table_take(struct fl_pool *pool, const struct fl_table_config *configs,
-		   uint32_t count, const struct fl__os_wait *wait,
+		   const uint64_t *bound_serials, uint32_t count,
+		   const struct fl__os_wait *wait,
 		   struct fl_table **tables, struct fl_error *error);
 /* Drop what the table holds, then as fl__slot_give(). */
 int fl__table_give(struct fl_table *table);

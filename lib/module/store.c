@@ -155,8 +155,7 @@ int fl__image_create(struct fl_context *context,
 		return err;
 	}
 	image->context = fl__context_retain(context);
-	image->serial =
-		__atomic_add_fetch(&context->last_serial, 1, __ATOMIC_RELAXED);
+	image->serial = fl__context_serial(context);
 	fl__holes_add(image);
 	*out = image;
 	return 0;
@@ -219,8 +218,7 @@ static int image_finish(struct fl_context *context, struct fl_image *image,
 		return err;
 	}
 	image->context = fl__context_retain(context);
-	image->serial =
-		__atomic_add_fetch(&context->last_serial, 1, __ATOMIC_RELAXED);
+	image->serial = fl__context_serial(context);
 	fl__holes_add(image);
 	*out = image;
 	return 0;

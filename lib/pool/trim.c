@@ -11,7 +11,7 @@
 #include "base/config.h"
 #include "base/probes.h"
 #include "base/sized.h"
-#include "instance/instance.h"
+#include "instance/bind.h"
 #include "module/holes.h"
 
 /* Add what a slot takes. -ENOTSUP: the backend cannot tell. */
@@ -35,6 +35,8 @@ static int usage_add(struct fl__slot *slot, void *user)
 	if (!slot->bank->backend->account)
 		return -ENOTSUP;
 	err = slot->bank->backend->account(slot->arena, &slot->space, usage);
+	usage->record_bytes +=
+		__atomic_load_n(&slot->bound_bytes, __ATOMIC_RELAXED);
 	if (!fl__slot_is_live(slot))
 		usage->idle_private_bytes +=
 			usage->private_bytes - private_before;
@@ -109,7 +111,7 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 	/* Memories come first, because memories are the largest. */
 	while (trimmed + holes < bytes && i < FL__BANK_COUNT) {
 		struct fl__slot *slot =
-			fl__bank_take_warm(&pool->banks[i], NULL);
+			fl__bank_take_warm(&pool->banks[i], 0);
 
 		if (slot && slot_trim(slot, &trimmed))
 			trimmed_count++;
@@ -136,21 +138,78 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 
 /* With the trim_lock, so that a taker which does not wait is not turned away
  * while a slot is being emptied. */
-static uint32_t purge_image(struct fl_pool *pool, struct fl_image *image)
+static uint32_t purge_serial(struct fl__bank *bank, uint64_t serial)
 {
 	struct fl__slot *slot;
 	uint32_t count = 0;
 
-	if (!image)
+	while ((slot = fl__bank_take_warm(bank, serial)) &&
+	       fl__slot_trim(slot)) {
+		fl__stats_add(bank->pool->stats, FL__WORD_trimmed, 1);
+		count++;
+	}
+	return count;
+}
+
+/* What is bound to free slots and has to do with a module or an image. */
+struct bound_list {
+	const struct fl_module *module;
+	const struct fl_image *image;
+	uint64_t serials[64];
+	uint32_t count;
+};
+
+static int bound_list_add(struct fl__slot *slot, void *user)
+{
+	struct bound_list *list = user;
+	uint64_t serial = fl__bound_serial(slot);
+
+	if (!serial || !fl__bind_is_of(slot->bound, list->module, list->image))
+		return 0;
+	for (uint32_t i = 0; i < list->count; i++) {
+		if (list->serials[i] == serial)
+			return 0;
+	}
+	if (list->count == FL_ARRAY_SIZE(list->serials))
+		return -EAGAIN;
+	list->serials[list->count++] = serial;
+	return 0;
+}
+
+static uint32_t purge_bound(struct fl_pool *pool,
+			    const struct fl_module *module,
+			    const struct fl_image *image)
+{
+	struct fl__bank *bank = &pool->banks[FL__BANK_TABLE];
+	struct bound_list list = { .module = module, .image = image };
+	uint32_t from = 0, count = 0;
+	int err;
+
+	if (!__atomic_load_n(&pool->has_bound, __ATOMIC_RELAXED))
 		return 0;
 	fl__os_lock(&pool->trim_lock);
-	for (int i = 0; i < FL__BANK_COUNT; i++) {
-		while ((slot = fl__bank_take_warm(&pool->banks[i], image)) &&
-		       fl__slot_trim(slot)) {
-			fl__stats_add(pool->stats, FL__WORD_trimmed, 1);
-			count++;
-		}
-	}
+	do {
+		list.count = 0;
+		err = bank->source->calls->each_unused(bank->source, &from,
+						       bound_list_add, &list);
+		while (list.count)
+			count += purge_serial(bank,
+					      list.serials[--list.count]);
+	} while (err);
+	fl__os_unlock(&pool->trim_lock);
+	return count;
+}
+
+static uint32_t purge_image(struct fl_pool *pool, struct fl_image *image)
+{
+	uint32_t count = 0;
+
+	if (!image)
+		return 0;
+	count += purge_bound(pool, NULL, image);
+	fl__os_lock(&pool->trim_lock);
+	for (int i = 0; i < FL__BANK_COUNT; i++)
+		count += purge_serial(&pool->banks[i], image->serial);
 	fl__os_unlock(&pool->trim_lock);
 	fl__image_drain(image);
 	return count;
@@ -170,8 +229,10 @@ int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
 	count = purge_image(pool, (struct fl_image *)(uintptr_t)image);
 	for (uint32_t i = 0; i < memory_count; i++)
 		count += purge_image(pool, module->memories[i].image);
-	if (module)
+	if (module) {
+		count += purge_bound(pool, module, NULL);
 		fl__instance_forget(pool, module);
+	}
 	if (purged)
 		*purged = count;
 	return 0;

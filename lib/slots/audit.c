@@ -186,15 +186,19 @@ static enum fl__audit_verdict audit_bytes(const struct fl__slot *slot,
 	return audit_hidden(space, end);
 }
 
+bool fl__audit_is_due(struct fl_pool *pool)
+{
+	uint64_t release =
+		__atomic_add_fetch(&pool->releases, 1, __ATOMIC_RELAXED);
+
+	return release % pool->config.audit_every == 0;
+}
+
 enum fl__audit_verdict fl__audit(struct fl__slot *slot, uint64_t length_bytes)
 {
 	struct fl_pool *pool = slot->bank->pool;
-	uint64_t release =
-		__atomic_add_fetch(&pool->releases, 1, __ATOMIC_RELAXED);
 	enum fl__audit_verdict verdict;
 
-	if (release % pool->config.audit_every)
-		return FL__AUDIT_CLEAN;
 	__atomic_add_fetch(&pool->audited, 1, __ATOMIC_RELAXED);
 	fl__stats_add(pool->stats, FL__WORD_audits, 1);
 	verdict = audit_bytes(slot, length_bytes);

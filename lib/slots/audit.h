@@ -16,10 +16,13 @@
 #include "pool.h"
 
 enum fl__audit_verdict {
-	FL__AUDIT_CLEAN = 0,	/* or not this release's turn */
+	FL__AUDIT_CLEAN = 0,
 	FL__AUDIT_UNSURE,	/* pins, or unreadable: empty the slot */
 	FL__AUDIT_DIRTY,	/* retire the slot */
 };
+
+/* Count a release of a pool that wants audits: is it this one's turn? */
+bool fl__audit_is_due(struct fl_pool *pool);
 
 /* A slot that was just reset, from a tenant whose size was length_bytes. */
 enum fl__audit_verdict fl__audit(struct fl__slot *slot, uint64_t length_bytes);

@@ -2,6 +2,7 @@
 /* bank.c - take, attach; reset, audit, give; see bank.h. */
 #include "bank.h"
 #include "audit.h"
+#include "bound.h"
 #include "module/holes.h"
 
 static int request_check(const struct fl__bank *bank,
@@ -95,6 +96,7 @@ static struct fl_image *slot_forget(struct fl__slot *slot)
 	slot->space.image = NULL;
 	slot->space.kept_bytes = 0;
 	fl__slot_count(slot, 0);
+	fl__slot_unbind(slot);
 	slot->is_unclean = false;
 	return image;
 }
@@ -171,16 +173,105 @@ void fl__bank_recall(struct fl__bank *bank)
 	}
 }
 
+/* All that a release counts, by one claim. */
+static void count_reset(struct fl__slot *slot, const struct fl__work *work,
+			uint64_t kept_more_bytes, bool is_release, int err)
+{
+	struct fl__stats *stats = slot->bank->pool->stats;
+	struct fl__shard *shard = fl__stats_claim(stats);
+
+	if (is_release && slot->is_published)
+		fl__shard_add(shard, words_of(slot->bank)->released, 1);
+	slot->is_published &= !is_release;
+	fl__shard_add(shard, err ? FL__WORD_resets_failed : FL__WORD_resets, 1);
+	if (kept_more_bytes)
+		fl__shard_add(shard, FL__WORD_kept_bytes, kept_more_bytes);
+	if (work->restored) {
+		fl__shard_add(shard, FL__WORD_pages_restored, work->restored);
+		fl__shard_add(shard, FL__WORD_pages_compared, work->compared);
+	}
+	if (work->dropped)
+		fl__shard_add(shard, FL__WORD_pages_dropped, work->dropped);
+	if (work->protected)
+		fl__shard_add(shard, FL__WORD_pages_protected, work->protected);
+	if (work->sweeps)
+		fl__shard_add(shard, FL__WORD_sweeps, work->sweeps);
+	if (work->scans)
+		fl__shard_add(shard, FL__WORD_scans, work->scans);
+	fl__stats_let_go(shard);
+	if (work->scan_ns)
+		fl__stats_time(stats, FL__TIMES_scan, work->scan_ns);
+}
+
+static int slot_reset(struct fl__slot *slot, bool is_release)
+{
+	struct fl__stats *stats = slot->bank->pool->stats;
+	uint64_t kept_bytes = slot->space.kept_bytes;
+	uint64_t start_ns = fl__stats_begin(stats, fl__slot_turn(slot));
+	struct fl__work work = { .is_timed = start_ns != 0 };
+	int err = slot->bank->backend->reset(slot->arena, &slot->space, &work);
+
+	fl__stats_end(stats, FL__TIMES_reset, start_ns);
+	if (stats)
+		count_reset(slot, &work, slot->space.kept_bytes - kept_bytes,
+			    is_release, err);
+	return err;
+}
+
+/* A slot that shows more than its image gets the next tenant as any slot does
+ * after a release: clean, or empty. */
+static int slot_loosen(struct fl__slot *slot)
+{
+	struct fl_image *image;
+
+	fl__slot_unbind(slot);
+	if (!slot_reset(slot, false))
+		return 0;
+	if (slot_recall(slot))
+		return -ENOMEM;
+	image = slot_forget(slot);
+	fl__image_unshow(image);
+	fl_image_release(image);
+	return 0;
+}
+
+/* Is the slot taken for what is bound to it? */
+static bool slot_suits(const struct fl__slot *slot,
+		       const struct fl__request *request)
+{
+	return fl__bound_serial(slot) == request->bound_serial &&
+	       slot->space.image == request->image &&
+	       slot->space.attached_bytes == request->initial_bytes &&
+	       !request->is_lent;
+}
+
+static int slot_show(struct fl__slot *slot, const struct fl__request *request)
+{
+	int err = slot->bound ? slot_loosen(slot) : 0;
+
+	if (err)
+		return err;
+	return slot->bank->backend->attach(slot->arena, &slot->space,
+					   request->image,
+					   request->initial_bytes);
+}
+
 static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 		       struct fl_error *error)
 {
 	struct fl__bank *bank = slot->bank;
 	struct fl__stats *stats = bank->pool->stats;
-	struct fl_image *old = slot->space.image;
-	uint64_t start_ns = fl__stats_begin(stats, fl__slot_turn(slot));
-	int err = bank->backend->attach(slot->arena, &slot->space,
-					request->image, request->initial_bytes);
+	struct fl_image *old;
+	uint64_t start_ns;
+	int err;
 
+	if (slot->bound && slot_suits(slot, request)) {
+		fl__slot_count(slot, 0);
+		return 0;
+	}
+	start_ns = fl__stats_begin(stats, fl__slot_turn(slot));
+	err = slot_show(slot, request);
+	old = slot->space.image;
 	fl__stats_end(stats, FL__TIMES_attach, start_ns);
 	fl__slot_count_open(slot, slot->space.is_open);
 	if (err) {
@@ -315,12 +406,11 @@ int fl__bank_take(struct fl__bank *bank, const struct fl__request *requests,
 	return err;
 }
 
-struct fl__slot *fl__bank_take_warm(struct fl__bank *bank,
-				    const struct fl_image *image)
+struct fl__slot *fl__bank_take_warm(struct fl__bank *bank, uint64_t serial)
 {
 	if (!bank->source->calls->take_warm)
 		return NULL;
-	return bank->source->calls->take_warm(bank->source, image);
+	return bank->source->calls->take_warm(bank->source, serial);
 }
 
 /* Empty warm slots until the pool keeps no more than its budget, beginning with
@@ -333,7 +423,7 @@ static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
 	fl__os_lock(&pool->trim_lock);
 	while (left && __atomic_load_n(&pool->idle_kept_bytes,
 				       __ATOMIC_RELAXED) > budget) {
-		struct fl__slot *slot = fl__bank_take_warm(bank, NULL);
+		struct fl__slot *slot = fl__bank_take_warm(bank, 0);
 
 		if (slot && fl__slot_trim(slot))
 			continue;
@@ -399,54 +489,29 @@ void fl__slot_count_release(struct fl__slot *slot)
 	slot->is_published = false;
 }
 
-/* All that a release counts, by one claim. */
-static void count_reset(struct fl__slot *slot, const struct fl__work *work,
-			uint64_t kept_more_bytes, bool is_release, int err)
+/* What is bound to the slot is all that the slot shows, and no tenant has changed
+ * it: the slot goes back as it is. An audit compares with the image. */
+static bool slot_stays_bound(struct fl__slot *slot, bool is_audited)
 {
 	struct fl__stats *stats = slot->bank->pool->stats;
-	struct fl__shard *shard = fl__stats_claim(stats);
+	uint64_t kept_bytes = fl__bound_kept_bytes(slot);
 
-	if (is_release && slot->is_published)
-		fl__shard_add(shard, words_of(slot->bank)->released, 1);
-	slot->is_published &= !is_release;
-	fl__shard_add(shard, err ? FL__WORD_resets_failed : FL__WORD_resets, 1);
-	if (kept_more_bytes)
-		fl__shard_add(shard, FL__WORD_kept_bytes, kept_more_bytes);
-	if (work->restored) {
-		fl__shard_add(shard, FL__WORD_pages_restored, work->restored);
-		fl__shard_add(shard, FL__WORD_pages_compared, work->compared);
+	if (is_audited || !fl__bound_is_intact(slot)) {
+		fl__slot_unbind(slot);
+		return false;
 	}
-	if (work->dropped)
-		fl__shard_add(shard, FL__WORD_pages_dropped, work->dropped);
-	if (work->protected)
-		fl__shard_add(shard, FL__WORD_pages_protected, work->protected);
-	if (work->sweeps)
-		fl__shard_add(shard, FL__WORD_sweeps, work->sweeps);
-	if (work->scans)
-		fl__shard_add(shard, FL__WORD_scans, work->scans);
-	fl__stats_let_go(shard);
-	if (work->scan_ns)
-		fl__stats_time(stats, FL__TIMES_scan, work->scan_ns);
-}
-
-static int slot_reset(struct fl__slot *slot, bool is_release)
-{
-	struct fl__stats *stats = slot->bank->pool->stats;
-	uint64_t kept_bytes = slot->space.kept_bytes;
-	uint64_t start_ns = fl__stats_begin(stats, fl__slot_turn(slot));
-	struct fl__work work = { .is_timed = start_ns != 0 };
-	int err = slot->bank->backend->reset(slot->arena, &slot->space, &work);
-
-	fl__stats_end(stats, FL__TIMES_reset, start_ns);
-	if (stats)
-		count_reset(slot, &work, slot->space.kept_bytes - kept_bytes,
-			    is_release, err);
-	return err;
+	fl__stats_add(stats, FL__WORD_kept_bytes,
+		      kept_bytes - slot->space.kept_bytes);
+	slot->space.kept_bytes = kept_bytes;
+	fl__slot_count_release(slot);
+	fl__slot_shelve(slot);
+	return true;
 }
 
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 {
-	struct fl__bank *bank = slot->bank;
+	struct fl_pool *pool = slot->bank->pool;
+	bool is_audited;
 	int err;
 
 	__atomic_store_n(&slot->state, FL__SLOT_FREE, __ATOMIC_RELEASE);
@@ -463,10 +528,14 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 		fl__slot_count_release(slot);
 		return slot_clear(slot, true);
 	}
+	is_audited =
+		fl_unlikely(pool->config.audit_every) && fl__audit_is_due(pool);
+	if (slot->bound && slot_stays_bound(slot, is_audited))
+		return 0;
 	err = slot_reset(slot, true);
 	if (err)
 		return slot_fail(slot, err);
-	if (fl_unlikely(bank->pool->config.audit_every))
+	if (is_audited)
 		return slot_audit(slot, used_bytes);
 	fl__slot_shelve(slot);
 	return 0;
@@ -494,12 +563,14 @@ int fl__slot_restart(struct fl__slot *slot, uint64_t used_bytes)
 {
 	const struct fl__backend *backend = slot->bank->backend;
 	enum fl__audit_verdict verdict = FL__AUDIT_CLEAN;
+	struct fl_pool *pool = slot->bank->pool;
 
+	fl__slot_unbind(slot);
 	if (!slot->source->calls->keeps_slots ||
 	    __atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED) ||
 	    slot_reset(slot, false))
 		return slot_renew(slot);
-	if (fl_unlikely(slot->bank->pool->config.audit_every))
+	if (fl_unlikely(pool->config.audit_every) && fl__audit_is_due(pool))
 		verdict = fl__audit(slot, used_bytes);
 	if (verdict == FL__AUDIT_DIRTY) {
 		slot->is_unclean = true;

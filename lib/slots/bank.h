@@ -45,10 +45,10 @@ void fl__slot_shelve(struct fl__slot *slot);
 /* Count a tenant that was turned away. */
 void fl__bank_refuse(struct fl__bank *bank);
 
-/* Take a free slot that is not empty: a slot of the image, or for a NULL image
- * the slot that has been free longest. NULL: none. With the trim_lock. */
-struct fl__slot *fl__bank_take_warm(struct fl__bank *bank,
-				    const struct fl_image *image);
+/* Take a free slot that is not empty: a slot of an image or of what is bound to
+ * the slot, by serial, or for 0 the slot that has been free longest. NULL: none.
+ * With the trim_lock. */
+struct fl__slot *fl__bank_take_warm(struct fl__bank *bank, uint64_t serial);
 
 /* Try again to empty the slots that could not be emptied. With the trim_lock. */
 void fl__bank_recall(struct fl__bank *bank);

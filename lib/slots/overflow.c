@@ -135,10 +135,10 @@ static void overflow_join(struct fl__source *source)
 }
 
 static struct fl__slot *overflow_take_warm(struct fl__source *source,
-					   const struct fl_image *image)
+					   uint64_t serial)
 {
 	return fl__source_reservation.take_warm(of_source(source)->reservation,
-						image);
+						serial);
 }
 
 static struct fl__slot *overflow_at_address(const struct fl__source *source,

@@ -30,6 +30,7 @@ struct fl_pool {
 	uint8_t *reservation;
 	struct fl__stats *stats;	/* NULL: off */
 	bool is_published;		/* counted in the context */
+	bool has_bound;			/* atomic; something was ever bound */
 	struct fl__os_fork_guard fork_guard;	/* the context's */
 	uint8_t table_null[FL__MAX_ELEMENT_BYTES];
 	char name[FL__NAME_BYTES];	/* "": none */

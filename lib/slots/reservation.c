@@ -7,8 +7,10 @@
  * slot that comes back is kept for its next tenant.
  *
  * Affinity is by image, not by module: two memories of one module have two
- * affinities, and an image that the caller made has its own.
+ * affinities, and an image that the caller made has its own. What is bound to a
+ * slot (bound.h) is an affinity too, and goes before the image.
  */
+#include "bound.h"
 #include "module/holes.h"
 #include "reservation.h"
 #include "stock.h"
@@ -40,8 +42,10 @@ static struct fl__slot *slot_at(const struct reservation *from, uint32_t idx)
 					   idx * from->slot_bytes);
 }
 
-static uint64_t affinity_of(const struct fl_image *image)
+static uint64_t affinity_of(const struct fl_image *image, uint64_t bound)
 {
+	if (bound)
+		return bound;
 	return image ? image->serial : AFFINITY_NO_IMAGE;
 }
 
@@ -135,9 +139,11 @@ static int reservation_open(struct fl__bank *bank, struct fl__source **source,
 static void affinities_of(const struct fl__request *requests, uint32_t count,
 			  uint64_t *affinities)
 {
-	affinities[0] = affinity_of(requests[0].image);
+	affinities[0] =
+		affinity_of(requests[0].image, requests[0].bound_serial);
 	for (uint32_t i = 1; i < count; i++)
-		affinities[i] = affinity_of(requests[i].image);
+		affinities[i] =
+			affinity_of(requests[i].image, requests[i].bound_serial);
 }
 
 static void slots_of(const struct reservation *from, const uint32_t *idx,
@@ -206,8 +212,10 @@ static void reservation_disarm(struct fl__source *source)
 static void reservation_give(struct fl__slot *slot)
 {
 	fl__stock_give(&of_source(slot->source)->stock, slot->space.idx,
-		       slot->space.is_open ? affinity_of(slot->space.image) :
-					     0);
+		       slot->space.is_open ?
+			       affinity_of(slot->space.image,
+					   fl__bound_serial(slot)) :
+			       0);
 }
 
 static void reservation_retire(struct fl__slot *slot, bool is_for_good)
@@ -244,11 +252,10 @@ static struct fl__slot *reservation_take_laid_up(struct fl__source *source,
 }
 
 static struct fl__slot *reservation_take_warm(struct fl__source *source,
-					      const struct fl_image *image)
+					      uint64_t serial)
 {
 	struct reservation *from = of_source(source);
-	uint32_t idx =
-		fl__stock_take_warm(&from->stock, image ? image->serial : 0);
+	uint32_t idx = fl__stock_take_warm(&from->stock, serial);
 
 	return idx == FL__IDX_NONE ? NULL : slot_at(from, idx);
 }

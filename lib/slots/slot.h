@@ -18,6 +18,7 @@
  * - A slot whose reset or attach failed is emptied or retired, never given. A
  *   slot that could not be emptied is laid up: a trim, and a taker that finds no
  *   other slot, try again.
+ * - What is bound to a slot (bound.h) is in no slot that another tenant takes.
  * - state is LIVE exactly while a tenant holds the slot. Signal handlers read
  *   the state and the side bytes without a lock.
  *
@@ -35,6 +36,8 @@
 
 #include "layout.h"
 
+#include <stdlib.h>
+
 enum fl__slot_state {
 	FL__SLOT_FREE = 0,
 	FL__SLOT_LIVE = 1,
@@ -43,6 +46,7 @@ enum fl__slot_state {
 };
 
 struct fl__bank;
+struct fl__bound;
 struct fl__source;
 
 struct fl__slot {
@@ -59,6 +63,10 @@ struct fl__slot {
 	bool is_counted;		/* as open, in the statistics */
 	uint64_t counted_bytes;		/* in the pool's idle_kept_bytes */
 	uint64_t acquired;		/* atomic; written by its owner */
+	struct fl__bound *bound;	/* see bound.h; NULL: none */
+	uint64_t bound_bytes;		/* atomic; memory that bound takes */
+	uint64_t spurned;		/* serial of what changes too often */
+	uint32_t changes;		/* how often that changed of late */
 } __attribute__((aligned(128)));	/* two threads never share a line */
 
 /* What lies in the slots of a bank. A call that is NULL has nothing to do. */
@@ -87,6 +95,8 @@ struct fl__request {
 	struct fl_image *image;
 	uint64_t initial_bytes;
 	bool is_lent;
+	/* A slot with this bound to it is kept as it is; 0: none is. */
+	uint64_t bound_serial;
 };
 
 /* The most that one call takes. */
@@ -119,8 +129,8 @@ struct fl__source_calls {
 		    const struct fl__request *requests, uint32_t count,
 		    const struct fl__os_wait *wait, struct fl__slot **slots,
 		    struct fl_error *error);
-	/* The slot is clean, and best for the image that the slot shows; or the
-	 * slot is empty. */
+	/* The slot is clean, and best for the image that the slot shows; or it
+	 * is bound, and best for what is bound to it; or the slot is empty. */
 	void (*give)(struct fl__slot *slot);
 	/* No tenant may get the slot: never again, or not before the slot was
 	 * taken by take_laid_up, emptied and given. */
@@ -134,11 +144,11 @@ struct fl__source_calls {
 	 * source that keeps no slots. */
 	struct fl__slot *(*take_laid_up)(struct fl__source *source,
 					 uint32_t *from);
-	/* A free slot that is not empty: a slot of the image, or for a NULL
-	 * image the slot that has been free longest. NULL: none. The call is
-	 * NULL for a source whose free slots are all empty. */
+	/* A free slot that is not empty: a slot of the image or of what is bound
+	 * to it, by serial, or for 0 the slot that has been free longest. NULL:
+	 * none. The call is NULL for a source whose free slots are all empty. */
 	struct fl__slot *(*take_warm)(struct fl__source *source,
-				      const struct fl_image *image);
+				      uint64_t serial);
 	/* Give back what neighbouring slots that are empty share: page tables,
 	 * mappings. With the trim_lock. NULL: nothing is shared. */
 	void (*join)(struct fl__source *source);
@@ -266,6 +276,8 @@ static inline int fl__slot_init(struct fl__slot *slot,
 
 static inline void fl__slot_end(struct fl__slot *slot)
 {
+	free(slot->bound);
+	slot->bound = NULL;
 	if (slot->bank->kind->end)
 		slot->bank->kind->end(slot);
 }

@@ -36,6 +36,7 @@ struct way {
 	enum fl_bounds bounds;
 	bool is_clone;
 	bool has_runtime;	/* with something to decode */
+	bool binds;		/* tables may stay decoded */
 	/* Ask what was written before each release, with written_flags. */
 	bool asks;
 	uint32_t written_flags;
@@ -257,6 +258,7 @@ static int make_snapshots(struct shared *shared)
 		if (!shared->way->has_runtime)
 			continue;
 		shared->clones[i].decode_elements = decode;
+		shared->clones[i].binds_tables = shared->way->binds;
 		shared->clones[i].rebind = rebind;
 		shared->clones[i].restored = restored;
 	}
@@ -561,6 +563,9 @@ ROW(clone_accessible, "faultline-clone-accessible",
 ROW(clone_runtime, "faultline-clone-decoded",
     "with a full table to decode, rebind, and a generation id",
     .is_clone = true, .has_runtime = true);
+ROW(clone_bound, "faultline-clone-bound",
+    "the same, and the table stays decoded in its slot", .is_clone = true,
+    .has_runtime = true, .binds = true);
 
 const struct bench_competitor *const bench_faultline[] = {
 	&row_best,
@@ -574,5 +579,6 @@ const struct bench_competitor *const bench_faultline[] = {
 	&row_clone,
 	&row_clone_accessible,
 	&row_clone_runtime,
+	&row_clone_bound,
 	NULL,
 };

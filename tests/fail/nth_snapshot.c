@@ -136,6 +136,7 @@ static void configure(struct life *life)
 	fl_instance_config_init(&life->clone);
 	life->clone.user = life;
 	life->clone.decode_elements = is_plain ? NULL : decode_elements;
+	life->clone.binds_tables = life->kind == ENCODED;
 	life->clone.decode_state = decode_state;
 	life->clone.restored = restored;
 }
