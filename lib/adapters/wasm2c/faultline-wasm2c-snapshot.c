@@ -32,15 +32,35 @@
 #define WPAGE_BYTES ((uint64_t)65536)
 #define MAX_IMAGES 100
 
-static wasm_rt_memory_t *memory_at(const struct fl_wasm2c_layout *layout,
-				   const void *instance, uint32_t memory_idx)
+/* Another instance would lose its memory, or share it with a clone. */
+static int check_imports(const struct fl_wasm2c_layout *layout,
+			 const void *instance, struct fl_error *error)
 {
-	const struct fl_wasm2c_member *member = &layout->memories[memory_idx];
-	char *at = (char *)(uintptr_t)instance + member->offset;
+	for (uint32_t i = 0; i < layout->memory_count; i++) {
+		if (fl_wasm2c_is_imported(layout, i) &&
+		    fl_wasm2c_is_defined(
+			    fl_wasm2c_memory_at(layout, instance, i)))
+			return fl_wasm2c_fail(
+				error, -EINVAL,
+				"memory %u of %s is another instance's: take "
+				"both as a group, by "
+				"fl_wasm2c_snapshot_group()",
+				i, layout->name);
+	}
+	return 0;
+}
 
-	if (member->flags & FL_WASM2C_IS_IMPORTED)
-		return *(wasm_rt_memory_t **)(void *)at;
-	return (wasm_rt_memory_t *)(void *)at;
+/* The calls for one instance refuse a part of a group. */
+static int check_alone(const struct fl_wasm2c_clones *clones,
+		       struct fl_error *error)
+{
+	if (!clones->part_count)
+		return 0;
+	return fl_wasm2c_fail(error, -EINVAL,
+			      "%s is part %u of a group of %u, which goes "
+			      "together only: use the calls for groups",
+			      clones->layout->name, clones->part_idx,
+			      clones->part_count);
 }
 
 static int capture_images(const struct fl_wasm2c_layout *layout,
@@ -51,7 +71,7 @@ static int capture_images(const struct fl_wasm2c_layout *layout,
 
 	for (uint32_t i = 0; i < layout->memory_count && !err; i++) {
 		const struct fl_memory *memory =
-			fl_wasm2c_memory(memory_at(layout, instance, i));
+			fl_wasm2c_memory(fl_wasm2c_memory_at(layout, instance, i));
 
 		err = memory ? fl_image_from_memory(memory, NULL, &images[i],
 						    error) :
@@ -81,8 +101,10 @@ int fl_wasm2c_snapshot(const struct fl_wasm2c_layout *layout,
 				      "%s has %u memories, more than %d",
 				      layout->name, layout->memory_count,
 				      MAX_IMAGES);
-	err = fl_wasm2c_encode(layout, instance, codec, &state,
-			       &parts.state_bytes, error);
+	err = check_imports(layout, instance, error);
+	if (!err)
+		err = fl_wasm2c_encode(layout, instance, codec, &state,
+				       &parts.state_bytes, error);
 	if (err)
 		return err;
 	err = capture_images(layout, instance, images, error);
@@ -125,6 +147,11 @@ int fl_wasm2c_clones_init(struct fl_wasm2c_clones *clones, struct fl_pool *pool,
 		return fl_wasm2c_fail(error, -EINVAL,
 				      "the snapshot has no state: it was not "
 				      "made by fl_wasm2c_snapshot()");
+	if (fl_wasm2c_state_is_part(made.state, made.state_bytes))
+		return fl_wasm2c_fail(error, -EINVAL,
+				      "the snapshot is a part of a group, which "
+				      "goes together only: use "
+				      "fl_wasm2c_clones_init_group()");
 	for (uint32_t i = 0; i <= layout->memory_count; i++) {
 		bool has_image = fl_snapshot_image(snapshot, 0, i) != NULL;
 
@@ -137,20 +164,6 @@ int fl_wasm2c_clones_init(struct fl_wasm2c_clones *clones, struct fl_pool *pool,
 	}
 	*clones = made;
 	return 0;
-}
-
-static int take_memory(const struct fl_wasm2c_clones *clones,
-		       uint32_t memory_idx, wasm_rt_memory_t *memory,
-		       uint64_t timeout_ns, struct fl_error *error)
-{
-	struct fl_memory_config config = FL_MEMORY_CONFIG_INIT;
-
-	config.image = fl_snapshot_image(clones->snapshot, 0, memory_idx);
-	config.max_bytes = memory->max_pages * WPAGE_BYTES;
-	if (config.max_bytes > clones->max_bytes)
-		config.max_bytes = clones->max_bytes;
-	config.timeout_ns = timeout_ns;
-	return fl_wasm2c_replace(clones->pool, &config, memory, error);
 }
 
 /* Random bytes in stock, because a system call for each clone would cost a third
@@ -191,8 +204,16 @@ static int stock_take(uint8_t *id, size_t len)
 	return 0;
 }
 
-static int tell_restored(const struct fl_wasm2c_clones *clones, void *instance,
-			 enum fl_restore_cause cause, struct fl_error *error)
+int fl_wasm2c_random_id(uint8_t *id, size_t len, struct fl_error *error)
+{
+	if (!stock_take(id, len))
+		return 0;
+	return fl_wasm2c_fail(error, -EIO, "the system gives no random bytes");
+}
+
+int fl_wasm2c_tell_restored(const struct fl_wasm2c_clones *clones,
+			    void *instance, enum fl_restore_cause cause,
+			    struct fl_error *error)
 {
 	const struct fl_wasm2c_codec *codec = clones->codec;
 	struct fl_restored how = {
@@ -203,9 +224,10 @@ static int tell_restored(const struct fl_wasm2c_clones *clones, void *instance,
 
 	if (!codec || !codec->restored)
 		return 0;
-	if (stock_take(how.generation_id, sizeof(how.generation_id)))
-		return fl_wasm2c_fail(error, -EIO,
-				      "the system gives no random bytes");
+	err = fl_wasm2c_random_id(how.generation_id, sizeof(how.generation_id),
+				  error);
+	if (err)
+		return err;
 	err = codec->restored(codec->user, instance, &how);
 	return err ? fl_wasm2c_fail(error, err, "restored answered %d", err) :
 		     0;
@@ -225,21 +247,60 @@ static int restore_memory(const struct fl_delta *delta, uint32_t memory_idx,
 	return 0;
 }
 
+int fl_wasm2c_take_memory(const struct fl_wasm2c_clones *clones, void *instance,
+			  uint32_t memory_idx, const struct fl_delta *delta,
+			  uint64_t timeout_ns, struct fl_error *error)
+{
+	const struct fl_wasm2c_layout *layout = clones->layout;
+	wasm_rt_memory_t *memory =
+		fl_wasm2c_memory_at(layout, instance, memory_idx);
+	struct fl_memory_config config = FL_MEMORY_CONFIG_INIT;
+	int err;
+
+	config.image = fl_snapshot_image(clones->snapshot, 0, memory_idx);
+	config.max_bytes = memory->max_pages * WPAGE_BYTES;
+	if (config.max_bytes > clones->max_bytes)
+		config.max_bytes = clones->max_bytes;
+	config.timeout_ns = timeout_ns;
+	err = fl_wasm2c_replace(clones->pool, &config,
+				!fl_wasm2c_is_imported(layout, memory_idx),
+				memory, error);
+	if (!err && delta)
+		err = restore_memory(delta, memory_idx, memory, error);
+	return err;
+}
+
 static int take_memories(const struct fl_wasm2c_clones *clones, void *instance,
 			 const struct fl_delta *delta, uint64_t timeout_ns,
 			 struct fl_error *error)
 {
-	const struct fl_wasm2c_layout *layout = clones->layout;
 	int err = 0;
 
-	for (uint32_t i = 0; i < layout->memory_count && !err; i++) {
-		wasm_rt_memory_t *memory = memory_at(layout, instance, i);
-
-		err = take_memory(clones, i, memory, timeout_ns, error);
-		if (!err && delta)
-			err = restore_memory(delta, i, memory, error);
-	}
+	for (uint32_t i = 0; i < clones->layout->memory_count && !err; i++)
+		err = fl_wasm2c_take_memory(clones, instance, i, delta,
+					    timeout_ns, error);
 	return err;
+}
+
+int fl_wasm2c_read_delta(const struct fl_delta *delta, void **bytes,
+			 uint64_t *length_bytes, struct fl_error *error)
+{
+	void *made;
+	int err = fl_delta_read_state(delta, 0, NULL, length_bytes);
+
+	if (err)
+		return fl_wasm2c_fail(error, err, "the delta's state: %s",
+				      fl_strerror(err));
+	made = malloc(*length_bytes + 1);
+	err = made ? fl_delta_read_state(delta, 0, made, length_bytes) :
+		     -ENOMEM;
+	if (err) {
+		free(made);
+		return fl_wasm2c_fail(error, err, "the delta's state: %s",
+				      fl_strerror(err));
+	}
+	*bytes = made;
+	return 0;
 }
 
 /* Most states are small, and a wake is to allocate nothing for them. */
@@ -284,8 +345,12 @@ static int begin(const struct fl_wasm2c_clones *clones, void *instance,
 		 const struct fl_delta *delta, uint64_t timeout_ns,
 		 struct fl_error *error)
 {
-	int err, cancel;
+	int err = check_alone(clones, error), cancel;
 
+	if (!err)
+		err = check_imports(clones->layout, instance, error);
+	if (err)
+		return err;
 	/* A thread that ended here would leave half a clone. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	/* All go before one is taken: a pool may have no slot to spare. */
@@ -294,7 +359,7 @@ static int begin(const struct fl_wasm2c_clones *clones, void *instance,
 	if (!err)
 		err = decode_state(clones, instance, delta, error);
 	if (!err)
-		err = tell_restored(
+		err = fl_wasm2c_tell_restored(
 			clones, instance,
 			delta ? FL_RESTORE_WOKEN : FL_RESTORE_CLONED, error);
 	if (err)
@@ -312,7 +377,7 @@ int fl_wasm2c_clone(const struct fl_wasm2c_clones *clones, void *instance,
 void fl_wasm2c_release(const struct fl_wasm2c_layout *layout, void *instance)
 {
 	for (uint32_t i = layout->memory_count; i--;)
-		fl_wasm2c_give(memory_at(layout, instance, i));
+		fl_wasm2c_give(fl_wasm2c_memory_at(layout, instance, i));
 }
 
 /* -------------------------------------------------------------------- sleep */
@@ -345,7 +410,7 @@ static int hide_all(const struct fl_wasm2c_layout *layout, const void *instance,
 
 	for (i = 0; i < layout->memory_count; i++) {
 		hidden->entries[i] = fl_wasm2c_hide(
-			memory_at(layout, instance, i), &hidden->handles[i]);
+			fl_wasm2c_memory_at(layout, instance, i), &hidden->handles[i]);
 		if (!hidden->entries[i])
 			return fl_wasm2c_fail(error, -EINVAL,
 					      "memory %u of %s is no pool's: "
@@ -371,7 +436,7 @@ static int suspend(const struct fl_wasm2c_clones *clones, void *instance,
 	}
 	for (uint32_t i = hidden.count; i--;)
 		fl_wasm2c_unhide(hidden.entries[i],
-				 memory_at(layout, instance, i), !err);
+				 fl_wasm2c_memory_at(layout, instance, i), !err);
 	return err;
 }
 
@@ -381,8 +446,10 @@ int fl_wasm2c_suspend(const struct fl_wasm2c_clones *clones, void *instance,
 {
 	struct fl_delta_parts parts = FL_DELTA_PARTS_INIT;
 	void *state = NULL;
-	int err, cancel;
+	int err = check_alone(clones, error), cancel;
 
+	if (err)
+		return err;
 	/* A thread that ended here would leave memories that nobody finds. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	err = fl_wasm2c_encode(clones->layout, instance, clones->codec, &state,

@@ -22,11 +22,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "faultline-wasm2c.h"
+#include "wasm2c-offer.h"
 
 #define FORM_NONE 0u
 /* Beside the forms of functions. */
 #define FORM_HOST 16u
+/* A function of another part of the group: the part's number, from 1 on, is in
+ * the form's bits from here on. */
+#define FORM_PART_SHIFT 8u
 
 #define ENTRY_BYTES 16u
 
@@ -122,11 +125,16 @@ struct known {
 };
 
 struct encoder {
+	/* Of what is encoded. */
 	const struct fl_wasm2c_layout *layout;
 	const char *instance;
 	const struct fl_wasm2c_codec *codec;
+	/* All whose functions there may be, and which of them is encoded. */
+	const struct fl_wasm2c_part *parts;
+	uint32_t part_count, part_idx;
 	struct fl_error *error;
-	struct known *known; /* by func, then by row */
+	/* For each part, by func, then by row; NULL: not needed so far. */
+	struct known *known[FL_WASM2C_MAX_PARTS];
 	uint8_t *bytes;
 	size_t length, room;
 	/* Of what is encoded, for messages. */
@@ -187,31 +195,40 @@ static int compare_known(const void *a, const void *b)
 	return left->row < right->row ? -1 : left->row > right->row;
 }
 
-static int know_functions(struct encoder *e)
+/* The functions of a part; NULL after a failure. */
+static const struct known *know_functions(struct encoder *e, uint32_t part_idx)
 {
-	uint32_t count = e->layout->function_count;
+	const struct fl_wasm2c_layout *layout = e->parts[part_idx].layout;
+	uint32_t count = layout->function_count;
+	struct known *known = e->known[part_idx];
 
-	e->known = calloc((size_t)count + 1, sizeof(*e->known));
-	if (!e->known)
-		return fail(e->error, -ENOMEM, FL_ERROR_NO_OFFSET,
-			    "no memory to find functions");
-	for (uint32_t i = 0; i < count; i++) {
-		e->known[i].func = (uintptr_t)e->layout->functions[i].func;
-		e->known[i].row = i;
+	if (known)
+		return known;
+	known = calloc((size_t)count + 1, sizeof(*known));
+	if (!known) {
+		e->err = fail(e->error, -ENOMEM, FL_ERROR_NO_OFFSET,
+			      "no memory to find functions");
+		return NULL;
 	}
-	qsort(e->known, count, sizeof(*e->known), compare_known);
-	return 0;
+	for (uint32_t i = 0; i < count; i++) {
+		known[i].func = (uintptr_t)layout->functions[i].func;
+		known[i].row = i;
+	}
+	qsort(known, count, sizeof(*known), compare_known);
+	e->known[part_idx] = known;
+	return known;
 }
 
 /* The first of the rows of this function, or where they would be. */
-static uint32_t find_known(const struct encoder *e, uintptr_t func)
+static uint32_t find_known(const struct known *known, uint32_t count,
+			   uintptr_t func)
 {
-	uint32_t low = 0, high = e->layout->function_count;
+	uint32_t low = 0, high = count;
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (e->known[middle].func < func)
+		if (known[middle].func < func)
 			low = middle + 1;
 		else
 			high = middle;
@@ -219,34 +236,56 @@ static uint32_t find_known(const struct encoder *e, uintptr_t func)
 	return low;
 }
 
+/* The row of a part's layout that is this reference; NULL: none, and *why then
+ * says what is wrong with it, if the function is the part's. */
+static const struct fl_wasm2c_function *
+find_reference(struct encoder *e, uint32_t part_idx,
+	       const wasm_rt_funcref_t *reference, const char **why)
+{
+	const struct fl_wasm2c_part *part = &e->parts[part_idx];
+	const struct fl_wasm2c_layout *layout = part->layout;
+	const struct known *known = know_functions(e, part_idx);
+	uintptr_t func = (uintptr_t)reference->func;
+	uint32_t i = known ? find_known(known, layout->function_count, func) :
+			     layout->function_count;
+
+	for (; i < layout->function_count && known[i].func == func; i++) {
+		const struct fl_wasm2c_function *row =
+			&layout->functions[known[i].row];
+
+		if (reference->func_type != layout->func_types[row->type_idx])
+			*why = "a function with another type than the module's";
+		else if (reference->module_instance !=
+			 instance_of(row, part->instance))
+			*why = "a function of another instance";
+		else
+			return row;
+	}
+	return NULL;
+}
+
 static struct item encode_function(struct encoder *e,
 				   const wasm_rt_funcref_t *reference)
 {
-	const struct fl_wasm2c_layout *layout = e->layout;
 	const char *why = "a function that the layout does not have: "
 			  "of another module or of the host";
+	const struct fl_wasm2c_function *row;
 	struct item item = { FORM_NONE, 0 };
-	uint32_t i;
 
 	if (!reference->func)
 		return item;
-	for (i = find_known(e, (uintptr_t)reference->func);
-	     i < layout->function_count &&
-	     e->known[i].func == (uintptr_t)reference->func;
-	     i++) {
-		const struct fl_wasm2c_function *row =
-			&layout->functions[e->known[i].row];
-
-		if (reference->func_type != layout->func_types[row->type_idx]) {
-			why = "a function with another type than the module's";
-		} else if (reference->module_instance !=
-			   instance_of(row, e->instance)) {
-			why = "a function of another instance";
-		} else {
-			item.form = row->form;
-			item.value = row->function_idx;
-			return item;
-		}
+	row = find_reference(e, e->part_idx, reference, &why);
+	for (uint32_t i = 0; !row && !e->err && i < e->part_count; i++) {
+		if (i == e->part_idx)
+			continue;
+		row = find_reference(e, i, reference, &why);
+		if (row)
+			item.form = (i + 1) << FORM_PART_SHIFT;
+	}
+	if (row) {
+		item.form |= row->form;
+		item.value = row->function_idx;
+		return item;
 	}
 	refuse(e, why);
 	return item;
@@ -374,25 +413,35 @@ static void encode_all(struct encoder *e)
 	}
 }
 
-int fl_wasm2c_encode(const struct fl_wasm2c_layout *layout,
-		     const void *instance, const struct fl_wasm2c_codec *codec,
-		     void **bytes, uint64_t *length_bytes,
-		     struct fl_error *error)
+static int check_layouts(const struct fl_wasm2c_part *parts, uint32_t count,
+			 struct fl_error *error)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < count && !err; i++)
+		err = check_layout(parts[i].layout, error);
+	return err;
+}
+
+int fl_wasm2c_encode_part(const struct fl_wasm2c_part *parts, uint32_t count,
+			  uint32_t part_idx, void **bytes,
+			  uint64_t *length_bytes, struct fl_error *error)
 {
 	struct encoder e = {
-		.layout = layout,
-		.instance = instance,
-		.codec = codec,
+		.layout = parts[part_idx].layout,
+		.instance = parts[part_idx].instance,
+		.codec = parts[part_idx].codec,
+		.parts = parts,
+		.part_count = count,
+		.part_idx = part_idx,
 		.error = error,
 	};
 
-	e.err = check_layout(layout, error);
-	if (e.err)
-		return e.err;
-	e.err = know_functions(&e);
+	e.err = check_layouts(parts, count, error);
 	if (!e.err)
 		encode_all(&e);
-	free(e.known);
+	for (uint32_t i = 0; i < count; i++)
+		free(e.known[i]);
 	if (e.err) {
 		free(e.bytes);
 		return e.err;
@@ -402,12 +451,28 @@ int fl_wasm2c_encode(const struct fl_wasm2c_layout *layout,
 	return 0;
 }
 
+int fl_wasm2c_encode(const struct fl_wasm2c_layout *layout,
+		     const void *instance, const struct fl_wasm2c_codec *codec,
+		     void **bytes, uint64_t *length_bytes,
+		     struct fl_error *error)
+{
+	const struct fl_wasm2c_part part = {
+		.layout = layout,
+		.instance = (void *)(uintptr_t)instance,
+		.codec = codec,
+	};
+
+	return fl_wasm2c_encode_part(&part, 1, 0, bytes, length_bytes, error);
+}
+
 /* ---------------------------------------------------------------- decoding */
 
 struct decoder {
 	const struct fl_wasm2c_layout *layout;
 	char *instance;
 	const struct fl_wasm2c_codec *codec;
+	const struct fl_wasm2c_part *parts; /* as an encoder's */
+	uint32_t part_count, part_idx;
 	struct fl_error *error;
 	const uint8_t *bytes;
 	uint64_t length, off;
@@ -457,27 +522,28 @@ static inline void expect(struct decoder *d, unsigned int width,
 		       (unsigned long long)value, (unsigned long long)expected);
 }
 
-static bool row_is(const struct decoder *d, uint32_t row,
+static bool row_is(const struct fl_wasm2c_layout *layout, uint32_t row,
 		   const struct item *item)
 {
-	const struct fl_wasm2c_function *rows = d->layout->functions;
+	const struct fl_wasm2c_function *rows = layout->functions;
 
-	return row < d->layout->function_count &&
+	return row < layout->function_count &&
 	       rows[row].function_idx == item->value &&
 	       rows[row].form == item->form;
 }
 
 /* The first row of a function in this form. Entries of tables follow each other
  * as rows often do. */
-static const struct fl_wasm2c_function *find_row(struct decoder *d,
-						 const struct item *item)
+static const struct fl_wasm2c_function *
+find_row(const struct fl_wasm2c_layout *layout, const struct item *item,
+	 uint32_t *hint)
 {
-	const struct fl_wasm2c_function *rows = d->layout->functions;
-	uint32_t low = 0, high = d->layout->function_count;
+	const struct fl_wasm2c_function *rows = layout->functions;
+	uint32_t low = 0, high = layout->function_count;
 
 	/* One function may have several exports. */
-	if (item->form != FL_WASM2C_EXPORT && row_is(d, d->hint, item))
-		return &rows[d->hint++];
+	if (item->form != FL_WASM2C_EXPORT && row_is(layout, *hint, item))
+		return &rows[(*hint)++];
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 		const struct fl_wasm2c_function *row = &rows[middle];
@@ -489,31 +555,53 @@ static const struct fl_wasm2c_function *find_row(struct decoder *d,
 		else
 			high = middle;
 	}
-	d->hint = low + 1;
-	return row_is(d, low, item) ? &rows[low] : NULL;
+	*hint = low + 1;
+	return row_is(layout, low, item) ? &rows[low] : NULL;
+}
+
+/* The part whose function this is; NULL after a failure. The form loses the
+ * part's number. */
+static const struct fl_wasm2c_part *find_part(struct decoder *d, uint64_t off,
+					      struct item *item)
+{
+	uint32_t number = item->form >> FORM_PART_SHIFT;
+
+	item->form &= (1u << FORM_PART_SHIFT) - 1;
+	if (!number)
+		return &d->parts[d->part_idx];
+	if (number <= d->part_count && number - 1 != d->part_idx)
+		return &d->parts[number - 1];
+	reject(d, off, "a function is of part %u of the group, which has %u",
+	       number, d->part_count);
+	return NULL;
 }
 
 static wasm_rt_funcref_t decode_function(struct decoder *d, uint64_t off,
-					 const struct item *item)
+					 const struct item *from)
 {
 	const struct fl_wasm2c_function *row;
+	const struct fl_wasm2c_part *part;
 	wasm_rt_funcref_t reference = wasm_rt_funcref_null_value;
+	struct item item = *from;
 
-	if (item->form == FORM_NONE) {
-		if (item->value)
+	if (item.form == FORM_NONE) {
+		if (item.value)
 			reject(d, off, "a null has a value");
 		return reference;
 	}
-	row = find_row(d, item);
+	part = find_part(d, off, &item);
+	if (!part)
+		return reference;
+	row = find_row(part->layout, &item, &d->hint);
 	if (!row) {
 		reject(d, off,
 		       "function %llu in form %u is none of the layout's",
-		       (unsigned long long)item->value, item->form);
+		       (unsigned long long)item.value, item.form);
 		return reference;
 	}
-	reference.func_type = d->layout->func_types[row->type_idx];
+	reference.func_type = part->layout->func_types[row->type_idx];
 	reference.func = row->func;
-	reference.module_instance = instance_of(row, d->instance);
+	reference.module_instance = instance_of(row, part->instance);
 	return reference;
 }
 
@@ -749,20 +837,23 @@ static void decode_all(struct decoder *d)
 		reject(d, d->off, "more bytes follow");
 }
 
-int fl_wasm2c_decode(const struct fl_wasm2c_layout *layout, void *instance,
-		     const struct fl_wasm2c_codec *codec, const void *bytes,
-		     uint64_t length_bytes, struct fl_error *error)
+int fl_wasm2c_decode_part(const struct fl_wasm2c_part *parts, uint32_t count,
+			  uint32_t part_idx, const void *bytes,
+			  uint64_t length_bytes, struct fl_error *error)
 {
 	struct decoder d = {
-		.layout = layout,
-		.instance = instance,
-		.codec = codec,
+		.layout = parts[part_idx].layout,
+		.instance = parts[part_idx].instance,
+		.codec = parts[part_idx].codec,
+		.parts = parts,
+		.part_count = count,
+		.part_idx = part_idx,
 		.error = error,
 		.bytes = bytes,
 		.length = length_bytes,
 	};
 
-	d.err = check_layout(layout, error);
+	d.err = check_layouts(parts, count, error);
 	if (!d.err)
 		decode_all(&d);
 	if (!d.err) {
@@ -770,4 +861,17 @@ int fl_wasm2c_decode(const struct fl_wasm2c_layout *layout, void *instance,
 		decode_all(&d);
 	}
 	return d.err;
+}
+
+int fl_wasm2c_decode(const struct fl_wasm2c_layout *layout, void *instance,
+		     const struct fl_wasm2c_codec *codec, const void *bytes,
+		     uint64_t length_bytes, struct fl_error *error)
+{
+	const struct fl_wasm2c_part part = {
+		.layout = layout,
+		.instance = instance,
+		.codec = codec,
+	};
+
+	return fl_wasm2c_decode_part(&part, 1, 0, bytes, length_bytes, error);
 }

@@ -147,11 +147,19 @@ static struct map_entry *map_find(const struct map *map, const void *base)
 	return NULL;
 }
 
+/* In a handle's lowest bit, which is 0 in every address of one: the memory lies in
+ * the instance that defines it. */
+#define DEFINED ((uintptr_t)1)
+
+static uintptr_t map_word(const struct map_entry *entry)
+{
+	return (uintptr_t)atomic_load_explicit(&entry->handle,
+					       memory_order_relaxed);
+}
+
 static void *map_handle(const struct map_entry *entry)
 {
-	return entry ? atomic_load_explicit(&entry->handle,
-					    memory_order_relaxed) :
-		       NULL;
+	return entry ? (void *)(map_word(entry) & ~DEFINED) : NULL;
 }
 
 static int map_add(const struct map *map, const void *base, void *handle,
@@ -185,13 +193,15 @@ static void map_remove(struct map_entry *entry)
 /* ---------------------------------------------------------------- memories */
 
 static int acquire(struct fl_pool *pool, const struct fl_memory_config *config,
-		   struct fl_memory **memory, struct fl_error *error)
+		   bool is_defined, struct fl_memory **memory,
+		   struct fl_error *error)
 {
 	int err = fl_memory_acquire(pool, config, memory, error);
 
 	if (err)
 		return err;
-	err = map_add(&memories, (*memory)->base, *memory, error);
+	err = map_add(&memories, (*memory)->base,
+		      (char *)*memory + (is_defined ? DEFINED : 0), error);
 	if (err)
 		fl_memory_release(*memory);
 	return err;
@@ -282,7 +292,8 @@ static int acquire_defined(struct fl_wasm2c_batch *batch, struct fl_pool *pool,
 	if (type.max_pages < limit_bytes / WPAGE_BYTES)
 		config.max_bytes = type.max_pages * WPAGE_BYTES;
 	config.timeout_ns = timeout_ns;
-	err = acquire(pool, &config, &batch->memories[batch->count], error);
+	err = acquire(pool, &config, true, &batch->memories[batch->count],
+		      error);
 	if (!err)
 		batch->count++;
 	return err;
@@ -532,7 +543,7 @@ int(fl_wasm2c_acquire)(struct fl_pool *pool,
 		return err;
 	if (limited.max_bytes > offer.max_bytes)
 		limited.max_bytes = offer.max_bytes;
-	err = acquire(pool, &limited, &taken, error);
+	err = acquire(pool, &limited, false, &taken, error);
 	if (!err)
 		describe(memory, taken,
 			 (uint32_t)(limited.max_bytes / WPAGE_BYTES));
@@ -540,11 +551,11 @@ int(fl_wasm2c_acquire)(struct fl_pool *pool,
 }
 
 int fl_wasm2c_replace(struct fl_pool *pool,
-		      const struct fl_memory_config *config,
+		      const struct fl_memory_config *config, bool is_defined,
 		      wasm_rt_memory_t *memory, struct fl_error *error)
 {
 	struct fl_memory *taken;
-	int err = acquire(pool, config, &taken, error);
+	int err = acquire(pool, config, is_defined, &taken, error);
 
 	if (!err)
 		describe(memory, taken, memory->max_pages);
@@ -577,6 +588,13 @@ static int table_acquire_alone(struct fl_pool *pool,
 struct fl_memory *fl_wasm2c_memory(const wasm_rt_memory_t *memory)
 {
 	return map_handle(map_find(&memories, memory->data));
+}
+
+bool fl_wasm2c_is_defined(const wasm_rt_memory_t *memory)
+{
+	const struct map_entry *entry = map_find(&memories, memory->data);
+
+	return entry && map_word(entry) & DEFINED;
 }
 
 /* ---------------------------------------------------- in place of wasm-rt's */

@@ -420,7 +420,9 @@ int fl_wasm2c_decode(const struct fl_wasm2c_layout *layout, void *instance,
  * knows, each clone knows: see fl_instance_snapshot().
  *
  * Errors: as fl_image_from_memory(), fl_snapshot_create() and
- * fl_wasm2c_encode(); -ENOTSUP: a memory did not come through this header.
+ * fl_wasm2c_encode(); -ENOTSUP: a memory did not come through this header;
+ * -EINVAL: a memory is imported from another instance, see
+ * fl_wasm2c_snapshot_group().
  */
 int fl_wasm2c_snapshot(const struct fl_wasm2c_layout *layout,
 		       const void *instance, struct fl_module *module,
@@ -439,13 +441,16 @@ struct fl_wasm2c_clones {
 	uint64_t max_bytes; /* of a memory in the pool */
 	const void *state;
 	uint64_t state_bytes;
+	uint32_t part_count; /* of the group; 0: the clones are no group's */
+	uint32_t part_idx;
 };
 
 /*
  * Prepare clones. codec may be NULL, as in fl_wasm2c_decode().
  *
- * Errors: -EINVAL: the snapshot was not made by fl_wasm2c_snapshot(), or of a
- * module with other memories than the layout's; -ENOTSUP: as fl_wasm2c_begin().
+ * Errors: -EINVAL: the snapshot was not made by fl_wasm2c_snapshot(), is a part
+ * of a group, or of a module with other memories than the layout's; -ENOTSUP: as
+ * fl_wasm2c_begin().
  */
 int fl_wasm2c_clones_init(struct fl_wasm2c_clones *clones, struct fl_pool *pool,
 			  struct fl_snapshot *snapshot,
@@ -464,8 +469,9 @@ int fl_wasm2c_clones_init(struct fl_wasm2c_clones *clones, struct fl_pool *pool,
  * One thread at a time uses an instance. timeout_ns as in fl_memory_config, but a
  * waiting thread is not cancelled here.
  *
- * Errors: as fl_memory_acquire() and fl_wasm2c_decode(), and what codec->restored
- * returned. After an error the instance has no memories and is good for another
+ * Errors: -EINVAL: the clones are a group's, or a memory is imported from another
+ * instance, and nothing was done; as fl_memory_acquire() and fl_wasm2c_decode(),
+ * and what codec->restored returned. After any such error the instance has no memories and is good for another
  * fl_wasm2c_clone(), or to be freed.
  */
 int fl_wasm2c_clone(const struct fl_wasm2c_clones *clones, void *instance,
@@ -515,6 +521,101 @@ int fl_wasm2c_suspend(const struct fl_wasm2c_clones *clones, void *instance,
 int fl_wasm2c_wake(const struct fl_wasm2c_clones *clones, void *instance,
 		   const struct fl_delta *delta, uint64_t timeout_ns,
 		   struct fl_error *error);
+
+/* -------------------------------------------------------------------- groups */
+
+/* The most instances of a group. */
+#define FL_WASM2C_MAX_PARTS 64
+
+/* One instance of a group. codec may be NULL. */
+struct fl_wasm2c_part {
+	const struct fl_wasm2c_layout *layout;
+	void *instance;
+	struct fl_module *module; /* as for fl_wasm2c_snapshot() */
+	const struct fl_wasm2c_codec *codec;
+};
+
+/* The encoding of the snapshots of groups, as FL_WASM2C_ENCODING. */
+#define FL_WASM2C_GROUP_ENCODING "faultline-wasm2c group 1"
+
+/*
+ * Capture instances that use each other's memories, tables, functions and globals,
+ * all in one call: snapshots[i] gets what is of parts[i]. A memory that a part
+ * imports from another part is in that one's snapshot; a memory that the host made
+ * for several is in the first one's. Functions of one part in tables and globals of
+ * another stay so. Tables and globals that the host made are the host's.
+ *
+ * A snapshot has a number that all of the call share and no other has, so parts of
+ * several captures cannot be mixed; and no call for one instance takes it. The
+ * snapshots go to files and back each by itself, with FL_WASM2C_GROUP_ENCODING or
+ * the caller's name in encoding. All instances are quiescent.
+ *
+ * The bytes before each state, little-endian:
+ *
+ *	magic			8	"FLw2cg01"
+ *	number			16	of the capture or the sleep
+ *	part_count, part_idx	4 4
+ *	memory_count, 0		4 4	of the layout
+ *	a memory, repeated:
+ *		part, index	4 4	which one it is
+ *
+ * In the state that follows, the form of a function of another part has, in its
+ * bits from 8 on, that part's number, from 1 on.
+ *
+ * Errors: as fl_wasm2c_snapshot(); -EINVAL: no part, or more than
+ * FL_WASM2C_MAX_PARTS; an instance is there twice; a memory is imported from an
+ * instance that is no part. After an error there is no snapshot.
+ */
+int fl_wasm2c_snapshot_group(const struct fl_wasm2c_part *parts,
+			     uint32_t part_count, const char *encoding,
+			     struct fl_snapshot **snapshots,
+			     struct fl_error *error);
+
+/*
+ * Prepare clones of a group: clones[i] of snapshots[i], for parts[i], of which
+ * layout and codec matter. Errors: as fl_wasm2c_clones_init(); -EINVAL: the
+ * snapshots are not all parts of one capture in their order.
+ */
+int fl_wasm2c_clones_init_group(struct fl_wasm2c_clones *clones,
+				struct fl_pool *pool,
+				struct fl_snapshot *const *snapshots,
+				const struct fl_wasm2c_part *parts,
+				uint32_t part_count, struct fl_error *error);
+
+/*
+ * Make instances[i] clones of clones[i], all or none. The instances were
+ * instantiated once, and import from each other as the captured ones did. Each
+ * memory goes back to its pool once and is replaced once. All else is as for
+ * fl_wasm2c_clone().
+ *
+ * Errors: -EINVAL: the clones are not those of one group; the instances import from
+ * each other otherwise than the captured ones did: nothing was done. As
+ * fl_wasm2c_clone(): no instance has memories, and all are good for another clone.
+ */
+int fl_wasm2c_clone_group(const struct fl_wasm2c_clones *clones,
+			  void *const *instances, uint32_t part_count,
+			  uint64_t timeout_ns, struct fl_error *error);
+
+/*
+ * Put a group to sleep: deltas[i] gets what instances[i] differs by from its
+ * snapshot. All as for fl_wasm2c_suspend(); after an error all instances are as
+ * they were, and there is no delta. The deltas share a number as snapshots of a
+ * capture do. What the slots' releases would have answered is not told.
+ */
+int fl_wasm2c_suspend_group(const struct fl_wasm2c_clones *clones,
+			    void *const *instances, uint32_t part_count,
+			    const uint8_t *tag, struct fl_delta **deltas,
+			    struct fl_error *error);
+
+/*
+ * Make the instances a group that goes on where the deltas were made, as
+ * fl_wasm2c_wake() and fl_wasm2c_clone_group() do. Errors: as these; -EINVAL: the
+ * deltas are not all of one sleep, and nothing was done.
+ */
+int fl_wasm2c_wake_group(const struct fl_wasm2c_clones *clones,
+			 void *const *instances,
+			 struct fl_delta *const *deltas, uint32_t part_count,
+			 uint64_t timeout_ns, struct fl_error *error);
 
 #ifdef __cplusplus
 }
