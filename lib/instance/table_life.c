@@ -265,8 +265,8 @@ static void wanted_undo(void *user)
 
 int fl__table_take(struct fl_pool *pool, const struct fl_table_config *configs,
 		   const uint64_t *bound_serials, uint32_t count,
-		   const struct fl__os_wait *outer,
-		   struct fl_table **tables, struct fl_error *error)
+		   const struct fl__os_wait *outer, struct fl_table **tables,
+		   struct fl_error *error)
 {
 	struct wanted wanted;
 	struct fl__os_wait wait = { outer->timeout_ns, wanted_undo, &wanted };

@@ -88,8 +88,9 @@ static bool slot_trim(struct fl__slot *slot, uint64_t *trimmed)
 
 	/* What is counted for the budgets is the next best. */
 	if (usage_add(slot, &usage))
-		usage = (struct fl_pool_usage){ .private_bytes =
-							slot->space.kept_bytes };
+		usage = (struct fl_pool_usage){
+			.private_bytes = slot->space.kept_bytes
+		};
 	if (!fl__slot_trim(slot))
 		return false;
 	fl__stats_add(slot->bank->pool->stats, FL__WORD_trimmed, 1);
@@ -110,8 +111,7 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 	fl__os_lock(&pool->trim_lock);
 	/* Memories come first, because memories are the largest. */
 	while (trimmed + holes < bytes && i < FL__BANK_COUNT) {
-		struct fl__slot *slot =
-			fl__bank_take_warm(&pool->banks[i], 0);
+		struct fl__slot *slot = fl__bank_take_warm(&pool->banks[i], 0);
 
 		if (slot && slot_trim(slot, &trimmed))
 			trimmed_count++;
@@ -193,8 +193,7 @@ static uint32_t purge_bound(struct fl_pool *pool,
 		err = bank->source->calls->each_unused(bank->source, &from,
 						       bound_list_add, &list);
 		while (list.count)
-			count += purge_serial(bank,
-					      list.serials[--list.count]);
+			count += purge_serial(bank, list.serials[--list.count]);
 	} while (err);
 	fl__os_unlock(&pool->trim_lock);
 	return count;

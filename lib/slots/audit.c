@@ -172,9 +172,8 @@ static enum fl__audit_verdict audit_bytes(const struct fl__slot *slot,
 	/* In an accessible arena a tenant may have written past its size. */
 	struct fl__piece rest = { .off = shown,
 				  .len = space->allowed_bytes - shown };
-	enum fl__audit_verdict verdict =
-		audit_image(&audit, space->is_blank ? NULL : space->image,
-			    shown);
+	enum fl__audit_verdict verdict = audit_image(
+		&audit, space->is_blank ? NULL : space->image, shown);
 
 	if (verdict == FL__AUDIT_CLEAN)
 		verdict = audit_zeroes(&audit, &rest, AUDIT_STEP_BYTES, NULL);

@@ -528,8 +528,8 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 		fl__slot_count_release(slot);
 		return slot_clear(slot, true);
 	}
-	is_audited =
-		fl_unlikely(pool->config.audit_every) && fl__audit_is_due(pool);
+	is_audited = fl_unlikely(pool->config.audit_every) &&
+		     fl__audit_is_due(pool);
 	if (slot->bound && slot_stays_bound(slot, is_audited))
 		return 0;
 	err = slot_reset(slot, true);

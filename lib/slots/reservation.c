@@ -142,8 +142,8 @@ static void affinities_of(const struct fl__request *requests, uint32_t count,
 	affinities[0] =
 		affinity_of(requests[0].image, requests[0].bound_serial);
 	for (uint32_t i = 1; i < count; i++)
-		affinities[i] =
-			affinity_of(requests[i].image, requests[i].bound_serial);
+		affinities[i] = affinity_of(requests[i].image,
+					    requests[i].bound_serial);
 }
 
 static void slots_of(const struct reservation *from, const uint32_t *idx,

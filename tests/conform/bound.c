@@ -12,6 +12,7 @@
 #include "tests/kit/conform_module.h"
 #include "tests/kit/random.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #define STRUCTURE_BYTES 64
@@ -170,8 +171,7 @@ static struct fl_snapshot *snapshot_of(struct scene *scene,
 				       struct fl_module *module,
 				       const struct values *values)
 {
-	struct fl_instance *instance =
-		instance_start(&scene->conform, module);
+	struct fl_instance *instance = instance_start(&scene->conform, module);
 	struct fl_table *table = fl_instance_table(instance, 0);
 	struct fl_snapshot *snapshot;
 
@@ -199,7 +199,7 @@ static struct fl_instance *start(struct scene *scene, struct fl_module *module,
 	return instance;
 }
 
-static struct fl_instance *clone(struct scene *scene)
+static struct fl_instance *start_clone(struct scene *scene)
 {
 	return start(scene, scene->module, &scene->clone);
 }
@@ -247,7 +247,7 @@ static void open_bound(struct scene *scene, struct values *values,
 	scene_open(scene, slots);
 	values_from(values, 1000);
 	scene->clone.snapshot = snapshot_of(scene, scene->module, values);
-	instance = clone(scene);
+	instance = start_clone(scene);
 	check(scene, instance, values);
 	check_decodes(scene, RUNS);
 	instance_stop(instance);
@@ -263,17 +263,17 @@ static void next_clone_decodes_nothing(void)
 
 	open_bound(&scene, &values, 1);
 	for (int i = 0; i < 5; i++) {
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		check(&scene, instance, &values);
 		check_decodes(&scene, 0);
 		instance_stop(instance);
 	}
 	/* Captured again: the elements are the clone's. */
-	instance = clone(&scene);
+	instance = start_clone(&scene);
 	fl_snapshot_release(scene.clone.snapshot);
 	scene.clone.snapshot = capture(instance);
 	instance_stop(instance);
-	instance = clone(&scene);
+	instance = start_clone(&scene);
 	check(&scene, instance, &values);
 	check_decodes(&scene, RUNS);
 	instance_stop(instance);
@@ -298,10 +298,10 @@ static void only_where_it_was_asked_for(void)
 	check_decodes(&scene, RUNS);
 	instance_stop(instance);
 	scene.clone.binds_tables = 0;
-	instance = clone(&scene);
+	instance = start_clone(&scene);
 	check_decodes(&scene, RUNS);
 	instance_stop(instance);
-	instance = clone(&scene);
+	instance = start_clone(&scene);
 	check(&scene, instance, &values);
 	check_decodes(&scene, RUNS);
 	instance_stop(instance);
@@ -312,7 +312,7 @@ static void only_where_it_was_asked_for(void)
 
 		instance = NULL;
 		if (i % 2)
-			instance = clone(&scene);
+			instance = start_clone(&scene);
 		else
 			CHECK_EQ(fl_snapshot_acquire(scene.conform.pool,
 						     scene.clone.snapshot,
@@ -348,7 +348,7 @@ static void counted_references_do_not_stay(void)
 	scene.clone.clone_element = keep_reference;
 	scene.clone.drop_element = drop_reference;
 	for (int i = 0; i < 3; i++) {
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		check(&scene, instance, &values);
 		check_decodes(&scene, RUNS);
 		instance_stop(instance);
@@ -385,12 +385,12 @@ static void others_see_none_of_it(void)
 		check_table(&scene, table, 0, &nulls);
 		CHECK_EQ(fl_table_release(table), 0);
 		nulls.length = LENGTH;
-		instance_stop(clone(&scene));
-		instance_stop(clone(&scene));
+		instance_stop(start_clone(&scene));
+		instance_stop(start_clone(&scene));
 		scene.decodes = 0;
 		/* An instance of the module, and one of another. */
-		instance = instance_start(&scene.conform, i % 2 ? module :
-								  scene.module);
+		instance = instance_start(&scene.conform,
+					  i % 2 ? module : scene.module);
 		check(&scene, instance, &nulls);
 		instance_stop(instance);
 		/* Another snapshot of the module, and one of another. */
@@ -405,14 +405,14 @@ static void others_see_none_of_it(void)
 		fl_snapshot_release(scene.clone.snapshot);
 		scene.clone.snapshot = first;
 		/* Another decoder. */
-		instance_stop(clone(&scene));
+		instance_stop(start_clone(&scene));
 		scene.clone.decode_elements = decode_other;
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		check_table(&scene, fl_instance_table(instance, 0),
 			    base_of(instance) + OTHER_DECODER, &values);
 		instance_stop(instance);
 		scene.clone.decode_elements = decode;
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		check(&scene, instance, &values);
 		instance_stop(instance);
 	}
@@ -434,14 +434,15 @@ static void slots_that_come_together_anew(void)
 		int count = i % 2 ? SLOTS : SLOTS - 1;
 
 		memory = i % 2 ? NULL :
-				 conform_take(&scene.conform,
-					      i % 4 ? fl_snapshot_image(
-							      scene.clone.snapshot,
-							      0, 0) :
-						      NULL,
-					      WPAGE);
+				 conform_take(
+					 &scene.conform,
+					 i % 4 ? fl_snapshot_image(
+							 scene.clone.snapshot,
+							 0, 0) :
+						 NULL,
+					 WPAGE);
 		for (int k = 0; k < count; k++) {
-			live[k] = clone(&scene);
+			live[k] = start_clone(&scene);
 			check(&scene, live[k], &values);
 		}
 		for (int k = 0; k < count; k++)
@@ -491,9 +492,9 @@ static void what_was_changed_is_decoded_anew(void)
 	for (int i = 0; i < 12; i++) {
 		/* So many that the last change is forgotten. */
 		for (int k = 0; k < 20; k++)
-			instance_stop(clone(&scene));
+			instance_stop(start_clone(&scene));
 		scene.decodes = 0;
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		check(&scene, instance, &values);
 		check_decodes(&scene, 0);
 		change(instance, i / 2);
@@ -504,7 +505,7 @@ static void what_was_changed_is_decoded_anew(void)
 			check(&scene, instance, &nulls);
 			instance_stop(instance);
 		}
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		check(&scene, instance, &values);
 		check_decodes(&scene, RUNS);
 		instance_stop(instance);
@@ -523,20 +524,20 @@ static void what_changes_always_stays_no_more(void)
 
 	open_bound(&scene, &values, 1);
 	for (int i = 0; i < 6; i++) {
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		check(&scene, instance, &values);
 		if (!fl_pool_usage(scene.conform.pool, &usage, NULL) && !i)
 			first = usage.record_bytes;
 		change(instance, i % 2);
 		instance_stop(instance);
 	}
-	instance = clone(&scene);
+	instance = start_clone(&scene);
 	check(&scene, instance, &values);
 	if (!fl_pool_usage(scene.conform.pool, &usage, NULL))
 		CHECK(usage.record_bytes + LENGTH * 8 <= first);
 	instance_stop(instance);
 	scene.decodes = 0;
-	instance = clone(&scene);
+	instance = start_clone(&scene);
 	check(&scene, instance, &values);
 	check_decodes(&scene, RUNS);
 	instance_stop(instance);
@@ -552,7 +553,7 @@ static void a_failed_decode_leaves_nothing(void)
 	open_bound(&scene, &values, 1);
 	memset(nulls.of, 0xff, sizeof(nulls.of));
 	for (int i = 0; i < 3; i++) {
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		change(instance, i);
 		instance_stop(instance);
 		scene.fails = 1;
@@ -563,7 +564,7 @@ static void a_failed_decode_leaves_nothing(void)
 		instance = instance_start(&scene.conform, scene.module);
 		check(&scene, instance, &nulls);
 		instance_stop(instance);
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		check(&scene, instance, &values);
 		instance_stop(instance);
 	}
@@ -578,7 +579,7 @@ static void a_reset_leads_to_the_snapshot(void)
 
 	open_bound(&scene, &values, 1);
 	for (int i = 0; i < 4; i++) {
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		if (i % 2)
 			change(instance, i);
 		CHECK_EQ(fl_instance_reset(instance, &scene.clone, NULL), 0);
@@ -586,7 +587,7 @@ static void a_reset_leads_to_the_snapshot(void)
 			 0);
 		check(&scene, instance, &values);
 		instance_stop(instance);
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		check(&scene, instance, &values);
 		instance_stop(instance);
 	}
@@ -604,8 +605,8 @@ static void trims_and_purges_let_go(void)
 
 	open_bound(&scene, &values, 1);
 	for (int i = 0; i < 6; i++) {
-		instance_stop(clone(&scene));
-		instance_stop(clone(&scene));
+		instance_stop(start_clone(&scene));
+		instance_stop(start_clone(&scene));
 		check_decodes(&scene, i ? RUNS : 0);
 		purged = 0;
 		if (i % 3 == 0)
@@ -626,7 +627,7 @@ static void trims_and_purges_let_go(void)
 		CHECK(i % 3 == 0 || purged >= 1);
 		if (i < 3)
 			continue;
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		check(&scene, instance, &values);
 		check_decodes(&scene, RUNS);
 		instance_stop(instance);
@@ -650,7 +651,7 @@ static void play_audits(uint32_t every)
 	scene.clone.snapshot = snapshot_of(&scene, scene.module, &values);
 	scene.decodes = 0;
 	for (uint32_t i = 0; i < 30; i++) {
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		check(&scene, instance, &values);
 		if (i % 10 == 9)
 			change(instance, 1);
@@ -692,7 +693,7 @@ static void budgets_hold(void)
 			snapshot_of(&scene, scene.module, &values);
 		for (int k = 0; k < 4; k++) {
 			scene.decodes = 0;
-			instance = clone(&scene);
+			instance = start_clone(&scene);
 			check(&scene, instance, &values);
 			check_decodes(&scene, RUNS);
 			instance_stop(instance);
@@ -715,7 +716,7 @@ static void on_demand_nothing_stays(void)
 	scene.clone.snapshot = snapshot_of(&scene, scene.module, &values);
 	for (int k = 0; k < 4; k++) {
 		scene.decodes = 0;
-		instance = clone(&scene);
+		instance = start_clone(&scene);
 		check(&scene, instance, &values);
 		check_decodes(&scene, RUNS);
 		instance_stop(instance);
@@ -761,8 +762,7 @@ static void play_capture(struct play *play, uint64_t idx)
 	fl_delta_release(play->deltas[idx]);
 	play->deltas[idx] = NULL;
 	fl_snapshot_release(play->snapshots[idx]);
-	values->length = below(play, 4) ? LENGTH :
-					  LENGTH + below(play, 200);
+	values->length = below(play, 4) ? LENGTH : LENGTH + below(play, 200);
 	for (uint64_t i = 0; i < values->length; i++)
 		values->of[i] = below(play, 5) ? below(play, 1 << 20) : NONE;
 	play->snapshots[idx] =
@@ -789,8 +789,7 @@ static void play_start(struct play *play, struct tenant *tenant)
 		config.delta = play->deltas[idx];
 		tenant->values = play->slept[idx];
 	}
-	tenant->instance =
-		start(&play->scene, module_of(play, idx), &config);
+	tenant->instance = start(&play->scene, module_of(play, idx), &config);
 	tenant->base = base_of(tenant->instance) + more;
 	check_table(&play->scene, fl_instance_table(tenant->instance, 0),
 		    tenant->base, &tenant->values);
@@ -931,6 +930,72 @@ static void random_moments(void)
 		play_random(seed / 2 % 2 ? UINT64_MAX : 0, seed);
 }
 
+/* ------------------------------------------------------------------ threads */
+
+#define CYCLES 150
+
+struct thread {
+	struct scene scene; /* with the pool of all, and counts of its own */
+	struct values values;
+	uint64_t seed;
+	pthread_t id;
+};
+
+static void *clone_loop(void *arg)
+{
+	struct thread *thread = arg;
+	struct test_random random;
+
+	test_random_init(&random, thread->seed);
+	for (int i = 0; i < CYCLES; i++) {
+		struct fl_instance *instance = start_clone(&thread->scene);
+
+		check(&thread->scene, instance, &thread->values);
+		if (test_random_below(&random, 20) == 0)
+			change(instance, (int)test_random_below(&random, 6));
+		instance_stop(instance);
+	}
+	return NULL;
+}
+
+static void beside_threads_trims_and_purges(void)
+{
+	struct thread threads[SLOTS];
+	struct scene scene;
+
+	scene_open(&scene, SLOTS);
+	for (int i = 0; i < SLOTS; i++) {
+		struct thread *thread = &threads[i];
+
+		/* Two threads share a snapshot. */
+		thread->scene = scene;
+		thread->seed = 90 + (uint64_t)i;
+		values_from(&thread->values, 1000 * (uint64_t)(i / 2));
+		thread->scene.clone.user = &thread->scene;
+		thread->scene.clone.timeout_ns = UINT64_MAX;
+		thread->scene.clone.snapshot =
+			i % 2 ? fl_snapshot_retain(
+					threads[i - 1].scene.clone.snapshot) :
+				snapshot_of(&scene, scene.module,
+					    &thread->values);
+	}
+	for (int i = 0; i < SLOTS; i++)
+		MUST_EQ(pthread_create(&threads[i].id, NULL, clone_loop,
+				       &threads[i]),
+			0);
+	for (int i = 0; i < 20; i++) {
+		CHECK_EQ(fl_pool_purge(scene.conform.pool, scene.module, NULL,
+				       NULL),
+			 0);
+		CHECK_EQ(fl_pool_trim(scene.conform.pool, 20000, NULL), 0);
+	}
+	for (int i = 0; i < SLOTS; i++) {
+		MUST_EQ(pthread_join(threads[i].id, NULL), 0);
+		fl_snapshot_release(threads[i].scene.clone.snapshot);
+	}
+	scene_close(&scene);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(next_clone_decodes_nothing),
 	TEST_CASE(only_where_it_was_asked_for),
@@ -946,6 +1011,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(budgets_hold),
 	TEST_CASE(on_demand_nothing_stays),
 	TEST_CASE(random_moments),
+	TEST_CASE(beside_threads_trims_and_purges),
 };
 
 CONFORM_MAIN(cases)

@@ -487,16 +487,16 @@ static void mixed_parts_are_refused(void)
 		memcpy(mixed, scene.snapshots, sizeof(mixed));
 		mixed[i] = others[i];
 		refused(&scene,
-			fl_wasm2c_clones_init_group(
-				clones, scene.conform.pool, mixed, scene.parts,
-				PARTS, &scene.error),
+			fl_wasm2c_clones_init_group(clones, scene.conform.pool,
+						    mixed, scene.parts, PARTS,
+						    &scene.error),
 			-EINVAL, "of the group");
 		memcpy(mixed, scene.snapshots, sizeof(mixed));
 		mixed[i] = scene.snapshots[(i + 1) % PARTS];
 		refused(&scene,
-			fl_wasm2c_clones_init_group(
-				clones, scene.conform.pool, mixed, scene.parts,
-				PARTS, &scene.error),
+			fl_wasm2c_clones_init_group(clones, scene.conform.pool,
+						    mixed, scene.parts, PARTS,
+						    &scene.error),
 			-EINVAL, "of the group");
 	}
 	/* Instances that import otherwise: of two groups, and in another order. */
@@ -536,9 +536,8 @@ static void what_fails_halfway_leaves_nothing(void)
 	for (uint32_t i = 1; i <= PARTS; i++) {
 		scene.told = 0;
 		scene.fails_at = i;
-		CHECK_EQ(fl_wasm2c_clone_group(scene.clones,
-					       scene.groups[0].at, PARTS, 0,
-					       &scene.error),
+		CHECK_EQ(fl_wasm2c_clone_group(scene.clones, scene.groups[0].at,
+					       PARTS, 0, &scene.error),
 			 -EPERM);
 		CHECK_EQ(live(&scene), MEMORIES);
 	}
@@ -551,9 +550,8 @@ static void what_fails_halfway_leaves_nothing(void)
 						       &config, &taken[k],
 						       &scene.error),
 				     &scene.error);
-		CHECK_EQ(fl_wasm2c_clone_group(scene.clones,
-					       scene.groups[0].at, PARTS, 0,
-					       &scene.error),
+		CHECK_EQ(fl_wasm2c_clone_group(scene.clones, scene.groups[0].at,
+					       PARTS, 0, &scene.error),
 			 -EAGAIN);
 		CHECK_EQ(live(&scene), MEMORIES + 1u + (uint32_t)i);
 		for (int k = 0; k <= i; k++)

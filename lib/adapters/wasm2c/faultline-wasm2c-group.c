@@ -533,9 +533,8 @@ static int begin_parts(const struct fl_wasm2c_clones *clones,
 	int err = 0;
 
 	for (uint32_t i = 0; i < count && !err; i++)
-		err = take_memories(clones, parts, i,
-				    deltas ? deltas[i] : NULL, timeout_ns,
-				    error);
+		err = take_memories(clones, parts, i, deltas ? deltas[i] : NULL,
+				    timeout_ns, error);
 	for (uint32_t i = 0; i < count && !err; i++) {
 		uint64_t head = HEAD_BYTES(parts[i].layout->memory_count);
 
@@ -588,9 +587,9 @@ int fl_wasm2c_clone_group(const struct fl_wasm2c_clones *clones,
 }
 
 int fl_wasm2c_wake_group(const struct fl_wasm2c_clones *clones,
-			 void *const *instances,
-			 struct fl_delta *const *deltas, uint32_t part_count,
-			 uint64_t timeout_ns, struct fl_error *error)
+			 void *const *instances, struct fl_delta *const *deltas,
+			 uint32_t part_count, uint64_t timeout_ns,
+			 struct fl_error *error)
 {
 	return begin_group(clones, instances, deltas, part_count, timeout_ns,
 			   error);
@@ -619,8 +618,8 @@ static int checkpoint(const struct fl_wasm2c_clones *clones,
 					      "pool's: only clones can sleep",
 					      i, layout->name, part);
 	}
-	err = encode_part(parts, count, part, number, &state,
-			  &made.state_bytes, error);
+	err = encode_part(parts, count, part, number, &state, &made.state_bytes,
+			  error);
 	if (err)
 		return err;
 	made.snapshot = clones[part].snapshot;

@@ -70,8 +70,8 @@ static int capture_images(const struct fl_wasm2c_layout *layout,
 	int err = 0;
 
 	for (uint32_t i = 0; i < layout->memory_count && !err; i++) {
-		const struct fl_memory *memory =
-			fl_wasm2c_memory(fl_wasm2c_memory_at(layout, instance, i));
+		const struct fl_memory *memory = fl_wasm2c_memory(
+			fl_wasm2c_memory_at(layout, instance, i));
 
 		err = memory ? fl_image_from_memory(memory, NULL, &images[i],
 						    error) :
@@ -148,10 +148,11 @@ int fl_wasm2c_clones_init(struct fl_wasm2c_clones *clones, struct fl_pool *pool,
 				      "the snapshot has no state: it was not "
 				      "made by fl_wasm2c_snapshot()");
 	if (fl_wasm2c_state_is_part(made.state, made.state_bytes))
-		return fl_wasm2c_fail(error, -EINVAL,
-				      "the snapshot is a part of a group, which "
-				      "goes together only: use "
-				      "fl_wasm2c_clones_init_group()");
+		return fl_wasm2c_fail(
+			error, -EINVAL,
+			"the snapshot is a part of a group, which "
+			"goes together only: use "
+			"fl_wasm2c_clones_init_group()");
 	for (uint32_t i = 0; i <= layout->memory_count; i++) {
 		bool has_image = fl_snapshot_image(snapshot, 0, i) != NULL;
 
@@ -409,8 +410,9 @@ static int hide_all(const struct fl_wasm2c_layout *layout, const void *instance,
 	uint32_t i;
 
 	for (i = 0; i < layout->memory_count; i++) {
-		hidden->entries[i] = fl_wasm2c_hide(
-			fl_wasm2c_memory_at(layout, instance, i), &hidden->handles[i]);
+		hidden->entries[i] =
+			fl_wasm2c_hide(fl_wasm2c_memory_at(layout, instance, i),
+				       &hidden->handles[i]);
 		if (!hidden->entries[i])
 			return fl_wasm2c_fail(error, -EINVAL,
 					      "memory %u of %s is no pool's: "
@@ -436,7 +438,8 @@ static int suspend(const struct fl_wasm2c_clones *clones, void *instance,
 	}
 	for (uint32_t i = hidden.count; i--;)
 		fl_wasm2c_unhide(hidden.entries[i],
-				 fl_wasm2c_memory_at(layout, instance, i), !err);
+				 fl_wasm2c_memory_at(layout, instance, i),
+				 !err);
 	return err;
 }
 
