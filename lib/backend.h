@@ -165,6 +165,25 @@ struct fl__work {
 typedef int fl__changed_fn(void *user, uint64_t offset_bytes,
 			   uint64_t length_bytes);
 
+/*
+ * What takes a tenant's changes as a reset undoes them, so that each written page
+ * is passed over once. Either call takes what of [off, off + len) differs from what
+ * the slot was attached with; the ranges go upwards, and none comes twice.
+ */
+struct fl__taker {
+	/* What the call written told of all that is accessible. The tenant has
+	 * not run since. */
+	const struct fl_memory_run *runs;
+	uint64_t run_count;
+	/* The slot's content there is `there`, zeroes for NULL, and is brought
+	 * back. Whole host pages. True: some byte differed. */
+	bool (*bring_back)(struct fl__taker *taker, uint64_t off,
+			   const uint8_t *there, uint64_t len);
+	/* Whatever the content is. The range is about to be changed. Of no
+	 * bytes: all before off was told. */
+	void (*take)(struct fl__taker *taker, uint64_t off, uint64_t len);
+};
+
 struct fl__backend {
 	const char *name;
 
@@ -232,6 +251,11 @@ struct fl__backend {
 		    uint64_t size_bytes);
 	int (*reset)(struct fl__arena *arena, struct fl__space *space,
 		     struct fl__work *work);
+	/* The same, telling the taker of each run before or while the run is
+	 * changed; not of an image that is fetched. After an error what was not
+	 * told is as it was. NULL: the taker takes before a reset. */
+	int (*reset_taking)(struct fl__arena *arena, struct fl__space *space,
+			    struct fl__work *work, struct fl__taker *taker);
 
 	/* Make host pages of the current size resident and writable. */
 	int (*prefault)(struct fl__arena *arena, struct fl__space *space,

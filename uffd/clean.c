@@ -35,11 +35,24 @@ static bool slot_is_whole(const struct fl__arena *arena,
 	return !__atomic_load_n(&space->load_error, __ATOMIC_RELAXED);
 }
 
-int fl__clean_reset(struct fl__arena *arena, struct fl__space *space,
-		    struct fl__work *work)
+static int slot_drop(const struct fl__arena *arena, struct fl__space *space,
+		     struct fl__taker *taker)
 {
 	const struct fl__geometry *geometry = &arena->geometry;
 	uint64_t base = (uintptr_t)space->base;
+	int err;
+
+	if (taker)
+		taker->take(taker, 0, space->allowed_bytes);
+	err = fl__settle_drop(base - geometry->prefix_bytes,
+			      base + space->allowed_bytes);
+	return err ? err : fl__space_keep_tables(space, geometry);
+}
+
+int fl__clean_reset_taking(struct fl__arena *arena, struct fl__space *space,
+			   struct fl__work *work, struct fl__taker *taker)
+{
+	const struct fl__geometry *geometry = &arena->geometry;
 	struct fl__whole none = { .end = 0 };
 	struct fl__dirty_host room;
 	int err;
@@ -52,10 +65,7 @@ int fl__clean_reset(struct fl__arena *arena, struct fl__space *space,
 	if (space->is_lazy)
 		fl__ask_record(arena, space);
 	if (arena->host->rung == FL__RUNG_DONTNEED) {
-		err = fl__settle_drop(base - geometry->prefix_bytes,
-				      base + space->allowed_bytes);
-		if (!err)
-			err = fl__space_keep_tables(space, geometry);
+		err = slot_drop(arena, space, taker);
 	} else {
 		err = reset_prefix(arena, space);
 		if (!err)
@@ -63,13 +73,23 @@ int fl__clean_reset(struct fl__arena *arena, struct fl__space *space,
 				&arena->dirty[space->idx],
 				fl__arena_tracker(arena, space, &room),
 				space->is_lazy ? &none : &arena->whole,
-				geometry, space, &space->kept_bytes, work);
+				geometry, space, &space->kept_bytes, work,
+				taker);
 	}
+	/* What lies behind the border is not to be read any more. */
+	if (!err && taker)
+		taker->take(taker, space->allowed_bytes, 0);
 	if (err)
 		return fl__error_fold(err);
 	return fl__space_move_border(
 		space, geometry,
 		fl__geometry_allowed(geometry, space->attached_bytes));
+}
+
+int fl__clean_reset(struct fl__arena *arena, struct fl__space *space,
+		    struct fl__work *work)
+{
+	return fl__clean_reset_taking(arena, space, work, NULL);
 }
 
 int fl__clean_watch(struct fl__arena *arena, const struct fl__space *space)

@@ -65,6 +65,7 @@ const struct fl__backend fl__backend_linux = {
 	.detach = fl__show_detach,
 	.grow = fl__show_grow,
 	.reset = fl__clean_reset,
+	.reset_taking = fl__clean_reset_taking,
 	.prefault = fl__show_prefault,
 	.account = fl__ask_account,
 	.makes_memory_files = true,

@@ -34,12 +34,34 @@ typedef uint64_t vector __attribute__((vector_size(32), may_alias));
 		}                                                             \
 		return is_changed;                                            \
 	}
+/* The same as a load from any address. */
+typedef uint64_t loose __attribute__((vector_size(32), may_alias, aligned(1)));
+
+#define DEFINE_DIFFER(name, target, from, any)                              \
+	target static uint64_t name(const loose *here, const loose *source, \
+				    size_t count)                           \
+	{                                                                   \
+		uint64_t mask = 0;                                          \
+                                                                            \
+		(void)source;                                               \
+		for (size_t i = 0; i < count; i++) {                        \
+			vector a = here[2 * i], b = here[2 * i + 1];        \
+			vector differ = (a ^ from(2 * i)) |                 \
+					(b ^ from(2 * i + 1));              \
+                                                                            \
+			mask |= (uint64_t)(any(differ) != 0) << i;          \
+		}                                                           \
+		return mask;                                                \
+	}
+
 #define SOURCE(i) source[i]
 #define ZERO(i) ((vector){ 0 })
 #define ANY(v) ((v)[0] | (v)[1] | (v)[2] | (v)[3])
 
 DEFINE(back, , SOURCE, ANY)
 DEFINE(zeroes, , ZERO, ANY)
+DEFINE_DIFFER(differ_from, , SOURCE, ANY)
+DEFINE_DIFFER(differ_from_zeroes, , ZERO, ANY)
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -49,6 +71,8 @@ DEFINE(zeroes, , ZERO, ANY)
 
 DEFINE(back_avx2, AVX2, SOURCE, ANY_AVX2)
 DEFINE(zeroes_avx2, AVX2, ZERO, ANY_AVX2)
+DEFINE_DIFFER(differ_from_avx2, AVX2, SOURCE, ANY_AVX2)
+DEFINE_DIFFER(differ_from_zeroes_avx2, AVX2, ZERO, ANY_AVX2)
 #define BEST(name) (__builtin_cpu_supports("avx2") ? name##_avx2 : name)
 #else
 #define BEST(name) name
@@ -64,4 +88,11 @@ bool fl__copy_zeroes(void *at, size_t len)
 {
 	fl_assert(len % FL__COPY_UNIT == 0);
 	return BEST(zeroes)(at, NULL, len);
+}
+
+uint64_t fl__copy_differ(const void *here, const void *there, size_t count)
+{
+	fl_assert(count <= 64);
+	return there ? BEST(differ_from)(here, there, count) :
+		       BEST(differ_from_zeroes)(here, NULL, count);
 }

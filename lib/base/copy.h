@@ -15,6 +15,10 @@
  * written: 42.4 us, memset 42.5. Image pages that are known to be written are
  * copied back by memcpy(): comparing them first gained nothing.
  *
+ * A delta takes lines of 64 bytes that differ. Which these are is asked apart from
+ * moving them: a branch for each line is guessed wrong at most lines that changed,
+ * and 64 answers in a word need none.
+ *
  * Lengths are multiples of FL__COPY_UNIT, and addresses of 32. Pure.
  */
 #ifndef FL_COPY_H
@@ -27,5 +31,11 @@
 /* True: some byte differed. */
 bool fl__copy_back(void *at, const void *source, size_t len);
 bool fl__copy_zeroes(void *at, size_t len);
+
+#define FL__COPY_LINE ((size_t)64)
+
+/* Which of count lines differ, at most 64: bit i is line i's. there: NULL for
+ * zeroes. Addresses are any. */
+uint64_t fl__copy_differ(const void *here, const void *there, size_t count);
 
 #endif

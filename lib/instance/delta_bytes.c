@@ -3,6 +3,7 @@
 #include "delta_bytes.h"
 #include "base/bits.h"
 #include "base/checksum.h"
+#include "base/copy.h"
 
 #define FORMAT 1
 #define TABLES_OFF 4
@@ -144,69 +145,114 @@ static void run_flush(struct fl__delta_out *out)
 	out->has_runs = true;
 }
 
-void fl__delta_item(struct fl__delta_out *out, uint64_t idx)
-{
-	if (out->run_count && idx == out->run_first + out->run_count) {
-		out->run_count++;
-		return;
-	}
-	run_flush(out);
-	out->run_first = idx;
-	out->run_count = 1;
-}
-
 void fl__delta_value(struct fl__delta_out *out, uint64_t value)
 {
 	put(out, value + 1);
 }
 
-/* In vectors, which every processor has or the compiler makes of words: three
- * quarters of what the same in words takes. */
-typedef uint64_t line_vector __attribute__((vector_size(16)));
-
-static line_vector vector_at(const uint8_t *bytes)
+static void items_add(struct fl__delta_out *out, uint64_t idx, uint64_t count)
 {
-	line_vector vector;
-
-	memcpy(&vector, bytes, sizeof(vector));
-	return vector;
+	if (out->run_count && idx == out->run_first + out->run_count) {
+		out->run_count += count;
+		return;
+	}
+	run_flush(out);
+	out->run_first = idx;
+	out->run_count = count;
 }
 
-static bool line_differs(const uint8_t *here, const uint8_t *there)
+void fl__delta_item(struct fl__delta_out *out, uint64_t idx)
 {
-	line_vector differ = vector_at(here) ^ vector_at(there);
+	items_add(out, idx, 1);
+}
 
-	for (size_t i = sizeof(differ); i < LINE; i += sizeof(differ))
-		differ |= vector_at(here + i) ^ vector_at(there + i);
-	return (differ[0] | differ[1]) != 0;
+static uint8_t *lines_add(struct fl__delta_out *out, uint64_t line,
+			  uint64_t count)
+{
+	uint8_t *to = out->bytes + HEAD + out->lines * LINE;
+
+	out->lines += count;
+	fl_assert(HEAD + out->lines * LINE <= out->tables_off);
+	items_add(out, line, count);
+	return to;
 }
 
 static void line_add(struct fl__delta_out *out, uint64_t line,
 		     const uint8_t *here, uint64_t len)
 {
-	uint8_t *to = out->bytes + HEAD + out->lines++ * LINE;
+	uint8_t *to = lines_add(out, line, 1);
 
-	fl_assert(HEAD + out->lines * LINE <= out->tables_off);
 	memcpy(to, here, (size_t)len);
 	if (len < LINE)
 		memset(to + len, 0, (size_t)(LINE - len));
-	fl__delta_item(out, line);
+}
+
+/* Take the lines of at most 64 that differ, and put those of there in their
+ * place where they are to be brought back. */
+static inline bool masked_lines(struct fl__delta_out *out, uint64_t line,
+				uint8_t *here, const uint8_t *there,
+				size_t count, bool brings_back)
+{
+	uint64_t mask = fl__copy_differ(here, there, count);
+	bool is_any = mask != 0;
+
+	while (mask) {
+		unsigned int first = (unsigned int)__builtin_ctzll(mask);
+		uint64_t above = ~(mask >> first);
+		unsigned int n = above ? (unsigned int)__builtin_ctzll(above) :
+					 64;
+		uint8_t *at = here + first * LINE;
+		uint8_t *to = lines_add(out, line + first, n);
+
+		/* Line by line: most runs are of one. */
+		for (unsigned int i = 0; i < n; i++, at += LINE, to += LINE) {
+			memcpy(to, at, LINE);
+			if (brings_back && there)
+				memcpy(at, there + (at - here), LINE);
+			else if (brings_back)
+				memset(at, 0, LINE);
+		}
+		mask = first + n < 64 ? mask & UINT64_MAX << (first + n) : 0;
+	}
+	return is_any;
 }
 
 void fl__delta_lines(struct fl__delta_out *out, uint64_t off, const void *here,
 		     const void *there, uint64_t len)
 {
 	static const uint8_t zeroes[LINE];
-	const uint8_t *at = here, *was = there ? there : zeroes;
-	uint64_t line = off / LINE, step = there ? LINE : 0;
+	/* Nothing is brought back. */
+	uint8_t *at = (uint8_t *)(uintptr_t)here;
+	const uint8_t *was = there;
+	uint64_t line = off / LINE, step;
 
 	fl_assert(off % LINE == 0);
-	for (; len >= LINE; len -= LINE, at += LINE, was += step, line++) {
-		if (line_differs(at, was))
-			line_add(out, line, at, LINE);
+	for (; len >= LINE; len -= step * LINE, line += step) {
+		step = fl_min_u64(len / LINE, 64);
+		(void)masked_lines(out, line, at, was, (size_t)step, false);
+		at += step * LINE;
+		was = was ? was + step * LINE : NULL;
 	}
-	if (len && memcmp(at, was, (size_t)len) != 0)
+	if (len && memcmp(at, was ? was : zeroes, (size_t)len) != 0)
 		line_add(out, line, at, len);
+}
+
+bool fl__delta_lines_back(struct fl__delta_out *out, uint64_t off, void *here,
+			  const void *there, uint64_t len)
+{
+	uint8_t *at = here;
+	const uint8_t *was = there;
+	uint64_t line = off / LINE, step;
+	bool is_any = false;
+
+	fl_assert(off % LINE == 0 && len % LINE == 0);
+	for (; len; len -= step * LINE, line += step) {
+		step = fl_min_u64(len / LINE, 64);
+		is_any |= masked_lines(out, line, at, was, (size_t)step, true);
+		at += step * LINE;
+		was = was ? was + step * LINE : NULL;
+	}
+	return is_any;
 }
 
 void fl__delta_all_lines(struct fl__delta_out *out, uint64_t off,
@@ -259,7 +305,7 @@ uint64_t fl__delta_end(struct fl__delta_out *out, const uint8_t *digest,
 struct check {
 	struct fl__cursor c;
 	const struct fl_snapshot *snapshot; /* NULL: not to be compared */
-	uint64_t line, line_count;	/* taken, and all */
+	uint64_t line, line_count; /* taken, and all */
 	uint32_t instance_idx;
 	enum fl__delta_kind kind;
 	uint32_t idx;
@@ -416,9 +462,9 @@ static void check_lines(struct check *check, uint64_t first, uint64_t count,
 	}
 	check->line += count;
 	at = HEAD + check->line * LINE;
-	if (last > check->length && !fl_is_zero(check->c.bytes + at -
-							(last - check->length),
-						last - check->length))
+	if (last > check->length &&
+	    !fl_is_zero(check->c.bytes + at - (last - check->length),
+			last - check->length))
 		check_fail(check, -ENOEXEC, at - (last - check->length),
 			   "bytes beyond the length are not zero");
 }
@@ -458,9 +504,8 @@ static uint64_t check_runs(struct check *check)
 		gap = fl__cursor_u64(&check->c, "items before a run");
 		require(check, gap || !items || check->c.err, off,
 			"two runs touch each other");
-		require(check,
-			gap <= limit - end && count <= limit - end - gap, off,
-			"a run passes the length");
+		require(check, gap <= limit - end && count <= limit - end - gap,
+			off, "a run passes the length");
 		if (check->c.err)
 			return items;
 		if (fl__delta_has_lines(check->kind))
@@ -503,8 +548,8 @@ static bool check_next_part(struct check *check, uint64_t *order)
 static void check_encoding(struct check *check)
 {
 	uint64_t off = check->c.off;
-	uint32_t len = fl__cursor_count(&check->c, "bytes of the encoding's name",
-					1, 255);
+	uint32_t len = fl__cursor_count(&check->c,
+					"bytes of the encoding's name", 1, 255);
 	struct fl__view name =
 		fl__cursor_skip(&check->c, "encoding's name", len);
 	const char *wanted = check->snapshot->encoding;
@@ -532,9 +577,10 @@ static void check_tables(struct check *check)
 	count = fl__cursor_count(&check->c, "number of instances", 1,
 				 FL__SNAPSHOT_MAX_INSTANCES);
 	if (!check->c.err && snapshot->count && count != snapshot->count)
-		fl__cursor_fail(&check->c, -ENOEXEC, off,
-				"the delta is of %u instances, the snapshot of %u",
-				count, snapshot->count);
+		fl__cursor_fail(
+			&check->c, -ENOEXEC, off,
+			"the delta is of %u instances, the snapshot of %u",
+			count, snapshot->count);
 	for (; check->instance_idx < count && !check->c.err;
 	     check->instance_idx++) {
 		check->captured =
@@ -560,9 +606,9 @@ static int check_head(const uint8_t *bytes, uint64_t length_bytes,
 	uint64_t lines, table_bytes, room;
 
 	if (length_bytes < HEAD)
-		return fl__error_set_at(error, -ENOEXEC, length_bytes,
-					"the delta ends within its head of %u bytes",
-					HEAD);
+		return fl__error_set_at(
+			error, -ENOEXEC, length_bytes,
+			"the delta ends within its head of %u bytes", HEAD);
 	if (memcmp(bytes, magic, 3) != 0)
 		return fl__error_set_at(error, -ENOEXEC, 0,
 					"the bytes are no delta");
@@ -580,8 +626,9 @@ static int check_head(const uint8_t *bytes, uint64_t length_bytes,
 			"the delta has %llu bytes, its head says otherwise: it was cut, or changed",
 			fl_llu(length_bytes));
 	if (get_number(bytes + SUM_OFF, 8) != sum_of(bytes, length_bytes))
-		return fl__error_set_at(error, -ENOEXEC, SUM_OFF,
-					"the checksum differs: the delta was changed");
+		return fl__error_set_at(
+			error, -ENOEXEC, SUM_OFF,
+			"the checksum differs: the delta was changed");
 	*tables_off = HEAD + lines * LINE;
 	return 0;
 }

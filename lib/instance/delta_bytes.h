@@ -121,6 +121,10 @@ void fl__delta_part(struct fl__delta_out *out, enum fl__delta_kind kind,
  * zeroes. */
 void fl__delta_lines(struct fl__delta_out *out, uint64_t off, const void *here,
 		     const void *there, uint64_t len);
+/* The same of whole lines, each of which gets the snapshot's bytes as it is
+ * taken. True: some line differed. */
+bool fl__delta_lines_back(struct fl__delta_out *out, uint64_t off, void *here,
+			  const void *there, uint64_t len);
 /* Take all lines of [off, off + len), in the same way. */
 void fl__delta_all_lines(struct fl__delta_out *out, uint64_t off,
 			 const void *here, uint64_t len);

@@ -203,13 +203,18 @@ static void count_reset(struct fl__slot *slot, const struct fl__work *work,
 		fl__stats_time(stats, FL__TIMES_scan, work->scan_ns);
 }
 
-static int slot_reset(struct fl__slot *slot, bool is_release)
+static int slot_reset(struct fl__slot *slot, bool is_release,
+		      struct fl__taker *taker)
 {
 	struct fl__stats *stats = slot->bank->pool->stats;
 	uint64_t kept_bytes = slot->space.kept_bytes;
 	uint64_t start_ns = fl__stats_begin(stats, fl__slot_turn(slot));
 	struct fl__work work = { .is_timed = start_ns != 0 };
-	int err = slot->bank->backend->reset(slot->arena, &slot->space, &work);
+	const struct fl__backend *backend = slot->bank->backend;
+	int err = fl_unlikely(taker != NULL) ?
+			  backend->reset_taking(slot->arena, &slot->space,
+						&work, taker) :
+			  backend->reset(slot->arena, &slot->space, &work);
 
 	fl__stats_end(stats, FL__TIMES_reset, start_ns);
 	if (stats)
@@ -225,7 +230,7 @@ static int slot_loosen(struct fl__slot *slot)
 	struct fl_image *image;
 
 	fl__slot_unbind(slot);
-	if (!slot_reset(slot, false))
+	if (!slot_reset(slot, false, NULL))
 		return 0;
 	if (slot_recall(slot))
 		return -ENOMEM;
@@ -508,6 +513,31 @@ static bool slot_stays_bound(struct fl__slot *slot, bool is_audited)
 	return true;
 }
 
+bool fl__slot_can_settle(const struct fl__slot *slot)
+{
+	const struct fl_image *image = slot->space.image;
+
+	return slot->bank->backend->reset_taking && !slot->bound &&
+	       slot->source->calls->keeps_slots && !slot->is_unclean &&
+	       !__atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED) &&
+	       !(image && fl__image_is_fetched(image));
+}
+
+int fl__slot_settle(struct fl__slot *slot, struct fl__taker *taker)
+{
+	slot->is_settled = true;
+	slot->settle_error = slot_reset(slot, true, taker);
+	return slot->settle_error;
+}
+
+static int slot_clean(struct fl__slot *slot)
+{
+	if (!fl_unlikely(slot->is_settled))
+		return slot_reset(slot, true, NULL);
+	slot->is_settled = false;
+	return slot->settle_error;
+}
+
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 {
 	struct fl_pool *pool = slot->bank->pool;
@@ -532,7 +562,7 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 		     fl__audit_is_due(pool);
 	if (slot->bound && slot_stays_bound(slot, is_audited))
 		return 0;
-	err = slot_reset(slot, true);
+	err = slot_clean(slot);
 	if (err)
 		return slot_fail(slot, err);
 	if (is_audited)
@@ -568,7 +598,7 @@ int fl__slot_restart(struct fl__slot *slot, uint64_t used_bytes)
 	fl__slot_unbind(slot);
 	if (!slot->source->calls->keeps_slots ||
 	    __atomic_load_n(&slot->is_lent, __ATOMIC_RELAXED) ||
-	    slot_reset(slot, false))
+	    slot_reset(slot, false, NULL))
 		return slot_renew(slot);
 	if (fl_unlikely(pool->config.audit_every) && fl__audit_is_due(pool))
 		verdict = fl__audit(slot, used_bytes);

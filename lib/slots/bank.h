@@ -63,6 +63,16 @@ void fl__bank_join(struct fl__bank *bank);
  */
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes);
 
+/* Can a slot be reset with a taker, ahead of its give? */
+bool fl__slot_can_settle(const struct fl__slot *slot);
+
+/*
+ * Reset a slot that can settle, telling the taker what goes. The slot is the
+ * caller's alone, who gives it next. After an error, which the give answers for,
+ * what the taker was not told is as it was.
+ */
+int fl__slot_settle(struct fl__slot *slot, struct fl__taker *taker);
+
 /*
  * Make a live slot what it was when its tenant took it, at the same addresses.
  * used_bytes as in fl__slot_give(). After an error the slot shows nothing, and is

@@ -61,6 +61,8 @@ struct fl__slot {
 	bool is_unclean;		/* an audit said so while LIVE */
 	bool is_published;		/* since its last release */
 	bool is_counted;		/* as open, in the statistics */
+	bool is_settled;		/* its give finds it reset, and how: */
+	int32_t settle_error;
 	uint64_t counted_bytes;		/* in the pool's idle_kept_bytes */
 	uint64_t acquired;		/* atomic; written by its owner */
 	struct fl__bound *bound;	/* see bound.h; NULL: none */

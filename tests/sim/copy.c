@@ -126,10 +126,56 @@ static void by_the_portable_loop(void)
 	bytes_close(&bytes);
 }
 
+/* Which lines differ, at any address, by both loops. */
+static void which_lines_differ(void)
+{
+	struct bytes bytes;
+
+	bytes_open(&bytes);
+	for (int round = 0; round < 2000 && !test_has_failed(); round++) {
+		struct test_random *random = &bytes.random;
+		bool is_zero = test_random_below(random, 2);
+		size_t off = test_random_below(random, HPAGE_BYTES);
+		size_t count = test_random_below(random, 65);
+		uint64_t writes = UINT64_C(1) << test_random_below(random, 13);
+		uint64_t mask = 0, got, portable;
+
+		fill(&bytes, is_zero);
+		for (uint64_t i = 0; i < writes; i++)
+			bytes.at[test_random_below(random, BYTES)] ^=
+				(uint8_t)test_random_next(random);
+		for (size_t i = 0; i < count; i++) {
+			const uint8_t *line = bytes.at + off + 64 * i;
+			bool differs =
+				is_zero ? !fl_is_zero(line, 64) :
+					  memcmp(line,
+						 bytes.source + off + 64 * i,
+						 64) != 0;
+
+			mask |= (uint64_t)differs << i;
+		}
+		got = fl__copy_differ(bytes.at + off,
+				      is_zero ? NULL : bytes.source + off,
+				      count);
+		portable =
+			is_zero ?
+				differ_from_zeroes(
+					(const void *)(bytes.at + off), NULL,
+					count) :
+				differ_from((const void *)(bytes.at + off),
+					    (const void *)(bytes.source + off),
+					    count);
+		CHECK_EQ(got, mask);
+		CHECK_EQ(portable, mask);
+	}
+	bytes_close(&bytes);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(one_byte_anywhere),
 	TEST_CASE(written_at_random),
 	TEST_CASE(by_the_portable_loop),
+	TEST_CASE(which_lines_differ),
 };
 
 int main(int argc, char **argv)

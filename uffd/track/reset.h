@@ -17,14 +17,21 @@
 #include "backend.h"
 #include "dirty.h"
 
+/* How a page of an area is brought back. */
+enum fl__area_way {
+	FL__AREA_IMAGE,		/* from the image, which has it */
+	FL__AREA_ZEROES,
+	FL__AREA_OTHER,		/* with care: see settle.c */
+};
+
 /* The slot's content from one address to another: image or zeroes. */
 struct fl__area {
 	uint64_t start, end;
+	enum fl__area_way way;
 	const uint8_t *image; /* bytes of [start, end), NULL: see file */
 	/* An image in place, of which no byte may be read here; NULL: zeroes,
 	 * where image is NULL too. */
 	const struct fl_image *file;
-	bool has_holes; /* in image, where not a byte may be read */
 };
 
 static inline bool fl__area_is_image(const struct fl__area *area)
@@ -37,6 +44,9 @@ struct fl__reset {
 	const struct fl__dirty_host *host;
 	struct fl__whole *whole;
 	bool must_mark;			/* no chunk may stay unwatched */
+	struct fl__taker *taker;	/* NULL: nobody takes */
+	uint64_t taken_runs;		/* of the taker's, settled */
+	bool had_noted;			/* some page, before it was opened */
 	const struct fl__space *space;
 	uint64_t hpage_bytes;
 	uint32_t hpage_shift; /* the same; a division costs too much */
@@ -139,12 +149,20 @@ static inline uint64_t fl__reset_stretch_end(const struct fl__reset *reset,
 	return fl_min_u64(fl__reset_chunk_addr(reset, chunk_idx), limit);
 }
 
+/* Are there holes in the image's bytes, where not one may be read? */
+static inline bool fl__reset_has_holes(const struct fl__reset *reset)
+{
+	return reset->space->image && reset->space->image->has_holes;
+}
+
+/* After the taker, if there is one, is set. */
 static inline void fl__reset_areas(struct fl__reset *reset)
 {
 	const struct fl_image *image = reset->space->image;
 	const struct fl__image_map *map = image ? &image->map : NULL;
 	const uint8_t *bytes = image ? image->bytes : NULL;
 	uint64_t end = reset->allowed_end - reset->base;
+	bool is_plain = !reset->taker && !fl__reset_has_holes(reset);
 	struct fl__piece piece;
 
 	for (uint64_t at = 0; fl__image_map_next(map, bytes, at, end, &piece);
@@ -152,9 +170,12 @@ static inline void fl__reset_areas(struct fl__reset *reset)
 		reset->areas[reset->area_count++] = (struct fl__area){
 			reset->base + at,
 			reset->base + at + piece.len,
+			!is_plain || (piece.is_data && !piece.bytes) ?
+				FL__AREA_OTHER :
+			piece.bytes ? FL__AREA_IMAGE :
+				      FL__AREA_ZEROES,
 			piece.bytes,
 			piece.is_data && !piece.bytes ? image : NULL,
-			image && image->has_holes,
 		};
 }
 

@@ -159,18 +159,53 @@ static bool is_stored(const struct fl__reset *reset,
 		      const struct fl__area *area, uint64_t addr)
 {
 	return area->image &&
-	       (!area->has_holes ||
+	       (!fl__reset_has_holes(reset) ||
 		fl__runs_overlap(&reset->space->image->map.data,
 				 (addr - reset->base) >> reset->hpage_shift,
 				 1));
 }
 
-/* All but an image without holes. Apart, or that case, which is nearly every
- * case, would save and restore these cases' registers for each page. */
+static const uint8_t *area_bytes(const struct fl__area *area, uint64_t addr)
+{
+	return area->image ? area->image + (addr - area->start) : NULL;
+}
+
+/* What is about to go. */
+static void take(const struct fl__reset *reset, uint64_t start, uint64_t end)
+{
+	if (fl_unlikely(reset->taker != NULL))
+		reset->taker->take(reset->taker, start - reset->base,
+				   end - start);
+}
+
+/* In one pass over what is there. False: no such pass can be. */
+static bool bring_back(const struct fl__reset *reset,
+		       const struct fl__area *area, uint64_t start,
+		       uint64_t end, bool *is_changed)
+{
+	if (!reset->taker)
+		return false;
+	if (fl__reset_has_holes(reset) || area->file) {
+		take(reset, start, end);
+		return false;
+	}
+	*is_changed =
+		reset->taker->bring_back(reset->taker, start - reset->base,
+					 area_bytes(area, start), end - start);
+	return true;
+}
+
+/* All but an image without holes that nobody takes from. Apart, or that case,
+ * which is nearly every case, would save and restore these cases' registers for
+ * each page. */
 static __attribute__((noinline)) int
 restore_other(const struct fl__reset *reset, const struct fl__area *area,
 	      uint64_t start, uint64_t end)
 {
+	bool is_changed;
+
+	if (bring_back(reset, area, start, end, &is_changed))
+		return 0;
 	if (area->image)
 		restore_pieces(reset, area, start, end);
 	else if (area->file)
@@ -188,10 +223,27 @@ static int restore(struct fl__reset *reset, const struct fl__area *area,
 	size_t len = (size_t)(end - start);
 
 	reset->restored += (uint32_t)(len >> reset->hpage_shift);
-	if (fl_unlikely(!area->image || area->has_holes))
+	if (fl_unlikely(area->way != FL__AREA_IMAGE))
 		return restore_other(reset, area, start, end);
 	memcpy((void *)(uintptr_t)start, area->image + (start - area->start),
 	       len);
+	return 0;
+}
+
+static __attribute__((noinline)) int
+compare_other(const struct fl__reset *reset, const struct fl__area *area,
+	      uint64_t addr, bool *is_changed)
+{
+	size_t len = (size_t)reset->hpage_bytes;
+	void *at = (void *)(uintptr_t)addr;
+
+	if (bring_back(reset, area, addr, addr + len, is_changed))
+		return 0;
+	if (area->file)
+		return file_compare(reset, area, addr, is_changed);
+	*is_changed = is_stored(reset, area, addr) ?
+			      fl__copy_back(at, area_bytes(area, addr), len) :
+			      fl__copy_zeroes(at, len);
 	return 0;
 }
 
@@ -204,13 +256,13 @@ static int compare(struct fl__reset *reset, const struct fl__area *area,
 
 	reset->restored++;
 	reset->work->compared++;
-	if (is_stored(reset, area, addr))
+	if (area->way == FL__AREA_IMAGE)
 		*is_changed = fl__copy_back(
 			at, area->image + (addr - area->start), len);
-	else if (fl_unlikely(area->file))
-		return file_compare(reset, area, addr, is_changed);
-	else
+	else if (area->way == FL__AREA_ZEROES)
 		*is_changed = fl__copy_zeroes(at, len);
+	else
+		return compare_other(reset, area, addr, is_changed);
 	return 0;
 }
 
@@ -258,8 +310,10 @@ static void page_keep(struct fl__reset *reset, struct fl__dirty_chunk *chunk,
  * be reported as written for ever. */
 static int drop_fresh(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
-	int err = fl__settle_drop(start, end);
+	int err;
 
+	take(reset, start, end);
+	err = fl__settle_drop(start, end);
 	reset->work->dropped += (uint32_t)((end - start) >> reset->hpage_shift);
 	for (uint64_t addr = start; addr < end; addr += reset->hpage_bytes) {
 		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, addr);
@@ -362,6 +416,32 @@ int fl__settle_written(void *user, const struct fl__kernel_region *region,
 	return err;
 }
 
+int fl__settle_told(struct fl__reset *reset, uint64_t start, uint64_t end)
+{
+	const struct fl__taker *taker = reset->taker;
+	int err = 0;
+
+	for (; reset->taken_runs < taker->run_count && !err;
+	     reset->taken_runs++) {
+		const struct fl_memory_run *run =
+			&taker->runs[reset->taken_runs];
+		uint64_t from = reset->base + run->offset_bytes;
+		struct fl__kernel_region region = {
+			.start = fl_max_u64(start, from),
+			.end = fl_min_u64(end, from + run->length_bytes),
+		};
+
+		if (from >= end)
+			break;
+		if (region.start < region.end)
+			err = settle_region(reset, &region);
+		/* The rest of the run is of another stretch. */
+		if (from + run->length_bytes > end)
+			break;
+	}
+	return err;
+}
+
 /* Count [start, end) as kept; the scan has cleared the kept bits there. */
 static void keep_private(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
@@ -383,6 +463,7 @@ int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 	if (is_worth_dropping(reset, start, end)) {
 		reset->work->dropped +=
 			(uint32_t)((end - start) >> reset->hpage_shift);
+		take(reset, start, end);
 		return fl__settle_drop(start, end);
 	}
 	keep_private(reset, start, end);

@@ -17,6 +17,10 @@
 int fl__settle_written(void *user, const struct fl__kernel_region *region,
 		       size_t count, int step);
 
+/* The same of the taker's runs, as far as they lie in a marked stretch: the scan
+ * that told them said what another would. */
+int fl__settle_told(struct fl__reset *reset, uint64_t start, uint64_t end);
+
 /* Restore or drop private pages of unmarked chunks, and count the kept pages.
  * [start, end) lies in the area. */
 int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,

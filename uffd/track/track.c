@@ -97,10 +97,15 @@ static int on_touched(void *user, const struct fl__kernel_region *region,
 
 static int scan_marked(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
-	int err = fl__scan(reset->host->pagemap_fd, start, end,
-			   reset->host->written_form, &reset->buffer,
-			   fl__settle_written, reset);
+	int err;
 
+	/* What was noted is opened first, and only then told by a scan. */
+	if (fl_unlikely(reset->taker && !reset->had_noted))
+		err = fl__settle_told(reset, start, end);
+	else
+		err = fl__scan(reset->host->pagemap_fd, start, end,
+			       reset->host->written_form, &reset->buffer,
+			       fl__settle_written, reset);
 	return err ? err : fl__settle_flush(reset);
 }
 
@@ -517,7 +522,7 @@ static int reset_slot(struct fl__dirty *dirty,
 		      struct fl__whole *whole,
 		      const struct fl__geometry *geometry,
 		      const struct fl__space *space, uint64_t *kept_bytes,
-		      struct fl__work *work)
+		      struct fl__work *work, struct fl__taker *taker)
 {
 	uint64_t base = (uintptr_t)space->base;
 	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
@@ -531,6 +536,9 @@ static int reset_slot(struct fl__dirty *dirty,
 	reset.host = host;
 	reset.whole = whole;
 	reset.must_mark = false;
+	reset.taker = taker;
+	reset.taken_runs = 0;
+	reset.had_noted = dirty->has_noted;
 	reset.space = space;
 	reset.hpage_bytes = geometry->hpage_bytes;
 	reset.hpage_shift = (uint32_t)__builtin_ctzll(geometry->hpage_bytes);
@@ -547,7 +555,7 @@ static int reset_slot(struct fl__dirty *dirty,
 	reset.buffer = (struct fl__scan_buffer){
 		.regions = dirty->regions ? dirty->regions : few,
 		.count = dirty->regions ? FL__SCAN_MAX_REGIONS : FEW_REGIONS,
-		.is_downward = dirty->resets % 2,
+		.is_downward = !taker && dirty->resets % 2,
 		.is_timed = work->is_timed,
 	};
 	reset.work = work;
@@ -571,13 +579,13 @@ int fl__track_reset(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		    struct fl__whole *whole,
 		    const struct fl__geometry *geometry,
 		    const struct fl__space *space, uint64_t *kept_bytes,
-		    struct fl__work *work)
+		    struct fl__work *work, struct fl__taker *taker)
 {
 	/* A structure of no bytes: nothing is there, and nothing ever was. */
 	if (!space->allowed_bytes && !dirty->chunk_count) {
 		*kept_bytes = 0;
 		return 0;
 	}
-	return reset_slot(dirty, host, whole, geometry, space, kept_bytes,
-			  work);
+	return reset_slot(dirty, host, whole, geometry, space, kept_bytes, work,
+			  taker);
 }

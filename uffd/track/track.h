@@ -31,13 +31,14 @@ void fl__track_forget(struct fl__dirty *dirty);
  * is accessible. *kept_bytes gets the private memory that the slot keeps, at
  * most geometry->max_kept_bytes, because a slot that would keep more drops
  * everything, and with it the page tables and what is known of the pages.
- * -EAGAIN: these alone are more, so that the slot must be mapped anew. 0 or -errno of the closed set.
+ * -EAGAIN: these alone are more, so that the slot must be mapped anew. A taker, or
+ * NULL, is told of what goes, upwards. 0 or -errno of the closed set.
  */
 int fl__track_reset(struct fl__dirty *dirty,
 		    const struct fl__dirty_host *host, struct fl__whole *whole,
 		    const struct fl__geometry *geometry,
 		    const struct fl__space *space, uint64_t *kept_bytes,
-		    struct fl__work *work);
+		    struct fl__work *work, struct fl__taker *taker);
 
 /* Mark the chunks that are touched, whatever the reset found; what is accessible
  * is registered first. -errno. */
