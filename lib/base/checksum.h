@@ -6,8 +6,8 @@
  * bijection of what was summed before and of the eight bytes that it takes, so
  * that a change within eight aligned bytes always shows, and any other with all
  * but one chance in 2^64. Whoever wants to, can make bytes of a given sum; a
- * digest is sha256.h's. Four sums go side by side, because a processor multiplies
- * several numbers at once. Pure, any thread.
+ * digest is sha256.h's. Eight sums go side by side: a step takes seven cycles, in
+ * which a processor begins seven others. Pure, any thread.
  */
 #ifndef FL_CHECKSUM_H
 #define FL_CHECKSUM_H
