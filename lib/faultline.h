@@ -2728,6 +2728,61 @@ struct fl_delta_info {
 FL_API void fl_delta_info(const struct fl_delta *delta,
 			  struct fl_delta_info *info);
 
+/* Of what part of an instance a stretch is, and in what it is counted. */
+enum fl_part {
+	FL_PART_MEMORY = 1,		/* bytes */
+	FL_PART_PLAIN_TABLE = 2,	/* bytes */
+	FL_PART_TABLE = 3,		/* elements, as the runtime encodes them */
+	FL_PART_STRUCTURE = 4,		/* bytes */
+	FL_PART_DROPPED_DATA = 5,	/* segments */
+	FL_PART_DROPPED_ELEMENTS = 6,	/* segments */
+	FL_PART_STATE = 7,		/* the runtime's bytes */
+};
+
+/* A stretch that differs. Later versions may add fields at the end. */
+struct fl_difference {
+	uint32_t part;			/* enum fl_part */
+	uint32_t instance_idx;
+	/* By the module's index space; 0 for parts 4 to 7. */
+	uint32_t part_idx;
+	/* The delta has it too. */
+	uint32_t is_touched;
+	/* Bytes come in lines of 64; the last line may be cut. count 0: the
+	 * length of the part differs, which is told before its stretches. */
+	uint64_t first, count;
+	/* Of the part, before and after. */
+	uint64_t was_length, length;
+};
+
+/* What fn returns, if not 0, ends the call, which returns that value. */
+typedef int fl_difference_fn(void *user,
+			     const struct fl_difference *difference);
+
+/* Tell, in order, each stretch by which a delta differs from its snapshot. Of a
+ * snapshot that was opened only to be looked at, was_length is length. Any thread.
+ * 0, or what fn returned. */
+FL_API int fl_delta_differences(const struct fl_delta *delta,
+				fl_difference_fn *fn, void *user);
+
+/*
+ * Tell, in order, each stretch in which a later snapshot of the same modules
+ * differs from an earlier one, and whether a delta of the earlier one (NULL: none)
+ * has the stretch too. A session that has none of them saw nothing of what is new,
+ * which is necessary for moving it to the later snapshot and never sufficient: what
+ * its bytes mean there the runtime alone can decide. An image that one snapshot
+ * lacks counts as zeroes.
+ *
+ * Time is linear in the data of both. Any thread. 0, what fn returned, or: -EINVAL
+ * (other modules, another number of instances, a snapshot that was opened only to be
+ * looked at, or a delta of another snapshot object), -ENOMEM, -EIO (an image in
+ * place cannot be read).
+ */
+FL_API int fl_snapshot_differences(const struct fl_snapshot *was,
+				   const struct fl_snapshot *now,
+				   const struct fl_delta *delta,
+				   fl_difference_fn *fn, void *user,
+				   struct fl_error *error);
+
 /*
  * Give a memory the size and the content that it had. memory_idx is by the
  * module's index space. The memory is fresh: acquired with

@@ -85,7 +85,8 @@ bool is_about_files(const struct options *options)
 {
 	if (options->verb == VERB_SHOW)
 		return has_magic(options->path);
-	return options->verb == VERB_VERIFY || options->verb == VERB_DIFF;
+	return options->verb == VERB_VERIFY || options->verb == VERB_DIFF ||
+	       options->verb == VERB_DELTA;
 }
 
 /* -------------------------------------------------------------------- show */
@@ -208,8 +209,13 @@ int look_at_files(const struct options *options)
 
 	if (context_open(options, &context))
 		return 1;
-	status = file_open(context, options->path, &file);
-	if (!status && options->verb == VERB_DIFF) {
+	status = file_open(context,
+			   options->verb == VERB_DELTA ? options->other_path :
+							 options->path,
+			   &file);
+	if (!status && options->verb == VERB_DELTA) {
+		status = delta(options, &file);
+	} else if (!status && options->verb == VERB_DIFF) {
 		status = file_open(context, options->other_path, &other);
 		if (!status)
 			status = diff(options, &file, &other);

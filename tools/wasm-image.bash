@@ -8,7 +8,7 @@ _wasm_image()
 	local word=${COMP_WORDS[COMP_CWORD]}
 
 	if test "$COMP_CWORD" -eq 1; then
-		mapfile -t COMPREPLY < <(compgen -f -W "show verify diff save bake
+		mapfile -t COMPREPLY < <(compgen -f -W "show verify diff delta save bake
 			cycle data-free companion plan --help --version" -- "$word")
 		return
 	fi

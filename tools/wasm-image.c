@@ -9,7 +9,8 @@
  * some modules need, and how many instances this host holds (plan).
  * Takes image files and the files of snapshots; shows them (show), checks them
  * (verify), compares two (diff), or writes a module that begins with the
- * content of one (bake). The tool never runs guest code. It uses the public
+ * content of one (bake). Takes the bytes of a delta and the file of its snapshot;
+ * shows what the session has changed (delta). The tool never runs guest code. It uses the public
  * interface only, and so is an example of its use.
  *
  * Exit status: 0 done, 1 failed (one sentence on stderr), 2 usage.
@@ -206,6 +207,7 @@ static const char usage_text[] =
 	"       wasm-image [show] [--json] file\n"
 	"       wasm-image verify [--json] [--digest HEX] file\n"
 	"       wasm-image diff [--json] file file\n"
+	"       wasm-image delta [--json] delta-file snapshot-file\n"
 	"       wasm-image save [--memory N] [--global N=VALUE]... module.wasm -o file\n"
 	"       wasm-image bake module.wasm file -o out.wasm\n"
 	"       wasm-image cycle [--count N] [--threads T] [--touch-reads R]\n"
@@ -219,6 +221,7 @@ static const char usage_text[] =
 	"           an image file or a snapshot's file, by pages (default)\n"
 	"verify     check all that such a file holds, and print its digest\n"
 	"diff       which pages of two such files differ\n"
+	"delta      which pages and lines a sleeping session has changed\n"
 	"save       write the initial content of the module's memories to a file\n"
 	"bake       write the module with the content of the file in its data\n"
 	"           segments\n"
@@ -363,7 +366,7 @@ static unsigned int option_verbs(int option)
 	switch (option) {
 	case OPT_JSON:
 		return 1u << VERB_SHOW | 1u << VERB_VERIFY | 1u << VERB_DIFF |
-		       1u << VERB_PLAN;
+		       1u << VERB_DELTA | 1u << VERB_PLAN;
 	case OPT_GLOBAL:
 		return 1u << VERB_SHOW | 1u << VERB_CYCLE | 1u << VERB_SAVE;
 	case OPT_DIGEST:
@@ -449,6 +452,8 @@ static const struct {
 	{ "data-free", VERB_DATA_FREE, "data-free needs a file to write to" },
 	{ "verify", VERB_VERIFY, NULL },
 	{ "diff", VERB_DIFF, "diff needs two files" },
+	{ "delta", VERB_DELTA,
+	  "delta needs a delta's file and its snapshot's file" },
 	{ "save", VERB_SAVE, NULL },
 	{ "companion", VERB_COMPANION,
 	  "companion needs the C file that wasm2c wrote" },

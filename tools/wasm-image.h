@@ -23,6 +23,7 @@ enum verb {
 	VERB_BAKE = 6,
 	VERB_COMPANION = 7,
 	VERB_PLAN = 8,
+	VERB_DELTA = 9,
 };
 
 #define DIGEST_BYTES	32
@@ -37,11 +38,11 @@ enum verb {
 struct options {
 	enum verb verb;
 	const char *path;
-	const char *other_path;		/* diff, bake, companion: the second
+	const char *other_path;		/* diff, delta, bake, companion: the second
 					 * input */
 	const char *out_path;		/* data-free, save, bake, companion */
 	char *const *more_paths;	/* plan: up to a NULL */
-	bool is_json;			/* show, verify, diff, plan */
+	bool is_json;			/* show, verify, diff, delta, plan */
 	bool has_digest;		/* verify */
 	uint8_t digest[DIGEST_BYTES];
 	bool has_memory_idx;		/* save */
@@ -147,6 +148,7 @@ int save(const struct subject *subject);
 int bake(const struct subject *subject);
 int diff(const struct options *options, const struct file *a,
 	 const struct file *b);
+int delta(const struct options *options, const struct file *snapshot);
 int companion(const struct subject *subject);
 int plan(const struct options *options);
 

@@ -39,16 +39,29 @@ static uint64_t next_changed(struct values *now, struct values *was,
 	return idx;
 }
 
+void fl__taking_each_value(const struct fl__captured_table *now,
+			   const struct fl__captured_table *was,
+			   void (*fn)(void *user, uint64_t idx), void *user)
+{
+	struct values n = { now, 0, 0 }, w = { was, 0, 0 };
+	uint64_t idx = 0, value;
+
+	while ((idx = next_changed(&n, &w, idx, &value)) < now->length)
+		fn(user, idx++);
+}
+
+static void count_one(void *user, uint64_t idx)
+{
+	(void)idx;
+	++*(uint64_t *)user;
+}
+
 uint64_t fl__taking_count_values(const struct fl__captured_table *now,
 				 const struct fl__captured_table *was)
 {
-	struct values n = { now, 0, 0 }, w = { was, 0, 0 };
-	uint64_t count = 0, idx = 0, value;
+	uint64_t count = 0;
 
-	while ((idx = next_changed(&n, &w, idx, &value)) < now->length) {
-		count++;
-		idx++;
-	}
+	fl__taking_each_value(now, was, count_one, &count);
 	return count;
 }
 

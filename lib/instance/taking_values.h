@@ -12,7 +12,12 @@
 
 #include "delta_bytes.h"
 
-/* How many elements have another value. */
+/* Call fn for each element that has another value, upwards. */
+void fl__taking_each_value(const struct fl__captured_table *now,
+			   const struct fl__captured_table *was,
+			   void (*fn)(void *user, uint64_t idx), void *user);
+
+/* How many that are. */
 uint64_t fl__taking_count_values(const struct fl__captured_table *now,
 				 const struct fl__captured_table *was);
 

@@ -1024,6 +1024,163 @@ static void changed_bytes(void)
 	world_close(&w);
 }
 
+/* Which lines were told: of memories, and last of the state. */
+#define LISTED (MEMORIES + 1)
+#define NO_LINE 0
+#define TOLD 1
+#define TOUCHED 2
+
+struct listed {
+	uint8_t *lines[LISTED];
+	uint64_t lengths[LISTED][2]; /* 0: not told */
+	uint64_t calls, end_at;
+	uint64_t order;
+};
+
+static int on_difference(void *user, const struct fl_difference *d)
+{
+	struct listed *listed = user;
+	uint32_t idx = d->part == FL_PART_STATE ? MEMORIES : d->part_idx;
+	uint64_t order = (uint64_t)d->part << 32 | d->part_idx;
+
+	CHECK(d->part == FL_PART_MEMORY || d->part == FL_PART_STATE);
+	MUST(idx < LISTED);
+	CHECK_EQ(d->instance_idx, 0);
+	CHECK(order >= listed->order);
+	listed->order = order;
+	listed->lengths[idx][0] = d->was_length;
+	listed->lengths[idx][1] = d->length;
+	CHECK_EQ(d->first % 64, 0);
+	for (uint64_t at = 0; at < d->count; at += 64) {
+		uint8_t *line = &listed->lines[idx][(d->first + at) / 64];
+
+		CHECK_EQ(*line, NO_LINE);
+		*line = d->is_touched ? TOUCHED : TOLD;
+	}
+	return ++listed->calls == listed->end_at ? 77 : 0;
+}
+
+static void listed_open(struct listed *listed)
+{
+	memset(listed, 0, sizeof(*listed));
+	for (int i = 0; i < LISTED; i++)
+		listed->lines[i] = zeroes(MAX_BYTES / 64 + 1);
+}
+
+static void listed_close(struct listed *listed)
+{
+	for (int i = 0; i < LISTED; i++)
+		free(listed->lines[i]);
+}
+
+static bool line_differs(const uint8_t *a, const uint8_t *b, uint64_t line,
+			 uint64_t length)
+{
+	uint64_t off = line * 64;
+
+	return off < length &&
+	       memcmp(a + off, b + off, length - off < 64 ? length - off : 64);
+}
+
+static void a_delta_is_listed(void)
+{
+	struct listed listed;
+	struct session *s;
+	struct world w;
+
+	world_open_plain(&w, &s);
+	listed_open(&listed);
+	for (int i = 0; i < 20; i++)
+		session_act(&w, s);
+	session_sleep(&w, s);
+	CHECK_EQ(fl_delta_differences(s->delta, on_difference, &listed), 0);
+	for (int i = 0; i < MEMORIES; i++) {
+		for (uint64_t k = 0; k < MAX_BYTES / 64; k++)
+			CHECK_EQ(listed.lines[i][k],
+				 line_differs(s->now[i], w.initial[i], k,
+					      s->length[i]) ?
+					 TOUCHED :
+					 NO_LINE);
+		if (listed.lengths[i][1]) {
+			CHECK_EQ(listed.lengths[i][0], first_bytes[i]);
+			CHECK_EQ(listed.lengths[i][1], s->length[i]);
+		}
+	}
+	/* What the caller returns ends the call. */
+	listed_close(&listed);
+	listed_open(&listed);
+	listed.end_at = 1;
+	CHECK_EQ(fl_delta_differences(s->delta, on_difference, &listed), 77);
+	CHECK_EQ(listed.calls, 1);
+	listed_close(&listed);
+	world_close(&w);
+}
+
+/* Each line that differs is told once, and touched where the delta has it. */
+static void versions_check(const struct world *w, const struct world *later,
+			   const struct listed *delta,
+			   const struct listed *listed)
+{
+	for (int i = 0; i < MEMORIES; i++) {
+		for (uint64_t k = 0; k < MAX_BYTES / 64; k++) {
+			bool differs = line_differs(w->initial[i],
+						    later->initial[i], k,
+						    first_bytes[i]);
+
+			CHECK_EQ(listed->lines[i][k],
+				 !differs	    ? NO_LINE :
+				 delta->lines[i][k] ? TOUCHED :
+						      TOLD);
+		}
+	}
+	for (uint64_t k = 0; k < MAX_STATE / 64; k++) {
+		uint64_t both = w->state_bytes < later->state_bytes ?
+					w->state_bytes :
+					later->state_bytes;
+
+		CHECK(!line_differs(w->state, later->state, k, both) ||
+		      listed->lines[MEMORIES][k]);
+	}
+	CHECK_EQ(listed->lengths[MEMORIES][0], w->state_bytes);
+	CHECK_EQ(listed->lengths[MEMORIES][1], later->state_bytes);
+}
+
+static void two_snapshots_are_compared(void)
+{
+	struct fl_error error = { .text = "" };
+	struct listed delta, listed;
+	struct world w, later;
+	struct session *s;
+
+	world_open_plain(&w, &s);
+	world_open(&later, 6, NULL);
+	listed_open(&delta);
+	listed_open(&listed);
+	for (int i = 0; i < 20; i++)
+		session_act(&w, s);
+	session_sleep(&w, s);
+	CHECK_EQ(fl_delta_differences(s->delta, on_difference, &delta), 0);
+	CONFORM_MUST(fl_snapshot_differences(w.snapshot, later.snapshot,
+					     s->delta, on_difference, &listed,
+					     &error),
+		     &error);
+	versions_check(&w, &later, &delta, &listed);
+	CHECK_EQ(fl_snapshot_differences(later.snapshot, w.snapshot, s->delta,
+					 on_difference, &listed, &error),
+		 -EINVAL);
+	CHECK(strstr(error.text, "not of the first snapshot"));
+	listed_close(&listed);
+	listed_open(&listed);
+	CONFORM_MUST(fl_snapshot_differences(w.snapshot, w.snapshot, NULL,
+					     on_difference, &listed, &error),
+		     &error);
+	CHECK_EQ(listed.calls, 0);
+	listed_close(&listed);
+	listed_close(&delta);
+	world_close(&later);
+	world_close(&w);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(a_delta_is_small),
 	TEST_CASE(sessions_are_counted),
@@ -1032,6 +1189,8 @@ static const struct test_case cases[] = {
 	TEST_CASE(what_is_refused),
 	TEST_CASE(what_is_not_woken),
 	TEST_CASE(a_delta_of_another_snapshot),
+	TEST_CASE(a_delta_is_listed),
+	TEST_CASE(two_snapshots_are_compared),
 	TEST_CASE(a_pool_that_is_too_small),
 	TEST_CASE(no_session_has_anothers_secret),
 	TEST_CASE(in_another_process_and_on_another_backend),

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # wasm-image-files.sh - tools/wasm-image and image files, from outside: save,
-# show, verify, diff and bake; what they print, write and refuse.
+# show, verify, diff, delta and bake; what they print, write and refuse.
 #
 # Modules are written here byte by byte, files by the verb save, and files that
 # save does not write by write-snapshot. wasm-validate and wasm-interp look at
@@ -237,6 +237,33 @@ check_json '.is_equal == false and .is_state_equal and .is_encoding_equal and
 	.images[0].changed_bytes == 21 and
 	(.images[0].wpages | map(.kind)) == ["<", ">", ">"]'
 says out '"changed_bytes":21,'
+
+echo "delta"
+DELTA=a.delta "$write" own.wasm a.img one "$(printf '%0100d' 7)" \
+	131072 8 'hello' || failed "write-snapshot"
+run 0 delta a.delta a.img
+says out 'changed    2 lines of 64 bytes in 2 pages of 4 KiB'
+says out 'tag        73657373696f6e00'
+says out 'instance 0, memory 0: 131072 bytes'
+says out "  0x0000001000  $(printf '%014d!%049d' 0 0 | tr 0 .)"
+says out '  1 page, 1 line, 64 bytes'
+says out 'instance 0, state: 100 bytes'
+says out "$(digest a.img)"
+run 0 delta --json a.delta a.img
+check_json '.changed_lines == 2 and .changed_pages == 2 and
+	(.parts | length) == 2 and .parts[0].part == "memory" and
+	.parts[0].pages[0].offset_bytes == 4096 and
+	.parts[1].part_idx == null and .parts[1].length == [100, 100] and
+	.length_bytes == .beside_bytes + 128'
+run 1 delta a.delta b.img
+says err 'the delta is of snapshot'
+head -c 100 a.delta >cut.delta
+run 1 delta cut.delta a.img
+says err 'cut.delta: byte 16: the delta has 100 bytes'
+run 1 delta a.img a.img
+says err 'the bytes are no delta'
+run 1 delta none.delta a.img
+run 2 delta a.delta
 run 0 save start.wasm -o start.img
 run 0 diff start.img own0.img
 says out 'modules    differ'

@@ -4,12 +4,16 @@
  *
  *	write-snapshot MODULE OUT ENCODING STATE [SIZE OFFSET TEXT]...
  *
+ * With DELTA in the environment: a session of the snapshot, which has changed byte
+ * 5000 of memory 0 and the first byte of the state, sleeps in the file of that name.
+ *
  * For each memory of the module in turn: SIZE bytes, zero but for TEXT at
  * OFFSET. A STATE that begins with @ names a file with the bytes. Prints what the
  * library says if it refuses, and exits 1.
  */
 #include <faultline.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,8 +84,61 @@ static int read_state(const char *word, struct fl_snapshot_parts *parts)
 	return 0;
 }
 
-static int write_parts(const struct fl_snapshot_parts *parts, const char *path)
+static int write_bytes(const char *path, const struct fl_delta *delta)
 {
+	uint64_t length;
+	const void *bytes = fl_delta_bytes(delta, &length);
+	FILE *file = fopen(path, "wb");
+	bool is_written = file && fwrite(bytes, 1, length, file) == length;
+
+	if (file && fclose(file))
+		is_written = false;
+	return is_written ? 0 : 1;
+}
+
+static int write_delta(struct fl_context *context,
+		       const struct fl_snapshot_parts *of,
+		       struct fl_snapshot *snapshot, const char *path)
+{
+	struct fl_delta_parts parts = FL_DELTA_PARTS_INIT;
+	struct fl_pool_config pool_config = FL_POOL_CONFIG_INIT;
+	struct fl_memory_config config = FL_MEMORY_CONFIG_INIT;
+	struct fl_memory *memory = NULL;
+	struct fl_pool *pool = NULL;
+	struct fl_delta *delta = NULL;
+	static uint8_t state[MAX_BYTES];
+	struct fl_error error;
+	int failed = 1;
+
+	pool_config.max_memories = pool_config.max_instances = 1;
+	config.image = fl_snapshot_image(snapshot, 0, 0);
+	memcpy(state, of->state, of->state_bytes);
+	state[0] ^= 1;
+	if (fl_pool_create(context, &pool_config, &pool, &error) ||
+	    fl_memory_acquire(pool, &config, &memory, &error))
+		return refused("the session", &error);
+	memory->base[5000] ^= 1;
+	parts.snapshot = snapshot;
+	parts.memories = &memory;
+	parts.memory_count = 1;
+	parts.state = state;
+	parts.state_bytes = of->state_bytes;
+	memcpy(parts.tag, "session", 7);
+	if (fl_memory_suspend(&parts, &delta, &error)) {
+		(void)refused("the session", &error);
+		(void)fl_memory_release(memory);
+	} else {
+		failed = write_bytes(path, delta);
+		fl_delta_release(delta);
+	}
+	(void)fl_pool_destroy(pool);
+	return failed;
+}
+
+static int write_parts(struct fl_context *context,
+		       const struct fl_snapshot_parts *parts, const char *path)
+{
+	const char *delta_path = getenv("DELTA");
 	struct fl_snapshot *snapshot;
 	struct fl_error error;
 	int err;
@@ -89,8 +146,12 @@ static int write_parts(const struct fl_snapshot_parts *parts, const char *path)
 	if (fl_snapshot_create(parts, &snapshot, &error))
 		return refused("the parts", &error);
 	err = fl_snapshot_write(snapshot, path, &error);
+	if (err)
+		(void)refused(path, &error);
+	else if (delta_path)
+		err = write_delta(context, parts, snapshot, delta_path);
 	fl_snapshot_release(snapshot);
-	return err ? refused(path, &error) : 0;
+	return err ? 1 : 0;
 }
 
 int main(int argc, char **argv)
@@ -117,7 +178,7 @@ int main(int argc, char **argv)
 	if (!failed)
 		failed = read_state(argv[4], &parts);
 	if (!failed)
-		failed = write_parts(&parts, argv[2]);
+		failed = write_parts(context, &parts, argv[2]);
 	for (int i = 0; i < MAX_IMAGES; i++)
 		fl_image_release(images[i]);
 	fl_module_release(parts.module);

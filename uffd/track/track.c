@@ -99,13 +99,16 @@ static int scan_marked(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
 	int err;
 
-	/* What was noted is opened first, and only then told by a scan. */
-	if (fl_unlikely(reset->taker && !reset->had_noted))
+	/* What was noted is opened first, and only then told by a scan. Here the
+	 * scan that told counts. */
+	if (fl_unlikely(reset->taker && !reset->had_noted)) {
+		reset->buffer.calls++;
 		err = fl__settle_told(reset, start, end);
-	else
+	} else {
 		err = fl__scan(reset->host->pagemap_fd, start, end,
 			       reset->host->written_form, &reset->buffer,
 			       fl__settle_written, reset);
+	}
 	return err ? err : fl__settle_flush(reset);
 }
 
