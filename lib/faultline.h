@@ -1455,8 +1455,8 @@ FL_API const char *fl_pool_statistics(const struct fl_pool *pool,
  * "l"		the next level, one number for the pool.
  * "d"		no number, but what follows from words: before the help comes a
  *		sum like "+opened-closed".
- * "t"		the next histogram of nanoseconds. Add up what its shards have,
- *		bucket by bucket.
+ * "t", "s"	the next histogram, of nanoseconds or of bytes. Add up what its
+ *		shards have, bucket by bucket.
  *
  * Shard i begins at shards_off + i * shard_bytes, and its words word_off behind
  * that. Histogram i of a shard j begins at times_off + 8 * bucket_count * (j *

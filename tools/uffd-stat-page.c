@@ -183,13 +183,14 @@ static bool row_take(const struct page *page, const char *line, const char *end,
 	if (!line)
 		return false;
 	text_copy(row->help, sizeof(row->help), line, (size_t)(end - line));
-	if (row->kind == 't') {
+	if (row->kind == 't' || row->kind == 's') {
 		struct stat_times *times = &sample->times[counts->times];
 
 		if (counts->times >= page->head.times_count)
 			return false;
 		memcpy(times->name, row->name, sizeof(times->name));
 		memcpy(times->help, row->help, sizeof(times->help));
+		times->is_sizes = row->kind == 's';
 		times_read(page, counts->times++, times);
 		return true;
 	}

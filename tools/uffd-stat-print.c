@@ -262,23 +262,28 @@ static void json_rate(FILE *out, double rate)
 		fprintf(out, "%.3f", rate);
 }
 
-static void json_times(FILE *out, const struct span *span)
+static void json_times(FILE *out, const struct span *span, bool is_sizes)
 {
 	static const uint32_t parts[] = { 500, 990, 999 };
-	static const char *const names[] = { "p50_ns", "p99_ns", "p999_ns" };
+	static const char *const names[] = { "p50", "p99", "p999" };
+	bool is_first = true;
 
-	fputs(",\"times\":{", out);
+	fprintf(out, ",\"%s\":{", is_sizes ? "sizes" : "times");
 	for (size_t i = 0; i < span->now->times_count; i++) {
 		const char *name = span->now->times[i].name;
 		uint64_t count, ns;
 
+		if (span->now->times[i].is_sizes != is_sizes)
+			continue;
 		(void)stat_quantile(span->before, span->now, name, 500, &count);
-		fprintf(out, "%s\"%s\":{\"timed\":%" PRIu64, i ? "," : "", name,
-			count);
+		fprintf(out, "%s\"%s\":{\"%s\":%" PRIu64, is_first ? "" : ",",
+			name, is_sizes ? "sampled" : "timed", count);
+		is_first = false;
 		for (size_t j = 0; j < 3; j++) {
 			ns = stat_quantile(span->before, span->now, name,
 					   parts[j], &count);
-			fprintf(out, ",\"%s\":", names[j]);
+			fprintf(out, ",\"%s_%s\":", names[j],
+				is_sizes ? "bytes" : "ns");
 			if (count)
 				fprintf(out, "%" PRIu64, ns);
 			else
@@ -316,7 +321,8 @@ static void json_pool(FILE *out, const struct span *span)
 		is_first = false;
 	}
 	fputc('}', out);
-	json_times(out, span);
+	json_times(out, span, false);
+	json_times(out, span, true);
 	fputc('}', out);
 }
 
@@ -425,27 +431,35 @@ static void row_metric(FILE *out, const struct stat_target *target,
 	fprintf(out, " %" PRIu64 "\n", row->value);
 }
 
+static const char *times_unit(const struct stat_times *times)
+{
+	return times->is_sizes ? "bytes" : "seconds";
+}
+
 static void times_metric(FILE *out, const struct stat_target *target,
 			 const struct stat_sample *sample, const char *name)
 {
 	static const uint32_t parts[] = { 500, 990, 999 };
 	static const char *const quantiles[] = { "0.5", "0.99", "0.999" };
+	const struct stat_times *times = stat_times_named(sample, name);
 	uint64_t count = 0;
 
-	if (!stat_times_named(sample, name))
+	if (!times)
 		return;
 	for (size_t i = 0; i < 3; i++) {
 		uint64_t ns =
 			stat_quantile(NULL, sample, name, parts[i], &count);
 
-		fprintf(out, "faultline_%s_seconds", name);
+		fprintf(out, "faultline_%s_%s", name, times_unit(times));
 		labels(out, target, sample, quantiles[i]);
-		if (count)
+		if (count && times->is_sizes)
+			fprintf(out, " %" PRIu64 "\n", ns);
+		else if (count)
 			fprintf(out, " %.9f\n", (double)ns / 1e9);
 		else
 			fputs(" NaN\n", out);
 	}
-	fprintf(out, "faultline_%s_seconds_count", name);
+	fprintf(out, "faultline_%s_%s_count", name, times_unit(times));
 	labels(out, target, sample, NULL);
 	fprintf(out, " %" PRIu64 "\n", count);
 }
@@ -467,9 +481,10 @@ static void row_family(FILE *out, const struct stat_moment *now,
 static void times_family(FILE *out, const struct stat_moment *now,
 			 const struct stat_times *times)
 {
-	fprintf(out, "# HELP faultline_%s_seconds %s Of one call in 64.\n",
-		times->name, times->help);
-	fprintf(out, "# TYPE faultline_%s_seconds summary\n", times->name);
+	fprintf(out, "# HELP faultline_%s_%s %s Of one call in 64.\n",
+		times->name, times_unit(times), times->help);
+	fprintf(out, "# TYPE faultline_%s_%s summary\n", times->name,
+		times_unit(times));
 	each_sample(out, now, times->name, times_metric);
 }
 

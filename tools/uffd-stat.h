@@ -19,7 +19,7 @@
 #include <stdio.h>
 
 #define STAT_MAX_ROWS	 192
-#define STAT_MAX_TIMES	 8
+#define STAT_MAX_TIMES	 16
 #define STAT_MAX_BUCKETS 640
 #define STAT_NAME	 48
 
@@ -31,6 +31,7 @@ struct stat_row {
 
 struct stat_times {
 	char name[STAT_NAME], help[128];
+	bool is_sizes;	/* of bytes, not of nanoseconds */
 	uint64_t count;
 	uint64_t buckets[STAT_MAX_BUCKETS];
 };

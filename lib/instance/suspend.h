@@ -38,6 +38,9 @@ static inline void fl__suspend_clock_end(const struct fl__suspend_clock *clock,
 					 const struct fl_delta *delta)
 {
 	fl__stats_end(clock->stats, FL__TIMES_suspend, clock->start_ns);
+	if (fl_unlikely(clock->start_ns))
+		fl__stats_time(clock->stats, FL__TIMES_delta_size,
+			       delta->length_bytes);
 	fl__stats_add(clock->stats, clock->word, 1);
 	fl__stats_add(clock->stats, FL__WORD_delta_bytes, delta->length_bytes);
 }

@@ -51,12 +51,12 @@ static void info_fill(const struct fl_pool *pool, struct fl_pool_info *info)
 		(void)pool->source->each(source, add_acquired, &acquired[i]);
 		info->reserved_bytes += counts[i].mapped_bytes;
 	}
-#define FILL(bank, plural)                                       \
-	info->max_##plural = pool->config.max_##plural;          \
-	info->live_##plural = (uint32_t)counts[bank].live;       \
-	info->retired_##plural = (uint32_t)counts[bank].retired; \
-	info->acquired_##plural = acquired[bank];                \
-	info->refused_##plural = LOAD(banks[bank].refused);      \
+#define FILL(bank, plural)                                         \
+	info->max_##plural = pool->config.max_##plural;            \
+	info->live_##plural = (uint32_t)counts[bank].live;         \
+	info->retired_##plural = (uint32_t)counts[bank].retired;   \
+	info->acquired_##plural = acquired[bank];                  \
+	info->refused_##plural = LOAD(banks[bank].refused);        \
 	info->overflow_##plural = (uint32_t)counts[bank].overflow; \
 	info->overflowed_##plural = counts[bank].overflowed
 	FILL(FL__BANK_MEMORY, memories);
@@ -130,24 +130,41 @@ static const struct {
 	{ #name, unit, help, ROW_WORD, is_counter, 0, 0, FL__WORD_##name, 0 },
 #define FL_STAT_COUNTER(name, unit, help) WORD(name, unit, 1, help)
 #define FL_STAT_GAUGE(name, unit, help) WORD(name, unit, 0, help)
-#define QUANTILE(name, suffix, per_mille, help)                         \
-	{ #name suffix,	    "nanoseconds", help, ROW_QUANTILE, 0, 0, 0, \
+#define QUANTILE(name, suffix, unit, per_mille, help)              \
+	{ #name suffix,	    unit,     help, ROW_QUANTILE, 0, 0, 0, \
 	  FL__TIMES_##name, per_mille },
-#define FL_STAT_TIMES(name, help)                                       \
-	{ #name "_timed",                                               \
-	  "events",                                                     \
-	  "Calls that were timed: " help,                               \
-	  ROW_TIMED,                                                    \
-	  1,                                                            \
-	  0,                                                            \
-	  0,                                                            \
-	  FL__TIMES_##name,                                             \
-	  0 },                                                          \
-		QUANTILE(name, "_p50_ns", 500, "Half took less: " help) \
-			QUANTILE(name, "_p99_ns", 990,                  \
-				 "1 % took longer: " help)              \
-				QUANTILE(name, "_p999_ns", 999,         \
+#define FL_STAT_TIMES(name, help)                                              \
+	{ #name "_timed",                                                      \
+	  "events",                                                            \
+	  "Calls that were timed: " help,                                      \
+	  ROW_TIMED,                                                           \
+	  1,                                                                   \
+	  0,                                                                   \
+	  0,                                                                   \
+	  FL__TIMES_##name,                                                    \
+	  0 },                                                                 \
+		QUANTILE(name, "_p50_ns", "nanoseconds", 500,                  \
+			 "Half took less: " help)                              \
+			QUANTILE(name, "_p99_ns", "nanoseconds", 990,          \
+				 "1 % took longer: " help)                     \
+				QUANTILE(name, "_p999_ns", "nanoseconds", 999, \
 					 "0.1 % took longer: " help)
+#define FL_STAT_SIZES(name, help)                                           \
+	{ #name "_sampled",                                                 \
+	  "events",                                                         \
+	  "How many were looked at: " help,                                 \
+	  ROW_TIMED,                                                        \
+	  1,                                                                \
+	  0,                                                                \
+	  0,                                                                \
+	  FL__TIMES_##name,                                                 \
+	  0 },                                                              \
+		QUANTILE(name, "_p50_bytes", "bytes", 500,                  \
+			 "Half took less: " help)                           \
+			QUANTILE(name, "_p99_bytes", "bytes", 990,          \
+				 "1 % took more: " help)                    \
+				QUANTILE(name, "_p999_bytes", "bytes", 999, \
+					 "0.1 % took more: " help)
 #include "base/stats.def"
 #define FL_ERROR(code, meaning)              \
 	{ "errors_" #code,                   \

@@ -29,6 +29,7 @@ static const char schema[] =
 #define FL_STAT_LIMIT(name, unit, field, help) "l " #name " " unit " " help "\n"
 #define FL_STAT_MARK(name, unit, help) "l " #name " " unit " " help "\n"
 #define FL_STAT_TIMES(name, help) "t " #name " nanoseconds " help "\n"
+#define FL_STAT_SIZES(name, help) "s " #name " bytes " help "\n"
 #include "base/stats.def"
 	;
 

@@ -52,6 +52,7 @@ enum fl__level {
 
 enum fl__times {
 #define FL_STAT_TIMES(name, help) FL__TIMES_##name,
+#define FL_STAT_SIZES(name, help) FL__TIMES_##name,
 #include "base/stats.def"
 	FL__TIMES_COUNT
 };

@@ -500,6 +500,25 @@ static void sessions_are_counted(void)
 	world_close(&w);
 }
 
+static void sizes_are_sampled(void)
+{
+	struct session *s;
+	uint64_t sampled, half;
+	struct world w;
+
+	world_open_plain(&w, &s);
+	for (int i = 0; i < 300; i++)
+		session_checkpoint(&w, s);
+	sampled = counted(&w, "delta_size_sampled");
+	half = counted(&w, "delta_size_p50_bytes");
+	CHECK(sampled >= 1);
+	CHECK_EQ(counted(&w, "suspend_timed"), sampled);
+	/* Of this many, but for the error of a bucket. */
+	CHECK(half * 300 > counted(&w, "delta_bytes") * 30 / 32);
+	CHECK(half * 300 < counted(&w, "delta_bytes") * 34 / 32);
+	world_close(&w);
+}
+
 static void many_wake_by_one_delta(void)
 {
 	struct session *s, *other;
@@ -1184,6 +1203,7 @@ static void two_snapshots_are_compared(void)
 static const struct test_case cases[] = {
 	TEST_CASE(a_delta_is_small),
 	TEST_CASE(sessions_are_counted),
+	TEST_CASE(sizes_are_sampled),
 	TEST_CASE(many_wake_by_one_delta),
 	TEST_CASE(a_buffer_of_the_callers),
 	TEST_CASE(what_is_refused),

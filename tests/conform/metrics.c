@@ -375,6 +375,11 @@ static const struct row rows[] = {
 		{ #name "_p50_ns", "nanoseconds", false, false, true }, \
 		{ #name "_p99_ns", "nanoseconds", false, false, true }, \
 		{ #name "_p999_ns", "nanoseconds", false, false, true },
+#define FL_STAT_SIZES(name, help)                                    \
+	{ #name "_sampled", "events", true, false, false },          \
+		{ #name "_p50_bytes", "bytes", false, false, true }, \
+		{ #name "_p99_bytes", "bytes", false, false, true }, \
+		{ #name "_p999_bytes", "bytes", false, false, true },
 #include "base/stats.def"
 #define FL_ERROR(code, meaning) \
 	{ "errors_" #code, "events", true, false, false },
