@@ -110,6 +110,8 @@ struct fl_image {
 	uint32_t origin_idx;		/* which image of the origin */
 	struct fl__lazy *lazy;		/* the backend's */
 	struct fl__workset set;		/* where there is lazy */
+	struct fl__stats *loads;	/* base/loads.def; NULL: not counted */
+	bool is_published;		/* loads */
 	/* Wait until a range of an extent is in the file. Not for a thread that
 	 * serves loads. -EIO, -ENOEXEC, -ENOMEM, -ETIMEDOUT. */
 	int (*ready)(const struct fl_image *image, uint64_t off, uint64_t len);

@@ -215,6 +215,20 @@ void fl__context_walk_wait(struct fl_context *context)
 	}
 }
 
+/* A memory file each: a host of many pools keeps its descriptors. */
+#define MAX_PUBLISHED 16
+
+const char *fl__context_publish(const struct fl_context *context,
+				uint32_t *published, const char *full)
+{
+	if (!context->backend->makes_memory_files)
+		return "this backend makes no memory files";
+	if (__atomic_add_fetch(published, 1, __ATOMIC_RELAXED) <= MAX_PUBLISHED)
+		return NULL;
+	__atomic_sub_fetch(published, 1, __ATOMIC_RELAXED);
+	return full;
+}
+
 bool fl__context_lacks(const struct fl_context *context, const char *name,
 		       const char **reason)
 {

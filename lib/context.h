@@ -28,6 +28,7 @@ struct fl_context {
 	enum fl_statistics statistics;
 	uint64_t last_pool;		/* atomic; their serials */
 	uint32_t published;		/* atomic; pools */
+	uint32_t published_loads;	/* atomic; lazy images */
 	/* What images may take, and what the living ones take: atomic. */
 	struct fl_context_config limits;
 	uint64_t image_bytes, image_span_bytes;
@@ -66,6 +67,11 @@ void fl__context_walk_end(const struct fl_context *context, uint32_t turn);
 /* With the lock, after a pool or region was unlinked: waits until no walker can
  * have seen the pool or region. */
 void fl__context_walk_wait(struct fl_context *context);
+
+/* Why numbers are not to be published, full if so many are already; NULL: they
+ * are, and *published counted them. */
+const char *fl__context_publish(const struct fl_context *context,
+				uint32_t *published, const char *full);
 
 /* Was a feature found wanting, or taken away? False for a name that the backend
  * does not list: no probe has looked. *reason (optional) says why. */

@@ -171,7 +171,11 @@ FL_API void fl_config_init(enum fl_config_kind kind, void *config,
 enum fl_statistics {
 	/* Other processes of the user can read the numbers (uffd-stat does), in
 	 * a memory file named "faultline-stats" that this process has open: of
-	 * the backend "linux", and of 16 pools of a context at most. */
+	 * the backend "linux", and of 16 pools of a context at most. So are the
+	 * numbers of 16 lazy images, each in a file named "faultline-loads" of
+	 * the same form: loads, their times and their queue, and what became of
+	 * pages that were loaded ahead. The image's name there is how its file's
+	 * digest begins. */
 	FL_STATISTICS_PUBLISHED = 0,
 	FL_STATISTICS_PRIVATE = 1,	/* only fl_pool_metric() has them */
 	FL_STATISTICS_OFF = 2,		/* nothing is counted but fl_pool_info */
@@ -1457,6 +1461,9 @@ FL_API const char *fl_pool_statistics(const struct fl_pool *pool,
  *		sum like "+opened-closed".
  * "t", "s"	the next histogram, of nanoseconds or of bytes. Add up what its
  *		shards have, bucket by bucket.
+ *
+ * A lazy image has its own file (enum fl_statistics): pool is the image's name
+ * then, and rung is "lazy".
  *
  * Shard i begins at shards_off + i * shard_bytes, and its words word_off behind
  * that. Histogram i of a shard j begins at times_off + 8 * bucket_count * (j *

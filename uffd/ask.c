@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* ask.c - what page tables and tracking say of a slot; see ask.h. */
 #include "ask.h"
+#include "uffd/load/lazy.h"
 #include "uffd/track/since.h"
 
 struct record {
-	struct fl__workset *set;
+	struct fl_image *image;
 	uint64_t base;
 	uint64_t touched, written; /* the page behind the last counted one */
 };
@@ -23,11 +24,13 @@ static int on_recorded(void *user, const struct fl__kernel_region *region,
 		if (region->categories & FL_PAGE_IS_SWAPPED)
 			continue;
 		for (uint64_t w = fl_max_u64(from, record->touched); w <= last;
-		     record->touched = ++w)
-			fl__workset_touch(record->set, w, false);
+		     record->touched = ++w) {
+			fl__workset_touch(&record->image->set, w, false);
+			fl__lazy_touched(record->image, w);
+		}
 		for (uint64_t w = fl_max_u64(from, record->written);
 		     is_written && w <= last; record->written = ++w)
-			fl__workset_touch(record->set, w, true);
+			fl__workset_touch(&record->image->set, w, true);
 	}
 	return 0;
 }
@@ -42,7 +45,7 @@ void fl__ask_record(const struct fl__arena *arena,
 	int pagemap_fd = fl__arena_shard(arena, space)->pagemap_fd;
 	struct fl__kernel_region regions[64];
 	struct fl__scan_buffer buffer = { .regions = regions, .count = 64 };
-	struct record record = { &image->set, (uintptr_t)space->base, 0, 0 };
+	struct record record = { image, (uintptr_t)space->base, 0, 0 };
 
 	if (pagemap_fd < 0 || arena->dirty[space->idx].resets ||
 	    !fl__workset_begin(&image->set))

@@ -3,7 +3,9 @@
 #include "store.h"
 #include "base/sized.h"
 #include "holes.h"
+#include "slots/stats.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct fl__image_allowance
@@ -248,6 +250,47 @@ const char *fl__image_load_lacks(const struct fl_context *context)
 		       "the backend does not load on demand";
 }
 
+/* An image's name among the numbers is how its file's digest begins, as
+ * wasm-image prints it, and which image of the file it is. */
+static int loads_open(struct fl_context *context, struct fl_image *image)
+{
+	const struct fl__toc *toc = &image->origin->toc;
+	char name[32];
+	struct fl__stats_about about = {
+		.of = FL__STATS_OF_LOADS,
+		.pool = name,
+		.backend = context->backend->name,
+		.rung = "lazy",
+		.serial = __atomic_add_fetch(&context->last_pool, 1,
+					     __ATOMIC_RELAXED),
+		.how = context->statistics,
+	};
+	bool may_publish = about.how == FL_STATISTICS_PUBLISHED;
+	int err;
+
+	(void)snprintf(name, sizeof(name), "%02x%02x%02x%02x%02x%02x:%u",
+		       toc->digest[0], toc->digest[1], toc->digest[2],
+		       toc->digest[3], toc->digest[4], toc->digest[5],
+		       image->origin_idx);
+	if (may_publish)
+		about.private_reason = fl__context_publish(
+			context, &context->published_loads,
+			"16 lazy images of this context are published already");
+	err = fl__stats_open(&about, &image->loads);
+	image->is_published = may_publish && !about.private_reason;
+	fl__stats_set(image->loads, FL__LOADS_LEVEL_image_pages,
+		      toc->images[image->origin_idx].entry_count);
+	return err;
+}
+
+static void loads_close(struct fl_context *context, struct fl_image *image)
+{
+	fl__stats_close(image->loads);
+	if (image->is_published)
+		__atomic_sub_fetch(&context->published_loads, 1,
+				   __ATOMIC_RELAXED);
+}
+
 static int image_load(struct fl_context *context, struct fl_image *image,
 		      struct fl_error *error)
 {
@@ -257,9 +300,15 @@ static int image_load(struct fl_context *context, struct fl_image *image,
 	if (err)
 		return fl__error_set(error, err,
 				     "no memory for a working set");
-	err = context->backend->image_load(context->host, image, error);
+	err = loads_open(context, image);
 	if (err)
+		(void)fl__error_set(error, err, "no memory for statistics");
+	else
+		err = context->backend->image_load(context->host, image, error);
+	if (err) {
+		loads_close(context, image);
 		fl__workset_fini(&image->set);
+	}
 	return err;
 }
 
@@ -309,6 +358,7 @@ void fl_image_release(struct fl_image *image)
 	context->backend->image_destroy(image);
 	image_uncharge(context, image);
 	/* Zeroes where there is none. */
+	loads_close(context, image);
 	fl__workset_fini(&image->set);
 	fl__image_map_fini(&image->map);
 	fl__origin_release(image->origin);

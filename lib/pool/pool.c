@@ -147,6 +147,11 @@ static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
 					    memories->stride_bytes *
 						    memories->slot_count,
 				    false);
+		fl__stats_set(pool->stats, FL__LEVEL_memories_at,
+			      (uintptr_t)pool->reservation +
+				      memories->first_off);
+		fl__stats_set(pool->stats, FL__LEVEL_memory_stride_bytes,
+			      memories->stride_bytes);
 		return 0;
 	}
 	remedy = fl__os_remedy(err);
@@ -170,21 +175,6 @@ static int pool_init_guards(struct fl_pool *pool, struct fl_error *error)
 	return err ? fl__error_set(error, err, "cannot make a lock") : 0;
 }
 
-/* A memory file each: a host of many pools keeps its descriptors. */
-#define MAX_PUBLISHED 16
-
-/* Why a pool is not to be published; NULL: it is, and counted for that. */
-static const char *pool_publish(struct fl_context *context)
-{
-	if (!context->backend->makes_memory_files)
-		return "this backend makes no memory files";
-	if (__atomic_add_fetch(&context->published, 1, __ATOMIC_RELAXED) <=
-	    MAX_PUBLISHED)
-		return NULL;
-	__atomic_sub_fetch(&context->published, 1, __ATOMIC_RELAXED);
-	return "16 pools of this context are published already";
-}
-
 static int pool_open_stats(struct fl_pool *pool, struct fl_error *error)
 {
 	struct fl_context *context = pool->context;
@@ -201,7 +191,9 @@ static int pool_open_stats(struct fl_pool *pool, struct fl_error *error)
 	int err;
 
 	if (may_publish)
-		about.private_reason = pool_publish(context);
+		about.private_reason = fl__context_publish(
+			context, &context->published,
+			"16 pools of this context are published already");
 	err = fl__stats_open(&about, &pool->stats);
 	pool->is_published = may_publish && !about.private_reason;
 	if (err)

@@ -12,7 +12,7 @@
 /* What the numbers are, a line each, for readers of any version. */
 #define KIND_0 "g "
 #define KIND_1 "c "
-static const char schema[] =
+static const char pool_schema[] =
 #define FL_METRIC_INFO(name, unit, is_counter, field, help) \
 	KIND_##is_counter #name " " unit " " help "\n"
 #define FL_STAT_COUNTER(name, unit, help) "c " #name " " unit " " help "\n"
@@ -33,12 +33,38 @@ static const char schema[] =
 #include "base/stats.def"
 	;
 
-static uint64_t schema_signature(void)
+static const char loads_schema[] =
+#define FL_LOADS_COUNTER(name, unit, help) "c " #name " " unit " " help "\n"
+#define FL_LOADS_SUM(name, unit, sum, help) \
+	"d " #name " " unit " " sum " " help "\n"
+#define FL_LOADS_MARK(name, unit, help) "l " #name " " unit " " help "\n"
+#define FL_LOADS_TIMES(name, help) "t " #name " nanoseconds " help "\n"
+#include "base/loads.def"
+	;
+
+/* What a file holds, and the name that readers look for. */
+static const struct form {
+	const char *name, *schema;
+	uint64_t schema_bytes;
+	uint32_t words, levels, times, sample_every;
+} forms[] = {
+	[FL__STATS_OF_POOL] = { "faultline-stats", pool_schema,
+				sizeof(pool_schema) - 1, FL__WORD_COUNT,
+				FL__LEVEL_COUNT, FL__TIMES_COUNT,
+				FL__STATS_SAMPLE },
+	[FL__STATS_OF_LOADS] = { "faultline-loads", loads_schema,
+				 sizeof(loads_schema) - 1, FL__LOADS_COUNT,
+				 FL__LOADS_LEVEL_COUNT, FL__LOADS_TIMES_COUNT,
+				 1 },
+};
+
+static uint64_t schema_signature(const struct form *form)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
-	for (size_t i = 0; i < sizeof(schema) - 1; i++)
-		hash = (hash ^ (uint8_t)schema[i]) * UINT64_C(0x100000001b3);
+	for (uint64_t i = 0; i < form->schema_bytes; i++)
+		hash = (hash ^ (uint8_t)form->schema[i]) *
+		       UINT64_C(0x100000001b3);
 	return hash;
 }
 
@@ -54,7 +80,7 @@ static uint32_t floor_pow2(uint32_t count)
 
 /* Where everything is. Numbers come from constants and from the number of
  * processors, and cannot overflow. */
-static struct fl_statistics_head head_plan(void)
+static struct fl_statistics_head head_plan(const struct form *form)
 {
 	uint32_t shards = floor_pow2(
 		(uint32_t)fl_min_u64(fl__os_cpu_count(), MAX_SHARDS));
@@ -62,23 +88,23 @@ static struct fl_statistics_head head_plan(void)
 		.magic = FL_STATISTICS_MAGIC,
 		.version = FL_STATISTICS_VERSION,
 		.head_bytes = sizeof(head),
-		.signature = schema_signature(),
+		.signature = schema_signature(form),
 		.schema_off = fl_round_up(sizeof(head), 128),
-		.schema_bytes = sizeof(schema) - 1,
-		.word_count = FL__WORD_COUNT,
+		.schema_bytes = form->schema_bytes,
+		.word_count = form->words,
 		.shard_count = shards + 1,
 		.shard_bytes = sizeof(struct fl__shard),
 		.word_off = offsetof(struct fl__shard, words),
-		.level_count = FL__LEVEL_COUNT,
-		.times_count = FL__TIMES_COUNT,
+		.level_count = form->levels,
+		.times_count = form->times,
 		.times_shard_count =
 			(uint32_t)fl_min_u64(shards, MAX_TIMES_SHARDS),
 		.bucket_count = FL__BUCKET_COUNT,
 		.bucket_bits = FL__BUCKET_BITS,
-		.sample_every = FL__STATS_SAMPLE,
+		.sample_every = form->sample_every,
 	};
 
-	head.levels_off = fl_round_up(head.schema_off + sizeof(schema), 128);
+	head.levels_off = fl_round_up(head.schema_off + head.schema_bytes, 128);
 	head.shards_off = fl_round_up(
 		head.levels_off + head.level_count * sizeof(uint64_t), 128);
 	head.times_off = fl_round_up(
@@ -110,9 +136,11 @@ static void head_write(struct fl__stats *stats, struct fl_statistics_head *head,
 	stats->shard_mask = head->shard_count - 2;
 	stats->shards[head->shard_count - 1].is_shared = 1;
 	stats->times_mask = head->times_shard_count - 1;
+	stats->times_count = head->times_count;
 	stats->times = (uint64_t *)(void *)(stats->map + head->times_off);
 	stats->levels = (uint64_t *)(void *)(stats->map + head->levels_off);
-	memcpy(stats->map + head->schema_off, schema, sizeof(schema) - 1);
+	memcpy(stats->map + head->schema_off, forms[about->of].schema,
+	       (size_t)head->schema_bytes);
 	memcpy(stats->map, head, sizeof(*head));
 }
 
@@ -135,7 +163,8 @@ static const char *publish_reason(int err)
 
 int fl__stats_open(const struct fl__stats_about *about, struct fl__stats **out)
 {
-	struct fl_statistics_head head = head_plan();
+	const struct form *form = &forms[about->of];
+	struct fl_statistics_head head = head_plan(form);
 	struct fl__stats *stats;
 	int err = -EAGAIN;
 
@@ -151,8 +180,8 @@ int fl__stats_open(const struct fl__stats_about *about, struct fl__stats **out)
 				about->private_reason :
 				NULL;
 	if (about->how == FL_STATISTICS_PUBLISHED && !stats->reason) {
-		err = fl__os_publish("faultline-stats", stats->bytes,
-				     &stats->map, &stats->fd);
+		err = fl__os_publish(form->name, stats->bytes, &stats->map,
+				     &stats->fd);
 		if (err)
 			stats->reason = publish_reason(err);
 	}
@@ -206,14 +235,13 @@ uint64_t fl__stats_bucket_ns(uint32_t bucket)
 }
 
 static uint64_t *buckets_of(const struct fl__stats *stats, uint32_t shard,
-			    enum fl__times times)
+			    uint32_t times)
 {
 	return stats->times +
-	       ((size_t)shard * FL__TIMES_COUNT + (size_t)times) *
-		       FL__BUCKET_COUNT;
+	       ((size_t)shard * stats->times_count + times) * FL__BUCKET_COUNT;
 }
 
-void fl__stats_time(struct fl__stats *stats, enum fl__times times, uint64_t ns)
+void fl__stats_time(struct fl__stats *stats, uint32_t times, uint64_t ns)
 {
 	uint64_t *buckets =
 		buckets_of(stats, fl__os_cpu() & stats->times_mask, times);
@@ -221,7 +249,7 @@ void fl__stats_time(struct fl__stats *stats, enum fl__times times, uint64_t ns)
 	__atomic_fetch_add(&buckets[fl__stats_bucket(ns)], 1, __ATOMIC_RELAXED);
 }
 
-uint64_t fl__stats_sum(const struct fl__stats *stats, enum fl__word word)
+uint64_t fl__stats_sum(const struct fl__stats *stats, uint32_t word)
 {
 	uint64_t sum = 0;
 
@@ -231,7 +259,7 @@ uint64_t fl__stats_sum(const struct fl__stats *stats, enum fl__word word)
 	return sum;
 }
 
-uint64_t fl__stats_quantile(const struct fl__stats *stats, enum fl__times times,
+uint64_t fl__stats_quantile(const struct fl__stats *stats, uint32_t times,
 			    uint32_t per_mille, uint64_t *count)
 {
 	uint64_t sums[FL__BUCKET_COUNT], total = 0, below = 0;

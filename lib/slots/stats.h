@@ -19,6 +19,9 @@
  * each power of two, so that the middle of a bucket is at most 1/32 away from
  * any time in it.
  *
+ * A lazy image has numbers of its own, in a file of the same form: base/loads.def
+ * has their rows. There each call is timed.
+ *
  * NULL for a struct fl__stats means that statistics are off.
  */
 #ifndef FL_SLOTS_STATS_H
@@ -57,10 +60,32 @@ enum fl__times {
 	FL__TIMES_COUNT
 };
 
+/* The same three of a lazy image. */
+enum fl__loads_word {
+#define FL_LOADS_COUNTER(name, unit, help) FL__LOADS_##name,
+#include "base/loads.def"
+	FL__LOADS_COUNT
+};
+
+enum fl__loads_level {
+#define FL_LOADS_MARK(name, unit, help) FL__LOADS_LEVEL_##name,
+#include "base/loads.def"
+	FL__LOADS_LEVEL_COUNT
+};
+
+enum fl__loads_times {
+#define FL_LOADS_TIMES(name, help) FL__LOADS_TIMES_##name,
+#include "base/loads.def"
+	FL__LOADS_TIMES_COUNT
+};
+
 #define FL__STATS_SAMPLE	64
 #define FL__BUCKET_BITS		4
 /* Times of 2^36 ns, a minute, and more are all in the last bucket. */
 #define FL__BUCKET_COUNT	((36 - FL__BUCKET_BITS + 1) << FL__BUCKET_BITS)
+
+/* An image's words take no more room than a pool's. */
+_Static_assert((int)FL__LOADS_COUNT <= (int)FL__WORD_COUNT, "words of a shard");
 
 struct fl__shard {
 	uint32_t is_claimed;		/* atomic */
@@ -75,11 +100,18 @@ struct fl__stats {
 	const char *reason;		/* why not; NULL: as asked for */
 	struct fl__shard *shards;
 	uint32_t shard_mask;		/* + 1 is the shared one's number */
-	uint32_t times_mask;
+	uint32_t times_mask, times_count;
 	uint64_t *times, *levels;	/* atomic */
 };
 
+/* Whose numbers: enum fl__word and so on, or enum fl__loads_word and so on. */
+enum fl__stats_of {
+	FL__STATS_OF_POOL = 0,
+	FL__STATS_OF_LOADS,
+};
+
 struct fl__stats_about {
+	enum fl__stats_of of;
 	const char *pool, *backend, *rung;
 	uint64_t serial;
 	enum fl_statistics how;
@@ -96,12 +128,12 @@ uint32_t fl__stats_bucket(uint64_t ns);
 /* The middle of a bucket. */
 uint64_t fl__stats_bucket_ns(uint32_t bucket);
 
-void fl__stats_time(struct fl__stats *stats, enum fl__times times, uint64_t ns);
-uint64_t fl__stats_sum(const struct fl__stats *stats, enum fl__word word);
+void fl__stats_time(struct fl__stats *stats, uint32_t times, uint64_t ns);
+uint64_t fl__stats_sum(const struct fl__stats *stats, uint32_t word);
 /* The time that a part of the calls, in thousandths, stayed below; 0: none was
  * timed. *count (optional) gets the calls that were timed. */
 uint64_t fl__stats_quantile(const struct fl__stats *stats,
-			    enum fl__times times, uint32_t per_mille,
+			    uint32_t times, uint32_t per_mille,
 			    uint64_t *count);
 
 static inline struct fl__shard *fl__stats_shard(struct fl__stats *stats)
@@ -128,7 +160,7 @@ static inline void fl__stats_let_go(struct fl__shard *shard)
 }
 
 /* count may be negative, as a two's complement: sums wrap. */
-static inline void fl__shard_add(struct fl__shard *shard, enum fl__word word,
+static inline void fl__shard_add(struct fl__shard *shard, uint32_t word,
 				 uint64_t count)
 {
 	uint64_t *at = &shard->words[word];
@@ -141,7 +173,7 @@ static inline void fl__shard_add(struct fl__shard *shard, enum fl__word word,
 				 __ATOMIC_RELAXED);
 }
 
-static inline void fl__stats_add(struct fl__stats *stats, enum fl__word word,
+static inline void fl__stats_add(struct fl__stats *stats, uint32_t word,
 				 uint64_t count)
 {
 	struct fl__shard *shard;
@@ -153,7 +185,7 @@ static inline void fl__stats_add(struct fl__stats *stats, enum fl__word word,
 	fl__stats_let_go(shard);
 }
 
-static inline void fl__stats_set(struct fl__stats *stats, enum fl__level level,
+static inline void fl__stats_set(struct fl__stats *stats, uint32_t level,
 				 uint64_t value)
 {
 	if (stats)
@@ -187,7 +219,7 @@ static inline uint64_t fl__stats_begin_word(struct fl__stats *stats,
 		       0;
 }
 
-static inline void fl__stats_end(struct fl__stats *stats, enum fl__times times,
+static inline void fl__stats_end(struct fl__stats *stats, uint32_t times,
 				 uint64_t start_ns)
 {
 	if (fl_unlikely(start_ns))

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include "desk.h"
+#include "slots/stats.h"
 #include "uffd/uffd.h"
 
 #include <stdlib.h>
@@ -152,6 +153,11 @@ int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
  * more. */
 static void waiter_free(struct fl__desk *desk, struct fl__waiter *waiter)
 {
+	struct fl__stats *loads = waiter->image->loads;
+
+	fl__stats_add(loads, FL__LOADS_waits_ended, 1);
+	if (loads)
+		fl__stats_end(loads, FL__LOADS_TIMES_wait, waiter->begin_ns);
 	if (!waiter->space) {
 		waiter->is_answered = true;
 		fl__os_cond_broadcast(&desk->answered);
@@ -276,7 +282,7 @@ static struct fl__load *load_find(struct fl__desk *desk,
 
 static struct fl__load *load_begin(struct fl__desk *desk,
 				   struct fl_image *image, uint64_t wpage,
-				   uint64_t deadline_ns)
+				   uint64_t deadline_ns, bool is_foreseen)
 {
 	const struct fl__toc *toc = &image->origin->toc;
 	struct fl__load *load = desk->loads;
@@ -291,6 +297,11 @@ static struct fl__load *load_begin(struct fl__desk *desk,
 	load->is_zero =
 		!fl__toc_find(toc, image->origin_idx, wpage, &load->entry_idx);
 	load->deadline_ns = deadline_ns;
+	load->begin_ns = fl__os_now_ns();
+	load->is_foreseen = is_foreseen;
+	fl__stats_add(image->loads, FL__LOADS_loads_begun, 1);
+	if (is_foreseen)
+		fl__stats_add(image->loads, FL__LOADS_foreseen_begun, 1);
 	load->got_bytes = 0;
 	load->order = ++desk->order;
 	load->is_demand = load->is_left = false;
@@ -301,6 +312,11 @@ static struct fl__load *load_begin(struct fl__desk *desk,
 
 static void load_free(struct fl__desk *desk, struct fl__load *load)
 {
+	struct fl__stats *loads = load->image ? load->image->loads : NULL;
+
+	fl__stats_add(loads, FL__LOADS_loads_ended, 1);
+	if (loads)
+		fl__stats_end(loads, FL__LOADS_TIMES_load, load->begin_ns);
 	load->state = FL__LOAD_FREE;
 	load->image = NULL;
 	load->is_to_cancel = false;
@@ -321,11 +337,16 @@ static void load_answer(struct fl__desk *desk, struct fl__load *load, int err)
 	}
 }
 
+static void failure_count(const struct fl_image *image)
+{
+	__atomic_add_fetch(&image->lazy->failed_count, 1, __ATOMIC_RELAXED);
+	fl__stats_add(image->loads, FL__LOADS_loads_failed, 1);
+}
+
 /* Of a load whose time is over. Its buffer is lent until the source answers. */
 static void load_leave(struct fl__desk *desk, struct fl__load *load, int err)
 {
-	__atomic_add_fetch(&load->image->lazy->failed_count, 1,
-			   __ATOMIC_RELAXED);
+	failure_count(load->image);
 	load_answer(desk, load, err);
 	if (load->state == FL__LOAD_QUEUED) {
 		load_free(desk, load);
@@ -341,10 +362,12 @@ static void load_leave(struct fl__desk *desk, struct fl__load *load, int err)
 void fl__desk_end_locked(struct fl__desk *desk, struct fl__load *load, int err)
 {
 	if (!err && !load->is_zero)
-		fl__lazy_set_loaded(load->image, load->entry_idx);
+		fl__lazy_set_loaded(load->image, load->entry_idx,
+				    !load->is_foreseen ? FL__PAGE_ASKED :
+				    load->is_demand    ? FL__PAGE_USED :
+							 FL__PAGE_FORESEEN);
 	if (err && !load->is_left)
-		__atomic_add_fetch(&load->image->lazy->failed_count, 1,
-				   __ATOMIC_RELAXED);
+		failure_count(load->image);
 	load_answer(desk, load, err);
 	load_free(desk, load);
 }
@@ -406,7 +429,8 @@ static bool waiter_join(struct fl__desk *desk, struct fl__waiter *waiter)
 	}
 	load = load_find(desk, image, wpage);
 	if (!load)
-		load = load_begin(desk, image, wpage, waiter->deadline_ns);
+		load = load_begin(desk, image, wpage, waiter->deadline_ns,
+				  false);
 	if (!load)
 		return false;
 	load->is_demand = true;
@@ -426,6 +450,8 @@ static void waiter_ask(struct fl__desk *desk, struct fl__waiter *waiter,
 {
 	uint64_t now = fl__os_now_ns();
 
+	waiter->begin_ns = now;
+	fl__stats_add(image->loads, FL__LOADS_waits_begun, 1);
 	waiter->image = image;
 	waiter->wpage = wpage;
 	if (fl_add_overflow(now, image->origin->deadline_ns,
@@ -489,8 +515,7 @@ static void unserved_tick(struct fl__desk *desk, struct fl__waiter *waiter,
 		return;
 	}
 	if (!waiter->err)
-		__atomic_add_fetch(&waiter->image->lazy->failed_count, 1,
-				   __ATOMIC_RELAXED);
+		failure_count(waiter->image);
 	waiter_answer(desk, waiter, waiter->err ? waiter->err : -ETIMEDOUT);
 }
 
@@ -557,7 +582,7 @@ static struct fl__load *foreseen_begin(struct fl__desk *desk,
 				    &deadline_ns))
 			deadline_ns = UINT64_MAX;
 		__atomic_add_fetch(&lazy->foreseen_count, 1, __ATOMIC_RELAXED);
-		return load_begin(desk, image, wpage, deadline_ns);
+		return load_begin(desk, image, wpage, deadline_ns, true);
 	}
 	return NULL;
 }

@@ -50,7 +50,7 @@ struct fl__waiter {
 	/* Of one for which no load is free yet. */
 	struct fl_image *image;
 	uint64_t wpage;
-	uint64_t deadline_ns;
+	uint64_t deadline_ns, begin_ns;
 	/* A thread's. */
 	int err;
 	bool is_answered;
@@ -63,7 +63,7 @@ struct fl__load {
 	struct fl__waiter *waiters;
 	uint64_t wpage;
 	uint64_t entry_idx;
-	uint64_t deadline_ns;
+	uint64_t deadline_ns, begin_ns;
 	uint64_t got_bytes;
 	int64_t result;			/* of the last read */
 	uint64_t order;			/* a smaller one came earlier */
@@ -71,6 +71,7 @@ struct fl__load {
 	uint32_t users;			/* threads that work on it unlocked */
 	bool is_zero;			/* the index does not name the page */
 	bool is_demand;
+	bool is_foreseen;		/* begun before anybody asked */
 	bool is_left;
 	bool is_to_cancel;
 	bool is_told;			/* the source, of the cancel */

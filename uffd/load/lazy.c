@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include "lazy.h"
+#include "slots/stats.h"
 #include "uffd/memfd.h"
 #include "uffd/uffd.h"
 
@@ -181,13 +182,38 @@ int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
 	return 0;
 }
 
-void fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx)
+void fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx,
+			 enum fl__lazy_page how)
 {
 	struct fl__lazy *lazy = image->lazy;
 	uint8_t *loaded =
 		&lazy->loaded[entry_idx - toc_image(image)->first_entry];
+	uint8_t absent = FL__PAGE_ABSENT;
 
 	/* Whoever sees this sees the page in the window. */
-	if (!__atomic_exchange_n(loaded, 1, __ATOMIC_ACQ_REL))
-		__atomic_add_fetch(&lazy->loaded_count, 1, __ATOMIC_RELAXED);
+	if (!__atomic_compare_exchange_n(loaded, &absent, (uint8_t)how, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return;
+	__atomic_add_fetch(&lazy->loaded_count, 1, __ATOMIC_RELAXED);
+	fl__stats_add(image->loads, FL__LOADS_pages_loaded, 1);
+	if (how != FL__PAGE_ASKED)
+		fl__stats_add(image->loads, FL__LOADS_foreseen_loaded, 1);
+	if (how == FL__PAGE_USED)
+		fl__stats_add(image->loads, FL__LOADS_foreseen_used, 1);
+}
+
+void fl__lazy_touched(const struct fl_image *image, uint64_t wpage)
+{
+	uint8_t foreseen = FL__PAGE_FORESEEN;
+	uint64_t entry_idx;
+
+	if (!fl__toc_find(&image->origin->toc, image->origin_idx, wpage,
+			  &entry_idx))
+		return;
+	if (__atomic_compare_exchange_n(
+		    &image->lazy->loaded[entry_idx -
+					 toc_image(image)->first_entry],
+		    &foreseen, FL__PAGE_USED, false, __ATOMIC_ACQ_REL,
+		    __ATOMIC_RELAXED))
+		fl__stats_add(image->loads, FL__LOADS_foreseen_used, 1);
 }

@@ -13,7 +13,7 @@
  * straight into the file would show other slots zeroes meanwhile.
  *
  * A page is written at most once: the file is sealed against new writers, and a
- * page that is there already is left as it is. A state goes from absent to loaded
+ * page that is there already is left as it is. A state goes from absent to another
  * and never back. Only what is in the file may be read through the window.
  *
  * No part of this is inherited by a child: who reads a hole in the child would
@@ -33,12 +33,20 @@ enum fl__lazy_reader {
 	FL__READER_CALLER,	/* one that calls what the host supplied */
 };
 
+/* How a page came. */
+enum fl__lazy_page {
+	FL__PAGE_ABSENT = 0,
+	FL__PAGE_ASKED,		/* somebody waited for it */
+	FL__PAGE_FORESEEN,	/* before anybody asked; not known to be used */
+	FL__PAGE_USED,		/* the same, and used */
+};
+
 struct fl__lazy {
 	struct fl__desk *desk;
 	uint8_t *window;	/* shows the file from first_off on */
 	uint64_t first_off;
 	uint64_t span_bytes;
-	uint8_t *loaded;	/* atomic; one for each entry of the image */
+	uint8_t *loaded;	/* atomic; how each entry's page came */
 	uint64_t loaded_count;	/* atomic */
 	uint64_t failed_count;	/* atomic */
 	int uffd_fd;
@@ -76,6 +84,10 @@ const uint8_t *fl__lazy_bytes(const struct fl_image *image, uint64_t off,
 /* Make a page visible to all slots. -ENOMEM, -EIO. */
 int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
 		     const uint8_t *bytes);
-void fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx);
+/* how: ASKED, FORESEEN or USED. */
+void fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx,
+			 enum fl__lazy_page how);
+/* A tenant touched a page, which may have been foreseen. */
+void fl__lazy_touched(const struct fl_image *image, uint64_t wpage);
 
 #endif
