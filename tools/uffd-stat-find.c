@@ -3,28 +3,29 @@
  * uffd-stat-find.c - which processes have userfaultfds or statistics, and what
  * their pages say now.
  *
- * A page is found by its name among a process's descriptors, opened for reading
- * and read into a buffer here. It is never mapped: a page that its owner cuts
- * would end this program. What was found is kept from one look to the next, by
- * process number and start time; a process's descriptors are listed again when
- * their number changed, and every tenth time.
+ * What was found is kept from one look to the next. A process's descriptors are
+ * listed again when their number changed, and every tenth time. Where a process is
+ * one of ours by its page, the kernel is asked about it every tenth time, or when
+ * the numbers of the kernel are wanted: a host may have thousands of such
+ * processes.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "uffd-stat.h"
+#include "uffd-stat-read.h"
 
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_PAGE_BYTES ((uint64_t)8 << 20)
-#define MAX_POOLS 64
 #define LIST_AGAIN 10
 
 struct known {
@@ -33,42 +34,68 @@ struct known {
 	uint64_t fd_count;
 	unsigned int looks;
 	bool is_seen;
-	int pools[MAX_POOLS], uffds[MAX_POOLS];
-	size_t pool_count, uffd_count;
+	struct stat_target target; /* without pools */
+	struct stat_page *pages;
+	size_t page_count;
+	int uffds[STAT_MAX_POOLS];
+	size_t uffd_count;
 };
 
 struct stat_finder {
 	int *pids;
 	size_t pid_count;
-	struct known *known;
-	size_t known_count;
-	uint8_t *page;
+	bool wants_kernel;
+	struct known **known; /* by pid */
+	size_t known_count, known_room;
+	struct stat_reader reader;
 };
 
-struct stat_finder *stat_finder_new(const int *pids, size_t count)
+struct stat_finder *stat_finder_new(const int *pids, size_t count,
+				    bool wants_kernel)
 {
 	struct stat_finder *finder = calloc(1, sizeof(*finder));
 
 	if (!finder)
 		return NULL;
-	finder->page = malloc(MAX_PAGE_BYTES);
+#ifdef __GLIBC__
+	/* Samples come and go by the thousand: keep their memory. */
+	(void)mallopt(M_TRIM_THRESHOLD, 256 << 20);
+#endif
+	finder->reader.bytes = malloc(STAT_MAX_PAGE_BYTES);
 	finder->pids = calloc(count + 1, sizeof(*pids));
-	if (!finder->page || !finder->pids) {
+	if (!finder->reader.bytes || !finder->pids) {
 		stat_finder_free(finder);
 		return NULL;
 	}
 	if (count)
 		memcpy(finder->pids, pids, count * sizeof(*pids));
 	finder->pid_count = count;
+	finder->wants_kernel = wants_kernel;
 	return finder;
+}
+
+static void pages_forget(struct stat_page *pages, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		stat_page_forget(&pages[i]);
+	free(pages);
+}
+
+static void known_free(struct known *known)
+{
+	pages_forget(known->pages, known->page_count);
+	free(known);
 }
 
 void stat_finder_free(struct stat_finder *finder)
 {
 	if (!finder)
 		return;
+	for (size_t i = 0; i < finder->known_count; i++)
+		known_free(finder->known[i]);
+	stat_schemas_forget(&finder->reader.schemas);
 	free(finder->known);
-	free(finder->page);
+	free(finder->reader.bytes);
 	free(finder->pids);
 	free(finder);
 }
@@ -118,35 +145,80 @@ static bool process_read(int pid, struct stat_target *target,
 	return true;
 }
 
-static struct known *known_get(struct stat_finder *finder, int pid,
-			       unsigned long long started)
+/* Where a process is in the list, or belongs. */
+static size_t known_at(const struct stat_finder *finder, int pid)
 {
-	struct known *known = finder->known;
+	size_t low = 0, high = finder->known_count;
 
-	for (size_t i = 0; i < finder->known_count; i++) {
-		if (known[i].pid == pid && known[i].started == started)
-			return &known[i];
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (finder->known[mid]->pid < pid)
+			low = mid + 1;
+		else
+			high = mid;
 	}
-	known = realloc(known, (finder->known_count + 1) * sizeof(*known));
+	return low;
+}
+
+static struct known *known_add(struct stat_finder *finder, int pid)
+{
+	size_t at = known_at(finder, pid);
+	struct known *known;
+
+	if (at < finder->known_count && finder->known[at]->pid == pid)
+		return finder->known[at];
+	if (finder->known_count == finder->known_room) {
+		size_t room = finder->known_room * 2 + 64;
+		struct known **grown =
+			realloc(finder->known, room * sizeof(*grown));
+
+		if (!grown)
+			return NULL;
+		finder->known = grown;
+		finder->known_room = room;
+	}
+	known = calloc(1, sizeof(*known));
 	if (!known)
 		return NULL;
-	finder->known = known;
-	known += finder->known_count++;
-	memset(known, 0, sizeof(*known));
 	known->pid = pid;
-	known->started = started;
 	known->fd_count = UINT64_MAX;
+	memmove(&finder->known[at + 1], &finder->known[at],
+		(finder->known_count++ - at) * sizeof(known));
+	finder->known[at] = known;
 	return known;
+}
+
+/* -------------------------------------------------------------- descriptors */
+
+static void page_note(struct stat_page *pages, size_t *count,
+		      struct known *known, int fd)
+{
+	struct stat_page *page = &pages[*count];
+
+	if (*count == STAT_MAX_POOLS)
+		return;
+	*page = (struct stat_page){ .fd = fd };
+	for (size_t i = 0; i < known->page_count; i++) {
+		if (known->pages[i].fd != fd)
+			continue;
+		*page = known->pages[i];
+		known->pages[i].sample = NULL;
+		known->pages[i].counts = NULL;
+	}
+	++*count;
 }
 
 static void descriptors_list(struct known *known)
 {
+	struct stat_page pages[STAT_MAX_POOLS], *kept;
 	char path[64], target[64];
 	struct dirent *entry;
+	size_t count = 0;
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", known->pid);
-	known->pool_count = known->uffd_count = 0;
+	known->uffd_count = 0;
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
 		ssize_t len = readlinkat(dirfd(dir), entry->d_name, target,
@@ -155,15 +227,25 @@ static void descriptors_list(struct known *known)
 		if (len <= 0)
 			continue;
 		target[len] = '\0';
-		if (!strncmp(target, "/memfd:faultline-stats", 22) &&
-		    known->pool_count < MAX_POOLS)
-			known->pools[known->pool_count++] = atoi(entry->d_name);
+		if (!strncmp(target, "/memfd:faultline-stats", 22) ||
+		    !strncmp(target, "/memfd:faultline-loads", 22))
+			page_note(pages, &count, known, atoi(entry->d_name));
 		if (!strcmp(target, "anon_inode:[userfaultfd]") &&
-		    known->uffd_count < MAX_POOLS)
+		    known->uffd_count < STAT_MAX_POOLS)
 			known->uffds[known->uffd_count++] = atoi(entry->d_name);
 	}
 	if (dir)
 		closedir(dir);
+	pages_forget(known->pages, known->page_count);
+	kept = calloc(count + 1, sizeof(*kept));
+	known->pages = kept;
+	known->page_count = kept ? count : 0;
+	for (size_t i = 0; i < count; i++) {
+		if (kept)
+			kept[i] = pages[i];
+		else
+			stat_page_forget(&pages[i]);
+	}
 }
 
 /* Since Linux 6.2 the folder's size is the number of descriptors. */
@@ -176,39 +258,9 @@ static void descriptors_look(struct known *known)
 	if (stat(path, &about))
 		return;
 	if (known->fd_count != (uint64_t)about.st_size ||
-	    known->looks++ % LIST_AGAIN == 0)
+	    known->looks % LIST_AGAIN == 0)
 		descriptors_list(known);
 	known->fd_count = (uint64_t)about.st_size;
-}
-
-static const char *page_read(struct stat_finder *finder, int pid, int fd_number,
-			     struct stat_sample *sample)
-{
-	char path[64];
-	size_t len = 0;
-	struct stat about;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd_number);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return "gone";
-	/* Only a file can be read by pread() without waiting. */
-	if (fstat(fd, &about) || !S_ISREG(about.st_mode) ||
-	    (uint64_t)about.st_size > MAX_PAGE_BYTES) {
-		close(fd);
-		return "not of this form";
-	}
-	while (len < (size_t)about.st_size) {
-		ssize_t got = pread(fd, finder->page + len,
-				    (size_t)about.st_size - len, (off_t)len);
-
-		if (got <= 0)
-			break;
-		len += (size_t)got;
-	}
-	close(fd);
-	return stat_page_parse(finder->page, len, sample);
 }
 
 static void waiters_read(const struct known *known, struct stat_kernel *kernel)
@@ -234,55 +286,111 @@ static void waiters_read(const struct known *known, struct stat_kernel *kernel)
 	}
 }
 
-static void pools_read(struct stat_finder *finder, const struct known *known,
+static void pools_read(struct stat_finder *finder, struct known *known,
 		       struct stat_target *target)
 {
-	target->pools = calloc(known->pool_count + 1, sizeof(*target->pools));
-	for (size_t i = 0; target->pools && i < known->pool_count; i++) {
-		struct stat_pool *pool = &target->pools[target->pool_count];
-		struct stat_sample *sample = malloc(sizeof(*sample));
+	target->pools = calloc(known->page_count + 1, sizeof(*target->pools));
+	for (size_t i = 0; target->pools && i < known->page_count; i++) {
+		struct stat_pool *pool = &target->pools[target->pool_count++];
 
-		if (!sample)
-			break;
-		pool->why =
-			page_read(finder, known->pid, known->pools[i], sample);
-		/* A forked child has its parent's page. */
-		if (!pool->why && sample->process != (uint64_t)known->pid)
-			pool->why = "of another process";
-		if (pool->why) {
-			free(sample);
-			sample = NULL;
-		}
-		pool->sample = sample;
-		target->pool_count++;
+		pool->why = stat_page_read(&finder->reader, known->pid,
+					   &known->pages[i]);
+		pool->sample = pool->why ? NULL : known->pages[i].sample;
+		if (pool->sample)
+			pool->sample->refs++;
 	}
+}
+
+static void pools_free(struct stat_target *target)
+{
+	for (size_t j = 0; j < target->pool_count; j++)
+		stat_sample_put(target->pools[j].sample);
+	free(target->pools);
+}
+
+/* ----------------------------------------------------------------- processes */
+
+/* False: the process is gone, or another one has its number; then it is told
+ * from its beginning. */
+static bool process_look(struct known *known)
+{
+	unsigned long long started;
+	struct stat_target target = { .pid = 0 };
+
+	if (!process_read(known->pid, &target, &started))
+		return false;
+	if (known->started != started) {
+		pages_forget(known->pages, known->page_count);
+		known->pages = NULL;
+		known->page_count = known->uffd_count = 0;
+		known->fd_count = UINT64_MAX;
+	}
+	known->started = started;
+	known->target = target;
+	return true;
+}
+
+static bool has_gone(const struct stat_target *target)
+{
+	for (size_t i = 0; i < target->pool_count; i++) {
+		if (target->pools[i].why &&
+		    !strcmp(target->pools[i].why, "gone"))
+			return true;
+	}
+	return false;
+}
+
+/* False: there is no such process, or it is none of those that are looked for. */
+static bool target_make(struct stat_finder *finder, int pid,
+			struct stat_target *target)
+{
+	struct known *known = known_add(finder, pid);
+	bool is_asked;
+
+	if (!known)
+		return false;
+	is_asked = finder->wants_kernel || !known->page_count ||
+		   known->looks % LIST_AGAIN == 0;
+	if (is_asked && !process_look(known))
+		return false;
+	descriptors_look(known);
+	known->looks++;
+	known->is_seen = true;
+	if (!known->page_count && !known->uffd_count && !finder->pid_count)
+		return false;
+	*target = known->target;
+	if (is_asked)
+		waiters_read(known, &target->kernel);
+	pools_read(finder, known, target);
+	/* Not asked about, and its page is gone: is it still there? */
+	if (!is_asked && has_gone(target) && !process_look(known)) {
+		pools_free(target);
+		return false;
+	}
+	return true;
 }
 
 static void target_look(struct stat_finder *finder, int pid,
 			struct stat_moment *moment)
 {
 	struct stat_target target = { .pid = 0 };
-	unsigned long long started;
-	struct stat_target *grown;
-	struct known *known;
+	size_t count = moment->target_count;
 
-	if (!process_read(pid, &target, &started))
+	if (!target_make(finder, pid, &target))
 		return;
-	known = known_get(finder, pid, started);
-	if (!known)
-		return;
-	known->is_seen = true;
-	descriptors_look(known);
-	if (!known->pool_count && !known->uffd_count && !finder->pid_count)
-		return;
-	grown = realloc(moment->targets,
-			(moment->target_count + 1) * sizeof(*grown));
-	if (!grown)
-		return;
-	moment->targets = grown;
-	waiters_read(known, &target.kernel);
-	pools_read(finder, known, &target);
-	grown[moment->target_count++] = target;
+	/* Room doubles whenever the count is a power of two. */
+	if (!(count & (count - 1))) {
+		struct stat_target *grown =
+			realloc(moment->targets,
+				(count ? 2 * count : 1) * sizeof(*grown));
+
+		if (!grown) {
+			pools_free(&target);
+			return;
+		}
+		moment->targets = grown;
+	}
+	moment->targets[moment->target_count++] = target;
 }
 
 static void forget_gone(struct stat_finder *finder)
@@ -290,10 +398,12 @@ static void forget_gone(struct stat_finder *finder)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < finder->known_count; i++) {
-		if (!finder->known[i].is_seen)
+		if (!finder->known[i]->is_seen) {
+			known_free(finder->known[i]);
 			continue;
-		finder->known[kept] = finder->known[i];
-		finder->known[kept++].is_seen = false;
+		}
+		finder->known[i]->is_seen = false;
+		finder->known[kept++] = finder->known[i];
 	}
 	finder->known_count = kept;
 }
@@ -343,13 +453,8 @@ struct stat_moment *stat_look(struct stat_finder *finder)
 
 void stat_moment_free(struct stat_moment *moment)
 {
-	for (size_t i = 0; moment && i < moment->target_count; i++) {
-		struct stat_target *target = &moment->targets[i];
-
-		for (size_t j = 0; j < target->pool_count; j++)
-			free(target->pools[j].sample);
-		free(target->pools);
-	}
+	for (size_t i = 0; moment && i < moment->target_count; i++)
+		pools_free(&moment->targets[i]);
 	if (moment)
 		free(moment->targets);
 	free(moment);
@@ -359,158 +464,19 @@ const struct stat_sample *stat_earlier(const struct stat_moment *before,
 				       const struct stat_target *target,
 				       const struct stat_sample *sample)
 {
-	for (size_t i = 0; before && i < before->target_count; i++) {
-		const struct stat_target *old = &before->targets[i];
+	const struct stat_target *old =
+		before && before->target_count ?
+			bsearch(target, before->targets, before->target_count,
+				sizeof(*target), by_pid) :
+			NULL;
 
-		for (size_t j = 0;
-		     old->pid == target->pid && j < old->pool_count; j++) {
-			const struct stat_sample *earlier =
-				old->pools[j].sample;
+	for (size_t j = 0; old && j < old->pool_count; j++) {
+		const struct stat_sample *earlier = old->pools[j].sample;
 
-			if (earlier && earlier->made_ns == sample->made_ns &&
-			    earlier->serial == sample->serial)
-				return earlier;
-		}
+		if (earlier &&
+		    earlier->about.made_ns == sample->about.made_ns &&
+		    earlier->about.serial == sample->about.serial)
+			return earlier;
 	}
 	return NULL;
-}
-
-/* --------------------------------------------------------------- recordings */
-
-/* Plain structs of this build: a recording is read by the uffd-stat that made
- * it, or by one of the same form. */
-struct record_head {
-	char magic[8];
-	uint32_t sample_bytes, target_count;
-	uint64_t now_ns;
-	double wall_s;
-};
-
-struct record_target {
-	int32_t pid;
-	uint32_t pool_count;
-	char command[32];
-	struct stat_kernel kernel;
-};
-
-bool stat_record(FILE *file, const struct stat_moment *moment)
-{
-	struct record_head head = { "UFFDST1", sizeof(struct stat_sample),
-				    (uint32_t)moment->target_count,
-				    moment->now_ns, moment->wall_s };
-	bool is_good = fwrite(&head, sizeof(head), 1, file) == 1;
-
-	for (size_t i = 0; i < moment->target_count && is_good; i++) {
-		const struct stat_target *target = &moment->targets[i];
-		struct record_target record;
-
-		memset(&record, 0, sizeof(record));
-		record.pid = target->pid;
-		for (size_t j = 0; j < target->pool_count; j++)
-			record.pool_count += target->pools[j].sample != NULL;
-		memcpy(record.command, target->command, sizeof(record.command));
-		record.kernel = target->kernel;
-		is_good = fwrite(&record, sizeof(record), 1, file) == 1;
-		for (size_t j = 0; j < target->pool_count && is_good; j++) {
-			if (target->pools[j].sample)
-				is_good = fwrite(target->pools[j].sample,
-						 sizeof(struct stat_sample), 1,
-						 file) == 1;
-		}
-	}
-	return is_good && !fflush(file);
-}
-
-static bool text_is_clean(const char *text, size_t size)
-{
-	size_t len = strnlen(text, size);
-
-	for (size_t i = 0; i < len; i++) {
-		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-			return false;
-	}
-	return len < size;
-}
-
-/* A recording is a file like any other. */
-static bool sample_is_good(const struct stat_sample *sample)
-{
-	bool is_good =
-		sample->row_count <= STAT_MAX_ROWS &&
-		sample->times_count <= STAT_MAX_TIMES &&
-		sample->bucket_bits <= 8 &&
-		sample->bucket_count <= STAT_MAX_BUCKETS &&
-		text_is_clean(sample->pool, sizeof(sample->pool)) &&
-		text_is_clean(sample->library, sizeof(sample->library)) &&
-		text_is_clean(sample->backend, sizeof(sample->backend)) &&
-		text_is_clean(sample->rung, sizeof(sample->rung));
-
-	for (size_t i = 0; is_good && i < sample->row_count; i++) {
-		const struct stat_row *row = &sample->rows[i];
-
-		is_good = text_is_clean(row->name, sizeof(row->name)) &&
-			  text_is_clean(row->unit, sizeof(row->unit)) &&
-			  text_is_clean(row->help, sizeof(row->help));
-	}
-	for (size_t i = 0; is_good && i < sample->times_count; i++)
-		is_good = text_is_clean(sample->times[i].name,
-					sizeof(sample->times[i].name)) &&
-			  text_is_clean(sample->times[i].help,
-					sizeof(sample->times[i].help));
-	return is_good;
-}
-
-static bool target_replay(FILE *file, struct stat_target *target)
-{
-	struct record_target record;
-
-	if (fread(&record, sizeof(record), 1, file) != 1 ||
-	    record.pool_count > MAX_POOLS ||
-	    !text_is_clean(record.command, sizeof(record.command)))
-		return false;
-	target->pid = record.pid;
-	memcpy(target->command, record.command, sizeof(target->command));
-	target->kernel = record.kernel;
-	target->pools = calloc(record.pool_count + 1, sizeof(*target->pools));
-	for (uint32_t i = 0; target->pools && i < record.pool_count; i++) {
-		struct stat_sample *sample = malloc(sizeof(*sample));
-
-		target->pools[target->pool_count++].sample = sample;
-		if (!sample || fread(sample, sizeof(*sample), 1, file) != 1 ||
-		    !sample_is_good(sample))
-			return false;
-	}
-	return target->pools != NULL;
-}
-
-struct stat_moment *stat_replay(FILE *file, const char **why)
-{
-	struct record_head head;
-	struct stat_moment *moment;
-	size_t got = fread(&head, 1, sizeof(head), file);
-
-	*why = NULL;
-	if (!got)
-		return NULL;
-	*why = "not a recording of this uffd-stat, or cut";
-	if (got != sizeof(head) || memcmp(head.magic, "UFFDST1", 8) != 0 ||
-	    head.sample_bytes != sizeof(struct stat_sample) ||
-	    head.target_count > 65536)
-		return NULL;
-	moment = calloc(1, sizeof(*moment));
-	if (!moment)
-		return NULL;
-	moment->now_ns = head.now_ns;
-	moment->wall_s = head.wall_s;
-	moment->targets =
-		calloc(head.target_count + 1, sizeof(*moment->targets));
-	for (uint32_t i = 0; moment->targets && i < head.target_count; i++) {
-		if (!target_replay(file,
-				   &moment->targets[moment->target_count++])) {
-			stat_moment_free(moment);
-			return NULL;
-		}
-	}
-	*why = NULL;
-	return moment;
 }

@@ -4,11 +4,11 @@
  *
  * The process that wrote the page may be hostile or broken, and may be writing
  * now. So every offset and count is checked against the bytes that were read,
- * each bound by a limit of ours too, and text is taken byte by byte. Nothing here
- * allocates.
+ * each bound by a limit of ours too.
  */
 #include "uffd-stat.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct page {
@@ -28,55 +28,6 @@ static uint64_t u64_at(const struct page *page, uint64_t off)
 
 	memcpy(&value, page->bytes + off, sizeof(value));
 	return value;
-}
-
-/* Of a valid sequence of UTF-8 of printable characters, its length; else 0. */
-static size_t utf8_length(const uint8_t *at, size_t left)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t len = at[0] < 0x80	    ? 1 :
-		     (at[0] & 0xe0) == 0xc0 ? 2 :
-		     (at[0] & 0xf0) == 0xe0 ? 3 :
-		     (at[0] & 0xf8) == 0xf0 ? 4 :
-					      0;
-	uint32_t code;
-
-	if (len == 1)
-		return at[0] >= 0x20 && at[0] < 0x7f;
-	if (!len || len > left)
-		return 0;
-	code = at[0] & (0x7fu >> len);
-	for (size_t i = 1; i < len; i++) {
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (at[i] & 0x3f);
-	}
-	/* No controls of the second set, no surrogates. */
-	return code < least[len] || code < 0xa0 || code > 0x10ffff ||
-			       (code >= 0xd800 && code < 0xe000) ?
-		       0 :
-		       len;
-}
-
-/* Copy text up to a NUL; what a terminal must not see becomes '?'. */
-static void text_copy(char *to, size_t size, const void *from, size_t len)
-{
-	const uint8_t *at = from;
-	size_t used = 0;
-
-	for (size_t i = 0; i < len && at[i];) {
-		size_t step = utf8_length(at + i, len - i);
-
-		if (used + (step ? step : 1) >= size)
-			break;
-		if (step)
-			memcpy(to + used, at + i, step);
-		else
-			to[used] = '?';
-		used += step ? step : 1;
-		i += step ? step : 1;
-	}
-	to[used] = '\0';
 }
 
 static const char *head_check(const struct page *page)
@@ -109,6 +60,33 @@ static const char *head_check(const struct page *page)
 	return hash == head->signature ? NULL : "not of this form";
 }
 
+/* ------------------------------------------------------------------ samples */
+
+struct stat_sample *stat_sample_new(struct stat_schema *schema,
+				    const struct stat_about *about)
+{
+	struct stat_sample *sample =
+		calloc(1, sizeof(*sample) + schema->times_count *
+						    about->bucket_count *
+						    sizeof(uint64_t));
+
+	if (!sample)
+		return NULL;
+	sample->refs = 1;
+	sample->about = *about;
+	sample->schema = schema;
+	schema->refs++;
+	return sample;
+}
+
+void stat_sample_put(struct stat_sample *sample)
+{
+	if (!sample || --sample->refs)
+		return;
+	stat_schema_put(sample->schema);
+	free(sample);
+}
+
 static uint64_t word_read(const struct page *page, uint32_t word)
 {
 	uint64_t sum = 0;
@@ -121,115 +99,6 @@ static uint64_t word_read(const struct page *page, uint32_t word)
 	return sum;
 }
 
-static void times_read(const struct page *page, uint32_t idx,
-		       struct stat_times *times)
-{
-	const struct fl_statistics_head *head = &page->head;
-
-	times->count = 0;
-	for (uint32_t i = 0; i < head->bucket_count; i++) {
-		times->buckets[i] = 0;
-		for (uint32_t j = 0; j < head->times_shard_count; j++)
-			times->buckets[i] += u64_at(
-				page,
-				head->times_off +
-					8 * (((uint64_t)j * head->times_count +
-					      idx) * head->bucket_count +
-					     i));
-		times->count += times->buckets[i];
-	}
-}
-
-/* A word of a line, and what is behind it; a name has only letters, digits and
- * '_', and a sum '+' and '-' too. */
-static const char *word_take(const char *at, const char *end, const char *more,
-			     char *to, size_t size)
-{
-	size_t len = 0;
-
-	while (at < end && *at != ' ') {
-		bool is_good = (*at >= 'a' && *at <= 'z') ||
-			       (*at >= 'A' && *at <= 'Z') ||
-			       (*at >= '0' && *at <= '9') || *at == '_' ||
-			       (*at && strchr(more, *at));
-
-		if (!is_good || len + 1 >= size)
-			return NULL;
-		to[len++] = *at++;
-	}
-	to[len] = '\0';
-	return len && at < end ? at + 1 : NULL;
-}
-
-struct counts {
-	uint32_t words, levels, times;
-};
-
-static bool row_take(const struct page *page, const char *line, const char *end,
-		     struct counts *counts, struct stat_sample *sample)
-{
-	struct stat_row *row = &sample->rows[sample->row_count];
-
-	if (end - line < 4 || line[1] != ' ')
-		return false;
-	row->kind = *line;
-	row->value = 0;
-	row->sum[0] = '\0';
-	line = word_take(line + 2, end, "", row->name, sizeof(row->name));
-	if (line)
-		line = word_take(line, end, "", row->unit, sizeof(row->unit));
-	if (line && row->kind == 'd')
-		line = word_take(line, end, "+-", row->sum, sizeof(row->sum));
-	if (!line)
-		return false;
-	text_copy(row->help, sizeof(row->help), line, (size_t)(end - line));
-	if (row->kind == 't' || row->kind == 's') {
-		struct stat_times *times = &sample->times[counts->times];
-
-		if (counts->times >= page->head.times_count)
-			return false;
-		memcpy(times->name, row->name, sizeof(times->name));
-		memcpy(times->help, row->help, sizeof(times->help));
-		times->is_sizes = row->kind == 's';
-		times_read(page, counts->times++, times);
-		return true;
-	}
-	if (row->kind == 'l') {
-		if (counts->levels >= page->head.level_count)
-			return false;
-		row->value = u64_at(page, page->head.levels_off +
-						  8 * counts->levels++);
-	} else if (row->kind == 'c' || row->kind == 'g') {
-		if (counts->words >= page->head.word_count)
-			return false;
-		row->value = word_read(page, counts->words++);
-	} else if (row->kind != 'd') {
-		/* A kind that this reader does not know. */
-		return true;
-	}
-	sample->row_count++;
-	return true;
-}
-
-static const char *schema_read(const struct page *page,
-			       struct stat_sample *sample)
-{
-	const char *line = (const char *)page->bytes + page->head.schema_off;
-	const char *last = line + page->head.schema_bytes;
-	struct counts counts = { 0, 0, 0 };
-
-	while (line < last) {
-		const char *end = memchr(line, '\n', (size_t)(last - line));
-
-		if (!end || sample->row_count == STAT_MAX_ROWS ||
-		    !row_take(page, line, end, &counts, sample))
-			return "not of this form";
-		line = end + 1;
-	}
-	sample->times_count = counts.times;
-	return NULL;
-}
-
 /* A gauge may be read while it is written: shards do not change together, and
  * what is gone before it came is nothing. */
 static uint64_t gauge(uint64_t value)
@@ -237,39 +106,96 @@ static uint64_t gauge(uint64_t value)
 	return value >> 63 ? 0 : value;
 }
 
-static void sums_make(struct stat_sample *sample)
+static uint64_t sum_make(const struct stat_sample *sample, const char *at)
 {
-	for (size_t i = 0; i < sample->row_count; i++) {
-		struct stat_row *row = &sample->rows[i];
-		uint64_t value = 0;
-		const char *at = row->sum;
+	uint64_t value = 0;
 
-		while (row->kind == 'd' && (*at == '+' || *at == '-')) {
-			size_t len = strcspn(at + 1, "+-");
-			char name[STAT_NAME] = "";
-			uint64_t part = 0;
+	while (*at == '+' || *at == '-') {
+		size_t len = strcspn(at + 1, "+-");
+		char name[STAT_NAME] = "";
+		uint64_t part = 0;
 
-			if (len < sizeof(name))
-				memcpy(name, at + 1, len);
-			(void)stat_number(sample, name, &part);
-			value += *at == '+' ? part : -part;
-			at += 1 + len;
-		}
-		if (row->kind == 'd')
-			row->value = gauge(value);
+		if (len < sizeof(name))
+			memcpy(name, at + 1, len);
+		(void)stat_number(sample, name, &part);
+		value += *at == '+' ? part : -part;
+		at += 1 + len;
 	}
-	for (size_t i = 0; i < sample->row_count; i++) {
-		if (sample->rows[i].kind == 'g')
-			sample->rows[i].value = gauge(sample->rows[i].value);
+	return gauge(value);
+}
+
+static void numbers_read(const struct page *page, struct stat_sample *sample)
+{
+	const struct stat_schema *schema = sample->schema;
+
+	for (size_t i = 0; i < schema->row_count; i++) {
+		const struct stat_row *row = &schema->rows[i];
+
+		if (row->kind == 'l')
+			sample->values[i] = u64_at(
+				page, page->head.levels_off +
+					      8 * (uint64_t)row->at);
+		else if (row->kind != 'd')
+			sample->values[i] = word_read(page, row->at);
+	}
+	/* Sums are of words as they were read. */
+	for (size_t i = 0; i < schema->row_count; i++) {
+		if (schema->rows[i].kind == 'd')
+			sample->values[i] =
+				sum_make(sample, schema->rows[i].sum);
+	}
+	for (size_t i = 0; i < schema->row_count; i++) {
+		if (schema->rows[i].kind == 'g')
+			sample->values[i] = gauge(sample->values[i]);
 	}
 }
 
-const char *stat_page_parse(const uint8_t *bytes, size_t len,
-			    struct stat_sample *sample)
+static void times_read(const struct page *page, struct stat_sample *sample)
+{
+	const struct fl_statistics_head *head = &page->head;
+	size_t count = head->bucket_count;
+
+	for (size_t j = 0; j < head->times_shard_count; j++) {
+		for (size_t t = 0; t < sample->schema->times_count; t++) {
+			uint64_t *to = sample->buckets + t * count;
+			uint64_t off = head->times_off +
+				       8 * (j * head->times_count + t) * count;
+
+			for (size_t i = 0; i < count; i++)
+				to[i] += u64_at(page, off + 8 * i);
+		}
+	}
+}
+
+static void about_read(const struct fl_statistics_head *head,
+		       struct stat_about *about)
+{
+	memset(about, 0, sizeof(*about));
+	about->serial = head->serial;
+	about->made_ns = head->made_ns;
+	about->process = head->process;
+	about->bucket_bits = head->bucket_bits;
+	about->bucket_count = head->bucket_count;
+	about->sample_every = head->sample_every;
+	stat_text_copy(about->pool, sizeof(about->pool), head->pool,
+		  sizeof(head->pool));
+	stat_text_copy(about->library, sizeof(about->library), head->library,
+		  sizeof(head->library));
+	stat_text_copy(about->backend, sizeof(about->backend), head->backend,
+		  sizeof(head->backend));
+	stat_text_copy(about->rung, sizeof(about->rung), head->rung,
+		  sizeof(head->rung));
+}
+
+const char *stat_page_parse(struct stat_schemas *schemas, const uint8_t *bytes,
+			    size_t len, struct stat_sample **out)
 {
 	struct page page = { .bytes = bytes, .len = len };
+	struct stat_schema *schema;
+	struct stat_about about;
 	const char *why;
 
+	*out = NULL;
 	if (len < sizeof(page.head))
 		return "cut";
 	memcpy(&page.head, bytes, sizeof(page.head));
@@ -281,34 +207,72 @@ const char *stat_page_parse(const uint8_t *bytes, size_t len,
 	why = head_check(&page);
 	if (why)
 		return why;
-	sample->row_count = sample->times_count = 0;
-	sample->serial = page.head.serial;
-	sample->made_ns = page.head.made_ns;
-	sample->process = page.head.process;
-	sample->bucket_bits = page.head.bucket_bits;
-	sample->bucket_count = page.head.bucket_count;
-	sample->sample_every = page.head.sample_every;
-	text_copy(sample->pool, sizeof(sample->pool), page.head.pool,
-		  sizeof(page.head.pool));
-	text_copy(sample->library, sizeof(sample->library), page.head.library,
-		  sizeof(page.head.library));
-	text_copy(sample->backend, sizeof(sample->backend), page.head.backend,
-		  sizeof(page.head.backend));
-	text_copy(sample->rung, sizeof(sample->rung), page.head.rung,
-		  sizeof(page.head.rung));
-	why = schema_read(&page, sample);
-	if (!why)
-		sums_make(sample);
-	return why;
+	schema = stat_schema_get(schemas,
+				 (const char *)bytes + page.head.schema_off,
+				 (size_t)page.head.schema_bytes);
+	if (!schema || schema->words > page.head.word_count ||
+	    schema->levels > page.head.level_count ||
+	    schema->times_count > page.head.times_count) {
+		stat_schema_put(schema);
+		return "not of this form";
+	}
+	about_read(&page.head, &about);
+	*out = stat_sample_new(schema, &about);
+	stat_schema_put(schema);
+	if (!*out)
+		return "too large for the memory there is";
+	numbers_read(&page, *out);
+	times_read(&page, *out);
+	return NULL;
 }
+
+struct stat_sample *stat_page_again(const uint8_t *bytes,
+				    const struct stat_sample *earlier)
+{
+	struct page page = { .bytes = bytes };
+	struct stat_sample *sample =
+		stat_sample_new(earlier->schema, &earlier->about);
+
+	if (!sample)
+		return NULL;
+	memcpy(&page.head, bytes, sizeof(page.head));
+	numbers_read(&page, sample);
+	times_read(&page, sample);
+	return sample;
+}
+
+struct stat_range stat_page_counts(const struct fl_statistics_head *head)
+{
+	uint64_t levels_end = head->levels_off + 8 * (uint64_t)head->level_count;
+	uint64_t shards_end = head->shards_off +
+			      (uint64_t)head->shard_count * head->shard_bytes;
+	uint64_t off = head->levels_off < head->shards_off ? head->levels_off :
+							     head->shards_off;
+
+	return (struct stat_range){
+		off, (levels_end > shards_end ? levels_end : shards_end) - off
+	};
+}
+
+struct stat_range stat_page_times(const struct fl_statistics_head *head)
+{
+	return (struct stat_range){ head->times_off,
+				    8 * (uint64_t)head->times_shard_count *
+					    head->times_count *
+					    head->bucket_count };
+}
+
+/* ------------------------------------------------------------------ numbers */
 
 bool stat_number(const struct stat_sample *sample, const char *name,
 		 uint64_t *value)
 {
-	for (size_t i = 0; i < sample->row_count; i++) {
-		if (strcmp(sample->rows[i].name, name) != 0)
+	const struct stat_schema *schema = sample->schema;
+
+	for (size_t i = 0; i < schema->row_count; i++) {
+		if (strcmp(schema->rows[i].name, name) != 0)
 			continue;
-		*value = sample->rows[i].value;
+		*value = sample->values[i];
 		return true;
 	}
 	return false;
@@ -323,12 +287,13 @@ uint64_t stat_value(const struct stat_sample *sample, const char *name)
 	return value;
 }
 
-const struct stat_times *stat_times_named(const struct stat_sample *sample,
-					  const char *name)
+const uint64_t *stat_buckets(const struct stat_sample *sample, const char *name)
 {
-	for (size_t i = 0; sample && i < sample->times_count; i++) {
-		if (!strcmp(sample->times[i].name, name))
-			return &sample->times[i];
+	const struct stat_schema *schema = sample ? sample->schema : NULL;
+
+	for (size_t i = 0; schema && i < schema->times_count; i++) {
+		if (!strcmp(schema->times[i].name, name))
+			return sample->buckets + i * sample->about.bucket_count;
 	}
 	return NULL;
 }
@@ -351,16 +316,17 @@ uint64_t stat_quantile(const struct stat_sample *before,
 		       const struct stat_sample *now, const char *name,
 		       uint32_t per_mille, uint64_t *count)
 {
-	const struct stat_times *new = stat_times_named(now, name);
-	const struct stat_times *old = stat_times_named(before, name);
+	const uint64_t *new = stat_buckets(now, name);
+	const uint64_t *old = stat_buckets(before, name);
 	uint64_t total = 0, below = 0, fresh;
 
 	*count = 0;
-	if (!new || (old && before->bucket_count != now->bucket_count))
+	if (!new ||
+	    (old && before->about.bucket_count != now->about.bucket_count))
 		return 0;
 	for (int pass = 0; pass < 2; pass++) {
-		for (uint32_t i = 0; i < now->bucket_count; i++) {
-			fresh = new->buckets[i] - (old ? old->buckets[i] : 0);
+		for (uint32_t i = 0; i < now->about.bucket_count; i++) {
+			fresh = new[i] - (old ? old[i] : 0);
 			/* A bucket that shrank is no bucket. */
 			if (fresh >> 63)
 				fresh = 0;
@@ -372,7 +338,7 @@ uint64_t stat_quantile(const struct stat_sample *before,
 			if (below >=
 			    total - total / 1000 * (1000 - per_mille) -
 				    total % 1000 * (1000 - per_mille) / 1000)
-				return bucket_ns(now->bucket_bits, i);
+				return bucket_ns(now->about.bucket_bits, i);
 		}
 		*count = total;
 		if (!total)

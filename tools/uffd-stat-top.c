@@ -64,7 +64,7 @@ static double cycles_of(const struct stat_moment *before,
 	const char *word = stat_value(entry->now, "instances_acquired") ?
 				   "instances_released" :
 				   "memories_released";
-	uint64_t from = entry->before ? before->now_ns : entry->now->made_ns;
+	uint64_t from = entry->before ? before->now_ns : entry->now->about.made_ns;
 	uint64_t old = stat_value(entry->before, word);
 	uint64_t new = stat_value(entry->now, word);
 
@@ -118,7 +118,8 @@ static void entries_make(struct top *top)
 			const struct stat_sample *now = target->pools[j].sample;
 			struct entry *entry = &top->entries[top->entry_count];
 
-			if (!now || (!strstr(now->pool, top->filter) &&
+			if (!now || now->schema->is_loads ||
+			    (!strstr(now->about.pool, top->filter) &&
 				     !strstr(target->command, top->filter)))
 				continue;
 			entry->target = target;
@@ -164,7 +165,7 @@ static void row_draw(int y, const struct entry *entry, bool is_chosen)
 	mvprintw(y, 0,
 		 "%7d %-12.12s %-14.14s %6llu %9.0f %7.1f %7.1f %7.1f %9llu",
 		 entry->target->pid, entry->target->command,
-		 entry->now->pool[0] ? entry->now->pool : "-",
+		 entry->now->about.pool[0] ? entry->now->about.pool : "-",
 		 (unsigned long long)live_of(entry->now), entry->cycles,
 		 micros(entry, "acquire", 500), micros(entry, "release", 500),
 		 micros(entry, "release", 990),
@@ -177,21 +178,21 @@ static void row_draw(int y, const struct entry *entry, bool is_chosen)
 /* Powers of two of the times of a release since the pool was made. */
 static void histogram_draw(int y, const struct entry *entry)
 {
-	const struct stat_times *times =
-		stat_times_named(entry->now, "release");
-	uint32_t bits = entry->now->bucket_bits;
+	const uint64_t *times = stat_buckets(entry->now, "release");
+	uint32_t bits = entry->now->about.bucket_bits;
 	uint64_t sums[64] = { 0 }, most = 1;
 	int width = COLS - 32;
 
 	if (!times || width < 4)
 		return;
-	for (uint32_t i = 0; i < entry->now->bucket_count; i++)
-		sums[(i >> bits) & 63] += times->buckets[i];
+	for (uint32_t i = 0; i < entry->now->about.bucket_count; i++)
+		sums[(i >> bits) & 63] += times[i];
 	for (size_t i = 0; i < 64; i++)
 		most = sums[i] > most ? sums[i] : most;
 	mvprintw(y++, 0,
-		 "release, pool \"%s\" of %d, rung %s:", entry->now->pool,
-		 entry->target->pid, entry->now->rung);
+		 "release, pool \"%s\" of %d, rung %s:",
+		 entry->now->about.pool, entry->target->pid,
+		 entry->now->about.rung);
 	for (size_t i = 0; i < 64 && y < LINES - 1; i++) {
 		if (!sums[i])
 			continue;

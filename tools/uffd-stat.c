@@ -239,6 +239,7 @@ static int replay_run(struct options *options)
 {
 	struct stat_moment *before = NULL, *now;
 	FILE *file = fopen(options->replay, "re");
+	struct stat_schemas schemas = { .next = 0 };
 	const char *why;
 
 	if (!file) {
@@ -246,12 +247,13 @@ static int replay_run(struct options *options)
 			strerror(errno));
 		return 1;
 	}
-	while ((now = stat_replay(file, &why))) {
+	while ((now = stat_replay(file, &schemas, &why))) {
 		moment_print(options, before, now);
 		stat_moment_free(before);
 		before = now;
 	}
 	stat_moment_free(before);
+	stat_schemas_forget(&schemas);
 	fclose(file);
 	if (why)
 		fprintf(stderr, "uffd-stat: %s: %s\n", options->replay, why);
@@ -266,7 +268,8 @@ static int run(struct options *options)
 
 	if (options->replay)
 		return replay_run(options);
-	finder = stat_finder_new(options->pids, options->pid_count);
+	finder = stat_finder_new(options->pids, options->pid_count,
+				 options->form == FORM_JSON || options->record);
 	if (!finder) {
 		fputs("uffd-stat: no memory\n", stderr);
 		return 1;

@@ -48,39 +48,47 @@ static struct page page_make(void)
 	return page;
 }
 
-static struct stat_sample *sample_new(void)
-{
-	struct stat_sample *sample = malloc(sizeof(*sample));
+static struct stat_schemas schemas;
 
-	MUST(sample != NULL);
-	return sample;
+/* Why the bytes are no page; NULL: they are, and *sample is to be put. */
+static const char *parse(const uint8_t *bytes, size_t len,
+			 struct stat_sample **sample)
+{
+	return stat_page_parse(&schemas, bytes, len, sample);
 }
 
 static void numbers_are_read(void)
 {
-	struct stat_sample *sample = sample_new();
+	struct stat_sample *sample, *again;
 	struct page page = page_make();
 	uint64_t value, count;
 
-	CHECK(!stat_page_parse(page.bytes, page.len, sample));
+	MUST(!parse(page.bytes, page.len, &sample));
 	CHECK_EQ(stat_value(sample, "memories_live"), 2);
 	CHECK_EQ(stat_value(sample, "memories_warm"), 1);
 	CHECK_EQ(stat_value(sample, "memories_acquired"), 7);
 	CHECK(!stat_number(sample, "no_such_number", &value));
 	/* What a terminal would obey is gone. */
-	CHECK(!strcmp(sample->pool, "pool \"\xc3\xa9\"?[2J"));
+	CHECK(!strcmp(sample->about.pool, "pool \"\xc3\xa9\"?[2J"));
 	value = stat_quantile(NULL, sample, "release", 500, &count);
 	CHECK_EQ(count, 100);
 	CHECK(value > 48000 && value < 52000);
 	CHECK_EQ(stat_quantile(sample, sample, "release", 500, &count), 0);
 	CHECK_EQ(count, 0);
+	/* What is read of a page that is known is the same. */
+	again = stat_page_again(page.bytes, sample);
+	MUST(again != NULL && again->schema == sample->schema);
+	CHECK(!memcmp(again->values, sample->values, sizeof(sample->values)));
+	CHECK_EQ(stat_quantile(NULL, again, "release", 500, &count), value);
+	stat_sample_put(again);
+	stat_sample_put(sample);
+	stat_schemas_forget(&schemas);
 	free(page.bytes);
-	free(sample);
 }
 
 static void versions_and_cuts_are_said(void)
 {
-	struct stat_sample *sample = sample_new();
+	struct stat_sample *sample = NULL;
 	struct page page = page_make();
 	struct fl_statistics_head head;
 
@@ -90,16 +98,17 @@ static void versions_and_cuts_are_said(void)
 
 		MUST(cut != NULL);
 		memcpy(cut, page.bytes, len);
-		(void)stat_page_parse(cut, len, sample);
+		(void)parse(cut, len, &sample);
+		stat_sample_put(sample);
 		free(cut);
 	}
-	CHECK(!strcmp(stat_page_parse(page.bytes, 4096, sample), "cut"));
+	CHECK(!strcmp(parse(page.bytes, 4096, &sample), "cut"));
 	memcpy(&head, page.bytes, sizeof(head));
 	head.version++;
 	memcpy(page.bytes, &head, sizeof(head));
-	CHECK(strstr(stat_page_parse(page.bytes, page.len, sample), "version"));
+	CHECK(strstr(parse(page.bytes, page.len, &sample), "version"));
+	stat_schemas_forget(&schemas);
 	free(page.bytes);
-	free(sample);
 }
 
 /* The signature of whatever the schema is now, so that more is read. */
@@ -147,7 +156,7 @@ static void print_all(struct stat_sample *before, struct stat_sample *now)
 
 static void changed_bytes(void)
 {
-	struct stat_sample *good = sample_new(), *sample = sample_new();
+	struct stat_sample *good, *sample;
 	struct page page = page_make();
 	uint8_t *whole = malloc(page.len);
 	struct test_random random;
@@ -155,7 +164,7 @@ static void changed_bytes(void)
 
 	MUST(whole != NULL);
 	memcpy(whole, page.bytes, page.len);
-	MUST(!stat_page_parse(page.bytes, page.len, good));
+	MUST(!parse(page.bytes, page.len, &good));
 	test_random_init(&random, 6);
 	for (int i = 0; i < 100000; i++) {
 		size_t where[4], count = 1 + test_random_below(&random, 4);
@@ -169,9 +178,10 @@ static void changed_bytes(void)
 		}
 		if (i % 2)
 			sign(&page);
-		if (!stat_page_parse(page.bytes, page.len, sample)) {
+		if (!parse(page.bytes, page.len, &sample)) {
 			if (read++ % 256 == 0)
 				print_all(good, sample);
+			stat_sample_put(sample);
 		}
 		for (size_t j = 0; j < count; j++)
 			page.bytes[where[j]] = whole[where[j]];
@@ -181,15 +191,15 @@ static void changed_bytes(void)
 	test_note("%u of 100,000 were read", read);
 	free(whole);
 	free(page.bytes);
-	free(good);
-	free(sample);
+	stat_sample_put(good);
+	stat_schemas_forget(&schemas);
 }
 
 static void recordings(void)
 {
-	struct stat_sample *sample = sample_new();
 	struct page page = page_make();
-	struct stat_pool pool = { sample, NULL };
+	struct stat_sample *sample, *other;
+	struct stat_pool pool = { NULL, NULL };
 	struct stat_target target = {
 		.pid = 4, .command = "x", .pools = &pool, .pool_count = 1
 	};
@@ -202,19 +212,23 @@ static void recordings(void)
 	long len;
 
 	MUST(file != NULL);
-	/* All of the struct is written. */
-	memset(sample, 0, sizeof(*sample));
-	MUST(!stat_page_parse(page.bytes, page.len, sample));
+	MUST(!parse(page.bytes, page.len, &sample));
+	pool.sample = sample;
 	MUST(stat_record(file, &moment));
 	len = ftell(file);
 	rewind(file);
-	again = stat_replay(file, &why);
+	again = stat_replay(file, &schemas, &why);
 	MUST(again != NULL && !why);
 	CHECK_EQ(again->target_count, 1);
-	CHECK(!memcmp(again->targets[0].pools[0].sample, sample,
-		      sizeof(*sample)));
+	other = again->targets[0].pools[0].sample;
+	CHECK(other->schema == sample->schema);
+	CHECK(!memcmp(&other->about, &sample->about, sizeof(other->about)));
+	CHECK(!memcmp(other->values, sample->values, sizeof(other->values)));
+	CHECK(!memcmp(other->buckets, sample->buckets,
+		      sample->schema->times_count *
+			      sample->about.bucket_count * sizeof(uint64_t)));
 	stat_moment_free(again);
-	CHECK(!stat_replay(file, &why) && !why);
+	CHECK(!stat_replay(file, &schemas, &why) && !why);
 	/* Cut. */
 	for (long at = 1; at < len; at += 1 + len / 50) {
 		FILE *part = tmpfile();
@@ -227,12 +241,13 @@ static void recordings(void)
 			MUST_EQ(fwrite(&byte, 1, 1, part), 1);
 		}
 		rewind(part);
-		CHECK(!stat_replay(part, &why) && why);
+		CHECK(!stat_replay(part, &schemas, &why) && why);
 		fclose(part);
 	}
 	fclose(file);
 	free(page.bytes);
-	free(sample);
+	stat_sample_put(sample);
+	stat_schemas_forget(&schemas);
 }
 
 int main(int argc, char **argv)
