@@ -8,6 +8,9 @@
 # Both are records with tabs between the fields, which awk makes into a table,
 # KEY=value lines or JSON.
 #
+# Where no helper is found, as in a checkout before anything is built, the facts
+# are printed all the same, and why nothing else is: status 3.
+#
 # Needs a POSIX shell and awk, and no privilege. Exit status: 0 the best rung,
 # 1 a lower one, 2 the portable backend, 3 nothing works, 64 usage.
 
@@ -50,7 +53,7 @@ die()
 	exit 3
 }
 
-# The helper is beside this script (in a build tree), in libexec of the same
+# Status 1: there is none. The helper is beside this script (in a build tree), in libexec of the same
 # prefix (also when the prefix was moved), or where it was installed.
 find_helper()
 {
@@ -60,8 +63,10 @@ find_helper()
 		'@pkglibexecdir@/uffd-probe-helper'; do
 		test -x "$helper" && return
 	done
-	die "uffd-probe-helper is not found; install the helper with this script"
+	return 1
 }
+
+no_helper='uffd-probe-helper is not found: build Faultline and run tools/uffd-probe of the build, or install the helper with this script'
 
 # fact KEY VALUE TEXT - a host record; an empty value becomes "-".
 fact()
@@ -94,7 +99,12 @@ facts_kernel()
 {
 	fact KERNEL "$(uname -s) $(uname -r)" kernel
 	fact MACHINE "$(uname -m)" machine
-	fact HPAGE_BYTES "$(getconf PAGESIZE)" "bytes of a host page"
+	hpage=$(getconf PAGESIZE 2>/dev/null)
+	test -n "$hpage" || hpage=$(awk '/^KernelPageSize:/ {
+		print $2 * 1024
+		exit
+	}' /proc/self/smaps 2>/dev/null)
+	fact HPAGE_BYTES "$hpage" "bytes of a host page"
 }
 
 # A slot of an image with n extents takes 2 + 2 n mappings. A tracked slot takes
@@ -137,6 +147,8 @@ facts_addresses()
 			"slots of 8 GiB within that, at most"
 		;;
 	esac
+	fact ULIMIT_L_BYTES "$(limit_of 'Max locked memory')" \
+		"locked memory in bytes (ulimit -l); counts under mlockall()"
 	fact ULIMIT_N "$(limit_of 'Max open files')" \
 		"open files; a context takes up to 33, an image 1"
 }
@@ -298,7 +310,8 @@ format()
 		member("backend", json(said["backend"]))
 		member("rung", json(said["rung"]))
 		member("reason", json(said["reason"]))
-		member("refused", json(said["refused"]))
+		member("refused", json("bare" in said ? said["bare"] : \
+		       said["refused"]))
 		printf ",\"features\":["
 		separator = ""
 		for (i = 1; i <= features; i++)
@@ -345,7 +358,8 @@ format()
 		assign("BACKEND", said["backend"])
 		assign("RUNG", said["rung"])
 		assign("REASON", said["reason"])
-		assign("REFUSED", said["refused"])
+		assign("REFUSED", "bare" in said ? said["bare"] : \
+		       said["refused"])
 		for (i = 1; i <= features; i++) {
 			split(feature[i], f, "\t")
 			names = names (i > 1 ? " " : "") f[2]
@@ -382,8 +396,8 @@ format()
 		print ""
 	}
 	function print_text(    i, f) {
-		print "Faultline " said["library"]
-		print ""
+		if ("library" in said)
+			print "Faultline " said["library"] "\n"
 		if (features)
 			print_features()
 		if ("backend" in said) {
@@ -392,6 +406,10 @@ format()
 			if (said["reason"] != "-")
 				wrap("        ", 8, "not a better one: " \
 				     said["reason"])
+		}
+		if ("bare" in said) {
+			wrap("not asked: ", 11, said["bare"])
+			print "What is below was read by the script alone."
 		}
 		if ("refused" in said)
 			wrap("        ", 8, ("backend" in said ? \
@@ -423,9 +441,12 @@ format()
 }
 
 if test "${1:-}" = --plan; then
-	find_helper
-	"$helper" "$@"
-	exit
+	find_helper && exec "$helper" "$@"
+	{
+		printf 'bare\t%s\n' "$no_helper"
+		facts 3
+	} | format text || die "the output could not be written"
+	exit 3
 fi
 test $# -le 1 || {
 	usage >&2
@@ -445,9 +466,17 @@ case ${1:-} in
 	exit 64
 	;;
 esac
-find_helper
-records=$("$helper")
-status=$?
+if find_helper; then
+	records=$("$helper")
+	status=$?
+else
+	case $mode in
+	text | json | key-value) ;;
+	*) die "$no_helper" ;;
+	esac
+	records=$(printf 'bare\t%s' "$no_helper")
+	status=3
+fi
 test $status -le 3 || die "$helper failed with status $status"
 if test "$mode" = version; then
 	echo "uffd-probe $(echo "$records" | sed -n "s/^library$tab//p")"

@@ -3,8 +3,9 @@
  * uffd-stat-top.c - the full screen: all pools, sorted, and one of them in
  * detail.
  *
- * Keys: q ends, arrows choose a pool, Enter shows its histogram, s sorts by the
- * next column, / filters by name. The terminal is given back as it was, however
+ * Keys: q ends, arrows choose a pool, Enter shows its histogram, m the page map of
+ * a slot, left and right another slot, s sorts by the next column, / filters by
+ * name. The terminal is given back as it was, however
  * the program ends by itself or by SIGINT, SIGTERM or SIGHUP.
  */
 #ifndef _GNU_SOURCE
@@ -38,13 +39,21 @@ struct entry {
 	double cycles; /* a second */
 };
 
+enum detail {
+	DETAIL_NONE,
+	DETAIL_HISTOGRAM,
+	DETAIL_MAP,
+};
+
 struct top {
 	struct stat_finder *finder;
 	struct stat_moment *before, *now;
 	struct entry *entries;
 	size_t entry_count, chosen;
 	enum sort sort;
-	bool is_detailed, is_typing;
+	enum detail detail;
+	uint64_t slot;
+	bool is_typing;
 	char filter[32];
 };
 
@@ -208,9 +217,59 @@ static void histogram_draw(int y, const struct entry *entry)
 	}
 }
 
+/* What a glyph that stands for several pages says: the state that comes last in
+ * the enum has the most to tell. */
+static char glyph(const uint8_t *states, size_t count)
+{
+	static const char glyphs[STAT_PAGE_STATES + 1] = ".sPwx";
+	uint8_t most = STAT_PAGE_NONE;
+
+	for (size_t i = 0; i < count; i++) {
+		if (states[i] == STAT_PAGE_PRIVATE)
+			return glyphs[STAT_PAGE_PRIVATE];
+		most = states[i] > most ? states[i] : most;
+	}
+	return glyphs[most];
+}
+
+/* The first 16 MiB of a slot at most, in the lines that are left. */
+static void map_draw(int y, const struct top *top, const struct entry *entry)
+{
+	static uint8_t states[4096];
+	size_t lines = LINES - 3 > y ? (size_t)(LINES - 3 - y) : 0;
+	size_t count, each = 1;
+	const char *why;
+
+	if (!lines || COLS < 80)
+		return;
+	count = stat_map_read(entry->target->pid, entry->now, top->slot, states,
+			      sizeof(states), &why);
+	if (!count) {
+		mvprintw(y, 0, "no page map of pool \"%s\" of %d: %s",
+			 entry->now->about.pool, entry->target->pid, why);
+		return;
+	}
+	while (count > 64 * lines * each)
+		each *= 2;
+	mvprintw(y++, 0,
+		 "slot %llu of pool \"%s\" of %d, %zu host page%s a letter:",
+		 (unsigned long long)top->slot, entry->now->about.pool,
+		 entry->target->pid, each, each == 1 ? "" : "s");
+	for (size_t i = 0; i < count; i += 64 * each, y++) {
+		mvprintw(y, 0, "%8zu KiB ",
+			 i * (size_t)sysconf(_SC_PAGESIZE) / 1024);
+		for (size_t j = i; j < count && j < i + 64 * each; j += each)
+			addch((chtype)glyph(states + j, count - j < each ?
+								count - j :
+								each));
+	}
+	mvprintw(y, 0,
+		 ". none, or watched and swapped  s image's  P own, open  w own, watched  x swapped");
+}
+
 static void draw(const struct top *top)
 {
-	int rows = top->is_detailed ? (LINES - 3) / 2 : LINES - 3;
+	int rows = top->detail ? (LINES - 3) / 3 : LINES - 3;
 	size_t first = top->chosen >= (size_t)(rows > 0 ? rows : 1) ?
 			       top->chosen - (size_t)rows + 1 :
 			       0;
@@ -228,10 +287,12 @@ static void draw(const struct top *top)
 	for (int y = 0; y < rows && first + (size_t)y < top->entry_count; y++)
 		row_draw(y + 2, &top->entries[first + (size_t)y],
 			 first + (size_t)y == top->chosen);
-	if (top->is_detailed && top->entry_count)
+	if (top->detail == DETAIL_HISTOGRAM && top->entry_count)
 		histogram_draw(rows + 2, &top->entries[top->chosen]);
+	if (top->detail == DETAIL_MAP && top->entry_count)
+		map_draw(rows + 2, top, &top->entries[top->chosen]);
 	mvprintw(LINES - 1, 0,
-		 "q quit  s sort  / filter  up down choose  Enter histogram");
+		 "q quit  s sort  / filter  up down choose  Enter histogram  m page map  < > slot");
 	refresh();
 }
 
@@ -264,7 +325,16 @@ static bool key_take(struct top *top, int key)
 	} else if (key == KEY_UP && top->chosen) {
 		top->chosen--;
 	} else if (key == '\n') {
-		top->is_detailed = !top->is_detailed;
+		top->detail = top->detail == DETAIL_HISTOGRAM ?
+				      DETAIL_NONE :
+				      DETAIL_HISTOGRAM;
+	} else if (key == 'm') {
+		top->detail = top->detail == DETAIL_MAP ? DETAIL_NONE :
+							  DETAIL_MAP;
+	} else if (key == KEY_RIGHT || key == '>') {
+		top->slot++;
+	} else if ((key == KEY_LEFT || key == '<') && top->slot) {
+		top->slot--;
 	}
 	entries_make(top);
 	return true;

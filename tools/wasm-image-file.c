@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -164,6 +165,20 @@ static void show_json(const struct fl_context *context, const struct file *file)
 	printf("]}\n");
 }
 
+static int show_svg(const struct file *file)
+{
+	uint32_t count = file->info.image_count;
+	struct memory *memories = calloc(count + 1, sizeof(*memories));
+
+	if (!memories)
+		return fail("no memory for %u images", count);
+	for (uint32_t i = 0; i < count; i++)
+		memories[i] = image_at(file, i);
+	svg_print(file->path, "image", memories, count);
+	free(memories);
+	return 0;
+}
+
 /* ------------------------------------------------------------------ verify */
 
 static int verify(const struct options *options, const struct file *file)
@@ -194,6 +209,8 @@ static int look_at_file(const struct options *options,
 	if (options->global_count)
 		return fail("%s is an image file; --global is for modules",
 			    file->path);
+	if (options->is_svg)
+		return show_svg(file);
 	if (options->is_json)
 		show_json(context, file);
 	else

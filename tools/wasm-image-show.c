@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
  * wasm-image-show.c - the verb show: a module as a pool sees it, as text or as
- * one JSON object.
+ * one JSON object; wasm-image-svg.c draws.
  *
  * Names come from the module and may hold anything that is UTF-8: they are
  * printed in quotes, with everything but plain ASCII escaped.
@@ -19,9 +19,7 @@
 #define WPAGE_BYTES ((uint64_t)65536)
 #define MAP_COLUMNS 64
 
-/* Decode one character of UTF-8 into *point, and give its length; U+FFFD for a
- * byte that begins no character. */
-static size_t decode(const unsigned char *text, size_t len, uint32_t *point)
+size_t text_decode(const unsigned char *text, size_t len, uint32_t *point)
 {
 	size_t follow = *text >= 0xf0 ? 3 : *text >= 0xe0 ? 2 : 1;
 
@@ -50,7 +48,8 @@ void print_quoted(const char *text, size_t len)
 
 	putchar('"');
 	while (len) {
-		size_t used = decode((const unsigned char *)text, len, &point);
+		size_t used = text_decode((const unsigned char *)text, len,
+					  &point);
 
 		if (point == '"' || point == '\\')
 			printf("\\%c", (int)point);
@@ -395,7 +394,10 @@ static void show_json(const struct subject *subject)
 
 int show(const struct subject *subject)
 {
-	if (subject->options->is_json)
+	if (subject->options->is_svg)
+		svg_print(subject->options->path, "memory", subject->memories,
+			  subject->info.memory_count);
+	else if (subject->options->is_json)
 		show_json(subject);
 	else
 		show_text(subject);

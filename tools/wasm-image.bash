@@ -14,7 +14,7 @@ _wasm_image()
 	fi
 	case $word in
 	-*)
-		mapfile -t COMPREPLY < <(compgen -W "--json --digest --memory
+		mapfile -t COMPREPLY < <(compgen -W "--json --svg --digest --memory
 			--output --global --count --threads --touch-reads
 			--touch-writes" -- "$word")
 		;;

@@ -184,6 +184,7 @@ enum {
 	OPT_DIGEST,
 	OPT_MEMORY,
 	OPT_LIMIT,
+	OPT_SVG,
 };
 
 static const struct option long_options[] = {
@@ -191,6 +192,7 @@ static const struct option long_options[] = {
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "json", no_argument, NULL, OPT_JSON },
+	{ "svg", no_argument, NULL, OPT_SVG },
 	{ "count", required_argument, NULL, OPT_COUNT },
 	{ "threads", required_argument, NULL, OPT_THREADS },
 	{ "touch-reads", required_argument, NULL, OPT_READS },
@@ -203,8 +205,8 @@ static const struct option long_options[] = {
 };
 
 static const char usage_text[] =
-	"usage: wasm-image [show] [--json] [--global N=VALUE]... module.wasm\n"
-	"       wasm-image [show] [--json] file\n"
+	"usage: wasm-image [show] [--json | --svg] [--global N=VALUE]... module.wasm\n"
+	"       wasm-image [show] [--json | --svg] file\n"
 	"       wasm-image verify [--json] [--digest HEX] file\n"
 	"       wasm-image diff [--json] file file\n"
 	"       wasm-image delta [--json] delta-file snapshot-file\n"
@@ -237,6 +239,7 @@ static const char usage_text[] =
 	"A module named - is read from standard input.\n"
 	"\n"
 	"--json            one JSON object in place of text\n"
+	"--svg             the page maps as a picture in place of text\n"
 	"--digest HEX      fail if the file has another digest\n"
 	"--memory N        save an image file of memory N alone\n"
 	"-o, --output FILE the file to write (companion: standard output without it)\n"
@@ -367,6 +370,8 @@ static unsigned int option_verbs(int option)
 	case OPT_JSON:
 		return 1u << VERB_SHOW | 1u << VERB_VERIFY | 1u << VERB_DIFF |
 		       1u << VERB_DELTA | 1u << VERB_PLAN;
+	case OPT_SVG:
+		return 1u << VERB_SHOW;
 	case OPT_GLOBAL:
 		return 1u << VERB_SHOW | 1u << VERB_CYCLE | 1u << VERB_SAVE;
 	case OPT_DIGEST:
@@ -415,6 +420,9 @@ static bool parse_option(struct options *options, int option)
 		return false;
 	case OPT_JSON:
 		options->is_json = true;
+		break;
+	case OPT_SVG:
+		options->is_svg = true;
 		break;
 	case OPT_COUNT:
 		options->count = option_number("count", optarg, 1, MAX_COUNT);
@@ -504,6 +512,8 @@ static bool parse(struct options *options, int argc, char **argv)
 	parse_words(options, argv + optind);
 	if (!(common >> options->verb & 1))
 		usage_error("an option of another verb is given");
+	if (options->is_json && options->is_svg)
+		usage_error("--json and --svg exclude each other");
 	if ((options->verb == VERB_SAVE || options->verb == VERB_BAKE) &&
 	    !options->out_path)
 		usage_error("-o must name the file to write");

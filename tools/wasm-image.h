@@ -43,6 +43,7 @@ struct options {
 	const char *out_path;		/* data-free, save, bake, companion */
 	char *const *more_paths;	/* plan: up to a NULL */
 	bool is_json;			/* show, verify, diff, delta, plan */
+	bool is_svg;			/* show */
 	bool has_digest;		/* verify */
 	uint8_t digest[DIGEST_BYTES];
 	bool has_memory_idx;		/* save */
@@ -115,12 +116,18 @@ int check_output(const struct options *options);
  * file or the whole new one. */
 int replace_file(const char *path, const uint8_t *bytes, uint64_t len);
 
+/* Decode one character of UTF-8 into *point, and give its length; U+FFFD for a
+ * byte that begins no character. */
+size_t text_decode(const unsigned char *text, size_t len, uint32_t *point);
 /* In quotes, with everything but plain ASCII escaped as JSON does. */
 void print_quoted(const char *text, size_t len);
 const char *bool_text(bool value);
 /* What show prints of an image, as text or as the members of an object. */
 void show_image(const struct memory *memory);
 void json_image(const struct memory *memory);
+/* The page maps of some memories as an SVG picture; kind: what each is called. */
+void svg_print(const char *path, const char *kind,
+	       const struct memory *memories, uint32_t count);
 
 /* An image file or a snapshot's file, read and checked. */
 struct file {

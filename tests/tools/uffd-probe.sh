@@ -215,6 +215,59 @@ else
 	echo "  not root, or no setpriv: not run as another user"
 fi
 
+# The script alone, as in a checkout: by each shell that is there, and with
+# busybox's own tools and no others.
+bare()
+{
+	echo "bare: $*"
+	cp "$top/tools/uffd-probe.sh" "$tmp/bare.sh"
+	for mode in '' --json --key-value '--plan max_memories=10'; do
+		# shellcheck disable=SC2086 # words
+		"$@" "$tmp/bare.sh" $mode >"$tmp/out" 2>"$tmp/err" </dev/null
+		status=$?
+		test $status -eq 3 || failed "bare $mode: exit status $status"
+		test ! -s "$tmp/err" || {
+			cat "$tmp/err"
+			failed "bare $mode: says something on stderr"
+		}
+		tr -s ' \n' '  ' <"$tmp/out" | grep -q 'build Faultline' ||
+			failed "bare $mode: does not say what is missing"
+		case $mode in
+		--json)
+			check_json '.host.vm_max_map_count > 0 and
+				.host.hpage_bytes > 0 and .exit_status == 3'
+			;;
+		--key-value)
+			grep -q '^HOST_VM_MAX_MAP_COUNT=[1-9]' "$tmp/out" ||
+				failed "bare: no limit of mappings"
+			;;
+		*)
+			grep -q 'vm.max_map_count' "$tmp/out" ||
+				failed "bare $mode: no limit of mappings"
+			;;
+		esac
+	done
+	"$@" "$tmp/bare.sh" --version >/dev/null 2>&1
+	test $? -eq 3 || failed "bare: a version without a library"
+	"$@" "$tmp/bare.sh" --nothing >/dev/null 2>&1
+	test $? -eq 64 || failed "bare: a wrong option is taken"
+}
+bare sh
+for shell in dash bash; do
+	if command -v $shell >/dev/null; then
+		bare $shell
+	else
+		echo "  no $shell: not run by it"
+	fi
+done
+if command -v busybox >/dev/null; then
+	mkdir "$tmp/busybox"
+	busybox --install -s "$tmp/busybox"
+	bare env -i PATH="$tmp/busybox" "$tmp/busybox/sh"
+else
+	echo "  no busybox: not run by it"
+fi
+
 echo "manual page"
 page=$top/tools/uffd-probe.1
 for option in $("$tool" --help | grep -o -e '--[a-z-]*'); do

@@ -72,6 +72,14 @@ def drive(tool, target, end):
     for key in b"sss":
         os.write(master, bytes([key]))
         read(master, 0.1)
+    os.write(master, b"m")
+    drawn = read(master, 5, b"watched")
+    assert b"slot 0 of pool" in drawn and b"P" in drawn, "no page map"
+    os.write(master, b">")
+    assert b"no fixed place" not in read(master, 0.3), "no second slot"
+    for key in b"<m":
+        os.write(master, bytes([key]))
+        read(master, 0.1)
     for rows, columns in ((3, 10), (1, 1), (24, 80)):
         size(master, rows, columns)
         os.kill(pid, signal.SIGWINCH)

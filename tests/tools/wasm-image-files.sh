@@ -154,6 +154,9 @@ run 0 show own.wasm
 says out '2 active segments'
 
 echo "show"
+run 0 --svg own.img
+says out '<svg xmlns'
+says out 'image 0: '
 run 0 own.img
 says out 'own.img: snapshot, '
 says out "$(digest own.img)"

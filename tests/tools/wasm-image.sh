@@ -42,6 +42,22 @@ says()
 	}
 }
 
+# The picture in $tmp/out is XML, by a real parser if there is one.
+check_svg()
+{
+	if command -v xmllint >/dev/null; then
+		xmllint --noout "$tmp/out"
+	elif command -v python3 >/dev/null; then
+		python3 -c 'import sys, xml.dom.minidom
+xml.dom.minidom.parse(sys.argv[1])' "$tmp/out"
+	else
+		grep -q '^</svg>$' "$tmp/out"
+	fi || {
+		cat "$tmp/out"
+		failed "no XML"
+	}
+}
+
 # Two pages, four at most; "hello" at 8 and "x" at 65536.
 printf '\000asm\001\000\000\000\005\004\001\001\002\004'\
 '\007\012\001\006mem\033\042y\002\000'\
@@ -103,6 +119,29 @@ says out 'from byte 8 up to 65537'
 says out '64 KiB 2/2'
 says out '0x0000000000  '
 mv out out.default
+echo "show --svg"
+run 2 --svg --json own.wasm
+run 2 verify --svg own.wasm
+run 0 --svg own.wasm
+check_svg
+says out 'memory 0: 131072 bytes to start with; data in 2 of 2 pages spanned'
+test "$(grep -c 'class="d"' out)" -eq 1 || failed "not one row is drawn"
+cp own.wasm "$tmp/<\"&>.wasm"
+run 0 --svg "<\"&>.wasm"
+check_svg
+says out '&#x3c;"&#x26;&#x3e;.wasm'
+run 0 --svg over.wasm
+check_svg
+# A byte at 0 and one 1 GiB further on: what lies between is counted.
+printf '\000asm\001\000\000\000\005\005\001\000\201\200\001'\
+'\013\021\002\000\101\000\013\001x\000\101\200\200\200\200\004\013\001x' \
+	>"$tmp/far.wasm"
+run 0 --svg --limit max_module_image_span_bytes=0x80000000 far.wasm
+check_svg
+says out '16320 pages of zeroes'
+test "$(wc -c <out)" -lt 20000 || failed "zeroes are drawn"
+run 0 --svg tables.wasm
+check_svg
 run 0 show own.wasm
 cmp -s out out.default || failed "show is not the default"
 run 0 side.wasm

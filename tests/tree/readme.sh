@@ -43,7 +43,7 @@ check_excerpt 3 examples/sessions/guest.c
 # for the files that have one.
 check_paths()
 {
-	grep -oE '(lib|uffd|tools|tests|examples|kernel-notes|m4|\.ci)/[A-Za-z0-9_./*-]*' \
+	grep -oE '(lib|uffd|tools|tests|examples|kernel-notes|pictures|m4|\.ci)/[A-Za-z0-9_./*-]*' \
 		"$1" | sed 's/[.]*$//' | sort -u |
 	while read -r path; do
 		# shellcheck disable=SC2086 # patterns
