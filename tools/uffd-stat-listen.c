@@ -107,7 +107,7 @@ static int socket_open(const char *where)
 		memcpy(host, where, (size_t)(colon - where));
 		host[colon - where] = '\0';
 		port = strtol(colon + 1, &end, 10);
-		if (*end || port < 0 || port > 65535 ||
+		if (*end || port < 1 || port > 65535 ||
 		    inet_pton(AF_INET, host, &inet.sin_addr) != 1 ||
 		    ntohl(inet.sin_addr.s_addr) >> 24 != 127)
 			port = -1;

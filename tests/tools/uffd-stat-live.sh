@@ -126,6 +126,10 @@ else
 	echo "  built without ncurses: --top was not driven"
 fi
 
+for bad in 127.0.0.1: 127.0.0.1:0 127.0.0.1:65536 127.0.0.1:x 192.0.2.1:9 x; do
+	timeout 5 "$stat" --listen $bad >"$tmp/bad" 2>&1
+	test $? -eq 1 || failed "--listen $bad is taken"
+done
 port=$((20000 + $$ % 20000))
 "$stat" -p $pid --listen 127.0.0.1:$port >"$tmp/listen" 2>&1 &
 listener=$!
