@@ -6,7 +6,9 @@
 # A row of features.def names a note that exists, calls the feature by its name
 # and says since which kernel it is there. Each note names at least one test
 # that exists in its last section, and one file of ours that uses what it
-# is about. readme.sh looks at headings, index and single cases.
+# is about. What a note says was measured names what shows it again, in the same
+# paragraph: a test, a benchmark, or the word "once" for none. readme.sh looks at
+# headings, index and single cases.
 
 . "$srcdir/tests/kit/functions.sh"
 make_tmp
@@ -42,8 +44,31 @@ tests_named()
 		sed -e 's/^`\(.*\): .*/tests\/\1.c/' | sort -u
 }
 
+# Paragraphs and bullets with [M ...] that name no evidence after a semicolon in
+# one of their brackets. A template's own [M] has no colon.
+check_claims()
+{
+	awk -v note="$1" '
+		function judge() {
+			gsub(/ +/, " ", text)
+			if (text ~ /\[(K, )?M[:,]/ &&
+			    text !~ /\[(K, )?M[^]]*; ?[^]]*(`[a-z]+\/[a-z0-9_]+: [a-z0-9_]+`|`bench_[a-z]+`|`tests\/[^`]*`|once)[^]]*\]/)
+				print note ": measured, and not by what: " substr(text, 1, 70)
+			text = ""
+		}
+		/^$/ || /^- / || /^#/ { judge() }
+		{ text = text (text == "" ? "" : " ") $0 }
+		END { judge() }' "$1"
+	grep -oE '`bench_[a-z]+`' "$1" | tr -d '`' | sort -u |
+	while read -r bench; do
+		test -f "tests/bench/$bench.c" ||
+			echo "$1: there is no benchmark $bench"
+	done
+}
+
 check_note()
 {
+	check_claims "$1"
 	section "$1" "The test that proves it" | tests_named >"$tmp/tests"
 	test -s "$tmp/tests" || echo "$1 names no test"
 	while read -r path; do
