@@ -263,8 +263,9 @@ struct fl__backend {
 	int (*prefault)(struct fl__arena *arena, struct fl__space *space,
 			uint64_t offset_bytes, uint64_t length_bytes);
 	/* Add what the slot takes to usage; in any state, and the guest may
-	 * run. -ENOTSUP when the page tables cannot be read. NULL: always
-	 * so. */
+	 * run. -ENOTSUP when the page tables cannot be read, of which accounts
+	 * tells in advance. Both are NULL: always so. */
+	bool (*accounts)(const struct fl__host *host);
 	int (*account)(const struct fl__arena *arena,
 		       const struct fl__space *space,
 		       struct fl_pool_usage *usage);

@@ -1390,16 +1390,18 @@ struct fl_pool_usage {
 	uint64_t hole_bytes;
 	/* Page tables, and what the library knows of pages, of slots that were
 	 * used, as of their last release: a slot that was large once keeps both
-	 * until it is emptied, and both count as kept. Records have the copies
-	 * that fl_instance_config.binds_tables asks for. */
+	 * until it is emptied, and both count as kept. Records are also the
+	 * copies that fl_instance_config.binds_tables asks for, and what is
+	 * known of slots on demand, those that have gone among them, and of
+	 * dropped segments. */
 	uint64_t table_bytes;
 	uint64_t record_bytes;
 	uint64_t stack_bytes;		/* resident, of stacks */
 };
 
 /* Errors: -ENOTSUP (the backend cannot look: its rung is "dontneed" or
- * "discard"; or the pool allocates on demand), -ECHILD, -EIO. The call walks
- * the page tables. */
+ * "discard"), -ECHILD, -EIO. The call walks the page tables. On demand, a
+ * release waits for the look at what is released. */
 FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 			 struct fl_error *error);
 
@@ -1409,7 +1411,9 @@ FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
  * that each processor freed last counts as young. The next tenant of such a
  * slot starts cold. *trimmed_bytes (optional) gets what was given back, as far
  * as the backend can tell. When every free slot is empty, free slots let go of
- * modules too. Live memories are not touched, and no slot is lost: a slot that
+ * modules and of the bits of dropped segments too. What the pool knows of slots
+ * on demand that have gone is given back in any case; their handles stay known as
+ * released. Live memories are not touched, and no slot is lost: a slot that
  * cannot be emptied now stays as it was. Slots that are retired because they
  * could not be emptied are tried again. Errors: -ECHILD.
  */

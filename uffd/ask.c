@@ -93,6 +93,12 @@ static int on_account(void *user, const struct fl__kernel_region *region,
 	return 0;
 }
 
+/* A rung that does not scan says nothing of its slots. */
+bool fl__ask_accounts(const struct fl__host *host)
+{
+	return host->rung != FL__RUNG_DONTNEED;
+}
+
 int fl__ask_account(const struct fl__arena *arena,
 		    const struct fl__space *space, struct fl_pool_usage *usage)
 {
@@ -102,8 +108,7 @@ int fl__ask_account(const struct fl__arena *arena,
 	const struct fl__dirty *dirty = &arena->dirty[space->idx];
 	uint64_t base = (uintptr_t)space->base;
 
-	/* A rung that does not scan says nothing of its slots. */
-	if (arena->host->rung == FL__RUNG_DONTNEED)
+	if (!fl__ask_accounts(arena->host))
 		return -ENOTSUP;
 	usage->table_bytes +=
 		__atomic_load_n(&dirty->table_bytes, __ATOMIC_RELAXED);

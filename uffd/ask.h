@@ -3,13 +3,14 @@
  * ask.h - what is known of a slot's pages.
  *
  * Asks the page tables, and tracking; changes nothing. The calls are those of
- * backend.h: account, changed, written, is_touched.
+ * backend.h: accounts, account, changed, written, is_touched.
  */
 #ifndef FL_ASK_H
 #define FL_ASK_H
 
 #include "arena.h"
 
+bool fl__ask_accounts(const struct fl__host *host);
 int fl__ask_account(const struct fl__arena *arena,
 		    const struct fl__space *space, struct fl_pool_usage *usage);
 int fl__ask_changed(const struct fl__arena *arena,

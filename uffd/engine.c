@@ -67,6 +67,7 @@ const struct fl__backend fl__backend_linux = {
 	.reset = fl__clean_reset,
 	.reset_taking = fl__clean_reset_taking,
 	.prefault = fl__show_prefault,
+	.accounts = fl__ask_accounts,
 	.account = fl__ask_account,
 	.makes_memory_files = true,
 	.changed = fl__ask_changed,

@@ -43,6 +43,18 @@ static void instance_end(struct fl__slot *slot)
 	memset(instance, 0, sizeof(*instance));
 }
 
+static uint64_t instance_held_bytes(const struct fl__slot *slot)
+{
+	const struct fl_instance *instance =
+		(const struct fl_instance *)(const void *)(slot + 1);
+
+	return (__atomic_load_n(&instance->dropped_data.words,
+				__ATOMIC_RELAXED) +
+		__atomic_load_n(&instance->dropped_elements.words,
+				__ATOMIC_RELAXED)) *
+	       sizeof(uint64_t);
+}
+
 static uint64_t instance_describe(struct fl__slot *slot, struct fl_fault *fault)
 {
 	fault->instance = fl__slot_side(slot);
@@ -54,6 +66,7 @@ const struct fl__kind fl__kind_structure = {
 	.what = "structure",
 	.side_bytes = sizeof(struct fl_instance),
 	.end = instance_end,
+	.held_bytes = instance_held_bytes,
 	.describe = instance_describe,
 };
 
@@ -88,11 +101,23 @@ struct let_go {
 	uint32_t count;
 };
 
+static void forget_dropped(struct fl__dropped *dropped)
+{
+	free(dropped->bits);
+	dropped->bits = NULL;
+	dropped->has_any = false;
+	__atomic_store_n(&dropped->words, 0, __ATOMIC_RELAXED);
+}
+
 static int let_go_of(struct fl__slot *slot, void *user)
 {
 	struct fl_instance *instance = fl__slot_side(slot);
 	struct let_go *let_go = user;
 
+	if (!let_go->module) {
+		forget_dropped(&instance->dropped_data);
+		forget_dropped(&instance->dropped_elements);
+	}
 	if (!instance->module ||
 	    (let_go->module && instance->module != let_go->module))
 		return 0;
@@ -134,7 +159,7 @@ static int make_room(struct fl__dropped *dropped, uint32_t count)
 			return -ENOMEM;
 		free(dropped->bits);
 		dropped->bits = grown;
-		dropped->words = words;
+		__atomic_store_n(&dropped->words, words, __ATOMIC_RELAXED);
 	} else if (dropped->has_any) {
 		memset(dropped->bits, 0, dropped->words * sizeof(uint64_t));
 	}
@@ -629,8 +654,7 @@ int fl_instance_release(struct fl_instance *instance)
 
 	if (!instance)
 		return 0;
-	err = fl__pool_check_owner(fl__instance_slot(instance)->bank->pool,
-				   NULL);
+	err = fl__slot_check_owner(fl__instance_slot(instance), NULL);
 	if (err)
 		return err;
 	if (__atomic_load_n(&instance->is_restoring, __ATOMIC_RELAXED))

@@ -226,7 +226,7 @@ int fl_memory_acquire(struct fl_pool *pool,
 /* -ECHILD in a forked child. */
 static int check_owner(const struct fl_memory *memory)
 {
-	return fl__pool_check_owner(fl__slot_of_side(memory)->bank->pool, NULL);
+	return fl__slot_check_owner(fl__slot_of_side(memory), NULL);
 }
 
 int fl_memory_release(struct fl_memory *memory)

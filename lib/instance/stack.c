@@ -155,7 +155,7 @@ int fl_stack_release(struct fl_stack *stack)
 	if (!stack)
 		return -EINVAL;
 	slot = fl__slot_of_side(stack);
-	err = fl__pool_check_owner(slot->bank->pool, NULL);
+	err = fl__slot_check_owner(slot, NULL);
 	if (err)
 		return err;
 	/* Claiming lets one of two releases through. */

@@ -368,10 +368,11 @@ int fl_table_release(struct fl_table *pub)
 	struct fl__table *table = fl__table_of(pub);
 	int err;
 
-	if (!table)
+	/* Elements have bytes, unless the table was released long ago. */
+	if (!table || !table->element_bytes)
 		return -EINVAL;
 	if (table->slot) {
-		err = fl__pool_check_owner(table->slot->bank->pool, NULL);
+		err = fl__slot_check_owner(table->slot, NULL);
 		if (err)
 			return err;
 		return fl__slot_claim(table->slot) ? fl__table_give(pub) :

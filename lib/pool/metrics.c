@@ -5,9 +5,6 @@
  * Takes a pool; gives its counts as a struct, one by one with names, and with the
  * configuration as JSON. base/stats.def has the names. A number is exact while no
  * thread takes or gives a slot.
- *
- * No two threads share a counter: `acquired` is a number of each slot, which
- * the slot's owner writes, and the numbers are summed when the host asks.
  */
 #include "base/sized.h"
 #include "slots/bank.h"
@@ -19,16 +16,9 @@
 
 /* ------------------------------------------------------------------- info */
 
-static int add_acquired(struct fl__slot *slot, void *sum)
-{
-	*(uint64_t *)sum += __atomic_load_n(&slot->acquired, __ATOMIC_RELAXED);
-	return 0;
-}
-
 static void info_fill(const struct fl_pool *pool, struct fl_pool_info *info)
 {
 	struct fl__source_counts counts[FL__BANK_COUNT];
-	uint64_t acquired[FL__BANK_COUNT] = { 0 };
 
 #define LOAD(field) __atomic_load_n(&pool->field, __ATOMIC_RELAXED)
 	*info = (struct fl_pool_info){
@@ -45,17 +35,14 @@ static void info_fill(const struct fl_pool *pool, struct fl_pool_info *info)
 		.idle_kept_bytes = LOAD(idle_kept_bytes),
 	};
 	for (int i = 0; i < FL__BANK_COUNT; i++) {
-		struct fl__source *source = pool->banks[i].source;
-
-		pool->source->count(source, &counts[i]);
-		(void)pool->source->each(source, add_acquired, &acquired[i]);
+		pool->source->count(pool->banks[i].source, &counts[i]);
 		info->reserved_bytes += counts[i].mapped_bytes;
 	}
 #define FILL(bank, plural)                                         \
 	info->max_##plural = pool->config.max_##plural;            \
 	info->live_##plural = (uint32_t)counts[bank].live;         \
 	info->retired_##plural = (uint32_t)counts[bank].retired;   \
-	info->acquired_##plural = acquired[bank];                  \
+	info->acquired_##plural = counts[bank].acquired;          \
 	info->refused_##plural = LOAD(banks[bank].refused);        \
 	info->overflow_##plural = (uint32_t)counts[bank].overflow; \
 	info->overflowed_##plural = counts[bank].overflowed

@@ -21,6 +21,8 @@ static int usage_add(struct fl__slot *slot, void *user)
 	uint64_t private_before = usage->private_bytes;
 	int err;
 
+	if (slot->bank->kind->held_bytes)
+		usage->record_bytes += slot->bank->kind->held_bytes(slot);
 	if (!slot->geometry->max_bytes)
 		return 0;
 	/* Nothing is mapped where nobody lives. */
@@ -54,27 +56,36 @@ static void usage_publish(struct fl_pool *pool,
 			      fl__os_now_ns());
 }
 
+static int bank_usage(const struct fl__bank *bank, struct fl_pool_usage *usage)
+{
+	const struct fl__source_calls *calls = bank->source->calls;
+
+	if (calls->record_bytes)
+		usage->record_bytes += calls->record_bytes(bank->source);
+	return calls->each(bank->source, usage_add, usage);
+}
+
 int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 		  struct fl_error *error)
 {
 	struct fl_pool_usage filled = { .size = sizeof(filled) };
+	const struct fl_context *context = pool->context;
 	int err = fl__pool_check_owner(pool, error);
 
 	if (err)
 		return err;
-	if (pool->source->no_usage_reason)
-		return fl__error_set(error, -ENOTSUP, "%s",
-				     pool->source->no_usage_reason);
+	if (!context->backend->accounts ||
+	    !context->backend->accounts(context->host))
+		return fl__error_set(
+			error, -ENOTSUP,
+			"the page tables cannot be read: usage needs rung \"scan\" or \"track\"");
 	for (int i = 0; i < FL__BANK_COUNT && !err; i++)
-		err = pool->source->each(pool->banks[i].source, usage_add,
-					 &filled);
+		err = bank_usage(&pool->banks[i], &filled);
 	filled.hole_bytes = fl__holes_filled(pool->context);
 	if (err)
-		return fl__error_set(
-			error, err, "the page tables cannot be read: %s",
-			err == -ENOTSUP ?
-				"usage needs rung \"scan\" or \"track\"" :
-				fl_strerror(err));
+		return fl__error_set(error, err,
+				     "the page tables cannot be read: %s",
+				     fl_strerror(err));
 	usage_publish(pool, &filled);
 	fl__sized_write(usage, &filled, sizeof(filled));
 	return 0;
@@ -119,8 +130,11 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 			i++;
 		holes = fl__holes_given_back(pool->context, filled);
 	}
-	for (i = 0; i < FL__BANK_COUNT; i++)
+	for (i = 0; i < FL__BANK_COUNT; i++) {
 		fl__bank_recall(&pool->banks[i]);
+		if (pool->source->tidy)
+			trimmed += pool->source->tidy(pool->banks[i].source);
+	}
 	for (i = 0; i < FL__BANK_COUNT && trimmed_count; i++)
 		fl__bank_join(&pool->banks[i]);
 	fl__os_unlock(&pool->trim_lock);

@@ -186,9 +186,20 @@ static void overflow_count(struct fl__source *source,
 	fl__source_regions.count(from->regions, &beyond);
 	fl__source_reservation.count(from->reservation, counts);
 	counts->live += beyond.live;
+	counts->acquired += beyond.acquired;
 	counts->mapped_bytes += beyond.mapped_bytes;
 	counts->overflow = beyond.live;
 	counts->overflowed = beyond.overflowed;
+}
+
+static uint64_t overflow_record_bytes(struct fl__source *source)
+{
+	return fl__source_regions.record_bytes(of_source(source)->regions);
+}
+
+static uint64_t overflow_tidy(struct fl__source *source)
+{
+	return fl__source_regions.tidy(of_source(source)->regions);
 }
 
 /* No call gives or retires: a slot is given to the source that made it. */
@@ -208,4 +219,6 @@ const struct fl__source_calls fl__source_overflow = {
 	.each = overflow_each,
 	.each_unused = overflow_each_unused,
 	.count = overflow_count,
+	.record_bytes = overflow_record_bytes,
+	.tidy = overflow_tidy,
 };

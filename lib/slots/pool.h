@@ -60,6 +60,17 @@ static inline int fl__pool_check_owner(const struct fl_pool *pool,
 	return 0;
 }
 
+/* The same, and -EINVAL for the slot of a handle that was released long ago,
+ * whose struct is gone. */
+static inline int fl__slot_check_owner(const struct fl__slot *slot,
+				       struct fl_error *error)
+{
+	if (fl_unlikely(!slot->bank))
+		return fl__error_set(error, -EINVAL,
+				     "the handle was released before");
+	return fl__pool_check_owner(slot->bank->pool, error);
+}
+
 /* False: the runtime has tables of its own. */
 static inline bool fl__pool_has_tables(const struct fl_pool *pool)
 {

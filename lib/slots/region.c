@@ -9,24 +9,34 @@
  * are.
  *
  * Regions are in a list that signal handlers walk (context.h). The struct of an
- * unmapped region is kept for the next region, so that a released handle can be
- * told from a live one. There are as many structs as regions ever lived at
- * once.
+ * unmapped region is kept for the next region, and its address is a region's
+ * struct or zeroes until the pool goes, so that a released handle can be told
+ * from a live one. records.h gives the memory of such structs back.
+ *
+ * What walks all regions holds no lock that others wait for: a region has a lock
+ * of its own, which its visitor has and which the region's end waits for.
  *
  * On demand is a pool's configuration, not another object. All calls work on
  * such a pool, and each region has the bank's geometry, so that guards, images,
  * look-up and traps cannot differ. A region's slot is never reset, so the
  * backend opens no descriptor for the slot.
  */
+#include "records.h"
 #include "region.h"
 
 #include <stdlib.h>
+
+/* Of spare structs in a bank, if the pool's budget is no smaller. */
+#define SPARE_BYTES ((uint64_t)1 << 20)
 
 struct region {
 	struct region *next; /* atomic */
 	struct region *prev;
 	uint8_t *start;
 	uint64_t length_bytes;
+	struct fl__slab *slab;
+	struct fl__os_lock visit; /* taken before context->lock */
+	uint64_t turn; /* slot.acquired when the region was taken */
 	struct fl__geometry geometry;
 	struct fl__slot slot; /* its side bytes follow */
 };
@@ -34,11 +44,11 @@ struct region {
 struct regions {
 	struct fl__source source;
 	struct region *mapped; /* atomic links; context->lock to change */
-	struct region *spare; /* context->lock */
+	struct fl__records records; /* context->lock */
 	uint64_t live; /* atomic */
 	uint64_t places; /* atomic: taken of limit */
 	uint64_t limit; /* UINT64_MAX: the system's alone */
-	uint64_t taken; /* atomic: ever */
+	uint64_t acquired; /* atomic: ever, by tenants */
 	const struct fl__geometry *like;
 	void (*given)(void *user); /* NULL: nobody waits for a place */
 	void *given_user;
@@ -78,6 +88,7 @@ static void region_unlink(struct regions *from, struct region *region)
 {
 	struct fl_context *context = context_of(from);
 
+	fl__os_lock(&region->visit);
 	fl__os_lock(&context->lock);
 	__atomic_store_n(region->prev ? &region->prev->next : &from->mapped,
 			 region->next, __ATOMIC_SEQ_CST);
@@ -87,6 +98,7 @@ static void region_unlink(struct regions *from, struct region *region)
 			   __ATOMIC_RELAXED);
 	fl__context_walk_wait(context);
 	fl__os_unlock(&context->lock);
+	fl__os_unlock(&region->visit);
 }
 
 /* Bank and source are written here and never again: a look-up that comes late,
@@ -94,22 +106,23 @@ static void region_unlink(struct regions *from, struct region *region)
 static struct region *region_alloc(struct regions *from)
 {
 	struct fl_context *context = context_of(from);
-	size_t bytes = offsetof(struct region, slot) +
-		       fl__slot_bytes(from->source.bank->kind);
 	struct region *region;
+	struct fl__slab *slab;
 
 	fl__os_lock(&context->lock);
-	region = from->spare;
-	if (region)
-		from->spare = region->next;
+	region = fl__records_take(&from->records, &slab);
 	fl__os_unlock(&context->lock);
-	if (region)
-		return region;
-	if (posix_memalign((void **)&region, 128, bytes))
+	if (!region)
 		return NULL;
-	memset(region, 0, bytes);
-	region->slot.bank = from->source.bank;
-	region->slot.source = &from->source;
+	region->slab = slab;
+	if (!region->slot.bank) {
+		region->slot.source = &from->source;
+		region->slot.bank = from->source.bank;
+		/* Which calls are timed goes by this number. */
+		region->slot.acquired =
+			__atomic_load_n(&from->acquired, __ATOMIC_RELAXED);
+	}
+	region->turn = region->slot.acquired;
 	return region;
 }
 
@@ -118,8 +131,7 @@ static void region_spare(struct regions *from, struct region *region)
 	struct fl_context *context = context_of(from);
 
 	fl__os_lock(&context->lock);
-	region->next = from->spare;
-	from->spare = region;
+	fl__records_give(&from->records, region->slab, region);
 	fl__os_unlock(&context->lock);
 }
 
@@ -154,15 +166,21 @@ static int region_open(struct regions *from, struct region *region,
 	int err;
 
 	region->geometry.reservation = region->start;
+	if (fl__os_lock_init(&region->visit))
+		return fl__error_set(error, -ENOMEM, "no memory for a lock");
 	err = fl__slot_init(slot, &region->geometry, 0);
-	if (err)
+	if (err) {
+		fl__os_lock_fini(&region->visit);
 		return fl__error_set(error, err, "no memory for a lock");
+	}
 	if (bank->backend)
 		err = bank->backend->arena_open(context_of(from)->host,
 						&region->geometry, &slot->arena,
 						error);
-	if (err)
+	if (err) {
 		fl__slot_end(slot);
+		fl__os_lock_fini(&region->visit);
+	}
 	return err;
 }
 
@@ -209,6 +227,10 @@ static void regions_give(struct fl__slot *slot)
 	if (slot->arena)
 		slot->bank->backend->arena_close(slot->arena);
 	fl__slot_end(slot);
+	fl__os_lock_fini(&region->visit);
+	/* The taker failed before a tenant had it. */
+	if (slot->acquired == region->turn)
+		__atomic_sub_fetch(&from->acquired, 1, __ATOMIC_RELAXED);
 	fl__os_release(region->start, region->length_bytes);
 	region_spare(from, region);
 	__atomic_sub_fetch(&from->places, 1, __ATOMIC_SEQ_CST);
@@ -270,7 +292,7 @@ static int regions_take(struct fl__source *source,
 		}
 		region_link(from, region);
 		__atomic_add_fetch(&from->live, 1, __ATOMIC_RELAXED);
-		__atomic_add_fetch(&from->taken, 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&from->acquired, 1, __ATOMIC_RELAXED);
 		slots[i] = &region->slot;
 	}
 	return 0;
@@ -303,18 +325,27 @@ static struct fl__slot *regions_at_base(const struct fl__source *source,
 	return slot;
 }
 
+/* Regions that live. One that is being given back is passed over. */
 static int regions_each(struct fl__source *source, fl__slot_fn *fn, void *user)
 {
 	struct regions *from = of_source(source);
-	struct region **lists[] = { &from->mapped, &from->spare };
+	struct fl_context *context = context_of(from);
+	struct region *at, *next;
 	int err = 0;
 
-	fl__os_lock(&context_of(from)->lock);
-	for (size_t i = 0; i < FL_ARRAY_SIZE(lists); i++) {
-		for (struct region *at = *lists[i]; at && !err; at = at->next)
-			err = fn(&at->slot, user);
+	fl__os_lock(&context->lock);
+	for (at = from->mapped; at && !err; at = next) {
+		if (!fl__os_trylock(&at->visit)) {
+			next = at->next;
+			continue;
+		}
+		fl__os_unlock(&context->lock);
+		err = fn(&at->slot, user);
+		fl__os_lock(&context->lock);
+		next = at->next;
+		fl__os_unlock(&at->visit);
 	}
-	fl__os_unlock(&context_of(from)->lock);
+	fl__os_unlock(&context->lock);
 	return err;
 }
 
@@ -337,8 +368,31 @@ static void regions_count(struct fl__source *source,
 		.live = __atomic_load_n(&from->live, __ATOMIC_ACQUIRE),
 		.mapped_bytes =
 			__atomic_load_n(&from->mapped_bytes, __ATOMIC_RELAXED),
-		.overflowed = __atomic_load_n(&from->taken, __ATOMIC_RELAXED),
+		.acquired = __atomic_load_n(&from->acquired, __ATOMIC_RELAXED),
 	};
+	counts->overflowed = counts->acquired;
+}
+
+static uint64_t regions_record_bytes(struct fl__source *source)
+{
+	struct regions *from = of_source(source);
+	uint64_t bytes;
+
+	fl__os_lock(&context_of(from)->lock);
+	bytes = fl__records_bytes(&from->records);
+	fl__os_unlock(&context_of(from)->lock);
+	return bytes;
+}
+
+static uint64_t regions_tidy(struct fl__source *source)
+{
+	struct regions *from = of_source(source);
+	uint64_t bytes;
+
+	fl__os_lock(&context_of(from)->lock);
+	bytes = fl__records_tidy(&from->records);
+	fl__os_unlock(&context_of(from)->lock);
+	return bytes;
 }
 
 /* -------------------------------------------------------- opening, closing */
@@ -364,6 +418,11 @@ static int regions_open(struct fl__bank *bank, struct fl__source **source,
 	from->source = (struct fl__source){ &fl__source_regions, bank };
 	from->like = &bank->geometry;
 	from->limit = UINT64_MAX;
+	fl__records_init(&from->records,
+			 offsetof(struct region, slot) +
+				 fl__slot_bytes(bank->kind),
+			 fl_min_u64(SPARE_BYTES,
+				    bank->pool->config.max_idle_bytes));
 	*source = &from->source;
 	return 0;
 }
@@ -383,20 +442,14 @@ void fl__regions_limit(struct fl__source *source,
 static void regions_close(struct fl__source *source)
 {
 	struct regions *from = of_source(source);
-	struct region *region;
 
-	while ((region = from->spare)) {
-		from->spare = region->next;
-		free(region);
-	}
+	fl__records_fini(&from->records);
 	free(from);
 }
 
 const struct fl__source_calls fl__source_regions = {
 	.name = "on-demand",
 	.keeps_slots = false,
-	.no_usage_reason =
-		"usage is not counted in a pool that allocates on demand",
 	.raise = regions_raise,
 	.open = regions_open,
 	.close = regions_close,
@@ -408,4 +461,6 @@ const struct fl__source_calls fl__source_regions = {
 	.each = regions_each,
 	.each_unused = regions_each_unused,
 	.count = regions_count,
+	.record_bytes = regions_record_bytes,
+	.tidy = regions_tidy,
 };

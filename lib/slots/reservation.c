@@ -375,10 +375,21 @@ static int reservation_each_unused(struct fl__source *source, uint32_t *idx,
 	return err;
 }
 
+static int add_acquired(struct fl__slot *slot, void *sum)
+{
+	*(uint64_t *)sum += __atomic_load_n(&slot->acquired, __ATOMIC_RELAXED);
+	return 0;
+}
+
+/* No two threads share a counter: `acquired` is a number of each slot, which the
+ * slot's owner writes, and the numbers are summed when the host asks. */
 static void reservation_count(struct fl__source *source,
 			      struct fl__source_counts *counts)
 {
 	struct fl__freelist list = fl__stock_look(&of_source(source)->stock);
+	uint64_t acquired = 0;
+
+	(void)reservation_each(source, add_acquired, &acquired);
 
 	*counts = (struct fl__source_counts){
 		/* Who posts an event has not left the pool. */
@@ -386,6 +397,7 @@ static void reservation_count(struct fl__source *source,
 			fl__stock_posting(&of_source(source)->stock),
 		.warm = list.warm.count,
 		.retired = list.retired_count,
+		.acquired = acquired,
 	};
 }
 

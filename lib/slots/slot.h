@@ -87,6 +87,9 @@ struct fl__kind {
 	int (*init)(struct fl__slot *slot);
 	/* The slot goes for good: let go of what its side bytes hold. */
 	void (*end)(struct fl__slot *slot);
+	/* Memory that the side bytes of any slot hold, tenant or none; beside
+	 * the slot's owner. NULL: none. */
+	uint64_t (*held_bytes)(const struct fl__slot *slot);
 	/* Say in a fault report what lives in the slot, and give its length in
 	 * bytes. Async-signal-safe. */
 	uint64_t (*describe)(struct fl__slot *slot, struct fl_fault *fault);
@@ -108,7 +111,8 @@ struct fl__source_counts {
 	uint64_t live, warm, retired;
 	uint64_t mapped_bytes;	/* address space beside the reservation */
 	uint64_t overflow;	/* of live, beyond the reservation */
-	uint64_t overflowed;	/* ever taken there */
+	uint64_t overflowed;	/* of acquired, there */
+	uint64_t acquired;	/* ever, by tenants */
 };
 
 /* Visits a slot; anything but 0 ends the walk and is returned by it. */
@@ -119,8 +123,6 @@ struct fl__source_calls {
 	/* Does a free slot stay as its last tenant left its side bytes? False:
 	 * each slot has a mapping of its own, as long as it has a tenant. */
 	bool keeps_slots;
-	/* Why fl_pool_usage() has no answer; NULL: it has one. */
-	const char *no_usage_reason;
 	/* Raise the limits that do not hold. NULL: all limits hold. */
 	void (*raise)(struct fl_pool_config *limits);
 	int (*open)(struct fl__bank *bank, struct fl__source **source,
@@ -161,7 +163,9 @@ struct fl__source_calls {
 	/* The live slot with this base; NULL: none. No lock, any thread. */
 	struct fl__slot *(*at_base)(const struct fl__source *source,
 				    const void *base);
-	/* Every slot that was ever used, and the first one in any case. */
+	/* Every slot that a tenant may have used and that still has memory, and
+	 * of a reservation the first one in any case. No tenant of a slot waits
+	 * for longer than fn looks at that slot. */
 	int (*each)(struct fl__source *source, fl__slot_fn *fn, void *user);
 	/* Free and retired slots from index *from on. No taker gets one
 	 * meanwhile, so fn does list work only. *from becomes the index of the
@@ -170,6 +174,11 @@ struct fl__source_calls {
 			   fl__slot_fn *fn, void *user);
 	void (*count)(struct fl__source *source,
 		      struct fl__source_counts *counts);
+	/* What the source keeps of slots that came and went, and giving that
+	 * back: so many bytes. NULL: its slots are as many as they always
+	 * were. */
+	uint64_t (*record_bytes)(struct fl__source *source);
+	uint64_t (*tidy)(struct fl__source *source);
 };
 
 extern const struct fl__source_calls fl__source_reservation;

@@ -445,7 +445,6 @@ static void each_allocation(void (*fn)(const struct fl_pool_config *config))
 
 static void check_rows(const struct fl_pool_config *config)
 {
-	bool is_apart = config->allocation == FL_ALLOCATION_ON_DEMAND;
 	struct fl_metric past = { .size = sizeof(past) };
 	struct conform conform;
 	struct json *json;
@@ -463,8 +462,8 @@ static void check_rows(const struct fl_pool_config *config)
 		CHECK_EQ(metric.help[strlen(metric.help) - 1], '.');
 		CHECK_EQ(metric.is_counter, rows[i].is_counter);
 		CHECK_EQ(metric.has_value,
-			 !rows[i].is_quantile && (!rows[i].is_usage ||
-						  (can_count() && !is_apart)));
+			 !rows[i].is_quantile &&
+				 (!rows[i].is_usage || can_count()));
 		for (uint32_t j = 0; j < i; j++)
 			CHECK(strcmp(rows[j].name, rows[i].name) != 0);
 		snprintf(path, sizeof(path), "metrics.%s", metric.name);

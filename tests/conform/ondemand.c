@@ -1002,6 +1002,73 @@ static void released_twice(void)
 	conform_close(&conform);
 }
 
+static uint64_t record_bytes(struct conform *conform)
+{
+	struct fl_pool_usage usage = { .size = sizeof(usage) };
+
+	MUST_EQ(fl_pool_usage(conform->pool, &usage, NULL), 0);
+	return usage.record_bytes;
+}
+
+static const char *needs_usage(void)
+{
+	return strcmp(test_rung->how, "track") && strcmp(test_rung->how, "scan") ?
+		       TEST_NOT_BUILT "usage is not counted on this rung" :
+		       NULL;
+}
+
+#define RECORDED 400
+
+/* What the pool knows of tenants that went is counted, bounded and given back,
+ * and a handle that was released before is an error all the same. */
+static void records_go(void)
+{
+	static struct fl_memory *memories[RECORDED];
+	static struct fl_table *tables[RECORDED];
+	struct fl_table_config config;
+	struct fl_instance *instance;
+	struct fl_pool_config apart;
+	struct fl_module *module;
+	struct conform conform;
+	uint64_t trimmed;
+
+	apart_config(&apart);
+	apart.max_idle_bytes = 0;
+	conform_open(&conform, &apart);
+	fl_table_config_init(&config);
+	CHECK_EQ(record_bytes(&conform), 0);
+	for (int i = 0; i < RECORDED; i++) {
+		memories[i] = conform_take(&conform, NULL, 0);
+		MUST_EQ(fl_table_acquire(conform.pool, &config, &tables[i],
+					 NULL),
+			0);
+	}
+	for (int i = 0; i < RECORDED; i++)
+		conform_give(memories[i]);
+	for (int i = 0; i < RECORDED; i++)
+		CHECK_EQ(fl_table_release(tables[i]), 0);
+	module = module_simple(&conform, 1, 0, "data");
+	instance = instance_start(&conform, module);
+	instance_stop(instance);
+	fl_module_release(module);
+	CHECK_EQ(conform_info(&conform).acquired_memories, RECORDED + 1);
+	/* Three banks, each with its spare records. */
+	CHECK(record_bytes(&conform) > 0);
+	CHECK(record_bytes(&conform) <= 3 * 64 * KIB);
+	CHECK_EQ(fl_pool_trim(conform.pool, UINT64_MAX, &trimmed), 0);
+	CHECK(trimmed > 0);
+	CHECK_EQ(record_bytes(&conform), 0);
+	for (int i = 0; i < RECORDED; i++) {
+		CHECK_EQ(fl_memory_release(memories[i]), -EINVAL);
+		CHECK_EQ(fl_table_release(tables[i]), -EINVAL);
+	}
+	CHECK_EQ(fl_instance_release(instance), -EINVAL);
+	CHECK_EQ(conform_info(&conform).acquired_memories, RECORDED + 1);
+	conform_give(conform_take(&conform, NULL, WPAGE));
+	CHECK_EQ(conform_info(&conform).acquired_memories, RECORDED + 2);
+	conform_close(&conform);
+}
+
 /* What is mapped now, in place of a reservation. */
 static void reserved_bytes_follow(void)
 {
@@ -1112,6 +1179,9 @@ static void nothing_is_idle(void)
 		instance_stop(instance_start(&conform, module));
 	memory = conform_take(&conform, NULL, 4 * WPAGE);
 	memset(memory->base, 1, 4 * WPAGE);
+	/* What is known of those that went. */
+	CHECK_EQ(fl_pool_trim(conform.pool, UINT64_MAX, &trimmed), 0);
+	CHECK(trimmed > 0 && trimmed < 16 * KIB);
 	CHECK_EQ(fl_pool_trim(conform.pool, UINT64_MAX, &trimmed), 0);
 	CHECK_EQ(trimmed, 0);
 	CHECK_EQ(fl_pool_purge(conform.pool, module, NULL, &purged), 0);
@@ -1121,8 +1191,10 @@ static void nothing_is_idle(void)
 			       &purged),
 		 0);
 	CHECK_EQ(purged, 0);
-	/* Regions are not looked at: none is ever reused. */
-	CHECK_EQ(fl_pool_usage(conform.pool, &usage, NULL), -ENOTSUP);
+	if (!fl_pool_usage(conform.pool, &usage, NULL)) {
+		CHECK_EQ(usage.private_bytes, 4 * WPAGE);
+		CHECK_EQ(usage.idle_private_bytes, 0);
+	}
 	CHECK_EQ(memory->base[0], 1);
 	conform_give(memory);
 	fl_module_release(module);
@@ -1215,6 +1287,9 @@ static void *observer_loop(void *arg)
 	struct crew *crew = arg;
 
 	while (!atomic_load(&crew->is_over)) {
+		struct fl_pool_usage usage = { .size = sizeof(usage) };
+
+		(void)fl_pool_usage(crew->conform.pool, &usage, NULL);
 		CHECK_EQ(fl_pool_trim(crew->conform.pool, 1, NULL), 0);
 		CHECK(conform_info(&crew->conform).live_memories <= 12);
 		test_sleep_ms(1);
@@ -1448,6 +1523,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(nothing_of_the_one_before),
 	TEST_CASE(a_live_one_keeps_the_pool),
 	TEST_CASE(released_twice),
+	TEST_CASE_NEEDS(records_go, needs_usage),
 	TEST_CASE(reserved_bytes_follow),
 	TEST_CASE(child_gets_an_error),
 	TEST_CASE(nothing_is_idle),
