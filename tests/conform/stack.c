@@ -21,6 +21,11 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+/* musl declares these calls and has none. */
+#pragma weak getcontext
+#pragma weak makecontext
+#pragma weak swapcontext
+
 #define STACK_BYTES (64 * KIB)
 #define STACKS 3
 
@@ -740,6 +745,8 @@ static void fiber_start(const struct fl_stack *stack, void (*fn)(void))
 
 static const char *needs_fibers(void)
 {
+	if (!makecontext)
+		return TEST_NOT_BUILT "this C library has no makecontext()";
 	return test_is_sanitized() ? TEST_NOT_BUILT
 		       "sanitizers know no fibers" :
 				     NULL;

@@ -313,6 +313,9 @@ WRAP(int, getentropy, void *buffer, size_t len)
 	}                                                              \
 	int __wrap_##name(first, second, ...)
 
+/* A C library without names of their own for long files. */
+int __real_fcntl64(int fd, int cmd, ...) __attribute__((weak));
+
 WRAP_VARIADIC(ioctl, EINVAL, int fd, fd, unsigned long request, request);
 WRAP_VARIADIC(fcntl, EINVAL, int fd, fd, int cmd, cmd);
 WRAP_VARIADIC(fcntl64, EINVAL, int fd, fd, int cmd, cmd);
