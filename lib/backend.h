@@ -104,12 +104,14 @@ struct fl_image {
 	int fd;				/* -1: not in a file */
 	/* Where each extent is in the file. */
 	uint64_t file_offs[FL__IMAGE_MAX_EXTENTS];
-	/* Of an image that is loaded on demand; else NULL. The image has no
-	 * bytes, and its file has pages that are not there yet. */
+	/* Of an image that has a working set: one that is loaded on demand, or
+	 * a file in place whose pages nobody has read; else NULL. */
 	struct fl__origin *origin;	/* a reference */
 	uint32_t origin_idx;		/* which image of the origin */
-	struct fl__lazy *lazy;		/* the backend's */
-	struct fl__workset set;		/* where there is lazy */
+	struct fl__workset set;		/* where there is origin */
+	/* The backend's, of an image that is loaded on demand; else NULL. The
+	 * image has no bytes, and its file has pages that are not there yet. */
+	struct fl__lazy *lazy;
 	struct fl__stats *loads;	/* base/loads.def; NULL: not counted */
 	bool is_published;		/* loads */
 	/* Wait until a range of an extent is in the file. Not for a thread that

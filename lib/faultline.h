@@ -818,6 +818,18 @@ enum fl_open_flags {
 	 * still takes pages from guests, as above.
 	 */
 	FL_OPEN_IMMUTABLE = 2,
+	/*
+	 * With FL_OPEN_IN_PLACE: the call checks header, tables and index, and
+	 * reads no page. So a file that is not in memory opens in the time that
+	 * its index takes, and an image may have a working set
+	 * (fl_load_config.working_set_path). The caller promises that the pages
+	 * are what the index says, because this host wrote the file, or because
+	 * the kernel checks what it reads (fs-verity). Guests see whatever is in
+	 * the file, and nobody else's bytes. fl_image_info() knows data by 64 KiB
+	 * pages, as the index does. Tables and structures are checked and copied
+	 * as ever.
+	 */
+	FL_OPEN_UNCHECKED = 4,
 };
 
 /*
@@ -972,7 +984,9 @@ struct fl_load_config {
 	 * waits for it. Opening allows each of its reads as much. */
 	uint64_t deadline_ns;
 	/* A file of fl_image_write_working_set(), of this image file. The pages in
-	 * it are loaded ahead once a memory shows the image. NULL: none. The file
+	 * it are loaded ahead once a memory shows the image; of a file in place
+	 * (with FL_OPEN_UNCHECKED) the kernel reads the 4 KiB blocks in it ahead.
+	 * NULL: none. The file
 	 * is advice: that it is missing, damaged or of another image is no
 	 * error. */
 	const char *working_set_path;
@@ -1016,13 +1030,13 @@ FL_API int fl_image_open_source(struct fl_context *context,
 				struct fl_error *error);
 
 /*
- * Write down which pages the first tenants of a lazy image touch, for the next
- * run. Up to eight tenants in fresh slots are recorded, each at its release. What
+ * Write down which pages the first tenants of a lazy image, or of one that was
+ * opened with FL_OPEN_UNCHECKED, touch, for the next run. Up to eight tenants in fresh slots are recorded, each at its release. What
  * an image was opened with counts half, so that pages go which nobody touches any
  * more. The image file and its digest stay as they are. Written as
  * fl_image_write() writes.
  *
- * Errors: -EINVAL (the image is not lazy; the path), -EPERM, -ENOMEM, -EIO.
+ * Errors: -EINVAL (the image has no working set; the path), -EPERM, -ENOMEM, -EIO.
  */
 FL_API int fl_image_write_working_set(const struct fl_image *image,
 				      const char *path,
@@ -1038,8 +1052,9 @@ struct fl_image_loading {
 	uint64_t wpages;	/* that hold data */
 	uint64_t loaded_wpages;
 	uint64_t failed_loads;	/* each a trap, or an error of a call */
+	/* Of an image with a working set. */
 	uint64_t foreseen_wpages; /* loaded before anybody asked */
-	uint32_t recorded_tenants; /* for the working set */
+	uint32_t recorded_tenants;
 	uint32_t reserved2;
 };
 

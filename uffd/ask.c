@@ -1,67 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* ask.c - what page tables and tracking say of a slot; see ask.h. */
 #include "ask.h"
-#include "uffd/load/lazy.h"
 #include "uffd/track/since.h"
-
-struct record {
-	struct fl_image *image;
-	uint64_t base;
-	uint64_t touched, written; /* the page behind the last counted one */
-};
-
-static int on_recorded(void *user, const struct fl__kernel_region *region,
-		       size_t count, int step)
-{
-	struct record *record = user;
-
-	for (; count; count--, region += step) {
-		bool is_written = !(region->categories & FL_PAGE_IS_FILE);
-		uint64_t from = (region->start - record->base) / FL_WPAGE_BYTES;
-		uint64_t last =
-			(region->end - 1 - record->base) / FL_WPAGE_BYTES;
-
-		if (region->categories & FL_PAGE_IS_SWAPPED)
-			continue;
-		for (uint64_t w = fl_max_u64(from, record->touched); w <= last;
-		     record->touched = ++w) {
-			fl__workset_touch(&record->image->set, w, false);
-			fl__lazy_touched(record->image, w);
-		}
-		for (uint64_t w = fl_max_u64(from, record->written);
-		     is_written && w <= last; record->written = ++w)
-			fl__workset_touch(&record->image->set, w, true);
-	}
-	return 0;
-}
-
-/* Which pages of its image did the first tenant of a slot touch? Before a reset
- * has marked anything, what is present was touched; a page that was swapped out
- * meanwhile is one guess less. */
-void fl__ask_record(const struct fl__arena *arena,
-		    const struct fl__space *space)
-{
-	struct fl_image *image = space->image;
-	int pagemap_fd = fl__arena_shard(arena, space)->pagemap_fd;
-	struct fl__kernel_region regions[64];
-	struct fl__scan_buffer buffer = { .regions = regions, .count = 64 };
-	struct record record = { image, (uintptr_t)space->base, 0, 0 };
-
-	if (pagemap_fd < 0 || arena->dirty[space->idx].resets ||
-	    !fl__workset_begin(&image->set))
-		return;
-	for (uint32_t i = 0; i < image->map.extent_count; i++) {
-		const struct fl__run *extent = &image->map.extents[i];
-		uint64_t start = record.base +
-				 extent->hpage_off * image->map.hpage_bytes;
-
-		/* What is missing in the record is missing. */
-		(void)fl__scan(pagemap_fd, start,
-			       start + extent->hpage_len *
-					       image->map.hpage_bytes,
-			       FL__SCAN_TOUCHED, &buffer, on_recorded, &record);
-	}
-}
 
 static void account_region(struct fl_pool_usage *usage,
 			   const struct fl__kernel_region *region)

@@ -23,9 +23,4 @@ bool fl__ask_is_touched(const struct fl__arena *arena,
 			const struct fl__space *space, uint64_t offset_bytes,
 			uint64_t length_bytes, bool is_swapless);
 
-/* Note in the working set of a lazy image what the first tenant of a slot
- * touched. The slot was not reset yet. */
-void fl__ask_record(const struct fl__arena *arena,
-		    const struct fl__space *space);
-
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* clean.c - a reset by the rung of the context; see clean.h. */
 #include "clean.h"
-#include "ask.h"
 #include "storage.h"
+#include "uffd/load/foresee.h"
 #include "uffd/track/settle.h"
 #include "uffd/track/since.h"
 #include "uffd/track/track.h"
@@ -25,6 +25,17 @@ static int reset_prefix(const struct fl__arena *arena,
 	if (len)
 		memset(start, 0, (size_t)len);
 	return 0;
+}
+
+/* What did the first tenant of a slot touch? Before a reset has marked anything,
+ * what is present was touched. */
+static void slot_record(const struct fl__arena *arena,
+			const struct fl__space *space)
+{
+	if (space->image && space->image->set.toc &&
+	    !arena->dirty[space->idx].resets)
+		fl__foresee_record(fl__arena_shard(arena, space)->pagemap_fd,
+				   space);
 }
 
 /* Nobody waits in the slot any more, so nothing is lost in it from now on. */
@@ -62,8 +73,7 @@ int fl__clean_reset_taking(struct fl__arena *arena, struct fl__space *space,
 	/* A page that could not be loaded is inaccessible. */
 	if (space->is_lazy && !slot_is_whole(arena, space))
 		return -EAGAIN;
-	if (space->is_lazy)
-		fl__ask_record(arena, space);
+	slot_record(arena, space);
 	if (arena->host->rung == FL__RUNG_DONTNEED) {
 		err = slot_drop(arena, space, taker);
 	} else {

@@ -5,6 +5,7 @@
 #endif
 #include "show.h"
 #include "storage.h"
+#include "uffd/load/foresee.h"
 #include "uffd/track/track.h"
 
 #include <sys/mman.h>
@@ -86,6 +87,17 @@ static void slot_join(const struct fl__arena *arena,
 			arena->geometry.prefix_bytes + space->allowed_bytes);
 }
 
+/* Of a file in place. The image is attached when this returns. */
+static void slot_foresee(const struct fl__arena *arena,
+			 const struct fl__space *space, struct fl_image *image)
+{
+	fl__foresee_watch(arena->whole.end ?
+				  arena->whole.uffd_fd :
+				  fl__arena_shard(arena, space)->uffd_fd,
+			  space, image);
+	fl__foresee_ask(image);
+}
+
 int fl__show_attach(struct fl__arena *arena, struct fl__space *space,
 		    struct fl_image *image, uint64_t size_bytes)
 {
@@ -103,6 +115,8 @@ int fl__show_attach(struct fl__arena *arena, struct fl__space *space,
 			err = slot_map(arena, space, image, target);
 		if (!err && !space->is_lazy)
 			slot_join(arena, space);
+		if (!err && image && image->set.toc && !image->lazy)
+			slot_foresee(arena, space, image);
 	} else if (!err) {
 		err = fl__space_move_border(space, geometry, target);
 	}

@@ -7,9 +7,11 @@
 
 #define HEAD_BYTES 48
 #define PAGE_BYTES 16
-#define SET_VERSION 1
+#define SET_VERSION 2
 #define WORTH 64 /* of 255: a quarter of the tenants */
 #define GONE 16 /* a score below this is not kept */
+#define BLOCK_BYTES ((uint64_t)4096)
+#define BLOCKS (FL_WPAGE_BYTES / BLOCK_BYTES) /* of a page */
 
 static const uint8_t magic[8] = { 0x89, 'F', 'L', 'W', '\r', '\n', 0x1a, '\n' };
 
@@ -33,10 +35,12 @@ int fl__workset_init(struct fl__workset *set, const struct fl__toc *toc,
 {
 	const struct fl__toc_image *image = &toc->images[image_idx];
 	size_t count = (size_t)image->entry_count;
-	uint8_t *bytes = calloc(count + 1, 4);
+	uint16_t *blocks = calloc(count + 1, 3 * sizeof(*blocks) + 4);
+	uint8_t *bytes;
 
-	if (!bytes)
+	if (!blocks)
 		return -ENOMEM;
+	bytes = (uint8_t *)(blocks + 3 * count);
 	*set = (struct fl__workset){
 		.toc = toc,
 		.first_entry = image->first_entry,
@@ -46,13 +50,16 @@ int fl__workset_init(struct fl__workset *set, const struct fl__toc *toc,
 		.written = bytes + count,
 		.old_touched = bytes + 2 * count,
 		.old_written = bytes + 3 * count,
+		.blocks = blocks,
+		.old_blocks = blocks + count,
+		.older_blocks = blocks + 2 * count,
 	};
 	return 0;
 }
 
 void fl__workset_fini(struct fl__workset *set)
 {
-	free(set->touched);
+	free(set->blocks);
 }
 
 bool fl__workset_read(struct fl__workset *set, const uint8_t *bytes,
@@ -72,6 +79,10 @@ bool fl__workset_read(struct fl__workset *set, const uint8_t *bytes,
 			continue;
 		set->old_touched[entry - set->first_entry] = bytes[at + 8];
 		set->old_written[entry - set->first_entry] = bytes[at + 9];
+		set->old_blocks[entry - set->first_entry] =
+			(uint16_t)get(bytes + at + 10, 2);
+		set->older_blocks[entry - set->first_entry] =
+			(uint16_t)get(bytes + at + 12, 2);
 	}
 	return true;
 }
@@ -86,14 +97,41 @@ bool fl__workset_begin(struct fl__workset *set)
 	       FL__WORKSET_TENANTS;
 }
 
-void fl__workset_touch(struct fl__workset *set, uint64_t wpage, bool is_written)
+/* The blocks of a page that lie in [from, to). */
+static uint16_t blocks_of(uint64_t wpage, uint64_t from, uint64_t to)
+{
+	uint64_t start = wpage * FL_WPAGE_BYTES;
+	uint64_t first = fl_max_u64(from, start) - start;
+	uint64_t last = fl_min_u64(to - start, FL_WPAGE_BYTES) - 1;
+
+	return (uint16_t)((2u << last / BLOCK_BYTES) -
+			  (1u << first / BLOCK_BYTES));
+}
+
+static void count(uint8_t *counter, uint64_t *end, uint64_t wpage)
+{
+	if (wpage < *end)
+		return;
+	__atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
+	*end = wpage + 1;
+}
+
+void fl__workset_touch(struct fl__workset *set,
+		       struct fl__workset_tenant *tenant, uint64_t from,
+		       uint64_t to, bool is_written)
 {
 	uint64_t entry;
 
-	if (fl__toc_find(set->toc, set->image_idx, wpage, &entry))
-		__atomic_add_fetch((is_written ? set->written : set->touched) +
-					   (entry - set->first_entry),
-				   1, __ATOMIC_RELAXED);
+	for (uint64_t w = from / FL_WPAGE_BYTES; w * FL_WPAGE_BYTES < to; w++) {
+		if (!fl__toc_find(set->toc, set->image_idx, w, &entry))
+			continue;
+		entry -= set->first_entry;
+		count(&set->touched[entry], &tenant->touched_end, w);
+		if (is_written)
+			count(&set->written[entry], &tenant->written_end, w);
+		__atomic_or_fetch(&set->blocks[entry], blocks_of(w, from, to),
+				  __ATOMIC_RELAXED);
+	}
 }
 
 bool fl__workset_next(const struct fl__workset *set, uint64_t *at,
@@ -108,6 +146,41 @@ bool fl__workset_next(const struct fl__workset *set, uint64_t *at,
 		return true;
 	}
 	return false;
+}
+
+static bool block_is_foreseen(const struct fl__workset *set, uint64_t at)
+{
+	uint64_t entry = at / BLOCKS;
+
+	return set->old_touched[entry] >= WORTH &&
+	       ((set->old_blocks[entry] | set->older_blocks[entry]) >>
+			at % BLOCKS &
+		1);
+}
+
+static uint64_t block_file_off(const struct fl__workset *set, uint64_t at)
+{
+	return set->toc->entries[set->first_entry + at / BLOCKS].file_off +
+	       at % BLOCKS * BLOCK_BYTES;
+}
+
+bool fl__workset_next_run(const struct fl__workset *set, uint64_t *at,
+			  uint64_t *file_off, uint64_t *len)
+{
+	uint64_t end = set->entry_count * BLOCKS;
+
+	while (*at < end && !block_is_foreseen(set, *at))
+		++*at;
+	if (*at == end)
+		return false;
+	*file_off = block_file_off(set, *at);
+	*len = 0;
+	while (*at < end && block_is_foreseen(set, *at) &&
+	       block_file_off(set, *at) == *file_off + *len) {
+		*len += BLOCK_BYTES;
+		++*at;
+	}
+	return true;
 }
 
 /* The score of all runs, this one included. */
@@ -142,6 +215,8 @@ int fl__workset_write(const struct fl__workset *set, uint8_t **out,
 	for (uint64_t i = 0; i < set->entry_count; i++) {
 		uint8_t read = score(&set->touched[i], set->old_touched[i],
 				     tenants, is_first);
+		uint16_t now =
+			__atomic_load_n(&set->blocks[i], __ATOMIC_RELAXED);
 
 		if (!read)
 			continue;
@@ -150,6 +225,9 @@ int fl__workset_write(const struct fl__workset *set, uint8_t **out,
 		bytes[at + 8] = read;
 		bytes[at + 9] = score(&set->written[i], set->old_written[i],
 				      tenants, is_first);
+		put(bytes + at + 10, tenants ? now : set->old_blocks[i], 2);
+		put(bytes + at + 12,
+		    tenants ? set->old_blocks[i] : set->older_blocks[i], 2);
 		at += PAGE_BYTES;
 	}
 	*out = bytes;

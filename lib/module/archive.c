@@ -513,13 +513,26 @@ static int open_in_place(const struct fl__archive_file *file,
 			 struct fl_error *error)
 {
 	uint64_t file_offs[FL__IMAGE_MAX_EXTENTS] = { 0 };
+	const struct fl__toc *toc = &file->origin->toc;
+	const struct fl__toc_image *from = &toc->images[image_idx];
+	bool is_unchecked = file->flags & FL_OPEN_UNCHECKED;
 	struct fl__image_map map;
-	int err = map_make(&map, file_offs, &file->origin->toc, &file->source,
-			   image_idx, error);
+	int err;
 
+	if (is_unchecked) {
+		for (uint32_t i = 0; i < from->extent_count; i++)
+			file_offs[i] = from->extents[i].file_off;
+		err = map_index(&map, toc, image_idx, error);
+	} else {
+		err = map_make(&map, file_offs, toc, &file->source, image_idx,
+			       error);
+	}
+	/* What was checked is in memory, and needs no working set. */
 	return err ? err :
-		     fl__image_create_in_place(file->context, &map, file->fd,
-					       file_offs, image, error);
+		     fl__image_create_in_place(
+			     file->context, &map, file->fd, file_offs,
+			     is_unchecked ? file->origin : NULL, image_idx,
+			     image, error);
 }
 
 static int open_state(struct fl__archive *archive, const struct fl__toc *toc,
@@ -643,9 +656,14 @@ static int open_path(struct fl__archive_file *file, const char *path, int fd,
 
 static int check_flags(uint32_t flags, struct fl_error *error)
 {
-	if (flags & ~(uint32_t)(FL_OPEN_IN_PLACE | FL_OPEN_IMMUTABLE))
+	if (flags & ~(uint32_t)(FL_OPEN_IN_PLACE | FL_OPEN_IMMUTABLE |
+				FL_OPEN_UNCHECKED))
 		return fl__error_set(error, -EINVAL,
 				     "there is no such flag: 0x%x", flags);
+	if (flags & FL_OPEN_UNCHECKED && !(flags & FL_OPEN_IN_PLACE))
+		return fl__error_set(
+			error, -EINVAL,
+			"FL_OPEN_UNCHECKED is for FL_OPEN_IN_PLACE: a file that is copied is checked");
 	if (flags == FL_OPEN_IMMUTABLE)
 		return fl__error_set(
 			error, -EINVAL,

@@ -15,7 +15,8 @@
  * In place is the exception that a caller asks for (FL_OPEN_IN_PLACE): the file
  * is checked as a whole, and then mapped as it is. Who says so promises that
  * nobody changes the file. What the library or the host reads for itself, tables
- * and structures, is copied all the same.
+ * and structures, is copied all the same. FL_OPEN_UNCHECKED maps without a look at
+ * the pages: header, tables and index are checked, and the rest is promised.
  *
  * Locks: none. An archive is plain data of one owner; images are shared.
  */

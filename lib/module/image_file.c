@@ -93,10 +93,10 @@ int fl_image_write_working_set(const struct fl_image *image, const char *path,
 	uint64_t len;
 	int err;
 
-	if (!image->lazy)
+	if (!image->origin)
 		return fl__error_set(
 			error, -EINVAL,
-			"only a lazy image has a working set: see fl_image_loading()");
+			"only a lazy image and one of FL_OPEN_UNCHECKED have a working set: see fl_image_loading()");
 	err = fl__workset_write(&image->set, &bytes, &len);
 	if (err)
 		return fl__error_set(error, err,
@@ -130,7 +130,7 @@ int fl_image_open_source(struct fl_context *context,
 					      error);
 	if (!err)
 		err = image_take(&archive, image, error);
-	if (!err && (*image)->lazy && known.working_set_path)
+	if (!err && (*image)->origin && known.working_set_path)
 		set_read(*image, known.working_set_path);
 	return err;
 }

@@ -215,6 +215,7 @@ static int image_finish(struct fl_context *context, struct fl_image *image,
 	if (err) {
 		image_uncharge(context, image);
 		fl__image_map_fini(&image->map);
+		fl__workset_fini(&image->set);
 		fl__origin_release(image->origin);
 		free(image);
 		return err;
@@ -226,10 +227,22 @@ static int image_finish(struct fl_context *context, struct fl_image *image,
 	return 0;
 }
 
+static int image_set(struct fl_image *image, struct fl__origin *origin,
+		     uint32_t image_idx, struct fl_error *error)
+{
+	image->origin = fl__origin_retain(origin);
+	image->origin_idx = image_idx;
+	if (fl__workset_init(&image->set, &origin->toc, image_idx))
+		return fl__error_set(error, -ENOMEM,
+				     "no memory for a working set");
+	return 0;
+}
+
 int fl__image_create_in_place(struct fl_context *context,
 			      struct fl__image_map *map, int fd,
-			      const uint64_t *file_offs, struct fl_image **out,
-			      struct fl_error *error)
+			      const uint64_t *file_offs,
+			      struct fl__origin *origin, uint32_t image_idx,
+			      struct fl_image **out, struct fl_error *error)
 {
 	struct fl_image *image;
 	int err = image_alloc(map, &image, error);
@@ -237,7 +250,10 @@ int fl__image_create_in_place(struct fl_context *context,
 	if (err)
 		return err;
 	(void)map_bytes(&image->map, &image->has_holes);
-	err = in_place_fill(context, image, fd, file_offs, error);
+	if (origin)
+		err = image_set(image, origin, image_idx, error);
+	if (!err)
+		err = in_place_fill(context, image, fd, file_offs, error);
 	return image_finish(context, image, err, out);
 }
 
@@ -294,21 +310,14 @@ static void loads_close(struct fl_context *context, struct fl_image *image)
 static int image_load(struct fl_context *context, struct fl_image *image,
 		      struct fl_error *error)
 {
-	int err = fl__workset_init(&image->set, &image->origin->toc,
-				   image->origin_idx);
+	int err = loads_open(context, image);
 
-	if (err)
-		return fl__error_set(error, err,
-				     "no memory for a working set");
-	err = loads_open(context, image);
 	if (err)
 		(void)fl__error_set(error, err, "no memory for statistics");
 	else
 		err = context->backend->image_load(context->host, image, error);
-	if (err) {
+	if (err)
 		loads_close(context, image);
-		fl__workset_fini(&image->set);
-	}
 	return err;
 }
 
@@ -322,14 +331,13 @@ int fl__image_create_lazy(struct fl_context *context, struct fl__image_map *map,
 
 	if (err)
 		return err;
-	image->origin = fl__origin_retain(origin);
-	image->origin_idx = image_idx;
-	if (lacks)
+	err = image_set(image, origin, image_idx, error);
+	if (!err && lacks)
 		err = fl__error_set(
 			error, -ENOTSUP,
 			"images cannot be loaded on demand here: %s", lacks);
 	/* What is loaded, and what guests make of holes meanwhile. */
-	else
+	else if (!err)
 		err = context_charge(
 			context, image, NULL,
 			fl__image_map_extent_bytes(&image->map),
@@ -462,12 +470,15 @@ void fl_image_loading(const struct fl_image *image,
 				       "the image was made in memory",
 	};
 
-	if (image->origin) {
-		filled.wpages =
-			image->origin->toc.images[image->origin_idx].entry_count;
-		if (image->lazy)
-			image->context->backend->image_loading(image, &filled);
-	}
+	if (image->way == FL_LOAD_LAZY)
+		filled.wpages = image->set.entry_count;
+	if (image->lazy)
+		image->context->backend->image_loading(image, &filled);
+	filled.foreseen_wpages = __atomic_load_n(&image->set.foreseen_count,
+						 __ATOMIC_RELAXED);
+	filled.recorded_tenants = (uint32_t)fl_min_u64(
+		__atomic_load_n(&image->set.tenants, __ATOMIC_RELAXED),
+		FL__WORKSET_TENANTS);
 	fl__sized_write(loading, &filled, sizeof(filled));
 }
 

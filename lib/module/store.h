@@ -35,11 +35,13 @@ int fl__image_create(struct fl_context *context,
 /*
  * The same of a file in place. map says what is where, and file_offs where each
  * of its extents is in the file; the image takes map over, also when the call
- * fails, and opens fd anew. -ENOTSUP where the backend maps no files.
+ * fails, and opens fd anew. With an origin, of which it is image image_idx, the
+ * image has a working set; NULL: none. -ENOTSUP where the backend maps no files.
  */
 int fl__image_create_in_place(struct fl_context *context,
 			      struct fl__image_map *map, int fd,
 			      const uint64_t *file_offs,
+			      struct fl__origin *origin, uint32_t image_idx,
 			      struct fl_image **image, struct fl_error *error);
 
 /* The same of an image that is loaded on demand, image image_idx of an origin

@@ -9,9 +9,11 @@
  * opening until the last page is touched. The ways take turns within each round.
  *
  * Ways of others: a private mapping of the file, alone, with MADV_RANDOM, and
- * with MADV_WILLNEED on the working set; the whole file read into memory. Ways of
- * Faultline: whole, lazy, lazy with the working set that an earlier run recorded.
- * The last row is the second slot of an image that is loaded.
+ * with MADV_WILLNEED on the working set, and on the 64 KiB pages that it lies in,
+ * which is what whoever checks hashes has to read; the whole file read into
+ * memory. Ways of Faultline: whole, lazy, in place and unchecked, the last two also
+ * with the working set that an earlier run recorded. The last row is the second
+ * slot of an image that is loaded.
  */
 #include "faultline.h"
 
@@ -37,7 +39,8 @@ struct bench {
 	uint64_t *clusters; /* offsets, in the order of touching */
 	size_t cluster_count;
 	uint64_t data_off; /* of the image's byte 0 in the file */
-	const char *set_path;
+	const char *set_path; /* of lazy images */
+	const char *place_set_path; /* of the file in place */
 	const char *path;
 	int fd;
 	struct fl_context *context;
@@ -77,6 +80,9 @@ static uint64_t word_at(uint64_t off)
 	return z | 1;
 }
 
+/* When the last page was touched: what comes after is another matter. */
+static double touched_ms;
+
 static bool touch(const struct bench *b, const uint8_t *base)
 {
 	bool is_right = true;
@@ -89,6 +95,7 @@ static bool touch(const struct bench *b, const uint8_t *base)
 			is_right &= word == word_at(off);
 		}
 	}
+	touched_ms = now_ms();
 	return is_right;
 }
 
@@ -155,8 +162,10 @@ static void drop_cache(const struct bench *b)
 
 /* ------------------------------------------------------------ ways of others */
 
-static bool run_mapping(const struct bench *b, int advice, bool is_recorded)
+/* ahead_bytes: 0, or what is asked for is a multiple of this. */
+static bool run_mapping(const struct bench *b, int advice, uint64_t ahead_bytes)
 {
+	uint64_t len = b->cluster_hpages * HPAGE;
 	uint8_t *base = mmap(NULL, b->image_bytes, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE, b->fd, (off_t)b->data_off);
 	bool is_right;
@@ -164,8 +173,10 @@ static bool run_mapping(const struct bench *b, int advice, bool is_recorded)
 	check(base != MAP_FAILED, "mmap");
 	if (advice)
 		(void)madvise(base, b->image_bytes, advice);
-	for (size_t i = 0; is_recorded && i < b->cluster_count; i++)
-		(void)madvise(base + b->clusters[i], b->cluster_hpages * HPAGE,
+	if (ahead_bytes > len)
+		len = ahead_bytes;
+	for (size_t i = 0; ahead_bytes && i < b->cluster_count; i++)
+		(void)madvise(base + b->clusters[i] / len * len, len,
 			      MADV_WILLNEED);
 	is_right = touch(b, base);
 	munmap(base, b->image_bytes);
@@ -174,17 +185,22 @@ static bool run_mapping(const struct bench *b, int advice, bool is_recorded)
 
 static bool run_mmap(const struct bench *b)
 {
-	return run_mapping(b, 0, false);
+	return run_mapping(b, 0, 0);
 }
 
 static bool run_mmap_random(const struct bench *b)
 {
-	return run_mapping(b, MADV_RANDOM, false);
+	return run_mapping(b, MADV_RANDOM, 0);
 }
 
 static bool run_mmap_willneed(const struct bench *b)
 {
-	return run_mapping(b, MADV_RANDOM, true);
+	return run_mapping(b, MADV_RANDOM, HPAGE);
+}
+
+static bool run_mmap_pages(const struct bench *b)
+{
+	return run_mapping(b, MADV_RANDOM, 65536);
 }
 
 static bool run_read(const struct bench *b)
@@ -219,6 +235,8 @@ static struct fl_image *open_image(const struct bench *b, enum fl_load_way way,
 	must(fl_page_source_from_file(b->path, -1, &source, &error), &error);
 	fl_load_config_init(&config);
 	config.way = way;
+	if (way == FL_LOAD_IN_PLACE)
+		config.open_flags = FL_OPEN_IN_PLACE | FL_OPEN_UNCHECKED;
 	config.working_set_path = set_path;
 	must(fl_image_open_source(b->context, source, &config, &image, &error),
 	     &error);
@@ -271,6 +289,16 @@ static bool run_lazy_set(const struct bench *b)
 	return run_image(b, FL_LOAD_LAZY, b->set_path, NULL);
 }
 
+static bool run_place(const struct bench *b)
+{
+	return run_image(b, FL_LOAD_IN_PLACE, NULL, NULL);
+}
+
+static bool run_place_set(const struct bench *b)
+{
+	return run_image(b, FL_LOAD_IN_PLACE, b->place_set_path, NULL);
+}
+
 static const struct way {
 	const char *name;
 	const char *note;
@@ -280,10 +308,14 @@ static const struct way {
 	{ "mmap-random", "the same with MADV_RANDOM", run_mmap_random },
 	{ "mmap-willneed", "and MADV_WILLNEED on the working set",
 	  run_mmap_willneed },
+	{ "mmap-willneed-64k", "and on its pages of 64 KiB", run_mmap_pages },
 	{ "read", "all of the file into memory", run_read },
 	{ "faultline-whole", "all pages at open, checked", run_whole },
 	{ "faultline-lazy", "pages when touched, checked", run_lazy },
 	{ "faultline-set", "the same with the recorded set", run_lazy_set },
+	{ "faultline-place", "the file in place, unchecked", run_place },
+	{ "faultline-place-set", "the same with the recorded set",
+	  run_place_set },
 };
 
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
@@ -309,12 +341,26 @@ static void report(const struct bench *b, const char *name, const char *note,
 		       name, (unsigned long long)(b->image_bytes / MIB),
 		       (unsigned long long)b->cluster_hpages, ms * 1e3);
 	else
-		printf("%-18s %10.2f ms  %5.2fx  %s\n", name, ms, ms / base_ms,
+		printf("%-20s %10.2f ms  %5.2fx  %s\n", name, ms, ms / base_ms,
 		       note);
 }
 
-static void run_rounds(struct bench *b, uint32_t rounds, bool as_json)
+struct options {
+	uint64_t mib, cluster, rounds;
+	const char *folder;
+	const char *way; /* NULL: all */
+	bool as_json;
+};
+
+static bool is_wanted(const struct options *options, size_t w)
 {
+	return !w || !options->way || !strcmp(options->way, ways[w].name);
+}
+
+static void run_rounds(struct bench *b, const struct options *options)
+{
+	uint32_t rounds = (uint32_t)options->rounds;
+	bool as_json = options->as_json;
 	static double times[WAYS][MAX_ROUNDS], second[2][MAX_ROUNDS];
 	double base_ms;
 
@@ -322,12 +368,14 @@ static void run_rounds(struct bench *b, uint32_t rounds, bool as_json)
 		for (size_t w = 0; w < WAYS; w++) {
 			double start;
 
+			if (!is_wanted(options, w))
+				continue;
 			drop_cache(b);
 			start = now_ms();
 			check(ways[w].run(b), ways[w].name);
-			times[w][r] = now_ms() - start;
+			times[w][r] = touched_ms - start;
 		}
-		for (int i = 0; i < 2; i++) {
+		for (int i = 0; i < 2 && !options->way; i++) {
 			struct fl_image *image = open_image(
 				b, i ? FL_LOAD_LAZY : FL_LOAD_WHOLE, NULL);
 			double start;
@@ -336,16 +384,20 @@ static void run_rounds(struct bench *b, uint32_t rounds, bool as_json)
 			fl_pool_trim(b->pool, UINT64_MAX, NULL);
 			start = now_ms();
 			run_tenant(b, image);
-			second[i][r] = now_ms() - start;
+			second[i][r] = touched_ms - start;
 			fl_pool_purge(b->pool, NULL, image, NULL);
 			fl_image_release(image);
 		}
 	}
 	base_ms = median(times[0], rounds);
-	for (size_t w = 0; w < WAYS; w++)
-		report(b, ways[w].name, ways[w].note,
-		       w ? median(times[w], rounds) : base_ms, base_ms,
-		       as_json);
+	for (size_t w = 0; w < WAYS; w++) {
+		if (is_wanted(options, w))
+			report(b, ways[w].name, ways[w].note,
+			       w ? median(times[w], rounds) : base_ms, base_ms,
+			       as_json);
+	}
+	if (options->way)
+		return;
 	base_ms = median(second[0], rounds);
 	report(b, "second-whole", "second slot of a resident image", base_ms,
 	       base_ms, as_json);
@@ -362,15 +414,10 @@ static void usage(FILE *out)
 		"  --cluster N   host pages side by side that are touched (4)\n"
 		"  --rounds N    (5)\n"
 		"  --folder DIR  where the file lies (/var/tmp)\n"
+		"  --way NAME    this way alone, beside mmap\n"
 		"  --json        one object a line\n"
 		"  --sets N, --verify: each touched page is compared anyway\n");
 }
-
-struct options {
-	uint64_t mib, cluster, rounds;
-	const char *folder;
-	bool as_json;
-};
 
 static void parse(int argc, char **argv, struct options *options)
 {
@@ -379,6 +426,7 @@ static void parse(int argc, char **argv, struct options *options)
 		{ "cluster", required_argument, NULL, 'c' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "folder", required_argument, NULL, 'f' },
+		{ "way", required_argument, NULL, 'w' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "sets", required_argument, NULL, 's' },
 		{ "verify", no_argument, NULL, 's' },
@@ -396,6 +444,8 @@ static void parse(int argc, char **argv, struct options *options)
 			options->rounds = strtoull(optarg, NULL, 10);
 		else if (c == 'f')
 			options->folder = optarg;
+		else if (c == 'w')
+			options->way = optarg;
 		else if (c == 'j')
 			options->as_json = true;
 		else if (c == 'h') {
@@ -416,10 +466,10 @@ static void parse(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options = { 256, 4, 5, "/var/tmp", false };
+	struct options options = { 256, 4, 5, "/var/tmp", NULL, false };
 	struct fl_error error = { .text = "" };
 	struct fl_pool_config config;
-	char folder[256], path[300], set_path[300];
+	char folder[256], path[300], set_path[300], place_set_path[300];
 	struct utsname system;
 	struct bench b = { 0 };
 
@@ -433,6 +483,8 @@ int main(int argc, char **argv)
 	b.cluster_hpages = options.cluster;
 	b.path = path;
 	b.set_path = set_path;
+	snprintf(place_set_path, sizeof(place_set_path), "%s/place", folder);
+	b.place_set_path = place_set_path;
 	must(fl_context_create(NULL, &b.context, &error), &error);
 	fl_pool_config_init(&config);
 	config.max_memories = config.max_instances = 2;
@@ -447,13 +499,16 @@ int main(int argc, char **argv)
 		       (unsigned long long)options.cluster,
 		       (unsigned long long)options.rounds, system.release);
 	check(run_image(&b, FL_LOAD_LAZY, NULL, set_path), "recording");
-	run_rounds(&b, (uint32_t)options.rounds, options.as_json);
+	check(run_image(&b, FL_LOAD_IN_PLACE, NULL, place_set_path),
+	      "recording in place");
+	run_rounds(&b, &options);
 	must(fl_pool_destroy(b.pool), &error);
 	fl_context_destroy(b.context);
 	close(b.fd);
 	free(b.clusters);
 	unlink(path);
 	unlink(set_path);
+	unlink(place_set_path);
 	rmdir(folder);
 	return 0;
 }

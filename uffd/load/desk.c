@@ -581,7 +581,8 @@ static struct fl__load *foreseen_begin(struct fl__desk *desk,
 		if (fl_add_overflow(fl__os_now_ns(), image->origin->deadline_ns,
 				    &deadline_ns))
 			deadline_ns = UINT64_MAX;
-		__atomic_add_fetch(&lazy->foreseen_count, 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&image->set.foreseen_count, 1,
+				   __ATOMIC_RELAXED);
 		return load_begin(desk, image, wpage, deadline_ns, true);
 	}
 	return NULL;

@@ -60,7 +60,6 @@ struct fl__lazy {
 	 * from this entry on. */
 	uint64_t set_at;
 	bool is_shown;
-	uint64_t foreseen_count;	/* atomic */
 };
 
 /* Sets image->fd, lazy and file_offs; uffd_fd is open for missing pages of shared

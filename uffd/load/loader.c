@@ -680,9 +680,4 @@ void fl__loader_tell(const struct fl_image *image,
 		__atomic_load_n(&image->lazy->loaded_count, __ATOMIC_RELAXED);
 	loading->failed_loads =
 		__atomic_load_n(&image->lazy->failed_count, __ATOMIC_RELAXED);
-	loading->foreseen_wpages =
-		__atomic_load_n(&image->lazy->foreseen_count, __ATOMIC_RELAXED);
-	loading->recorded_tenants = (uint32_t)fl_min_u64(
-		__atomic_load_n(&image->set.tenants, __ATOMIC_RELAXED),
-		FL__WORKSET_TENANTS);
 }

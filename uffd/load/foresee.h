@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * foresee.h - working sets and slots: what a tenant touched, and what a file in
+ * place is asked for ahead.
+ *
+ * Takes a slot whose tenant has gone and which no reset has marked yet; counts the
+ * touched pages of its image in the image's working set. Takes an image in place
+ * with a set of earlier runs; has the kernel begin to read the pages of the set,
+ * so that the guest's faults find them. Lazy images load their sets themselves
+ * (desk.h).
+ *
+ * All of this is advice: what fails makes a guess less, and no error.
+ */
+#ifndef FL_FORESEE_H
+#define FL_FORESEE_H
+
+#include "backend.h"
+
+/* The slot of an image in place was just mapped, and its tenant may be recorded:
+ * the kernel maps no page that the tenant does not touch, as it would around each
+ * fault. uffd_fd: what will track the slot; -1: the record has pages too many. */
+void fl__foresee_watch(int uffd_fd, const struct fl__space *space,
+		       const struct fl_image *image);
+
+/* The image has a working set, and this tenant is to be recorded: note what it
+ * touched. pagemap_fd is open. */
+void fl__foresee_record(int pagemap_fd, const struct fl__space *space);
+
+/* The first slot that shows an image in place asks for the image's set. Does not
+ * wait for the pages. */
+void fl__foresee_ask(struct fl_image *image);
+
+#endif
