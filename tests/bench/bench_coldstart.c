@@ -349,12 +349,21 @@ struct options {
 	uint64_t mib, cluster, rounds;
 	const char *folder;
 	const char *way; /* NULL: all */
-	bool as_json;
+	bool as_json, is_warm;
 };
 
 static bool is_wanted(const struct options *options, size_t w)
 {
-	return !w || !options->way || !strcmp(options->way, ways[w].name);
+	const char *at = options->way;
+	size_t len = strlen(ways[w].name);
+
+	while (at && (strncmp(at, ways[w].name, len) ||
+		      (at[len] && at[len] != ','))) {
+		at = strchr(at, ',');
+		if (at)
+			at++;
+	}
+	return !w || !options->way || at;
 }
 
 static void run_rounds(struct bench *b, const struct options *options)
@@ -370,7 +379,8 @@ static void run_rounds(struct bench *b, const struct options *options)
 
 			if (!is_wanted(options, w))
 				continue;
-			drop_cache(b);
+			if (!options->is_warm)
+				drop_cache(b);
 			start = now_ms();
 			check(ways[w].run(b), ways[w].name);
 			times[w][r] = touched_ms - start;
@@ -414,7 +424,8 @@ static void usage(FILE *out)
 		"  --cluster N   host pages side by side that are touched (4)\n"
 		"  --rounds N    (5)\n"
 		"  --folder DIR  where the file lies (/var/tmp)\n"
-		"  --way NAME    this way alone, beside mmap\n"
+		"  --way A,B...  these ways alone, beside mmap\n"
+		"  --warm        leave the file in the page cache\n"
 		"  --json        one object a line\n"
 		"  --sets N, --verify: each touched page is compared anyway\n");
 }
@@ -427,6 +438,7 @@ static void parse(int argc, char **argv, struct options *options)
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "folder", required_argument, NULL, 'f' },
 		{ "way", required_argument, NULL, 'w' },
+		{ "warm", no_argument, NULL, 'p' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "sets", required_argument, NULL, 's' },
 		{ "verify", no_argument, NULL, 's' },
@@ -446,6 +458,8 @@ static void parse(int argc, char **argv, struct options *options)
 			options->folder = optarg;
 		else if (c == 'w')
 			options->way = optarg;
+		else if (c == 'p')
+			options->is_warm = true;
 		else if (c == 'j')
 			options->as_json = true;
 		else if (c == 'h') {
@@ -466,7 +480,7 @@ static void parse(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options = { 256, 4, 5, "/var/tmp", NULL, false };
+	struct options options = { 256, 4, 5, "/var/tmp", NULL, false, false };
 	struct fl_error error = { .text = "" };
 	struct fl_pool_config config;
 	char folder[256], path[300], set_path[300], place_set_path[300];

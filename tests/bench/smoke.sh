@@ -68,6 +68,7 @@ run cycle
 run delta --sessions 50 --requests 500
 run cycle --threads 2 --random-writes 8 --image-wpages 32
 run cycle --grow 16 --image-wpages 4
+run fault --wpages 64 --folder "$tmp"
 run firsttouch --choice sequential --slot empty,used
 run cycle --table 500 --table-writes 0,40 --image-wpages 4 \
 	--structure 20000 --structure-writes 0,3
@@ -80,7 +81,7 @@ run empty --modules 3 --structure 5000 --elements 0
 grep -q '"of_loop"' "$tmp/out" || failed "bench_empty compares with no loop"
 run empty --threads 1 --only faultline-stack
 
-for program in capture coldstart cycle firsttouch grow density empty; do
+for program in capture coldstart cycle fault firsttouch grow density empty; do
 	"$bench/bench_$program" --help >"$tmp/out" ||
 		failed "bench_$program --help fails"
 	grep -q '^usage: bench_' "$tmp/out" || failed "--help shows no usage"

@@ -231,6 +231,70 @@ static void check_child_with_path(int (*fn)(void *arg))
 	unlink(path);
 }
 
+static struct fl_image *open_in_place(struct host *host, const char *path,
+				      const char *set_path)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_page_source *source = NULL;
+	struct fl_load_config config;
+	struct fl_image *image = NULL;
+
+	CONFORM_MUST(fl_page_source_from_file(path, -1, &source, &error),
+		     &error);
+	fl_load_config_init(&config);
+	config.way = FL_LOAD_IN_PLACE;
+	config.open_flags = FL_OPEN_IN_PLACE | FL_OPEN_UNCHECKED;
+	config.working_set_path = set_path;
+	CONFORM_MUST(fl_image_open_source(host->conform.context, source,
+					  &config, &image, &error),
+		     &error);
+	fl_page_source_release(source);
+	return image;
+}
+
+/* What an earlier tenant touched is asked for by the first one under the
+ * filter. */
+static int child_maps_a_file(void *arg)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_memory *memory;
+	struct fl_image *image;
+	struct host host;
+	char set_path[80];
+
+	snprintf(set_path, sizeof(set_path), "%s.set", (const char *)arg);
+	host_open(&host);
+	CONFORM_MUST(fl_image_write(host.image, arg, &error), &error);
+	image = open_in_place(&host, arg, NULL);
+	memory = conform_take(&host.conform, image, 0);
+	CHECK_EQ(memory->base[3 * WPAGE], 0x5a);
+	conform_give(memory);
+	CONFORM_MUST(fl_image_write_working_set(image, set_path, &error),
+		     &error);
+	CHECK_EQ(fl_pool_purge(host.conform.pool, NULL, image, NULL), 0);
+	fl_image_release(image);
+	image = open_in_place(&host, arg, set_path);
+	unlink(set_path);
+	filter_load(host.conform.context);
+	memory = conform_take(&host.conform, image, 0);
+	CHECK_EQ(memory->base[3 * WPAGE], 0x5a);
+	memory->base[2 * WPAGE] = 1;
+	conform_give(memory);
+	memory = conform_take(&host.conform, image, 0);
+	CHECK_EQ(memory->base[2 * WPAGE], 0x5a);
+	conform_give(memory);
+	fl_image_release(image);
+	fl_image_release(host.image);
+	CHECK_EQ(fl_pool_destroy(host.conform.pool), 0);
+	fl_context_destroy(host.conform.context);
+	return 0;
+}
+
+static void a_file_is_mapped_under_a_filter(void)
+{
+	check_child_with_path(child_maps_a_file);
+}
+
 /* A filter for all threads is refused beside one that a thread has of its own. */
 static void images_load_under_a_filter(void)
 {
@@ -379,6 +443,7 @@ static void filters_that_are_none(void)
 static const struct test_case cases[] = {
 	TEST_CASE(pools_go_on),
 	TEST_CASE_NEEDS(images_load_under_a_filter, conform_needs_lazy),
+	TEST_CASE_NEEDS(a_file_is_mapped_under_a_filter, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_loading_thread_can_do_nothing_else, needs_confined),
 	TEST_CASE_NEEDS(a_host_changes_its_user, conform_needs_lazy),
 	TEST_CASE_NEEDS(all_else_is_killed, needs_kills),
