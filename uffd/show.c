@@ -87,15 +87,19 @@ static void slot_join(const struct fl__arena *arena,
 			arena->geometry.prefix_bytes + space->allowed_bytes);
 }
 
-/* Of a file in place. The image is attached when this returns. */
+/* Of a file in place. The tenant whose pages were asked for takes them many at a
+ * fault, as the kernel maps what is there around each: within one page of the set,
+ * so that the record has the right pages and some blocks too many. Others are
+ * watched: a page of theirs is mapped when it is touched. */
 static void slot_foresee(const struct fl__arena *arena,
 			 const struct fl__space *space, struct fl_image *image)
 {
-	fl__foresee_watch(arena->whole.end ?
-				  arena->whole.uffd_fd :
-				  fl__arena_shard(arena, space)->uffd_fd,
-			  space, image);
-	fl__foresee_ask(image);
+	if (!fl__foresee_ask(image))
+		fl__foresee_watch(
+			arena->whole.end ?
+				arena->whole.uffd_fd :
+				fl__arena_shard(arena, space)->uffd_fd,
+			space, image);
 }
 
 int fl__show_attach(struct fl__arena *arena, struct fl__space *space,

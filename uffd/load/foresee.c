@@ -85,7 +85,7 @@ void fl__foresee_record(int pagemap_fd, const struct fl__space *space)
 	}
 }
 
-void fl__foresee_ask(struct fl_image *image)
+bool fl__foresee_ask(struct fl_image *image)
 {
 	struct fl__workset *set = &image->set;
 	uint64_t at = 0, off, len, wpages = 0;
@@ -93,10 +93,11 @@ void fl__foresee_ask(struct fl_image *image)
 	/* Most attaches come later and only read. */
 	if (__atomic_load_n(&set->asked, __ATOMIC_RELAXED) ||
 	    __atomic_exchange_n(&set->asked, 1, __ATOMIC_RELAXED))
-		return;
+		return false;
 	while (fl__workset_next_run(set, &at, &off, &len))
 		(void)readahead(image->fd, (off64_t)off, (size_t)len);
 	for (at = 0; fl__workset_next(set, &at, &off);)
 		wpages++;
 	__atomic_store_n(&set->foreseen_count, wpages, __ATOMIC_RELAXED);
+	return wpages;
 }

@@ -27,7 +27,7 @@ void fl__foresee_watch(int uffd_fd, const struct fl__space *space,
 void fl__foresee_record(int pagemap_fd, const struct fl__space *space);
 
 /* The first slot that shows an image in place asks for the image's set. Does not
- * wait for the pages. */
-void fl__foresee_ask(struct fl_image *image);
+ * wait for the pages. False: nothing was asked for. */
+bool fl__foresee_ask(struct fl_image *image);
 
 #endif
