@@ -575,6 +575,53 @@ static void reopen(struct lazy *lazy, const char *set_path)
 		     &error);
 }
 
+/* Tenants read every page in turn, each up to its first trap. How many traps. */
+static uint64_t read_through(struct lazy *lazy)
+{
+	struct fl_memory *memory = conform_take(&lazy->conform, lazy->image, 0);
+	uint64_t traps = 0;
+	uint8_t byte;
+
+	for (uint64_t at = 0; at < PAGES * WPAGE; at += WPAGE) {
+		if (test_thread_read(memory->base + at + 77, &byte)) {
+			CHECK_EQ(byte, lazy->bytes[at + 77]);
+			continue;
+		}
+		traps++;
+		conform_give(memory);
+		memory = conform_take(&lazy->conform, lazy->image, 0);
+	}
+	conform_give(memory);
+	return traps;
+}
+
+/* The source fails at each nth read, for several n: a page is right or a trap, and a
+ * later tenant gets what an earlier one did not. A page that nobody waits for
+ * fails unseen and is read again. */
+static void each_nth_read_fails(void)
+{
+	for (int is_async = 0; is_async < 2; is_async++) {
+		struct lazy lazy;
+
+		lazy_open(&lazy, is_async, 10000);
+		__atomic_store_n(&lazy.source.mischief.fail_err, -EIO,
+				 __ATOMIC_RELAXED);
+		for (uint32_t n = 1; n <= 10; n += 1 + n / 3) {
+			set(&lazy.source.mischief.fail_every, n);
+			test_threads_catch(NULL);
+			CHECK(read_through(&lazy) > 0 || n > 1);
+			test_threads_catch_end();
+			CHECK(loading_of(lazy.image).failed_loads > 0);
+			set(&lazy.source.mischief.fail_every, 0);
+			check_works(&lazy);
+			CHECK_EQ(conform_info(&lazy.conform).retired_memories,
+				 0);
+			reopen(&lazy, NULL);
+		}
+		lazy_close(&lazy);
+	}
+}
+
 /* What the tenants of one run touch is there before the next run's tenant asks,
  * and goes when nobody touches it any more. */
 static void working_set(void)
@@ -773,6 +820,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(written_first, conform_needs_lazy),
 	TEST_CASE_NEEDS(many_read_while_it_loads, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_page_that_cannot_be_loaded, conform_needs_lazy),
+	TEST_CASE_NEEDS(each_nth_read_fails, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_source_that_never_answers, conform_needs_lazy),
 	TEST_CASE_NEEDS(all_who_wait_are_answered, conform_needs_lazy),
 	TEST_CASE_NEEDS(calls_load_what_they_need, conform_needs_lazy),
