@@ -649,8 +649,55 @@ FL_API int fl_module_write_data_free(const struct fl_module *module,
 				     struct fl_data_free_report *report,
 				     struct fl_error *error);
 
-/* Free what fl_module_write_data_free() or fl_pool_dump_json() allocated. NULL
- * is allowed. */
+/* What a state export is of. The first four are the binary format's numbers. */
+enum fl_state_kind {
+	FL_STATE_FUNCTION = 0, /* a reference to it may be in the state */
+	FL_STATE_TABLE = 1,
+	FL_STATE_MEMORY = 2,
+	FL_STATE_GLOBAL = 3,
+	FL_STATE_START = 4, /* the start function */
+};
+
+struct fl_state_export {
+	enum fl_state_kind kind;
+	uint32_t idx;			/* in the module's index space */
+	enum fl_value_type value;	/* of a global */
+	char name[28];			/* NUL-terminated */
+};
+
+/*
+ * What a runtime has to read, by its public interface, of a live instance to have
+ * all that the instance is made of: memories, globals and tables that something
+ * can change, and the functions of which these can hold references, because a
+ * reference has no index and can only be compared. exports gets the first capacity
+ * of them; *count always how many there are. exports may be NULL with a capacity
+ * of 0.
+ *
+ * Errors: -ENOTSUP, and the text names the thing: an imported memory, table or
+ * mutable global; references other than to functions; code that drops segments,
+ * or that the library cannot follow; an export named as these exports are. -ENOMEM.
+ */
+FL_API int fl_module_state_exports(const struct fl_module *module,
+				   struct fl_state_export *exports,
+				   uint32_t capacity, uint32_t *count,
+				   struct fl_error *error);
+
+/*
+ * As fl_module_write_data_free(), and the written module has the exports of
+ * fl_module_state_exports() too, after its own. It has no start section: whoever
+ * instantiates it calls the export of kind FL_STATE_START once, and not at all
+ * where a restored content follows, because start would run over it. Everything
+ * else is unchanged.
+ *
+ * Errors: as fl_module_state_exports().
+ */
+FL_API int fl_module_write_state_exports(const struct fl_module *module,
+					 void **bytes, uint64_t *length_bytes,
+					 struct fl_data_free_report *report,
+					 struct fl_error *error);
+
+/* Free what fl_module_write_data_free(), fl_module_write_state_exports() or
+ * fl_pool_dump_json() allocated. NULL is allowed. */
 FL_API void fl_bytes_free(void *bytes);
 
 /* ------------------------------------------------------------------- image */

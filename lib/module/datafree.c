@@ -5,8 +5,12 @@
  * Takes a loaded module; gives the bytes of one in which active data segments
  * are empty and end where the whole ones ended. Everything outside the data
  * section is copied as it is; a segment that must stay whole is copied as it
- * is too. A first walk sizes the section, a second writes it, by the same
+ * is too. A first walk sizes a section, a second writes it, by the same
  * function: the bytes written are the bytes counted.
+ *
+ * With state exports, the export section gets more at its end, so that an export
+ * keeps its index, and the start section goes. Nothing else of the module changes:
+ * types, code, and the indices of everything are the same bytes.
  *
  * Why: no C runtime has a switch to skip its own copying of data segments. A
  * module without content needs no switch and no patch. Each offset is moved to
@@ -14,6 +18,7 @@
  */
 #include "module.h"
 #include "base/sized.h"
+#include "wasm/cursor.h"
 #include "wasm/opcodes.h"
 
 #include <stdlib.h>
@@ -125,19 +130,114 @@ static void write_section(const struct fl_module *module, struct sink *sink,
 	}
 }
 
-static void write_module(const struct fl_module *module, uint64_t section_len,
-			 struct sink *sink, struct fl_data_free_report *report)
-{
-	const struct fl__reader *reader = &module->reader;
-	uint64_t after = reader->data_section.off + reader->data_section.len;
+/* What is written of a module beside its own bytes. */
+struct plan {
+	const struct fl_module *module;
+	const struct fl_state_export *exports;
+	uint32_t export_count; /* 0: exports and start stay as they are */
+	struct fl_data_free_report report;
+};
 
-	if (after) {
-		sink_bytes(sink, reader->bytes, reader->data_section.off);
-		sink_byte(sink, 11);
-		sink_uleb(sink, section_len);
-		write_section(module, sink, report);
+/* Ids of sections, as the binary format numbers them. */
+enum {
+	SECTION_EXPORT = 7,
+	SECTION_START = 8,
+	SECTION_DATA = 11,
+	SECTION_DATA_COUNT = 12,
+};
+
+static void write_exports(const struct plan *plan, struct sink *sink)
+{
+	const struct fl__reader *reader = &plan->module->reader;
+
+	sink_uleb(sink, (uint64_t)reader->export_count + plan->export_count);
+	sink_bytes(sink, reader->bytes + reader->exports.off,
+		   reader->exports.len);
+	for (uint32_t i = 0; i < plan->export_count; i++) {
+		const struct fl_state_export *made = &plan->exports[i];
+		size_t len = strlen(made->name);
+
+		sink_uleb(sink, len);
+		sink_bytes(sink, made->name, len);
+		sink_byte(sink, made->kind == FL_STATE_START ?
+					FL_STATE_FUNCTION :
+					(uint8_t)made->kind);
+		sink_uleb(sink, made->idx);
 	}
-	sink_bytes(sink, reader->bytes + after, reader->length - after);
+}
+
+static void write_new_section(struct plan *plan, uint8_t id, struct sink *sink)
+{
+	struct sink counted = { 0 };
+
+	if (id == SECTION_EXPORT)
+		write_exports(plan, &counted);
+	else
+		write_section(plan->module, &counted, &plan->report);
+	sink_byte(sink, id);
+	sink_uleb(sink, counted.len);
+	if (id == SECTION_EXPORT)
+		write_exports(plan, sink);
+	else
+		write_section(plan->module, sink, &plan->report);
+}
+
+/* Does the export section come before this one? Custom ones are anywhere. */
+static bool is_after_exports(uint8_t id)
+{
+	return id > SECTION_EXPORT && id <= SECTION_DATA_COUNT;
+}
+
+/* The reader has checked the sections: no cursor fails. */
+static void write_module(struct plan *plan, struct sink *sink)
+{
+	const struct fl__reader *reader = &plan->module->reader;
+	struct fl__cursor c = fl__cursor_at(
+		reader->bytes, (struct fl__view){ 8, reader->length - 8 });
+	bool has_exports = !plan->export_count;
+
+	sink_bytes(sink, reader->bytes, 8);
+	while (c.off < c.end) {
+		uint64_t from = c.off;
+		uint8_t id = fl__cursor_u8(&c, "");
+
+		fl__cursor_skip(&c, "", fl__cursor_u32(&c, ""));
+		fl_assert(!c.err);
+		if (!has_exports && is_after_exports(id)) {
+			write_new_section(plan, SECTION_EXPORT, sink);
+			has_exports = true;
+		}
+		if (id == SECTION_DATA ||
+		    (id == SECTION_EXPORT && plan->export_count))
+			write_new_section(plan, id, sink);
+		else if (id != SECTION_START || !plan->export_count)
+			sink_bytes(sink, reader->bytes + from, c.off - from);
+		has_exports |= id == SECTION_EXPORT;
+	}
+	if (!has_exports)
+		write_new_section(plan, SECTION_EXPORT, sink);
+}
+
+static int write_planned(struct plan *plan, void **bytes,
+			 uint64_t *length_bytes,
+			 struct fl_data_free_report *report,
+			 struct fl_error *error)
+{
+	struct sink counted = { 0 }, written = { 0 };
+
+	plan->report.size = sizeof(plan->report);
+	write_module(plan, &counted);
+	written.out = malloc((size_t)counted.len + 1);
+	if (!written.out)
+		return fl__error_set(error, -ENOMEM,
+				     "no memory to write a module");
+	write_module(plan, &written);
+	fl_assert(written.len == counted.len);
+	*bytes = written.out;
+	*length_bytes = written.len;
+	if (report)
+		fl__sized_write(report, &plan->report, sizeof(plan->report));
+	return 0;
 }
 
 int fl_module_write_data_free(const struct fl_module *module, void **bytes,
@@ -145,22 +245,34 @@ int fl_module_write_data_free(const struct fl_module *module, void **bytes,
 			      struct fl_data_free_report *report,
 			      struct fl_error *error)
 {
-	struct fl_data_free_report filled = { .size = sizeof(filled) };
-	struct sink section = { 0 }, whole = { 0 }, written = { 0 };
+	struct plan plan = { .module = module };
 
-	write_section(module, &section, &filled);
-	write_module(module, section.len, &whole, &filled);
-	written.out = malloc((size_t)whole.len + 1);
-	if (!written.out)
+	return write_planned(&plan, bytes, length_bytes, report, error);
+}
+
+int fl_module_write_state_exports(const struct fl_module *module, void **bytes,
+				  uint64_t *length_bytes,
+				  struct fl_data_free_report *report,
+				  struct fl_error *error)
+{
+	struct plan plan = { .module = module };
+	struct fl_state_export *exports;
+	int err = fl_module_state_exports(module, NULL, 0, &plan.export_count,
+					  error);
+
+	if (err)
+		return err;
+	exports = calloc(plan.export_count + (size_t)1, sizeof(*exports));
+	if (!exports)
 		return fl__error_set(error, -ENOMEM,
 				     "no memory to write a module");
-	write_module(module, section.len, &written, &filled);
-	fl_assert(written.len == whole.len);
-	*bytes = written.out;
-	*length_bytes = written.len;
-	if (report)
-		fl__sized_write(report, &filled, sizeof(filled));
-	return 0;
+	err = fl_module_state_exports(module, exports, plan.export_count,
+				      &plan.export_count, error);
+	plan.exports = exports;
+	if (!err)
+		err = write_planned(&plan, bytes, length_bytes, report, error);
+	free(exports);
+	return err;
 }
 
 void fl_bytes_free(void *bytes)

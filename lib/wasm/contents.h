@@ -189,12 +189,12 @@ struct fl__reader {
 	uint32_t func_count, imported_func_count; /* counts: imports too */
 	uint32_t tag_count;
 	bool has_start;
+	uint32_t start_idx; /* with has_start */
 	/* The items, after their count. */
 	struct fl__view functions; /* a type index for each defined function */
 	struct fl__view exports;
 	struct fl__view bodies; /* one for each defined function */
 	uint32_t export_count;
-	struct fl__view data_section; /* with its id and size; len 0: none */
 };
 
 #endif

@@ -123,8 +123,9 @@ static void read_custom(struct fl__pass *p)
 static void read_start(struct fl__pass *p)
 {
 	p->reader->has_start = true;
-	fl__cursor_index(&p->cursor, "index of the start function",
-			 p->reader->func_count, "functions");
+	p->reader->start_idx =
+		fl__cursor_index(&p->cursor, "index of the start function",
+				 p->reader->func_count, "functions");
 }
 
 static void read_data_count(struct fl__pass *p)

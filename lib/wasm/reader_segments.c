@@ -154,8 +154,6 @@ void fl__reader_read_element(struct fl__pass *p, uint32_t idx)
 
 void fl__reader_begin_data(struct fl__pass *p, uint32_t count)
 {
-	struct fl__reader *r = p->reader;
-
 	if (p->declared_data_count != UINT64_MAX &&
 	    p->declared_data_count != count)
 		fl__cursor_fail(
@@ -163,8 +161,6 @@ void fl__reader_begin_data(struct fl__pass *p, uint32_t count)
 			"the data section has %" PRIu32
 			" segments, but the data count section says %" PRIu64,
 			count, p->declared_data_count);
-	r->data_section = (struct fl__view){ .off = p->id_off,
-					     .len = p->cursor.end - p->id_off };
 	fl__pass_room(p, data, data, count, FL__READER_MAX_SEGMENTS,
 		      "data segments");
 }

@@ -511,7 +511,86 @@ static void data_free_module_goes_with_the_image(void)
 	conform_close(&conform);
 }
 
+/* A start function, which sets a global and puts itself into a table; the table
+ * and an immutable global are exported. */
+static struct fl_module *module_with_state(struct conform *conform)
+{
+	struct wasm w = { 0 };
+
+	wasm_header(&w);
+	wasm_section_bytes(&w, WASM_TYPE, 1, 0x60, 0, 0);
+	wasm_section_bytes(&w, WASM_FUNCTION, 2, 0, 0);
+	wasm_section_bytes(&w, WASM_TABLE, 1, 0x70, 0, 2);
+	wasm_section_bytes(&w, WASM_MEMORY, 1, 0, 1);
+	/* Mutable and set, mutable and never set, immutable. */
+	wasm_section_bytes(&w, WASM_GLOBAL, 3, 0x7f, 1, 0x41, 5, 0x0b, 0x7e, 1,
+			   0x42, 6, 0x0b, 0x7f, 0, 0x41, 7, 0x0b);
+	wasm_section_bytes(&w, WASM_EXPORT, 1, 1, 'g', 3, 2);
+	wasm_section_bytes(&w, WASM_START, 1);
+	wasm_section_bytes(&w, WASM_ELEMENT, 1, 0, 0x41, 0, 0x0b, 1, 0);
+	/* (global.set 0 (i32.const 9)) (table.set 0 (i32.const 1) (ref.func 0)) */
+	wasm_section_bytes(&w, WASM_CODE, 2, 2, 0, 0x0b, 12, 0, 0x41, 9, 0x24,
+			   0, 0x41, 1, 0xd2, 0, 0x26, 0, 0x0b);
+	wasm_section_bytes(&w, WASM_DATA, 1, 0, 0x41, 10, 0x0b, 2, 'h', 'i');
+	return module_load(conform, &w);
+}
+
+/* A module's state is what something can change, and the rest stays. */
+static void state_exports_are_what_can_change(void)
+{
+	static const struct fl_state_export expected[] = {
+		{ FL_STATE_MEMORY, 0, FL_VALUE_I32, "faultline:m0" },
+		{ FL_STATE_GLOBAL, 0, FL_VALUE_I32, "faultline:g0" },
+		{ FL_STATE_TABLE, 0, FL_VALUE_FUNCREF, "faultline:t0" },
+		{ FL_STATE_FUNCTION, 0, FL_VALUE_FUNCREF, "faultline:f0" },
+		{ FL_STATE_START, 1, FL_VALUE_FUNCREF, "faultline:start" },
+	};
+	struct fl_data_free_report report = { .size = sizeof(report) };
+	struct fl_module_info info = { .size = sizeof(info) };
+	struct fl_function function = { .size = sizeof(function) };
+	struct fl_state_export exports[8];
+	struct fl_module *module, *written;
+	struct conform conform;
+	struct wasm lean = { 0 };
+	struct fl_error error;
+	uint64_t length = 0;
+	void *bytes = NULL;
+	uint32_t count = 0;
+
+	conform_open(&conform, NULL);
+	module = module_with_state(&conform);
+	MUST_EQ(fl_module_state_exports(module, NULL, 0, &count, NULL), 0);
+	MUST_EQ(count, TEST_ARRAY_SIZE(expected));
+	MUST_EQ(fl_module_state_exports(module, exports, 8, &count, NULL), 0);
+	for (uint32_t i = 0; i < count; i++) {
+		CHECK_EQ(exports[i].kind, expected[i].kind);
+		CHECK_EQ(exports[i].idx, expected[i].idx);
+		CHECK_EQ(exports[i].value, expected[i].value);
+		CHECK(!strcmp(exports[i].name, expected[i].name));
+	}
+	MUST_EQ(fl_module_write_state_exports(module, &bytes, &length, &report,
+					      NULL),
+		0);
+	CHECK_EQ(report.emptied_count, 1);
+	wasm_raw(&lean, bytes, length);
+	fl_bytes_free(bytes);
+	written = module_load(&conform, &lean);
+	fl_module_info(written, &info);
+	CHECK_EQ(info.has_start, 0);
+	CHECK_EQ(fl_module_function(written, 1, &function), 0);
+	CHECK(function.export_name_bytes == 15 &&
+	      !memcmp(function.export_name, "faultline:start", 15));
+	/* Whose names are taken. */
+	CHECK_EQ(fl_module_state_exports(written, NULL, 0, &count, &error),
+		 -ENOTSUP);
+	CHECK_HAS(error.text, "reserved");
+	fl_module_release(written);
+	fl_module_release(module);
+	conform_close(&conform);
+}
+
 static const struct test_case cases[] = {
+	TEST_CASE(state_exports_are_what_can_change),
 	TEST_CASE(segments_placed_by_imported_globals),
 	TEST_CASE(globals_that_are_missing_or_wrong),
 	TEST_CASE(image_larger_than_the_minimum),

@@ -37,7 +37,7 @@ static uint64_t evaluate(const struct fl__reader *r, const struct fl__const *c)
 
 static uint64_t visit(const struct fl__reader *r)
 {
-	uint64_t sum = touch(r, r->data_section);
+	uint64_t sum = touch(r, r->exports);
 
 	for (uint32_t i = 0; i < r->memory_count; i++)
 		sum += touch(r, r->memories[i].import_module) +

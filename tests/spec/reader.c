@@ -14,8 +14,10 @@
  *   must have become valid: the module has a twin (see modules.mjs), and what
  *   the suite expects is in the table causes[].
  * - Both calls give the same answer.
- * - What was accepted can be written data-free, and that is accepted again,
- *   with as many of everything; and all its elements can be read.
+ * - What was accepted can be written data-free, with state exports where the
+ *   module can have them; that is accepted again, with as many of everything, and
+ *   every section but those of exports, start and data is as it was, byte for byte;
+ *   and all its elements can be read.
  *
  * The bytes lie right before an inaccessible page: a read past them ends the
  * program. A row of a table, or a module of twins*.wast, that nothing needs any
@@ -192,7 +194,7 @@ static int load(struct fl_context *context, const void *bytes, size_t length,
 }
 
 static bool have_equal_counts(const struct fl_module *a,
-			      const struct fl_module *b)
+			      const struct fl_module *b, bool keeps_start)
 {
 	struct fl_module_info x = { .size = sizeof(x) };
 	struct fl_module_info y = { .size = sizeof(y) };
@@ -205,29 +207,106 @@ static bool have_equal_counts(const struct fl_module *a,
 	       x.data_count == y.data_count &&
 	       x.active_data_count == y.active_data_count &&
 	       x.passive_data_bytes == y.passive_data_bytes &&
-	       x.element_count == y.element_count && x.has_start == y.has_start;
+	       x.element_count == y.element_count &&
+	       x.function_count == y.function_count &&
+	       y.has_start == (keeps_start ? x.has_start : 0);
 }
 
-/* NULL if all is well, else what is not. */
-static const char *check_data_free(const struct fl_module *module,
-				   struct fl_error *error)
+/* A section, with its id and size. */
+struct section {
+	const uint8_t *at;
+	size_t length;
+};
+
+static size_t section_at(const uint8_t *bytes, size_t at)
+{
+	size_t size = 0, from = at + 1;
+	unsigned int shift = 0;
+
+	do {
+		size |= (size_t)(bytes[from] & 0x7f) << shift;
+		shift += 7;
+	} while (bytes[from++] & 0x80);
+	return from + size - at;
+}
+
+/* The next section that no writer may change, from *at on. */
+static struct section next_kept(const uint8_t *bytes, size_t length, size_t *at)
+{
+	struct section section = { NULL, 0 };
+
+	while (!section.at && *at < length) {
+		size_t size = section_at(bytes, *at);
+		uint8_t id = bytes[*at];
+
+		if (id != 7 && id != 8 && id != 11)
+			section = (struct section){ bytes + *at, size };
+		*at += size;
+	}
+	return section;
+}
+
+static bool are_rests_equal(const uint8_t *a, size_t a_length, const uint8_t *b,
+			    size_t b_length)
+{
+	size_t a_at = 8, b_at = 8;
+
+	for (;;) {
+		struct section x = next_kept(a, a_length, &a_at);
+		struct section y = next_kept(b, b_length, &b_at);
+
+		if (!x.at || !y.at)
+			return !x.at && !y.at;
+		if (x.length != y.length || memcmp(x.at, y.at, x.length))
+			return false;
+	}
+}
+
+/* What was written of a module, which was read from original. Frees bytes. */
+static const char *check_written(const struct fl_module *module,
+				 const uint8_t *original, size_t original_length,
+				 void *bytes, size_t length, bool keeps_start,
+				 struct fl_error *error)
 {
 	const char *wrong = NULL;
 	struct fl_module *again;
-	void *bytes;
-	uint64_t length;
 
-	if (fl_module_write_data_free(module, &bytes, &length, NULL, error))
-		return "it cannot be written data-free";
-	if (load(NULL, bytes, (size_t)length, &again, error)) {
-		wrong = "data-free, it is refused";
+	if (!are_rests_equal(original, original_length, bytes, length))
+		wrong = "written, it has other sections";
+	if (load(NULL, bytes, length, &again, error)) {
+		wrong = "written, it is refused";
 	} else {
-		if (!have_equal_counts(module, again))
-			wrong = "data-free, it has other things";
+		if (!have_equal_counts(module, again, keeps_start))
+			wrong = "written, it has other things";
 		fl_module_release(again);
 	}
 	fl_bytes_free(bytes);
 	return wrong;
+}
+
+/* NULL if all is well, else what is not. */
+static const char *check_writers(const struct fl_module *module,
+				 const uint8_t *original, size_t original_length,
+				 struct fl_error *error)
+{
+	const char *wrong;
+	uint64_t length;
+	void *bytes;
+	int err;
+
+	if (fl_module_write_data_free(module, &bytes, &length, NULL, error))
+		return "it cannot be written data-free";
+	wrong = check_written(module, original, original_length, bytes,
+			      (size_t)length, true, error);
+	if (wrong)
+		return wrong;
+	err = fl_module_write_state_exports(module, &bytes, &length, NULL,
+					    NULL);
+	if (err == -ENOTSUP)
+		return NULL;
+	return err ? "it cannot be written with state exports" :
+		     check_written(module, original, original_length, bytes,
+				   (size_t)length, false, error);
 }
 
 /* What a segment's elements say, all at once and the last one alone, refers
@@ -305,7 +384,7 @@ static int load_both(struct suite *s, const struct record *r,
 	*wrong = NULL;
 	err = load(NULL, bytes, r->length, &module, error);
 	if (!err) {
-		*wrong = check_data_free(module, error);
+		*wrong = check_writers(module, bytes, r->length, error);
 		if (!*wrong)
 			*wrong = check_elements(module, bytes, r->length);
 		fl_module_release(module);

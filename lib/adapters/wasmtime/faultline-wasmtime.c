@@ -14,98 +14,15 @@
  * State: per thread the innermost open batch.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../fail.h"
-#include "faultline-wasmtime.h"
-
-/* What wasm.h and wasmtime.h of Wasmtime 48 say. The adapter is built where
- * Wasmtime is not; tests/consumers/wasmtime holds this against the headers. */
-typedef struct wasmtime_error wasmtime_error_t;
-typedef struct wasm_memorytype_t wasm_memorytype_t;
-typedef struct wasm_config_t wasm_config_t;
-typedef struct wasm_engine_t wasm_engine_t;
-typedef struct wasm_trap_t wasm_trap_t;
-typedef struct wasmtime_module wasmtime_module_t;
-typedef struct wasmtime_store wasmtime_store_t;
-typedef struct wasmtime_context wasmtime_context_t;
-
-typedef struct wasm_byte_vec_t {
-	size_t size;
-	char *data;
-} wasm_byte_vec_t;
-
-typedef struct wasmtime_linear_memory {
-	void *env;
-	uint8_t *(*get_memory)(void *env, size_t *size, size_t *capacity);
-	wasmtime_error_t *(*grow_memory)(void *env, size_t new_size);
-	void (*finalizer)(void *env);
-} wasmtime_linear_memory_t;
-
-typedef struct wasmtime_memory_creator {
-	void *env;
-	wasmtime_error_t *(*new_memory)(void *env,
-					const wasm_memorytype_t *type,
-					size_t minimum, size_t maximum,
-					size_t reserved, size_t guard,
-					wasmtime_linear_memory_t *memory);
-	void (*finalizer)(void *env);
-} wasmtime_memory_creator_t;
-
-typedef struct wasmtime_instance {
-	uint64_t store_id;
-	size_t private_idx;
-} wasmtime_instance_t;
-
-wasmtime_error_t *wasmtime_error_new(const char *message);
-void wasmtime_error_message(const wasmtime_error_t *error,
-			    wasm_byte_vec_t *message);
-void wasmtime_error_delete(wasmtime_error_t *error);
-void wasm_byte_vec_delete(wasm_byte_vec_t *bytes);
-void wasm_trap_delete(wasm_trap_t *trap);
-uint64_t wasmtime_memorytype_minimum(const wasm_memorytype_t *type);
-bool wasmtime_memorytype_maximum(const wasm_memorytype_t *type, uint64_t *max);
-bool wasmtime_memorytype_is64(const wasm_memorytype_t *type);
-uint64_t wasmtime_memorytype_page_size(const wasm_memorytype_t *type);
-void wasmtime_config_host_memory_creator_set(wasm_config_t *config,
-					     wasmtime_memory_creator_t *creator);
-void wasmtime_config_memory_reservation_set(wasm_config_t *config,
-					    uint64_t bytes);
-void wasmtime_config_memory_guard_size_set(wasm_config_t *config,
-					   uint64_t bytes);
-void wasmtime_config_memory_may_move_set(wasm_config_t *config, bool may_move);
-void wasmtime_config_memory_init_cow_set(wasm_config_t *config, bool enable);
-wasmtime_error_t *wasmtime_module_new(wasm_engine_t *engine,
-				      const uint8_t *bytes, size_t length,
-				      wasmtime_module_t **module);
-void wasmtime_module_delete(wasmtime_module_t *module);
-wasmtime_store_t *wasmtime_store_new(wasm_engine_t *engine, void *data,
-				     void (*finalizer)(void *data));
-wasmtime_context_t *wasmtime_store_context(wasmtime_store_t *store);
-void wasmtime_store_delete(wasmtime_store_t *store);
-wasmtime_error_t *wasmtime_instance_new(wasmtime_context_t *context,
-					const wasmtime_module_t *module,
-					const void *imports, size_t count,
-					wasmtime_instance_t *instance,
-					wasm_trap_t **trap);
+#include "wasmtime-api.h"
 
 static _Thread_local struct fl_wasmtime_batch *innermost;
-
-/* Wasmtime's own words, which the call consumes. */
-static int fail_by(struct fl_error *error, wasmtime_error_t *theirs)
-{
-	wasm_byte_vec_t words;
-
-	wasmtime_error_message(theirs, &words);
-	fail(error, -EINVAL, "Wasmtime says: %.*s",
-	     words.size < 200 ? (int)words.size : 200, words.data);
-	wasm_byte_vec_delete(&words);
-	wasmtime_error_delete(theirs);
-	return -EINVAL;
-}
 
 __attribute__((format(printf, 1, 2))) static wasmtime_error_t *
 refuse(const char *format, ...)
@@ -129,25 +46,22 @@ struct creator {
 	size_t capacity;
 };
 
-/* What Wasmtime keeps of a memory. */
-struct held {
-	struct fl_memory *memory;
-	uint64_t page_bytes;
-	size_t capacity;
-};
-
 static uint8_t *memory_get(void *env, size_t *size, size_t *capacity)
 {
-	const struct held *held = env;
+	const struct fl_wasmtime_held *held = env;
 
-	*size = (size_t)fl_memory_length(held->memory);
 	*capacity = held->capacity;
+	*size = 0;
+	/* Its content sleeps, and its store is about to end. */
+	if (!held->memory)
+		return NULL;
+	*size = (size_t)fl_memory_length(held->memory);
 	return held->memory->base;
 }
 
 static wasmtime_error_t *memory_grow(void *env, size_t new_size)
 {
-	const struct held *held = env;
+	const struct fl_wasmtime_held *held = env;
 	uint64_t length = fl_memory_length(held->memory);
 	int err;
 
@@ -163,10 +77,30 @@ static wasmtime_error_t *memory_grow(void *env, size_t new_size)
 
 static void memory_end(void *env)
 {
-	struct held *held = env;
+	struct fl_wasmtime_held *held = env;
 
-	(void)fl_memory_release(held->memory);
+	if (held->memory)
+		(void)fl_memory_release(held->memory);
 	free(held);
+}
+
+/* Take a memory, and what Wasmtime is going to keep of it. */
+static int hold(struct fl_pool *pool, struct fl_memory_config *config,
+		struct fl_wasmtime_held **out, struct fl_error *error)
+{
+	struct fl_wasmtime_held *held = malloc(sizeof(*held));
+	int err;
+
+	if (!held)
+		return fail(error, -ENOMEM, "no memory for what holds a memory");
+	*held = (struct fl_wasmtime_held){ .page_bytes = config->page_bytes };
+	config->user = held;
+	err = fl_memory_acquire(pool, config, &held->memory, error);
+	if (err)
+		free(held);
+	else
+		*out = held;
+	return err;
 }
 
 /* ------------------------------------------------------------- the creator */
@@ -219,7 +153,7 @@ static wasmtime_error_t *check_type(const struct fl_wasmtime_batch *batch,
 
 static wasmtime_error_t *take_plain(struct fl_pool *pool, size_t minimum,
 				    size_t maximum, uint64_t page_bytes,
-				    struct fl_memory **memory)
+				    struct fl_wasmtime_held **held)
 {
 	struct fl_error error = { .text = "" };
 	struct fl_memory_config config;
@@ -228,15 +162,14 @@ static wasmtime_error_t *take_plain(struct fl_pool *pool, size_t minimum,
 	config.initial_bytes = minimum;
 	config.max_bytes = maximum == SIZE_MAX ? UINT64_MAX : maximum;
 	config.page_bytes = page_bytes;
-	return fl_memory_acquire(pool, &config, memory, &error) ?
-		       refuse("%s", error.text) :
-		       NULL;
+	return hold(pool, &config, held, &error) ? refuse("%s", error.text) :
+						   NULL;
 }
 
 static wasmtime_error_t *take_announced(struct fl_wasmtime_batch *batch,
 					struct fl_pool *pool,
 					const wasm_memorytype_t *type,
-					struct fl_memory **memory)
+					struct fl_wasmtime_held **held)
 {
 	wasmtime_error_t *error;
 
@@ -248,7 +181,7 @@ static wasmtime_error_t *take_announced(struct fl_wasmtime_batch *batch,
 			"another module is instantiated in between: announce it too, by fl_wasmtime_begin()");
 	error = check_type(batch, type);
 	if (!error)
-		*memory = batch->memories[batch->taken++];
+		*held = batch->held[batch->taken++];
 	return error;
 }
 
@@ -260,30 +193,24 @@ static wasmtime_error_t *memory_new(void *env, const wasm_memorytype_t *type,
 	uint64_t page_bytes = wasmtime_memorytype_page_size(type);
 	struct fl_wasmtime_batch *batch = innermost;
 	const struct creator *creator = env;
+	struct fl_wasmtime_held *held = NULL;
 	wasmtime_error_t *error;
-	struct held *held;
 
 	if (!batch)
 		return refuse(
 			"nobody has announced this memory: call fl_wasmtime_begin() before the instantiation, on the same thread");
 	if (batch->is_trial)
 		batch->taken++;
-	held = malloc(sizeof(*held));
-	if (!held)
-		return refuse("no memory for what holds a memory");
-	*held = (struct held){ .page_bytes = page_bytes,
-			       .capacity = creator->capacity };
 	error = check_bounds(creator->pool, reserved, guard);
 	if (!error)
 		error = batch->module ?
 				take_announced(batch, creator->pool, type,
-					       &held->memory) :
-				take_plain(creator->pool, minimum, maximum, page_bytes,
-					   &held->memory);
-	if (error) {
-		free(held);
+					       &held) :
+				take_plain(creator->pool, minimum, maximum,
+					   page_bytes, &held);
+	if (error)
 		return error;
-	}
+	held->capacity = creator->capacity;
 	*made = (wasmtime_linear_memory_t){
 		.env = held,
 		.get_memory = memory_get,
@@ -389,32 +316,74 @@ static const char *find_whole_reason(const struct fl_module *module)
 	return NULL;
 }
 
+/* The reserved exports of a module that was written with them. */
+static int list_state(struct fl_wasmtime_module *module, struct fl_error *error)
+{
+	struct fl_state_export *exports;
+	int err = fl_module_state_exports(module->module, NULL, 0,
+					  &module->export_count, error);
+
+	if (err)
+		return err;
+	exports = calloc(module->export_count + (size_t)1, sizeof(*exports));
+	if (!exports)
+		return fail(error, -ENOMEM, "no memory for a list of exports");
+	module->exports = exports;
+	return fl_module_state_exports(module->module, exports,
+				       module->export_count,
+				       &module->export_count, error);
+}
+
+/* Nothing is copied over a restored content. */
+static int write_resumable(struct fl_wasmtime_module *module, void **bytes,
+			   uint64_t *length_bytes, struct fl_error *error)
+{
+	struct fl_data_free_report report = { .size = sizeof(report) };
+	int err = list_state(module, error);
+
+	if (!err && module->whole_reason)
+		err = fail(error, -ENOTSUP, "no snapshots of this module: %s",
+			   module->whole_reason);
+	if (!err)
+		err = fl_module_write_state_exports(module->module, bytes,
+						    length_bytes, &report,
+						    error);
+	if (!err && report.kept_count)
+		err = fail(error, -ENOTSUP,
+			   "no snapshots of this module: data segment %u is copied at each instantiation: %s",
+			   report.first_kept_idx, report.kept_reason);
+	return err;
+}
+
 static int compile(wasm_engine_t *engine, struct fl_wasmtime_module *module,
-		   const void *bytes, uint64_t length_bytes,
+		   const void *bytes, uint64_t length_bytes, bool is_resumable,
 		   struct fl_error *error)
 {
 	void *free_bytes = NULL;
 	wasmtime_error_t *theirs;
-	int err;
+	int err = 0;
 
 	module->whole_reason = find_whole_reason(module->module);
-	if (!module->whole_reason) {
+	if (is_resumable)
+		err = write_resumable(module, &free_bytes, &length_bytes,
+				      error);
+	else if (!module->whole_reason)
 		err = fl_module_write_data_free(module->module, &free_bytes,
 						&length_bytes, NULL, error);
-		if (err)
-			return err;
-		bytes = free_bytes;
+	if (err) {
+		fl_bytes_free(free_bytes);
+		return err;
 	}
-	theirs = wasmtime_module_new(engine, bytes, (size_t)length_bytes,
-				     &module->compiled);
+	theirs = wasmtime_module_new(engine, free_bytes ? free_bytes : bytes,
+				     (size_t)length_bytes, &module->compiled);
 	fl_bytes_free(free_bytes);
 	return theirs ? fail_by(error, theirs) : 0;
 }
 
-int fl_wasmtime_load(struct wasm_engine_t *engine, struct fl_context *context,
-		     struct fl_pool *pool, const void *bytes,
-		     uint64_t length_bytes, struct fl_wasmtime_module **out,
-		     struct fl_error *error)
+static int load(wasm_engine_t *engine, struct fl_context *context,
+		struct fl_pool *pool, const void *bytes, uint64_t length_bytes,
+		bool is_resumable, struct fl_wasmtime_module **out,
+		struct fl_error *error)
 {
 	struct fl_wasmtime_module *module;
 	struct fl_module_config config;
@@ -433,12 +402,33 @@ int fl_wasmtime_load(struct wasm_engine_t *engine, struct fl_context *context,
 	if (!err)
 		err = fl_pool_validate(pool, module->module, error);
 	if (!err)
-		err = compile(engine, module, bytes, length_bytes, error);
+		err = compile(engine, module, bytes, length_bytes, is_resumable,
+			      error);
 	if (err)
 		fl_wasmtime_release(module);
 	else
 		*out = module;
 	return err;
+}
+
+int fl_wasmtime_load(struct wasm_engine_t *engine, struct fl_context *context,
+		     struct fl_pool *pool, const void *bytes,
+		     uint64_t length_bytes, struct fl_wasmtime_module **module,
+		     struct fl_error *error)
+{
+	return load(engine, context, pool, bytes, length_bytes, false, module,
+		    error);
+}
+
+int fl_wasmtime_load_resumable(struct wasm_engine_t *engine,
+			       struct fl_context *context,
+			       struct fl_pool *pool, const void *bytes,
+			       uint64_t length_bytes,
+			       struct fl_wasmtime_module **module,
+			       struct fl_error *error)
+{
+	return load(engine, context, pool, bytes, length_bytes, true, module,
+		    error);
 }
 
 void fl_wasmtime_release(struct fl_wasmtime_module *module)
@@ -448,35 +438,57 @@ void fl_wasmtime_release(struct fl_wasmtime_module *module)
 	if (module->compiled)
 		wasmtime_module_delete(module->compiled);
 	fl_module_release(module->module);
+	free(module->exports);
 	free(module);
 }
 
 /* ----------------------------------------------------------------- batches */
 
-static int take_one(struct fl_wasmtime_batch *batch, uint32_t idx,
-		    uint64_t timeout_ns, struct fl_error *error)
+/* What the memories of a batch begin with. */
+struct content {
+	struct fl_snapshot *snapshot;	/* NULL: the module's images */
+	const struct fl_delta *delta;	/* over the snapshot's; NULL: none */
+};
+
+static struct fl_image *find_image(const struct fl_wasmtime_module *module,
+				   const struct content *content, uint32_t idx)
+{
+	if (content->snapshot)
+		return fl_snapshot_image(content->snapshot, 0, idx);
+	return module->whole_reason ? NULL :
+				      fl_module_image(module->module, idx);
+}
+
+static int take_one(struct fl_wasmtime_batch *batch,
+		    const struct content *content, uint64_t timeout_ns,
+		    struct fl_error *error)
 {
 	const struct fl_wasmtime_module *module = batch->module;
 	struct fl_memory_type type = { .size = sizeof(type) };
+	struct fl_wasmtime_held **held = &batch->held[batch->count];
+	uint32_t idx = batch->first + batch->count;
 	struct fl_memory_config config;
-	int err = fl_module_memory_type(module->module, batch->first + idx,
-					&type);
+	int err = fl_module_memory_type(module->module, idx, &type);
 
 	if (err)
 		return fail(error, err, "the module has no such memory");
 	fl_memory_config_init(&config);
-	if (!module->whole_reason)
-		config.image = fl_module_image(module->module,
-					       batch->first + idx);
-	/* Both products are below 2^64: the reader has seen to that. */
-	config.initial_bytes = type.min_pages * type.page_bytes;
+	config.image = find_image(module, content, idx);
+	/* Both products are below 2^64: the reader has seen to that. A snapshot's
+	 * image knows how large the memory was. */
+	if (!content->snapshot)
+		config.initial_bytes = type.min_pages * type.page_bytes;
 	config.max_bytes = type.max_pages > UINT64_MAX / type.page_bytes ?
 				   UINT64_MAX :
 				   type.max_pages * type.page_bytes;
 	config.page_bytes = type.page_bytes;
 	config.timeout_ns = timeout_ns;
-	return fl_memory_acquire(module->pool, &config, &batch->memories[idx],
-				 error);
+	err = hold(module->pool, &config, held, error);
+	batch->count += !err;
+	if (!err && content->delta)
+		err = fl_delta_restore_memory(content->delta, idx,
+					      (*held)->memory, error);
+	return err;
 }
 
 static bool is_shared(const struct fl_module *module, uint32_t memory_idx)
@@ -487,12 +499,20 @@ static bool is_shared(const struct fl_module *module, uint32_t memory_idx)
 	       type.is_shared;
 }
 
-int fl_wasmtime_begin(struct fl_wasmtime_batch *batch,
-		      const struct fl_wasmtime_module *module,
-		      uint64_t timeout_ns, struct fl_error *error)
+/* Give back what is not taken. */
+static void give_rest(struct fl_wasmtime_batch *batch)
+{
+	while (batch->count > batch->taken)
+		memory_end(batch->held[--batch->count]);
+}
+
+static int begin(struct fl_wasmtime_batch *batch,
+		 const struct fl_wasmtime_module *module,
+		 const struct content *content, uint64_t timeout_ns,
+		 struct fl_error *error)
 {
 	struct fl_module_info info = { .size = sizeof(info) };
-	int err = 0;
+	int err = 0, cancel;
 
 	*batch = (struct fl_wasmtime_batch){ .outer = innermost,
 					     .module = module };
@@ -509,6 +529,8 @@ int fl_wasmtime_begin(struct fl_wasmtime_batch *batch,
 				"memory %u is shared, which Wasmtime makes itself: instantiate the module without fl_wasmtime_begin()",
 				i);
 	}
+	/* A thread that ended here would leave memories that nobody finds. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	while (!err && info.imported_memory_count + batch->count <
 			       info.memory_count) {
 		if (batch->count == FL_WASMTIME_MAX_MEMORIES)
@@ -516,21 +538,39 @@ int fl_wasmtime_begin(struct fl_wasmtime_batch *batch,
 				   "the module has more than %d memories",
 				   FL_WASMTIME_MAX_MEMORIES);
 		else
-			err = take_one(batch, batch->count, timeout_ns, error);
-		batch->count += !err;
+			err = take_one(batch, content, timeout_ns, error);
 	}
-	if (!err) {
+	pthread_setcancelstate(cancel, NULL);
+	if (err)
+		give_rest(batch);
+	else
 		innermost = batch;
-		return 0;
-	}
-	while (batch->count)
-		(void)fl_memory_release(batch->memories[--batch->count]);
 	return err;
+}
+
+int fl_wasmtime_begin(struct fl_wasmtime_batch *batch,
+		      const struct fl_wasmtime_module *module,
+		      uint64_t timeout_ns, struct fl_error *error)
+{
+	struct content content = { NULL, NULL };
+
+	return begin(batch, module, &content, timeout_ns, error);
+}
+
+int fl_wasmtime_begin_clone(struct fl_wasmtime_batch *batch,
+			    const struct fl_wasmtime_module *module,
+			    struct fl_snapshot *snapshot,
+			    const struct fl_delta *delta, uint64_t timeout_ns,
+			    struct fl_error *error)
+{
+	struct content content = { snapshot, delta };
+	int err = fl_wasmtime_check_snapshot(module, snapshot, delta, error);
+
+	return err ? err : begin(batch, module, &content, timeout_ns, error);
 }
 
 void fl_wasmtime_end(struct fl_wasmtime_batch *batch)
 {
 	innermost = batch->outer;
-	while (batch->taken < batch->count)
-		(void)fl_memory_release(batch->memories[batch->taken++]);
+	give_rest(batch);
 }

@@ -13,7 +13,7 @@
 
 set -eu
 version=48.0.8
-features='cranelift pooling-allocator threads wat'
+features='cranelift gc gc-null pooling-allocator threads wat'
 
 can()
 {

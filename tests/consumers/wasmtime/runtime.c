@@ -91,6 +91,21 @@ void program_open(struct program *program, const struct engine *engine,
 	runtime_need(!theirs, theirs ? runtime_words(theirs) : "");
 }
 
+void program_open_resumable(struct program *program,
+			    const struct engine *engine, const void *bytes,
+			    size_t length)
+{
+	struct fl_error error = { .text = "" };
+
+	*program = (struct program){ .engine = engine };
+	runtime_need(!fl_wasmtime_load_resumable(engine->engine,
+						 engine->context, engine->pool,
+						 bytes, length,
+						 &program->loaded, &error),
+		     error.text);
+	program->compiled = program->loaded->compiled;
+}
+
 void program_close(struct program *program)
 {
 	if (program->loaded)

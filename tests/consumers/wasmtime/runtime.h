@@ -15,6 +15,10 @@
 _Static_assert(sizeof(wasmtime_linear_memory_t) == 4 * sizeof(void *) &&
 		       sizeof(wasmtime_memory_creator_t) == 3 * sizeof(void *),
 	       "the adapter declares these structs");
+_Static_assert(sizeof(wasmtime_val_t) <= 32 && sizeof(wasmtime_extern_t) == 32 &&
+		       sizeof(wasmtime_func_t) == 16 && WASMTIME_FUNCREF == 5 &&
+		       WASMTIME_V128 == 4 && WASMTIME_EXTERN_MEMORY == 3,
+	       "the adapter declares these too");
 
 /* An engine, with a pool or without. */
 struct engine {
@@ -49,6 +53,10 @@ void engine_close(struct engine *engine);
 wasm_byte_vec_t wasm_of(const char *text);
 void program_open(struct program *program, const struct engine *engine,
 		  const void *bytes, size_t length);
+/* In an engine with a pool, and snapshots can be made of its instances. */
+void program_open_resumable(struct program *program,
+			    const struct engine *engine, const void *bytes,
+			    size_t length);
 void program_close(struct program *program);
 
 /* NULL, or why there is no instance; then nothing is held. */
