@@ -75,7 +75,8 @@ static int allow_extents(const struct fl__image_map *map, uint8_t *bytes)
 		uint64_t off = map->extents[i].hpage_off * map->hpage_bytes;
 
 		if (off > end)
-			fl__os_release(bytes + (end - first), off - end);
+			fl__os_release_part(bytes, end - first, off - end,
+					    false);
 		end = off + map->extents[i].hpage_len * map->hpage_bytes;
 	}
 	return err;
@@ -120,11 +121,11 @@ static void segmented_image_destroy(struct fl_image *image)
 	uint64_t first = fl__image_map_first_off(map);
 
 	for (uint32_t i = 0; image->bytes && i < map->extent_count; i++)
-		fl__os_release(
-			(uint8_t *)(uintptr_t)image->bytes +
-				(map->extents[i].hpage_off * map->hpage_bytes -
-				 first),
-			map->extents[i].hpage_len * map->hpage_bytes);
+		fl__os_release_part(
+			(uint8_t *)(uintptr_t)image->bytes,
+			map->extents[i].hpage_off * map->hpage_bytes - first,
+			map->extents[i].hpage_len * map->hpage_bytes,
+			i + 1 == map->extent_count);
 }
 
 static int segmented_arena_open(struct fl__host *host,

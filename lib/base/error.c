@@ -61,7 +61,9 @@ int fl__error_fold(int err)
 	case ENFILE:
 	case EFBIG:
 	case ENOSPC:
+#ifdef EDQUOT
 	case EDQUOT:
+#endif
 	case EAGAIN:
 		return -ENOMEM;
 	case EPERM:

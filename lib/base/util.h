@@ -23,7 +23,12 @@
 #define fl_container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
-#define FL_PRINTF(fmt, args)	__attribute__((format(printf, fmt, args)))
+/* Windows: the formats of C99, which -D__USE_MINGW_ANSI_STDIO gives. */
+#ifdef _WIN32
+#define FL_PRINTF(fmt, args) __attribute__((format(gnu_printf, fmt, args)))
+#else
+#define FL_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#endif
 #define fl_unlikely(x)		__builtin_expect(!!(x), 0)
 
 #if defined(FL_CHECKS) && FL_CHECKS >= 1

@@ -132,9 +132,9 @@ int fl_table_create(const struct fl_table_config *config, struct fl_table **out,
 		return fl__error_set(
 			error, -EINVAL,
 			"only a table from a pool can have an image; use fl_table_init_elements()");
-	if (posix_memalign((void **)&table, 128, sizeof(*table)))
+	table = fl__os_alloc(sizeof(*table));
+	if (!table)
 		return fl__error_set(error, -ENOMEM, "no memory for a table");
-	memset(table, 0, sizeof(*table));
 	table->is_static = known.storage != NULL;
 	table_begin(table, &known, known.storage,
 		    known.storage_bytes / known.element_bytes);
@@ -143,7 +143,7 @@ int fl_table_create(const struct fl_table_config *config, struct fl_table **out,
 			fl_min_u64(table->max_elements, table->capacity);
 	err = storage_open(table, &known, error);
 	if (err) {
-		free(table);
+		fl__os_free(table);
 		return err;
 	}
 	fl__table_put(table, 0, table->null, known.initial_elements);
@@ -381,7 +381,7 @@ int fl_table_release(struct fl_table *pub)
 	fl__table_drop_all(table);
 	if (!table->is_static)
 		free(table->pub.base);
-	free(table);
+	fl__os_free(table);
 	return 0;
 }
 

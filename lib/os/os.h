@@ -66,10 +66,20 @@ bool fl__os_is_commit_strict(void);
  * before. */
 bool fl__os_file_may_reach(uint64_t length_bytes);
 
+/* len zeroes of the heap, at the start of a pair of cache lines, which processors
+ * fetch together. NULL: no memory. */
+void *fl__os_alloc(size_t len);
+void fl__os_free(void *bytes);
+
 /* Address space without memory: inaccessible, uncommitted, aligned to
  * align_bytes (a power of two). */
 int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr);
 void fl__os_release(uint8_t *addr, uint64_t len);
+
+/* The same, in parts: off is counted from what fl__os_reserve() gave. Addresses of
+ * a part may stay reserved until the last part goes. */
+void fl__os_release_part(uint8_t *addr, uint64_t off, uint64_t len,
+			 bool is_last);
 
 /* Make a range readable and writable. A page that was never accessible reads as
  * zero; a page that was resident keeps its bytes. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * posix.c - os.h over mmap, mprotect and pthreads.
+ * posix.c - the memory, processes and processors of os.h, over mmap and mprotect.
  *
  * Discarding is an mmap of fresh anonymous memory, which POSIX defines;
  * MADV_DONTNEED means different things on different systems. Where the system
@@ -23,7 +23,6 @@
 #endif
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <linux/futex.h>
@@ -53,11 +52,6 @@
 /* Every header that has the constant has mincore() and madvise(). */
 #ifdef MADV_NORMAL
 #define HAS_MADVISE
-#endif
-
-/* An option of POSIX.1-2008: conditions wait by any clock. */
-#if defined(_POSIX_CLOCK_SELECTION) && _POSIX_CLOCK_SELECTION > 0
-#define HAS_CLOCK_SELECTION
 #endif
 
 #define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
@@ -147,6 +141,18 @@ const char *fl__os_remedy(int err)
 	}
 }
 
+void *fl__os_alloc(size_t len)
+{
+	void *bytes;
+
+	return posix_memalign(&bytes, 128, len) ? NULL : memset(bytes, 0, len);
+}
+
+void fl__os_free(void *bytes)
+{
+	free(bytes);
+}
+
 int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr)
 {
 	uint64_t hpage = fl__os_hpage_bytes(), slack, head;
@@ -174,6 +180,12 @@ void fl__os_release(uint8_t *addr, uint64_t len)
 {
 	if (len)
 		(void)munmap(addr, (size_t)len);
+}
+
+void fl__os_release_part(uint8_t *addr, uint64_t off, uint64_t len, bool is_last)
+{
+	(void)is_last;
+	fl__os_release(addr + off, len);
 }
 
 static int os_protect(uint8_t *addr, uint64_t len, int prot)
@@ -258,22 +270,6 @@ void fl__os_dump(uint8_t *addr, uint64_t len, bool is_in)
 	(void)len;
 	(void)is_in;
 #endif
-}
-
-void fl__os_touch(uint8_t *addr, uint64_t len)
-{
-	uint64_t hpage = fl__os_hpage_bytes();
-
-	for (uint64_t off = 0; off < len; off += hpage) {
-		/* Volatile: without it a compiler may leave a mere load. */
-		volatile uint8_t *byte = addr + off;
-		uint8_t there = __atomic_load_n(byte, __ATOMIC_RELAXED);
-
-		/* Either this writes the byte, or another thread just has. */
-		(void)__atomic_compare_exchange_n(byte, &there, there, false,
-						  __ATOMIC_RELAXED,
-						  __ATOMIC_RELAXED);
-	}
 }
 
 bool fl__os_heeds_advice(void)
@@ -375,19 +371,6 @@ bool fl__os_is_forked(const struct fl__os_fork_guard *guard)
 	return (uint64_t)getpid() != guard->owner;
 }
 
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-uint64_t fl__os_now_ns(void)
-{
-	return clock_ns(CLOCK_MONOTONIC);
-}
-
 #ifdef __linux__
 int fl__os_random(void *bytes, size_t len)
 {
@@ -426,28 +409,6 @@ const char *fl__os_getenv(const char *name)
 	return getuid() == geteuid() && getgid() == getegid() ? getenv(name) :
 								NULL;
 #endif
-}
-
-int fl__os_lock_init(struct fl__os_lock *lock)
-{
-	pthread_mutexattr_t attr;
-	int err = pthread_mutexattr_init(&attr);
-
-	if (err)
-		return fl__error_fold(-err);
-#ifdef HAS_GNU
-	/* Most locks are held for list work only: spinning a little is cheaper
-	 * than the two context switches of a sleep. */
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-#endif
-	err = pthread_mutex_init(&lock->mutex, &attr);
-	pthread_mutexattr_destroy(&attr);
-	return fl__error_fold(-err);
-}
-
-void fl__os_lock_fini(struct fl__os_lock *lock)
-{
-	pthread_mutex_destroy(&lock->mutex);
 }
 
 #if defined(__linux__)
@@ -496,105 +457,6 @@ void fl__os_event_close(int fd)
 }
 
 #endif
-
-#ifdef HAS_CLOCK_SELECTION
-/* The same clock as fl__os_now_ns(). */
-static int cond_set_clock(pthread_condattr_t *attr)
-{
-	return pthread_condattr_setclock(attr, CLOCK_MONOTONIC);
-}
-
-static uint64_t cond_deadline_ns(uint64_t deadline_ns)
-{
-	return deadline_ns;
-}
-#else
-static int cond_set_clock(pthread_condattr_t *attr)
-{
-	(void)attr;
-	return 0;
-}
-
-/* By the time of day: whoever sets that clock during a wait moves the end. */
-static uint64_t cond_deadline_ns(uint64_t deadline_ns)
-{
-	uint64_t now_ns = fl__os_now_ns(), until_ns;
-
-	if (fl_add_overflow(clock_ns(CLOCK_REALTIME),
-			    deadline_ns > now_ns ? deadline_ns - now_ns : 0,
-			    &until_ns))
-		until_ns = UINT64_MAX;
-	return until_ns;
-}
-#endif
-
-int fl__os_cond_init(struct fl__os_cond *cond)
-{
-	pthread_condattr_t attr;
-	int err = pthread_condattr_init(&attr);
-
-	if (err)
-		return fl__error_fold(-err);
-	err = cond_set_clock(&attr);
-	if (!err)
-		err = pthread_cond_init(&cond->cond, &attr);
-	pthread_condattr_destroy(&attr);
-	return fl__error_fold(-err);
-}
-
-void fl__os_cond_fini(struct fl__os_cond *cond)
-{
-	pthread_cond_destroy(&cond->cond);
-}
-
-static bool cond_wait(struct fl__os_cond *cond, struct fl__os_lock *lock,
-		      uint64_t deadline_ns)
-{
-	struct timespec until;
-
-	if (deadline_ns == UINT64_MAX)
-		return !pthread_cond_wait(&cond->cond, &lock->mutex);
-	deadline_ns = cond_deadline_ns(deadline_ns);
-	until.tv_sec = (time_t)(deadline_ns / 1000000000u);
-	until.tv_nsec = (long)(deadline_ns % 1000000000u);
-	return pthread_cond_timedwait(&cond->cond, &lock->mutex, &until) !=
-	       ETIMEDOUT;
-}
-
-bool fl__os_cond_wait(struct fl__os_cond *cond, struct fl__os_lock *lock,
-		      uint64_t deadline_ns, void (*cancelled)(void *user),
-		      void *user)
-{
-	bool is_in_time;
-
-	pthread_cleanup_push(cancelled, user);
-	is_in_time = cond_wait(cond, lock, deadline_ns);
-	pthread_cleanup_pop(0);
-	return is_in_time;
-}
-
-int fl__os_hold_cancel(void)
-{
-	int before;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-	return before;
-}
-
-void fl__os_let_cancel(int *before)
-{
-	pthread_setcancelstate(*before, NULL);
-}
-
-void fl__os_cond_signal(struct fl__os_cond *cond)
-{
-	pthread_cond_signal(&cond->cond);
-}
-
-void fl__os_cond_broadcast(struct fl__os_cond *cond)
-{
-	pthread_cond_broadcast(&cond->cond);
-}
 
 uint32_t fl__os_cpu_count(void)
 {

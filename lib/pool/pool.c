@@ -222,7 +222,7 @@ static void pool_free(struct fl_pool *pool)
 				   __ATOMIC_RELAXED);
 	fl__os_lock_fini(&pool->trim_lock);
 	fl_context_destroy(pool->context);
-	free(pool);
+	fl__os_free(pool);
 }
 
 /* The configuration in full, and what follows from it. */
@@ -271,16 +271,16 @@ int fl_pool_create(struct fl_context *context,
 		return fl__error_set(
 			error, -ECHILD,
 			"this process was forked from the context's owner; make a context of its own");
-	if (posix_memalign((void **)&pool, 128, sizeof(*pool)))
+	pool = fl__os_alloc(sizeof(*pool));
+	if (!pool)
 		return fl__error_set(error, -ENOMEM, "no memory for a pool");
-	memset(pool, 0, sizeof(*pool));
 	pool->context = context;
 	pool->event_fd = -1;
 	err = pool_plan(pool, config, error);
 	if (!err)
 		err = pool_init_guards(pool, error);
 	if (err) {
-		free(pool);
+		fl__os_free(pool);
 		return err;
 	}
 	(void)fl__context_retain(context);

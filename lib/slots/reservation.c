@@ -68,9 +68,9 @@ static void reservation_close(struct fl__source *source)
 	}
 	if (from->arena)
 		source->bank->backend->arena_close(from->arena);
-	free(from->slots);
+	fl__os_free(from->slots);
 	fl__stock_fini(&from->stock);
-	free(from);
+	fl__os_free(from);
 }
 
 static int reservation_fill(struct reservation *from)
@@ -92,9 +92,9 @@ static int reservation_fill(struct reservation *from)
 			     config->random_seed);
 	from->slot_bytes = fl__slot_bytes(bank->kind);
 	bytes = ((size_t)count + 1) * from->slot_bytes;
-	if (err || posix_memalign((void **)&from->slots, 128, bytes))
+	from->slots = err ? NULL : fl__os_alloc(bytes);
+	if (!from->slots)
 		return -ENOMEM;
-	memset(from->slots, 0, bytes);
 	for (uint32_t i = 0; i < count && !err; i++) {
 		struct fl__slot *slot = slot_at(from, i);
 
@@ -113,9 +113,9 @@ static int reservation_open(struct fl__bank *bank, struct fl__source **source,
 	struct reservation *from;
 	int err = 0;
 
-	if (posix_memalign((void **)&from, 128, sizeof(*from)))
+	from = fl__os_alloc(sizeof(*from));
+	if (!from)
 		return fl__error_set(error, -ENOMEM, "no memory for a bank");
-	memset(from, 0, sizeof(*from));
 	from->source = (struct fl__source){ &fl__source_reservation, bank };
 	if (bank->backend)
 		err = bank->backend->arena_open(bank->pool->context->host,

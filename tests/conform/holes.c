@@ -29,12 +29,11 @@
 static uint64_t files_bytes(void)
 {
 	uint64_t sum = 0;
-	struct stat status;
 	int fd;
 
 	for (unsigned int i = 0;
 	     (fd = procfs_find_fd("faultline-image", i)) >= 0; i++)
-		sum += fstat(fd, &status) ? 0 : (uint64_t)status.st_blocks * 512;
+		sum += procfs_file_bytes(fd);
 	return sum;
 }
 

@@ -9,6 +9,7 @@
 #include "runtime.h"
 #include "tests/kit/random.h"
 #include "tests/kit/toc_bytes.h"
+#include "tests/kit/procfs.h"
 
 #include "backend.h"
 
@@ -512,12 +513,7 @@ static void the_released_make_no_image(void)
 /* What an image keeps in memory, in bytes; 0 where it keeps none in a file. */
 static uint64_t kept_by(const struct fl_image *image)
 {
-	struct stat status;
-
-	if (image->fd < 0)
-		return 0;
-	MUST_EQ(fstat(image->fd, &status), 0);
-	return (uint64_t)status.st_blocks * 512;
+	return image->fd < 0 ? 0 : procfs_file_bytes(image->fd);
 }
 
 #define SPARSE_BYTES (64 * MIB)

@@ -9,8 +9,7 @@
 #ifndef TEST_CHECK_H
 #define TEST_CHECK_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "lib/base/util.h"
 
 bool test_check(bool holds, bool fatal, const char *file, int line,
 		const char *text);
@@ -33,7 +32,7 @@ bool test_check_has(const char *text, const char *part, const char *file,
 #define CHECK_HAS(text, part) test_check_has(text, part, __FILE__, __LINE__)
 
 /* A note for whoever reads the log, for instance a seed. */
-void test_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void test_note(const char *fmt, ...) FL_PRINTF(1, 2);
 
 /* Has this case failed so far? */
 bool test_has_failed(void);

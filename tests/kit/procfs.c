@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------ what there is */
@@ -296,6 +297,13 @@ int procfs_find_fd(const char *text, unsigned int idx)
 	if (dir)
 		closedir(dir);
 	return fd;
+}
+
+uint64_t procfs_file_bytes(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) ? 0 : (uint64_t)status.st_blocks * 512;
 }
 
 int procfs_reopen(int fd, int flags)

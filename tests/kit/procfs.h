@@ -77,6 +77,9 @@ uint64_t procfs_frame(const void *addr);
 /* The idx-th descriptor that is shown as a link with that text in it, or -1. */
 int procfs_find_fd(const char *text, unsigned int idx);
 
+/* What the file takes on its disk, or in memory. */
+uint64_t procfs_file_bytes(int fd);
+
 /* A new description of the file behind fd. */
 int procfs_reopen(int fd, int flags);
 

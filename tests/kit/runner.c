@@ -3,6 +3,7 @@
 #include "runner.h"
 
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct entry {
@@ -17,6 +18,7 @@ static struct {
 	size_t count;
 	unsigned int failures;
 	bool is_in_case; /* else there is nowhere to jump to */
+	const char *skip_reason;
 	jmp_buf case_end;
 } runner;
 
@@ -46,20 +48,28 @@ static void run_case(const struct entry *entry)
 		entry->fn();
 	}
 	runner.is_in_case = false;
-	runner.calls->end();
+	if (!runner.skip_reason)
+		runner.calls->end();
 }
 
 struct runner_counts runner_run(void)
 {
-	struct runner_counts counts = { 0, 0 };
+	struct runner_counts counts = { 0 };
 
 	for (size_t i = 0; i < runner.count; i++) {
 		const struct entry *entry = &runner.entries[i];
 		unsigned int before = runner.failures;
 		bool has_failed;
 
+		runner.skip_reason = NULL;
 		run_case(entry);
 		has_failed = runner.failures > before;
+		if (runner.skip_reason && !has_failed) {
+			counts.skipped++;
+			runner.calls->skipped(entry->suite, entry->name,
+					      runner.skip_reason);
+			continue;
+		}
 		counts.run++;
 		counts.failed += has_failed;
 		runner.calls->done(entry->suite, entry->name, has_failed);
@@ -84,6 +94,16 @@ void runner_fail(bool is_fatal, const char *file, int line, const char *text)
 		return;
 	if (!runner.is_in_case)
 		abort();
+	longjmp(runner.case_end, 1);
+}
+
+void runner_skip(const char *reason)
+{
+	if (!runner.is_in_case) {
+		printf("skip: %s\n", reason);
+		exit(77);
+	}
+	runner.skip_reason = reason;
 	longjmp(runner.case_end, 1);
 }
 

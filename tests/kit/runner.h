@@ -16,11 +16,14 @@ struct runner_calls {
 	void (*begin)(const char *suite, const char *name);
 	void (*end)(void); /* may still fail the case */
 	void (*done)(const char *suite, const char *name, bool has_failed);
+	void (*skipped)(const char *suite, const char *name,
+			const char *reason);
 };
 
 struct runner_counts {
 	unsigned int run;
-	unsigned int failed;
+	unsigned int failed; /* of those that ran to an end */
+	unsigned int skipped; /* in their middle, by runner_skip() */
 };
 
 bool runner_open(const struct runner_calls *calls);
@@ -33,6 +36,9 @@ void runner_close(void);
 
 /* The running case has failed. A fatal failure ends it: does not return. */
 void runner_fail(bool is_fatal, const char *file, int line, const char *text);
+/* Runs without CUnit alone: the running case cannot go on here, or the program,
+ * between cases. Does not return; what the case holds stays. */
+void runner_skip(const char *reason) __attribute__((noreturn));
 /* Calls of runner_fail() so far. */
 unsigned int runner_failures(void);
 

@@ -191,7 +191,7 @@ static void *start_nothing(void *arg)
 static void program_name(char *name, size_t size, const char *path)
 {
 	const char *file = strrchr(path, '/'), *dir = file;
-	int dir_len = 0;
+	int dir_len = 0, len;
 
 	if (!file) {
 		snprintf(name, size, "%s", path);
@@ -204,10 +204,14 @@ static void program_name(char *name, size_t size, const char *path)
 	file++;
 	if (!strncmp(file, "lt-", 3))
 		file += 3;
+	len = (int)strlen(file);
+	if (len > 4 && !strcmp(file + len - 4, ".exe"))
+		len -= 4;
 	if (!dir_len || dir[-1] == '.')
-		snprintf(name, size, "%s", file);
+		snprintf(name, size, "%.*s", len, file);
 	else
-		snprintf(name, size, "%.*s/%s", dir_len, dir - dir_len, file);
+		snprintf(name, size, "%.*s/%.*s", dir_len, dir - dir_len, len,
+			 file);
 }
 
 static void run_init(int argc, char **argv)
@@ -234,7 +238,7 @@ int test_main(int argc, char **argv, const struct test_case *cases,
 	      size_t rung_count)
 {
 	static const struct runner_calls calls = { case_begin, case_end,
-						   case_done };
+						   case_done, skip_case };
 	bool is_added;
 	int status = 1;
 
