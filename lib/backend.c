@@ -23,6 +23,16 @@ void fl__space_dump_mapped(const struct fl__geometry *geometry, uint8_t *addr,
 		fl__os_dump(addr, len, geometry->dump == FL__DUMP_ACCESSIBLE);
 }
 
+void fl__space_mark_guard(const struct fl__space *space,
+			  const struct fl__geometry *geometry)
+{
+	uint64_t len = space->idx ? geometry->marked_bytes : 0;
+
+	/* Marked first: the guard is never open. */
+	if (len && !fl__os_mark_guard(space->base - len, len))
+		(void)fl__os_allow(space->base - len, len);
+}
+
 int fl__space_move_border(struct fl__space *space,
 			  const struct fl__geometry *geometry, uint64_t target)
 {

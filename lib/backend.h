@@ -84,6 +84,10 @@ struct fl__geometry {
 	bool is_single_use;	/* slots are detached, and never reset */
 	enum fl__dump dump;
 	bool avoids_huge_pages;		/* of zeroes */
+	/* So many bytes before each base but the first are a guard that may be
+	 * marked, and lie in one mapping with the slots then. 0: such bytes are
+	 * inaccessible. */
+	uint64_t marked_bytes;
 };
 
 /* One image: its map, its storage, its references. */
@@ -210,6 +214,8 @@ struct fl__backend {
 	/* The same for the system calls that this backend makes. */
 	bool (*syscall)(const struct fl__host *host, uint32_t idx,
 			struct fl_syscall *syscall);
+	/* May guards be marked, by fl__os_mark_guard()? NULL: never. */
+	bool (*marks_guards)(const struct fl__host *host);
 
 	/* Give a planned image its storage and fill the storage: sets bytes and
 	 * fd, seals what can be sealed. */
@@ -376,6 +382,14 @@ int fl__space_cut(struct fl__space *space, const struct fl__geometry *geometry,
  * allowed_bytes, is opened first. */
 int fl__space_grow(struct fl__space *space, const struct fl__geometry *geometry,
 		   uint64_t target, uint64_t split);
+
+/*
+ * Before an EMPTY slot is opened: mark its guard, if the geometry says so, and put
+ * the guard into one mapping with the slot. After an error the guard is
+ * inaccessible as before, and a mapping of its own.
+ */
+void fl__space_mark_guard(const struct fl__space *space,
+			  const struct fl__geometry *geometry);
 
 /* After something was mapped over [addr, addr + len) of a slot: have it in core
  * dumps or not, as the geometry says. */

@@ -2979,8 +2979,9 @@ FL_API int fl_packed_info(const void *bytes, uint64_t length_bytes,
 /* ------------------------------------------------------------------- stack */
 
 /*
- * A fiber's stack, between two inaccessible guards of stack_guard_bytes. [low, high) is usable. top
- * is where the first frame begins: high, rounded down to the alignment, or low
+ * A fiber's stack, between two guards of stack_guard_bytes, where every access is
+ * SIGSEGV; its code may be SEGV_MAPERR (feature guard-markers) or SEGV_ACCERR.
+ * [low, high) is usable. top is where the first frame begins: high, rounded down to the alignment, or low
  * where stacks grow up. Stacks are never registered with userfaultfd.
  */
 struct fl_stack {

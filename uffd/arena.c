@@ -13,7 +13,8 @@ void fl__arena_close(struct fl__arena *arena)
 	free(arena);
 }
 
-/* Where slots are all accessible and nothing lies between them. */
+/* Where slots are all accessible and nothing lies between them, or guards that
+ * are of one mapping with them. */
 static struct fl__whole whole_of(const struct fl__geometry *geometry)
 {
 	uint64_t len = geometry->slot_count * geometry->stride_bytes;
@@ -21,7 +22,8 @@ static struct fl__whole whole_of(const struct fl__geometry *geometry)
 
 	if (!geometry->is_accessible || geometry->slot_count < 2 ||
 	    geometry->stride_bytes !=
-		    geometry->prefix_bytes + geometry->max_bytes)
+		    geometry->prefix_bytes + geometry->max_bytes +
+			    geometry->marked_bytes)
 		return (struct fl__whole){ .end = 0 };
 	first += (uintptr_t)geometry->reservation;
 	return (struct fl__whole){ .start = first, .end = first + len };

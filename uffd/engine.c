@@ -43,6 +43,11 @@ static bool linux_syscall(const struct fl__host *host, uint32_t idx,
 	return fl__confine_syscall(idx, syscall);
 }
 
+static bool linux_marks_guards(const struct fl__host *host)
+{
+	return fl__probe_has(&host->probe, FL__FEATURE_GUARD_MARKERS);
+}
+
 const struct fl__backend fl__backend_linux = {
 	.name = "linux",
 	.knows = linux_knows,
@@ -51,6 +56,7 @@ const struct fl__backend fl__backend_linux = {
 	.rung = linux_rung,
 	.feature = linux_feature,
 	.syscall = linux_syscall,
+	.marks_guards = linux_marks_guards,
 	.image_create = fl__storage_create,
 	.image_map = fl__storage_map,
 	.load_lacks = fl__storage_load_lacks,

@@ -438,6 +438,54 @@ static void probe_POPULATE(struct fl__probe *probe)
 		"the kernel does not know MADV_POPULATE_WRITE; pages are touched one by one");
 }
 
+/* What the kernel answers for a page that it is to make writable. */
+static int populate_errno(uint8_t *addr, size_t len)
+{
+	return madvise(addr, len, FL_MADV_POPULATE_WRITE) ? errno : 0;
+}
+
+/* Whoever takes the advice and marks nothing would leave a hole in every guard:
+ * so a marked page has to be a guard in an accessible mapping, also after its
+ * neighbour was dropped with it, and the neighbour none. */
+static const char *markers_lack(uint8_t *addr, size_t hpage)
+{
+	if (fl__os_mark_guard(addr, hpage))
+		return "the kernel does not know MADV_GUARD_INSTALL; each guard is a mapping";
+	if (mprotect(addr, 2 * hpage, PROT_READ | PROT_WRITE) ||
+	    populate_errno(addr + hpage, hpage))
+		return "no memory for a page to try";
+	if (populate_errno(addr, hpage) != EFAULT ||
+	    madvise(addr, 2 * hpage, MADV_DONTNEED) ||
+	    populate_errno(addr, hpage) != EFAULT)
+		return "MADV_GUARD_INSTALL makes no guard here; each guard is a mapping";
+	return NULL;
+}
+
+static void probe_GUARD_MARKERS(struct fl__probe *probe)
+{
+	size_t hpage = (size_t)fl__os_hpage_bytes();
+	const char *lacks;
+	void *addr;
+
+	if (!fl__probe_has(probe, FL__FEATURE_POPULATE)) {
+		say(probe, FL_SUPPORT_UNTRIED, 0,
+		    "to try guards takes MADV_POPULATE_WRITE", NULL);
+		return;
+	}
+	addr = mmap(NULL, 2 * hpage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
+	if (addr == MAP_FAILED) {
+		say(probe, FL_SUPPORT_BROKEN, -errno,
+		    "no memory for a page to try", NULL);
+		return;
+	}
+	errno = 0;
+	lacks = markers_lack(addr, hpage);
+	if (lacks)
+		say(probe, FL_SUPPORT_MISSING, -errno, lacks, NULL);
+	munmap(addr, 2 * hpage);
+}
+
 static void probe_WIPEONFORK(struct fl__probe *probe)
 {
 	probe_advice(

@@ -112,6 +112,7 @@ int fl__show_attach(struct fl__arena *arena, struct fl__space *space,
 	if (!err && space->is_open && space->image != image)
 		err = fl__show_detach(arena, space);
 	if (!err && !space->is_open) {
+		fl__space_mark_guard(space, geometry);
 		err = fl__os_allow(space->base - geometry->prefix_bytes,
 				   geometry->prefix_bytes);
 		space->is_open = !err && geometry->prefix_bytes;

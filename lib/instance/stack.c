@@ -63,6 +63,7 @@ static int stack_take(struct fl__bank *bank, uint64_t timeout_ns,
 	fl__slot_count(*slot, 0);
 	if ((*slot)->space.is_open)
 		return 0;
+	fl__space_mark_guard(&(*slot)->space, &bank->geometry);
 	err = fl__os_allow((*slot)->space.base, bank->geometry.max_bytes);
 	if (err) {
 		(*slot)->source->calls->give(*slot);

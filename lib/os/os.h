@@ -88,6 +88,14 @@ int fl__os_allow(uint8_t *addr, uint64_t len);
 /* Make a range inaccessible. Its bytes stay. */
 int fl__os_deny(uint8_t *addr, uint64_t len);
 
+/* Guards within a mapping: accesses to the range, which is anonymous memory that
+ * never held anything, are SIGSEGV from now on, also where the range is made
+ * accessible, until something is mapped over it. After an error nothing has
+ * changed. Only where the backend says so: fl__backend.marks_guards. */
+int fl__os_mark_guard(uint8_t *addr, uint64_t len);
+/* The advice that does it, Linux 6.13. */
+#define FL__OS_GUARD_INSTALL 102
+
 /* Drop the bytes of a range of anonymous memory: the range reads as zero from
  * now on and takes no memory. Access stays as it was. */
 int fl__os_discard(uint8_t *addr, uint64_t len);

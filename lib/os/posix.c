@@ -205,6 +205,19 @@ int fl__os_deny(uint8_t *addr, uint64_t len)
 	return os_protect(addr, len, PROT_NONE);
 }
 
+int fl__os_mark_guard(uint8_t *addr, uint64_t len)
+{
+#ifdef __linux__
+	return madvise(addr, (size_t)len, FL__OS_GUARD_INSTALL) ?
+		       fl__error_fold(-errno) :
+		       0;
+#else
+	(void)addr;
+	(void)len;
+	return -ENOTSUP;
+#endif
+}
+
 static int os_remap(uint8_t *addr, uint64_t len, int prot)
 {
 	if (len && mmap(addr, (size_t)len, prot, RESERVE_FLAGS | MAP_FIXED, -1,

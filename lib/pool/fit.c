@@ -158,8 +158,11 @@ static uint64_t data_of(const struct fl__layout *layout,
 		times(slots[FL__BANK_MEMORY].all,
 		      sum(memory, banks[FL__BANK_MEMORY].prefix_bytes));
 
+	/* A marked guard is accessible as far as limits go. */
 	for (int i = FL__BANK_TABLE; i < FL__BANK_COUNT; i++)
-		bytes = sum(bytes, times(slots[i].all, banks[i].max_bytes));
+		bytes = sum(bytes, times(slots[i].all,
+					 sum(banks[i].max_bytes,
+					     banks[i].marked_bytes)));
 	return bytes;
 }
 
@@ -179,6 +182,11 @@ int fl__fit_cost(const struct fl_pool_config *config,
 	err = fl__layout_plan(config, host->hpage_bytes, false, &layout, error);
 	if (err == -EINVAL)
 		return err;
+	/* What cannot be marked takes the mappings that are counted here. */
+	if (host->marks_guards)
+		fl__layout_mark_guards(&layout);
+	for (int i = 0; i < FL__BANK_COUNT && !err; i++)
+		apart.banks[i].marked_bytes = layout.banks[i].marked_bytes;
 	slots_of(config, slots);
 	memory = memory_bytes(config, load, &apart.banks[FL__BANK_MEMORY]);
 	books = books_of(slots, memory);
@@ -475,6 +483,8 @@ static int look_at_host(struct fl_context *context,
 		.hpage_bytes = fl__os_hpage_bytes(),
 		.shows_images = context->backend->makes_memory_files,
 		.tracks = !strcmp(fl_context_rung(context, &reason), "track"),
+		.marks_guards = context->backend->marks_guards &&
+				context->backend->marks_guards(context->host),
 	};
 	alike.images = alike.images_per_instance = 0;
 	err = look_at_others(context, &alike, host, &others);

@@ -16,6 +16,7 @@ struct fl__fit_host {
 	uint64_t hpage_bytes;
 	bool shows_images;	/* are images in memory files, and mapped? */
 	bool tracks;	/* is written memory registered? */
+	bool marks_guards;	/* are guards in one mapping with slots? */
 	uint64_t allowed[FL_LIMIT_COUNT];	/* UINT64_MAX: no limit */
 	uint64_t used[FL_LIMIT_COUNT];
 };

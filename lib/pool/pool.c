@@ -226,6 +226,15 @@ static void pool_free(struct fl_pool *pool)
 }
 
 /* The configuration in full, and what follows from it. */
+static void pool_plan_guards(struct fl_pool *pool)
+{
+	const struct fl_context *context = pool->context;
+
+	if (pool->source->keeps_slots && context->backend->marks_guards &&
+	    context->backend->marks_guards(context->host))
+		fl__layout_mark_guards(&pool->layout);
+}
+
 static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 		     struct fl_error *error)
 {
@@ -242,6 +251,8 @@ static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 	pool->source = sources[known->allocation];
 	err = fl__layout_plan(known, fl__os_hpage_bytes(),
 			      !pool->source->keeps_slots, &pool->layout, error);
+	if (!err)
+		pool_plan_guards(pool);
 	if (!err && pool->source->keeps_slots)
 		err = pool_plan_overflow(pool, error);
 	/* The caller's bytes are copied, as they may go after the call. */

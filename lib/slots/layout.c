@@ -317,3 +317,18 @@ int fl__layout_plan(const struct fl_pool_config *config, uint64_t hpage_bytes,
 		err = layout_row(config, &rows[i], layout, error);
 	return err;
 }
+
+/* A larger guard takes page tables that are worth a mapping. */
+#define MARKED_GUARD_BYTES ((uint64_t)1 << 20)
+
+void fl__layout_mark_guards(struct fl__layout *layout)
+{
+	for (int i = FL__BANK_TABLE; i < FL__BANK_COUNT; i++) {
+		struct fl__geometry *geometry = &layout->banks[i];
+		uint64_t gap = geometry->stride_bytes - geometry->max_bytes;
+
+		if (geometry->slot_count && geometry->stride_bytes &&
+		    gap <= MARKED_GUARD_BYTES)
+			geometry->marked_bytes = gap;
+	}
+}

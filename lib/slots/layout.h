@@ -13,7 +13,8 @@
  *	│ guard │ stack 0 │ guard │ ... │ guard │
  *
  * A slot's trailing guard is the leading guard of the next slot. All of a
- * table, a structure or a stack is accessible. In a pool whose memories are
+ * table, a structure or a stack is accessible, and guards between them may be
+ * marks in one mapping (marked_bytes) where the backend can. In a pool whose memories are
  * accessible too, guest code is checked everywhere, and tables and structures
  * have no guards between them: 10,000 instances are 20,000 mappings less.
  *
@@ -55,6 +56,14 @@ struct fl__layout {
 int fl__layout_plan(const struct fl_pool_config *config, uint64_t hpage_bytes,
 		    bool is_apart, struct fl__layout *layout,
 		    struct fl_error *error);
+
+/*
+ * The backend marks guards: say where, in a layout that is not apart. Between slots
+ * that are accessible as a whole guards need not be mappings. A guard of memories
+ * is too large for marks, and a mark takes what tells runtimes a bounds trap
+ * (SEGV_ACCERR).
+ */
+void fl__layout_mark_guards(struct fl__layout *layout);
 
 static inline bool fl__table_width_is_valid(uint64_t bytes)
 {

@@ -3,11 +3,13 @@
  * mappings.c - what slots cost beside their memory: mappings and page tables.
  *
  * A pool that is one mapping stays one, whatever its slots go through, and a
- * trim gives back the page tables that slots share.
+ * trim gives back the page tables that slots share. Where guards are marks within
+ * a mapping, they are guards at every moment all the same.
  */
 #define _GNU_SOURCE
-#include "tests/kit/conform.h"
+#include "tests/kit/conform_module.h"
 #include "tests/kit/procfs.h"
+#include "tests/kit/trap.h"
 
 #define SLOTS 400
 
@@ -156,6 +158,142 @@ static void a_large_tenant_is_forgotten(void)
 	conform_close(&conform);
 }
 
+#define FEW 60
+
+/* One of each kind that is accessible as a whole. */
+struct sets {
+	struct conform conform;
+	struct fl_module *module;
+	struct fl_instance *instances[FEW];
+	struct fl_table *tables[FEW];
+	struct fl_stack *stacks[FEW];
+};
+
+static void sets_open(struct sets *sets, enum fl_stack_growth growth)
+{
+	static const uint8_t null[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	struct fl_pool_config config;
+	struct wasm empty = { 0 };
+
+	conform_pool_config(&config);
+	config.max_memories = 0;
+	config.max_instances = config.max_tables = config.max_stacks = FEW;
+	config.instance_bytes = 3 * KIB;
+	config.instance_alignment_bytes = 16 * KIB;
+	config.max_table_elements = 1024;
+	config.table_element_bytes = 8;
+	config.table_null = null;
+	config.stack_bytes = 64 * KIB;
+	config.stack_growth = growth;
+	config.zero_stacks = growth == FL_STACK_GROWS_UP;
+	conform_open(&sets->conform, &config);
+	wasm_header(&empty);
+	sets->module = module_load(&sets->conform, &empty);
+}
+
+static void sets_take(struct sets *sets, int first, int step)
+{
+	struct fl_table_config config;
+
+	for (int i = first; i < FEW; i += step) {
+		fl_table_config_init(&config);
+		config.initial_elements = i % 3 ? 1024 : 0;
+		MUST_EQ(fl_table_acquire(sets->conform.pool, &config,
+					 &sets->tables[i], NULL),
+			0);
+		MUST_EQ(fl_stack_acquire(sets->conform.pool, 0,
+					 &sets->stacks[i], NULL),
+			0);
+		sets->instances[i] = instance_start(&sets->conform,
+						    sets->module);
+	}
+}
+
+static void sets_give(struct sets *sets, int first, int step)
+{
+	for (int i = first; i < FEW; i += step) {
+		CHECK_EQ(fl_table_release(sets->tables[i]), 0);
+		CHECK_EQ(fl_stack_release(sets->stacks[i]), 0);
+		instance_stop(sets->instances[i]);
+	}
+}
+
+/* The kernel too answers that nothing is there. */
+static void check_guards(uint8_t *low, uint8_t *high)
+{
+	CHECK(test_traps(low - 1));
+	CHECK(test_traps(low - conform_hpage()));
+	CHECK(test_traps(high));
+	CHECK(test_traps(high + conform_hpage() - 1));
+	CHECK(test_open(low));
+	CHECK(test_open(high - 1));
+}
+
+static void sets_check(struct sets *sets, int first, int step)
+{
+	for (int i = first; i < FEW; i += step) {
+		struct fl_stack *stack = sets->stacks[i];
+		uint8_t *table = sets->tables[i]->base;
+		struct fl_fault fault;
+
+		memset(stack->low, 7, 64 * KIB);
+		check_guards(stack->low, stack->high);
+		check_guards(table, table + 8 * KIB);
+		CHECK(fl_fault_lookup(sets->conform.context, stack->low - 1,
+				      &fault));
+		CHECK_EQ(fault.kind, FL_FAULT_STACK_GUARD);
+	}
+}
+
+static bool marks_guards(const struct conform *conform)
+{
+	struct fl_feature feature = { .size = sizeof(feature) };
+	uint32_t i = 0;
+
+	while (!fl_context_feature(conform->context, i++, &feature)) {
+		if (!strcmp(feature.name, "guard-markers"))
+			return feature.support == FL_SUPPORT_YES;
+	}
+	return false;
+}
+
+static void guards_within_a_mapping(void)
+{
+	for (int growth = 0; growth < 2; growth++) {
+		struct sets sets;
+		unsigned int before, most;
+
+		sets_open(&sets, growth ? FL_STACK_GROWS_UP :
+					  FL_STACK_GROWS_DOWN);
+		before = procfs_footprint().mappings;
+		/* A table's nulls are an image, which is a mapping. */
+		most = marks_guards(&sets.conform) ? FEW * 2 + 20 : FEW * 7 + 20;
+		for (int round = 0; round < 4; round++) {
+			sets_take(&sets, 0, 1);
+			sets_check(&sets, 0, 1);
+			if (!CHECK(procfs_footprint().mappings - before < most))
+				test_note("%u mappings",
+					  procfs_footprint().mappings - before);
+			sets_give(&sets, 0, 2);
+			/* Others are in use while these are emptied. */
+			if (round % 2)
+				CHECK_EQ(fl_pool_trim(sets.conform.pool,
+						      UINT64_MAX, NULL),
+					 0);
+			sets_check(&sets, 1, 2);
+			sets_take(&sets, 0, 2);
+			sets_check(&sets, 0, 1);
+			sets_give(&sets, 0, 1);
+			if (round == 2)
+				CHECK_EQ(fl_pool_trim(sets.conform.pool,
+						      UINT64_MAX, NULL),
+					 0);
+		}
+		fl_module_release(sets.module);
+		conform_close(&sets.conform);
+	}
+}
+
 static const char *needs_status(void)
 {
 	return procfs_status_kib("VmPTE") ? NULL :
@@ -165,6 +303,7 @@ static const char *needs_status(void)
 static const struct test_case cases[] = {
 	TEST_CASE(dense_pool_stays_whole),
 	TEST_CASE(a_large_tenant_is_forgotten),
+	TEST_CASE(guards_within_a_mapping),
 	TEST_CASE_NEEDS(trim_gives_page_tables_back, needs_status),
 };
 

@@ -289,7 +289,7 @@ static inline const char *conform_needs_lazy(void)
 static const struct test_rung conform_rungs[] = {
 #if FL_WITH_UFFD
 	{ "linux", "linux", "track", NULL, conform_rung_needs },
-	{ "linux_slow_scan", "linux", "track", "pagemap-fast-scan",
+	{ "linux_slow_scan", "linux", "track", "pagemap-fast-scan,guard-markers",
 	  conform_rung_needs },
 	{ "linux_scan_alone", "linux", "scan", "userfaultfd",
 	  conform_rung_needs },
@@ -297,7 +297,7 @@ static const struct test_rung conform_rungs[] = {
 	  conform_rung_needs },
 	{ "linux_bare", "linux", "dontneed",
 	  "userfaultfd,uffd-wp-async,uffd-missing,io-uring,seccomp-filter,pagemap-scan,pagemap-fast-scan,"
-	  "madv-collapse,madv-populate,madv-wipeonfork,memory-pressure",
+	  "madv-collapse,madv-populate,guard-markers,madv-wipeonfork,memory-pressure",
 	  conform_rung_needs },
 #endif
 	{ "segmented", "segmented", "discard", NULL, conform_rung_needs },

@@ -207,6 +207,7 @@ static void random_one(struct test_random *random,
 	host_init(host);
 	host->tracks = test_random_below(random, 2);
 	host->shows_images = test_random_below(random, 2);
+	host->marks_guards = test_random_below(random, 2);
 	for (int i = FL_LIMIT_NONE + 1; i < FL_LIMIT_COUNT; i++) {
 		if (test_random_below(random, 2))
 			host->allowed[i] = any_size(random);
