@@ -272,7 +272,7 @@ static struct item encode_function(struct encoder *e,
 	const struct fl_wasm2c_function *row;
 	struct item item = { FORM_NONE, 0 };
 
-	if (!reference->func)
+	if (!reference->func || e->err)
 		return item;
 	row = find_reference(e, e->part_idx, reference, &why);
 	for (uint32_t i = 0; !row && !e->err && i < e->part_count; i++) {

@@ -20,6 +20,7 @@ void sessions_head(const struct sessions *sessions, double fill_s)
 	printf("%-20s %1s %8s %8s %8s %8s %7s %6s %6s\n", "way", "w",
 	       "held", "req/s", "p50 us", "p99 us", "bytes", "memory",
 	       "tables");
+	fflush(stdout);
 }
 
 static void row_json(const struct sessions *sessions, int way,
