@@ -33,7 +33,9 @@
 
 struct samples {
 	uint32_t *whole_ns, *isolation_ns;
-	size_t count, room;
+	/* Of isolation, without the first request of each block. */
+	uint32_t *warm_ns;
+	size_t count, room, warm_count;
 	uint64_t busy_ns, faults, shootdowns;
 };
 
@@ -110,7 +112,7 @@ static uint32_t *sample_room(uint32_t *ns, size_t count, size_t room)
 }
 
 static void sample_add(struct samples *samples, uint64_t whole_ns,
-		       uint64_t isolation_ns)
+		       uint64_t isolation_ns, bool is_first)
 {
 	if (samples->count == samples->room) {
 		samples->room = samples->room ? samples->room * 2 : 4096;
@@ -118,13 +120,19 @@ static void sample_add(struct samples *samples, uint64_t whole_ns,
 						samples->count, samples->room);
 		samples->isolation_ns = sample_room(
 			samples->isolation_ns, samples->count, samples->room);
+		samples->warm_ns =
+			sample_room(samples->warm_ns, samples->warm_count,
+				    samples->room);
 	}
+	if (!is_first)
+		samples->warm_ns[samples->warm_count++] =
+			(uint32_t)isolation_ns;
 	samples->whole_ns[samples->count] = (uint32_t)whole_ns;
 	samples->isolation_ns[samples->count++] = (uint32_t)isolation_ns;
 }
 
 static void serve_one(struct worker *worker, struct lane *lane,
-		      struct samples *samples)
+		      struct samples *samples, bool is_first)
 {
 	uint32_t seed = random_seed(worker), length;
 	uint64_t at_ns[5], faults;
@@ -143,7 +151,7 @@ static void serve_one(struct worker *worker, struct lane *lane,
 	at_ns[4] = now_ns();
 	samples->faults += faults_now() - faults;
 	sample_add(samples, at_ns[2] - at_ns[0] + (at_ns[4] - at_ns[3]),
-		   at_ns[1] - at_ns[0] + (at_ns[4] - at_ns[3]));
+		   at_ns[1] - at_ns[0] + (at_ns[4] - at_ns[3]), is_first);
 	samples->busy_ns += at_ns[2] - at_ns[0] + (at_ns[4] - at_ns[3]);
 }
 
@@ -153,8 +161,8 @@ static void warm_up(struct worker *worker, int way)
 	uint64_t end_ns = now_ns() + WARM_UP_NS;
 
 	for (unsigned int i = 0; i < WARM_UP_REQUESTS && now_ns() < end_ns; i++)
-		serve_one(worker, &worker->lanes[way], samples);
-	samples->count = 0;
+		serve_one(worker, &worker->lanes[way], samples, false);
+	samples->count = samples->warm_count = 0;
 	samples->busy_ns = samples->faults = 0;
 }
 
@@ -162,13 +170,15 @@ static void block(struct worker *worker, int way)
 {
 	struct samples *samples = &worker->samples[way];
 	uint64_t end_ns, before = 0;
+	bool is_first = true;
 
 	if (worker->is_first)
 		before = shootdowns_now();
 	pthread_barrier_wait(worker->together);
 	end_ns = now_ns() + BLOCK_NS;
 	do {
-		serve_one(worker, &worker->lanes[way], samples);
+		serve_one(worker, &worker->lanes[way], samples, is_first);
+		is_first = false;
 	} while (now_ns() < end_ns);
 	pthread_barrier_wait(worker->together);
 	if (worker->is_first)
@@ -224,13 +234,19 @@ static double quantile_us(const uint32_t *sorted_ns, size_t count, double share)
 /* Moves one worker's samples to all. */
 static void samples_join(struct samples *all, struct samples *one)
 {
+	size_t warm_from = all->warm_count;
+
 	for (size_t i = 0; i < one->count; i++)
-		sample_add(all, one->whole_ns[i], one->isolation_ns[i]);
+		sample_add(all, one->whole_ns[i], one->isolation_ns[i], true);
+	memcpy(all->warm_ns + warm_from, one->warm_ns,
+	       one->warm_count * sizeof(*one->warm_ns));
+	all->warm_count += one->warm_count;
 	all->busy_ns += one->busy_ns;
 	all->faults += one->faults;
 	all->shootdowns += one->shootdowns;
 	free(one->whole_ns);
 	free(one->isolation_ns);
+	free(one->warm_ns);
 }
 
 static void figures_make(struct figures *figures, struct samples *all,
@@ -240,6 +256,7 @@ static void figures_make(struct figures *figures, struct samples *all,
 
 	qsort(all->whole_ns, all->count, sizeof(uint32_t), by_value);
 	qsort(all->isolation_ns, all->count, sizeof(uint32_t), by_value);
+	qsort(all->warm_ns, all->warm_count, sizeof(uint32_t), by_value);
 	*figures = (struct figures){
 		.is_there = true,
 		.workers = workers,
@@ -254,9 +271,15 @@ static void figures_make(struct figures *figures, struct samples *all,
 			quantile_us(all->isolation_ns, all->count, 0.5),
 		.isolation_p99_us =
 			quantile_us(all->isolation_ns, all->count, 0.99),
+		/* A way that takes longer than a block has first ones alone. */
+		.warm_p99_us = all->warm_count ?
+				       quantile_us(all->warm_ns,
+						   all->warm_count, 0.99) :
+				       0,
 	};
 	free(all->whole_ns);
 	free(all->isolation_ns);
+	free(all->warm_ns);
 }
 
 static void way_figures(struct worker *workers, unsigned int count, int way,

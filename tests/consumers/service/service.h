@@ -161,6 +161,8 @@ struct figures {
 	double per_s, p50_us, p95_us, p99_us, faults, shootdowns;
 	/* start and end alone */
 	double isolation_p50_us, isolation_p99_us;
+	/* Without the first request of each block; 0: there are no others. */
+	double warm_p99_us;
 };
 
 void measure(const struct guest *guest, struct fl_pool *pool, uint32_t kind,
