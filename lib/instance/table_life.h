@@ -13,8 +13,8 @@ extern const struct fl__kind fl__kind_table;
  * all: none. After an error the call holds nothing. */
 int fl__table_take(struct fl_pool *pool, const struct fl_table_config *configs,
 		   const uint64_t *bound_serials, uint32_t count,
-		   const struct fl__os_wait *wait,
-		   struct fl_table **tables, struct fl_error *error);
+		   const struct fl__os_wait *wait, struct fl_table **tables,
+		   struct fl_error *error);
 /* Drop what the table holds, then as fl__slot_give(). */
 int fl__table_give(struct fl_table *table);
 /* Drop what the table holds, then as fl__slot_restart(); a table that shows

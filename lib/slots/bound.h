@@ -11,8 +11,10 @@
  * the kernel did, nobody sees bytes that were not made for such a tenant.
  *
  * The copy is what makes this safe without a promise about who writes to the
- * slot. To compare 16 KiB takes a quarter of what decoding them takes, and less
- * than the scan of a reset does.
+ * slot. With 514 elements of 32 bytes a clone takes 2.6 us from acquire to release,
+ * 4.1 where the table is decoded each time, and an instance of a module 2.9
+ * (bench_cycle --image-wpages 256 --reads 0 --writes 0 --table 514 --structure
+ * 4096): to compare the table costs less than to scan its slot.
  *
  * What two tenants in turn have changed is not bound to the slot again.
  *

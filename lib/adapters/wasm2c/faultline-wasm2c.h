@@ -613,9 +613,9 @@ int fl_wasm2c_suspend_group(const struct fl_wasm2c_clones *clones,
  * deltas are not all of one sleep, and nothing was done.
  */
 int fl_wasm2c_wake_group(const struct fl_wasm2c_clones *clones,
-			 void *const *instances,
-			 struct fl_delta *const *deltas, uint32_t part_count,
-			 uint64_t timeout_ns, struct fl_error *error);
+			 void *const *instances, struct fl_delta *const *deltas,
+			 uint32_t part_count, uint64_t timeout_ns,
+			 struct fl_error *error);
 
 #ifdef __cplusplus
 }

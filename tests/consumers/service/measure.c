@@ -120,9 +120,8 @@ static void sample_add(struct samples *samples, uint64_t whole_ns,
 						samples->count, samples->room);
 		samples->isolation_ns = sample_room(
 			samples->isolation_ns, samples->count, samples->room);
-		samples->warm_ns =
-			sample_room(samples->warm_ns, samples->warm_count,
-				    samples->room);
+		samples->warm_ns = sample_room(
+			samples->warm_ns, samples->warm_count, samples->room);
 	}
 	if (!is_first)
 		samples->warm_ns[samples->warm_count++] =

@@ -203,8 +203,7 @@ static void summary_row(const struct summary *s)
 	cell(s->one[WAY_CLONE].isolation_p99_us /
 		     s->one[WAY_CLONE].isolation_p50_us,
 	     5, 1);
-	cell(s->one[WAY_CLONE].warm_p99_us /
-		     s->one[WAY_CLONE].isolation_p50_us,
+	cell(s->one[WAY_CLONE].warm_p99_us / s->one[WAY_CLONE].isolation_p50_us,
 	     5, 1);
 	cell(scaling(s), 6, 2);
 	printf("\n");
