@@ -44,7 +44,7 @@ void fl__taking_each_value(const struct fl__captured_table *now,
 			   void (*fn)(void *user, uint64_t idx), void *user)
 {
 	struct values n = { now, 0, 0 }, w = { was, 0, 0 };
-	uint64_t idx = 0, value;
+	uint64_t idx = 0, value = 0;
 
 	while ((idx = next_changed(&n, &w, idx, &value)) < now->length)
 		fn(user, idx++);
@@ -70,7 +70,7 @@ void fl__taking_values(struct fl__delta_out *out, uint32_t table_idx,
 		       const struct fl__captured_table *was)
 {
 	struct values n = { now, 0, 0 }, w = { was, 0, 0 };
-	uint64_t idx = 0, value;
+	uint64_t idx = 0, value = 0;
 
 	fl__delta_part(out, FL__DELTA_VALUES, table_idx, now->length);
 	while ((idx = next_changed(&n, &w, idx, &value)) < now->length)
