@@ -530,20 +530,15 @@ int fl__slot_settle(struct fl__slot *slot, struct fl__taker *taker)
 	return slot->settle_error;
 }
 
-static int slot_clean(struct fl__slot *slot)
-{
-	if (!fl_unlikely(slot->is_settled))
-		return slot_reset(slot, true, NULL);
-	slot->is_settled = false;
-	return slot->settle_error;
-}
-
 int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 {
 	struct fl_pool *pool = slot->bank->pool;
+	bool is_settled = slot->is_settled;
 	bool is_audited;
 	int err;
 
+	/* Whatever becomes of the slot, the next tenant's reset is its own. */
+	slot->is_settled = false;
 	__atomic_store_n(&slot->state, FL__SLOT_FREE, __ATOMIC_RELEASE);
 	__atomic_store_n(&slot->instance, NULL, __ATOMIC_RELAXED);
 	if (fl_unlikely(slot->is_unclean)) {
@@ -562,7 +557,8 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 		     fl__audit_is_due(pool);
 	if (slot->bound && slot_stays_bound(slot, is_audited))
 		return 0;
-	err = slot_clean(slot);
+	err = fl_unlikely(is_settled) ? slot->settle_error :
+					slot_reset(slot, true, NULL);
 	if (err)
 		return slot_fail(slot, err);
 	if (is_audited)
