@@ -57,6 +57,17 @@ static void read_part(const struct fl_snapshot *snapshot,
 		read_values(snapshot, part);
 }
 
+static int on_difference(void *user, const struct fl_difference *d)
+{
+	uint64_t most = d->length > d->was_length ? d->length : d->was_length;
+
+	(void)user;
+	require(d->first <= most && d->count <= most - d->first,
+		"a difference beyond its part");
+	require(d->is_touched || !d->count, "a difference that is not there");
+	return 0;
+}
+
 static void read_state(struct fl_snapshot *snapshot, const uint8_t *bytes,
 		       size_t length)
 {
@@ -70,6 +81,8 @@ static void read_state(struct fl_snapshot *snapshot, const uint8_t *bytes,
 	require(state != NULL, "no memory");
 	fl__delta_read_state(&delta, 0, state, &len);
 	free(state);
+	require(!fl_delta_differences(&delta, on_difference, NULL),
+		"a list without an end");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *given, size_t length)
