@@ -2827,15 +2827,13 @@ struct fl_difference {
 	uint64_t was_length, length;
 };
 
-/* What fn returns, if not 0, ends the call, which returns that value. */
-typedef int fl_difference_fn(void *user,
-			     const struct fl_difference *difference);
-
-/* Tell, in order, each stretch by which a delta differs from its snapshot. Of a
- * snapshot that was opened only to be looked at, was_length is length. Any thread.
- * 0, or what fn returned. */
-FL_API int fl_delta_differences(const struct fl_delta *delta,
-				fl_difference_fn *fn, void *user);
+/* Tell, in order, each stretch by which a delta differs from its snapshot. What fn
+ * returns, if not 0, ends the call. Of a snapshot that was opened only to be looked
+ * at, was_length is length. Any thread. 0, or what fn returned. */
+FL_API int fl_delta_differences(
+	const struct fl_delta *delta,
+	int (*fn)(void *user, const struct fl_difference *difference),
+	void *user);
 
 /*
  * Tell, in order, each stretch in which a later snapshot of the same modules
@@ -2850,11 +2848,11 @@ FL_API int fl_delta_differences(const struct fl_delta *delta,
  * looked at, or a delta of another snapshot object), -ENOMEM, -EIO (an image in
  * place cannot be read).
  */
-FL_API int fl_snapshot_differences(const struct fl_snapshot *was,
-				   const struct fl_snapshot *now,
-				   const struct fl_delta *delta,
-				   fl_difference_fn *fn, void *user,
-				   struct fl_error *error);
+FL_API int fl_snapshot_differences(
+	const struct fl_snapshot *was, const struct fl_snapshot *now,
+	const struct fl_delta *delta,
+	int (*fn)(void *user, const struct fl_difference *difference),
+	void *user, struct fl_error *error);
 
 /*
  * Give a memory the size and the content that it had. memory_idx is by the

@@ -19,9 +19,11 @@
 #define LINE FL__DELTA_LINE_BYTES
 #define STEP_BYTES ((uint64_t)64 << 10)
 
+typedef int difference_fn(void *user, const struct fl_difference *difference);
+
 /* A part being told. */
 struct telling {
-	fl_difference_fn *fn;
+	difference_fn *fn;
 	void *user;
 	const struct fl_delta *delta; /* that may touch it; NULL: none */
 	struct fl_difference out;
@@ -132,7 +134,7 @@ static uint64_t length_before(const struct fl_snapshot *snapshot,
 	}
 }
 
-int fl_delta_differences(const struct fl_delta *delta, fl_difference_fn *fn,
+int fl_delta_differences(const struct fl_delta *delta, difference_fn *fn,
 			 void *user)
 {
 	struct telling t = { .fn = fn, .user = user, .delta = delta };
@@ -356,7 +358,7 @@ static int check_pair(const struct fl_snapshot *was,
 
 int fl_snapshot_differences(const struct fl_snapshot *was,
 			    const struct fl_snapshot *now,
-			    const struct fl_delta *delta, fl_difference_fn *fn,
+			    const struct fl_delta *delta, difference_fn *fn,
 			    void *user, struct fl_error *error)
 {
 	struct pair pair = {
