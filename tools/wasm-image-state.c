@@ -281,7 +281,7 @@ static void read_table(struct reader *r, uint32_t table_idx)
 static uint32_t read_flags(struct reader *r, uint64_t count,
 			   const uint8_t **flags)
 {
-	*flags = r->bytes + r->off;
+	*flags = r->bytes ? r->bytes + r->off : NULL;
 	for (uint64_t i = 0; i < count && !r->status; i++) {
 		if (get(r, 1) > 1)
 			reject(r, "a flag of a segment is neither 0 nor 1");
