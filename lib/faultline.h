@@ -249,7 +249,8 @@ FL__DEFINE_INIT(fl_context_config, FL_CONTEXT_CONFIG)
  * merely lack is tried.
  *
  * Errors: -EINVAL, -ENOTSUP, -ENOMEM (also: descriptors or mappings ran out
- * during a trial; that is no lack of the host, and changes no choice).
+ * during a trial; that is no lack of the host, and changes no choice), -EPERM and
+ * -EIO (the system denies what the backend needs, or fails at it).
  */
 FL_API int fl_context_create(const struct fl_context_config *config,
 			     struct fl_context **context,
@@ -392,7 +393,7 @@ FL__DEFINE_INIT(fl_module_config, FL_MODULE_CONFIG)
  * Errors: -EINVAL, -ENOEXEC (error->byte_off says where), -ENOTSUP (a
  * component, or a proposal that the error names), -E2BIG (more than 100,000
  * segments, 1 GiB, ...; images beyond max_module_image_bytes and the other
- * limits of fl_context_config), -ENOMEM.
+ * limits of fl_context_config), -ENOMEM, -EPERM and -EIO (of the images' storage).
  */
 FL_API int fl_module_load(struct fl_context *context,
 			  const struct fl_module_config *config,
@@ -735,7 +736,8 @@ FL__DEFINE_INIT(fl_image_config, FL_IMAGE_CONFIG)
  * fl_image_info() reports the trap. Specification: "Instantiation".
  *
  * Errors: -EINVAL (also: a global that an offset needs has no value;
- * initial_bytes is more than the memory's type allows), -E2BIG, -ENOMEM.
+ * initial_bytes is more than the memory's type allows), -E2BIG, -ENOMEM, -EPERM,
+ * -EIO.
  */
 FL_API int fl_image_from_module(struct fl_context *context,
 				const struct fl_module *module,
@@ -746,7 +748,7 @@ FL_API int fl_image_from_module(struct fl_context *context,
 
 /* The same from a list of segments. initial_bytes is the memory's initial size.
  * The call copies the bytes once, into the image's storage. Errors: -EINVAL (a
- * segment has a length and no bytes), -E2BIG, -ENOMEM. */
+ * segment has a length and no bytes), -E2BIG, -ENOMEM, -EPERM, -EIO. */
 FL_API int fl_image_from_segments(struct fl_context *context,
 				  uint64_t initial_bytes,
 				  const struct fl_segment *segments,
@@ -1274,7 +1276,7 @@ FL__DEFINE_INIT(fl_pool_config, FL_POOL_CONFIG)
  *
  * Errors: -EINVAL (a value contradicts another: the error names both), -ENOMEM
  * (not enough address space: the error says how much was asked and which value
- * makes it smaller), -EPERM, -ECHILD.
+ * makes it smaller), -EPERM, -ECHILD, -EIO.
  */
 FL_API int fl_pool_create(struct fl_context *context,
 			  const struct fl_pool_config *config,
@@ -1299,7 +1301,7 @@ FL_API int fl_pool_destroy(struct fl_pool *pool);
  *
  * The same descriptor at each call; it is the pool's, and fl_pool_destroy() closes
  * it. Any thread. Errors: -ENOMEM (also: no descriptor left), -ENOTSUP (not on
- * Linux), -EPERM, -ECHILD.
+ * Linux), -EPERM, -ECHILD, -EIO.
  */
 FL_API int fl_pool_wait_fd(struct fl_pool *pool, int *fd,
 			   struct fl_error *error);
@@ -1308,7 +1310,8 @@ FL_API int fl_pool_wait_fd(struct fl_pool *pool, int *fd,
  * compiles. -E2BIG names the limit (0 too), the value and the field of
  * fl_pool_config to raise. A pool without instances (max_instances 0) is for
  * runtimes that take memories alone, and is asked about memories and tables.
- * Allocates nothing. */
+ * Allocates nothing. Errors: -E2BIG, -EINVAL (the module is another context's, or
+ * none's), -ECHILD. */
 FL_API int fl_pool_validate(const struct fl_pool *pool,
 			    const struct fl_module *module,
 			    struct fl_error *error);
@@ -1462,7 +1465,7 @@ struct fl_pool_usage {
 };
 
 /* Errors: -ENOTSUP (the backend cannot look: its rung is "dontneed" or
- * "discard"), -ECHILD, -EIO. The call walks the page tables. On demand, a
+ * "discard"), -ENOMEM, -EPERM, -ECHILD, -EIO. The call walks the page tables. On demand, a
  * release waits for the look at what is released. */
 FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 			 struct fl_error *error);
@@ -1753,8 +1756,9 @@ FL__DEFINE_INIT(fl_memory_config, FL_MEMORY_CONFIG)
  * Take one memory from the pool, without an instance. config may be NULL.
  *
  * Errors: -EINVAL, -E2BIG, -EAGAIN and -ETIMEDOUT (all slots in use), -ENOMEM,
- * -EFAULT (the image ends in an out-of-bounds segment), -ECHILD, -EIO. After an
- * error nothing is held.
+ * -EFAULT (the image ends in an out-of-bounds segment), -ECHILD, -EPERM and -EIO
+ * (the system refuses a mapping, or cannot read a file in place). After an error
+ * nothing is held.
  */
 FL_API int fl_memory_acquire(struct fl_pool *pool,
 			     const struct fl_memory_config *config,
@@ -1852,7 +1856,8 @@ FL_API int fl_memory_check_growth(const struct fl_memory *memory,
 
 /*
  * Make [offset, offset + length) resident and writable, before a system call
- * gets the range. Errors: -EINVAL (not within the memory), -ENOMEM, -ECHILD.
+ * gets the range. Errors: -EINVAL (not within the memory), -ENOMEM, -ECHILD,
+ * -EPERM, -EIO (also: a file in place was cut).
  */
 FL_API int fl_memory_prefault(struct fl_memory *memory, uint64_t offset_bytes,
 			      uint64_t length_bytes);
@@ -1901,9 +1906,9 @@ struct fl_written {
  * Errors: -E2BIG (run_capacity is less than run_count, and nothing was begun),
  * -ENOTSUP (the rung is "discard", or the page table cannot be read; or the
  * memory is lent: who holds its pages writes unseen), -EINVAL (flags; the memory
- * is not live), -ENOMEM, -EIO (also: a file in place was cut), -ECHILD. After
- * any other error than -E2BIG a beginning may be lost: the next answer since the
- * last one is a superset. written may be NULL.
+ * is not live), -ENOMEM, -EPERM, -EIO (also: a file in place was cut), -ECHILD.
+ * After any other error than -E2BIG a beginning may be lost: the next answer since
+ * the last one is a superset. written may be NULL.
  */
 FL_API int fl_memory_written(struct fl_memory *memory, uint32_t flags,
 			     struct fl_memory_run *runs, uint64_t run_capacity,
@@ -2281,7 +2286,9 @@ FL__DEFINE_INIT(fl_instance_config, FL_INSTANCE_CONFIG)
  * the start function, and tables too in a pool whose max_tables is 0.
  * Specification: "Instantiation".
  *
- * Errors: as fl_memory_acquire() and fl_pool_validate(); -EFAULT: an active
+ * Errors: as fl_memory_acquire() and fl_pool_validate(); -ENOTSUP: the pool does not
+ * hold what the tunables take for granted, or the snapshot was made by
+ * fl_snapshot_create(); what the runtime's calls return; -EFAULT: an active
  * segment is out of bounds, error->trap says which trap. After an error nothing
  * is held. What was written to imported memories and tables before stays
  * written, as the specification says.
@@ -2448,7 +2455,7 @@ FL__DEFINE_INIT(fl_snapshot_config, FL_SNAPSHOT_CONFIG)
  *
  * Errors: -EINVAL, -ENOTSUP (a memory is lent, or is shared and is_quiet is 0; a
  * table holds references and there is no encode_elements; there is a structure
- * that is not plain and no encode_state), -ENOMEM, -E2BIG, -ECHILD, -EIO, and
+ * that is not plain and no encode_state), -ENOMEM, -E2BIG, -ECHILD, -EPERM, -EIO, and
  * what the runtime's calls return, if the code is one of fl_strerror(); other
  * codes become -EIO. After an error nothing is held.
  */
@@ -2594,7 +2601,8 @@ FL_API int fl_snapshot_open(struct fl_context *context, const char *path,
 
 /* The same of a page source, as fl_image_open_source() makes an image: the images
  * of memories come by the way that config (NULL: the defaults) asks for, plain
- * tables and plain structures are copied. Errors: of both. */
+ * tables and plain structures are copied. Errors: as fl_snapshot_open() and
+ * fl_image_open_source(). */
 FL_API int fl_snapshot_open_source(struct fl_context *context,
 				   struct fl_page_source *source,
 				   const struct fl_load_config *config,
@@ -2671,7 +2679,7 @@ FL__DEFINE_INIT(fl_delta_config, FL_DELTA_CONFIG)
  *
  * Errors: -EINVAL (also: the instances are not those of the snapshot; another
  * encoding, or plain where the snapshot is not), -ENOTSUP, -E2BIG, -ENOMEM, -ECHILD,
- * -EIO, as of fl_memory_delta() and fl_instance_snapshot(), and what the runtime's
+ * -EPERM, -EIO, as of fl_memory_delta() and fl_instance_snapshot(), and what the runtime's
  * calls return. After an error nothing has changed.
  */
 FL_API int fl_instance_delta(struct fl_instance *const *instances,
@@ -2744,7 +2752,7 @@ FL__DEFINE_INIT(fl_delta_parts, FL_DELTA_PARTS)
  *
  * Errors: -EINVAL (also: a memory is not live, or shows another image), -ENOTSUP (a
  * memory is lent, or is shared and is_quiet is 0), -E2BIG (buffer_bytes; tables of
- * more than 4 GiB), -ENOMEM, -ECHILD, -EIO (an image that is mapped in place or
+ * more than 4 GiB), -ENOMEM, -ECHILD, -EPERM, -EIO (an image that is mapped in place or
  * loaded on demand cannot be read). After an error nothing has changed.
  */
 FL_API int fl_memory_delta(const struct fl_delta_parts *parts,
@@ -2993,7 +3001,7 @@ struct fl_stack {
  * as in fl_memory_config.
  *
  * Errors: -EAGAIN, -ETIMEDOUT (all in use), -ENOTSUP (the pool's max_stacks is
- * 0, or, on demand, its stack_bytes), -ENOMEM, -ECHILD.
+ * 0, or, on demand, its stack_bytes), -ENOMEM, -EPERM, -EIO, -ECHILD.
  */
 FL_API int fl_stack_acquire(struct fl_pool *pool, uint64_t timeout_ns,
 			    struct fl_stack **stack, struct fl_error *error);

@@ -37,6 +37,7 @@
 static struct {
 	bool is_armed; /* count, and fail when due */
 	bool is_sticky; /* all from fail_at on, not that one alone */
+	int instead; /* what system calls say in place of their usual error */
 	uint64_t fail_at; /* 0: never */
 	uint64_t calls; /* that could have failed, while armed */
 	uint64_t failed;
@@ -70,7 +71,7 @@ static bool fail_call(const char *name, int err)
 	inject.system_calls += inject.is_armed;
 	if (!is_due(name))
 		return false;
-	errno = err;
+	errno = inject.instead ? inject.instead : err;
 	return true;
 }
 

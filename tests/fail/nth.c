@@ -11,6 +11,7 @@
  * inject.h counts and fails the calls.
  */
 #define _GNU_SOURCE
+#include "answers.h"
 #include "inject.h"
 
 #include "tests/kit/child.h"
@@ -58,13 +59,15 @@ static void build_module(struct wasm *w)
 	wasm_section(w, WASM_DATA, &data);
 }
 
-/* Nothing but the closed set, and a sentence for each. */
-static bool succeeds(struct life *life, int err, const struct fl_error *error)
+/* Nothing but what the call lists, and a sentence for each. */
+static bool answered(struct life *life, const char *call, int err,
+		     const struct fl_error *error)
 {
 	if (!err)
 		return true;
 	life->is_whole = false;
 	CHECK(strcmp(fl_strerror(err), "unknown error"));
+	check_answer(call, err);
 	if (error) {
 		CHECK_EQ(error->code, err);
 		CHECK(error->text[0] != '\0');
@@ -74,6 +77,8 @@ static bool succeeds(struct life *life, int err, const struct fl_error *error)
 			  error ? error->text : "");
 	return false;
 }
+
+#define succeeds(life, call, error) answered(life, #call, call, error)
 
 static void check_clean(struct fl_instance *instance)
 {
@@ -146,7 +151,8 @@ static void begin_again(struct life *life, struct fl_instance *instance)
 				&error);
 	/* The rung "discard" cannot tell, and neither can another without the
 	 * page table. */
-	if (succeeds(life, err == -ENOTSUP ? 0 : err, &error) && !err)
+	if (answered(life, "fl_memory_written",
+		     err == -ENOTSUP ? 0 : err, &error) && !err)
 		CHECK(written.run_count > 0 && runs[0].offset_bytes == 0);
 	memory->base[0] = 0x55;
 	if (!succeeds(life, fl_instance_reset(instance, NULL, &error), &error))
@@ -207,7 +213,7 @@ static void overflow_pool(struct life *life)
 		/* With slots that are retired, the pool is full sooner. */
 		if (err == -EAGAIN && n)
 			break;
-		if (!succeeds(life, err, &error))
+		if (!answered(life, "fl_memory_acquire", err, &error))
 			break;
 		memset(memories[n]->base, 0xe7, WPAGE);
 	}
@@ -257,7 +263,7 @@ static void use_in_place(struct life *life)
 			    &image, &error);
 	if (err == -ENOTSUP && !inject.failed)
 		return;
-	if (!succeeds(life, err, &error))
+	if (!answered(life, "fl_image_open", err, &error))
 		return;
 	fl_memory_config_init(&config);
 	config.image = image;
@@ -274,7 +280,7 @@ static void use_in_place(struct life *life)
 		err = fl_memory_release(memory);
 		if (err != -EIO)
 			check_released(life, err);
-		succeeds(life, err, NULL);
+		answered(life, "fl_memory_release", err, NULL);
 	}
 	fl_image_release(image);
 }
@@ -421,7 +427,8 @@ static void live_on(struct life *life)
 }
 
 /* Constructors write *out only on success. */
-static void live(struct life *life, uint64_t fail_at, bool is_sticky)
+static void live(struct life *life, uint64_t fail_at, bool is_sticky,
+		 int instead)
 {
 	life->context = NULL;
 	life->module = NULL;
@@ -432,6 +439,7 @@ static void live(struct life *life, uint64_t fail_at, bool is_sticky)
 	memset(&inject, 0, sizeof(inject));
 	inject.fail_at = fail_at;
 	inject.is_sticky = is_sticky;
+	inject.instead = instead;
 	inject.is_armed = true;
 	live_on(life);
 	CHECK_EQ(fl_pool_destroy(life->pool), 0);
@@ -441,7 +449,7 @@ static void live(struct life *life, uint64_t fail_at, bool is_sticky)
 	CHECK_EQ(inject.live_allocations, 0);
 }
 
-static void run_lives(bool is_sticky)
+static void run_lives(bool is_sticky, uint64_t step, int even, int odd)
 {
 	struct test_resources before;
 	struct life life = { .wasm = { 0 } };
@@ -455,24 +463,25 @@ static void run_lives(bool is_sticky)
 	MUST(mkdtemp(life.folder) != NULL);
 	snprintf(life.file, sizeof(life.file), "%s/image", life.folder);
 	/* Once without, to see that the wrapping works at all. */
-	live(&life, 0, false);
+	live(&life, 0, false, 0);
 	CHECK(life.is_whole);
 	CHECK(inject.allocations > 3);
 	CHECK(inject.system_calls > 1);
 	test_resources(&before);
 	do {
-		at++;
-		live(&life, at, is_sticky);
+		at += step;
+		live(&life, at, is_sticky, at / step % 2 ? odd : even);
 		test_check_resources(&before);
 		if (test_has_failed())
 			test_note("call %ju failed: %s", (uintmax_t)at,
 				  inject.first_failed ? inject.first_failed :
 							"none");
 	} while (inject.failed && at < 4000 && !test_has_failed());
-	test_note("%ju calls failed, one by one", (uintmax_t)(at - 1));
+	test_note("%ju calls failed, one by one",
+		  (uintmax_t)(at / step - 1));
 	CHECK(at > 10);
 	/* The next attempt works. */
-	live(&life, 0, false);
+	live(&life, 0, false, 0);
 	CHECK(life.is_whole);
 	CHECK_EQ(unlink(life.file), 0);
 	CHECK_EQ(rmdir(life.folder), 0);
@@ -481,12 +490,19 @@ static void run_lives(bool is_sticky)
 
 static void one_call_fails(void)
 {
-	run_lives(false);
+	run_lives(false, 1, 0, 0);
+}
+
+/* What a filter or a security module says, and what no call says for a reason that
+ * is known here, in turn. */
+static void one_call_says_something_else(void)
+{
+	run_lives(false, 2, EPERM, EXDEV);
 }
 
 static void all_calls_fail_from_then_on(void)
 {
-	run_lives(true);
+	run_lives(true, 1, 0, 0);
 }
 
 /* ---------------------------------------------------------------- warm slot */
@@ -674,6 +690,7 @@ static void no_mappings_left(void)
 
 static const struct test_case cases[] = {
 	TEST_CASE(one_call_fails),
+	TEST_CASE(one_call_says_something_else),
 	TEST_CASE(all_calls_fail_from_then_on),
 	TEST_CASE(warm_slot_is_cheap),
 	TEST_CASE_NEEDS(no_mappings_left, needs_own_mappings),

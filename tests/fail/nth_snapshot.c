@@ -12,6 +12,7 @@
  * first, and once clones show a file in place.
  */
 #define _GNU_SOURCE
+#include "answers.h"
 #include "inject.h"
 
 #include "tests/kit/conform.h"
@@ -226,13 +227,15 @@ static void spoil(struct fl_instance *instance)
 
 /* ------------------------------------------------------------------- a life */
 
-/* Nothing but the closed set, and a sentence for each. */
-static bool succeeds(struct life *life, int err, const struct fl_error *error)
+/* Nothing but what the call lists, and a sentence for each. */
+static bool answered(struct life *life, const char *call, int err,
+		     const struct fl_error *error)
 {
 	if (!err)
 		return true;
 	life->is_whole = false;
 	CHECK(strcmp(fl_strerror(err), "unknown error"));
+	check_answer(call, err);
 	CHECK_EQ(error->code, err);
 	CHECK(error->text[0] != '\0');
 	if (!inject.failed)
@@ -240,6 +243,8 @@ static bool succeeds(struct life *life, int err, const struct fl_error *error)
 			  error->text);
 	return false;
 }
+
+#define succeeds(life, call, error) answered(life, #call, call, error)
 
 static struct fl_module *load(struct life *life, const struct wasm *wasm)
 {
@@ -400,7 +405,7 @@ static void map_file(struct life *life)
 	/* A rung that cannot. */
 	if (err == -ENOTSUP && !inject.failed)
 		return;
-	if (!succeeds(life, err, &error)) {
+	if (!answered(life, "fl_snapshot_open", err, &error)) {
 		CHECK(mapped == NULL);
 		return;
 	}
@@ -447,7 +452,7 @@ static void wake(struct life *life, struct fl_delta *delta,
 
 	life->has_decoded = false;
 	err = try_wake(life, delta, clones, &error);
-	if (!succeeds(life, err, &error)) {
+	if (!answered(life, "fl_delta_acquire", err, &error)) {
 		check_live(life, 0);
 		inject.fail_at = 0;
 		CONFORM_MUST(try_wake(life, delta, clones, &error), &error);
@@ -469,7 +474,7 @@ static void nap(struct life *life, struct fl_instance **clones)
 	fl_instance_memory(clones[0], 0)->base[TOUCHED] = 0x42;
 	((uint64_t *)fl_instance_table(clones[0], 0)->base)[ELEMENTS - 1] = 99;
 	err = fl_instance_suspend(clones, life->count, &config, &delta, &error);
-	if (succeeds(life, err, &error)) {
+	if (answered(life, "fl_instance_suspend", err, &error)) {
 		struct fl_delta_info info = { .size = sizeof(info) };
 
 		fl_delta_info(delta, &info);
@@ -495,7 +500,7 @@ static void take_clone(struct life *life, int round)
 
 	life->has_decoded = false;
 	err = try_clone(life, round, clones, &error);
-	if (!succeeds(life, err, &error)) {
+	if (!answered(life, "fl_instance_acquire", err, &error)) {
 		check_live(life, 0);
 		return;
 	}
