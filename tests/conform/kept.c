@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
  * kept.c - what slots keep beside pages: page tables and what the library knows
- * of pages, after tenants that were large once, and stacks.
+ * of pages, after tenants that were large once, of dropped segments, and stacks.
  *
  * A page table stays when its pages are dropped. The judge is what the kernel
  * says of this process: page tables, resident memory.
  */
 #include "tests/kit/conform.h"
+#include "tests/kit/conform_module.h"
 #include "tests/kit/host.h"
 #include "tests/kit/procfs.h"
 
@@ -162,6 +163,62 @@ static void a_trim_gives_tables_back(void)
 	conform_close(&conform);
 }
 
+/* ------------------------------------------------------------------ segments */
+
+#define SEGMENTS 6400
+
+static struct fl_module *module_of_segments(struct conform *conform)
+{
+	struct wasm w = { 0 }, data = { 0 };
+
+	wasm_header(&w);
+	wasm_one_memory(&w, 1, WASM_NO_MAX);
+	wasm_u(&data, SEGMENTS);
+	for (int i = 0; i < SEGMENTS; i++)
+		wasm_data_passive(&data, "x", 1);
+	wasm_section(&w, WASM_DATA, &data);
+	return module_load(conform, &w);
+}
+
+static uint64_t records(struct conform *conform)
+{
+	struct fl_pool_usage usage = { .size = sizeof(usage) };
+
+	return fl_pool_usage(conform->pool, &usage, NULL) ? 0 :
+							    usage.record_bytes;
+}
+
+/* A slot's bits of dropped segments are told, and a trim of everything gives them
+ * back. Whether the next tenant has dropped a segment is its own doing. */
+static void bits_of_segments_go(void)
+{
+	struct fl_module *module;
+	struct conform conform;
+	bool is_told;
+
+	conform_open(&conform, NULL);
+	module = module_of_segments(&conform);
+	for (int round = 0; round < 3; round++) {
+		struct fl_instance *instance =
+			instance_start(&conform, module);
+		uint64_t kept = records(&conform);
+
+		is_told = kept != 0;
+		CHECK(!is_told || kept >= SEGMENTS / 8);
+		CHECK_EQ(fl_memory_init(instance, 0, SEGMENTS - 1, 7, 0, 1),
+			 FL_TRAP_NONE);
+		fl_data_drop(instance, SEGMENTS - 1);
+		CHECK_EQ(fl_memory_init(instance, 0, SEGMENTS - 1, 7, 0, 1),
+			 FL_TRAP_MEMORY_OUT_OF_BOUNDS);
+		instance_stop(instance);
+		CHECK(!is_told || records(&conform) >= SEGMENTS / 8);
+		CHECK_EQ(fl_pool_trim(conform.pool, UINT64_MAX, NULL), 0);
+		CHECK_EQ(records(&conform), 0);
+	}
+	fl_module_release(module);
+	conform_close(&conform);
+}
+
 /* -------------------------------------------------------------------- stacks */
 
 #define STACK_BYTES MIB
@@ -248,6 +305,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(a_slot_keeps_its_budget),
 	TEST_CASE(a_pool_keeps_its_budget),
 	TEST_CASE(a_trim_gives_tables_back),
+	TEST_CASE(bits_of_segments_go),
 	TEST_CASE_NEEDS(stacks_are_trimmed, test_needs_resident),
 	TEST_CASE_NEEDS(stacks_keep_the_budgets, test_needs_resident),
 };
