@@ -332,8 +332,10 @@ int main(int argc, char **argv)
 		}
 	}
 	report(0, "floor", "two thread switches", options.as_json);
-	report(1, "faultline-ring", "one fault, read by io_uring", options.as_json);
-	report(2, "faultline-pread", "one fault, read by pread()", options.as_json);
+	report(1, "faultline-ring", "one fault, read by io_uring",
+	       options.as_json);
+	report(2, "faultline-pread", "one fault, read by pread()",
+	       options.as_json);
 	host_close(&hosts[0]);
 	host_close(&hosts[1]);
 	unlink(path);

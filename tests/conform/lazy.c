@@ -595,9 +595,9 @@ static uint64_t read_through(struct lazy *lazy)
 	return traps;
 }
 
-/* The source fails at each nth read, for several n: a page is right or a trap, and a
- * later tenant gets what an earlier one did not. A page that nobody waits for
- * fails unseen and is read again. */
+/* The source fails at each nth read, for several n: a page is right or a trap,
+ * and a later tenant gets what an earlier one did not. A page that nobody waits
+ * for fails unseen and is read again. */
 static void each_nth_read_fails(void)
 {
 	for (int is_async = 0; is_async < 2; is_async++) {

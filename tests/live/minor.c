@@ -44,10 +44,10 @@ struct uffdio_continue {
 struct host {
 	int uffd_fd, fd;
 	uint8_t *window, *slots[SLOTS];
-	uint8_t is_whole[BLOCKS];	/* atomic */
-	uint32_t told;			/* atomic */
-	uint32_t wrong;			/* atomic */
-	bool is_over;			/* atomic */
+	uint8_t is_whole[BLOCKS]; /* atomic */
+	uint32_t told; /* atomic */
+	uint32_t wrong; /* atomic */
+	bool is_over; /* atomic */
 };
 
 static int open_minor(void)
@@ -184,9 +184,9 @@ static void *read_all(void *arg)
 	const uint8_t *slot = tenant->host->slots[tenant->slot];
 
 	for (uint64_t i = 0; i < BLOCKS * BLOCK / HPAGE; i++) {
-		uint64_t off = (tenant->slot ? i : i * 37 %
-							   (BLOCKS * BLOCK / HPAGE)) *
-			       HPAGE;
+		uint64_t off =
+			(tenant->slot ? i : i * 37 % (BLOCKS * BLOCK / HPAGE)) *
+			HPAGE;
 		const volatile uint8_t *page = slot + off;
 
 		if (page[0] != byte_of(off) || page[HPAGE - 1] != byte_of(off))

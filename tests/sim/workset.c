@@ -166,7 +166,8 @@ static void hostile_files(void)
 		file.bytes[at] = (uint8_t)test_random_next(&random);
 		MUST_EQ(fl__workset_init(&set, &toc, 0), 0);
 		(void)fl__workset_read(&set, file.bytes,
-				       test_random_below(&random, file.len + 1));
+				       test_random_below(&random,
+							 file.len + 1));
 		while (fl__workset_next_run(&set, &from, &off, &len)) {
 			CHECK(off >= 10 * WPAGE && off + len <= 25 * WPAGE);
 			total += len;
@@ -184,7 +185,6 @@ static const struct test_case cases[] = {
 	TEST_CASE(blocks_are_forgotten),
 	TEST_CASE(hostile_files),
 };
-
 
 int main(int argc, char **argv)
 {

@@ -23,9 +23,9 @@ static uint64_t extent_bytes(const struct fl_image *image, uint32_t idx,
 void fl__foresee_watch(int uffd_fd, const struct fl__space *space,
 		       const struct fl_image *image)
 {
-	if (uffd_fd < 0 || __atomic_load_n(&image->set.tenants,
-					   __ATOMIC_RELAXED) >=
-				   FL__WORKSET_TENANTS)
+	if (uffd_fd < 0 ||
+	    __atomic_load_n(&image->set.tenants, __ATOMIC_RELAXED) >=
+		    FL__WORKSET_TENANTS)
 		return;
 	for (uint32_t i = 0; i < image->map.extent_count; i++) {
 		uint64_t start;
