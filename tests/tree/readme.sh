@@ -3,8 +3,8 @@
 #
 # readme.sh - the documents say what is there.
 #
-# The examples in README.md are made of lines of tests/api/minimal.c, clone.c and
-# examples/sessions/guest.c; the files, calls and test cases that the documents mention exist; the walk in
+# The examples in README.md are made of lines of tests/api/minimal.c, clone.c,
+# examples/sessions/guest.c and tests/consumers/wasmtime/session.c; the files, calls and test cases that the documents mention exist; the walk in
 # HACKING.md names each source once, from the top floor down; each kernel note is
 # in the index and has every heading of its template.
 
@@ -38,6 +38,7 @@ check_excerpt()
 check_excerpt 1 tests/api/minimal.c
 check_excerpt 2 tests/api/clone.c
 check_excerpt 3 examples/sessions/guest.c
+check_excerpt 4 tests/consumers/wasmtime/session.c
 
 # Paths: a folder of ours, a slash, and a name; a name without a suffix stands
 # for the files that have one.

@@ -5,11 +5,17 @@ use crate::module;
 use crate::pool::{Pool, call, defaults};
 use crate::sys::*;
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use wasmtime::{Error, LinearMemory, MemoryCreator, MemoryType, Result};
 
+/// The memory's user pointer leads here.
+pub(crate) struct Held {
+    /// Null: the content sleeps, and the store is about to end.
+    pub(crate) memory: AtomicPtr<fl_memory>,
+}
+
 pub(crate) struct Memory {
-    memory: *mut fl_memory,
+    held: Box<Held>,
     page_bytes: u64,
     /// The pool lives as long as its memories.
     pool: Pool,
@@ -30,22 +36,36 @@ impl Memory {
     ) -> Result<Memory> {
         let mut config: fl_memory_config = defaults(FL_MEMORY_CONFIG);
         let mut memory = ptr::null_mut();
+        let held = Box::new(Held { memory: AtomicPtr::new(ptr::null_mut()) });
+        config.user = (&raw const *held).cast_mut().cast();
         config.image = image;
         config.initial_bytes = initial_bytes;
         config.max_bytes = max_bytes;
         config.page_bytes = page_bytes;
         call(|e| unsafe { fl_memory_acquire(pool.inner.pool, &config, &mut memory, e) })?;
-        Ok(Memory { memory, page_bytes, pool: pool.clone() })
+        held.memory.store(memory, Ordering::Relaxed);
+        Ok(Memory { held, page_bytes, pool: pool.clone() })
+    }
+
+    pub(crate) fn raw(&self) -> *mut fl_memory {
+        self.held.memory.load(Ordering::Relaxed)
     }
 
     fn length(&self) -> u64 {
-        unsafe { AtomicU64::from_ptr(&raw mut (*self.memory).length_bytes).load(Ordering::Acquire) }
+        let memory = self.raw();
+        if memory.is_null() {
+            return 0;
+        }
+        unsafe { AtomicU64::from_ptr(&raw mut (*memory).length_bytes).load(Ordering::Acquire) }
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        unsafe { fl_memory_release(self.memory) };
+        let memory = self.raw();
+        if !memory.is_null() {
+            unsafe { fl_memory_release(memory) };
+        }
     }
 }
 
@@ -65,14 +85,18 @@ unsafe impl LinearMemory for Memory {
         if delta % self.page_bytes != 0 {
             return Err(Error::msg("a memory grows by whole pages"));
         }
-        match unsafe { fl_memory_grow(self.memory, delta / self.page_bytes, ptr::null_mut()) } {
+        match unsafe { fl_memory_grow(self.raw(), delta / self.page_bytes, ptr::null_mut()) } {
             0 => Ok(()),
             code => call(|_| code),
         }
     }
 
     fn as_ptr(&self) -> *mut u8 {
-        unsafe { (*self.memory).base }
+        let memory = self.raw();
+        if memory.is_null() {
+            return ptr::null_mut();
+        }
+        unsafe { (*memory).base }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::pool::{Pool, call, defaults};
 use crate::sys::*;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 use std::mem;
 use std::ptr;
@@ -32,7 +32,22 @@ pub struct Module {
     loaded: Arc<Loaded>,
     pool: Pool,
     whole_reason: Option<String>,
+    /// Of a module that is resumable.
+    state: Option<Arc<[StateExport]>>,
 }
+
+/// By which export a part of an instance's state is reached.
+pub(crate) struct StateExport {
+    pub(crate) kind: c_int,
+    pub(crate) idx: u32,
+    pub(crate) value: c_int,
+    pub(crate) name: String,
+}
+
+/// What a memory begins with, and its size if the image tells it with a zero; called
+/// again with the memory.
+type Content<'a> =
+    dyn FnMut(u32, Option<*mut fl_memory>) -> Result<(*mut fl_image, Option<u64>)> + 'a;
 
 /// A memory that Wasmtime is going to ask for.
 struct Waiting {
@@ -181,31 +196,98 @@ impl Loaded {
         None
     }
 
-    fn data_free(&self) -> Result<Vec<u8>> {
+    /// The module that goes with its images, with state exports or without; and how
+    /// many segments are kept whole.
+    fn data_free(&self, write: WriteModule) -> Result<(Vec<u8>, u32)> {
+        let mut report: fl_data_free_report = unsafe { mem::zeroed() };
         let mut bytes = ptr::null_mut();
         let mut length = 0;
-        call(|e| unsafe {
-            fl_module_write_data_free(self.0, &mut bytes, &mut length, ptr::null_mut(), e)
-        })?;
+        report.size = mem::size_of_val(&report);
+        call(|e| unsafe { write(self.0, &mut bytes, &mut length, &mut report, e) })?;
         let copy =
             unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length as usize) }.to_vec();
         unsafe { fl_bytes_free(bytes) };
-        Ok(copy)
+        Ok((copy, report.kept_count))
+    }
+
+    fn state(&self) -> Result<Arc<[StateExport]>> {
+        let mut count = 0;
+        call(|e| unsafe { fl_module_state_exports(self.0, ptr::null_mut(), 0, &mut count, e) })?;
+        let mut exports: Vec<fl_state_export> =
+            (0..count).map(|_| unsafe { mem::zeroed() }).collect();
+        let at = exports.as_mut_ptr();
+        call(|e| unsafe { fl_module_state_exports(self.0, at, count, &mut count, e) })?;
+        Ok(exports
+            .iter()
+            .map(|export| StateExport {
+                kind: export.kind,
+                idx: export.idx,
+                value: export.value,
+                name: unsafe { CStr::from_ptr(export.name.as_ptr()) }
+                    .to_string_lossy()
+                    .into_owned(),
+            })
+            .collect())
     }
 }
 
 impl Module {
     /// Reads a module, makes its images, and compiles it without its data.
     pub fn new(engine: &Engine, pool: &Pool, bytes: &[u8]) -> Result<Module> {
+        let (loaded, whole_reason) = Module::load(engine, pool, bytes)?;
+        let compiled = match whole_reason {
+            Some(_) => wasmtime::Module::new(engine, bytes)?,
+            None => {
+                wasmtime::Module::new(engine, loaded.data_free(fl_module_write_data_free)?.0)?
+            }
+        };
+        let loaded = Arc::new(loaded);
+        Ok(Module { compiled, loaded, pool: pool.clone(), whole_reason, state: None })
+    }
+
+    /// The same, and [`Module::snapshot`] captures its instances. The module is
+    /// compiled with reserved exports, named "faultline:...", and without its start
+    /// section: call [`Module::start`]. An error names what cannot be captured.
+    pub fn new_resumable(engine: &Engine, pool: &Pool, bytes: &[u8]) -> Result<Module> {
+        let (loaded, whole_reason) = Module::load(engine, pool, bytes)?;
+        let state = loaded.state()?;
+        let (written, kept_count) = loaded.data_free(fl_module_write_state_exports)?;
+        if whole_reason.is_some() || kept_count > 0 {
+            return Err(Error::msg(format!(
+                "no snapshots of this module: data is copied at each instantiation: {}",
+                whole_reason.as_deref().unwrap_or("offsets that are not known")
+            )));
+        }
+        let compiled = wasmtime::Module::new(engine, written)?;
+        let loaded = Arc::new(loaded);
+        Ok(Module { compiled, loaded, pool: pool.clone(), whole_reason: None, state: Some(state) })
+    }
+
+    fn load(engine: &Engine, pool: &Pool, bytes: &[u8]) -> Result<(Loaded, Option<String>)> {
         try_engine(engine)?;
         let loaded = Loaded::new(pool, bytes)?;
         call(|e| unsafe { fl_pool_validate(pool.inner.pool, loaded.0, e) })?;
         let whole_reason = loaded.whole_reason();
-        let compiled = match whole_reason {
-            Some(_) => wasmtime::Module::new(engine, bytes)?,
-            None => wasmtime::Module::new(engine, loaded.data_free()?)?,
-        };
-        Ok(Module { compiled, loaded: Arc::new(loaded), pool: pool.clone(), whole_reason })
+        Ok((loaded, whole_reason))
+    }
+
+    pub(crate) fn state(&self) -> &[StateExport] {
+        self.state.as_deref().unwrap_or(&[])
+    }
+
+    pub(crate) fn check_resumable(&self) -> Result<()> {
+        match self.state {
+            Some(_) => Ok(()),
+            None => Err(Error::msg("the module was not loaded by Module::new_resumable()")),
+        }
+    }
+
+    pub(crate) fn raw(&self) -> *mut fl_module {
+        self.loaded.0
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// The code. Its instantiations are to be announced.
@@ -218,12 +300,8 @@ impl Module {
         self.whole_reason.as_deref()
     }
 
-    fn take(&self, idx: u32) -> Result<Waiting> {
+    fn take(&self, idx: u32, content: &mut Content) -> Result<Waiting> {
         let ty = self.loaded.memory_type(idx);
-        let image = match self.whole_reason {
-            Some(_) => ptr::null_mut(),
-            None => unsafe { fl_module_image(self.loaded.0, idx) },
-        };
         if ty.is_shared != 0 {
             return Err(Error::msg(format!(
                 "memory {idx} is shared, which Wasmtime makes itself: instantiate the module \
@@ -231,14 +309,13 @@ impl Module {
             )));
         }
         let max = ty.max_pages.checked_mul(ty.page_bytes).unwrap_or(u64::MAX);
+        let (image, initial) = content(idx, None)?;
+        // A snapshot's image knows how large the memory was.
+        let initial = initial.unwrap_or(ty.min_pages * ty.page_bytes);
+        let memory = Memory::take(&self.pool, image, initial, max, ty.page_bytes)?;
+        content(idx, Some(memory.raw()))?;
         Ok(Waiting {
-            memory: Memory::take(
-                &self.pool,
-                image,
-                ty.min_pages * ty.page_bytes,
-                max,
-                ty.page_bytes,
-            )?,
+            memory,
             ty: MemoryType::builder()
                 .min(ty.min_pages)
                 .max((ty.max_pages != u64::MAX).then_some(ty.max_pages))
@@ -251,9 +328,20 @@ impl Module {
     /// Takes the memories that the module defines, all or none, for the
     /// instantiation that this thread makes next.
     pub fn announce(&self) -> Result<Announced> {
+        self.announce_with(|idx, memory| match (memory, &self.whole_reason) {
+            (None, None) => Ok((unsafe { fl_module_image(self.loaded.0, idx) }, None)),
+            _ => Ok((ptr::null_mut(), None)),
+        })
+    }
+
+    pub(crate) fn announce_with(
+        &self,
+        mut content: impl FnMut(u32, Option<*mut fl_memory>) -> Result<(*mut fl_image, Option<u64>)>,
+    ) -> Result<Announced> {
         let info = self.loaded.info();
-        let waiting =
-            (info.imported_memory_count..info.memory_count).map(|idx| self.take(idx)).collect::<Result<_>>()?;
+        let waiting = (info.imported_memory_count..info.memory_count)
+            .map(|idx| self.take(idx, &mut content))
+            .collect::<Result<_>>()?;
         Ok(Announced::new(Batch::Of { pool: self.pool.inner.pool, waiting }))
     }
 

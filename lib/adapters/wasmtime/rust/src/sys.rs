@@ -10,11 +10,30 @@ pub enum fl_context {}
 pub enum fl_module {}
 pub enum fl_image {}
 pub enum fl_pool {}
+pub enum fl_snapshot {}
+pub enum fl_delta {}
 
 pub const FL_MODULE_CONFIG: c_int = 1;
 pub const FL_POOL_CONFIG: c_int = 3;
 pub const FL_TUNABLES: c_int = 4;
 pub const FL_MEMORY_CONFIG: c_int = 6;
+pub const FL_SNAPSHOT_PARTS: c_int = 10;
+pub const FL_SNAPSHOT_BINDING: c_int = 11;
+pub const FL_DELTA_PARTS: c_int = 14;
+
+pub const FL_BYTES_COPY: c_int = 0;
+
+pub const FL_STATE_FUNCTION: c_int = 0;
+pub const FL_STATE_TABLE: c_int = 1;
+pub const FL_STATE_MEMORY: c_int = 2;
+pub const FL_STATE_GLOBAL: c_int = 3;
+pub const FL_STATE_START: c_int = 4;
+
+pub const FL_VALUE_I32: c_int = 0x7f;
+pub const FL_VALUE_I64: c_int = 0x7e;
+pub const FL_VALUE_F32: c_int = 0x7d;
+pub const FL_VALUE_F64: c_int = 0x7c;
+pub const FL_VALUE_V128: c_int = 0x7b;
 
 #[repr(C)]
 pub struct fl_error {
@@ -126,7 +145,84 @@ pub struct fl_memory_config {
     pub is_shared: u32,
     pub is_lent: u32,
     pub timeout_ns: u64,
+    pub address_bits: u32,
+    pub reserved: u32,
+    pub user: *mut c_void,
 }
+
+#[repr(C)]
+pub struct fl_data_free_report {
+    pub size: usize,
+    pub emptied_count: u32,
+    pub kept_count: u32,
+    pub emptied_bytes: u64,
+    pub kept_bytes: u64,
+    pub first_kept_idx: u32,
+    pub reserved: u32,
+    pub kept_reason: *const c_char,
+}
+
+#[repr(C)]
+pub struct fl_state_export {
+    pub kind: c_int,
+    pub idx: u32,
+    pub value: c_int,
+    pub name: [c_char; 28],
+}
+
+#[repr(C)]
+pub struct fl_snapshot_parts {
+    pub size: usize,
+    pub module: *mut fl_module,
+    pub images: *const *mut fl_image,
+    pub image_count: u32,
+    pub reserved: u32,
+    pub state: *const c_void,
+    pub state_bytes: u64,
+    pub encoding: *const c_char,
+}
+
+#[repr(C)]
+pub struct fl_snapshot_binding {
+    pub size: usize,
+    pub modules: *const *mut fl_module,
+    pub module_count: u32,
+    pub reserved: u32,
+    pub encoding: *const c_char,
+    pub plain_tables: u32,
+    pub plain_structure: u32,
+}
+
+#[repr(C)]
+pub struct fl_delta_parts {
+    pub size: usize,
+    pub snapshot: *mut fl_snapshot,
+    pub memories: *const *mut fl_memory,
+    pub memory_count: u32,
+    pub is_quiet: u32,
+    pub state: *const c_void,
+    pub state_bytes: u64,
+    pub tag: [u8; 32],
+    pub buffer: *mut c_void,
+    pub buffer_bytes: u64,
+    pub needed_bytes: *mut u64,
+}
+
+/// fl_memory_delta() and fl_memory_suspend().
+pub type MemoryDelta = unsafe extern "C" fn(
+    parts: *const fl_delta_parts,
+    delta: *mut *mut fl_delta,
+    error: *mut fl_error,
+) -> c_int;
+
+/// fl_module_write_data_free() and fl_module_write_state_exports().
+pub type WriteModule = unsafe extern "C" fn(
+    module: *const fl_module,
+    bytes: *mut *mut c_void,
+    length_bytes: *mut u64,
+    report: *mut fl_data_free_report,
+    error: *mut fl_error,
+) -> c_int;
 
 #[repr(C)]
 pub struct fl_tunables {
@@ -184,9 +280,95 @@ unsafe extern "C" {
         module: *const fl_module,
         bytes: *mut *mut c_void,
         length_bytes: *mut u64,
-        report: *mut c_void,
+        report: *mut fl_data_free_report,
         error: *mut fl_error,
     ) -> c_int;
+    pub fn fl_module_state_exports(
+        module: *const fl_module,
+        exports: *mut fl_state_export,
+        capacity: u32,
+        count: *mut u32,
+        error: *mut fl_error,
+    ) -> c_int;
+    pub fn fl_module_write_state_exports(
+        module: *const fl_module,
+        bytes: *mut *mut c_void,
+        length_bytes: *mut u64,
+        report: *mut fl_data_free_report,
+        error: *mut fl_error,
+    ) -> c_int;
+    pub fn fl_image_from_memory(
+        memory: *const fl_memory,
+        config: *const c_void,
+        image: *mut *mut fl_image,
+        error: *mut fl_error,
+    ) -> c_int;
+    pub fn fl_image_release(image: *mut fl_image);
+    pub fn fl_snapshot_create(
+        parts: *const fl_snapshot_parts,
+        snapshot: *mut *mut fl_snapshot,
+        error: *mut fl_error,
+    ) -> c_int;
+    pub fn fl_snapshot_open(
+        context: *mut fl_context,
+        path: *const c_char,
+        fd: c_int,
+        flags: u32,
+        binding: *const fl_snapshot_binding,
+        snapshot: *mut *mut fl_snapshot,
+        error: *mut fl_error,
+    ) -> c_int;
+    pub fn fl_snapshot_write(
+        snapshot: *const fl_snapshot,
+        path: *const c_char,
+        error: *mut fl_error,
+    ) -> c_int;
+    pub fn fl_snapshot_release(snapshot: *mut fl_snapshot);
+    pub fn fl_snapshot_image(
+        snapshot: *const fl_snapshot,
+        instance_idx: u32,
+        memory_idx: u32,
+    ) -> *mut fl_image;
+    pub fn fl_snapshot_state(
+        snapshot: *const fl_snapshot,
+        instance_idx: u32,
+        length_bytes: *mut u64,
+    ) -> *const c_void;
+    pub fn fl_memory_delta(
+        parts: *const fl_delta_parts,
+        delta: *mut *mut fl_delta,
+        error: *mut fl_error,
+    ) -> c_int;
+    pub fn fl_memory_suspend(
+        parts: *const fl_delta_parts,
+        delta: *mut *mut fl_delta,
+        error: *mut fl_error,
+    ) -> c_int;
+    pub fn fl_delta_open(
+        snapshot: *mut fl_snapshot,
+        bytes: *const c_void,
+        length_bytes: u64,
+        ownership: c_int,
+        tag: *const u8,
+        delta: *mut *mut fl_delta,
+        error: *mut fl_error,
+    ) -> c_int;
+    pub fn fl_delta_release(delta: *mut fl_delta);
+    pub fn fl_delta_bytes(delta: *const fl_delta, length_bytes: *mut u64) -> *const c_void;
+    pub fn fl_delta_restore_memory(
+        delta: *const fl_delta,
+        memory_idx: u32,
+        memory: *mut fl_memory,
+        error: *mut fl_error,
+    ) -> c_int;
+    pub fn fl_delta_read_state(
+        delta: *const fl_delta,
+        instance_idx: u32,
+        buffer: *mut c_void,
+        length_bytes: *mut u64,
+    ) -> c_int;
+    pub fn fl_memory_find(pool: *const fl_pool, base: *const c_void) -> *mut fl_memory;
+    pub fn fl_memory_user(memory: *const fl_memory) -> *mut c_void;
     pub fn fl_bytes_free(bytes: *mut c_void);
     pub fn fl_memory_acquire(
         pool: *mut fl_pool,

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //! bench-wasmtime - a fresh store and instance for each call, in Wasmtime as it
 //! comes and with a Faultline pool inside: an image of 4 MiB, of which the guest
-//! reads and writes so many host pages. The ways take turns within one run.
+//! reads and writes so many host pages. The ways take turns within one run. Then
+//! sessions, which only the pool has: a clone that goes to sleep as a delta after
+//! each call, and wakes for the next one.
 //!
 //!     bench-wasmtime [--seconds S] [--json]
 //!
-//! For each row and way: the median of the samples' mean, us a call.
+//! For each row and way: the median of the samples' mean, us a call. --seconds is for
+//! one row.
 
-use faultline_wasmtime::{Pool, PoolConfig};
+use faultline_wasmtime::{Delta, Pool, PoolConfig, Snapshot};
 use std::time::{Duration, Instant};
 use wasmtime::*;
 
@@ -15,22 +18,28 @@ const IMAGE_WPAGES: usize = 64;
 
 /// reads, writes, writes at random, threads
 const ROWS: &[(u32, u32, u32, usize)] = &[
-    (0, 0, 0, 1),
     (64, 0, 0, 1),
-    (16, 16, 0, 1),
     (64, 16, 0, 1),
     (64, 16, 8, 1),
-    (64, 64, 0, 1),
+    (16, 16, 0, 1),
     (200, 200, 0, 1),
-    (500, 500, 0, 1),
-    (1000, 1000, 0, 1),
     (64, 16, 0, 2),
     (200, 200, 0, 2),
+    // The sweep.
+    (0, 0, 0, 1),
+    (1, 1, 0, 1),
+    (4, 4, 0, 1),
+    (64, 64, 0, 1),
+    (500, 500, 0, 1),
+    (1000, 1000, 0, 1),
+    (2000, 2000, 0, 1),
 ];
 
-fn guest() -> Vec<u8> {
+/// The memory is as large as the image, or larger where the row writes beyond.
+fn guest(row: (u32, u32, u32, usize)) -> Vec<u8> {
+    let wpages = IMAGE_WPAGES.max(row.1.div_ceil(16) as usize);
     let mut text = format!(
-        r#"(module (memory (export "memory") {IMAGE_WPAGES})
+        r#"(module (memory (export "memory") {wpages})
         (global $seed (mut i32) (i32.const 1))
         (func (export "touch") (param $reads i32) (param $writes i32) (param $random i32)
                 (param $seed i32) (result i32) (local $i i32) (local $sum i32) (local $at i32)
@@ -136,39 +145,129 @@ fn main() -> Result<()> {
         .position(|arg| arg == "--seconds")
         .and_then(|at| args.get(at + 1)?.parse().ok())
         .unwrap_or(3.0);
-    let bytes = guest();
-    let pool = Pool::new(&PoolConfig { memories: 8, max_memory_bytes: 8 << 20, ..Default::default() })?;
-    let mut config = Config::new();
-    pool.configure(&mut config)?;
-    let engine = Engine::new(&config)?;
-    let module = faultline_wasmtime::Module::new(&engine, &pool, &bytes)?;
-    let ways = [
-        ("on demand", Way::own(Config::new(), &bytes, InstanceAllocationStrategy::OnDemand)?),
-        ("pooling", Way::own(Config::new(), &bytes, pooling(0, false))?),
-        ("keep", Way::own(Config::new(), &bytes, pooling(64 << 20, false))?),
-        ("its best", Way::own(Config::new(), &bytes, pooling(64 << 20, true))?),
-        ("faultline", Way::Faultline(engine, module)),
-    ];
-    let time = Duration::from_secs_f64(seconds / ways.len() as f64 / SAMPLES as f64);
     if !is_json {
-        println!("rung {}; us a call, median", pool.rung());
+        println!("rung {}; us a call, median", pool()?.rung());
         print!("reads writes random threads");
-        ways.iter().for_each(|way| print!(" {:>10}", way.0));
+        WAYS.iter().for_each(|way| print!(" {way:>10}"));
         println!();
     }
+    let time = Duration::from_secs_f64(seconds / WAYS.len() as f64 / SAMPLES as f64);
     for row in ROWS {
-        run_row(*row, &ways, time, is_json);
+        run_row(*row, &open_ways(*row)?, time, is_json);
+    }
+    run_sessions(seconds, is_json)
+}
+
+const WAYS: [&str; 5] = ["on demand", "pooling", "keep", "its best", "faultline"];
+
+fn pool() -> Result<Pool> {
+    Pool::new(&PoolConfig { memories: 8, max_memory_bytes: 8 << 20, ..Default::default() })
+}
+
+fn engine(pool: &Pool) -> Result<Engine> {
+    let mut config = Config::new();
+    pool.configure(&mut config)?;
+    Engine::new(&config)
+}
+
+/// In the order of WAYS. Each row has its own, because a slot remembers what earlier
+/// rows wrote: to reset what was once written is what Wasmtime's best mode does.
+fn open_ways(row: (u32, u32, u32, usize)) -> Result<[Way; 5]> {
+    let bytes = guest(row);
+    let pool = pool()?;
+    let engine = engine(&pool)?;
+    let module = faultline_wasmtime::Module::new(&engine, &pool, &bytes)?;
+    Ok([
+        Way::own(Config::new(), &bytes, InstanceAllocationStrategy::OnDemand)?,
+        Way::own(Config::new(), &bytes, pooling(0, false))?,
+        Way::own(Config::new(), &bytes, pooling(64 << 20, false))?,
+        Way::own(Config::new(), &bytes, pooling(64 << 20, true))?,
+        Way::Faultline(engine, module),
+    ])
+}
+
+/// What one call in a clone takes, us, over the time given: a clone each time, or a
+/// session that sleeps in between.
+fn sample_clones(
+    engine: &Engine,
+    snapshot: &Snapshot,
+    writes: u32,
+    time: Duration,
+    asleep: &mut Option<Delta>,
+    sleeps: bool,
+) -> Result<f64> {
+    let start = Instant::now();
+    let mut count = 0u32;
+    while start.elapsed() < time || count == 0 {
+        let mut store = Store::new(engine, ());
+        let instance = match asleep.as_ref().filter(|_| sleeps) {
+            Some(delta) => snapshot.wake(&mut store, &[], delta)?,
+            None => snapshot.instantiate(&mut store, &[])?,
+        };
+        instance
+            .get_typed_func::<(u32, u32, u32, u32), i32>(&mut store, "touch")?
+            .call(&mut store, (64, writes, 0, count))?;
+        if sleeps {
+            let delta = snapshot.suspend(store, &instance).map_err(|(_, error)| error)?;
+            *asleep = Some(delta);
+        }
+        count += 1;
+    }
+    Ok(start.elapsed().as_secs_f64() * 1e6 / count as f64)
+}
+
+fn run_sessions(seconds: f64, is_json: bool) -> Result<()> {
+    let pool = pool()?;
+    let engine = &engine(&pool)?;
+    let bytes = guest((64, 64, 0, 1));
+    let module = faultline_wasmtime::Module::new_resumable(engine, &pool, &bytes)?;
+    let mut store = Store::new(engine, ());
+    let instance = module.instantiate(&mut store, &[])?;
+    module.start(&mut store, &instance)?;
+    let start = Instant::now();
+    let snapshot = module.snapshot(&mut store, &instance)?;
+    let capture_us = start.elapsed().as_secs_f64() * 1e6;
+    let time = Duration::from_secs_f64(seconds / 2.0 / SAMPLES as f64);
+    if !is_json {
+        println!("\ncaptured in {capture_us:.0} us; sessions, us a call and bytes asleep");
+        println!("reads writes      clone    session      bytes");
+    }
+    for writes in [0, 4, 16, 64] {
+        let (mut clones, mut sessions, mut asleep) = (Vec::new(), Vec::new(), None);
+        for round in 0..SAMPLES + 1 {
+            let clone = sample_clones(engine, &snapshot, writes, time, &mut asleep, false)?;
+            let session = sample_clones(engine, &snapshot, writes, time, &mut asleep, true)?;
+            if round > 0 {
+                clones.push(clone);
+                sessions.push(session);
+            }
+        }
+        let (clone, session) = (median(&mut clones), median(&mut sessions));
+        let length = asleep.map_or(0, |delta| delta.bytes().len());
+        if is_json {
+            println!(
+                "{{\"bench\": \"wasmtime-sessions\", \"reads\": 64, \"writes\": {writes}, \
+                 \"clone_us\": {clone:.3}, \"session_us\": {session:.3}, \"bytes\": {length}}}"
+            );
+        } else {
+            println!("{:5} {writes:6} {clone:10.2} {session:10.2} {length:10}", 64);
+        }
     }
     Ok(())
 }
 
+fn median(samples: &mut [f64]) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
+
 const SAMPLES: usize = 15;
 
-fn run_row(row: (u32, u32, u32, usize), ways: &[(&str, Way)], time: Duration, is_json: bool) {
+fn run_row(row: (u32, u32, u32, usize), ways: &[Way], time: Duration, is_json: bool) {
     let mut samples = vec![Vec::new(); ways.len()];
     for round in 0..SAMPLES + 1 {
         for (way, samples) in ways.iter().zip(&mut samples) {
-            let us = way.1.sample(row, time, round as u32 * 7919);
+            let us = way.sample(row, time, round as u32 * 7919);
             // The first round warms slots.
             if round > 0 {
                 samples.push(us);
@@ -178,14 +277,13 @@ fn run_row(row: (u32, u32, u32, usize), ways: &[(&str, Way)], time: Duration, is
     if !is_json {
         print!("{:5} {:6} {:6} {:7}", row.0, row.1, row.2, row.3);
     }
-    for (way, samples) in ways.iter().zip(&mut samples) {
-        samples.sort_by(f64::total_cmp);
-        let median = samples[samples.len() / 2];
+    for (way, samples) in WAYS.iter().zip(&mut samples) {
+        let median = median(samples);
         if is_json {
             println!(
                 "{{\"bench\": \"wasmtime\", \"way\": \"{}\", \"reads\": {}, \"writes\": {}, \
                  \"random\": {}, \"threads\": {}, \"median_us\": {median:.3}}}",
-                way.0, row.0, row.1, row.2, row.3
+                way, row.0, row.1, row.2, row.3
             );
         } else {
             print!(" {median:10.2}");
