@@ -44,6 +44,8 @@ struct creator {
 	/* The pool's maximum. Wasmtime takes faults up to here, and a guard
 	 * farther, for the memory's, and lets growth in place end here. */
 	size_t capacity;
+	/* What fl_wasmtime_use() set, and the pool keeps. */
+	size_t reserved, guard;
 };
 
 static uint8_t *memory_get(void *env, size_t *size, size_t *capacity)
@@ -106,18 +108,20 @@ static int hold(struct fl_pool *pool, struct fl_memory_config *config,
 /* ------------------------------------------------------------- the creator */
 
 /* Does the pool keep what Wasmtime's code takes for granted? */
-static wasmtime_error_t *check_bounds(const struct fl_pool *pool,
+static wasmtime_error_t *check_bounds(const struct creator *creator,
 				      size_t reserved, size_t guard)
 {
 	struct fl_tunables tunables;
 	struct fl_error error = { .text = "" };
 
+	if (reserved == creator->reserved && guard == creator->guard)
+		return NULL;
 	fl_tunables_init(&tunables);
 	tunables.memory_reservation_bytes = reserved;
 	tunables.memory_guard_bytes = guard;
 	tunables.memory_may_move = 0;
 	tunables.checks_bounds = !reserved && !guard;
-	if (fl_pool_adjust_tunables(pool, &tunables, &error))
+	if (fl_pool_adjust_tunables(creator->pool, &tunables, &error))
 		return refuse("%s", error.text);
 	if (tunables.memory_reservation_bytes >= reserved &&
 	    tunables.memory_guard_bytes >= guard)
@@ -201,7 +205,7 @@ static wasmtime_error_t *memory_new(void *env, const wasm_memorytype_t *type,
 			"nobody has announced this memory: call fl_wasmtime_begin() before the instantiation, on the same thread");
 	if (batch->is_trial)
 		batch->taken++;
-	error = check_bounds(creator->pool, reserved, guard);
+	error = check_bounds(creator, reserved, guard);
 	if (!error)
 		error = batch->module ?
 				take_announced(batch, creator->pool, type,
@@ -246,6 +250,8 @@ int fl_wasmtime_use(struct wasm_config_t *config, struct fl_pool *pool,
 	fl_pool_info(pool, &info);
 	creator->pool = pool;
 	creator->capacity = (size_t)info.max_memory_bytes;
+	creator->reserved = (size_t)tunables.memory_reservation_bytes;
+	creator->guard = (size_t)tunables.memory_guard_bytes;
 	calls.env = creator;
 	wasmtime_config_host_memory_creator_set(config, &calls);
 	wasmtime_config_memory_reservation_set(

@@ -102,11 +102,17 @@ unsafe impl LinearMemory for Memory {
 
 pub(crate) struct Creator {
     pub(crate) pool: Pool,
+    /// What Pool::configure() set, and the pool keeps.
+    pub(crate) reserved: u64,
+    pub(crate) guard: u64,
 }
 
 impl Creator {
     /// Does the pool keep what Wasmtime's code takes for granted?
     fn check(&self, reserved: u64, guard: u64) -> Result<()> {
+        if (reserved, guard) == (self.reserved, self.guard) {
+            return Ok(());
+        }
         let (kept, kept_guard) = self.pool.adjust(reserved, guard)?;
         if kept >= reserved && kept_guard >= guard {
             return Ok(());

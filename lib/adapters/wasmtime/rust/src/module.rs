@@ -32,8 +32,23 @@ pub struct Module {
     loaded: Arc<Loaded>,
     pool: Pool,
     whole_reason: Option<String>,
+    kinds: Arc<Kinds>,
     /// Of a module that is resumable.
     state: Option<Arc<[StateExport]>>,
+}
+
+/// The memories that a module defines.
+struct Kinds {
+    /// The index of the first one.
+    first: u32,
+    list: Vec<Kind>,
+}
+
+struct Kind {
+    min_bytes: u64,
+    max_bytes: u64,
+    /// None: shared, which Wasmtime makes itself.
+    ty: Option<MemoryType>,
 }
 
 /// By which export a part of an instance's state is reached.
@@ -177,6 +192,29 @@ impl Loaded {
         ty
     }
 
+    fn kind(&self, idx: u32) -> Result<Kind> {
+        let ty = self.memory_type(idx);
+        let mut built = MemoryType::builder();
+        built
+            .min(ty.min_pages)
+            .max((ty.max_pages != u64::MAX).then_some(ty.max_pages))
+            .memory64(ty.is_64 != 0)
+            .page_size_log2(ty.page_bytes.trailing_zeros() as u8);
+        Ok(Kind {
+            min_bytes: ty.min_pages * ty.page_bytes,
+            max_bytes: ty.max_pages.checked_mul(ty.page_bytes).unwrap_or(u64::MAX),
+            ty: if ty.is_shared == 0 { Some(built.build()?) } else { None },
+        })
+    }
+
+    fn kinds(&self) -> Result<Arc<Kinds>> {
+        let info = self.info();
+        let first = info.imported_memory_count;
+        let list =
+            (first..info.memory_count).map(|idx| self.kind(idx)).collect::<Result<_>>()?;
+        Ok(Arc::new(Kinds { first, list }))
+    }
+
     /// Why Wasmtime has to copy the data; None: every memory can show its image.
     fn whole_reason(&self) -> Option<String> {
         let info = self.info();
@@ -241,8 +279,8 @@ impl Module {
                 wasmtime::Module::new(engine, loaded.data_free(fl_module_write_data_free)?.0)?
             }
         };
-        let loaded = Arc::new(loaded);
-        Ok(Module { compiled, loaded, pool: pool.clone(), whole_reason, state: None })
+        let (kinds, loaded) = (loaded.kinds()?, Arc::new(loaded));
+        Ok(Module { compiled, loaded, pool: pool.clone(), whole_reason, kinds, state: None })
     }
 
     /// The same, and [`Module::snapshot`] captures its instances. The module is
@@ -259,8 +297,8 @@ impl Module {
             )));
         }
         let compiled = wasmtime::Module::new(engine, written)?;
-        let loaded = Arc::new(loaded);
-        Ok(Module { compiled, loaded, pool: pool.clone(), whole_reason: None, state: Some(state) })
+        let (kinds, loaded, state) = (loaded.kinds()?, Arc::new(loaded), Some(state));
+        Ok(Module { compiled, loaded, pool: pool.clone(), whole_reason, kinds, state })
     }
 
     fn load(engine: &Engine, pool: &Pool, bytes: &[u8]) -> Result<(Loaded, Option<String>)> {
@@ -300,29 +338,19 @@ impl Module {
         self.whole_reason.as_deref()
     }
 
-    fn take(&self, idx: u32, content: &mut Content) -> Result<Waiting> {
-        let ty = self.loaded.memory_type(idx);
-        if ty.is_shared != 0 {
+    fn take(&self, idx: u32, kind: &Kind, content: &mut Content) -> Result<Waiting> {
+        let Some(ty) = &kind.ty else {
             return Err(Error::msg(format!(
                 "memory {idx} is shared, which Wasmtime makes itself: instantiate the module \
                  without announcing it"
             )));
-        }
-        let max = ty.max_pages.checked_mul(ty.page_bytes).unwrap_or(u64::MAX);
+        };
         let (image, initial) = content(idx, None)?;
         // A snapshot's image knows how large the memory was.
-        let initial = initial.unwrap_or(ty.min_pages * ty.page_bytes);
-        let memory = Memory::take(&self.pool, image, initial, max, ty.page_bytes)?;
+        let initial = initial.unwrap_or(kind.min_bytes);
+        let memory = Memory::take(&self.pool, image, initial, kind.max_bytes, ty.page_size())?;
         content(idx, Some(memory.raw()))?;
-        Ok(Waiting {
-            memory,
-            ty: MemoryType::builder()
-                .min(ty.min_pages)
-                .max((ty.max_pages != u64::MAX).then_some(ty.max_pages))
-                .memory64(ty.is_64 != 0)
-                .page_size_log2(ty.page_bytes.trailing_zeros() as u8)
-                .build()?,
-        })
+        Ok(Waiting { memory, ty: ty.clone() })
     }
 
     /// Takes the memories that the module defines, all or none, for the
@@ -338,9 +366,9 @@ impl Module {
         &self,
         mut content: impl FnMut(u32, Option<*mut fl_memory>) -> Result<(*mut fl_image, Option<u64>)>,
     ) -> Result<Announced> {
-        let info = self.loaded.info();
-        let waiting = (info.imported_memory_count..info.memory_count)
-            .map(|idx| self.take(idx, &mut content))
+        let waiting = (self.kinds.first..)
+            .zip(self.kinds.list.iter())
+            .map(|(idx, kind)| self.take(idx, kind, &mut content))
             .collect::<Result<_>>()?;
         Ok(Announced::new(Batch::Of { pool: self.pool.inner.pool, waiting }))
     }

@@ -158,7 +158,7 @@ impl Pool {
             Ok(both) => both,
             Err(_) => self.adjust(0, 0)?,
         };
-        config.with_host_memory(Arc::new(Creator { pool: self.clone() }));
+        config.with_host_memory(Arc::new(Creator { pool: self.clone(), reserved, guard }));
         config.memory_reservation(reserved);
         config.memory_guard_size(guard);
         config.memory_may_move(false);
