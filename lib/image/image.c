@@ -142,6 +142,20 @@ uint32_t fl__image_cut(const struct fl__runs *data, uint64_t unit_bytes,
 	return count;
 }
 
+static void plan_lead(struct fl__image_map *map)
+{
+	struct fl__run *first = &map->extents[0];
+	uint64_t holes = fl__image_map_extent_bytes(map) -
+			 fl__runs_total(&map->data) * map->hpage_bytes;
+	uint64_t lead = first->hpage_off * map->hpage_bytes;
+
+	if (!map->extent_count || lead > FL__IMAGE_MAX_LEAD_BYTES ||
+	    holes + lead > FL__IMAGE_FEW_HOLE_BYTES)
+		return;
+	first->hpage_len += first->hpage_off;
+	first->hpage_off = 0;
+}
+
 int fl__image_map_plan(struct fl__image_map *map,
 		       const struct fl__segments *segments,
 		       uint64_t initial_bytes, uint64_t hpage_bytes,
@@ -160,6 +174,7 @@ int fl__image_map_plan(struct fl__image_map *map,
 	}
 	map->extent_count =
 		fl__image_cut(&map->data, hpage_bytes, map->extents);
+	plan_lead(map);
 	return 0;
 }
 

@@ -33,6 +33,13 @@
 #define FL__IMAGE_MAX_EXTENTS	4
 #define FL__IMAGE_MIN_GAP_BYTES	(4 * FL_WPAGE_BYTES)
 
+/* So few zeroes below the data belong to the first extent: they are no mapping of
+ * their own then. That is a stack of the size that linkers give. */
+#define FL__IMAGE_MAX_LEAD_BYTES FL_WPAGE_BYTES
+
+/* So few zeroes within extents count as storage. */
+#define FL__IMAGE_FEW_HOLE_BYTES (4 * FL_WPAGE_BYTES)
+
 /* Where the last data byte may lie. Keeps every sum of offsets far from
  * overflow, and a sparse image mappable. */
 #define FL__IMAGE_MAX_END_BYTES	((uint64_t)1 << 40)

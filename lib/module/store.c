@@ -80,9 +80,6 @@ static int context_charge(struct fl_context *context, struct fl_image *image,
 	return 0;
 }
 
-/* So few holes are not worth a look at each release: they count as storage. */
-#define FEW_HOLE_BYTES ((uint64_t)256 << 10)
-
 /* What the storage of a map may take; *has_holes: and more, once guests touch
  * its holes. */
 static uint64_t map_bytes(const struct fl__image_map *map, bool *has_holes)
@@ -90,7 +87,8 @@ static uint64_t map_bytes(const struct fl__image_map *map, bool *has_holes)
 	uint64_t data = fl__runs_total(&map->data) * map->hpage_bytes;
 	uint64_t extents = fl__image_map_extent_bytes(map);
 
-	*has_holes = extents - data > FEW_HOLE_BYTES;
+	/* Few are not worth a look at each release. */
+	*has_holes = extents - data > FL__IMAGE_FEW_HOLE_BYTES;
 	return *has_holes ? data : extents;
 }
 

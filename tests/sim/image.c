@@ -128,6 +128,31 @@ static void map_without_data_is_all_zeroes(void)
 	model_end(&model);
 }
 
+/* A memory with data in the page lead is of so many mappings. */
+static void count_lead(uint64_t lead, unsigned int pieces)
+{
+	struct fl__piece piece;
+	struct model model;
+
+	model_begin(&model);
+	model_add(&model, lead * HPAGE, "a", 1);
+	model_plan(&model);
+	CHECK_EQ(check_pieces(&model, fl__image_map_next, 0, INITIAL), pieces);
+	MUST(fl__image_map_next_data(&model.map, model.storage, 0, INITIAL,
+				     &piece));
+	CHECK_EQ(piece.is_data, !lead);
+	model_end(&model);
+}
+
+/* Few zeroes below the data are no mapping of their own. */
+static void zeroes_below_the_data(void)
+{
+	count_lead(0, 2);
+	count_lead(1, 2);
+	count_lead(FL__IMAGE_MAX_LEAD_BYTES / HPAGE, 2);
+	count_lead(FL__IMAGE_MAX_LEAD_BYTES / HPAGE + 1, 3);
+}
+
 /* Two extents, the second of two pages with a hole between them. */
 static void borders_of_extents_and_of_data(void)
 {
@@ -140,7 +165,7 @@ static void borders_of_extents_and_of_data(void)
 	model_add(&model, 803 * HPAGE - 1, "ef", 2);
 	model_plan(&model);
 	CHECK_EQ(model.map.extent_count, 2);
-	CHECK_EQ(check_pieces(&model, fl__image_map_next, 0, INITIAL), 5);
+	CHECK_EQ(check_pieces(&model, fl__image_map_next, 0, INITIAL), 4);
 	CHECK_EQ(check_pieces(&model, fl__image_map_next_data, 0, INITIAL), 7);
 	/* Cut at both ends. */
 	MUST(fl__image_map_next(&model.map, model.storage, 3 * HPAGE + 2,
@@ -199,6 +224,7 @@ static void random_maps(void)
 static const struct test_case cases[] = {
 	TEST_CASE(no_map_is_all_zeroes),
 	TEST_CASE(map_without_data_is_all_zeroes),
+	TEST_CASE(zeroes_below_the_data),
 	TEST_CASE(borders_of_extents_and_of_data),
 	TEST_CASE(random_maps),
 };
