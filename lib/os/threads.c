@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * threads.c - the locks, conditions and clock of os.h, by POSIX threads, and what
- * needs the compiler alone.
+ * threads.c - the locks, conditions and clock of os.h, by POSIX threads.
  *
  * Windows has these threads too, by winpthreads.
  */
@@ -152,20 +151,4 @@ void fl__os_cond_signal(struct fl__os_cond *cond)
 void fl__os_cond_broadcast(struct fl__os_cond *cond)
 {
 	pthread_cond_broadcast(&cond->cond);
-}
-
-void fl__os_touch(uint8_t *addr, uint64_t len)
-{
-	uint64_t hpage = fl__os_hpage_bytes();
-
-	for (uint64_t off = 0; off < len; off += hpage) {
-		/* Volatile: without it a compiler may leave a mere load. */
-		volatile uint8_t *byte = addr + off;
-		uint8_t there = __atomic_load_n(byte, __ATOMIC_RELAXED);
-
-		/* Either this writes the byte, or another thread just has. */
-		(void)__atomic_compare_exchange_n(byte, &there, there, false,
-						  __ATOMIC_RELAXED,
-						  __ATOMIC_RELAXED);
-	}
 }

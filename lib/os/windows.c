@@ -200,6 +200,13 @@ int fl__os_deny(uint8_t *addr, uint64_t len)
 	return 0;
 }
 
+int fl__os_mark_guard(uint8_t *addr, uint64_t len)
+{
+	(void)addr;
+	(void)len;
+	return -ENOTSUP;
+}
+
 int fl__os_renew(uint8_t *addr, uint64_t len)
 {
 	return !len || VirtualFree(addr, (SIZE_T)len, MEM_DECOMMIT) ?

@@ -21,7 +21,7 @@ make_tmp
 cat >"$tmp/floors" <<'EOF'
 lib			faultline
 lib/base		util copy bits error stats loads probes sized config run sha256 checksum
-lib/os			os threads windows windows_file posix watch file publish limits
+lib/os			os threads windows windows_file posix watch file publish limits touch
 lib/slots		stats
 lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader code survey
 lib/image		image toc page_source origin workset
