@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "attack_host.h"
 
+#include "check.h"
 #include "clock.h"
 #include "test.h"
 
@@ -17,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SWAP_BYTES ((uint64_t)256 << 20)
+#define SWAP_BYTES ((uint64_t)96 << 20)
 #define TEMP_NAME "/faultline-test."
 #define KSM "/sys/kernel/mm/ksm/"
 #define THP "/sys/kernel/mm/transparent_hugepage/"
@@ -130,6 +131,20 @@ static bool swap_write(int fd, uint64_t len)
 	return is_done;
 }
 
+/* The kernel gives up where it has something else to do for the thread, signal or
+ * none. What is left is less each time. */
+static int swap_take(const char *path)
+{
+	int err = -1;
+
+	for (int i = 0; i < 1000 && err; i++) {
+		err = swapoff(path);
+		if (err && errno != EINTR)
+			break;
+	}
+	return err;
+}
+
 /* The swap file of a janitor that was killed: nobody holds its lock. */
 static void swap_drop_if_left(const char *path)
 {
@@ -137,7 +152,7 @@ static void swap_drop_if_left(const char *path)
 
 	if (fd < 0)
 		return;
-	if (!flock(fd, LOCK_EX | LOCK_NB) && !swapoff(path))
+	if (!flock(fd, LOCK_EX | LOCK_NB) && !swap_take(path))
 		unlink(path);
 	close(fd);
 }
@@ -195,7 +210,7 @@ static void swap_on(struct host_report *report)
 static void swap_off(const struct host_report *report)
 {
 	if (report->had & ATTACK_SWAP)
-		swapoff(report->swap_path);
+		swap_take(report->swap_path);
 	if (report->is_swap_file)
 		unlink(report->swap_path);
 }
@@ -324,6 +339,13 @@ const char *attack_needs_strict(void)
 
 bool attack_swap_cycle(void)
 {
-	return !swapoff(host.report.swap_path) &&
-	       !swapon(host.report.swap_path, 0);
+	if (swap_take(host.report.swap_path)) {
+		test_note("swapoff: %s", strerror(errno));
+		return false;
+	}
+	if (swapon(host.report.swap_path, 0)) {
+		test_note("swapon: %s", strerror(errno));
+		return false;
+	}
+	return true;
 }
