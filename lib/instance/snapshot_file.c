@@ -233,9 +233,15 @@ static int tables_settle(struct fl_snapshot *snapshot,
 		struct fl__captured *captured = &snapshot->instances[i];
 
 		err = image_settle(archive, &captured->structure, error);
-		for (size_t k = 0; k < FL__READER_MAX_TABLES && !err; k++)
-			err = image_settle(archive, &captured->tables[k].image,
-					   error);
+		for (size_t k = 0; k < FL__READER_MAX_TABLES && !err; k++) {
+			struct fl__captured_table *table = &captured->tables[k];
+
+			/* Decoded elements are told from others by it. */
+			if (table->run_count)
+				table->serial = fl__context_serial(
+					captured->module->context);
+			err = image_settle(archive, &table->image, error);
+		}
 	}
 	return err;
 }

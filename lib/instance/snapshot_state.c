@@ -402,7 +402,6 @@ static void get_runs(struct in *in, struct fl__captured_table *table)
 	}
 	for (uint64_t i = 0; i < runs && !in->c.err; i++)
 		get_run(in, table, &at);
-	table->serial = fl__context_serial(in->captured->module->context);
 	fl_assert(table->value_count <= values);
 }
 

@@ -320,12 +320,12 @@ static void leave_mappings(uint32_t left)
 
 #define SPARE 40
 
-/* Zeroes before the data, and behind. */
+/* Zeroes before the data, more than are part of its extent, and behind. */
 static struct fl_image *image_of_extents(struct fl_context *context)
 {
 	struct fl_segment segments[] = {
-		{ WPAGE, "x", 1 },
-		{ 2 * WPAGE, "y", 1 },
+		{ 5 * WPAGE / 4, "x", 1 },
+		{ 9 * WPAGE / 4, "y", 1 },
 	};
 	struct conform conform = { context, NULL };
 
