@@ -1500,6 +1500,14 @@ FL_API int fl_pool_trim(struct fl_pool *pool, uint64_t bytes,
 FL_API int fl_pool_purge(struct fl_pool *pool, const struct fl_module *module,
 			 const struct fl_image *image, uint32_t *purged);
 
+/* The same for an image alone. */
+static inline int fl_pool_purge_image(struct fl_pool *pool,
+				      const struct fl_image *image,
+				      uint32_t *purged)
+{
+	return fl_pool_purge(pool, (const struct fl_module *)0, image, purged);
+}
+
 /*
  * Are the pool's statistics "published", "private" or "off"? *reason (optional)
  * gets why they are not published although the context asks for it, NULL
