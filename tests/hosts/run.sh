@@ -19,7 +19,7 @@ make=${MAKE:-make} cc=${CC:-cc}
 # The build that calls is no part of these builds.
 unset MAKEFLAGS MAKELEVEL MFLAGS CC
 status=0
-all='posix windows aarch64 riscv64 armhf s390x'
+all='posix debian windows aarch64 riscv64 armhf s390x'
 
 # needs TOOL PACKAGE... - says what is missing and answers 1.
 needs()
@@ -75,6 +75,22 @@ row_posix()
 	vars=("FL_LIB_CFLAGS=-Wconversion -Werror -fvisibility=hidden $flags")
 	build_row CC="$cc" --without-uffd --enable-shared && build_tests &&
 		run_row check-portable check-portable-api
+}
+
+# The release as its users get it. The tarball needs a source that was never
+# configured itself.
+row_debian()
+{
+	needs dpkg-buildpackage dpkg-dev dh debhelper lintian lintian \
+		debootstrap debootstrap cmake cmake || return 0
+	test "$(id -u)" = 0 || {
+		echo "$row: not run: needs root"
+		return
+	}
+	rm -rf "${build:?}/$row"
+	mkdir -p "$build/$row" && cd "$build/$row" &&
+		"$source/configure" -q CC="$cc" &&
+		bash "$source/tests/hosts/debian.sh" "$source" "$build/$row"
 }
 
 # cross TRIPLET QEMU PACKAGE [TARGET...] - another processor, by the emulator of one
