@@ -7,8 +7,8 @@
 #    byte for byte.
 # 2. Debian's tools build packages of the tarball and packaging/debian, and lintian
 #    finds no error.
-# 3. In a folder with a bare Debian 12, these packages and a compiler, the first
-#    example builds by pkg-config and by CMake, and runs.
+# 3. In a folder with a bare Debian 12, these packages and a compiler, README's
+#    examples build by pkg-config and by CMake, and run.
 #
 # BUILD is a configured build folder of the source. Root, because the third part
 # changes its root folder. Ends with "N passed, N failed, N skipped".
@@ -44,7 +44,7 @@ rm -f "$(basename "$tarball")"
 tar -C "$work" -xf "$tarball"
 unpacked=${tarball%.tar.xz}
 cp -r "$unpacked/packaging/debian" "$unpacked/debian"
-(cd "$unpacked" && dpkg-buildpackage -b -us -uc) >"$work/build.log" 2>&1
+(cd "$unpacked" && DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -b -us -uc) >"$work/build.log" 2>&1
 verdict $? "packages are built"
 lintian --fail-on error "$work"/*.changes
 verdict $? "lintian has no error"
@@ -55,27 +55,25 @@ site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' |
 root=$work/root
 debootstrap --variant=minbase --include=cmake,gcc,libc6-dev,libnbd-dev,make,pkgconf,libseccomp-dev,liburing-dev,libzstd-dev,libmicrohttpd12,libncursesw6 \
 	bookworm "$root" "$site" >"$work/root.log" 2>&1 &&
-	cp "$work"/*.deb "$source/examples/first.c" "$root/root/" &&
+	cp "$work"/*.deb "$source"/tests/api/{CMakeLists.txt,minimal.c,clone.c} \
+		"$root/root/" &&
 	chroot "$root" sh -c 'dpkg -i /root/*.deb' >>"$work/root.log" 2>&1
 verdict $? "the packages are installed in a bare Debian 12"
 
-cat >"$root/root/CMakeLists.txt" <<'EOF'
-cmake_minimum_required(VERSION 3.18)
-project(first C)
-find_package(faultline REQUIRED)
-add_executable(first first.c)
-target_link_libraries(first faultline::faultline)
-EOF
 mount -t proc proc "$root/proc"
 chroot "$root" sh -ec 'cd /root
-	cc first.c $(pkg-config --cflags --libs faultline) -o by-pkg-config
-	./by-pkg-config'
-verdict $? "the example builds by pkg-config, and runs"
+	for example in minimal clone; do
+		cc $example.c $(pkg-config --cflags --libs faultline) -o $example
+		./$example
+	done'
+verdict $? "the examples build by pkg-config, and run"
 chroot "$root" sh -ec 'cd /root
-	cmake -S . -B by-cmake >/dev/null
+	cmake -S . -B by-cmake -DVERSION=$(pkg-config --modversion faultline) \
+		>/dev/null
 	cmake --build by-cmake >/dev/null
-	by-cmake/first'
-verdict $? "the example builds by CMake, and runs"
+	by-cmake/minimal
+	by-cmake/clone'
+verdict $? "the examples build by CMake, and run"
 chroot "$root" uffd-probe >/dev/null
 verdict $(($? > 3)) "uffd-probe answers"
 umount "$root/proc"
