@@ -255,10 +255,9 @@ bool fl__os_file_may_reach(uint64_t length_bytes)
 {
 	struct rlimit limit;
 
-	return length_bytes <= INT64_MAX &&
-	       (getrlimit(RLIMIT_FSIZE, &limit) ||
-		limit.rlim_cur == RLIM_INFINITY ||
-		length_bytes <= limit.rlim_cur);
+	return length_bytes <= INT64_MAX && (getrlimit(RLIMIT_FSIZE, &limit) ||
+					     limit.rlim_cur == RLIM_INFINITY ||
+					     length_bytes <= limit.rlim_cur);
 }
 
 int fl__os_new_file_open(struct fl__os_new_file *file, const char *path,

@@ -349,17 +349,7 @@ void fl__os_limits(const struct fl__os_range *apart, size_t apart_count,
 {
 	fl__os_no_cancel();
 
-	*limits = (struct fl__os_limits){
-		.hole_bytes = UINT64_MAX,
-		.space_max = UINT64_MAX,
-		.locked_max = UINT64_MAX,
-		.mapping_max = UINT64_MAX,
-		.fd_max = UINT64_MAX,
-		.data_max = UINT64_MAX,
-		.commit_max = UINT64_MAX,
-		.group_max = UINT64_MAX,
-		.memory_max = UINT64_MAX,
-	};
+	*limits = FL__OS_NO_LIMITS;
 	read_process(limits);
 	read_descriptors(limits);
 	read_mappings(apart, apart_count, limits);

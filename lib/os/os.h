@@ -46,6 +46,20 @@ struct fl__os_limits {
 	uint64_t apart_mappings, apart_writable_bytes;
 };
 
+/* Nothing is told. */
+#define FL__OS_NO_LIMITS               \
+	((struct fl__os_limits){       \
+		.hole_bytes = UINT64_MAX,  \
+		.space_max = UINT64_MAX,   \
+		.locked_max = UINT64_MAX,  \
+		.mapping_max = UINT64_MAX, \
+		.fd_max = UINT64_MAX,      \
+		.data_max = UINT64_MAX,    \
+		.commit_max = UINT64_MAX,  \
+		.group_max = UINT64_MAX,   \
+		.memory_max = UINT64_MAX,  \
+	})
+
 /* A range of addresses. */
 struct fl__os_range {
 	uint64_t start, end;

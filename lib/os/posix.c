@@ -182,7 +182,8 @@ void fl__os_release(uint8_t *addr, uint64_t len)
 		(void)munmap(addr, (size_t)len);
 }
 
-void fl__os_release_part(uint8_t *addr, uint64_t off, uint64_t len, bool is_last)
+void fl__os_release_part(uint8_t *addr, uint64_t off, uint64_t len,
+			 bool is_last)
 {
 	(void)is_last;
 	fl__os_release(addr + off, len);
@@ -304,8 +305,8 @@ bool fl__os_heeds_advice(void)
 
 #ifdef __linux__
 /* Have the system treat the word's page so that a child can be told. */
-static bool guard_advise(struct fl__os_fork_guard *guard, void *page, size_t len,
-			 bool can_wipe)
+static bool guard_advise(struct fl__os_fork_guard *guard, void *page,
+			 size_t len, bool can_wipe)
 {
 #ifdef MADV_WIPEONFORK
 	guard->is_wiped = can_wipe && !madvise(page, len, MADV_WIPEONFORK);
@@ -336,8 +337,8 @@ static bool word_is_there(const struct fl__os_fork_guard *guard)
 	       (uint64_t)getpid() == guard->owner;
 }
 #else
-static bool guard_advise(struct fl__os_fork_guard *guard, void *page, size_t len,
-			 bool can_wipe)
+static bool guard_advise(struct fl__os_fork_guard *guard, void *page,
+			 size_t len, bool can_wipe)
 {
 	(void)guard;
 	(void)page;

@@ -252,9 +252,9 @@ static uint64_t status_kib(int status_fd, const char *key, uint64_t less)
 {
 	fl__os_no_cancel();
 	char text[4096];
-	ssize_t len = status_fd < 0 ? -1 :
-				      pread(status_fd, text, sizeof(text) - 1,
-					    0);
+	ssize_t len = status_fd < 0 ?
+			      -1 :
+			      pread(status_fd, text, sizeof(text) - 1, 0);
 	const char *found;
 
 	if (len <= 0)

@@ -84,17 +84,7 @@ void fl__os_limits(const struct fl__os_range *apart, size_t apart_count,
 
 	(void)apart;
 	(void)apart_count;
-	*limits = (struct fl__os_limits){
-		.hole_bytes = UINT64_MAX,
-		.space_max = UINT64_MAX,
-		.locked_max = UINT64_MAX,
-		.mapping_max = UINT64_MAX,
-		.fd_max = UINT64_MAX,
-		.data_max = UINT64_MAX,
-		.commit_max = UINT64_MAX,
-		.group_max = UINT64_MAX,
-		.memory_max = UINT64_MAX,
-	};
+	*limits = FL__OS_NO_LIMITS;
 	if (!GlobalMemoryStatusEx(&status))
 		return;
 	limits->hole_bytes = status.ullAvailVirtual;
@@ -156,7 +146,8 @@ void fl__os_release(uint8_t *addr, uint64_t len)
 		VirtualFree(addr, 0, MEM_RELEASE);
 }
 
-void fl__os_release_part(uint8_t *addr, uint64_t off, uint64_t len, bool is_last)
+void fl__os_release_part(uint8_t *addr, uint64_t off, uint64_t len,
+			 bool is_last)
 {
 	if (is_last)
 		VirtualFree(addr, 0, MEM_RELEASE);
@@ -184,7 +175,8 @@ int fl__os_deny(uint8_t *addr, uint64_t len)
 	uint8_t *end = addr + len;
 	DWORD before;
 
-	for (; addr < end; addr = (uint8_t *)info.BaseAddress + info.RegionSize) {
+	for (; addr < end;
+	     addr = (uint8_t *)info.BaseAddress + info.RegionSize) {
 		uint64_t step;
 
 		if (!VirtualQuery(addr, &info, sizeof(info)))

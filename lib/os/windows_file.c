@@ -321,8 +321,8 @@ int fl__os_new_file_write(struct fl__os_new_file *file, uint64_t off,
 		OVERLAPPED at = overlapped_at(off);
 		DWORD n = 0;
 
-		if (!WriteFile(handle, from,
-			       (DWORD)fl_min_u64(len, CALL_BYTES), &n, &at))
+		if (!WriteFile(handle, from, (DWORD)fl_min_u64(len, CALL_BYTES),
+			       &n, &at))
 			return last_error();
 		/* Nothing written and no reason given would go on forever. */
 		if (!n)
@@ -342,7 +342,8 @@ static int file_move(const char *from, const char *to)
 	if (!wide_from || !wide_to)
 		err = -ENOMEM;
 	else if (!MoveFileExW(wide_from, wide_to,
-			      MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
+			      MOVEFILE_REPLACE_EXISTING |
+				      MOVEFILE_WRITE_THROUGH))
 		err = last_error();
 	free(wide_from);
 	free(wide_to);

@@ -27,20 +27,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POOL_SLOTS	256
-#define ANSWER_RUNS	16384
+#define POOL_SLOTS 256
+#define ANSWER_RUNS 16384
 
 struct way {
 	const char *backend;
 	const char *rung;
 	enum fl_bounds bounds;
 	bool is_clone;
-	bool has_runtime;	/* with something to decode */
-	bool binds;		/* tables may stay decoded */
+	bool has_runtime; /* with something to decode */
+	bool binds; /* tables may stay decoded */
 	/* Ask what was written before each release, with written_flags. */
 	bool asks;
 	uint32_t written_flags;
-	bool stays;		/* reset in place, memories alone */
+	bool stays; /* reset in place, memories alone */
+	bool is_uncounted; /* no statistics */
 };
 
 /* What the lanes of one row in one case share. */
@@ -49,9 +50,9 @@ struct shared {
 	const struct way *way;
 	struct fl_context *context;
 	struct fl_pool *pool;
-	struct fl_image *images[2];	/* or, with a table or structure, */
+	struct fl_image *images[2]; /* or, with a table or structure, */
 	struct fl_module *modules[2];
-	struct fl_snapshot *snapshots[2];	/* of clones */
+	struct fl_snapshot *snapshots[2]; /* of clones */
 	struct fl_instance_config clones[2];
 	unsigned int n_lanes;
 	struct shared *next;
@@ -60,9 +61,9 @@ struct shared {
 struct lane {
 	struct shared *shared;
 	struct fl_memory *memory;
-	struct fl_instance *instance;	/* whose memory it is; NULL: none */
-	unsigned int image_idx;		/* or module */
-	bool is_attached;	/* memory was taken by attach, or stays */
+	struct fl_instance *instance; /* whose memory it is; NULL: none */
+	unsigned int image_idx; /* or module */
+	bool is_attached; /* memory was taken by attach, or stays */
 	struct fl_memory_run runs[ANSWER_RUNS];
 };
 
@@ -77,6 +78,8 @@ static int context_make(const struct way *way, struct fl_context **context,
 	fl_context_config_init(&config);
 	config.backend = way->backend;
 	config.rung = way->rung;
+	if (way->is_uncounted)
+		config.statistics = FL_STATISTICS_OFF;
 	return fl_context_create(&config, context, error);
 }
 
@@ -110,21 +113,21 @@ static size_t put_head(const struct bench_case *c, uint8_t *at)
 	memcpy(at, start, sizeof(start));
 	at += sizeof(start);
 	if (elements) {
-		*at++ = 4;			/* tables: one, of funcref */
+		*at++ = 4; /* tables: one, of funcref */
 		at = put(at, 3 + put_bytes(elements));
 		*at++ = 1;
 		*at++ = 0x70;
 		*at++ = 0;
 		at = put(at, elements);
 	}
-	*at++ = 5;				/* memories: one */
+	*at++ = 5; /* memories: one */
 	at = put(at, 2 + put_bytes(wpages));
 	*at++ = 1;
 	*at++ = 0;
 	at = put(at, wpages);
-	*at++ = 11;				/* data */
-	at = put(at, sizeof(segment) + put_bytes(c->image_bytes) +
-			     c->image_bytes);
+	*at++ = 11; /* data */
+	at = put(at,
+		 sizeof(segment) + put_bytes(c->image_bytes) + c->image_bytes);
 	memcpy(at, segment, sizeof(segment));
 	at = put(at + sizeof(segment), c->image_bytes);
 	return (size_t)(at - from);
@@ -198,8 +201,8 @@ static int decode(void *user, struct fl_instance *instance, uint32_t table_idx,
 	(void)table_idx;
 	(void)first_idx;
 	for (uint64_t i = 0; i < count; i++) {
-		uint8_t *element = (uint8_t *)elements +
-				   i * BENCH_ELEMENT_BYTES;
+		uint8_t *element =
+			(uint8_t *)elements + i * BENCH_ELEMENT_BYTES;
 
 		memset(element, 0, BENCH_ELEMENT_BYTES);
 		memcpy(element, &values[i], sizeof(values[i]));
@@ -367,12 +370,10 @@ static int lane_setup(const struct bench_case *c, const struct way *way,
 static int lane_acquire_instance(struct lane *lane)
 {
 	struct shared *shared = lane->shared;
-	int err = fl_instance_acquire(shared->pool,
-				      shared->modules[lane->image_idx],
-				      shared->way->is_clone ?
-					      &shared->clones[lane->image_idx] :
-					      NULL,
-				      &lane->instance, NULL);
+	int err = fl_instance_acquire(
+		shared->pool, shared->modules[lane->image_idx],
+		shared->way->is_clone ? &shared->clones[lane->image_idx] : NULL,
+		&lane->instance, NULL);
 
 	if (!err)
 		lane->memory = fl_instance_memory(lane->instance, 0);
@@ -445,8 +446,9 @@ static int grow(void *state)
 {
 	struct lane *lane = state;
 
-	return fl_memory_grow(lane->memory, lane->shared->c->grow_bytes /
-						    BENCH_WPAGE_BYTES, NULL);
+	return fl_memory_grow(lane->memory,
+			      lane->shared->c->grow_bytes / BENCH_WPAGE_BYTES,
+			      NULL);
 }
 
 static int give(void *state)
@@ -509,40 +511,41 @@ static bool way_probe(const struct way *way, char *reason, size_t size)
 }
 
 /* A row: its way, and hooks that know it. */
-#define ROW(id, row_name, row_note, ...)				\
-	static const struct way way_##id = { __VA_ARGS__ };		\
-	static bool probe_##id(const struct bench_case *c,		\
-			       char *reason, size_t size)		\
-	{								\
-		(void)c;						\
-		return way_probe(&way_##id, reason, size);		\
-	}								\
-	static int setup_##id(const struct bench_case *c,		\
-			      const struct bench_guest *guest,		\
-			      void **state)				\
-	{								\
-		(void)guest;						\
-		return lane_setup(c, &way_##id, state);			\
-	}								\
-	static const struct bench_competitor row_##id = {		\
-		.name = row_name,					\
-		.note = row_note,					\
-		.probe = probe_##id,					\
-		.setup = setup_##id,					\
-		.attach = attach,					\
-		.take = take,						\
-		.parts = parts,						\
-		.grow = grow,						\
-		.give = give,						\
-		.detach = detach,					\
-		.teardown = teardown,					\
-		.describe = describe,					\
+#define ROW(id, row_name, row_note, ...)                                     \
+	static const struct way way_##id = { __VA_ARGS__ };                  \
+	static bool probe_##id(const struct bench_case *c, char *reason,     \
+			       size_t size)                                  \
+	{                                                                    \
+		(void)c;                                                     \
+		return way_probe(&way_##id, reason, size);                   \
+	}                                                                    \
+	static int setup_##id(const struct bench_case *c,                    \
+			      const struct bench_guest *guest, void **state) \
+	{                                                                    \
+		(void)guest;                                                 \
+		return lane_setup(c, &way_##id, state);                      \
+	}                                                                    \
+	static const struct bench_competitor row_##id = {                    \
+		.name = row_name,                                            \
+		.note = row_note,                                            \
+		.probe = probe_##id,                                         \
+		.setup = setup_##id,                                         \
+		.attach = attach,                                            \
+		.take = take,                                                \
+		.parts = parts,                                              \
+		.grow = grow,                                                \
+		.give = give,                                                \
+		.detach = detach,                                            \
+		.teardown = teardown,                                        \
+		.describe = describe,                                        \
 	}
 
 ROW(best, "faultline", "the best rung of this host",
     .bounds = FL_BOUNDS_GUARDED);
 ROW(accessible, "faultline-accessible", "the same, in an accessible pool",
     .bounds = FL_BOUNDS_ACCESSIBLE);
+ROW(uncounted, "faultline-uncounted", "without statistics",
+    .is_uncounted = true);
 ROW(scan, "faultline-scan", "without write tracking", .backend = "linux",
     .rung = "scan");
 ROW(dontneed, "faultline-dontneed", "without scanning", .backend = "linux",
@@ -570,6 +573,7 @@ ROW(clone_bound, "faultline-clone-bound",
 const struct bench_competitor *const bench_faultline[] = {
 	&row_best,
 	&row_accessible,
+	&row_uncounted,
 	&row_scan,
 	&row_dontneed,
 	&row_segmented,

@@ -19,7 +19,7 @@ make=${MAKE:-make} cc=${CC:-cc}
 # The build that calls is no part of these builds.
 unset MAKEFLAGS MAKELEVEL MFLAGS CC
 status=0
-all='posix debian windows aarch64 riscv64 armhf s390x'
+all='posix debian kernel windows aarch64 riscv64 armhf s390x'
 
 # needs TOOL PACKAGE... - says what is missing and answers 1.
 needs()
@@ -91,6 +91,21 @@ row_debian()
 	mkdir -p "$build/$row" && cd "$build/$row" &&
 		"$source/configure" -q CC="$cc" &&
 		bash "$source/tests/hosts/debian.sh" "$source" "$build/$row"
+}
+
+# Debian 12's own kernel, which has neither asynchronous write-protection nor
+# PAGEMAP_SCAN. KERNEL_PACKAGE names another.
+row_kernel()
+{
+	needs qemu-system-x86_64 qemu-system-x86 busybox busybox cpio cpio ||
+		return 0
+	build_row CC="$cc" && build_tests &&
+		bash "$source/tests/hosts/kernel.sh" "$build/$row" \
+			"${KERNEL_PACKAGE:-linux-image-amd64}" \
+			tests/sim/stock tests/conform/memory \
+			tests/conform/reuse tests/conform/instance \
+			tests/conform/snapshot tests/conform/delta \
+			tests/conform/bound tests/live/isolation
 }
 
 # cross TRIPLET QEMU PACKAGE [TARGET...] - another processor, by the emulator of one
