@@ -13,9 +13,9 @@ static int context_open_guards(struct fl_context *context, const char *disabled,
 			       struct fl_error *error)
 {
 	const char *remedy;
-	int err = fl__os_fork_guard_init(
-		&context->fork_guard,
-		!fl_name_is_listed(disabled, "madv-wipeonfork"));
+	int err = fl__os_fork_guard_init(&context->fork_guard,
+					 !fl_name_is_listed(disabled,
+							    "madv-wipeonfork"));
 
 	if (!err) {
 		context->status_fd = fl__os_status_open();

@@ -17,10 +17,10 @@
 #include <unistd.h>
 
 /* Documentation/admin-guide/mm/pagemap.rst */
-#define PRESENT	 (UINT64_C(1) << 63)
-#define SWAPPED	 (UINT64_C(1) << 62)
-#define IS_FILE	 (UINT64_C(1) << 61)
-#define WATCHED	 (UINT64_C(1) << 57)
+#define PRESENT (UINT64_C(1) << 63)
+#define SWAPPED (UINT64_C(1) << 62)
+#define IS_FILE (UINT64_C(1) << 61)
+#define WATCHED (UINT64_C(1) << 57)
 
 static uint8_t state_of(uint64_t entry)
 {

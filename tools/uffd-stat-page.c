@@ -65,10 +65,9 @@ static const char *head_check(const struct page *page)
 struct stat_sample *stat_sample_new(struct stat_schema *schema,
 				    const struct stat_about *about)
 {
-	struct stat_sample *sample =
-		calloc(1, sizeof(*sample) + schema->times_count *
-						    about->bucket_count *
-						    sizeof(uint64_t));
+	struct stat_sample *sample = calloc(
+		1, sizeof(*sample) + schema->times_count * about->bucket_count *
+					     sizeof(uint64_t));
 
 	if (!sample)
 		return NULL;
@@ -132,9 +131,9 @@ static void numbers_read(const struct page *page, struct stat_sample *sample)
 		const struct stat_row *row = &schema->rows[i];
 
 		if (row->kind == 'l')
-			sample->values[i] = u64_at(
-				page, page->head.levels_off +
-					      8 * (uint64_t)row->at);
+			sample->values[i] =
+				u64_at(page, page->head.levels_off +
+						     8 * (uint64_t)row->at);
 		else if (row->kind != 'd')
 			sample->values[i] = word_read(page, row->at);
 	}
@@ -178,13 +177,13 @@ static void about_read(const struct fl_statistics_head *head,
 	about->bucket_count = head->bucket_count;
 	about->sample_every = head->sample_every;
 	stat_text_copy(about->pool, sizeof(about->pool), head->pool,
-		  sizeof(head->pool));
+		       sizeof(head->pool));
 	stat_text_copy(about->library, sizeof(about->library), head->library,
-		  sizeof(head->library));
+		       sizeof(head->library));
 	stat_text_copy(about->backend, sizeof(about->backend), head->backend,
-		  sizeof(head->backend));
+		       sizeof(head->backend));
 	stat_text_copy(about->rung, sizeof(about->rung), head->rung,
-		  sizeof(head->rung));
+		       sizeof(head->rung));
 }
 
 const char *stat_page_parse(struct stat_schemas *schemas, const uint8_t *bytes,
@@ -243,7 +242,8 @@ struct stat_sample *stat_page_again(const uint8_t *bytes,
 
 struct stat_range stat_page_counts(const struct fl_statistics_head *head)
 {
-	uint64_t levels_end = head->levels_off + 8 * (uint64_t)head->level_count;
+	uint64_t levels_end =
+		head->levels_off + 8 * (uint64_t)head->level_count;
 	uint64_t shards_end = head->shards_off +
 			      (uint64_t)head->shard_count * head->shard_bytes;
 	uint64_t off = head->levels_off < head->shards_off ? head->levels_off :

@@ -36,7 +36,8 @@ static bool range_read(struct stat_reader *reader, int fd,
 {
 	uint64_t done = 0;
 
-	if (range.off > STAT_MAX_PAGE_BYTES || range.len > STAT_MAX_PAGE_BYTES - range.off)
+	if (range.off > STAT_MAX_PAGE_BYTES ||
+	    range.len > STAT_MAX_PAGE_BYTES - range.off)
 		return false;
 	while (done < range.len) {
 		ssize_t got = pread(fd, reader->bytes + range.off + done,

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC	 "UFFDST2"
+#define MAGIC "UFFDST2"
 #define MAX_TEXT 65536
 
 struct record_head {
@@ -118,7 +118,8 @@ static struct stat_sample *sample_replay(FILE *file,
 	    record.text_bytes > MAX_TEXT || !about_is_good(&record.about))
 		return NULL;
 	text = malloc(record.text_bytes + 1);
-	if (text && fread(text, 1, record.text_bytes, file) == record.text_bytes)
+	if (text &&
+	    fread(text, 1, record.text_bytes, file) == record.text_bytes)
 		schema = stat_schema_get(schemas, text, record.text_bytes);
 	free(text);
 	if (schema && schema->row_count == record.row_count &&

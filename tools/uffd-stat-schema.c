@@ -97,7 +97,8 @@ static bool row_take(const char *line, const char *end,
 		line = word_take(line, end, "+-", row->sum, sizeof(row->sum));
 	if (!line)
 		return false;
-	stat_text_copy(row->help, sizeof(row->help), line, (size_t)(end - line));
+	stat_text_copy(row->help, sizeof(row->help), line,
+		       (size_t)(end - line));
 	if (row->kind == 't' || row->kind == 's') {
 		struct stat_times *times = &schema->times[schema->times_count];
 

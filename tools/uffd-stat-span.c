@@ -3,13 +3,13 @@
 #include "uffd-stat-span.h"
 
 struct stat_span stat_span_of(const struct stat_moment *before,
-			   const struct stat_moment *now,
-			   const struct stat_target *target,
-			   const struct stat_sample *sample)
+			      const struct stat_moment *now,
+			      const struct stat_target *target,
+			      const struct stat_sample *sample)
 {
-	struct stat_span span = { stat_earlier(before, target, sample), sample, 0 };
-	uint64_t from = span.before ? before->now_ns :
-				     sample->about.made_ns;
+	struct stat_span span = { stat_earlier(before, target, sample), sample,
+				  0 };
+	uint64_t from = span.before ? before->now_ns : sample->about.made_ns;
 
 	if (from < now->now_ns)
 		span.seconds = (double)(now->now_ns - from) / 1e9;
@@ -17,7 +17,7 @@ struct stat_span stat_span_of(const struct stat_moment *before,
 }
 
 bool stat_span_grew(const struct stat_span *span, const char *name,
-		      uint64_t *count)
+		    uint64_t *count)
 {
 	uint64_t old = stat_value(span->before, name), new;
 

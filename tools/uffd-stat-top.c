@@ -73,7 +73,8 @@ static double cycles_of(const struct stat_moment *before,
 	const char *word = stat_value(entry->now, "instances_acquired") ?
 				   "instances_released" :
 				   "memories_released";
-	uint64_t from = entry->before ? before->now_ns : entry->now->about.made_ns;
+	uint64_t from = entry->before ? before->now_ns :
+					entry->now->about.made_ns;
 	uint64_t old = stat_value(entry->before, word);
 	uint64_t new = stat_value(entry->now, word);
 
@@ -129,7 +130,7 @@ static void entries_make(struct top *top)
 
 			if (!now || now->schema->is_loads ||
 			    (!strstr(now->about.pool, top->filter) &&
-				     !strstr(target->command, top->filter)))
+			     !strstr(target->command, top->filter)))
 				continue;
 			entry->target = target;
 			entry->now = now;
@@ -199,9 +200,8 @@ static void histogram_draw(int y, const struct entry *entry)
 	for (size_t i = 0; i < 64; i++)
 		most = sums[i] > most ? sums[i] : most;
 	mvprintw(y++, 0,
-		 "release, pool \"%s\" of %d, rung %s:",
-		 entry->now->about.pool, entry->target->pid,
-		 entry->now->about.rung);
+		 "release, pool \"%s\" of %d, rung %s:", entry->now->about.pool,
+		 entry->target->pid, entry->now->about.rung);
 	for (size_t i = 0; i < 64 && y < LINES - 1; i++) {
 		if (!sums[i])
 			continue;
@@ -263,8 +263,9 @@ static void map_draw(int y, const struct top *top, const struct entry *entry)
 								count - j :
 								each));
 	}
-	mvprintw(y, 0,
-		 ". none, or watched and swapped  s image's  P own, open  w own, watched  x swapped");
+	mvprintw(
+		y, 0,
+		". none, or watched and swapped  s image's  P own, open  w own, watched  x swapped");
 }
 
 static void draw(const struct top *top)
@@ -291,8 +292,9 @@ static void draw(const struct top *top)
 		histogram_draw(rows + 2, &top->entries[top->chosen]);
 	if (top->detail == DETAIL_MAP && top->entry_count)
 		map_draw(rows + 2, top, &top->entries[top->chosen]);
-	mvprintw(LINES - 1, 0,
-		 "q quit  s sort  / filter  up down choose  Enter histogram  m page map  < > slot");
+	mvprintw(
+		LINES - 1, 0,
+		"q quit  s sort  / filter  up down choose  Enter histogram  m page map  < > slot");
 	refresh();
 }
 

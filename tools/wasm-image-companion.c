@@ -23,8 +23,8 @@
 #include <string.h>
 
 /* What wasm2c writes for a maximum that the module does not give. */
-#define NO_MAX_WPAGES	65536
-#define NO_MAX_ELEMENTS	UINT32_MAX
+#define NO_MAX_WPAGES 65536
+#define NO_MAX_ELEMENTS UINT32_MAX
 
 struct companion {
 	const struct subject *subject;
@@ -135,9 +135,9 @@ static int check_memories(const struct companion *x)
 		fl_module_memory_type(x->subject->module, i, &type);
 		status = check_limits(x, LIST_MEMORIES, i - first, "memory",
 				      type.min_pages,
-				      type.max_pages == UINT64_MAX
-					      ? NO_MAX_WPAGES
-					      : type.max_pages);
+				      type.max_pages == UINT64_MAX ?
+					      NO_MAX_WPAGES :
+					      type.max_pages);
 	}
 	return status;
 }
@@ -164,13 +164,14 @@ static int check_tables(const struct companion *x)
 
 		status = check_limits(x, LIST_TABLES, i - first, "table",
 				      type.min_elements,
-				      type.max_elements == UINT64_MAX
-					      ? NO_MAX_ELEMENTS
-					      : type.max_elements);
+				      type.max_elements == UINT64_MAX ?
+					      NO_MAX_ELEMENTS :
+					      type.max_elements);
 		if (!status && item(x, LIST_TABLES, i - first)->is_funcref !=
 				       (type.is_func != 0))
-			status = fail("%s: its table %u is of another type than the module's",
-				      x->other_path, i);
+			status = fail(
+				"%s: its table %u is of another type than the module's",
+				x->other_path, i);
 	}
 	return status;
 }
@@ -236,8 +237,8 @@ static void write_function(struct companion *x, const struct word *name,
 static int compare_targets(const void *a, const void *b)
 {
 	const struct named *left = a, *right = b;
-	size_t len = left->target.len < right->target.len ? left->target.len
-							  : right->target.len;
+	size_t len = left->target.len < right->target.len ? left->target.len :
+							    right->target.len;
 	int order = memcmp(left->target.text, right->target.text, len);
 
 	if (order)
@@ -287,8 +288,7 @@ static int write_exports(struct companion *x, const struct word *name,
 	     i < list->count && list->items[i].target.len == name->len &&
 	     !memcmp(list->items[i].target.text, name->text, name->len);
 	     i++) {
-		is_named = is_named ||
-			   word_is(&list->items[i].name, expected);
+		is_named = is_named || word_is(&list->items[i].name, expected);
 		write_function(x, &list->items[i].name, function, idx, "EXPORT",
 			       NULL);
 		x->wrappers_done += !list->items[i].is_used;
@@ -302,13 +302,13 @@ static int write_exports(struct companion *x, const struct word *name,
 	return !is_named;
 }
 
-static int write_import(struct companion *x,
-			const struct fl_function *function, uint32_t idx)
+static int write_import(struct companion *x, const struct fl_function *function,
+			uint32_t idx)
 {
 	char *name = mangled("Z_", function->import_module,
 			     function->import_module_bytes,
-			     function->import_name,
-			     function->import_name_bytes, "");
+			     function->import_name, function->import_name_bytes,
+			     "");
 	char *member = mangled("Z_", function->import_module,
 			       function->import_module_bytes, NULL, 0,
 			       "_instance");
@@ -366,8 +366,9 @@ static int write_functions(struct companion *x)
 		status = write_one_function(x, i);
 	fputs("\t{ 0, 0, 0, 0, 0, 0 }\n};\n\n", x->out);
 	if (!status && x->wrappers_done != list->count)
-		status = fail("%s: it exports %zu functions, of which the module knows %zu",
-			      x->other_path, list->count, x->wrappers_done);
+		status = fail(
+			"%s: it exports %zu functions, of which the module knows %zu",
+			x->other_path, list->count, x->wrappers_done);
 	return status;
 }
 
@@ -445,8 +446,9 @@ static int write_global(struct companion *x, uint32_t idx)
 		return fail("no memory");
 	value = value_type(type.value, &c_type);
 	if (!value)
-		return fail("%s: global %u is of a type that wasm2c of wabt 1.0.32 cannot translate",
-			    x->subject->options->path, idx);
+		return fail(
+			"%s: global %u is of a type that wasm2c of wabt 1.0.32 cannot translate",
+			x->subject->options->path, idx);
 	member = member_name(x, type.import_module, type.import_module_bytes,
 			     type.import_name, type.import_name_bytes,
 			     LIST_GLOBALS, idx - info->imported_global_count);
@@ -494,10 +496,10 @@ static int write_memories(struct companion *x)
 		char *member;
 
 		fl_module_memory_type(x->subject->module, i, &type);
-		member = member_name(
-			x, type.import_module, type.import_module_bytes,
-			type.import_name, type.import_name_bytes,
-			LIST_MEMORIES, i - info->imported_memory_count);
+		member = member_name(x, type.import_module,
+				     type.import_module_bytes, type.import_name,
+				     type.import_name_bytes, LIST_MEMORIES,
+				     i - info->imported_memory_count);
 		if (!member)
 			return 1;
 		write_member(x, member);
@@ -518,10 +520,11 @@ static int write_tables(struct companion *x)
 	      x->out);
 	for (uint32_t i = 0; i < info->table_count; i++) {
 		struct fl_table_type type = table_type(x, i);
-		char *member = member_name(
-			x, type.import_module, type.import_module_bytes,
-			type.import_name, type.import_name_bytes, LIST_TABLES,
-			i - info->imported_table_count);
+		char *member = member_name(x, type.import_module,
+					   type.import_module_bytes,
+					   type.import_name,
+					   type.import_name_bytes, LIST_TABLES,
+					   i - info->imported_table_count);
 
 		if (!member)
 			return 1;
@@ -548,9 +551,8 @@ static void write_cases(struct companion *x, const char *before,
 		for (size_t i = 0; i < x->c.lists[list].count; i++) {
 			const struct word *name = &item(x, list, i)->name;
 
-			fprintf(x->out, "\tcase %zu:\n\t\t%s%.*s%s\n",
-				number++, before, (int)name->len, name->text,
-				after);
+			fprintf(x->out, "\tcase %zu:\n\t\t%s%.*s%s\n", number++,
+				before, (int)name->len, name->text, after);
 		}
 	}
 }
@@ -568,14 +570,16 @@ static void write_flag_functions(struct companion *x)
 	fputs("static bool fl_companion_is_dropped(const void *instance, uint32_t flag_idx)\n"
 	      "{\n"
 	      "\tconst FL_COMPANION *i = instance;\n\n"
-	      "\tswitch (flag_idx) {\n", x->out);
+	      "\tswitch (flag_idx) {\n",
+	      x->out);
 	write_cases(x, "return i->", ";");
 	fputs("\t}\n\treturn false;\n}\n\n"
 	      "static void fl_companion_set_dropped(void *instance, uint32_t flag_idx,\n"
 	      "\t\t\t\t     bool is_dropped)\n"
 	      "{\n"
 	      "\tFL_COMPANION *i = instance;\n\n"
-	      "\tswitch (flag_idx) {\n", x->out);
+	      "\tswitch (flag_idx) {\n",
+	      x->out);
 	write_cases(x, "i->", " = is_dropped;\n\t\tbreak;");
 	fputs("\t}\n}\n\n", x->out);
 }
@@ -606,9 +610,8 @@ static void write_layout(struct companion *x)
 		x->function_rows, info->global_count, info->memory_count,
 		info->table_count, x->c.lists[LIST_DATA_FLAGS].count,
 		x->c.lists[LIST_ELEM_FLAGS].count);
-	fprintf(x->out,
-		"\t.is_dropped = %s%s,\n\t.set_dropped = %s%s,\n};\n", flags,
-		*flags ? "is_dropped" : "NULL", flags,
+	fprintf(x->out, "\t.is_dropped = %s%s,\n\t.set_dropped = %s%s,\n};\n",
+		flags, *flags ? "is_dropped" : "NULL", flags,
 		*flags ? "set_dropped" : "NULL");
 }
 

@@ -48,8 +48,8 @@ void print_quoted(const char *text, size_t len)
 
 	putchar('"');
 	while (len) {
-		size_t used = text_decode((const unsigned char *)text, len,
-					  &point);
+		size_t used =
+			text_decode((const unsigned char *)text, len, &point);
 
 		if (point == '"' || point == '\\')
 			printf("\\%c", (int)point);

@@ -15,11 +15,11 @@
 #include <string.h>
 
 #define WPAGE_BYTES ((uint64_t)65536)
-#define FEW_WPAGES  128
-#define LEFT	    120
-#define LINE	    18
-#define MAP_WIDTH   768
-#define WIDTH	    (LEFT + MAP_WIDTH + 16)
+#define FEW_WPAGES 128
+#define LEFT 120
+#define LINE 18
+#define MAP_WIDTH 768
+#define WIDTH (LEFT + MAP_WIDTH + 16)
 
 /* What is drawn, from the top down. With is_drawn false only the height is
  * counted. */
@@ -35,8 +35,8 @@ static void xml_text(const char *text, size_t len)
 	uint32_t point;
 
 	while (len) {
-		size_t used = text_decode((const unsigned char *)text, len,
-					  &point);
+		size_t used =
+			text_decode((const unsigned char *)text, len, &point);
 
 		if (point == '&' || point == '<' || point == '>' ||
 		    (point >= 0xa0 && point < 0xd800) ||
@@ -122,8 +122,8 @@ static void row_draw(struct picture *picture, const struct fl_image *image,
 	printf("\"/>\n<path class=\"d\" d=\"");
 	for (uint64_t i = 0; i < columns; i++) {
 		if (has_data(image, (first + i) * WPAGE_BYTES, WPAGE_BYTES))
-			wpage_draw(image, first + i,
-				   (double)(LEFT + i * cell), (double)y, side);
+			wpage_draw(image, first + i, (double)(LEFT + i * cell),
+				   (double)y, side);
 	}
 	printf("\"/>\n");
 }
@@ -165,8 +165,8 @@ static void map_draw(struct picture *picture, const struct memory *memory)
 	}
 }
 
-static void memory_draw(struct picture *picture, const char *kind,
-			uint32_t idx, const struct memory *memory)
+static void memory_draw(struct picture *picture, const char *kind, uint32_t idx,
+			const struct memory *memory)
 {
 	const struct fl_image_info *info = &memory->info;
 	char text[200];
@@ -186,8 +186,7 @@ static void memory_draw(struct picture *picture, const char *kind,
 		 " of %" PRIu64 " pages spanned, %" PRIu64 " of %" PRIu64
 		 " host pages",
 		 kind, idx, info->initial_bytes, info->data_wpages,
-		 info->spanned_wpages, info->data_hpages,
-		 info->spanned_hpages);
+		 info->spanned_wpages, info->data_hpages, info->spanned_hpages);
 	line(picture, text);
 	picture->y += 4;
 	if (info->data_end_bytes)

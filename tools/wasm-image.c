@@ -31,11 +31,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_COUNT	10000000
-#define MAX_THREADS	1024
+#define MAX_COUNT 10000000
+#define MAX_THREADS 1024
 /* Samples of all threads together: 24 bytes each. */
-#define MAX_SAMPLES	100000000
-#define MAX_GLOBALS	1000000
+#define MAX_SAMPLES 100000000
+#define MAX_GLOBALS 1000000
 
 int fail(const char *format, ...)
 {
@@ -125,13 +125,14 @@ int check_output(const struct options *options)
 	struct stat out;
 
 	if (stat(options->out_path, &out))
-		return errno == ENOENT ? 0
-				       : fail("cannot write %s: %s",
-					      options->out_path,
-					      strerror(errno));
+		return errno == ENOENT ?
+			       0 :
+			       fail("cannot write %s: %s", options->out_path,
+				    strerror(errno));
 	if (!S_ISREG(out.st_mode))
-		return fail("cannot write %s: it is there and is no regular file",
-			    options->out_path);
+		return fail(
+			"cannot write %s: it is there and is no regular file",
+			options->out_path);
 	if (is_the_file(options->path, &out) ||
 	    is_the_file(options->other_path, &out))
 		return fail("%s is the input; name another file for the output",
@@ -150,8 +151,8 @@ static int data_free(const struct subject *subject)
 
 	if (status)
 		return status;
-	if (fl_module_write_data_free(subject->module, &bytes, &length,
-				      &report, &error))
+	if (fl_module_write_data_free(subject->module, &bytes, &length, &report,
+				      &error))
 		return fail_with(options->path, &error);
 	status = replace_file(options->out_path, bytes, length);
 	fl_bytes_free(bytes);
@@ -283,7 +284,8 @@ static uint64_t option_number(const char *name, const char *text, uint64_t min,
 	if (!parse_number(text, text + strlen(text), &value) || value < min ||
 	    value > max)
 		usage_error("--%s is \"%s\"; it must be a number from %" PRIu64
-			    " to %" PRIu64, name, text, min, max);
+			    " to %" PRIu64,
+			    name, text, min, max);
 	return value;
 }
 
@@ -295,12 +297,13 @@ static void option_global(struct options *options, const char *text)
 	if (!equals || !parse_number(text, equals, &idx) ||
 	    !parse_number(equals + 1, text + strlen(text), &value) ||
 	    idx >= MAX_GLOBALS)
-		usage_error("--global is \"%s\"; it must be N=VALUE, two numbers, N below %d",
-			    text, MAX_GLOBALS);
+		usage_error(
+			"--global is \"%s\"; it must be N=VALUE, two numbers, N below %d",
+			text, MAX_GLOBALS);
 	if (idx >= options->global_count) {
 		size_t count = (size_t)idx + 1, old = options->global_count;
-		uint64_t *globals = realloc(options->globals,
-					    count * sizeof(*globals));
+		uint64_t *globals =
+			realloc(options->globals, count * sizeof(*globals));
 		bool *given = realloc(options->given, count * sizeof(*given));
 
 		if (!globals || !given)
@@ -381,8 +384,7 @@ static unsigned int option_verbs(int option)
 	case OPT_MEMORY:
 		return 1u << VERB_SAVE;
 	case OPT_OUTPUT:
-		return 1u << VERB_SAVE | 1u << VERB_BAKE |
-		       1u << VERB_COMPANION;
+		return 1u << VERB_SAVE | 1u << VERB_BAKE | 1u << VERB_COMPANION;
 	default:
 		return 1u << VERB_CYCLE;
 	}
@@ -428,16 +430,16 @@ static bool parse_option(struct options *options, int option)
 		options->count = option_number("count", optarg, 1, MAX_COUNT);
 		break;
 	case OPT_THREADS:
-		options->threads = option_number("threads", optarg, 1,
-						 MAX_THREADS);
+		options->threads =
+			option_number("threads", optarg, 1, MAX_THREADS);
 		break;
 	case OPT_READS:
-		options->reads = option_number("touch-reads", optarg, 0,
-					       UINT32_MAX);
+		options->reads =
+			option_number("touch-reads", optarg, 0, UINT32_MAX);
 		break;
 	case OPT_WRITES:
-		options->writes = option_number("touch-writes", optarg, 0,
-						UINT32_MAX);
+		options->writes =
+			option_number("touch-writes", optarg, 0, UINT32_MAX);
 		break;
 	case OPT_GLOBAL:
 		option_global(options, optarg);
@@ -547,7 +549,10 @@ static int act(const struct options *options)
 int main(int argc, char **argv)
 {
 	struct options options = {
-		.count = 2000, .threads = 1, .reads = 64, .writes = 16,
+		.count = 2000,
+		.threads = 1,
+		.reads = 64,
+		.writes = 16,
 	};
 	int status = 0;
 

@@ -21,9 +21,9 @@ static struct fl__whole whole_of(const struct fl__geometry *geometry)
 	uint64_t first = geometry->first_off - geometry->prefix_bytes;
 
 	if (!geometry->is_accessible || geometry->slot_count < 2 ||
-	    geometry->stride_bytes !=
-		    geometry->prefix_bytes + geometry->max_bytes +
-			    geometry->marked_bytes)
+	    geometry->stride_bytes != geometry->prefix_bytes +
+					      geometry->max_bytes +
+					      geometry->marked_bytes)
 		return (struct fl__whole){ .end = 0 };
 	first += (uintptr_t)geometry->reservation;
 	return (struct fl__whole){ .start = first, .end = first + len };

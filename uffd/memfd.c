@@ -131,8 +131,8 @@ static int memfd_put(void *user, uint64_t off, const void *bytes, uint64_t len)
 	const uint8_t *from = bytes;
 
 	for (off += target->first; len;) {
-		ssize_t count = pwrite(target->fd, from, (size_t)len,
-				       (off_t)off);
+		ssize_t count =
+			pwrite(target->fd, from, (size_t)len, (off_t)off);
 
 		if (count < 0 && errno == EINTR)
 			continue;

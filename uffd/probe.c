@@ -259,7 +259,7 @@ static int on_scanned(void *user, const struct fl__kernel_region *region,
 		for (uint64_t at = region->start; at < region->end;
 		     at += scanned->hpage)
 			scanned->seen |= UINT64_C(1) << (at - scanned->start) /
-							scanned->hpage;
+								scanned->hpage;
 	}
 	return 0;
 }
@@ -422,8 +422,8 @@ static void probe_advice(struct fl__probe *probe, int advice,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (addr == MAP_FAILED) {
-		say(probe, FL_SUPPORT_BROKEN, -errno, "no memory for a page to try",
-		    NULL);
+		say(probe, FL_SUPPORT_BROKEN, -errno,
+		    "no memory for a page to try", NULL);
 		return;
 	}
 	if (madvise(addr, len, advice))
@@ -472,8 +472,8 @@ static void probe_GUARD_MARKERS(struct fl__probe *probe)
 		    "to try guards takes MADV_POPULATE_WRITE", NULL);
 		return;
 	}
-	addr = mmap(NULL, 2 * hpage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
-		    -1, 0);
+	addr = mmap(NULL, 2 * hpage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0);
 	if (addr == MAP_FAILED) {
 		say(probe, FL_SUPPORT_BROKEN, -errno,
 		    "no memory for a page to try", NULL);

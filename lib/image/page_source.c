@@ -53,7 +53,8 @@ int fl_page_source_create(const struct fl_page_source_config *config,
 	err = source_alloc(&source, error);
 	if (err)
 		return err;
-	if (known.is_async && fl__os_fork_guard_init(&source->fork_guard, false)) {
+	if (known.is_async &&
+	    fl__os_fork_guard_init(&source->fork_guard, false)) {
 		fl_page_source_release(source);
 		return fl__error_set(error, -ENOMEM,
 				     "no memory for a page source");

@@ -32,15 +32,15 @@ struct work {
 };
 
 struct fl_packer {
-	struct fl_snapshot *snapshot;	/* a reference */
+	struct fl_snapshot *snapshot; /* a reference */
 	uint8_t digest[FL__SHA256_BYTES];
 	uint64_t dictionary_id;
-	ZSTD_CDict *pack_dictionary;	/* NULL: none */
+	ZSTD_CDict *pack_dictionary; /* NULL: none */
 	ZSTD_DDict *unpack_dictionary;
 	uint64_t max_delta_bytes;
 	int level;
 	struct fl__os_lock lock;
-	struct work *free;		/* under the lock */
+	struct work *free; /* under the lock */
 };
 
 /* ------------------------------------------------------------------ packers */
@@ -69,8 +69,8 @@ static struct work *work_create(const struct fl_packer *packer)
 	if (work->pack && work->unpack &&
 	    set(work->pack, ZSTD_c_compressionLevel, packer->level) &&
 	    set(work->pack, ZSTD_c_dictIDFlag, 0) &&
-	    !ZSTD_isError(ZSTD_CCtx_refCDict(work->pack,
-					     packer->pack_dictionary)))
+	    !ZSTD_isError(
+		    ZSTD_CCtx_refCDict(work->pack, packer->pack_dictionary)))
 		return work;
 	work_destroy(work);
 	return NULL;
@@ -431,8 +431,7 @@ static int training_check(struct fl_delta *const *deltas, uint32_t delta_count,
 				error, -EINVAL,
 				"deltas[%u] is of another snapshot than deltas[0]; train a dictionary on deltas of one snapshot",
 				i);
-		*all += fl_min_u64(deltas[i]->length_bytes,
-				   MAX_TRAINING_BYTES);
+		*all += fl_min_u64(deltas[i]->length_bytes, MAX_TRAINING_BYTES);
 		if (*all > MAX_TRAINING_BYTES)
 			return fl__error_set(
 				error, -E2BIG,
@@ -475,10 +474,10 @@ int fl_packer_train(struct fl_delta *const *deltas, uint32_t delta_count,
 		goto out;
 	}
 	samples_gather(deltas, delta_count, samples, lengths);
-	done = ZDICT_trainFromBuffer(
-		dictionary,
-		(size_t)fl_min_u64(*dictionary_bytes, MAX_TRAINING_BYTES),
-		samples, lengths, delta_count);
+	done = ZDICT_trainFromBuffer(dictionary,
+				     (size_t)fl_min_u64(*dictionary_bytes,
+							MAX_TRAINING_BYTES),
+				     samples, lengths, delta_count);
 	if (!ZDICT_isError(done))
 		*dictionary_bytes = done;
 	else if (ZSTD_getErrorCode(done) == ZSTD_error_memory_allocation)

@@ -534,7 +534,8 @@ static int instance_wake(struct fl_instance *instance,
 		.dropped_data = instance->dropped_data.bits,
 		.dropped_elements = instance->dropped_elements.bits,
 	};
-	struct fl__stats *stats = fl__instance_slot(instance)->bank->pool->stats;
+	struct fl__stats *stats =
+		fl__instance_slot(instance)->bank->pool->stats;
 	uint64_t start_ns = fl__stats_begin_word(stats, FL__WORD_wakes);
 	int err = fl__wake(delta, (uint32_t)(instance->captured - first),
 			   &target, error);

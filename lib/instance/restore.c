@@ -238,10 +238,10 @@ int fl__instance_restore(struct fl_instance *instance,
 	err = decode_tables(instance, config, captured, error);
 	if (err)
 		return err;
-	err = config->delta ? decode_woken_state(instance, config, captured,
-						 error) :
-			      decode_state(instance, config, captured->state,
-					   captured->state_bytes, error);
+	err = config->delta ?
+		      decode_woken_state(instance, config, captured, error) :
+		      decode_state(instance, config, captured->state,
+				   captured->state_bytes, error);
 	if (err)
 		return err;
 	if (config->rebind) {

@@ -71,8 +71,8 @@ static int check_fresh(const struct fl_delta *delta, uint32_t memory_idx,
 		       const struct fl_memory *memory, struct fl_error *error)
 {
 	const struct fl__slot *slot = fl__slot_of_side(memory);
-	struct fl_image *image = fl_snapshot_image(delta->snapshot, 0,
-						   memory_idx);
+	struct fl_image *image =
+		fl_snapshot_image(delta->snapshot, 0, memory_idx);
 	int err = fl__pool_check_owner(slot->bank->pool, error);
 
 	if (err)
@@ -177,8 +177,7 @@ static int part_restore(struct fl__wake_target *target,
 {
 	switch (part.kind) {
 	case FL__DELTA_MEMORY:
-		return memory_restore(target->memories[part.idx], &part,
-				      error);
+		return memory_restore(target->memories[part.idx], &part, error);
 	case FL__DELTA_TABLE:
 		return plain_table_restore(target->tables[part.idx], &part,
 					   error);
@@ -192,8 +191,8 @@ static int part_restore(struct fl__wake_target *target,
 		drop_segments(target->dropped_data, &target->drops_data, &part);
 		return 0;
 	case FL__DELTA_DROPPED_ELEMENTS:
-		drop_segments(target->dropped_elements,
-			      &target->drops_elements, &part);
+		drop_segments(target->dropped_elements, &target->drops_elements,
+			      &part);
 		return 0;
 	default:
 		return 0;

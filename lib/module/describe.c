@@ -71,8 +71,8 @@ int fl_module_global_type(const struct fl_module *module, uint32_t global_idx,
 	filled = (struct fl_global_type){
 		.value = value_type(read->type),
 		.is_mutable = read->is_mutable,
-		.is_imported =
-			global_idx < module->reader.imported_global_count,
+		.is_imported = global_idx <
+			       module->reader.imported_global_count,
 		.is_exported = read->export_name.off != 0,
 		.is_changed = survey->marks.globals[global_idx] &
 				      FL__CODE_CHANGES &&

@@ -99,8 +99,7 @@ int fl_image_write_working_set(const struct fl_image *image, const char *path,
 			"only a lazy image and one of FL_OPEN_UNCHECKED have a working set: see fl_image_loading()");
 	err = fl__workset_write(&image->set, &bytes, &len);
 	if (err)
-		return fl__error_set(error, err,
-				     "no memory for a working set");
+		return fl__error_set(error, err, "no memory for a working set");
 	err = fl__os_new_file_open(&file, path, len);
 	if (!err) {
 		err = fl__os_new_file_write(&file, 0, bytes, len);

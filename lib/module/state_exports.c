@@ -44,11 +44,10 @@ static void add(struct list *list, enum fl_state_kind kind, uint32_t idx,
 		.value = value,
 	};
 	if (kind == FL_STATE_START)
-		snprintf(export->name, sizeof(export->name),
-			 PREFIX "start");
+		snprintf(export->name, sizeof(export->name), PREFIX "start");
 	else
-		snprintf(export->name, sizeof(export->name),
-			 PREFIX "%c%u", letters[kind], idx);
+		snprintf(export->name, sizeof(export->name), PREFIX "%c%u",
+			 letters[kind], idx);
 }
 
 /* ----------------------------------------------------------------- refusals */
@@ -153,8 +152,7 @@ static int check_names(const struct fl__reader *r, const struct fl__survey *s,
 
 	for (uint32_t i = 0; i < r->export_count; i++) {
 		if (s->export_names[i].len >= len &&
-		    !memcmp(r->bytes + s->export_names[i].off, PREFIX,
-			    len))
+		    !memcmp(r->bytes + s->export_names[i].off, PREFIX, len))
 			return fl__error_set(
 				error, -ENOTSUP,
 				"export %u has a name that begins with \"" PREFIX

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct fl__image_allowance
-fl__image_allowance(const struct fl_context *context, uint64_t input_bytes)
+struct fl__image_allowance fl__image_allowance(const struct fl_context *context,
+					       uint64_t input_bytes)
 {
 	struct fl__image_allowance allowance = {
 		.span_bytes = context->limits.max_module_image_span_bytes,
@@ -177,11 +177,10 @@ static int in_place_fill(struct fl_context *context, struct fl_image *image,
 		return 0;
 	err = fl__os_file_dup(fd, &image->fd);
 	if (err)
-		return fl__error_set(error, fl__error_fold(err),
-				     "cannot keep the image file open: %s%s",
-				     strerror(-err),
-				     err == -EMFILE ? "; raise `ulimit -n`" :
-						      "");
+		return fl__error_set(
+			error, fl__error_fold(err),
+			"cannot keep the image file open: %s%s", strerror(-err),
+			err == -EMFILE ? "; raise `ulimit -n`" : "");
 	memcpy(image->file_offs, file_offs, sizeof(image->file_offs));
 	err = context->backend->image_map(context->host, image, error);
 	if (err)
@@ -336,10 +335,10 @@ int fl__image_create_lazy(struct fl_context *context, struct fl__image_map *map,
 			"images cannot be loaded on demand here: %s", lacks);
 	/* What is loaded, and what guests make of holes meanwhile. */
 	else if (!err)
-		err = context_charge(
-			context, image, NULL,
-			fl__image_map_extent_bytes(&image->map),
-			fl__image_map_extent_bytes(&image->map), error);
+		err = context_charge(context, image, NULL,
+				     fl__image_map_extent_bytes(&image->map),
+				     fl__image_map_extent_bytes(&image->map),
+				     error);
 	/* Nothing to load. */
 	if (!err && image->map.extent_count)
 		err = image_load(context, image, error);
@@ -472,8 +471,8 @@ void fl_image_loading(const struct fl_image *image,
 		filled.wpages = image->set.entry_count;
 	if (image->lazy)
 		image->context->backend->image_loading(image, &filled);
-	filled.foreseen_wpages = __atomic_load_n(&image->set.foreseen_count,
-						 __ATOMIC_RELAXED);
+	filled.foreseen_wpages =
+		__atomic_load_n(&image->set.foreseen_count, __ATOMIC_RELAXED);
 	filled.recorded_tenants = (uint32_t)fl_min_u64(
 		__atomic_load_n(&image->set.tenants, __ATOMIC_RELAXED),
 		FL__WORKSET_TENANTS);

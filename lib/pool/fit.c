@@ -160,9 +160,9 @@ static uint64_t data_of(const struct fl__layout *layout,
 
 	/* A marked guard is accessible as far as limits go. */
 	for (int i = FL__BANK_TABLE; i < FL__BANK_COUNT; i++)
-		bytes = sum(bytes, times(slots[i].all,
-					 sum(banks[i].max_bytes,
-					     banks[i].marked_bytes)));
+		bytes = sum(bytes,
+			    times(slots[i].all, sum(banks[i].max_bytes,
+						    banks[i].marked_bytes)));
 	return bytes;
 }
 

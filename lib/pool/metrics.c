@@ -42,7 +42,7 @@ static void info_fill(const struct fl_pool *pool, struct fl_pool_info *info)
 	info->max_##plural = pool->config.max_##plural;            \
 	info->live_##plural = (uint32_t)counts[bank].live;         \
 	info->retired_##plural = (uint32_t)counts[bank].retired;   \
-	info->acquired_##plural = counts[bank].acquired;          \
+	info->acquired_##plural = counts[bank].acquired;           \
 	info->refused_##plural = LOAD(banks[bank].refused);        \
 	info->overflow_##plural = (uint32_t)counts[bank].overflow; \
 	info->overflowed_##plural = counts[bank].overflowed

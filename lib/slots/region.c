@@ -418,11 +418,10 @@ static int regions_open(struct fl__bank *bank, struct fl__source **source,
 	from->source = (struct fl__source){ &fl__source_regions, bank };
 	from->like = &bank->geometry;
 	from->limit = UINT64_MAX;
-	fl__records_init(&from->records,
-			 offsetof(struct region, slot) +
-				 fl__slot_bytes(bank->kind),
-			 fl_min_u64(SPARE_BYTES,
-				    bank->pool->config.max_idle_bytes));
+	fl__records_init(
+		&from->records,
+		offsetof(struct region, slot) + fl__slot_bytes(bank->kind),
+		fl_min_u64(SPARE_BYTES, bank->pool->config.max_idle_bytes));
 	*source = &from->source;
 	return 0;
 }

@@ -22,7 +22,7 @@ static void on_fault(int sig, siginfo_t *info, void *ucontext)
 	(void)ucontext;
 	if (fl_fault_lookup(context, info->si_addr, &fault) && fault.is_trap)
 		siglongjmp(trapped, 1);
-	signal(sig, SIG_DFL);	/* not ours: fault again, and die of it */
+	signal(sig, SIG_DFL); /* not ours: fault again, and die of it */
 }
 
 static void check(int err, const struct fl_error *error)

@@ -124,8 +124,10 @@ static int run_case(const struct bench_program *p,
 	if (n)
 		status = run_entries(p, opt, c, entries, n);
 	else
-		fprintf(stderr, "--only %s: no such competitor; --list names "
-			"all\n", opt->only);
+		fprintf(stderr,
+			"--only %s: no such competitor; --list names "
+			"all\n",
+			opt->only);
 out:
 	free(entries);
 	bench_case_destroy(c);
@@ -136,7 +138,7 @@ out:
 static bool next_case(const struct bench_program *p,
 		      const struct bench_options *opt, size_t *at)
 {
-	for (size_t i = p->n_params; i--; ) {
+	for (size_t i = p->n_params; i--;) {
 		if (++at[i] < opt->n_values[i])
 			return true;
 		at[i] = 0;

@@ -44,8 +44,8 @@ struct lane {
 	struct fl_pool *pool;
 	struct fl_image *image;
 	struct fl_memory *memory;
-	struct fl_image *captured;	/* what capture_take() made */
-	struct fl_image *runs;		/* of which the floor writes the runs */
+	struct fl_image *captured; /* what capture_take() made */
+	struct fl_image *runs; /* of which the floor writes the runs */
 };
 
 static void lane_teardown(void *state)
@@ -160,14 +160,13 @@ static int floor_take(void *state, uint8_t **base)
 	int err = fd < 0 ? -errno : 0;
 
 	*base = NULL;
-	for (uint64_t at = 0;
-	     !err && fl_image_next_run(lane->runs, at, &run);
+	for (uint64_t at = 0; !err && fl_image_next_run(lane->runs, at, &run);
 	     at = run.offset_bytes + run.length_bytes)
 		err = write_all(fd, lane->memory->base + run.offset_bytes,
 				run.length_bytes, run.offset_bytes);
-	if (!err && fcntl(fd, F_ADD_SEALS,
-			  F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK |
-				  F_SEAL_SEAL))
+	if (!err &&
+	    fcntl(fd, F_ADD_SEALS,
+		  F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
 		err = -errno;
 	if (fd >= 0)
 		close(fd);
@@ -189,9 +188,8 @@ static int floor_give(void *state)
 
 static const struct bench_competitor row_capture =
 	ROW("faultline-capture", "the memory as an image", capture);
-static const struct bench_competitor row_floor =
-	ROW("memfd-floor", "its non-zero bytes into a sealed memory file",
-	    floor);
+static const struct bench_competitor row_floor = ROW(
+	"memfd-floor", "its non-zero bytes into a sealed memory file", floor);
 
 static const struct bench_competitor *const own[] = { &row_capture, NULL };
 static const struct bench_competitor *const rivals[] = { &row_floor, NULL };
@@ -223,8 +221,8 @@ static int verify(struct bench_lane *bench, char *why, size_t why_size)
 				       lane->memory->length_bytes) :
 			 -ENOMEM;
 
-	if (!err && memcmp(copy, lane->memory->base,
-			   lane->memory->length_bytes)) {
+	if (!err &&
+	    memcmp(copy, lane->memory->base, lane->memory->length_bytes)) {
 		snprintf(why, why_size, "VERIFY: the capture differs");
 		err = -EILSEQ;
 	}

@@ -30,19 +30,19 @@ enum {
 
 static const struct bench_param params[N_PARAMS] = {
 	[INSTANCES] = { "instances", BENCH_NUMBER, "100", NULL,
-		"how many are alive at once" },
+			"how many are alive at once" },
 	[IMAGE_WPAGES] = { "image-wpages", BENCH_NUMBER, "64", NULL,
-		"size of the image in 64 KiB pages" },
+			   "size of the image in 64 KiB pages" },
 	[READS] = { "reads", BENCH_NUMBER, "64", NULL,
-		"host pages read by each" },
+		    "host pages read by each" },
 	[WRITES] = { "writes", BENCH_NUMBER, "16", NULL,
-		"host pages written by each" },
+		     "host pages written by each" },
 	[CHOICE] = { "choice", BENCH_WORD, "random", BENCH_CHOICE_WORDS,
-		"how they are chosen: " BENCH_CHOICE_WORDS },
+		     "how they are chosen: " BENCH_CHOICE_WORDS },
 	[TABLE] = { "table", BENCH_NUMBER, "0", NULL,
-		"elements of 32 bytes in a table of each" },
+		    "elements of 32 bytes in a table of each" },
 	[STRUCTURE] = { "structure", BENCH_NUMBER, "0", NULL,
-		"bytes of the runtime's structure in each" },
+			"bytes of the runtime's structure in each" },
 };
 
 static const struct bench_competitor *const rivals[] = {
@@ -116,8 +116,8 @@ static int read_usage(struct usage *u)
 	int err = read_kib("/proc/self/smaps_rollup", "Pss:", &u->pss_kib);
 
 	u->mappings = count_mappings();
-	return err ? err : read_kib("/proc/self/status", "VmPTE:",
-				    &u->tables_kib);
+	return err ? err :
+		     read_kib("/proc/self/status", "VmPTE:", &u->tables_kib);
 }
 
 static int fill(struct bench_lane *lanes, size_t n, const struct bench_case *c,
@@ -230,17 +230,18 @@ static int measure(const struct bench_program *p,
 	struct bench_lane *lanes = n ? calloc(n, sizeof(*lanes)) : NULL;
 
 	if (!lanes) {
-		fprintf(stderr, "--instances %zu: give a number from 1 up to "
-			"what memory allows\n", n);
+		fprintf(stderr,
+			"--instances %zu: give a number from 1 up to "
+			"what memory allows\n",
+			n);
 		return -EINVAL;
 	}
 	if (opt->n_threads != 1)
 		fprintf(stderr, "--threads: the instances are all made on one "
-			"thread\n");
+				"thread\n");
 	if (!opt->json)
 		printf("KiB per instance     %10s %10s %10s %10s %10s\n",
-		       "alive PSS", "tables", "mappings", "idle PSS",
-		       "tables");
+		       "alive PSS", "tables", "mappings", "idle PSS", "tables");
 	for (size_t e = 0; e < n_entries; e++) {
 		struct density d = { 0 };
 

@@ -32,29 +32,23 @@ enum slot {
 
 static const struct bench_param params[N_PARAMS] = {
 	[STEP] = { "step", BENCH_WORD, "first,attach", "first|attach",
-		"first (attach, touch, release) or attach" },
+		   "first (attach, touch, release) or attach" },
 	[SLOT] = { "slot", BENCH_WORD, "empty", "empty|used",
-		"empty, or used with an image before" },
+		   "empty, or used with an image before" },
 	[IMAGE_WPAGES] = { "image-wpages", BENCH_NUMBER, "64", NULL,
-		"size of the image in 64 KiB pages" },
-	[READS] = { "reads", BENCH_NUMBER, "64", NULL,
-		"host pages read" },
-	[WRITES] = { "writes", BENCH_NUMBER, "16", NULL,
-		"host pages written" },
+			   "size of the image in 64 KiB pages" },
+	[READS] = { "reads", BENCH_NUMBER, "64", NULL, "host pages read" },
+	[WRITES] = { "writes", BENCH_NUMBER, "16", NULL, "host pages written" },
 	[CHOICE] = { "choice", BENCH_WORD, "random,sequential",
-		BENCH_CHOICE_WORDS,
-		"how they are chosen: " BENCH_CHOICE_WORDS },
+		     BENCH_CHOICE_WORDS,
+		     "how they are chosen: " BENCH_CHOICE_WORDS },
 };
 
 static const struct bench_competitor *const rivals[] = {
-	&bench_plain_mmap,
-	&bench_mmap_memcpy,
-	&bench_uffd_thread,
-	&bench_cow_dontneed,
-	&bench_cow_keep,
-	&bench_cow_scan_32,
-	&bench_cow_scan,
-	NULL,
+	&bench_plain_mmap,  &bench_mmap_memcpy,
+	&bench_uffd_thread, &bench_cow_dontneed,
+	&bench_cow_keep,    &bench_cow_scan_32,
+	&bench_cow_scan,    NULL,
 };
 
 static void workload(uint64_t *values, struct bench_workload *w)

@@ -14,22 +14,17 @@ enum {
 
 static const struct bench_param params[N_PARAMS] = {
 	[IMAGE_WPAGES] = { "image-wpages", BENCH_NUMBER, "1", NULL,
-		"size of the image, which is not touched" },
-	[GROW] = { "grow", BENCH_NUMBER, "16", NULL,
-		"64 KiB pages grown by" },
+			   "size of the image, which is not touched" },
+	[GROW] = { "grow", BENCH_NUMBER, "16", NULL, "64 KiB pages grown by" },
 	[TOUCH] = { "touch", BENCH_NUMBER, "16,256", NULL,
-		"grown host pages written, evenly spread; 0 all" },
+		    "grown host pages written, evenly spread; 0 all" },
 };
 
 static const struct bench_competitor *const rivals[] = {
-	&bench_grow_dontneed,
-	&bench_grow_memset,
-	&bench_grow_huge,
-	&bench_grow_remap,
-	&bench_grow_guard,
-	&bench_grow_accessible,
-	&bench_grow_floor,
-	NULL,
+	&bench_grow_dontneed, &bench_grow_memset,
+	&bench_grow_huge,     &bench_grow_remap,
+	&bench_grow_guard,    &bench_grow_accessible,
+	&bench_grow_floor,    NULL,
 };
 
 static void workload(uint64_t *values, struct bench_workload *w)

@@ -317,8 +317,8 @@ static int floor_give(void *state)
 		    c->n_grow);
 	zero_hpages(c, p->parts.table, c->table_bytes, c->table_idx,
 		    c->n_table);
-	zero_hpages(c, p->parts.structure, c->structure_bytes,
-		    c->structure_idx, c->n_structure);
+	zero_hpages(c, p->parts.structure, c->structure_bytes, c->structure_idx,
+		    c->n_structure);
 	return 0;
 }
 

@@ -30,8 +30,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REGIONS		64
-#define REGIONS_LIMIT	32
+#define REGIONS 64
+#define REGIONS_LIMIT 32
 
 struct cow {
 	const struct bench_case *c;
@@ -94,12 +94,12 @@ static int cow_attach(void *state)
 
 	if (cow->attached &&
 	    mmap(cow->base, c->image_bytes, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
-		 -1, 0) == MAP_FAILED)
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+		 0) == MAP_FAILED)
 		return -errno;
 	if (mmap(cow->base, c->image_bytes, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, c->memfd, 0) ==
-	    MAP_FAILED)
+		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, c->memfd,
+		 0) == MAP_FAILED)
 		return -errno;
 	cow->attached = true;
 	cow->accessible_bytes = c->image_bytes;
@@ -274,8 +274,8 @@ static int cow_detach(void *state)
 
 	cow->attached = false;
 	if (mmap(cow->base, cow->c->image_bytes, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
-		 -1, 0) == MAP_FAILED)
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+		 0) == MAP_FAILED)
 		return -errno;
 	return 0;
 }

@@ -24,13 +24,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HUGE_BYTES	((uint64_t)2 << 20)
+#define HUGE_BYTES ((uint64_t)2 << 20)
 
 struct growing {
 	const struct bench_case *c;
 	uint8_t *slot;
 	uint8_t *base;
-	uint8_t *tail;			/* what is grown */
+	uint8_t *tail; /* what is grown */
 };
 
 static int growing_setup(const struct bench_case *c,
@@ -60,8 +60,8 @@ static int growing_attach(void *state)
 	struct growing *g = state;
 
 	if (mmap(g->base, g->c->image_bytes, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, g->c->memfd, 0) ==
-	    MAP_FAILED)
+		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, g->c->memfd,
+		 0) == MAP_FAILED)
 		return -errno;
 	return 0;
 }
@@ -143,8 +143,8 @@ static int give_remap(void *state)
 	struct growing *g = state;
 
 	if (mmap(g->tail, g->c->grow_bytes, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
-		 -1, 0) == MAP_FAILED)
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+		 0) == MAP_FAILED)
 		return -errno;
 	return 0;
 }
@@ -159,16 +159,18 @@ static bool have_guard(const struct bench_case *c, char *reason, size_t size)
 	if (!err || err != -ENOMEM)
 		bench_slot_release(slot);
 	if (err)
-		snprintf(reason, size, "MADV_GUARD_INSTALL: %s (Linux 6.13 "
-			 "has it)", strerror(-err));
+		snprintf(reason, size,
+			 "MADV_GUARD_INSTALL: %s (Linux 6.13 "
+			 "has it)",
+			 strerror(-err));
 	return !err;
 }
 
 static int guard_install(struct growing *g)
 {
 	/* It zaps the pages itself: no DONTNEED before it. */
-	return madvise(g->tail, g->c->grow_bytes, MADV_GUARD_INSTALL) ?
-	       -errno : 0;
+	return madvise(g->tail, g->c->grow_bytes, MADV_GUARD_INSTALL) ? -errno :
+									0;
 }
 
 static int guard_attach(void *state)
@@ -185,8 +187,8 @@ static int guard_grow(void *state)
 {
 	struct growing *g = state;
 
-	return madvise(g->tail, g->c->grow_bytes, MADV_GUARD_REMOVE) ?
-	       -errno : 0;
+	return madvise(g->tail, g->c->grow_bytes, MADV_GUARD_REMOVE) ? -errno :
+								       0;
 }
 
 static int guard_give(void *state)
@@ -226,7 +228,7 @@ static int floor_give(void *state)
 	return 0;
 }
 
-#define GROWING(attach_, grow_, give_)					\
+#define GROWING(attach_, grow_, give_)                                   \
 	.setup = growing_setup, .attach = attach_, .take = growing_take, \
 	.grow = grow_, .give = give_, .teardown = growing_teardown
 

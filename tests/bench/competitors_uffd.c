@@ -71,8 +71,8 @@ static bool have_uffd(const struct bench_case *c, char *reason, size_t size)
 	}
 	snprintf(reason, size, "userfaultfd: %s (%s)", strerror(-fd),
 		 fd == -ENOSYS ? "not in this kernel" :
-		 fd == -EPERM ? "refused by the kernel or by seccomp" :
-		 "it cannot be opened");
+		 fd == -EPERM  ? "refused by the kernel or by seccomp" :
+				 "it cannot be opened");
 	return false;
 }
 

@@ -100,7 +100,8 @@ static int compare(const struct bench_lane *lane, char *why, size_t why_size)
 	for (uint64_t off = 0; off < c->image_bytes; off++) {
 		if (lane->base[off] == c->image[off])
 			continue;
-		snprintf(why, why_size, "VERIFY: byte %llu (host page %llu) "
+		snprintf(why, why_size,
+			 "VERIFY: byte %llu (host page %llu) "
 			 "is 0x%02x, the image has 0x%02x",
 			 (unsigned long long)off,
 			 (unsigned long long)(off / c->hpage_bytes),
@@ -116,8 +117,10 @@ static int compare_zero(const uint8_t *at, uint64_t bytes, const char *what,
 	for (uint64_t off = 0; off < bytes; off++) {
 		if (!at[off])
 			continue;
-		snprintf(why, why_size, "VERIFY: byte %llu of %s is 0x%02x, "
-			 "must be 0", (unsigned long long)off, what, at[off]);
+		snprintf(why, why_size,
+			 "VERIFY: byte %llu of %s is 0x%02x, "
+			 "must be 0",
+			 (unsigned long long)off, what, at[off]);
 		return -EILSEQ;
 	}
 	return 0;
@@ -130,9 +133,9 @@ static int compare_parts(const struct bench_lane *lane, char *why,
 	int err = compare_zero(lane->parts.table, c->table_bytes, "the table",
 			       why, why_size);
 
-	return err ? err : compare_zero(lane->parts.structure,
-					c->structure_bytes, "the structure",
-					why, why_size);
+	return err ? err :
+		     compare_zero(lane->parts.structure, c->structure_bytes,
+				  "the structure", why, why_size);
 }
 
 static int verify_taken(struct bench_lane *lane, char *why, size_t why_size)

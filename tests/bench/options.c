@@ -13,7 +13,7 @@
 
 struct harness_option {
 	const char *name;
-	const char *value;		/* NULL: takes none */
+	const char *value; /* NULL: takes none */
 	const char *help;
 	int (*set)(struct bench_options *opt, const char *text);
 };
@@ -62,7 +62,9 @@ static int set_seconds(struct bench_options *opt, const char *text)
 
 	opt->seconds = strtod(text, &end);
 	return end == text || *end || !(opt->seconds > 0) ||
-	       opt->seconds > 1e6 ? -EINVAL : 0;
+			       opt->seconds > 1e6 ?
+		       -EINVAL :
+		       0;
 }
 
 static int set_rounds(struct bench_options *opt, const char *text)
@@ -117,8 +119,7 @@ static const struct harness_option harness_options[] = {
 	  set_threads },
 	{ "cpu", "LIST", "pin thread i to the i-th processor of LIST",
 	  set_cpus },
-	{ "seconds", "S", "time for the rounds of each case (5)",
-	  set_seconds },
+	{ "seconds", "S", "time for the rounds of each case (5)", set_seconds },
 	{ "rounds", "N", "a number of rounds instead", set_rounds },
 	{ "sets", "N", "share them out over N sets of new slots (5)",
 	  set_sets },
@@ -247,8 +248,8 @@ static int apply(const struct bench_program *p, struct bench_options *opt,
 		complain_param(param, text);
 		return -EINVAL;
 	}
-	fprintf(stderr, "--%.*s: no such option; --help names all\n",
-		(int)len, name);
+	fprintf(stderr, "--%.*s: no such option; --help names all\n", (int)len,
+		name);
 	return -EINVAL;
 }
 
@@ -257,8 +258,10 @@ static int check_cpus(const struct bench_options *opt)
 	cpu_set_t set;
 
 	if (opt->n_cpus && opt->n_cpus < opt->n_threads) {
-		fprintf(stderr, "--cpu names %u processors for %u threads: "
-			"name one per thread\n", opt->n_cpus, opt->n_threads);
+		fprintf(stderr,
+			"--cpu names %u processors for %u threads: "
+			"name one per thread\n",
+			opt->n_cpus, opt->n_threads);
 		return -EINVAL;
 	}
 	if (sched_getaffinity(0, sizeof(set), &set))
@@ -266,8 +269,10 @@ static int check_cpus(const struct bench_options *opt)
 	for (unsigned int i = 0; i < opt->n_cpus; i++) {
 		if (CPU_ISSET(opt->cpus[i], &set))
 			continue;
-		fprintf(stderr, "--cpu: this process may not run on processor "
-			"%u: name others\n", opt->cpus[i]);
+		fprintf(stderr,
+			"--cpu: this process may not run on processor "
+			"%u: name others\n",
+			opt->cpus[i]);
 		return -EINVAL;
 	}
 	return 0;
@@ -303,8 +308,10 @@ static int one_argument(const struct bench_program *p, char **argv, int argc,
 	text = name[len] ? name + len + 1 : "";
 	if (!name[len] && !(o && !o->value)) {
 		if (++*i == argc) {
-			fprintf(stderr, "--%s: give it a value; --help says "
-				"which\n", name);
+			fprintf(stderr,
+				"--%s: give it a value; --help says "
+				"which\n",
+				name);
 			return -EINVAL;
 		}
 		text = argv[*i];

@@ -57,8 +57,8 @@ double bench_samples_quantile(struct bench_samples *s, double q)
 	below = (size_t)place;
 	if (below + 1 == s->n)
 		return s->at[below];
-	return s->at[below] + (place - (double)below) *
-	       (s->at[below + 1] - s->at[below]);
+	return s->at[below] +
+	       (place - (double)below) * (s->at[below + 1] - s->at[below]);
 }
 
 /* The first error is the cause of the others. */
@@ -276,8 +276,8 @@ static double reference_scaling(const struct bench_program *p,
 	return NAN;
 }
 
-static void json_scaling(const struct bench_options *opt,
-			 struct bench_entry *e, double reference)
+static void json_scaling(const struct bench_options *opt, struct bench_entry *e,
+			 double reference)
 {
 	double scaling = scaling_of(opt, e);
 
@@ -350,8 +350,8 @@ static void table_head(const struct bench_program *p,
 
 void bench_report_rows(const struct bench_program *p,
 		       const struct bench_options *opt,
-		       const struct bench_case *c,
-		       struct bench_entry *entries, size_t n_entries)
+		       const struct bench_case *c, struct bench_entry *entries,
+		       size_t n_entries)
 {
 	double reference = reference_us(entries, n_entries);
 

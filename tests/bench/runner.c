@@ -36,13 +36,13 @@
 #include <string.h>
 #include <time.h>
 
-#define BLOCK_NS	UINT64_C(2000000)
-#define BLOCK_MIN	4
-#define BLOCK_MAX	512
-#define SCALING_BLOCK_MAX 65536		/* of operations that take nanoseconds */
-#define WARM_NS		UINT64_C(150000000)
-#define WARM_CYCLES	3000
-#define SPINS		2000
+#define BLOCK_NS UINT64_C(2000000)
+#define BLOCK_MIN 4
+#define BLOCK_MAX 512
+#define SCALING_BLOCK_MAX 65536 /* of operations that take nanoseconds */
+#define WARM_NS UINT64_C(150000000)
+#define WARM_CYCLES 3000
+#define SPINS 2000
 
 struct runner {
 	const struct bench_program *program;
@@ -50,7 +50,7 @@ struct runner {
 	const struct bench_case *c;
 	struct bench_entry *entries;
 	size_t n_entries;
-	size_t *order;			/* of the entries */
+	size_t *order; /* of the entries */
 	uint64_t rng;
 	struct worker *workers;
 	pthread_barrier_t barrier;
@@ -59,8 +59,8 @@ struct runner {
 	atomic_uint generation;
 	uint64_t deadline_ns;
 	unsigned int n_sets;
-	unsigned long rounds;		/* had, in this set */
-	unsigned long rounds_max;	/* 0: until the deadline */
+	unsigned long rounds; /* had, in this set */
+	unsigned long rounds_max; /* 0: until the deadline */
 	bool stop;
 };
 
@@ -68,7 +68,7 @@ struct worker {
 	struct runner *r;
 	unsigned int idx;
 	pthread_t thread;
-	struct bench_lane *lanes;	/* one per entry */
+	struct bench_lane *lanes; /* one per entry */
 	uint64_t start_ns;
 	uint64_t end_ns;
 };
@@ -123,9 +123,10 @@ static void pin(const struct worker *w)
 	CPU_ZERO(&set);
 	CPU_SET(opt->cpus[w->idx], &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
-		fprintf(stderr, "thread %u cannot be pinned to processor %u "
-			"(%s): figures will vary more\n", w->idx,
-			opt->cpus[w->idx], strerror(errno));
+		fprintf(stderr,
+			"thread %u cannot be pinned to processor %u "
+			"(%s): figures will vary more\n",
+			w->idx, opt->cpus[w->idx], strerror(errno));
 }
 
 static void draw_order(struct runner *r)
@@ -192,8 +193,9 @@ static int run_once(struct worker *w, size_t e)
 static void warm_up(struct worker *w, size_t e)
 {
 	struct runner *r = w->r;
-	unsigned int n = 0, half = 0, most =
-		r->program->is_scaling ? SCALING_BLOCK_MAX : BLOCK_MAX;
+	unsigned int n = 0, half = 0,
+		     most = r->program->is_scaling ? SCALING_BLOCK_MAX :
+						     BLOCK_MAX;
 	uint64_t end_ns, half_ns = 0, start_ns, cycle_ns;
 	int err = 0;
 
@@ -212,10 +214,14 @@ static void warm_up(struct worker *w, size_t e)
 		fail(w, e, "warm-up", err);
 	} else if (!w->idx) {
 		cycle_ns = (end_ns - start_ns - half_ns) / (n - half) + 1;
-		r->entries[e].block = r->program->prepare ? 1 :
-			BLOCK_NS / cycle_ns > most ? most :
-			BLOCK_NS / cycle_ns < BLOCK_MIN ? BLOCK_MIN :
-			(unsigned int)(BLOCK_NS / cycle_ns);
+		r->entries[e].block =
+			r->program->prepare ?
+				1 :
+			BLOCK_NS / cycle_ns > most ?
+				most :
+			BLOCK_NS / cycle_ns < BLOCK_MIN ?
+				BLOCK_MIN :
+				(unsigned int)(BLOCK_NS / cycle_ns);
 	}
 	meet(r);
 }
@@ -224,8 +230,8 @@ static void keep_books_alone(const struct worker *w, struct bench_entry *entry)
 {
 	if (entry->status == BENCH_OK &&
 	    bench_samples_add(&entry->alone_us,
-			      (double)(w->end_ns - w->start_ns) /
-				      entry->block / 1e3))
+			      (double)(w->end_ns - w->start_ns) / entry->block /
+				      1e3))
 		bench_entry_fail(entry, "samples", -ENOMEM);
 }
 
@@ -245,11 +251,13 @@ static void keep_books(struct runner *r, struct bench_entry *entry)
 		if (w->end_ns > last_ns)
 			last_ns = w->end_ns;
 		err = bench_samples_add(&entry->cycle_us,
-			(double)(w->end_ns - w->start_ns) / ops / 1e3);
+					(double)(w->end_ns - w->start_ns) /
+						ops / 1e3);
 	}
 	if (!err)
-		err = bench_samples_add(&entry->rate, ops * 1e9 *
-			r->opt->n_threads / (double)(last_ns - first_ns + 1));
+		err = bench_samples_add(
+			&entry->rate, ops * 1e9 * r->opt->n_threads /
+					      (double)(last_ns - first_ns + 1));
 	if (err)
 		bench_entry_fail(entry, "samples", err);
 }
@@ -259,9 +267,9 @@ static void verify(struct worker *w, size_t e)
 	struct bench_entry *entry = &w->r->entries[e];
 	char why[BENCH_REASON_BYTES] = "";
 
-	if (!(w->r->program->verify ? w->r->program->verify :
-				      bench_lane_verify)
-	     (&w->lanes[e], why, sizeof(why)))
+	if (!(w->r->program->verify ?
+		      w->r->program->verify :
+		      bench_lane_verify)(&w->lanes[e], why, sizeof(why)))
 		return;
 	pthread_mutex_lock(&w->r->lock);
 	entry->status = BENCH_FAILED;
@@ -332,8 +340,9 @@ static bool next_round(struct worker *w)
 
 	meet(r);
 	if (!w->idx) {
-		r->stop = r->rounds_max ? r->rounds == r->rounds_max :
-			  r->rounds && now_ns() >= r->deadline_ns;
+		r->stop = r->rounds_max ?
+				  r->rounds == r->rounds_max :
+				  r->rounds && now_ns() >= r->deadline_ns;
 		r->rounds++;
 		draw_order(r);
 	}
@@ -363,8 +372,8 @@ static void *work(void *arg)
 		if (usable(w, r->order[i]))
 			warm_up(w, r->order[i]);
 	if (!w->idx)
-		r->deadline_ns = now_ns() + (uint64_t)
-			(r->opt->seconds * 1e9 / r->n_sets);
+		r->deadline_ns = now_ns() +
+				 (uint64_t)(r->opt->seconds * 1e9 / r->n_sets);
 	while (next_round(w))
 		for (size_t i = 0; i < r->n_entries; i++)
 			run_blocks(w, r->order[i]);

@@ -19,8 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SEED		UINT64_C(0x9e3779b97f4a7c15)
-#define WRITTEN_BIT	(UINT64_C(1) << 63)
+#define SEED UINT64_C(0x9e3779b97f4a7c15)
+#define WRITTEN_BIT (UINT64_C(1) << 63)
 
 static uint64_t word_off(const struct bench_case *c, uint64_t hpage_idx)
 {
@@ -39,13 +39,15 @@ static int check_parts(const struct bench_workload *w, uint64_t hpage_bytes,
 {
 	if (w->table_elements > UINT64_C(1) << 24 ||
 	    w->table_writes > w->table_elements) {
-		snprintf(why, why_size, "a table has up to 16777216 elements, "
+		snprintf(why, why_size,
+			 "a table has up to 16777216 elements, "
 			 "and --table-writes no more than --table");
 		return -EINVAL;
 	}
 	if (w->structure_bytes > UINT64_C(1) << 30 ||
 	    w->structure_writes * hpage_bytes > w->structure_bytes) {
-		snprintf(why, why_size, "a structure has up to 1 GiB, and "
+		snprintf(why, why_size,
+			 "a structure has up to 1 GiB, and "
 			 "--structure-writes is no more than its host pages");
 		return -EINVAL;
 	}
@@ -56,26 +58,30 @@ static int check_workload(const struct bench_workload *w, uint64_t hpages,
 			  uint64_t grown, char *why, size_t why_size)
 {
 	if (!w->image_wpages || w->image_wpages + w->grow_wpages > 65536) {
-		snprintf(why, why_size, "the image and its growth must have 1 "
+		snprintf(why, why_size,
+			 "the image and its growth must have 1 "
 			 "to 65536 wasm pages: change --image-wpages or "
 			 "--grow");
 		return -EINVAL;
 	}
 	if (w->spread_mib && w->spread_mib * 16 > w->image_wpages) {
-		snprintf(why, why_size, "--spread within:%llu is more than "
+		snprintf(why, why_size,
+			 "--spread within:%llu is more than "
 			 "the image: lower it or raise --image-wpages",
 			 (unsigned long long)w->spread_mib);
 		return -EINVAL;
 	}
 	if (w->reads > hpages || w->writes > hpages) {
-		snprintf(why, why_size, "only %llu host pages to choose from: "
+		snprintf(why, why_size,
+			 "only %llu host pages to choose from: "
 			 "lower --reads, --writes or --both, or raise "
 			 "--image-wpages or --spread",
 			 (unsigned long long)hpages);
 		return -EINVAL;
 	}
 	if (w->grow_touch_hpages > grown) {
-		snprintf(why, why_size, "%llu grown host pages cannot be "
+		snprintf(why, why_size,
+			 "%llu grown host pages cannot be "
 			 "touched, only %llu are grown: lower --touch",
 			 (unsigned long long)w->grow_touch_hpages,
 			 (unsigned long long)grown);
@@ -127,13 +133,14 @@ static int choose(struct bench_case *c, uint64_t hpages)
 		shuffle(order, hpages);
 	for (uint64_t i = 0; i < w->reads; i++)
 		c->read_idx[i] = w->choice == BENCH_STRIDED ?
-			(uint32_t)(i * hpages / w->reads) : order[i];
+					 (uint32_t)(i * hpages / w->reads) :
+					 order[i];
 	for (uint64_t i = 0; i < w->writes; i++) {
 		if (w->both)
 			c->write_idx[i] = c->read_idx[i];
 		else if (w->choice == BENCH_STRIDED)
-			c->write_idx[i] = (uint32_t)
-				((2 * i + 1) * hpages / (2 * w->writes));
+			c->write_idx[i] = (uint32_t)((2 * i + 1) * hpages /
+						     (2 * w->writes));
 		else
 			c->write_idx[i] = order[(w->reads + i) % hpages];
 	}
@@ -170,8 +177,8 @@ static int choose_parts(struct bench_case *c)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < w->table_writes; i++) {
 		uint64_t idx = i * w->table_elements / w->table_writes;
-		uint32_t hpage_idx = (uint32_t)(idx * BENCH_ELEMENT_BYTES /
-						c->hpage_bytes);
+		uint32_t hpage_idx =
+			(uint32_t)(idx * BENCH_ELEMENT_BYTES / c->hpage_bytes);
 
 		c->element_idx[c->n_elements++] = (uint32_t)idx;
 		if (!c->n_table || c->table_idx[c->n_table - 1] != hpage_idx)
@@ -227,7 +234,8 @@ static int build_case(struct bench_case *c, char *why, size_t why_size)
 	int err;
 
 	if (c->hpage_bytes > BENCH_WPAGE_BYTES) {
-		snprintf(why, why_size, "host pages larger than 64 KiB are "
+		snprintf(why, why_size,
+			 "host pages larger than 64 KiB are "
 			 "not supported");
 		return -ENOTSUP;
 	}
@@ -237,14 +245,15 @@ static int build_case(struct bench_case *c, char *why, size_t why_size)
 	c->image_hpages = c->image_bytes / c->hpage_bytes;
 	c->grow_bytes = w->grow_wpages * BENCH_WPAGE_BYTES;
 	hpages = w->spread_mib ? (w->spread_mib << 20) / c->hpage_bytes :
-		 c->image_hpages;
-	err = check_workload(w, hpages, c->grow_bytes / c->hpage_bytes,
-			     why, why_size);
+				 c->image_hpages;
+	err = check_workload(w, hpages, c->grow_bytes / c->hpage_bytes, why,
+			     why_size);
 	if (!err)
 		err = check_parts(w, c->hpage_bytes, why, why_size);
 	if (err)
 		return err;
-	snprintf(why, why_size, "no memory for the image: lower "
+	snprintf(why, why_size,
+		 "no memory for the image: lower "
 		 "--image-wpages");
 	err = choose(c, hpages);
 	if (!err)
@@ -333,14 +342,14 @@ void bench_guest_touch(struct bench_guest *g, const struct bench_case *c,
 		write_word(g, c, base, c->write_idx[i]);
 	g->n_drawn = c->w.random_writes;
 	for (size_t i = 0; i < g->n_drawn; i++) {
-		g->drawn_idx[i] = (uint32_t)
-			((bench_rng_next(&g->rng) >> 32) % c->image_hpages);
+		g->drawn_idx[i] = (uint32_t)((bench_rng_next(&g->rng) >> 32) %
+					     c->image_hpages);
 		write_word(g, c, base, g->drawn_idx[i]);
 	}
 }
 
-void bench_guest_touch_grown(struct bench_guest *g,
-			     const struct bench_case *c, uint8_t *base)
+void bench_guest_touch_grown(struct bench_guest *g, const struct bench_case *c,
+			     uint8_t *base)
 {
 	for (size_t i = 0; i < c->n_grow; i++)
 		write_word(g, c, base + c->image_bytes, c->grow_idx[i]);
@@ -355,8 +364,7 @@ static void write_element(struct bench_guest *g, uint8_t *table, uint64_t idx)
 		word[i] = WRITTEN_BIT | g->tick;
 }
 
-void bench_guest_touch_parts(struct bench_guest *g,
-			     const struct bench_case *c,
+void bench_guest_touch_parts(struct bench_guest *g, const struct bench_case *c,
 			     const struct bench_parts *parts)
 {
 	for (size_t i = 0; i < c->n_elements; i++)

@@ -526,7 +526,8 @@ static void check_idle_kept(const struct budget *budget)
 	if (keeps_data())
 		check_counted(budget);
 	else
-		CHECK_EQ(info.idle_kept_bytes, resident_of(budget).private_bytes);
+		CHECK_EQ(info.idle_kept_bytes,
+			 resident_of(budget).private_bytes);
 }
 
 static void a_pool_over_its_budget_empties_the_oldest(void)
@@ -548,8 +549,7 @@ static void a_pool_over_its_budget_empties_the_oldest(void)
 			 each_kept() ? config.max_idle_bytes / each_kept() : 4);
 		CHECK_EQ(private_of(bases[0]), 0);
 		CHECK_EQ(private_of(bases[1]), 0);
-		CHECK_EQ(private_of(bases[2]),
-			 keeps_pages() ? EACH_BYTES : 0);
+		CHECK_EQ(private_of(bases[2]), keeps_pages() ? EACH_BYTES : 0);
 		CHECK_EQ(private_of(bases[3]), each_kept());
 	}
 	budget_close(&budget);

@@ -85,11 +85,9 @@ static struct fl_image *world_image(struct world *w, int idx)
 		uint64_t off = 10000 + 29000 * i, len = 1 + pick(w, 9000);
 
 		for (uint64_t k = 0; k < len; k++)
-			w->initial[idx][off + k] =
-				(uint8_t)(1 + pick(w, 255));
-		segments[i] = (struct fl_segment){
-			off, w->initial[idx] + off, len
-		};
+			w->initial[idx][off + k] = (uint8_t)(1 + pick(w, 255));
+		segments[i] =
+			(struct fl_segment){ off, w->initial[idx] + off, len };
 	}
 	return conform_image(&w->conform, first_bytes[idx], segments, 3);
 }
@@ -352,9 +350,8 @@ static void session_disturb(struct world *w, struct session *s)
 	int idx = (int)pick(w, MEMORIES);
 
 	if (pick(w, 3)) {
-		(void)fl_memory_written(s->memories[idx],
-					(uint32_t)pick(w, 4), runs, 1, NULL,
-					NULL);
+		(void)fl_memory_written(s->memories[idx], (uint32_t)pick(w, 4),
+					runs, 1, NULL, NULL);
 		return;
 	}
 	CHECK_EQ(fl_memory_reset(s->memories[idx]), 0);
@@ -471,7 +468,8 @@ static uint64_t counted(const struct world *w, const char *name)
 {
 	struct fl_metric metric = { .size = sizeof(metric) };
 
-	for (uint32_t i = 0; !fl_pool_metric(w->conform.pool, i, &metric); i++) {
+	for (uint32_t i = 0; !fl_pool_metric(w->conform.pool, i, &metric);
+	     i++) {
 		if (!strcmp(metric.name, name))
 			return metric.value;
 	}
@@ -583,12 +581,12 @@ static void a_buffer_of_the_callers(void)
 	free(buffer);
 }
 
-#define CHECK_REFUSED(call, code, words)         \
-	do {                                     \
-		error = (struct fl_error){ 0 };  \
-		CHECK_EQ(call, code);            \
-		CHECK_HAS(error.text, words);    \
-		CHECK(delta == NULL);            \
+#define CHECK_REFUSED(call, code, words)        \
+	do {                                    \
+		error = (struct fl_error){ 0 }; \
+		CHECK_EQ(call, code);           \
+		CHECK_HAS(error.text, words);   \
+		CHECK(delta == NULL);           \
 	} while (0)
 
 static void what_is_refused(void)
@@ -749,9 +747,10 @@ static uint64_t owner_of(const uint8_t *bytes, uint64_t len)
 	uint64_t owner = NOBODY;
 	const uint8_t *at = bytes;
 
-	while ((at = memmem(at, (size_t)(bytes + len - at), "SECRET of ", 10))) {
-		uint64_t who = (at[10] - 100u) * 10000 +
-			       (at[11] - 100u) * 100 + (at[12] - 100u);
+	while ((at = memmem(at, (size_t)(bytes + len - at), "SECRET of ",
+			    10))) {
+		uint64_t who = (at[10] - 100u) * 10000 + (at[11] - 100u) * 100 +
+			       (at[12] - 100u);
 
 		if (owner != NOBODY && who != owner)
 			return SEVERAL;
@@ -787,7 +786,8 @@ static uint64_t tenants(void)
 static void no_session_has_anothers_secret(void)
 {
 	uint64_t tenant_count = tenants();
-	struct fl_delta **deltas = calloc(tenant_count, sizeof(struct fl_delta *));
+	struct fl_delta **deltas =
+		calloc(tenant_count, sizeof(struct fl_delta *));
 	struct session *s;
 	struct world w;
 	uint64_t len;
@@ -802,14 +802,13 @@ static void no_session_has_anothers_secret(void)
 		session_take(&w, s);
 		for (int k = 0; k < MEMORIES; k++) {
 			if (deltas[who])
-				CHECK_EQ(fl_delta_restore_memory(
-						 deltas[who], k,
-						 s->memories[k], NULL),
+				CHECK_EQ(fl_delta_restore_memory(deltas[who], k,
+								 s->memories[k],
+								 NULL),
 					 0);
 			owner = owner_of(s->memories[k]->base,
 					 fl_memory_length(s->memories[k]));
-			CHECK(owner == NOBODY ||
-			      (deltas[who] && owner == who));
+			CHECK(owner == NOBODY || (deltas[who] && owner == who));
 		}
 		tenant_acts(&w, s, who);
 		fl_delta_release(s->delta);
@@ -848,8 +847,7 @@ static int open_parcel(void *arg)
 	struct world there = { .state_bytes = 0 };
 	struct fl_pool_config pool;
 
-	config.backend = parcel->backend ? parcel->backend :
-					   test_rung->backend;
+	config.backend = parcel->backend ? parcel->backend : test_rung->backend;
 	conform_pool_config(&pool);
 	CONFORM_MUST(fl_context_create(&config, &there.conform.context, &error),
 		     &error);
@@ -1024,9 +1022,9 @@ static void changed_bytes(void)
 
 		memcpy(copy, bytes, len);
 		while (times--) {
-			uint64_t at = pick(&w, 8) ? tables +
-						    pick(&w, len - tables) :
-						    pick(&w, len);
+			uint64_t at = pick(&w, 8) ?
+					      tables + pick(&w, len - tables) :
+					      pick(&w, len);
 
 			copy[at] ^= (uint8_t)(1 + pick(&w, 255));
 		}
@@ -1146,10 +1144,10 @@ static void versions_check(const struct world *w, const struct world *later,
 						    later->initial[i], k,
 						    first_bytes[i]);
 
-			CHECK_EQ(listed->lines[i][k],
-				 !differs	    ? NO_LINE :
-				 delta->lines[i][k] ? TOUCHED :
-						      TOLD);
+			CHECK_EQ(listed->lines[i][k], !differs ? NO_LINE :
+						      delta->lines[i][k] ?
+								 TOUCHED :
+								 TOLD);
 		}
 	}
 	for (uint64_t k = 0; k < MAX_STATE / 64; k++) {

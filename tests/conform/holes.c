@@ -79,7 +79,13 @@ static void check_small(uint64_t before)
 			  (uintmax_t)now / 1024, (uintmax_t)before / 1024);
 }
 
-enum touch { READ, WRITE, PREFAULT, FILL, TOUCHES };
+enum touch {
+	READ,
+	WRITE,
+	PREFAULT,
+	FILL,
+	TOUCHES
+};
 
 static void touch_holes(struct fl_memory *memory, enum touch how)
 {
@@ -381,8 +387,8 @@ static void spans_are_limited(void)
 					10, &image, &error),
 		 -E2BIG);
 	CHECK_HAS(error.text, "max_image_span_bytes");
-	CHECK_EQ(fl_image_from_segments(conform.context, 100 * GIB, segments,
-					4, &image, &error),
+	CHECK_EQ(fl_image_from_segments(conform.context, 100 * GIB, segments, 4,
+					&image, &error),
 		 0);
 	fl_image_release(image);
 	fl_context_destroy(conform.context);

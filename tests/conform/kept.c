@@ -199,8 +199,7 @@ static void bits_of_segments_go(void)
 	conform_open(&conform, NULL);
 	module = module_of_segments(&conform);
 	for (int round = 0; round < 3; round++) {
-		struct fl_instance *instance =
-			instance_start(&conform, module);
+		struct fl_instance *instance = instance_start(&conform, module);
 		uint64_t kept = records(&conform);
 
 		is_told = kept != 0;

@@ -204,8 +204,8 @@ static void sets_take(struct sets *sets, int first, int step)
 		MUST_EQ(fl_stack_acquire(sets->conform.pool, 0,
 					 &sets->stacks[i], NULL),
 			0);
-		sets->instances[i] = instance_start(&sets->conform,
-						    sets->module);
+		sets->instances[i] =
+			instance_start(&sets->conform, sets->module);
 	}
 }
 
@@ -263,11 +263,12 @@ static void guards_within_a_mapping(void)
 		struct sets sets;
 		unsigned int before, most;
 
-		sets_open(&sets, growth ? FL_STACK_GROWS_UP :
-					  FL_STACK_GROWS_DOWN);
+		sets_open(&sets,
+			  growth ? FL_STACK_GROWS_UP : FL_STACK_GROWS_DOWN);
 		before = procfs_footprint().mappings;
 		/* A table's nulls are an image, which is a mapping. */
-		most = marks_guards(&sets.conform) ? FEW * 2 + 20 : FEW * 7 + 20;
+		most = marks_guards(&sets.conform) ? FEW * 2 + 20 :
+						     FEW * 7 + 20;
 		for (int round = 0; round < 4; round++) {
 			sets_take(&sets, 0, 1);
 			sets_check(&sets, 0, 1);

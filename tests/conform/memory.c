@@ -106,8 +106,9 @@ static void the_maximum_in_the_way_is_named(void)
 	memory = conform_take_sized(&conform, 2 * WPAGE, 5 * WPAGE, WPAGE);
 	check_growth(memory, 0, NULL);
 	check_growth(memory, 3, NULL);
-	check_growth(memory, 4, "max_bytes of fl_memory_config ends growth at "
-				"327680 ");
+	check_growth(memory, 4,
+		     "max_bytes of fl_memory_config ends growth at "
+		     "327680 ");
 	check_growth(memory, 9, "max_memory_bytes of fl_pool_config");
 	check_growth(memory, UINT64_MAX, "max_memory_bytes of fl_pool_config");
 	CHECK_EQ(fl_memory_grow(memory, 3, NULL), 0);

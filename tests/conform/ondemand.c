@@ -1012,7 +1012,8 @@ static uint64_t record_bytes(struct conform *conform)
 
 static const char *needs_usage(void)
 {
-	return strcmp(test_rung->how, "track") && strcmp(test_rung->how, "scan") ?
+	return strcmp(test_rung->how, "track") &&
+			       strcmp(test_rung->how, "scan") ?
 		       TEST_NOT_BUILT "usage is not counted on this rung" :
 		       NULL;
 }

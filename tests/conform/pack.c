@@ -57,11 +57,12 @@ static struct fl_delta *session_make(struct world *w, uint32_t who)
 	memory = conform_take(&w->conform, fl_snapshot_image(w->snapshot, 0, 0),
 			      0);
 	for (uint32_t i = 0; i < RECORDS; i++)
-		snprintf((char *)memory->base + 1000 + RECORD_BYTES * i,
-			 RECORD_BYTES,
-			 "{\"event\": %u, \"session\": \"name of %u\", \"kind\": \"%s\", \"price\": %u}",
-			 i, who, i % 3 ? "bought" : "looked at",
-			 (uint32_t)test_random_below(&w->random, 10000));
+		snprintf(
+			(char *)memory->base + 1000 + RECORD_BYTES * i,
+			RECORD_BYTES,
+			"{\"event\": %u, \"session\": \"name of %u\", \"kind\": \"%s\", \"price\": %u}",
+			i, who, i % 3 ? "bought" : "looked at",
+			(uint32_t)test_random_below(&w->random, 10000));
 	parts.snapshot = w->snapshot;
 	parts.memories = &memory;
 	parts.memory_count = 1;
@@ -397,7 +398,8 @@ static void hostile(bool has_dictionary)
 		memcpy(copy, bytes, len);
 		while (times--)
 			copy[test_random_below(&w.random, len)] ^=
-				(uint8_t)(1 + test_random_below(&w.random, 255));
+				(uint8_t)(1 +
+					  test_random_below(&w.random, 255));
 		(void)try_bytes(packer, copy, len, w.deltas[0]);
 	}
 	free(copy);
@@ -438,12 +440,11 @@ static void *share(void *arg)
 		uint64_t len = sizeof(buffer);
 		struct fl_delta *back = NULL;
 
-		sharer->is_right &=
-			!fl_delta_pack(sharer->packer, delta, buffer, &len,
-				       NULL) &&
-			!fl_delta_unpack(sharer->packer, buffer, len, NULL,
-					 &back, NULL) &&
-			is_same(back, delta);
+		sharer->is_right &= !fl_delta_pack(sharer->packer, delta,
+						   buffer, &len, NULL) &&
+				    !fl_delta_unpack(sharer->packer, buffer,
+						     len, NULL, &back, NULL) &&
+				    is_same(back, delta);
 		fl_delta_release(back);
 	}
 	return NULL;
@@ -478,9 +479,9 @@ static const char *needs_zstd(void)
 {
 	struct fl_packed_info info = FL_SIZED(info);
 
-	return fl_packed_info(NULL, 0, &info, NULL) == -ENOTSUP ?
-		       TEST_NOT_BUILT "libzstd is not there" :
-		       NULL;
+	return fl_packed_info(NULL, 0, &info, NULL) == -ENOTSUP ? TEST_NOT_BUILT
+		       "libzstd is not there" :
+								  NULL;
 }
 
 static void without_libzstd(void)

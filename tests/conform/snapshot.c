@@ -297,8 +297,8 @@ static void each_call_may_fail(void)
 	instance = shot_start(&shot);
 	for (const char *at = "es"; *at; at++) {
 		shot.fails_at = *at;
-		CHECK_EQ(fl_instance_snapshot(&instance, 1, &shot.capture, &none,
-					      &error),
+		CHECK_EQ(fl_instance_snapshot(&instance, 1, &shot.capture,
+					      &none, &error),
 			 -EPERM);
 		CHECK(strstr(error.text, "encode_") != NULL);
 	}

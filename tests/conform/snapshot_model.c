@@ -830,8 +830,9 @@ static void random_moments_of_random_guests(void)
 		naps += world->naps;
 		worlds++;
 	}
-	test_note("%u captures, %u clones, %u naps, %u resets in place, %u found the pool full, %u pools",
-		  captures, clones, naps, resets, full, worlds);
+	test_note(
+		"%u captures, %u clones, %u naps, %u resets in place, %u found the pool full, %u pools",
+		captures, clones, naps, resets, full, worlds);
 	CHECK(clones > captures / 2);
 	CHECK(resets > captures / 10);
 	CHECK(naps > captures / 10);

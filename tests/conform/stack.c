@@ -237,8 +237,8 @@ static void check_guard_sizes(const struct fl_pool_config *config)
 				addr_at(stacks[k]->low, -(int64_t)guard)));
 			CHECK(test_traps(addr_at(stacks[k]->low, -1)));
 			CHECK(test_traps(stacks[k]->high));
-			CHECK(test_traps(addr_at(stacks[k]->high,
-						 (int64_t)guard - 1)));
+			CHECK(test_traps(
+				addr_at(stacks[k]->high, (int64_t)guard - 1)));
 			give_stack(stacks[k]);
 		}
 		conform_close(&conform);

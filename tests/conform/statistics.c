@@ -435,9 +435,9 @@ static void threads_lose_nothing(void)
 
 static const char *makes_files(void)
 {
-	return strcmp(test_rung->backend, "segmented") ?
-		       NULL :
-		       TEST_NOT_BUILT "this backend makes no memory files";
+	return strcmp(test_rung->backend, "segmented") ? NULL :
+							 TEST_NOT_BUILT
+		       "this backend makes no memory files";
 }
 
 /* A host of many pools keeps its descriptors, and a backend that makes no memory

@@ -151,8 +151,9 @@ static void begin_again(struct life *life, struct fl_instance *instance)
 				&error);
 	/* The rung "discard" cannot tell, and neither can another without the
 	 * page table. */
-	if (answered(life, "fl_memory_written",
-		     err == -ENOTSUP ? 0 : err, &error) && !err)
+	if (answered(life, "fl_memory_written", err == -ENOTSUP ? 0 : err,
+		     &error) &&
+	    !err)
 		CHECK(written.run_count > 0 && runs[0].offset_bytes == 0);
 	memory->base[0] = 0x55;
 	if (!succeeds(life, fl_instance_reset(instance, NULL, &error), &error))
@@ -477,8 +478,7 @@ static void run_lives(bool is_sticky, uint64_t step, int even, int odd)
 				  inject.first_failed ? inject.first_failed :
 							"none");
 	} while (inject.failed && at < 4000 && !test_has_failed());
-	test_note("%ju calls failed, one by one",
-		  (uintmax_t)(at / step - 1));
+	test_note("%ju calls failed, one by one", (uintmax_t)(at / step - 1));
 	CHECK(at > 10);
 	/* The next attempt works. */
 	live(&life, 0, false, 0);

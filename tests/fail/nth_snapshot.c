@@ -485,8 +485,8 @@ static void nap(struct life *life, struct fl_instance **clones)
 	}
 	check_live(life, 1);
 	CHECK_EQ(fl_instance_memory(clones[0], 0)->base[TOUCHED], 0x42);
-	CHECK_EQ(((uint64_t *)fl_instance_table(clones[0],
-						0)->base)[ELEMENTS - 1],
+	CHECK_EQ(((uint64_t *)fl_instance_table(clones[0], 0)
+			  ->base)[ELEMENTS - 1],
 		 99);
 	fl_instance_memory(clones[0], 0)->base[TOUCHED] = 0;
 	((uint64_t *)fl_instance_table(clones[0], 0)->base)[ELEMENTS - 1] = 0;

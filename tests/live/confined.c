@@ -177,8 +177,9 @@ static bool kill_for(const struct killed *killed)
 			 (unsigned int)offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, killed->number, 0, 3),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 killed->arg ? arg_off : (unsigned int)offsetof(
-						struct seccomp_data, nr)),
+			 killed->arg ? arg_off :
+				       (unsigned int)offsetof(
+					       struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
 			 killed->arg ? killed->arg : killed->number, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
@@ -223,14 +224,19 @@ static void what_is_excluded_is_not_called(void)
 		{ { NULL, "dontneed", NULL }, SYS_ioctl, 1, REQUEST_SCAN },
 		{ { "segmented", NULL, NULL }, SYS_ioctl, 0, 0 },
 		{ { NULL, NULL, "madv-collapse" },
-		  SYS_madvise, 2, ADVICE_COLLAPSE },
+		  SYS_madvise,
+		  2,
+		  ADVICE_COLLAPSE },
 		{ { NULL, NULL, "madv-populate" },
-		  SYS_madvise, 2, ADVICE_POPULATE_WRITE },
+		  SYS_madvise,
+		  2,
+		  ADVICE_POPULATE_WRITE },
 	};
 
 	for (size_t i = 0; i < TEST_ARRAY_SIZE(cases); i++) {
 		struct killed killed = cases[i];
-		struct test_end end = test_fork(child_under_filter, &killed, 20);
+		struct test_end end =
+			test_fork(child_under_filter, &killed, 20);
 
 		check_end(end, &killed.way);
 		if (end.signo)
@@ -362,7 +368,8 @@ static void descriptors_are_as_documented(void)
 						       &error),
 				     &error);
 			with = procfs_count_fds();
-			CHECK_EQ(with - before, rungs[i].per_shard * shards + 1);
+			CHECK_EQ(with - before,
+				 rungs[i].per_shard * shards + 1);
 			use(context, true);
 			CHECK_EQ(procfs_count_fds(), with);
 			fl_context_destroy(context);
@@ -467,7 +474,8 @@ static void capture_and_compare(struct conform *conform)
 	struct fl_image_run run;
 
 	memory->base[3 * WPAGE] = 9;
-	CONFORM_MUST(fl_image_from_memory(memory, NULL, &image, &error), &error);
+	CONFORM_MUST(fl_image_from_memory(memory, NULL, &image, &error),
+		     &error);
 	CHECK(fl_image_next_run(image, 0, &run));
 	CHECK_EQ(run.offset_bytes, 3 * WPAGE);
 	fl_image_release(image);
@@ -514,7 +522,8 @@ static void rights_are_given_up_behind_the_context(void)
 		for (enum loss loss = 0; loss < LOSS_COUNT; loss++) {
 			struct losing losing = { ways[i], loss, folder };
 
-			check_end(test_fork(child_loses, &losing, 20), &ways[i]);
+			check_end(test_fork(child_loses, &losing, 20),
+				  &ways[i]);
 		}
 	}
 	rmdir(folder);
@@ -694,9 +703,9 @@ static void all_memory_is_locked(void)
 
 static const char *needs_plain_memory(void)
 {
-	return test_is_sanitized() ?
-		       TEST_NOT_BUILT "a sanitizer maps terabytes" :
-		       NULL;
+	return test_is_sanitized() ? TEST_NOT_BUILT
+		       "a sanitizer maps terabytes" :
+				     NULL;
 }
 
 static const struct test_case cases[] = {

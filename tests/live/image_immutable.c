@@ -29,8 +29,8 @@ static void scene_open(struct scene *scene)
 	int fd;
 
 	conform_open(&scene->conform, NULL);
-	scene->image = conform_image_of(&scene->conform, 131072,
-					70000, "what the file says", 18);
+	scene->image = conform_image_of(&scene->conform, 131072, 70000,
+					"what the file says", 18);
 	snprintf(scene->path, sizeof(scene->path), "/var/tmp/fl-image-XXXXXX");
 	fd = mkstemp(scene->path);
 	MUST(fd >= 0);

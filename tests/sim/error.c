@@ -79,12 +79,12 @@ static void kernel_numbers_fold_into_the_set(void)
 	CHECK_EQ(fl__error_fold(0), 0);
 	for (int number = 1; number < 200; number++)
 		CHECK_EQ(fl__error_fold(-number),
-			 is_exhaustion(number) ? -ENOMEM :
+			 is_exhaustion(number)		     ? -ENOMEM :
 			 number == EPERM || number == EACCES ? -EPERM :
 			 number == ENOTSUP || number == EINVAL ||
 					 number == ETIMEDOUT ?
-						 -number :
-						 -EIO);
+							       -number :
+							       -EIO);
 }
 
 static void answers_of_the_runtime_stay_in_the_set(void)

@@ -166,7 +166,7 @@ static void run_random(enum fl_strategy strategy)
 		struct fl__freelist slots;
 
 		MUST_EQ(fl__freelist_init(&slots, model.capacity, strategy,
-				       max_warm, 12345),
+					  max_warm, 12345),
 			0);
 		check_counts(&slots, &model);
 		for (int step = 0; step < 1500 && !test_has_failed(); step++) {
@@ -211,7 +211,8 @@ static void only_what_is_affine(void)
 	struct fl__freelist slots;
 	uint32_t a, b;
 
-	MUST_EQ(fl__freelist_init(&slots, 4, FL_STRATEGY_REUSE_AFFINITY, 4, 0), 0);
+	MUST_EQ(fl__freelist_init(&slots, 4, FL_STRATEGY_REUSE_AFFINITY, 4, 0),
+		0);
 	CHECK_EQ(fl__freelist_take_affine(&slots, 7), FL__IDX_NONE);
 	a = fl__freelist_take(&slots, 7);
 	b = fl__freelist_take(&slots, 7);
@@ -231,7 +232,8 @@ static void oldest_first_for_trimming(void)
 	struct fl__freelist slots;
 	uint32_t taken[4];
 
-	MUST_EQ(fl__freelist_init(&slots, 4, FL_STRATEGY_REUSE_AFFINITY, 4, 0), 0);
+	MUST_EQ(fl__freelist_init(&slots, 4, FL_STRATEGY_REUSE_AFFINITY, 4, 0),
+		0);
 	for (int i = 0; i < 4; i++)
 		taken[i] = fl__freelist_take(&slots, 1);
 	fl__freelist_give(&slots, taken[2], 0);
@@ -269,7 +271,8 @@ static void many_affinities(void)
 {
 	struct fl__freelist slots;
 
-	MUST_EQ(fl__freelist_init(&slots, 3, FL_STRATEGY_REUSE_AFFINITY, 3, 0), 0);
+	MUST_EQ(fl__freelist_init(&slots, 3, FL_STRATEGY_REUSE_AFFINITY, 3, 0),
+		0);
 	for (uint64_t affinity = 1; affinity < 5000; affinity++) {
 		uint32_t idx = fl__freelist_take(&slots, affinity);
 
@@ -354,8 +357,8 @@ static void explore_run(struct explorer *explorer, uint32_t count,
 	bool is_good = true;
 
 	*model = (struct slots_model){ .capacity = explorer->capacity };
-	MUST_EQ(fl__freelist_init(&slots, explorer->capacity, explorer->strategy,
-			       explorer->max_warm, 7),
+	MUST_EQ(fl__freelist_init(&slots, explorer->capacity,
+				  explorer->strategy, explorer->max_warm, 7),
 		0);
 	for (uint32_t i = 0; i < count && is_good; i++)
 		is_good = op_run(explorer, &explorer->ops[i], &slots, model);
@@ -507,7 +510,8 @@ static void affinity_is_mostly_hit(void)
 	struct fl__freelist slots;
 
 	test_random_init(&random, 22);
-	MUST_EQ(fl__freelist_init(&slots, 100, FL_STRATEGY_REUSE_AFFINITY, 100, 0),
+	MUST_EQ(fl__freelist_init(&slots, 100, FL_STRATEGY_REUSE_AFFINITY, 100,
+				  0),
 		0);
 	for (int i = 0; i < 100000; i++) {
 		uint64_t affinity = 1 + test_random_below(&random, 15);
@@ -540,8 +544,9 @@ static void cold_until_enough_are_warm(void)
 		uint32_t ring = max_warm ? max_warm : 1;
 		struct fl__freelist slots;
 
-		MUST_EQ(fl__freelist_init(&slots, 20, FL_STRATEGY_REUSE_AFFINITY,
-				       max_warm, 0),
+		MUST_EQ(fl__freelist_init(&slots, 20,
+					  FL_STRATEGY_REUSE_AFFINITY, max_warm,
+					  0),
 			0);
 		for (uint32_t i = 0; i < 100; i++) {
 			uint32_t idx = fl__freelist_take(&slots, i + 1);

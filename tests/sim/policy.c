@@ -316,8 +316,8 @@ static void sweeps_of_both_kinds(void)
 			(void)fl__policy_reported(&watch, idx, &found);
 			fl__policy_compared(&watch, idx, idx % 3 != 0, &found);
 		}
-		fl__policy_swept(&watch, is_all ? FL__SWEEP_CHUNKS :
-						  FL__SWEEP_RUNS);
+		fl__policy_swept(&watch,
+				 is_all ? FL__SWEEP_CHUNKS : FL__SWEEP_RUNS);
 		for (uint32_t idx = 100; idx < 200; idx++) {
 			bool is_left = !is_all && idx % 3 != 0;
 
@@ -419,8 +419,8 @@ static void none_stays_hot_unwritten(void)
 static void none_stays_open_unwritten(void)
 {
 	static trace_fn *const traces[] = {
-		trace_stable,	trace_random, trace_drifting,
-		trace_phases,	trace_once,   trace_stable_and_random,
+		trace_stable,  trace_random, trace_drifting,
+		trace_phases,  trace_once,   trace_stable_and_random,
 		trace_nothing,
 	};
 

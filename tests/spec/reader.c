@@ -264,8 +264,9 @@ static bool are_rests_equal(const uint8_t *a, size_t a_length, const uint8_t *b,
 
 /* What was written of a module, which was read from original. Frees bytes. */
 static const char *check_written(const struct fl_module *module,
-				 const uint8_t *original, size_t original_length,
-				 void *bytes, size_t length, bool keeps_start,
+				 const uint8_t *original,
+				 size_t original_length, void *bytes,
+				 size_t length, bool keeps_start,
 				 struct fl_error *error)
 {
 	const char *wrong = NULL;
@@ -286,8 +287,8 @@ static const char *check_written(const struct fl_module *module,
 
 /* NULL if all is well, else what is not. */
 static const char *check_writers(const struct fl_module *module,
-				 const uint8_t *original, size_t original_length,
-				 struct fl_error *error)
+				 const uint8_t *original,
+				 size_t original_length, struct fl_error *error)
 {
 	const char *wrong;
 	uint64_t length;

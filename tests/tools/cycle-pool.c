@@ -66,8 +66,7 @@ static void cost_print(const struct rusage *before)
 
 	getrusage(RUSAGE_SELF, &now);
 	printf("pid %d\nminor faults of the cycles %ld\nminor faults of all %ld\n",
-	       (int)getpid(), now.ru_minflt - before->ru_minflt,
-	       now.ru_minflt);
+	       (int)getpid(), now.ru_minflt - before->ru_minflt, now.ru_minflt);
 }
 
 static int run(long count, useconds_t pause_us, const char *name, int done_fd)

@@ -70,7 +70,8 @@ static void live(int i, int ready_fd, int round_fd)
 	for (uint64_t t = 1; t <= 100; t++)
 		fl__stats_time(stats, FL__TIMES_release, t * 1000);
 	for (;;) {
-		if (write(ready_fd, "", 1) != 1 || read(round_fd, &byte, 1) != 1)
+		if (write(ready_fd, "", 1) != 1 ||
+		    read(round_fd, &byte, 1) != 1)
 			_exit(0);
 		fl__stats_add(stats, FL__WORD_memories_acquired,
 			      (uint64_t)(i % 5));

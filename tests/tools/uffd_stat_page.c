@@ -225,8 +225,8 @@ static void recordings(void)
 	CHECK(!memcmp(&other->about, &sample->about, sizeof(other->about)));
 	CHECK(!memcmp(other->values, sample->values, sizeof(other->values)));
 	CHECK(!memcmp(other->buckets, sample->buckets,
-		      sample->schema->times_count *
-			      sample->about.bucket_count * sizeof(uint64_t)));
+		      sample->schema->times_count * sample->about.bucket_count *
+			      sizeof(uint64_t)));
 	stat_moment_free(again);
 	CHECK(!stat_replay(file, &schemas, &why) && !why);
 	/* Cut. */

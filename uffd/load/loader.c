@@ -396,8 +396,8 @@ static void *handler_run(void *arg)
 		fl__os_unlock(&desk->lock);
 		/* Nothing rings when the kernel could take more. */
 		if (loader->ring && !ring_turn(loader, &sha))
-			deadline_ns = fl_min_u64(deadline_ns,
-						 fl__os_now_ns() + RING_AGAIN_NS);
+			deadline_ns = fl_min_u64(
+				deadline_ns, fl__os_now_ns() + RING_AGAIN_NS);
 		/* With no waiter free, faults stay where they are. */
 		fds[1].fd = room ? desk->uffd_fd : -1;
 		if (poll(fds, 3, wait_ms(deadline_ns)) <= 0)

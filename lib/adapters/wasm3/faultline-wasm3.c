@@ -34,7 +34,8 @@ extern M3Result m3Err_mallocFailed;
 
 IM3Environment m3_NewEnvironment(void);
 void m3_FreeEnvironment(IM3Environment env);
-IM3Runtime m3_NewRuntime(IM3Environment env, uint32_t stack_bytes, void *unused);
+IM3Runtime m3_NewRuntime(IM3Environment env, uint32_t stack_bytes,
+			 void *unused);
 void m3_FreeRuntime(IM3Runtime runtime);
 M3Result m3_ParseModule(IM3Environment env, IM3Module *parsed,
 			const uint8_t *bytes, uint32_t length);
@@ -52,11 +53,11 @@ _Static_assert(FL_WASM3_PREFIX_BYTES == HEADER_BYTES + sizeof(void *),
 
 struct load {
 	struct fl_memory *memory;
-	uint64_t wanted_bytes;	/* of the memory and the header */
+	uint64_t wanted_bytes; /* of the memory and the header */
 	bool is_taken;
-	bool is_trial;		/* only to see whether calls arrive */
-	bool has_arrived;	/* m3_Realloc() did */
-	bool has_freed;		/* m3_Free() did */
+	bool is_trial; /* only to see whether calls arrive */
+	bool has_arrived; /* m3_Realloc() did */
+	bool has_freed; /* m3_Free() did */
 	const char *refusal;
 };
 
@@ -149,8 +150,8 @@ void __wrap_m3_Free(void **ptr)
 /* ------------------------------------------------------------------ a trial */
 
 /* (module (memory 0)): what loads it makes the calls that this file is for. */
-static const uint8_t trial_bytes[] = { 0, 'a', 's', 'm', 1, 0, 0, 0,
-				       5, 3,   1,   0,	 0 };
+static const uint8_t trial_bytes[] = { 0, 'a', 's', 'm', 1, 0, 0,
+				       0, 5,   3,   1,	 0, 0 };
 
 static void try_load(IM3Environment env)
 {
@@ -210,18 +211,20 @@ static int memory_take(struct fl_pool *pool, const struct fl_module *module,
 
 	fl_module_info(module, &info);
 	if (type->is_64 || type->page_bytes != WPAGE_BYTES || type->is_shared)
-		return fail(error, -ENOTSUP,
-			    "wasm3 knows no memory that is shared, has 64-bit addresses or pages of another size");
+		return fail(
+			error, -ENOTSUP,
+			"wasm3 knows no memory that is shared, has 64-bit addresses or pages of another size");
 	if (info.active_data_count && !type->has_image)
-		return fail(error, -ENOTSUP,
-			    "the module's memory has no image (%s): load the whole module by m3_LoadModule()",
-			    info.segmented_reason ? info.segmented_reason :
-						    "data at unknown offsets");
+		return fail(
+			error, -ENOTSUP,
+			"the module's memory has no image (%s): load the whole module by m3_LoadModule()",
+			info.segmented_reason ? info.segmented_reason :
+						"data at unknown offsets");
 	fl_memory_config_init(&wanted);
-	wanted.image = config && config->image ?
-			       config->image :
-			       fl_module_image(module,
-					       info.imported_memory_count);
+	wanted.image =
+		config && config->image ?
+			config->image :
+			fl_module_image(module, info.imported_memory_count);
 	wanted.initial_bytes = type->min_pages * WPAGE_BYTES;
 	wanted.max_bytes = type->max_pages > UINT32_MAX ?
 				   UINT64_MAX :
@@ -238,10 +241,10 @@ static int check_prefix(const struct fl_pool *pool, struct fl_error *error)
 	fl_pool_info(pool, &info);
 	if (info.prefix_bytes >= FL_WASM3_PREFIX_BYTES)
 		return 0;
-	return fail(error, -ENOTSUP,
-		    "wasm3 keeps a header before the memory: give the pool a prefix_bytes of %d, it has %llu",
-		    FL_WASM3_PREFIX_BYTES,
-		    (unsigned long long)info.prefix_bytes);
+	return fail(
+		error, -ENOTSUP,
+		"wasm3 keeps a header before the memory: give the pool a prefix_bytes of %d, it has %llu",
+		FL_WASM3_PREFIX_BYTES, (unsigned long long)info.prefix_bytes);
 }
 
 static int load_with(struct load *load, IM3Runtime runtime, IM3Module parsed,
@@ -277,8 +280,9 @@ int fl_wasm3_load(struct fl_pool *pool, const struct fl_module *module,
 	if (err)
 		return err;
 	if (!calls_arrive())
-		return fail(error, -ENOTSUP,
-			    "wasm3's calls do not arrive: compile its m3_core.c as an object of its own, without -flto, and link with `pkg-config --libs faultline-wasm3`");
+		return fail(
+			error, -ENOTSUP,
+			"wasm3's calls do not arrive: compile its m3_core.c as an object of its own, without -flto, and link with `pkg-config --libs faultline-wasm3`");
 	if (defines_memory(module, &type)) {
 		err = memory_take(pool, module, &type, config, &load.memory,
 				  error);

@@ -81,7 +81,7 @@ struct functions {
 		const void *address;
 		uint32_t idx;
 		wasmtime_func_t func;
-	} *entries;
+	} * entries;
 	uint32_t count;
 };
 
@@ -99,9 +99,8 @@ static int functions_get(const struct subject *s, struct functions *functions)
 	const struct fl_wasmtime_module *module = s->module;
 	wasmtime_extern_t item;
 
-	functions->entries =
-		calloc(module->export_count + (size_t)1,
-		       sizeof(*functions->entries));
+	functions->entries = calloc(module->export_count + (size_t)1,
+				    sizeof(*functions->entries));
 	if (!functions->entries)
 		return fail(s->error, -ENOMEM, "no memory for functions");
 	for (uint32_t i = 0; i < module->export_count; i++) {
@@ -131,8 +130,8 @@ static uint32_t functions_number(const struct functions *functions,
 
 	if (!value->of.funcref.store_id)
 		return 0;
-	found = bsearch(&key, functions->entries, functions->count,
-			sizeof(key), compare_addresses);
+	found = bsearch(&key, functions->entries, functions->count, sizeof(key),
+			compare_addresses);
 	return found ? found->idx + 1 : 0;
 }
 
@@ -155,9 +154,10 @@ static int functions_value(const struct subject *s,
 	}
 	if (low == functions->count ||
 	    functions->entries[low].idx != number - 1)
-		return fail(s->error, -ENOEXEC,
-			    "the state has a reference to function %u, of which the module makes none",
-			    number - 1);
+		return fail(
+			s->error, -ENOEXEC,
+			"the state has a reference to function %u, of which the module makes none",
+			number - 1);
 	value->of.funcref = functions->entries[low].func;
 	return 0;
 }
@@ -209,12 +209,14 @@ static int refuse_function(const struct subject *s,
 			   const struct fl_state_export *at, uint64_t idx)
 {
 	if (at->kind == FL_STATE_GLOBAL)
-		return fail(s->error, -ENOTSUP,
-			    "global %u holds a function that is not the module's: the host's, or another instance's",
-			    at->idx);
-	return fail(s->error, -ENOTSUP,
-		    "element %llu of table %u is a function that is not the module's: the host's, or another instance's",
-		    (unsigned long long)idx, at->idx);
+		return fail(
+			s->error, -ENOTSUP,
+			"global %u holds a function that is not the module's: the host's, or another instance's",
+			at->idx);
+	return fail(
+		s->error, -ENOTSUP,
+		"element %llu of table %u is a function that is not the module's: the host's, or another instance's",
+		(unsigned long long)idx, at->idx);
 }
 
 /* What Wasmtime calls a type of value, and how many bytes its values have. */
@@ -294,9 +296,8 @@ static int encode_global(const struct subject *s,
 	}
 	number = functions_number(functions, &value);
 	put_number(to, number, ELEMENT_BYTES);
-	return number || !value.of.funcref.store_id ?
-		       0 :
-		       refuse_function(s, at, 0);
+	return number || !value.of.funcref.store_id ? 0 :
+						      refuse_function(s, at, 0);
 }
 
 static int encode_table(const struct subject *s,
@@ -398,9 +399,10 @@ static int find_memories(const struct subject *s, struct fl_memory **memories,
 			(const wasmtime_memory_t *)(const void *)&item.of);
 		memories[*count] = fl_memory_find(module->pool, base);
 		if (!memories[*count])
-			return fail(s->error, -EINVAL,
-				    "memory %u of the instance is not the pool's",
-				    at->idx);
+			return fail(
+				s->error, -EINVAL,
+				"memory %u of the instance is not the pool's",
+				at->idx);
 		++*count;
 	}
 	return 0;
@@ -449,8 +451,8 @@ static int prepare_delta(const struct subject *s, struct fl_snapshot *snapshot,
 			 const uint8_t *tag, struct fl_memory **memories,
 			 struct bytes *state, struct fl_delta_parts *parts)
 {
-	int err = fl_wasmtime_check_snapshot(s->module, snapshot, NULL,
-					     s->error);
+	int err =
+		fl_wasmtime_check_snapshot(s->module, snapshot, NULL, s->error);
 
 	if (!err)
 		err = find_memories(s, memories, &parts->memory_count);
@@ -533,9 +535,10 @@ int fl_wasmtime_check_snapshot(const struct fl_wasmtime_module *module,
 		return fail(error, -EINVAL,
 			    "the snapshot is of another module");
 	if (strcmp(info.encoding, FL_WASMTIME_ENCODING))
-		return fail(error, -EINVAL,
-			    "the snapshot has the encoding %s, not " FL_WASMTIME_ENCODING,
-			    info.encoding);
+		return fail(
+			error, -EINVAL,
+			"the snapshot has the encoding %s, not " FL_WASMTIME_ENCODING,
+			info.encoding);
 	if (!delta)
 		return 0;
 	fl_delta_info(delta, &slept);

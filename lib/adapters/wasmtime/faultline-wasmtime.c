@@ -94,7 +94,8 @@ static int hold(struct fl_pool *pool, struct fl_memory_config *config,
 	int err;
 
 	if (!held)
-		return fail(error, -ENOMEM, "no memory for what holds a memory");
+		return fail(error, -ENOMEM,
+			    "no memory for what holds a memory");
 	*held = (struct fl_wasmtime_held){ .page_bytes = config->page_bytes };
 	config->user = held;
 	err = fl_memory_acquire(pool, config, &held->memory, error);
@@ -207,11 +208,10 @@ static wasmtime_error_t *memory_new(void *env, const wasm_memorytype_t *type,
 		batch->taken++;
 	error = check_bounds(creator, reserved, guard);
 	if (!error)
-		error = batch->module ?
-				take_announced(batch, creator->pool, type,
-					       &held) :
-				take_plain(creator->pool, minimum, maximum,
-					   page_bytes, &held);
+		error = batch->module ? take_announced(batch, creator->pool,
+						       type, &held) :
+					take_plain(creator->pool, minimum,
+						   maximum, page_bytes, &held);
 	if (error)
 		return error;
 	held->capacity = creator->capacity;
@@ -268,14 +268,13 @@ int fl_wasmtime_use(struct wasm_config_t *config, struct fl_pool *pool,
 /* ----------------------------------------------------------------- modules */
 
 /* (module (memory 0)) */
-static const uint8_t trial_bytes[] = { 0, 'a', 's', 'm', 1, 0, 0, 0,
-				       5, 3,   1,   0,	 0 };
+static const uint8_t trial_bytes[] = { 0, 'a', 's', 'm', 1, 0, 0,
+				       0, 5,   3,   1,	 0, 0 };
 
 /* Instantiate a module in the engine, and see whether it asks for its memory. */
 static int try_engine(wasm_engine_t *engine, struct fl_error *error)
 {
-	struct fl_wasmtime_batch batch = { .outer = innermost,
-					   .is_trial = 1 };
+	struct fl_wasmtime_batch batch = { .outer = innermost, .is_trial = 1 };
 	wasmtime_instance_t instance;
 	wasmtime_module_t *module;
 	wasmtime_store_t *store;
@@ -351,13 +350,13 @@ static int write_resumable(struct fl_wasmtime_module *module, void **bytes,
 		err = fail(error, -ENOTSUP, "no snapshots of this module: %s",
 			   module->whole_reason);
 	if (!err)
-		err = fl_module_write_state_exports(module->module, bytes,
-						    length_bytes, &report,
-						    error);
+		err = fl_module_write_state_exports(
+			module->module, bytes, length_bytes, &report, error);
 	if (!err && report.kept_count)
-		err = fail(error, -ENOTSUP,
-			   "no snapshots of this module: data segment %u is copied at each instantiation: %s",
-			   report.first_kept_idx, report.kept_reason);
+		err = fail(
+			error, -ENOTSUP,
+			"no snapshots of this module: data segment %u is copied at each instantiation: %s",
+			report.first_kept_idx, report.kept_reason);
 	return err;
 }
 
@@ -427,9 +426,8 @@ int fl_wasmtime_load(struct wasm_engine_t *engine, struct fl_context *context,
 }
 
 int fl_wasmtime_load_resumable(struct wasm_engine_t *engine,
-			       struct fl_context *context,
-			       struct fl_pool *pool, const void *bytes,
-			       uint64_t length_bytes,
+			       struct fl_context *context, struct fl_pool *pool,
+			       const void *bytes, uint64_t length_bytes,
 			       struct fl_wasmtime_module **module,
 			       struct fl_error *error)
 {
@@ -452,8 +450,8 @@ void fl_wasmtime_release(struct fl_wasmtime_module *module)
 
 /* What the memories of a batch begin with. */
 struct content {
-	struct fl_snapshot *snapshot;	/* NULL: the module's images */
-	const struct fl_delta *delta;	/* over the snapshot's; NULL: none */
+	struct fl_snapshot *snapshot; /* NULL: the module's images */
+	const struct fl_delta *delta; /* over the snapshot's; NULL: none */
 };
 
 static struct fl_image *find_image(const struct fl_wasmtime_module *module,
@@ -537,8 +535,8 @@ static int begin(struct fl_wasmtime_batch *batch,
 	}
 	/* A thread that ended here would leave memories that nobody finds. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	while (!err && info.imported_memory_count + batch->count <
-			       info.memory_count) {
+	while (!err &&
+	       info.imported_memory_count + batch->count < info.memory_count) {
 		if (batch->count == FL_WASMTIME_MAX_MEMORIES)
 			err = fail(error, -E2BIG,
 				   "the module has more than %d memories",

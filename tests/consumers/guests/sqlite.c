@@ -104,8 +104,9 @@ static const char *const sources[STATEMENTS] = {
 	[COMMIT] = "COMMIT",
 	[ADD_EVENT] = "INSERT INTO events VALUES(?1, ?2, ?3)",
 	[FORGET_EVENT] = "DELETE FROM events WHERE id = ?1 - 50",
-	[EDIT_LINE] = "UPDATE document SET text = 'Line ' || ?1 || ' is of event '"
-		      " || ?2 || '.' WHERE line = ?1",
+	[EDIT_LINE] =
+		"UPDATE document SET text = 'Line ' || ?1 || ' is of event '"
+		" || ?2 || '.' WHERE line = ?1",
 	[ANSWER_EVENT] = "SELECT e.id, f.id, p.name, p.cents * (e.value % 9),"
 			 " d.text FROM events e JOIN products p"
 			 " ON p.id = e.product JOIN document d ON d.line = ?2"
@@ -115,9 +116,10 @@ static const char *const sources[STATEMENTS] = {
 	[SHOW_LINES] = "SELECT * FROM document ORDER BY line",
 	[END_EVENTS] = "DELETE FROM events",
 	[END_LINES] = "DELETE FROM document",
-	[BEGIN_LINES] = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL"
-			" SELECT i + 1 FROM n WHERE i < 23) INSERT INTO document"
-			" SELECT i, 'Line ' || i || ' is empty.' FROM n",
+	[BEGIN_LINES] =
+		"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL"
+		" SELECT i + 1 FROM n WHERE i < 23) INSERT INTO document"
+		" SELECT i, 'Line ' || i || ' is empty.' FROM n",
 };
 
 static sqlite3 *db;

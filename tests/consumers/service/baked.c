@@ -9,7 +9,7 @@
 #include "module.h"
 
 #define DEFINE(of)                              \
-	DEFINE_MODULE(of, "baked", NULL);             \
+	DEFINE_MODULE(of, "baked", NULL);       \
 	const struct module *baked_module(void) \
 	{                                       \
 		return &module_##of;            \

@@ -240,9 +240,7 @@ static struct member *crew_run(struct crew *crew)
 /* Sessions [first, end) begin. Seconds. */
 static double fill_some(struct sessions *sessions, uint32_t first, uint32_t end)
 {
-	struct crew crew = { .sessions = sessions,
-			     .first = first,
-			     .end = end };
+	struct crew crew = { .sessions = sessions, .first = first, .end = end };
 	uint64_t before = now_ns();
 
 	sessions->workers = MAX_WORKERS;
@@ -272,8 +270,8 @@ static void arrays_grow(struct sessions *sessions, uint32_t count)
 		realloc(sessions->deltas, count * sizeof(*sessions->deltas));
 	sessions->events =
 		realloc(sessions->events, count * sizeof(*sessions->events));
-	sessions->delta_events = realloc(
-		sessions->delta_events, count * sizeof(*sessions->events));
+	sessions->delta_events = realloc(sessions->delta_events,
+					 count * sizeof(*sessions->events));
 	if (!sessions->deltas || !sessions->events || !sessions->delta_events)
 		die("no memory for %u sessions", count);
 	memset(sessions->deltas + were, 0,
@@ -377,8 +375,7 @@ static void figures_take(struct session_figures *figures,
 		struct seat *seat = &members[i].seat;
 
 		if (seat->ns_count)
-			memcpy(ns + at, seat->ns,
-			       seat->ns_count * sizeof(*ns));
+			memcpy(ns + at, seat->ns, seat->ns_count * sizeof(*ns));
 		at += seat->ns_count;
 		figures->per_s += (double)seat->ns_count * 1e9 /
 				  (double)(members[i].busy_ns + 1);
@@ -415,9 +412,8 @@ static void figures_rest(struct sessions *sessions, int way,
 	figures->tables_mib = tables_mib() - tables_was;
 	figures->bytes = (double)sessions->kept_bytes / sessions->held_count;
 	if (way == SESSIONS_LIVE)
-		figures->bytes =
-			(figures->private_mib + figures->tables_mib) *
-			1048576 / sessions->held_count;
+		figures->bytes = (figures->private_mib + figures->tables_mib) *
+				 1048576 / sessions->held_count;
 }
 
 static void measure_workers(struct sessions *sessions, int way,
@@ -491,8 +487,8 @@ static void train(struct sessions *sessions)
 	int err;
 
 	for (uint32_t i = 0; i < count; i++)
-		sample[i] = sessions->deltas[(uint64_t)i * sessions->count /
-					     count];
+		sample[i] =
+			sessions->deltas[(uint64_t)i * sessions->count / count];
 	err = fl_packer_train(sample, count, dictionary, &length, &error);
 	sessions->no_dictionary = err == -ENOTSUP ?
 					  "built without libzstd" :

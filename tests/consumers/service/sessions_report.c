@@ -17,9 +17,8 @@ void sessions_head(const struct sessions *sessions, double fill_s)
 	       "Zipf's law. held: by this way; bytes: of a session at rest; "
 	       "memory,\ntables: MiB, by how much the process has grown.\n\n",
 	       sessions->guest->title, sessions->count, fill_s);
-	printf("%-20s %1s %8s %8s %8s %8s %7s %6s %6s\n", "way", "w",
-	       "held", "req/s", "p50 us", "p99 us", "bytes", "memory",
-	       "tables");
+	printf("%-20s %1s %8s %8s %8s %8s %7s %6s %6s\n", "way", "w", "held",
+	       "req/s", "p50 us", "p99 us", "bytes", "memory", "tables");
 	fflush(stdout);
 }
 
@@ -53,8 +52,8 @@ static void row_text(int way, const struct session_figures *f)
 		printf(" left out: %s\n", f->left_out);
 		return;
 	}
-	printf(" %1u %8u %8.0f %8.1f %8.1f", f->workers, f->held_count, f->per_s,
-	       f->p50_us, f->p99_us);
+	printf(" %1u %8u %8.0f %8.1f %8.1f", f->workers, f->held_count,
+	       f->per_s, f->p50_us, f->p99_us);
 	if (way == SESSIONS_REPLAY)
 		printf(" %7s", "-");
 	else

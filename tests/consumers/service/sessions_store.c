@@ -108,12 +108,11 @@ static struct fl_delta *stored_open(struct seat *seat, uint32_t session,
 	int err;
 
 	session_tag(session, tag);
-	err = store->packer ?
-		      fl_delta_unpack(store->packer, bytes, length, tag, &delta,
-				      &error) :
-		      fl_delta_open(seat->sessions->guest->snapshot, bytes,
-				    length, FL_BYTES_BORROW, tag, &delta,
-				    &error);
+	err = store->packer ? fl_delta_unpack(store->packer, bytes, length, tag,
+					      &delta, &error) :
+			      fl_delta_open(seat->sessions->guest->snapshot,
+					    bytes, length, FL_BYTES_BORROW, tag,
+					    &delta, &error);
 	if (err)
 		die("a session does not wake: %s", error.text);
 	return delta;
@@ -128,8 +127,8 @@ static uint32_t store_some(struct sessions *sessions, uint32_t first)
 	MDB_txn *txn;
 
 	must(mdb_txn_begin(store->env, NULL, 0, &txn), "begin");
-	for (i = first;
-	     i < sessions->held_count && i < first + FILL_AT_ONCE; i++) {
+	for (i = first; i < sessions->held_count && i < first + FILL_AT_ONCE;
+	     i++) {
 		MDB_val key = key_of(&i), value;
 		void *bytes;
 		uint64_t length;
@@ -288,13 +287,10 @@ static void store_commit(struct seat *seat)
 	must(mdb_txn_commit(txn), "commit");
 }
 
-#define STORE_CALLS                        \
-	.lane_way = &ways[WAY_CLONE],      \
-	.close = lmdb_close,               \
-	.seat_open = seat_open,            \
-	.seat_close = seat_close,          \
-	.serve = store_serve,              \
-	.commit = store_commit
+#define STORE_CALLS                                        \
+	.lane_way = &ways[WAY_CLONE], .close = lmdb_close, \
+	.seat_open = seat_open, .seat_close = seat_close,  \
+	.serve = store_serve, .commit = store_commit
 
 const struct session_way sessions_lmdb = {
 	.name = "lmdb",

@@ -150,8 +150,7 @@ static const char *live_open(struct sessions *sessions)
 	if (fl_pool_config_fit(sessions->context, NULL, &config, NULL, &error))
 		return "no slots for them";
 	sessions->held_count = config.max_memories;
-	if (fl_pool_create(sessions->context, &config, &sessions->pool,
-			   &error))
+	if (fl_pool_create(sessions->context, &config, &sessions->pool, &error))
 		die("%s", error.text);
 	lanes = must_allocate(sessions->held_count * sizeof(*lanes));
 	sessions->held = lanes;
@@ -294,10 +293,9 @@ static void pages_wake(struct seat *seat, struct pages *pages)
 		return;
 	memory = lane->module->memory(lane->instance);
 	if (memory->size < pages->memory_bytes &&
-	    wasm_rt_grow_memory(memory,
-				(uint32_t)((pages->memory_bytes -
-					    memory->size) /
-					   65536)) == UINT32_MAX)
+	    wasm_rt_grow_memory(
+		    memory, (uint32_t)((pages->memory_bytes - memory->size) /
+				       65536)) == UINT32_MAX)
 		die("a memory does not grow");
 	from = pages_bytes(pages);
 	for (uint32_t i = 0; i < pages->run_count; i++) {

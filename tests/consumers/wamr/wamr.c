@@ -116,8 +116,8 @@ static void the_pool_ends_growth_in_words(void)
 	MUST_EQ(wamr_guest_start(module, NULL, &guest, NULL), 0);
 	CHECK_EQ(must_call(&guest, "grow", 127), 1);
 	CHECK_EQ(must_call(&guest, "grow", 1), UINT32_MAX);
-	CHECK(strstr(fl_wamr_last_error(), "at 8388608 bytes; raise max_memory_bytes") !=
-	      NULL);
+	CHECK(strstr(fl_wamr_last_error(),
+		     "at 8388608 bytes; raise max_memory_bytes") != NULL);
 	CHECK_EQ(must_call(&guest, "load", DATA_AT), DATA);
 	CHECK_EQ(must_call(&guest, "load", 127 * 65536), 0);
 	guest_end(&guest);

@@ -64,8 +64,7 @@ void engine_close(struct engine *engine)
 wasm_byte_vec_t wasm_of(const char *text)
 {
 	wasm_byte_vec_t bytes;
-	wasmtime_error_t *error =
-		wasmtime_wat2wasm(text, strlen(text), &bytes);
+	wasmtime_error_t *error = wasmtime_wat2wasm(text, strlen(text), &bytes);
 
 	runtime_need(!error, error ? runtime_words(error) : "");
 	return bytes;
@@ -98,10 +97,9 @@ void program_open_resumable(struct program *program,
 	struct fl_error error = { .text = "" };
 
 	*program = (struct program){ .engine = engine };
-	runtime_need(!fl_wasmtime_load_resumable(engine->engine,
-						 engine->context, engine->pool,
-						 bytes, length,
-						 &program->loaded, &error),
+	runtime_need(!fl_wasmtime_load_resumable(
+			     engine->engine, engine->context, engine->pool,
+			     bytes, length, &program->loaded, &error),
 		     error.text);
 	program->compiled = program->loaded->compiled;
 }
@@ -128,8 +126,8 @@ const char *running_start(struct running *running,
 		snprintf(words, sizeof(words), "%s", ours.text);
 		return words;
 	}
-	running->store = wasmtime_store_new(program->engine->engine, NULL,
-					    NULL);
+	running->store =
+		wasmtime_store_new(program->engine->engine, NULL, NULL);
 	running->context = wasmtime_store_context(running->store);
 	/* An engine that counts no fuel says so, which is all right. */
 	error = wasmtime_context_set_fuel(running->context, 1000);
@@ -154,13 +152,12 @@ void running_end(struct running *running)
 bool running_export(struct running *running, const char *name,
 		    wasmtime_extern_t *item)
 {
-	return wasmtime_instance_export_get(running->context,
-					    &running->instance, name,
-					    strlen(name), item);
+	return wasmtime_instance_export_get(
+		running->context, &running->instance, name, strlen(name), item);
 }
 
-const char *running_call(struct running *running, const char *name,
-			 uint32_t a, uint32_t b, uint32_t *answer)
+const char *running_call(struct running *running, const char *name, uint32_t a,
+			 uint32_t b, uint32_t *answer)
 {
 	wasmtime_val_t args[2] = {
 		{ .kind = WASMTIME_I32, .of.i32 = (int32_t)a },

@@ -276,10 +276,10 @@ struct move {
 
 static struct move random_move(struct test_random *random)
 {
-	static const char *const names[] = { "store", "store", "side",	"grow",
-					     "init",  "set",   "tset",	"tinit",
-					     "tgrow", "ref",   "tnull", "call",
-					     "callref" };
+	static const char *const names[] = {
+		"store", "store", "side", "grow",  "init", "set",    "tset",
+		"tinit", "tgrow", "ref",  "tnull", "call", "callref"
+	};
 	struct move move = {
 		names[test_random_below(random, TEST_ARRAY_SIZE(names))],
 		(uint32_t)test_random_next(random),
@@ -296,8 +296,7 @@ static struct move random_move(struct test_random *random)
 }
 
 /* Do both answer alike? */
-static void play(struct running *a, struct running *b,
-		 const struct move *move)
+static void play(struct running *a, struct running *b, const struct move *move)
 {
 	uint32_t x = 0, y = 0;
 	const char *trap = running_call(a, move->name, move->a, move->b, &x);
@@ -491,8 +490,8 @@ static void a_session_wakes_in_another_process(void)
 	struct test_end end;
 	struct scene scene;
 
-	snprintf(files.snapshot, sizeof(files.snapshot),
-		 "wasmtime-%d.snapshot", (int)getpid());
+	snprintf(files.snapshot, sizeof(files.snapshot), "wasmtime-%d.snapshot",
+		 (int)getpid());
 	snprintf(files.delta, sizeof(files.delta), "wasmtime-%d.delta",
 		 (int)getpid());
 	end = test_fork(sleep_elsewhere, &files, 120);

@@ -158,8 +158,8 @@ static void play(struct scene *scene, struct test_random *random)
 	must_start(&a, &scene->work);
 	must_start(&b, &scene->own);
 	for (int i = 0; i < 25 && !test_has_failed(); i++) {
-		const char *name = names[test_random_below(
-			random, TEST_ARRAY_SIZE(names))];
+		const char *name =
+			names[test_random_below(random, TEST_ARRAY_SIZE(names))];
 		uint32_t arg = random_arg(random, name);
 		uint32_t more = (uint32_t)test_random_below(random, 9000);
 		uint32_t x = 0, y = 0;
@@ -203,13 +203,15 @@ static void traps_at_every_edge(void)
 	scene_open(&scene, 1);
 	must_start(&running, &scene.work);
 	for (uint32_t size = 4; size <= 9; size++) {
-		CHECK_EQ(must_call(&running, "store", size * GUEST_WPAGE - 4, 7), 7);
+		CHECK_EQ(must_call(&running, "store", size * GUEST_WPAGE - 4,
+				   7),
+			 7);
 		for (uint32_t over = 0; over < 4; over++)
 			CHECK(running_call(&running, "store",
 					   size * GUEST_WPAGE - over, 7,
 					   &answer) != NULL);
-		CHECK(running_call(&running, "load", 0xffffffffu, 0,
-				   &answer) != NULL);
+		CHECK(running_call(&running, "load", 0xffffffffu, 0, &answer) !=
+		      NULL);
 		CHECK(running_call(&running, "far", 0xffffffffu, 0, &answer) !=
 		      NULL);
 		CHECK_EQ(must_call(&running, "grow", 1, 0),
@@ -308,17 +310,18 @@ static void several_memories(void)
 	struct scene scene;
 
 	scene_open(&scene, 4);
-	open_text(&program, &scene,
-		  "(module (memory 1) (memory i64 2) (memory 1)"
-		  "(data (memory 0) (i32.const 0) \"zero\")"
-		  "(data (memory 1) (i64.const 70000) \"one.\")"
-		  "(data (memory 2) (i32.const 8) \"two.\")"
-		  "(func (export \"get\") (param i32 i32) (result i32)"
-		  " (if (result i32) (i32.eqz (local.get 0))"
-		  "  (then (i32.load 0 (local.get 1)))"
-		  "  (else (if (result i32) (i32.eq (local.get 0) (i32.const 1))"
-		  "   (then (i32.load 1 (i64.extend_i32_u (local.get 1))))"
-		  "   (else (i32.load 2 (local.get 1))))))))");
+	open_text(
+		&program, &scene,
+		"(module (memory 1) (memory i64 2) (memory 1)"
+		"(data (memory 0) (i32.const 0) \"zero\")"
+		"(data (memory 1) (i64.const 70000) \"one.\")"
+		"(data (memory 2) (i32.const 8) \"two.\")"
+		"(func (export \"get\") (param i32 i32) (result i32)"
+		" (if (result i32) (i32.eqz (local.get 0))"
+		"  (then (i32.load 0 (local.get 1)))"
+		"  (else (if (result i32) (i32.eq (local.get 0) (i32.const 1))"
+		"   (then (i32.load 1 (i64.extend_i32_u (local.get 1))))"
+		"   (else (i32.load 2 (local.get 1))))))))");
 	CHECK(!program.loaded->whole_reason);
 	for (int i = 0; i < 3; i++) {
 		must_start(&running, &program);

@@ -95,7 +95,8 @@ ssize_t pread(int fd, void *bytes, size_t len, off_t off)
 	OVERLAPPED at = { .Offset = (DWORD)off };
 	DWORD done = 0;
 
-	if (!ReadFile((HANDLE)_get_osfhandle(fd), bytes, (DWORD)len, &done, &at) &&
+	if (!ReadFile((HANDLE)_get_osfhandle(fd), bytes, (DWORD)len, &done,
+		      &at) &&
 	    GetLastError() != ERROR_HANDLE_EOF)
 		return -1;
 	return (ssize_t)done;
