@@ -27,7 +27,7 @@
  * and in their readers; attach, tracking, budgets, audit and trimming are the
  * same code.
  *
- * The slot's struct has 128 bytes. A handle is the address of the side bytes,
+ * The slot's struct has 256 bytes. A handle is the address of the side bytes,
  * so that compiled code finds base and length at fixed offsets, and the library
  * finds the slot by a subtraction.
  */
