@@ -9,7 +9,7 @@
  *	service [--guest NAME] --write-snapshot DIR
  *
  * For each guest, kind of request and number of workers (one, two), five ways of
- * having an instance take turns for S seconds in all (3); ways.c says what they
+ * having an instance take turns for S seconds in all (2); ways.c says what they
  * are. Every answer is compared with that of the native build of the same
  * sources. Before that the service makes sure that two workers may trap at once,
  * and that clones draw different random numbers.
@@ -46,7 +46,7 @@ static const char usage[] =
 	"  --guest    quickjs or sqlite; both\n"
 	"  --kind     greeting, mustache, markdown; lookup, report, order; all\n"
 	"  --workers  1 or 2; both\n"
-	"  --seconds  for each guest, kind and number of workers; 3\n"
+	"  --seconds  for each guest, kind and number of workers; 2\n"
 	"  --sessions how many sleep, 0: none; as many as a quarter of the free\n"
 	"             memory holds and 15 seconds can begin, up to 1,000,000\n"
 	"  --json     one object a line\n"
@@ -340,7 +340,7 @@ static const char *guests_dir_find(char *path, size_t room)
 int main(int argc, char **argv)
 {
 	struct options options = {
-		.seconds = 3,
+		.seconds = 2,
 		.guest = -1,
 		.kind = -1,
 		.workers = -1,

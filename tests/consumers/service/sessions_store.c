@@ -22,7 +22,7 @@
 #define MAX_BYTES ((size_t)64 << 30)
 #define FILL_AT_ONCE 4096u
 /* More would be a matter of the disk alone. */
-#define MAX_STORED 100000u
+#define MAX_STORED 50000u
 
 struct store {
 	char folder[64];
