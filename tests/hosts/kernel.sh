@@ -39,12 +39,15 @@ put()
 	done
 }
 put "$(command -v busybox)" bin/busybox
+for name in $(busybox --list); do
+	test -e "root/bin/$name" || ln -s busybox "root/bin/$name"
+done
 for program; do
 	put "$build/$program" "$program"
 done
 {
 	echo '#!/bin/busybox sh'
-	echo 'export PATH=/bin; busybox --install -s /bin'
+	echo 'export PATH=/bin'
 	echo 'mount -t devtmpfs dev /dev; mount -t proc proc /proc'
 	echo 'mount -t sysfs sys /sys; mount -t tmpfs tmp /tmp'
 	echo 'mount -t tmpfs tmp /var/tmp; ip link set lo up 2>/dev/null'
