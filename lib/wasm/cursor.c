@@ -98,14 +98,10 @@ static uint64_t cursor_leb(struct fl__cursor *c, const char *what,
 	return c->err ? 0 : result;
 }
 
-uint32_t fl__cursor_u32(struct fl__cursor *c, const char *what)
+uint64_t fl__cursor_unsigned(struct fl__cursor *c, const char *what,
+			     unsigned bits)
 {
-	return (uint32_t)cursor_leb(c, what, 32, false);
-}
-
-uint64_t fl__cursor_u64(struct fl__cursor *c, const char *what)
-{
-	return cursor_leb(c, what, 64, false);
+	return cursor_leb(c, what, bits, false);
 }
 
 int64_t fl__cursor_signed(struct fl__cursor *c, const char *what, unsigned bits)

@@ -68,8 +68,24 @@ static inline uint8_t fl__cursor_peek(const struct fl__cursor *c)
 }
 
 uint8_t fl__cursor_u8(struct fl__cursor *c, const char *what);
-uint32_t fl__cursor_u32(struct fl__cursor *c, const char *what);
-uint64_t fl__cursor_u64(struct fl__cursor *c, const char *what);
+/* Unsigned, of 32 or 64 bits. */
+uint64_t fl__cursor_unsigned(struct fl__cursor *c, const char *what,
+			     unsigned bits);
+
+/* Most integers are one byte. */
+static inline uint64_t fl__cursor_u64(struct fl__cursor *c, const char *what)
+{
+	if (c->off < c->end && c->bytes[c->off] < 0x80)
+		return c->bytes[c->off++];
+	return fl__cursor_unsigned(c, what, 64);
+}
+
+static inline uint32_t fl__cursor_u32(struct fl__cursor *c, const char *what)
+{
+	if (c->off < c->end && c->bytes[c->off] < 0x80)
+		return c->bytes[c->off++];
+	return (uint32_t)fl__cursor_unsigned(c, what, 32);
+}
 
 /* Signed, of 32, 33 or 64 bits, extended to 64. */
 int64_t fl__cursor_signed(struct fl__cursor *c, const char *what,
