@@ -80,11 +80,8 @@
 #ifndef FL_DELTA_BYTES_H
 #define FL_DELTA_BYTES_H
 
+#include "delta_head.h"
 #include "snapshot.h"
-
-#define FL__DELTA_HEAD_BYTES 88u
-#define FL__DELTA_LINE_BYTES 64u
-#define FL__DELTA_TAG_BYTES 32u
 
 enum fl__delta_kind {
 	FL__DELTA_END = 0,
@@ -117,7 +114,7 @@ void fl__delta_bound_items(struct fl__delta_bound *bound, uint64_t items);
 bool fl__delta_bound_bytes(const struct fl__delta_bound *bound,
 			   uint64_t *bytes);
 
-/* All fields are delta_bytes.c's. */
+/* All fields are delta_write.c's. */
 struct fl__delta_out {
 	uint8_t *bytes;
 	uint64_t lines, tables_off, at;
@@ -160,7 +157,7 @@ void fl__delta_instance_end(struct fl__delta_out *out);
 uint64_t fl__delta_end(struct fl__delta_out *out, const uint8_t *digest,
 		       const uint8_t *tag);
 
-/* -------------------------------------------------------------------- reading */
+/* ------------------------------------------------------------------- checking */
 
 /*
  * Check bytes of anywhere. With the snapshot they must belong to it; a snapshot
@@ -171,6 +168,8 @@ uint64_t fl__delta_end(struct fl__delta_out *out, const uint8_t *digest,
 int fl__delta_check(const uint8_t *bytes, uint64_t length_bytes,
 		    const struct fl_snapshot *snapshot, const uint8_t *digest,
 		    const uint8_t *tag, struct fl_error *error);
+
+/* -------------------------------------------------------------------- reading */
 
 uint64_t fl__delta_line_count(const uint8_t *bytes);
 /* Fields of the head. */

@@ -33,7 +33,7 @@ uffd			rung host storage arena ask show clean engine
 lib			backends context
 lib/module		holes store archive image_file module describe element state_exports datafree
 lib/slots		freelist stock records layout slot bound pool reservation region overflow audit bank lookup
-lib/instance		quota memory written table table_nulls table_life stack snapshot snapshot_state snapshot_file delta_bytes delta taking taking_values difference wake validate instance bulk bind restore initialise capture suspend suspend_instance delta_pack
+lib/instance		quota memory written table table_nulls table_life stack snapshot snapshot_state snapshot_file delta_head delta_bytes delta_write delta_check delta taking taking_values difference wake validate instance bulk bind restore initialise capture suspend suspend_instance delta_pack
 lib/pool		config pool trim metrics fit
 EOF
 
