@@ -268,12 +268,6 @@ static inline void fl__os_lock(struct fl__os_lock *lock)
 	pthread_mutex_lock(&lock->mutex);
 }
 
-/* False: somebody has the lock. */
-static inline bool fl__os_trylock(struct fl__os_lock *lock)
-{
-	return !pthread_mutex_trylock(&lock->mutex);
-}
-
 static inline void fl__os_unlock(struct fl__os_lock *lock)
 {
 	pthread_mutex_unlock(&lock->mutex);

@@ -13,8 +13,8 @@
  * struct or zeroes until the pool goes, so that a released handle can be told
  * from a live one. records.h gives the memory of such structs back.
  *
- * What walks all regions holds no lock that others wait for: a region has a lock
- * of its own, which its visitor has and which the region's end waits for.
+ * What walks all regions holds no lock that others wait for: a region counts its
+ * visitors, and its end waits until none is left.
  *
  * On demand is a pool's configuration, not another object. All calls work on
  * such a pool, and each region has the bank's geometry, so that guards, images,
@@ -35,7 +35,10 @@ struct region {
 	uint8_t *start;
 	uint64_t length_bytes;
 	struct fl__slab *slab;
-	struct fl__os_lock visit; /* taken before context->lock */
+	/* context->lock: who walks the list and looks at this one, and does the
+	 * region's end wait for these? */
+	uint32_t visitors;
+	bool is_ending;
 	uint64_t turn; /* slot.acquired when the region was taken */
 	struct fl__geometry geometry;
 	struct fl__slot slot; /* its side bytes follow */
@@ -45,6 +48,7 @@ struct regions {
 	struct fl__source source;
 	struct region *mapped; /* atomic links; context->lock to change */
 	struct fl__records records; /* context->lock */
+	struct fl__os_cond unvisited; /* context->lock: an ending region is */
 	uint64_t live; /* atomic */
 	uint64_t places; /* atomic: taken of limit */
 	uint64_t limit; /* UINT64_MAX: the system's alone */
@@ -84,12 +88,24 @@ static void region_link(struct regions *from, struct region *region)
 	fl__os_unlock(&context->lock);
 }
 
+static void visitors_wait(struct regions *from, const struct region *region)
+{
+	fl__os_no_cancel();
+
+	while (region->visitors)
+		(void)fl__os_cond_wait(&from->unvisited,
+				       &context_of(from)->lock, UINT64_MAX,
+				       NULL, NULL);
+}
+
 static void region_unlink(struct regions *from, struct region *region)
 {
 	struct fl_context *context = context_of(from);
 
-	fl__os_lock(&region->visit);
 	fl__os_lock(&context->lock);
+	region->is_ending = true;
+	if (region->visitors)
+		visitors_wait(from, region);
 	__atomic_store_n(region->prev ? &region->prev->next : &from->mapped,
 			 region->next, __ATOMIC_SEQ_CST);
 	if (region->next)
@@ -98,7 +114,6 @@ static void region_unlink(struct regions *from, struct region *region)
 			   __ATOMIC_RELAXED);
 	fl__context_walk_wait(context);
 	fl__os_unlock(&context->lock);
-	fl__os_unlock(&region->visit);
 }
 
 /* Bank and source are written here and never again: a look-up that comes late,
@@ -115,6 +130,7 @@ static struct region *region_alloc(struct regions *from)
 	if (!region)
 		return NULL;
 	region->slab = slab;
+	region->is_ending = false;
 	if (!region->slot.bank) {
 		region->slot.source = &from->source;
 		region->slot.bank = from->source.bank;
@@ -166,21 +182,15 @@ static int region_open(struct regions *from, struct region *region,
 	int err;
 
 	region->geometry.reservation = region->start;
-	if (fl__os_lock_init(&region->visit))
-		return fl__error_set(error, -ENOMEM, "no memory for a lock");
 	err = fl__slot_init(slot, &region->geometry, 0);
-	if (err) {
-		fl__os_lock_fini(&region->visit);
+	if (err)
 		return fl__error_set(error, err, "no memory for a lock");
-	}
 	if (bank->backend)
 		err = bank->backend->arena_open(context_of(from)->host,
 						&region->geometry, &slot->arena,
 						error);
-	if (err) {
+	if (err)
 		fl__slot_end(slot);
-		fl__os_lock_fini(&region->visit);
-	}
 	return err;
 }
 
@@ -227,7 +237,6 @@ static void regions_give(struct fl__slot *slot)
 	if (slot->arena)
 		slot->bank->backend->arena_close(slot->arena);
 	fl__slot_end(slot);
-	fl__os_lock_fini(&region->visit);
 	/* The taker failed before a tenant had it. */
 	if (slot->acquired == region->turn)
 		__atomic_sub_fetch(&from->acquired, 1, __ATOMIC_RELAXED);
@@ -335,15 +344,17 @@ static int regions_each(struct fl__source *source, fl__slot_fn *fn, void *user)
 
 	fl__os_lock(&context->lock);
 	for (at = from->mapped; at && !err; at = next) {
-		if (!fl__os_trylock(&at->visit)) {
+		if (at->is_ending) {
 			next = at->next;
 			continue;
 		}
+		at->visitors++;
 		fl__os_unlock(&context->lock);
 		err = fn(&at->slot, user);
 		fl__os_lock(&context->lock);
 		next = at->next;
-		fl__os_unlock(&at->visit);
+		if (!--at->visitors && at->is_ending)
+			fl__os_cond_broadcast(&from->unvisited);
 	}
 	fl__os_unlock(&context->lock);
 	return err;
@@ -413,8 +424,10 @@ static int regions_open(struct fl__bank *bank, struct fl__source **source,
 {
 	struct regions *from = calloc(1, sizeof(*from));
 
-	if (!from)
+	if (!from || fl__os_cond_init(&from->unvisited)) {
+		free(from);
 		return fl__error_set(error, -ENOMEM, "no memory for a bank");
+	}
 	from->source = (struct fl__source){ &fl__source_regions, bank };
 	from->like = &bank->geometry;
 	from->limit = UINT64_MAX;
@@ -443,6 +456,7 @@ static void regions_close(struct fl__source *source)
 	struct regions *from = of_source(source);
 
 	fl__records_fini(&from->records);
+	fl__os_cond_fini(&from->unvisited);
 	free(from);
 }
 
