@@ -31,7 +31,7 @@ uffd/load		lazy desk loader foresee
 uffd/track		policy dirty reset settle track since
 uffd			rung host storage arena ask show clean engine
 lib			backends context
-lib/module		holes store archive image_file module describe element state_exports datafree
+lib/module		holes store archive archive_write archive_pages archive_read image_file module describe element state_exports datafree
 lib/slots		freelist stock records layout slot bound pool reservation region overflow audit bank lookup
 lib/instance		quota memory written table table_nulls table_life stack snapshot snapshot_state snapshot_file delta_head delta_bytes delta_write delta_check delta taking taking_values difference wake validate instance bulk bind restore initialise capture suspend suspend_instance delta_pack
 lib/pool		config pool trim metrics fit
