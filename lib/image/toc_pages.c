@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* toc_pages.c - what the tables say of pages and of the state, read and held
+ * against it; see toc.h. */
+#include "toc_form.h"
+
+bool fl__toc_find(const struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
+		  uint64_t *entry_idx)
+{
+	const struct fl__toc_image *image = &toc->images[image_idx];
+	uint64_t low = image->first_entry;
+	uint64_t end = low + image->entry_count, high = end;
+
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+
+		if (toc->entries[mid].wpage < wpage)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*entry_idx = low;
+	return low < end && toc->entries[low].wpage == wpage;
+}
+
+int fl__toc_check_wpage(const struct fl__toc *toc, uint64_t entry_idx,
+			struct fl__sha256 *sha, const uint8_t *bytes,
+			struct fl_error *error)
+{
+	const struct fl__toc_entry *entry = &toc->entries[entry_idx];
+	uint64_t size = toc->images[entry->image_idx].initial_bytes;
+	uint64_t rest = fl_min_u64(size - entry->wpage * FL_WPAGE_BYTES,
+				   FL_WPAGE_BYTES);
+	uint8_t digest[FL__SHA256_BYTES];
+
+	if (fl_is_zero(bytes, FL_WPAGE_BYTES))
+		return fl__toc_bad(error, entry->file_off,
+				   "the index names a page that is zero");
+	fl__sha256_restart(sha);
+	fl__sha256_add(sha, bytes, FL_WPAGE_BYTES);
+	fl__sha256_end(sha, digest);
+	if (memcmp(digest, entry->sha256, FL__SHA256_BYTES))
+		return fl__toc_bad(
+			error, entry->file_off,
+			"the page does not have the hash of the index");
+	if (!fl_is_zero(bytes + rest, FL_WPAGE_BYTES - rest))
+		return fl__toc_bad(
+			error, entry->file_off + rest,
+			"the page has bytes beyond the initial size");
+	return 0;
+}
+
+int fl__toc_read_wpage(const struct fl__toc *toc,
+		       const struct fl__toc_source *source, uint64_t entry_idx,
+		       struct fl__sha256 *sha, uint8_t *dst,
+		       struct fl_error *error)
+{
+	int err = source->read(source, toc->entries[entry_idx].file_off, dst,
+			       FL_WPAGE_BYTES, error);
+
+	return err ? err : fl__toc_check_wpage(toc, entry_idx, sha, dst, error);
+}
+
+int fl__toc_read_place(const struct fl__toc *toc,
+		       const struct fl__toc_source *source, uint32_t image_idx,
+		       uint64_t wpage, uint64_t *entry_idx,
+		       struct fl__sha256 *sha, uint8_t *dst,
+		       struct fl_error *error)
+{
+	const struct fl__toc_image *image = &toc->images[image_idx];
+	uint64_t off = 0;
+	bool has_place = fl__toc_place_of(image, wpage, &off);
+	int err;
+
+	fl_assert(has_place);
+	(void)has_place;
+	if (*entry_idx < image->first_entry + image->entry_count &&
+	    toc->entries[*entry_idx].wpage == wpage)
+		return fl__toc_read_wpage(toc, source, (*entry_idx)++, sha, dst,
+					  error);
+	err = source->read(source, off, dst, FL_WPAGE_BYTES, error);
+	if (!err && !fl_is_zero(dst, FL_WPAGE_BYTES))
+		err = fl__toc_bad(
+			error, off,
+			"a page that the index does not name is not zero");
+	return err;
+}
+
+#define STATE_PART_BYTES 4096
+
+int fl__toc_read_state(const struct fl__toc *toc,
+		       const struct fl__toc_source *source, uint8_t *dst,
+		       struct fl_error *error)
+{
+	uint8_t digest[FL__SHA256_BYTES], part[STATE_PART_BYTES];
+	struct fl__sha256 sha;
+
+	fl__sha256_init(&sha);
+	for (uint64_t done = 0; done < toc->state_bytes;) {
+		uint64_t len =
+			fl_min_u64(STATE_PART_BYTES, toc->state_bytes - done);
+		int err = source->read(source, toc->state_off + done, part, len,
+				       error);
+
+		if (err)
+			return err;
+		fl__sha256_add(&sha, part, len);
+		if (!fl_is_zero(part, len))
+			memcpy(dst + done, part, (size_t)len);
+		done += len;
+	}
+	fl__sha256_end(&sha, digest);
+	if (memcmp(digest, toc->state_sha256, FL__SHA256_BYTES))
+		return fl__toc_bad(
+			error, toc->state_off,
+			"the state does not have the hash of the header");
+	return 0;
+}
