@@ -80,57 +80,118 @@ void fl__sha256_blocks_portable(uint32_t state[8], const uint8_t *bytes,
 #if HAVE_X86
 #define X86_TARGET __attribute__((target("sha,ssse3,sse4.1")))
 
-/* Sixteen words of the schedule, four rounds at a time. w[i % 4] has the words
- * of rounds 4 i to 4 i + 3. */
-X86_TARGET static void x86_rounds(__m128i *abef, __m128i *cdgh, __m128i w[4])
-{
-	for (int i = 0; i < 16; i++) {
-		__m128i *now = &w[i % 4];
-		__m128i sum = _mm_add_epi32(
-			*now,
-			_mm_loadu_si128(
-				(const __m128i *)(const void *)&round_constants
-					[4 * i]));
+/* One message: its state as (a, b, e, f) and (c, d, g, h), which is how the
+ * instructions want it, and sixteen words of its schedule. */
+struct x86 {
+	__m128i abef, cdgh, abef_before, cdgh_before;
+	__m128i w[4]; /* w[i % 4] has the words of rounds 4 i to 4 i + 3 */
+};
 
-		*cdgh = _mm_sha256rnds2_epu32(*cdgh, *abef, sum);
-		*abef = _mm_sha256rnds2_epu32(*abef, *cdgh,
-					      _mm_shuffle_epi32(sum, 0x0e));
-		if (i >= 12)
-			continue;
-		/* What round i has used becomes the words of round i + 4. */
-		*now = _mm_sha256msg1_epu32(*now, w[(i + 1) % 4]);
-		*now = _mm_add_epi32(*now, _mm_alignr_epi8(w[(i + 3) % 4],
-							   w[(i + 2) % 4], 4));
-		*now = _mm_sha256msg2_epu32(*now, w[(i + 3) % 4]);
-	}
+X86_TARGET static inline __attribute__((always_inline)) void
+x86_load(struct x86 *x, const uint32_t state[8])
+{
+	const __m128i *at = (const __m128i *)(const void *)state;
+	__m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128(&at[0]), 0xb1);
+	__m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128(&at[1]), 0x1b);
+
+	x->abef = _mm_alignr_epi8(cdab, efgh, 8);
+	x->cdgh = _mm_blend_epi16(efgh, cdab, 0xf0);
 }
 
-/* The instructions want the state as (a, b, e, f) and (c, d, g, h). */
-X86_TARGET static void blocks_x86(uint32_t state[8], const uint8_t *bytes,
-				  size_t count)
+X86_TARGET static inline __attribute__((always_inline)) void
+x86_store(const struct x86 *x, uint32_t state[8])
+{
+	__m128i *at = (__m128i *)(void *)state;
+	__m128i abef = _mm_shuffle_epi32(x->abef, 0x1b);
+	__m128i cdgh = _mm_shuffle_epi32(x->cdgh, 0xb1);
+
+	_mm_storeu_si128(&at[0], _mm_blend_epi16(abef, cdgh, 0xf0));
+	_mm_storeu_si128(&at[1], _mm_alignr_epi8(cdgh, abef, 8));
+}
+
+X86_TARGET static inline __attribute__((always_inline)) void
+x86_begin(struct x86 *x, const uint8_t *bytes)
 {
 	const __m128i swap =
 		_mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
-	__m128i *at = (__m128i *)(void *)state;
-	__m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128(&at[0]), 0xb1);
-	__m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128(&at[1]), 0x1b);
-	__m128i abef = _mm_alignr_epi8(cdab, efgh, 8);
-	__m128i cdgh = _mm_blend_epi16(efgh, cdab, 0xf0);
+	const __m128i *in = (const __m128i *)(const void *)bytes;
 
+	for (int i = 0; i < 4; i++)
+		x->w[i] = _mm_shuffle_epi8(_mm_loadu_si128(&in[i]), swap);
+	x->abef_before = x->abef;
+	x->cdgh_before = x->cdgh;
+}
+
+/* Rounds 4 i to 4 i + 3. */
+X86_TARGET static inline __attribute__((always_inline)) void
+x86_rounds(struct x86 *x, int i)
+{
+	const __m128i *constants =
+		(const __m128i *)(const void *)&round_constants[4 * i];
+	__m128i *now = &x->w[i % 4];
+	__m128i sum = _mm_add_epi32(*now, _mm_loadu_si128(constants));
+
+	x->cdgh = _mm_sha256rnds2_epu32(x->cdgh, x->abef, sum);
+	x->abef = _mm_sha256rnds2_epu32(x->abef, x->cdgh,
+					_mm_shuffle_epi32(sum, 0x0e));
+	if (i >= 12)
+		return;
+	/* What round i has used becomes the words of round i + 4. */
+	*now = _mm_sha256msg1_epu32(*now, x->w[(i + 1) % 4]);
+	*now = _mm_add_epi32(*now, _mm_alignr_epi8(x->w[(i + 3) % 4],
+						   x->w[(i + 2) % 4], 4));
+	*now = _mm_sha256msg2_epu32(*now, x->w[(i + 3) % 4]);
+}
+
+X86_TARGET static inline __attribute__((always_inline)) void
+x86_end(struct x86 *x)
+{
+	x->abef = _mm_add_epi32(x->abef, x->abef_before);
+	x->cdgh = _mm_add_epi32(x->cdgh, x->cdgh_before);
+}
+
+/* Unrolled, so that the schedule stays in registers. */
+X86_TARGET static void blocks_x86(uint32_t state[8], const uint8_t *bytes,
+				  size_t count)
+{
+	struct x86 x;
+
+	x86_load(&x, state);
 	for (; count; count--, bytes += FL__SHA256_BLOCK_BYTES) {
-		const __m128i *in = (const __m128i *)(const void *)bytes;
-		__m128i abef_before = abef, cdgh_before = cdgh, w[4];
-
-		for (int i = 0; i < 4; i++)
-			w[i] = _mm_shuffle_epi8(_mm_loadu_si128(&in[i]), swap);
-		x86_rounds(&abef, &cdgh, w);
-		abef = _mm_add_epi32(abef, abef_before);
-		cdgh = _mm_add_epi32(cdgh, cdgh_before);
+		x86_begin(&x, bytes);
+#pragma GCC unroll 16
+		for (int i = 0; i < 16; i++)
+			x86_rounds(&x, i);
+		x86_end(&x);
 	}
-	abef = _mm_shuffle_epi32(abef, 0x1b);
-	cdgh = _mm_shuffle_epi32(cdgh, 0xb1);
-	_mm_storeu_si128(&at[0], _mm_blend_epi16(abef, cdgh, 0xf0));
-	_mm_storeu_si128(&at[1], _mm_alignr_epi8(cdgh, abef, 8));
+	x86_store(&x, state);
+}
+
+/* Two rounds of one message wait for each other. Those of another message fill
+ * the time between. */
+X86_TARGET static void pair_x86(uint32_t state_a[8], const uint8_t *a,
+				uint32_t state_b[8], const uint8_t *b,
+				size_t count)
+{
+	struct x86 x, y;
+
+	x86_load(&x, state_a);
+	x86_load(&y, state_b);
+	for (; count; count--) {
+		x86_begin(&x, a);
+		x86_begin(&y, b);
+#pragma GCC unroll 16
+		for (int i = 0; i < 16; i++) {
+			x86_rounds(&x, i);
+			x86_rounds(&y, i);
+		}
+		x86_end(&x);
+		x86_end(&y);
+		a += FL__SHA256_BLOCK_BYTES;
+		b += FL__SHA256_BLOCK_BYTES;
+	}
+	x86_store(&x, state_a);
+	x86_store(&y, state_b);
 }
 
 static bool has_x86(void)
@@ -147,9 +208,12 @@ static bool has_x86(void)
 void fl__sha256_init(struct fl__sha256 *sha)
 {
 	sha->blocks = fl__sha256_blocks_portable;
+	sha->pair = NULL;
 #if HAVE_X86
-	if (has_x86())
+	if (has_x86()) {
 		sha->blocks = blocks_x86;
+		sha->pair = pair_x86;
+	}
 #endif
 	fl__sha256_restart(sha);
 }
@@ -202,6 +266,28 @@ void fl__sha256_end(struct fl__sha256 *sha, uint8_t digest[FL__SHA256_BYTES])
 	sha->blocks(sha->state, tail, count);
 	for (size_t i = 0; i < FL__SHA256_BYTES; i++)
 		digest[i] = (uint8_t)(sha->state[i / 4] >> (24 - i % 4 * 8));
+}
+
+void fl__sha256_two(struct fl__sha256 *sha, const uint8_t *const bytes[2],
+		    uint64_t len, uint8_t digests[2][FL__SHA256_BYTES])
+{
+	uint64_t blocks = len / FL__SHA256_BLOCK_BYTES;
+	uint64_t done = blocks * FL__SHA256_BLOCK_BYTES;
+	uint32_t states[2][8];
+
+	if (!sha->pair)
+		blocks = done = 0;
+	memcpy(states[0], initial_state, sizeof(initial_state));
+	memcpy(states[1], initial_state, sizeof(initial_state));
+	if (blocks)
+		sha->pair(states[0], bytes[0], states[1], bytes[1],
+			  (size_t)blocks);
+	for (int i = 0; i < 2; i++) {
+		memcpy(sha->state, states[i], sizeof(states[i]));
+		sha->length_bytes = done;
+		fl__sha256_add(sha, bytes[i] + done, len - done);
+		fl__sha256_end(sha, digests[i]);
+	}
 }
 
 enum {

@@ -167,6 +167,11 @@ bool fl__toc_find(const struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
 int fl__toc_check_wpage(const struct fl__toc *toc, uint64_t entry_idx,
 			struct fl__sha256 *sha, const uint8_t *bytes,
 			struct fl_error *error);
+/* The same of two pages, which may be of two files, in less time than one after
+ * the other: errs[i] is what the call above would give for page i. */
+void fl__toc_check_two(const struct fl__toc *const tocs[2],
+		       const uint64_t entry_idxs[2], struct fl__sha256 *sha,
+		       const uint8_t *const bytes[2], int errs[2]);
 
 /*
  * Read the page that lies at a page's place in an extent, whether the index

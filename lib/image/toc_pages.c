@@ -22,22 +22,19 @@ bool fl__toc_find(const struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
 	return low < end && toc->entries[low].wpage == wpage;
 }
 
-int fl__toc_check_wpage(const struct fl__toc *toc, uint64_t entry_idx,
-			struct fl__sha256 *sha, const uint8_t *bytes,
-			struct fl_error *error)
+/* What is to be checked of a page beside its hash. */
+static int check_rest(const struct fl__toc *toc, uint64_t entry_idx,
+		      const uint8_t digest[FL__SHA256_BYTES],
+		      const uint8_t *bytes, struct fl_error *error)
 {
 	const struct fl__toc_entry *entry = &toc->entries[entry_idx];
 	uint64_t size = toc->images[entry->image_idx].initial_bytes;
 	uint64_t rest = fl_min_u64(size - entry->wpage * FL_WPAGE_BYTES,
 				   FL_WPAGE_BYTES);
-	uint8_t digest[FL__SHA256_BYTES];
 
 	if (fl_is_zero(bytes, FL_WPAGE_BYTES))
 		return fl__toc_bad(error, entry->file_off,
 				   "the index names a page that is zero");
-	fl__sha256_restart(sha);
-	fl__sha256_add(sha, bytes, FL_WPAGE_BYTES);
-	fl__sha256_end(sha, digest);
 	if (memcmp(digest, entry->sha256, FL__SHA256_BYTES))
 		return fl__toc_bad(
 			error, entry->file_off,
@@ -47,6 +44,30 @@ int fl__toc_check_wpage(const struct fl__toc *toc, uint64_t entry_idx,
 			error, entry->file_off + rest,
 			"the page has bytes beyond the initial size");
 	return 0;
+}
+
+int fl__toc_check_wpage(const struct fl__toc *toc, uint64_t entry_idx,
+			struct fl__sha256 *sha, const uint8_t *bytes,
+			struct fl_error *error)
+{
+	uint8_t digest[FL__SHA256_BYTES];
+
+	fl__sha256_restart(sha);
+	fl__sha256_add(sha, bytes, FL_WPAGE_BYTES);
+	fl__sha256_end(sha, digest);
+	return check_rest(toc, entry_idx, digest, bytes, error);
+}
+
+void fl__toc_check_two(const struct fl__toc *const tocs[2],
+		       const uint64_t entry_idxs[2], struct fl__sha256 *sha,
+		       const uint8_t *const bytes[2], int errs[2])
+{
+	uint8_t digests[2][FL__SHA256_BYTES];
+
+	fl__sha256_two(sha, bytes, FL_WPAGE_BYTES, digests);
+	for (int i = 0; i < 2; i++)
+		errs[i] = check_rest(tocs[i], entry_idxs[i], digests[i],
+				     bytes[i], NULL);
 }
 
 int fl__toc_read_wpage(const struct fl__toc *toc,

@@ -40,8 +40,10 @@ static const struct vector vectors[] = {
 static void init(struct fl__sha256 *sha, bool is_portable)
 {
 	fl__sha256_init(sha);
-	if (is_portable)
-		sha->blocks = fl__sha256_blocks_portable;
+	if (!is_portable)
+		return;
+	sha->blocks = fl__sha256_blocks_portable;
+	sha->pair = NULL;
 }
 
 static bool is_digest(const uint8_t *digest, const char *hex)
@@ -133,11 +135,44 @@ static void parts_make_the_whole(void)
 	}
 }
 
+static void hash_two(const uint8_t *const bytes[2], uint64_t len,
+		     bool is_portable)
+{
+	uint8_t digests[2][FL__SHA256_BYTES], digest[FL__SHA256_BYTES];
+	struct fl__sha256 sha;
+
+	init(&sha, is_portable);
+	fl__sha256_two(&sha, bytes, len, digests);
+	for (int i = 0; i < 2; i++) {
+		init(&sha, true);
+		fl__sha256_add(&sha, bytes[i], len);
+		fl__sha256_end(&sha, digest);
+		CHECK(!memcmp(digest, digests[i], sizeof(digest)));
+	}
+}
+
+/* Two messages at once have the digests that each has alone. */
+static void two_at_once(void)
+{
+	uint8_t bytes[2][1000];
+	const uint8_t *const both[2] = { bytes[0], bytes[1] };
+	struct test_random random;
+
+	test_random_init(&random, 512);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i / 1000][i % 1000] = (uint8_t)test_random_next(&random);
+	for (uint64_t len = 0; len <= 1000; len++) {
+		hash_two(both, len, true);
+		hash_two(both, len, false);
+	}
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(vectors_of_the_standard),
 	TEST_CASE(the_same_by_instructions),
 	TEST_CASE(a_page_of_zeroes),
 	TEST_CASE(parts_make_the_whole),
+	TEST_CASE(two_at_once),
 };
 
 int main(int argc, char **argv)

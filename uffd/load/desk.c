@@ -14,8 +14,10 @@
 /* An answer that could not be given is given again after this time. */
 #define AGAIN_NS UINT64_C(50000000)
 
-/* Pages that follow a sequential demand are foreseen, so many at most. */
-#define AHEAD_WPAGES 8
+/* What is foreseen takes so many loads at most: demands need the others. The ring
+ * is told of room when there is room for several: each bell wakes a thread. */
+#define FORESEEN_LOADS (FL__DESK_LOADS / 2)
+#define BELL_LOADS (FORESEEN_LOADS / 2)
 
 int fl__desk_init(struct fl__desk *desk)
 {
@@ -138,7 +140,7 @@ int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
 		desk->places[at] =
 			(struct fl__place){ start, end, image, space };
 		desk->place_count++;
-		image->lazy->is_shown = true;
+		image->lazy->is_shown = desk->may_ask = true;
 		fl__os_cond_broadcast(&desk->filler);
 		fl__os_cond_broadcast(&desk->caller);
 		ring_bell(desk);
@@ -307,6 +309,7 @@ static struct fl__load *load_begin(struct fl__desk *desk,
 	load->is_demand = load->is_left = false;
 	load->is_to_cancel = load->is_told = false;
 	load->state = FL__LOAD_QUEUED;
+	desk->taken_count++;
 	return load;
 }
 
@@ -320,10 +323,14 @@ static void load_free(struct fl__desk *desk, struct fl__load *load)
 	load->state = FL__LOAD_FREE;
 	load->image = NULL;
 	load->is_to_cancel = false;
+	desk->taken_count--;
 	fl__os_cond_broadcast(&desk->answered);
-	if (desk->unserved || desk->is_ring_short)
+	if (desk->is_ring_short && desk->taken_count <= BELL_LOADS) {
+		desk->is_ring_short = false;
 		ring_bell(desk);
-	desk->is_ring_short = false;
+	} else if (desk->unserved) {
+		ring_bell(desk);
+	}
 }
 
 static void load_answer(struct fl__desk *desk, struct fl__load *load, int err)
@@ -397,22 +404,6 @@ void fl__desk_again_locked(struct fl__desk *desk, struct fl__load *load)
 
 /* ------------------------------------------------------------------- asking */
 
-/* A sequence of demands foresees what comes next. */
-static void foresee(struct fl__lazy *lazy, uint64_t wpage)
-{
-	uint64_t end = (lazy->first_off + lazy->span_bytes) / FL_WPAGE_BYTES;
-
-	if (wpage == lazy->last_wpage + 1 ||
-	    (lazy->ahead_end && wpage <= lazy->ahead &&
-	     wpage + AHEAD_WPAGES >= lazy->ahead)) {
-		lazy->ahead = fl_max_u64(lazy->ahead, wpage + 1);
-		lazy->ahead_end = fl_min_u64(end, wpage + 1 + AHEAD_WPAGES);
-	} else {
-		lazy->ahead = lazy->ahead_end = 0;
-	}
-	lazy->last_wpage = wpage;
-}
-
 /* True: the waiter is served, or joins a load. */
 static bool waiter_join(struct fl__desk *desk, struct fl__waiter *waiter)
 {
@@ -457,7 +448,7 @@ static void waiter_ask(struct fl__desk *desk, struct fl__waiter *waiter,
 	if (fl_add_overflow(now, image->origin->deadline_ns,
 			    &waiter->deadline_ns))
 		waiter->deadline_ns = UINT64_MAX;
-	foresee(image->lazy, wpage);
+	fl__ahead_demand(image->lazy, wpage);
 	if (waiter_join(desk, waiter))
 		return;
 	unserved_add(desk, waiter);
@@ -558,24 +549,13 @@ uint64_t fl__desk_tick_locked(struct fl__desk *desk)
 
 /* ----------------------------------------------------------------- filling */
 
-/* The next page of an image that is foreseen. */
-static bool foreseen_next(struct fl__lazy *lazy, uint64_t *wpage)
-{
-	if (lazy->ahead < lazy->ahead_end) {
-		*wpage = lazy->ahead++;
-		return true;
-	}
-	return lazy->is_shown &&
-	       fl__workset_next(&lazy->image->set, &lazy->set_at, wpage);
-}
-
 static struct fl__load *foreseen_begin(struct fl__desk *desk,
 				       struct fl__lazy *lazy)
 {
 	struct fl_image *image = lazy->image;
 	uint64_t wpage, deadline_ns;
 
-	while (foreseen_next(lazy, &wpage)) {
+	while (fl__ahead_next(lazy, &wpage)) {
 		if (fl__lazy_has(image, wpage) || load_find(desk, image, wpage))
 			continue;
 		if (fl_add_overflow(fl__os_now_ns(), image->origin->deadline_ns,
@@ -583,21 +563,22 @@ static struct fl__load *foreseen_begin(struct fl__desk *desk,
 			deadline_ns = UINT64_MAX;
 		__atomic_add_fetch(&image->set.foreseen_count, 1,
 				   __ATOMIC_RELAXED);
+		if (!desk->may_ask && fl__ahead_wants(lazy)) {
+			desk->may_ask = true;
+			fl__os_cond_signal(&desk->filler);
+		}
 		return load_begin(desk, image, wpage, deadline_ns, true);
 	}
 	return NULL;
 }
 
-/* What is foreseen, if half of the loads are free: demands need the others. */
+/* What is foreseen, if enough loads are free. */
 static struct fl__load *load_foreseen(struct fl__desk *desk,
 				      enum fl__lazy_reader who)
 {
 	struct fl__load *load = NULL;
-	uint32_t taken = 0;
 
-	for (uint32_t i = 0; i < FL__DESK_LOADS; i++)
-		taken += desk->loads[i].state != FL__LOAD_FREE;
-	if (taken >= FL__DESK_LOADS / 2) {
+	if (desk->taken_count >= FORESEEN_LOADS) {
 		desk->is_ring_short |= who == FL__READER_RING;
 		return NULL;
 	}
@@ -607,6 +588,27 @@ static struct fl__load *load_foreseen(struct fl__desk *desk,
 			load = foreseen_begin(desk, lazy);
 	}
 	return load;
+}
+
+struct fl__lazy *fl__desk_ask_locked(struct fl__desk *desk, uint64_t *off,
+				     uint64_t *len)
+{
+	struct fl__lazy *lazy = desk->images;
+
+	if (!desk->may_ask || desk->is_asking)
+		return NULL;
+	while (lazy && !fl__ahead_ask(lazy, off, len))
+		lazy = lazy->next;
+	desk->may_ask = desk->is_asking = lazy;
+	if (lazy)
+		lazy->is_asking = true;
+	return lazy;
+}
+
+void fl__desk_asked_locked(struct fl__desk *desk, struct fl__lazy *lazy)
+{
+	lazy->is_asking = desk->is_asking = false;
+	fl__os_cond_broadcast(&desk->answered);
 }
 
 /* Is there anything that a thread of this kind can do for the load? */
@@ -621,8 +623,9 @@ static bool load_is_for(const struct fl__load *load, enum fl__lazy_reader who)
 				       load->image->lazy->reader);
 }
 
-struct fl__load *fl__desk_next_locked(struct fl__desk *desk,
-				      enum fl__lazy_reader who)
+/* The load that is most wanted of those that a thread of this kind can work on. */
+static struct fl__load *load_best(struct fl__desk *desk,
+				  enum fl__lazy_reader who)
 {
 	struct fl__load *best = NULL;
 
@@ -636,11 +639,31 @@ struct fl__load *fl__desk_next_locked(struct fl__desk *desk,
 		     load->order < best->order))
 			best = load;
 	}
+	return best;
+}
+
+struct fl__load *fl__desk_next_locked(struct fl__desk *desk,
+				      enum fl__lazy_reader who)
+{
+	struct fl__load *best = load_best(desk, who);
+
 	if (!best)
 		best = load_foreseen(desk, who);
 	if (best)
 		best->users++;
 	return best;
+}
+
+struct fl__load *fl__desk_beside_locked(struct fl__desk *desk, bool answered)
+{
+	struct fl__load *load =
+		answered ? load_best(desk, FL__READER_FILLER) : NULL;
+
+	/* A filler that reads would read one after the other. */
+	if (!load || load->state != FL__LOAD_ANSWERED)
+		return NULL;
+	load->users++;
+	return load;
 }
 
 struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk,
@@ -697,6 +720,9 @@ void fl__desk_drop_image(struct fl__desk *desk, struct fl_image *image)
 	while (*link != image->lazy)
 		link = &(*link)->next;
 	*link = image->lazy->next;
+	while (image->lazy->is_asking)
+		fl__os_cond_wait(&desk->answered, &desk->lock, UINT64_MAX, NULL,
+				 NULL);
 	while ((load = load_of(desk, image))) {
 		uint64_t ticket = load->read.ticket;
 

@@ -29,7 +29,7 @@
 #ifndef FL_DESK_H
 #define FL_DESK_H
 
-#include "lazy.h"
+#include "ahead.h"
 
 #define FL__DESK_LOADS		32
 #define FL__DESK_WAITERS	256
@@ -93,7 +93,10 @@ struct fl__desk {
 	int wake_fd;			/* an eventfd: look again */
 	bool is_stopping;
 	bool is_closed;
-	bool is_ring_short;		/* the ring takes more when a load ends */
+	bool is_ring_short;		/* the ring takes more when loads end */
+	bool may_ask;			/* some file may be asked for ahead */
+	bool is_asking;			/* a thread does */
+	uint32_t taken_count;		/* loads that are not free */
 	uint64_t order;
 	struct fl__place *places;	/* by address */
 	size_t place_count, place_capacity;
@@ -126,6 +129,15 @@ uint64_t fl__desk_tick_locked(struct fl__desk *desk);
  * none. What was read is for fillers, whichever thread read it. */
 struct fl__load *fl__desk_next_locked(struct fl__desk *desk,
 				      enum fl__lazy_reader who);
+/* A load that a filler takes beside the one that it has just got, so that both
+ * are checked at once: nobody waits longer for either. answered: the first was.
+ * NULL: none. */
+struct fl__load *fl__desk_beside_locked(struct fl__desk *desk, bool answered);
+/* An image whose file the kernel is to read ahead, and where; NULL: none. The
+ * image stays until fl__desk_asked_locked(). One thread at a time. */
+struct fl__lazy *fl__desk_ask_locked(struct fl__desk *desk, uint64_t *off,
+				     uint64_t *len);
+void fl__desk_asked_locked(struct fl__desk *desk, struct fl__lazy *lazy);
 /* A load whose read this thread is to cancel, with users counted up. */
 struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk,
 					   enum fl__lazy_reader who);

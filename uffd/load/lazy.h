@@ -53,13 +53,18 @@ struct fl__lazy {
 	enum fl__lazy_reader reader;
 	struct fl__lazy *next;	/* the desk's list */
 	struct fl_image *image;	/* whose this is */
-	/* Pages foreseen, which are loaded when nothing else is to do: from ahead
-	 * up to ahead_end. Under the desk's lock, as last_wpage. */
+	/* ahead.h's, under the desk's lock. Pages foreseen, which are loaded when
+	 * nothing else is to do: from ahead up to ahead_end; then, when a slot
+	 * shows the image, those of its working set from entry set_at on. The
+	 * kernel is asked to read those from entry ask_at on. How many pages of
+	 * the set were asked for, and how many loads were begun. */
 	uint64_t last_wpage, ahead, ahead_end;
-	/* The pages of the image's working set come when a slot shows the image,
-	 * from this entry on. */
-	uint64_t set_at;
+	uint64_t set_at, ask_at;
+	uint64_t set_asked, set_begun;
 	bool is_shown;
+	bool can_ask;		/* a local file, and the set may have more */
+	bool is_going;		/* there was room the last time */
+	bool is_asking;		/* a thread is in a call for this image */
 };
 
 /* Sets image->fd, lazy and file_offs; uffd_fd is open for missing pages of shared

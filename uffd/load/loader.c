@@ -9,6 +9,7 @@
 #include "uffd/ring.h"
 #include "uffd/uffd.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -84,16 +85,42 @@ static void load_end(struct fl__load *load, int err)
 	fl__os_unlock(&load->desk->lock);
 }
 
-static void load_publish(struct fl__load *load, struct fl__sha256 *sha)
+/* err: of the check. */
+static void load_publish(struct fl__load *load, int err)
 {
-	const struct fl__toc *toc = &load->image->origin->toc;
-	int err = load->is_zero ? 0 :
-				  fl__toc_check_wpage(toc, load->entry_idx, sha,
-						      load->bytes, NULL);
-
 	if (!err)
 		err = fl__lazy_publish(load->image, load->wpage, load->bytes);
 	load_end(load, err);
+}
+
+static int load_check(const struct fl__load *load, struct fl__sha256 *sha)
+{
+	return fl__toc_check_wpage(&load->image->origin->toc, load->entry_idx,
+				   sha, load->bytes, NULL);
+}
+
+/* Pages that are all there. Two are checked in hardly more time than one. */
+static void loads_check(struct fl__load *const loads[2], uint32_t count,
+			struct fl__sha256 *sha)
+{
+	int errs[2];
+
+	if (count < 2) {
+		if (count)
+			load_publish(loads[0], load_check(loads[0], sha));
+		return;
+	}
+	fl__toc_check_two((const struct fl__toc *const[2]){
+				  &loads[0]->image->origin->toc,
+				  &loads[1]->image->origin->toc },
+			  (const uint64_t[2]){ loads[0]->entry_idx,
+					       loads[1]->entry_idx },
+			  sha,
+			  (const uint8_t *const[2]){ loads[0]->bytes,
+						     loads[1]->bytes },
+			  errs);
+	load_publish(loads[0], errs[0]);
+	load_publish(loads[1], errs[1]);
 }
 
 static void on_done(struct fl__page_read *read, int64_t result)
@@ -135,61 +162,111 @@ static int64_t load_read(const struct fl__load *load)
 	return (int64_t)done;
 }
 
-/* Some bytes came, or an error. */
-static void load_answered(struct fl__load *load, int64_t result,
-			  struct fl__sha256 *sha)
+/* Some bytes came, or an error. True: all of the page is there, to be checked. */
+static bool load_answered(struct fl__load *load, int64_t result)
 {
 	if (result <= 0) {
 		load_end(load, read_error(result));
-		return;
+		return false;
 	}
 	load->got_bytes += (uint64_t)result;
-	if (load->got_bytes >= FL_WPAGE_BYTES) {
-		load_publish(load, sha);
-		return;
-	}
+	if (load->got_bytes >= FL_WPAGE_BYTES)
+		return true;
 	fl__os_lock(&load->desk->lock);
 	fl__desk_again_locked(load->desk, load);
 	fl__os_unlock(&load->desk->lock);
+	return false;
 }
 
-static void load_fill(struct fl__load *load, enum fl__load_state state,
-		      struct fl__sha256 *sha)
+/* True: there is a page to be checked. */
+static bool load_fill(struct fl__load *load, bool is_answered)
 {
-	if (state == FL__LOAD_ANSWERED) {
-		load_answered(load, load->result, sha);
-	} else if (load->is_zero) {
-		memset(load->bytes, 0, FL_WPAGE_BYTES);
-		load_publish(load, sha);
-	} else {
-		load_answered(load, load_read(load), sha);
+	if (is_answered)
+		return load_answered(load, load->result);
+	if (!load->is_zero)
+		return load_answered(load, load_read(load));
+	memset(load->bytes, 0, FL_WPAGE_BYTES);
+	load_publish(load, 0);
+	return false;
+}
+
+/* The loads that a filler works on: up to two. */
+static uint32_t loads_take_locked(struct fl__desk *desk,
+				  const struct fl__sha256 *sha,
+				  struct fl__load *loads[2], bool answered[2])
+{
+	uint32_t count = 0;
+
+	while (count < 2) {
+		struct fl__load *load =
+			!count ? fl__desk_next_locked(desk, FL__READER_FILLER) :
+			sha->pair ? fl__desk_beside_locked(desk, answered[0]) :
+				    NULL;
+
+		if (!load)
+			break;
+		answered[count] = load->state == FL__LOAD_ANSWERED;
+		load->state = FL__LOAD_READING;
+		loads[count++] = load;
 	}
+	return count;
+}
+
+static void loads_fill(struct fl__load *const loads[2], const bool answered[2],
+		       uint32_t count, struct fl__sha256 *sha)
+{
+	struct fl__load *whole[2];
+	uint32_t whole_count = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (load_fill(loads[i], answered[i]))
+			whole[whole_count++] = loads[i];
+	}
+	loads_check(whole, whole_count, sha);
+}
+
+/* Have the kernel read a part of a file that will be wanted. False: there is
+ * none. */
+static bool ask_ahead_locked(struct fl__desk *desk)
+{
+	uint64_t off, len;
+	struct fl__lazy *lazy = fl__desk_ask_locked(desk, &off, &len);
+
+	if (!lazy)
+		return false;
+	fl__os_unlock(&desk->lock);
+	(void)readahead(fl__page_source_fd(lazy->image->origin->pages),
+			(off64_t)off, (size_t)len);
+	fl__os_lock(&desk->lock);
+	fl__desk_asked_locked(desk, lazy);
+	return true;
 }
 
 static void *filler_run(void *arg)
 {
 	struct fl__desk *desk = &((struct fl__loader *)arg)->desk;
+	struct fl__load *loads[2];
 	struct fl__sha256 sha;
+	bool answered[2];
+	uint32_t count;
 
 	thread_confine(arg);
 	fl__sha256_init(&sha);
 	fl__os_lock(&desk->lock);
 	while (!desk->is_stopping) {
-		struct fl__load *load =
-			fl__desk_next_locked(desk, FL__READER_FILLER);
-		enum fl__load_state state;
-
-		if (!load) {
+		if (ask_ahead_locked(desk))
+			continue;
+		count = loads_take_locked(desk, &sha, loads, answered);
+		if (!count) {
 			fl__os_cond_wait(&desk->filler, &desk->lock, UINT64_MAX,
 					 NULL, NULL);
 			continue;
 		}
-		state = load->state;
-		load->state = FL__LOAD_READING;
 		fl__os_unlock(&desk->lock);
-		load_fill(load, state, &sha);
+		loads_fill(loads, answered, count, &sha);
 		fl__os_lock(&desk->lock);
-		fl__desk_put_locked(desk, load);
+		while (count)
+			fl__desk_put_locked(desk, loads[--count]);
 	}
 	fl__os_unlock(&desk->lock);
 	return NULL;
@@ -337,7 +414,8 @@ static bool ring_turn(struct fl__loader *loader, struct fl__sha256 *sha)
 		fl__os_lock(&desk->lock);
 		load->users++;
 		fl__os_unlock(&desk->lock);
-		load_answered(load, load->result, sha);
+		if (load_answered(load, load->result))
+			load_publish(load, load_check(load, sha));
 		fl__os_lock(&desk->lock);
 		fl__desk_put_locked(desk, load);
 		fl__os_unlock(&desk->lock);
@@ -625,6 +703,7 @@ int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		image->lazy->reader = FL__READER_CALLER;
 	else if (loader->ring && fl__page_source_fd(pages) >= 0)
 		image->lazy->reader = FL__READER_RING;
+	image->lazy->can_ask = fl__page_source_fd(pages) >= 0;
 	fl__desk_add_image(&loader->desk, image);
 	image->ready = loader_ready;
 	image->has = fl__lazy_holds;
