@@ -170,7 +170,8 @@ static void tenants_see_the_image(void)
 	}
 }
 
-/* Written before anybody read it, and only some pages. */
+/* Written before anybody read it, and only some pages. Releases mark the slots
+ * meanwhile: what is not loaded is waited for all the same. */
 static void written_first(void)
 {
 	struct lazy lazy;

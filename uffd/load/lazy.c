@@ -134,18 +134,39 @@ bool fl__lazy_holds(const struct fl_image *image, uint64_t off, uint64_t len)
 	return data >= 0 && (uint64_t)data < off + len;
 }
 
-/* Is every page of the range loaded? */
-static bool is_loaded(const struct fl_image *image, uint64_t off, uint64_t len)
+static bool wpage_is_loaded(const struct fl_image *image, uint64_t wpage)
 {
 	uint64_t entry_idx;
 
+	return fl__toc_find(&image->origin->toc, image->origin_idx, wpage,
+			    &entry_idx) &&
+	       entry_is_loaded(image, entry_idx);
+}
+
+/* Is every page of the range loaded? */
+static bool is_loaded(const struct fl_image *image, uint64_t off, uint64_t len)
+{
 	for (uint64_t w = off / FL_WPAGE_BYTES;
 	     w <= (off + len - 1) / FL_WPAGE_BYTES; w++) {
-		if (!fl__toc_find(&image->origin->toc, image->origin_idx, w,
-				  &entry_idx) ||
-		    !entry_is_loaded(image, entry_idx))
+		if (!wpage_is_loaded(image, w))
 			return false;
 	}
+	return true;
+}
+
+bool fl__lazy_next(const struct fl_image *image, uint64_t at, uint64_t end,
+		   uint64_t *off, uint64_t *len)
+{
+	uint64_t wpage = at / FL_WPAGE_BYTES;
+
+	while (wpage * FL_WPAGE_BYTES < end && !wpage_is_loaded(image, wpage))
+		wpage++;
+	if (at >= end || wpage * FL_WPAGE_BYTES >= end)
+		return false;
+	*off = fl_max_u64(at, wpage * FL_WPAGE_BYTES);
+	while (wpage * FL_WPAGE_BYTES < end && wpage_is_loaded(image, wpage))
+		wpage++;
+	*len = fl_min_u64(end, wpage * FL_WPAGE_BYTES) - *off;
 	return true;
 }
 

@@ -80,6 +80,11 @@ bool fl__lazy_has(const struct fl_image *image, uint64_t wpage);
 /* Is a host page of the range in the file, loaded or on its way? */
 bool fl__lazy_holds(const struct fl_image *image, uint64_t off, uint64_t len);
 
+/* The next loaded bytes in [at, end) of the memory; false: there are none. Whoever
+ * touches them waits for nobody. */
+bool fl__lazy_next(const struct fl_image *image, uint64_t at, uint64_t end,
+		   uint64_t *off, uint64_t *len);
+
 /* Bytes that can be read: all of [off, off + len) is in the file. Else NULL; of a
  * host page that is not, no slot has a copy. */
 const uint8_t *fl__lazy_bytes(const struct fl_image *image, uint64_t off,

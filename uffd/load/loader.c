@@ -736,7 +736,6 @@ struct fl__desk *fl__loader_desk(struct fl__loader *loader)
 int fl__loader_show(struct fl__loader *loader, struct fl_image *image,
 		    struct fl__space *space, uint64_t start, uint64_t end)
 {
-	uint64_t modes = FL__UFFD_MISSING | (loader->with_wp ? FL__UFFD_WP : 0);
 	int err = 0;
 
 	/* See lazy.h. */
@@ -746,9 +745,11 @@ int fl__loader_show(struct fl__loader *loader, struct fl_image *image,
 	if (!err)
 		err = fl__desk_add_place(&loader->desk, start, end, image,
 					 space);
+	/* A reset that marks pages registers for that too. Until then the kernel
+	 * maps what is loaded around each fault. */
 	if (!err)
 		err = fl__uffd_register(loader->desk.uffd_fd, start,
-					end - start, modes);
+					end - start, FL__UFFD_MISSING);
 	return fl__error_fold(err);
 }
 

@@ -5,6 +5,7 @@
 #endif
 #include "track.h"
 #include "settle.h"
+#include "uffd/load/lazy.h"
 #include "uffd/uffd.h"
 
 #include <errno.h>
@@ -302,6 +303,30 @@ static void go_unwatched(struct fl__reset *reset)
 	reset->dirty->unwatched_until = reset->dirty->resets + UNWATCHED_RESETS;
 }
 
+/* Where a slot shows a lazy image, missing pages are told of too. To register such
+ * a part for less would lose that, and to do so afterwards changes nothing. */
+static int register_lazy(const struct fl__reset *reset, uint64_t start,
+			 uint64_t end)
+{
+	const struct fl_image *image = reset->space->image;
+	struct fl__piece piece;
+	int err = 0;
+
+	if (!reset->space->is_lazy)
+		return 0;
+	for (uint64_t at = start - reset->base;
+	     !err && fl__image_map_next(&image->map, NULL, at,
+					end - reset->base, &piece);
+	     at += piece.len) {
+		if (piece.is_data)
+			err = fl__uffd_register(reset->host->uffd_fd,
+						reset->base + piece.off,
+						piece.len,
+						FL__UFFD_MISSING | FL__UFFD_WP);
+	}
+	return err;
+}
+
 /* Register what is accessible now. A marked chunk of which that is a part has
  * to be protected once more. */
 static int track_more(struct fl__reset *reset)
@@ -313,9 +338,12 @@ static int track_more(struct fl__reset *reset)
 	if (start >= reset->allowed_end)
 		return 0;
 	register_whole(reset->whole);
-	err = fl__uffd_register_wp(reset->whole->end ? reset->whole->uffd_fd :
-						       reset->host->uffd_fd,
-				   start, reset->allowed_end - start);
+	err = register_lazy(reset, start, reset->allowed_end);
+	if (!err)
+		err = fl__uffd_register_wp(
+			reset->whole->end ? reset->whole->uffd_fd :
+					    reset->host->uffd_fd,
+			start, reset->allowed_end - start);
 	if (err)
 		return err;
 	reset->tracked_end = reset->allowed_end;
@@ -356,17 +384,19 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 	uint64_t at = start - reset->base;
 	struct fl__piece piece;
 
-	/* A lazy image would be loaded. */
-	if (!reset->host->can_populate || !image || image->lazy)
+	if (!reset->host->can_populate || !image)
 		return;
-	/* One call more for each run of data is the price of many holes. */
-	for (; image->has_holes ?
-		       fl__image_map_next_data(map, NULL, at, end - reset->base,
-					       &piece) :
-		       fl__image_map_next(map, NULL, at, end - reset->base,
-					  &piece);
-	     at += piece.len) {
-		if (piece.is_data)
+	/* One call more for each run of data is the price of many holes. Of a
+	 * lazy image, what is not loaded would be. */
+	for (; image->lazy ? fl__lazy_next(image, at, end - reset->base,
+					   &piece.off, &piece.len) :
+	       image->has_holes ?
+			     fl__image_map_next_data(map, NULL, at,
+						     end - reset->base, &piece) :
+			     fl__image_map_next(map, NULL, at,
+						end - reset->base, &piece);
+	     at = piece.off + piece.len) {
+		if (image->lazy || piece.is_data)
 			(void)madvise(
 				(void *)(uintptr_t)(reset->base + piece.off),
 				(size_t)piece.len, FL_MADV_POPULATE_READ);
