@@ -9,28 +9,48 @@
 
 /* The range becomes accessible, or ceases to be. Without a wish of the host for
  * guest memory in dumps, this makes no call. */
-static void space_dump(const struct fl__geometry *geometry, uint8_t *addr,
+static void space_dump(struct fl__space *space,
+		       const struct fl__geometry *geometry, uint64_t off,
 		       uint64_t len, bool is_in)
 {
-	if (geometry->dump == FL__DUMP_ACCESSIBLE)
-		fl__os_dump(addr, len, is_in);
+	if (geometry->dump != FL__DUMP_ACCESSIBLE || !len)
+		return;
+	fl__os_dump(space->base + off, len, is_in);
+	fl__space_called(space, 1);
 }
 
-void fl__space_dump_mapped(const struct fl__geometry *geometry, uint8_t *addr,
-			   uint64_t len)
+uint32_t fl__space_dump_mapped(const struct fl__geometry *geometry,
+			       uint8_t *addr, uint64_t len)
 {
-	if (geometry->dump != FL__DUMP_ALL)
-		fl__os_dump(addr, len, geometry->dump == FL__DUMP_ACCESSIBLE);
+	if (geometry->dump == FL__DUMP_ALL || !len)
+		return 0;
+	fl__os_dump(addr, len, geometry->dump == FL__DUMP_ACCESSIBLE);
+	return 1;
 }
 
-void fl__space_mark_guard(const struct fl__space *space,
+void fl__space_mark_guard(struct fl__space *space,
 			  const struct fl__geometry *geometry)
 {
 	uint64_t len = space->idx ? geometry->marked_bytes : 0;
 
+	if (!len)
+		return;
 	/* Marked first: the guard is never open. */
-	if (len && !fl__os_mark_guard(space->base - len, len))
+	if (!fl__os_mark_guard(space->base - len, len))
 		(void)fl__os_allow(space->base - len, len);
+	fl__space_called(space, 2);
+}
+
+/* Fresh zeroes, as the pool has them. */
+static void space_zeroes(struct fl__space *space,
+			 const struct fl__geometry *geometry, uint8_t *at,
+			 uint64_t len)
+{
+	fl__geometry_zeroes(geometry, at, len);
+	if (geometry->dump != FL__DUMP_ALL)
+		fl__os_dump(at, len, false);
+	fl__space_called(space, 1u + geometry->avoids_huge_pages +
+					(geometry->dump != FL__DUMP_ALL));
 }
 
 int fl__space_move_border(struct fl__space *space,
@@ -39,18 +59,19 @@ int fl__space_move_border(struct fl__space *space,
 	uint64_t allowed = space->allowed_bytes;
 	int err = 0;
 
+	if (target == allowed)
+		return 0;
+	fl__space_called(space, 1);
 	if (target > allowed)
 		err = fl__os_allow(space->base + allowed, target - allowed);
-	else if (target < allowed)
+	else
 		err = fl__os_deny(space->base + target, allowed - target);
 	if (err)
 		return err;
 	if (target > allowed)
-		space_dump(geometry, space->base + allowed, target - allowed,
-			   true);
+		space_dump(space, geometry, allowed, target - allowed, true);
 	else
-		space_dump(geometry, space->base + target, allowed - target,
-			   false);
+		space_dump(space, geometry, target, allowed - target, false);
 	space->allowed_bytes = target;
 	return 0;
 }
@@ -64,9 +85,7 @@ int fl__space_cut(struct fl__space *space, const struct fl__geometry *geometry,
 
 	if (err || !len)
 		return err;
-	fl__geometry_zeroes(geometry, at, len);
-	if (geometry->dump != FL__DUMP_ALL)
-		fl__os_dump(at, len, false);
+	space_zeroes(space, geometry, at, len);
 	space->allowed_bytes = target;
 	return 0;
 }
@@ -81,6 +100,7 @@ int fl__space_grow(struct fl__space *space, const struct fl__geometry *geometry,
 
 	if (target <= allowed)
 		return 0;
+	fl__space_called(space, (target > split) + 0u + (split > allowed));
 	err = fl__os_allow(space->base + split, target - split);
 	if (!err) {
 		err = fl__os_allow(space->base + allowed, split - allowed);
@@ -88,8 +108,7 @@ int fl__space_grow(struct fl__space *space, const struct fl__geometry *geometry,
 		space->is_torn |= err != 0;
 	}
 	if (!err) {
-		space_dump(geometry, space->base + allowed, target - allowed,
-			   true);
+		space_dump(space, geometry, allowed, target - allowed, true);
 		space->allowed_bytes = target;
 	} else if (fl__os_deny(space->base + allowed, target - allowed)) {
 		space->is_torn = true;
@@ -126,12 +145,8 @@ int fl__space_renew(struct fl__space *space,
 			   geometry->prefix_bytes + geometry->max_bytes);
 	if (err)
 		return err;
-	fl__geometry_zeroes(geometry, space->base - geometry->prefix_bytes,
-			    geometry->prefix_bytes + geometry->max_bytes);
-	if (geometry->dump != FL__DUMP_ALL)
-		fl__os_dump(space->base - geometry->prefix_bytes,
-			    geometry->prefix_bytes + geometry->max_bytes,
-			    false);
+	space_zeroes(space, geometry, space->base - geometry->prefix_bytes,
+		     geometry->prefix_bytes + geometry->max_bytes);
 	space->is_open = space->is_torn = false;
 	space->allowed_bytes = space->highest_bytes = 0;
 	return 0;

@@ -159,12 +159,16 @@ struct fl__space {
 	/* A failed grow could not be undone: more may be accessible than
 	 * allowed_bytes says. The slot can only be detached, not reset. */
 	bool is_torn;
+	/* Atomic; system calls that were made for the slot, and scans among
+	 * them, until the core counts them. */
+	uint32_t calls, scans;
 };
 
 /* What a reset did, in events and host pages; a backend adds to what it
  * counts. */
 struct fl__work {
 	uint64_t scan_ns;		/* only if is_timed */
+	uint32_t calls;			/* scans and others */
 	uint32_t scans, sweeps;
 	uint32_t restored, compared, dropped, protected;
 	bool is_timed;
@@ -296,13 +300,13 @@ struct fl__backend {
 	 * call. The guest does not run. -ENOTSUP when the host cannot tell. NULL:
 	 * always so.
 	 */
-	int (*written)(struct fl__arena *arena, const struct fl__space *space,
+	int (*written)(struct fl__arena *arena, struct fl__space *space,
 		       uint64_t size_bytes, bool is_anew, fl__changed_fn *fn,
 		       void *user);
 	/* From now on, know which pages are written. -ENOTSUP when that cannot
 	 * be had. After an error the slot is as dirty as before, and is_anew is
 	 * not to be asked for. NULL: always -ENOTSUP. */
-	int (*watch)(struct fl__arena *arena, const struct fl__space *space);
+	int (*watch)(struct fl__arena *arena, struct fl__space *space);
 	/* Is any page of a range resident or swapped out? True when the backend
 	 * cannot tell, which it can better with is_swapless: no page of the
 	 * process is swapped out. NULL: always so. */
@@ -310,6 +314,19 @@ struct fl__backend {
 			   const struct fl__space *space, uint64_t offset_bytes,
 			   uint64_t length_bytes, bool is_swapless);
 };
+
+/* Beside a call of the system, an addition costs nothing. A guest may grow its
+ * memory while others ask what it wrote. */
+static inline void fl__space_called(struct fl__space *space, uint32_t calls)
+{
+	__atomic_fetch_add(&space->calls, calls, __ATOMIC_RELAXED);
+}
+
+static inline void fl__space_scanned(struct fl__space *space, uint32_t scans)
+{
+	__atomic_fetch_add(&space->scans, scans, __ATOMIC_RELAXED);
+	fl__space_called(space, scans);
+}
 
 /* Is the image a file that others may change? */
 static inline bool fl__image_is_in_place(const struct fl_image *image)
@@ -388,13 +405,13 @@ int fl__space_grow(struct fl__space *space, const struct fl__geometry *geometry,
  * the guard into one mapping with the slot. After an error the guard is
  * inaccessible as before, and a mapping of its own.
  */
-void fl__space_mark_guard(const struct fl__space *space,
+void fl__space_mark_guard(struct fl__space *space,
 			  const struct fl__geometry *geometry);
 
 /* After something was mapped over [addr, addr + len) of a slot: have it in core
  * dumps or not, as the geometry says. */
-void fl__space_dump_mapped(const struct fl__geometry *geometry, uint8_t *addr,
-			   uint64_t len);
+uint32_t fl__space_dump_mapped(const struct fl__geometry *geometry,
+			       uint8_t *addr, uint64_t len);
 
 /* After zeroes were mapped there, or reserved. */
 static inline void fl__geometry_zeroes(const struct fl__geometry *geometry,

@@ -179,7 +179,10 @@ static int segmented_uncover(struct fl__space *space,
 
 		err = fl__os_discard(at, len);
 		fl__geometry_zeroes(geometry, at, len);
-		fl__space_dump_mapped(geometry, at, len);
+		fl__space_called(space,
+				 1u + geometry->avoids_huge_pages +
+					 fl__space_dump_mapped(geometry, at,
+							       len));
 	}
 	return err;
 }
@@ -193,6 +196,7 @@ static int segmented_attach(struct fl__arena *arena, struct fl__space *space,
 			space->image == image;
 	int err = 0;
 
+	fl__space_called(space, !space->is_open && geometry->prefix_bytes);
 	if (!space->is_open)
 		err = fl__os_allow(space->base - geometry->prefix_bytes,
 				   geometry->prefix_bytes);
@@ -239,6 +243,9 @@ static int segmented_grow(struct fl__arena *arena, struct fl__space *space,
  * ask what of it is in use would take longer. */
 #define LOOK_BYTES ((uint64_t)64 << 20)
 
+/* What fl__os_resident() learns by one call. */
+#define ASK_BYTES ((uint64_t)1 << 20)
+
 /* One reset under way. */
 struct restore {
 	const struct fl__geometry *geometry;
@@ -258,7 +265,9 @@ static int drop_flush(struct restore *restore)
 	if (!len || err)
 		return err;
 	fl__geometry_zeroes(restore->geometry, at, len);
-	fl__space_dump_mapped(restore->geometry, at, len);
+	restore->work->calls +=
+		1u + restore->geometry->avoids_huge_pages +
+		fl__space_dump_mapped(restore->geometry, at, len);
 	restore->work->dropped +=
 		(uint32_t)(len / restore->geometry->hpage_bytes);
 	restore->drop_len = 0;
@@ -297,6 +306,7 @@ static int restore_stretch(struct restore *restore, uint8_t *at, uint64_t len)
 {
 	uint64_t hpages = len / restore->geometry->hpage_bytes;
 
+	restore->work->calls += len >= SHORT_BYTES;
 	if (len >= SHORT_BYTES && fl__os_resident(at, len) < len / 8)
 		return drop(restore, at, len);
 	restore->is_over |= len > restore->limit_bytes - restore->kept_bytes;
@@ -315,6 +325,9 @@ static int restore_zeroes(struct restore *restore, uint8_t *at, uint64_t len)
 	uint64_t looked = fl_min_u64(len, LOOK_BYTES), done = 0, step;
 	int err = 0;
 
+	if (len > STRETCH_BYTES)
+		restore->work->calls += (uint32_t)((looked + ASK_BYTES - 1) /
+						   ASK_BYTES);
 	/* Of few pages it does not matter where they are. */
 	if (len > STRETCH_BYTES &&
 	    fl__os_resident(at, looked) < STRETCH_BYTES / 8)

@@ -64,6 +64,7 @@ struct changed {
 	fl__changed_fn *fn;
 	void *user;
 	uint64_t base;
+	uint32_t scans;
 };
 
 static int on_changed(void *user, const struct fl__kernel_region *region,
@@ -106,6 +107,7 @@ static int piece_changed(const struct fl__arena *arena, int pagemap_fd,
 	struct fl__kernel_region regions[64];
 	struct fl__scan_buffer buffer = { .regions = regions, .count = 64 };
 	uint64_t start = changed->base + piece->off;
+	int err;
 
 	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_PAGEMAP_SCAN))
 		return fl__scan_reads_private(pagemap_fd, start,
@@ -113,19 +115,22 @@ static int piece_changed(const struct fl__arena *arena, int pagemap_fd,
 					      arena->geometry.hpage_bytes,
 					      on_changed, changed);
 	if (has_holes && piece->is_data)
-		return fl__scan(pagemap_fd, start, start + piece->len,
-				FL__SCAN_ACCOUNT, &buffer, on_changed_in_holes,
-				changed);
-	return fl__scan(pagemap_fd, start, start + piece->len,
-			piece->is_data ? FL__SCAN_PRIVATE_FILE :
-					 FL__SCAN_PRIVATE_ZERO,
-			&buffer, on_changed, changed);
+		err = fl__scan(pagemap_fd, start, start + piece->len,
+			       FL__SCAN_ACCOUNT, &buffer, on_changed_in_holes,
+			       changed);
+	else
+		err = fl__scan(pagemap_fd, start, start + piece->len,
+			       piece->is_data ? FL__SCAN_PRIVATE_FILE :
+						FL__SCAN_PRIVATE_ZERO,
+			       &buffer, on_changed, changed);
+	changed->scans += buffer.calls;
+	return err;
 }
 
 /* -ENOTSUP when nobody can tell. */
 static int slot_changed(const struct fl__arena *arena,
 			const struct fl__space *space, uint64_t size_bytes,
-			fl__changed_fn *fn, void *user)
+			struct changed *changed)
 {
 	fl__os_no_cancel();
 	const struct fl_image *image = space->image;
@@ -133,7 +138,6 @@ static int slot_changed(const struct fl__arena *arena,
 	const uint8_t *bytes = image ? image->bytes : NULL;
 	uint64_t end = fl_round_up(size_bytes, arena->geometry.hpage_bytes);
 	int pagemap_fd = fl__arena_shard(arena, space)->pagemap_fd, err = 0;
-	struct changed changed = { fn, user, (uintptr_t)space->base };
 	struct fl__piece piece;
 
 	if (pagemap_fd < 0)
@@ -142,7 +146,7 @@ static int slot_changed(const struct fl__arena *arena,
 	     !err && fl__image_map_next(map, bytes, at, end, &piece);
 	     at += piece.len)
 		err = piece_changed(arena, pagemap_fd, &piece,
-				    image && image->has_holes, &changed);
+				    image && image->has_holes, changed);
 	return fl__error_fold(err);
 }
 
@@ -156,24 +160,30 @@ int fl__ask_changed(const struct fl__arena *arena,
 		    fl__changed_fn *fn, void *user)
 {
 	uint64_t end = fl_round_up(size_bytes, arena->geometry.hpage_bytes);
-	int err = slot_changed(arena, space, size_bytes, fn, user);
+	struct changed changed = { fn, user, (uintptr_t)space->base, 0 };
+	int err = slot_changed(arena, space, size_bytes, &changed);
 
 	return err != -ENOTSUP ? err : end ? fn(user, 0, end) : 0;
 }
 
-int fl__ask_written(struct fl__arena *arena, const struct fl__space *space,
+int fl__ask_written(struct fl__arena *arena, struct fl__space *space,
 		    uint64_t size_bytes, bool is_anew, fl__changed_fn *fn,
 		    void *user)
 {
 	struct fl__dirty_host room;
 	const struct fl__dirty_host *shard =
 		fl__arena_tracker(arena, space, &room);
+	struct changed changed = { fn, user, (uintptr_t)space->base, 0 };
+	int err;
 
 	/* Nothing is known of a slot that is never reset, nor on a rung that
 	 * does not scan. */
 	if (arena->host->rung == FL__RUNG_DONTNEED ||
-	    arena->geometry.is_single_use)
-		return slot_changed(arena, space, size_bytes, fn, user);
+	    arena->geometry.is_single_use) {
+		err = slot_changed(arena, space, size_bytes, &changed);
+		fl__space_scanned(space, changed.scans);
+		return err;
+	}
 	return fl__error_fold(fl__since_tell(&arena->dirty[space->idx], shard,
 					     &arena->geometry, space,
 					     size_bytes, is_anew, fn, user));

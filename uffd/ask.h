@@ -16,7 +16,7 @@ int fl__ask_account(const struct fl__arena *arena,
 int fl__ask_changed(const struct fl__arena *arena,
 		    const struct fl__space *space, uint64_t size_bytes,
 		    fl__changed_fn *fn, void *user);
-int fl__ask_written(struct fl__arena *arena, const struct fl__space *space,
+int fl__ask_written(struct fl__arena *arena, struct fl__space *space,
 		    uint64_t size_bytes, bool is_anew, fl__changed_fn *fn,
 		    void *user);
 bool fl__ask_is_touched(const struct fl__arena *arena,

@@ -11,16 +11,17 @@
  * or one that exceeds the budget of a slot, is dropped. */
 #define PREFIX_CLEAR_BYTES FL_WPAGE_BYTES
 
-static int reset_prefix(const struct fl__arena *arena,
-			const struct fl__space *space)
+static int reset_prefix(const struct fl__arena *arena, struct fl__space *space)
 {
 	uint64_t len = arena->geometry.prefix_bytes;
 	uint8_t *start = space->base - len;
 
 	if (len >
-	    fl_min_u64(PREFIX_CLEAR_BYTES, arena->geometry.max_kept_bytes))
+	    fl_min_u64(PREFIX_CLEAR_BYTES, arena->geometry.max_kept_bytes)) {
+		fl__space_called(space, 1);
 		return fl__settle_drop((uintptr_t)start,
 				       (uintptr_t)space->base);
+	}
 	/* Without a prefix the address is a guard's: pass it to no call. */
 	if (len)
 		memset(start, 0, (size_t)len);
@@ -29,8 +30,7 @@ static int reset_prefix(const struct fl__arena *arena,
 
 /* What did the first tenant of a slot touch? Before a reset has marked anything,
  * what is present was touched. */
-static void slot_record(const struct fl__arena *arena,
-			const struct fl__space *space)
+static void slot_record(const struct fl__arena *arena, struct fl__space *space)
 {
 	if (space->image && space->image->set.toc &&
 	    !arena->dirty[space->idx].resets)
@@ -55,6 +55,7 @@ static int slot_drop(const struct fl__arena *arena, struct fl__space *space,
 
 	if (taker)
 		taker->take(taker, 0, space->allowed_bytes);
+	fl__space_called(space, 1);
 	err = fl__settle_drop(base - geometry->prefix_bytes,
 			      base + space->allowed_bytes);
 	return err ? err : fl__space_keep_tables(space, geometry);
@@ -102,7 +103,7 @@ int fl__clean_reset(struct fl__arena *arena, struct fl__space *space,
 	return fl__clean_reset_taking(arena, space, work, NULL);
 }
 
-int fl__clean_watch(struct fl__arena *arena, const struct fl__space *space)
+int fl__clean_watch(struct fl__arena *arena, struct fl__space *space)
 {
 	struct fl__whole none = { .end = 0 };
 	struct fl__dirty_host room;

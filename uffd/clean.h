@@ -13,6 +13,6 @@ int fl__clean_reset(struct fl__arena *arena, struct fl__space *space,
 		    struct fl__work *work);
 int fl__clean_reset_taking(struct fl__arena *arena, struct fl__space *space,
 			   struct fl__work *work, struct fl__taker *taker);
-int fl__clean_watch(struct fl__arena *arena, const struct fl__space *space);
+int fl__clean_watch(struct fl__arena *arena, struct fl__space *space);
 
 #endif

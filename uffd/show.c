@@ -16,6 +16,7 @@ static int slot_show(const struct fl__arena *arena, struct fl__space *space,
 	uint64_t start = (uintptr_t)space->base + piece->off;
 
 	space->is_lazy = space->is_open = true;
+	fl__space_called(space, 2);
 	return fl__loader_show(arena->host->loader, image, space, start,
 			       start + piece->len);
 }
@@ -34,6 +35,7 @@ static int slot_map(const struct fl__arena *arena, struct fl__space *space,
 	for (uint64_t at = 0;
 	     !err && fl__image_map_next(map, bytes, at, target, &piece);
 	     at += piece.len) {
+		fl__space_called(space, 1);
 		if (!piece.is_data)
 			err = fl__os_allow(space->base + at, piece.len);
 		else if (mmap(space->base + at, (size_t)piece.len,
@@ -50,7 +52,8 @@ static int slot_map(const struct fl__arena *arena, struct fl__space *space,
 	if (err)
 		return err;
 	if (image || geometry->dump == FL__DUMP_ACCESSIBLE)
-		fl__space_dump_mapped(geometry, space->base, target);
+		fl__space_called(space, fl__space_dump_mapped(
+						geometry, space->base, target));
 	space->allowed_bytes = target;
 	return 0;
 }
@@ -75,13 +78,14 @@ int fl__show_detach(struct fl__arena *arena, struct fl__space *space)
 /* A slot that was emptied is a hole of what was registered as a whole. Its pages
  * merge with its neighbours' only if it is registered before the first of them
  * is written. After a failure the slot is a mapping of its own. */
-static void slot_join(const struct fl__arena *arena,
-		      const struct fl__space *space)
+static void slot_join(const struct fl__arena *arena, struct fl__space *space)
 {
 	const struct fl__whole *whole = &arena->whole;
 
-	if (__atomic_load_n(&whole->is_registered, __ATOMIC_RELAXED))
-		(void)fl__uffd_register_wp(
+	if (!__atomic_load_n(&whole->is_registered, __ATOMIC_RELAXED))
+		return;
+	fl__space_called(space, 1);
+	(void)fl__uffd_register_wp(
 			whole->uffd_fd,
 			(uintptr_t)space->base - arena->geometry.prefix_bytes,
 			arena->geometry.prefix_bytes + space->allowed_bytes);
@@ -91,8 +95,8 @@ static void slot_join(const struct fl__arena *arena,
  * fault, as the kernel maps what is there around each: within one page of the set,
  * so that the record has the right pages and some blocks too many. Others are
  * watched: a page of theirs is mapped when it is touched. */
-static void slot_foresee(const struct fl__arena *arena,
-			 const struct fl__space *space, struct fl_image *image)
+static void slot_foresee(const struct fl__arena *arena, struct fl__space *space,
+			 struct fl_image *image)
 {
 	if (!fl__foresee_ask(image))
 		fl__foresee_watch(
@@ -115,6 +119,7 @@ int fl__show_attach(struct fl__arena *arena, struct fl__space *space,
 		fl__space_mark_guard(space, geometry);
 		err = fl__os_allow(space->base - geometry->prefix_bytes,
 				   geometry->prefix_bytes);
+		fl__space_called(space, geometry->prefix_bytes != 0);
 		space->is_open = !err && geometry->prefix_bytes;
 		if (!err)
 			err = slot_map(arena, space, image, target);
@@ -173,6 +178,7 @@ int fl__show_prefault(struct fl__arena *arena, struct fl__space *space,
 
 	if (err)
 		return err;
+	fl__space_called(space, 1);
 	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_POPULATE))
 		fl__os_touch(start, length_bytes);
 	/* EFAULT: a file in place was cut. */

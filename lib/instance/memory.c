@@ -342,8 +342,10 @@ int fl_memory_grow(struct fl_memory *pub, uint64_t delta_pages,
 	err = memory_grow(memory, delta_pages, old_pages);
 	fl__os_unlock(&memory->grow_lock);
 	fl__stats_end(stats, FL__TIMES_grow, start_ns);
-	if (!err)
-		fl__stats_add(stats, FL__WORD_grows, delta_pages != 0);
+	if (!err && delta_pages) {
+		fl__stats_add(stats, FL__WORD_grows, 1);
+		fl__slot_count_calls(fl__slot_of_side(pub));
+	}
 	return fl__stats_answer(stats, err);
 }
 

@@ -64,6 +64,7 @@ static int stack_take(struct fl__bank *bank, uint64_t timeout_ns,
 	if ((*slot)->space.is_open)
 		return 0;
 	fl__space_mark_guard(&(*slot)->space, &bank->geometry);
+	fl__space_called(&(*slot)->space, 1);
 	err = fl__os_allow((*slot)->space.base, bank->geometry.max_bytes);
 	if (err) {
 		(*slot)->source->calls->give(*slot);
@@ -74,6 +75,7 @@ static int stack_take(struct fl__bank *bank, uint64_t timeout_ns,
 	}
 	(*slot)->space.is_open = true;
 	fl__slot_count_open(*slot, true);
+	fl__slot_count_calls(*slot);
 	return 0;
 }
 
@@ -101,7 +103,7 @@ int fl_stack_acquire(struct fl_pool *pool, uint64_t timeout_ns,
 	return 0;
 }
 
-static int stack_zero(const struct fl__slot *slot)
+static int stack_zero(struct fl__slot *slot)
 {
 	const struct fl_pool_config *config = &slot->bank->pool->config;
 	uint8_t *low = slot->space.base;
@@ -112,12 +114,13 @@ static int stack_zero(const struct fl__slot *slot)
 	bool is_up = config->stack_growth == FL_STACK_GROWS_UP;
 
 	memset(is_up ? low : low + bytes - keep, 0, (size_t)keep);
+	fl__space_called(&slot->space, keep < bytes);
 	return fl__os_discard(is_up ? low + keep : low, bytes - keep);
 }
 
 /* What the stack keeps for its next tenant. To ask the system costs about a
  * microsecond, so it is asked only where a budget may be passed. */
-static uint64_t stack_kept(const struct fl__slot *slot)
+static uint64_t stack_kept(struct fl__slot *slot)
 {
 	const struct fl_pool_config *config = &slot->bank->pool->config;
 	uint64_t bytes = slot->geometry->max_bytes;
@@ -133,6 +136,7 @@ static uint64_t stack_kept(const struct fl__slot *slot)
 	if (config->max_idle_bytes == UINT64_MAX &&
 	    bytes <= config->max_idle_slot_bytes)
 		return 0;
+	fl__space_called(&slot->space, 1);
 	return fl__os_resident(slot->space.base, bytes);
 }
 
@@ -141,9 +145,13 @@ static void stack_shelve(struct fl__slot *slot)
 {
 	uint64_t kept = stack_kept(slot);
 
-	if (kept > slot->bank->pool->config.max_idle_slot_bytes &&
-	    !fl__os_discard(slot->space.base, slot->geometry->max_bytes))
-		kept = 0;
+	if (kept > slot->bank->pool->config.max_idle_slot_bytes) {
+		fl__space_called(&slot->space, 1);
+		if (!fl__os_discard(slot->space.base,
+				    slot->geometry->max_bytes))
+			kept = 0;
+	}
+	fl__slot_count_calls(slot);
 	slot->space.kept_bytes = kept;
 	fl__slot_shelve(slot);
 }

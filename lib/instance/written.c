@@ -242,6 +242,7 @@ int fl_memory_written(struct fl_memory *pub, uint32_t flags,
 	fl__os_lock(&memory->grow_lock);
 	err = memory_written(memory, flags, &answer, &is_exact);
 	fl__os_unlock(&memory->grow_lock);
+	fl__slot_count_calls(fl__slot_of_side(pub));
 	if (written && (!err || err == -E2BIG)) {
 		struct fl_written filled = {
 			.run_count = answer.count,

@@ -84,6 +84,24 @@ void fl__slot_count_retired(struct fl__slot *slot, int count)
 		      (uint64_t)(int64_t)count);
 }
 
+/* Only the counting takes from these counts, so what is added meanwhile is
+ * counted later. */
+static uint32_t count_take(uint32_t *count)
+{
+	return __atomic_load_n(count, __ATOMIC_RELAXED) ?
+		       __atomic_exchange_n(count, 0, __ATOMIC_RELAXED) :
+		       0;
+}
+
+void fl__slot_count_calls(struct fl__slot *slot)
+{
+	struct fl__stats *stats = slot->bank->pool->stats;
+
+	fl__stats_add(stats, FL__WORD_system_calls,
+		      count_take(&slot->space.calls));
+	fl__stats_add(stats, FL__WORD_scans, count_take(&slot->space.scans));
+}
+
 /* The slot shows nothing any more. The image that the slot had. */
 static struct fl_image *slot_forget(struct fl__slot *slot)
 {
@@ -92,6 +110,7 @@ static struct fl_image *slot_forget(struct fl__slot *slot)
 
 	fl__stats_add(stats, FL__WORD_kept_bytes, -slot->space.kept_bytes);
 	fl__stats_add(stats, FL__WORD_emptied, 1);
+	fl__slot_count_calls(slot);
 	fl__slot_count_open(slot, false);
 	slot->space.image = NULL;
 	slot->space.kept_bytes = 0;
@@ -133,6 +152,7 @@ static int slot_recall(struct fl__slot *slot)
 
 	if (bank->backend)
 		return bank->backend->detach(slot->arena, &slot->space);
+	fl__space_called(&slot->space, 1);
 	err = fl__os_renew(slot->space.base, bank->geometry.max_bytes);
 	if (!err)
 		slot->space.is_open = false;
@@ -174,7 +194,7 @@ void fl__bank_recall(struct fl__bank *bank)
 }
 
 /* All that a release counts, by one claim. */
-static void count_reset(struct fl__slot *slot, const struct fl__work *work,
+static void count_reset(struct fl__slot *slot, struct fl__work *work,
 			uint64_t kept_more_bytes, bool is_release, int err)
 {
 	struct fl__stats *stats = slot->bank->pool->stats;
@@ -196,6 +216,10 @@ static void count_reset(struct fl__slot *slot, const struct fl__work *work,
 		fl__shard_add(shard, FL__WORD_pages_protected, work->protected);
 	if (work->sweeps)
 		fl__shard_add(shard, FL__WORD_sweeps, work->sweeps);
+	work->calls += count_take(&slot->space.calls);
+	if (work->calls)
+		fl__shard_add(shard, FL__WORD_system_calls, work->calls);
+	work->scans += count_take(&slot->space.scans);
 	if (work->scans)
 		fl__shard_add(shard, FL__WORD_scans, work->scans);
 	fl__stats_let_go(shard);
@@ -279,6 +303,7 @@ static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 	old = slot->space.image;
 	fl__stats_end(stats, FL__TIMES_attach, start_ns);
 	fl__slot_count_open(slot, slot->space.is_open);
+	fl__slot_count_calls(slot);
 	if (err) {
 		const char *what = slot->bank->kind->what;
 		const char *plural = slot->bank->kind->plural;
@@ -582,6 +607,7 @@ static int slot_renew(struct fl__slot *slot)
 		err = backend->attach(slot->arena, &slot->space,
 				      slot->space.image, bytes);
 	slot->space.is_torn |= err != 0;
+	fl__slot_count_calls(slot);
 	return err;
 }
 

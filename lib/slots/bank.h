@@ -90,6 +90,8 @@ void fl__slot_count_release(struct fl__slot *slot);
 /* Count that the slot is mapped or not, and a slot that is retired or comes
  * back (-1). */
 void fl__slot_count_open(struct fl__slot *slot, bool is_open);
+/* What system calls the backend made for the slot since the last count. */
+void fl__slot_count_calls(struct fl__slot *slot);
 void fl__slot_count_retired(struct fl__slot *slot, int count);
 
 #endif

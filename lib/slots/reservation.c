@@ -277,6 +277,9 @@ static void join_run(struct reservation *from, uint32_t first, uint32_t end)
 		uint8_t *start = slot_at(from, first)->space.base -
 				 geometry->prefix_bytes;
 
+		fl__space_called(&slot_at(from, first)->space,
+				 1u + geometry->avoids_huge_pages +
+					 (geometry->dump != FL__DUMP_ALL));
 		(void)fl__os_renew(start, len - tail);
 		fl__geometry_zeroes(geometry, start, len - tail);
 		if (geometry->dump != FL__DUMP_ALL)

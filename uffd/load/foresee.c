@@ -20,7 +20,7 @@ static uint64_t extent_bytes(const struct fl_image *image, uint32_t idx,
 	return extent->hpage_len * image->map.hpage_bytes;
 }
 
-void fl__foresee_watch(int uffd_fd, const struct fl__space *space,
+void fl__foresee_watch(int uffd_fd, struct fl__space *space,
 		       const struct fl_image *image)
 {
 	if (uffd_fd < 0 ||
@@ -31,6 +31,7 @@ void fl__foresee_watch(int uffd_fd, const struct fl__space *space,
 		uint64_t start;
 		uint64_t len = extent_bytes(image, i, space, &start);
 
+		fl__space_called(space, 1);
 		(void)fl__uffd_register_wp(uffd_fd, start, len);
 	}
 }
@@ -63,7 +64,7 @@ static int on_recorded(void *user, const struct fl__kernel_region *region,
 	return 0;
 }
 
-void fl__foresee_record(int pagemap_fd, const struct fl__space *space)
+void fl__foresee_record(int pagemap_fd, struct fl__space *space)
 {
 	struct fl_image *image = space->image;
 	struct fl__kernel_region regions[64];
@@ -83,6 +84,7 @@ void fl__foresee_record(int pagemap_fd, const struct fl__space *space)
 		(void)fl__scan(pagemap_fd, start, start + len, FL__SCAN_TOUCHED,
 			       &buffer, on_recorded, &record);
 	}
+	fl__space_scanned(space, buffer.calls);
 }
 
 bool fl__foresee_ask(struct fl_image *image)

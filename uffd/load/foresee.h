@@ -19,12 +19,12 @@
 /* The slot of an image in place was just mapped, and its tenant may be recorded:
  * the kernel maps no page that the tenant does not touch, as it would around each
  * fault. uffd_fd: what will track the slot; -1: the record has pages too many. */
-void fl__foresee_watch(int uffd_fd, const struct fl__space *space,
+void fl__foresee_watch(int uffd_fd, struct fl__space *space,
 		       const struct fl_image *image);
 
 /* The image has a working set, and this tenant is to be recorded: note what it
  * touched. pagemap_fd is open. */
-void fl__foresee_record(int pagemap_fd, const struct fl__space *space);
+void fl__foresee_record(int pagemap_fd, struct fl__space *space);
 
 /* The first slot that shows an image in place asks for the image's set. Does not
  * wait for the pages. False: nothing was asked for. */

@@ -45,6 +45,7 @@ int fl__settle_flush(struct fl__reset *reset)
 		return 0;
 	reset->protect_end = reset->protect_start = 0;
 	reset->work->protected += (uint32_t)(len >> reset->hpage_shift);
+	reset->work->calls++;
 	return fl__uffd_protect(reset->host->uffd_fd, start, len);
 }
 
@@ -105,6 +106,7 @@ static int file_restore(const struct fl__reset *reset,
 {
 	if (area->file->lazy)
 		return lazy_restore(reset, area, start, end);
+	reset->work->calls++;
 	return fl__image_fetch(area->file, start - reset->base,
 			       (void *)(uintptr_t)start, end - start);
 }
@@ -122,6 +124,7 @@ static int file_compare(const struct fl__reset *reset,
 		return lazy_compare(reset, area, addr, is_changed);
 	*is_changed = false;
 	for (uint64_t at = addr; at < end; at += FILE_STEP_BYTES) {
+		reset->work->calls += 2;
 		if (fl__os_peek(here, (const void *)(uintptr_t)at,
 				FILE_STEP_BYTES) ||
 		    fl__image_fetch(area->file, at - reset->base, there,
@@ -314,6 +317,7 @@ static int drop_fresh(struct fl__reset *reset, uint64_t start, uint64_t end)
 
 	take(reset, start, end);
 	err = fl__settle_drop(start, end);
+	reset->work->calls++;
 	reset->work->dropped += (uint32_t)((end - start) >> reset->hpage_shift);
 	for (uint64_t addr = start; addr < end; addr += reset->hpage_bytes) {
 		struct fl__dirty_chunk *chunk = fl__reset_chunk_at(reset, addr);
@@ -463,6 +467,7 @@ int fl__settle_private(struct fl__reset *reset, const struct fl__area *area,
 	if (is_worth_dropping(reset, start, end)) {
 		reset->work->dropped +=
 			(uint32_t)((end - start) >> reset->hpage_shift);
+		reset->work->calls++;
 		take(reset, start, end);
 		return fl__settle_drop(start, end);
 	}
@@ -485,6 +490,7 @@ static int open_chunk(const struct fl__reset *reset, size_t chunk_idx)
 		uint64_t from = addr + ((uint64_t)idx << reset->hpage_shift);
 
 		end = fl_bits_next(noted, FL__CHUNK_MAX_HPAGES, idx, false);
+		reset->work->calls += from < limit;
 		if (from < limit)
 			err = fl__uffd_unprotect(
 				reset->host->uffd_fd, from,

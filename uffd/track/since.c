@@ -9,7 +9,7 @@ struct since {
 	struct fl__reset reset; /* as of a reset that settles nothing */
 	struct fl__area areas[2 * FL__IMAGE_MAX_EXTENTS + 1];
 	struct fl__kernel_region regions[SINCE_REGIONS];
-	struct fl__work work; /* nobody asks */
+	struct fl__work work;
 	bool is_marked; /* the stretch that is being scanned */
 	bool notes, tells;
 	fl__changed_fn *fn;
@@ -37,7 +37,7 @@ static void since_init(struct since *since, struct fl__dirty *dirty,
 		.buffer = { .regions = since->regions, .count = SINCE_REGIONS },
 		.work = &since->work,
 	};
-	since->work = (struct fl__work){ .scans = 0 };
+	since->work = (struct fl__work){ .calls = 0 };
 	since->is_marked = since->notes = since->tells = false;
 	fl__reset_areas(&since->reset);
 }
@@ -133,6 +133,13 @@ static void note_all(struct fl__dirty *dirty)
 	dirty->has_noted = true;
 }
 
+static void count_calls(const struct since *since, struct fl__space *space)
+{
+	fl__space_scanned(space,
+			  since->work.scans + since->reset.buffer.calls);
+	fl__space_called(space, since->work.calls);
+}
+
 static void untouch(struct fl__dirty *dirty)
 {
 	for (size_t i = 0; i < dirty->chunk_count; i++)
@@ -171,9 +178,8 @@ static int tell_noted(struct since *since)
 }
 
 int fl__since_tell(struct fl__dirty *dirty, const struct fl__dirty_host *host,
-		   const struct fl__geometry *geometry,
-		   const struct fl__space *space, uint64_t size_bytes,
-		   bool is_anew, fl__changed_fn *fn, void *user)
+		   const struct fl__geometry *geometry, struct fl__space *space,
+		   uint64_t size_bytes, bool is_anew, fl__changed_fn *fn, void *user)
 {
 	struct since since;
 	int err;
@@ -190,6 +196,7 @@ int fl__since_tell(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		untouch(dirty);
 		err = err ? err : tell_noted(&since);
 	}
+	count_calls(&since, space);
 	return err;
 }
 
@@ -213,7 +220,7 @@ static int watch_slowly(struct since *since)
 int fl__since_watch(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		    struct fl__whole *whole,
 		    const struct fl__geometry *geometry,
-		    const struct fl__space *space)
+		    struct fl__space *space)
 {
 	struct since since;
 	int err;
@@ -233,5 +240,6 @@ int fl__since_watch(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		note_all(dirty);
 		untouch(dirty);
 	}
+	count_calls(&since, space);
 	return err;
 }

@@ -29,7 +29,7 @@
  */
 int fl__since_tell(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		   const struct fl__geometry *geometry,
-		   const struct fl__space *space, uint64_t size_bytes,
+		   struct fl__space *space, uint64_t size_bytes,
 		   bool is_anew, fl__changed_fn *fn, void *user);
 
 /* Watch every page that is accessible, from now on. -ENOTSUP without
@@ -37,6 +37,6 @@ int fl__since_tell(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 int fl__since_watch(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		    struct fl__whole *whole,
 		    const struct fl__geometry *geometry,
-		    const struct fl__space *space);
+		    struct fl__space *space);
 
 #endif

@@ -101,15 +101,13 @@ static int scan_marked(struct fl__reset *reset, uint64_t start, uint64_t end)
 	int err;
 
 	/* What was noted is opened first, and only then told by a scan. Here the
-	 * scan that told counts. */
-	if (fl_unlikely(reset->taker && !reset->had_noted)) {
-		reset->buffer.calls++;
+	 * scan that told will do. */
+	if (fl_unlikely(reset->taker && !reset->had_noted))
 		err = fl__settle_told(reset, start, end);
-	} else {
+	else
 		err = fl__scan(reset->host->pagemap_fd, start, end,
 			       reset->host->written_form, &reset->buffer,
 			       fl__settle_written, reset);
-	}
 	return err ? err : fl__settle_flush(reset);
 }
 
@@ -168,8 +166,10 @@ static int sweep_range(const struct fl__reset *reset, uint64_t start,
 {
 	const struct fl__dirty_host *host = reset->host;
 
+	reset->work->calls++;
 	if (host->written_form != FL__SCAN_WRITTEN)
 		return fl__uffd_protect(host->uffd_fd, start, end - start);
+	reset->work->scans++;
 	return fl__scan_protect(host->pagemap_fd, start, end);
 }
 
@@ -241,6 +241,7 @@ static int drop_all(struct fl__reset *reset)
 	int err = fl__settle_drop(reset->base,
 				  reset->base + dirty->highest_bytes);
 
+	reset->work->calls++;
 	reset->work->dropped += (uint32_t)dirty->kept_hpages;
 	for (size_t i = 0; i < dirty->chunk_count; i++)
 		dirty->chunks[i] = (struct fl__dirty_chunk){
@@ -279,11 +280,12 @@ static int scan_all(struct fl__reset *reset)
 }
 
 /* A failure is seen when the slot's own range is registered. */
-static void register_whole(struct fl__whole *whole)
+static void register_whole(struct fl__whole *whole, struct fl__work *work)
 {
 	if (!whole->end ||
 	    __atomic_load_n(&whole->is_registered, __ATOMIC_RELAXED))
 		return;
+	work->calls++;
 	if (!fl__uffd_register_wp(whole->uffd_fd, whole->start,
 				  whole->end - whole->start))
 		__atomic_store_n(&whole->is_registered, true, __ATOMIC_RELAXED);
@@ -337,13 +339,15 @@ static int track_more(struct fl__reset *reset)
 
 	if (start >= reset->allowed_end)
 		return 0;
-	register_whole(reset->whole);
+	register_whole(reset->whole, reset->work);
 	err = register_lazy(reset, start, reset->allowed_end);
-	if (!err)
+	if (!err) {
+		reset->work->calls++;
 		err = fl__uffd_register_wp(
 			reset->whole->end ? reset->whole->uffd_fd :
 					    reset->host->uffd_fd,
 			start, reset->allowed_end - start);
+	}
 	if (err)
 		return err;
 	reset->tracked_end = reset->allowed_end;
@@ -396,7 +400,10 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 			     fl__image_map_next(map, NULL, at,
 						end - reset->base, &piece);
 	     at = piece.off + piece.len) {
-		if (image->lazy || piece.is_data)
+		bool is_mapped = image->lazy || piece.is_data;
+
+		reset->work->calls += is_mapped;
+		if (is_mapped)
 			(void)madvise(
 				(void *)(uintptr_t)(reset->base + piece.off),
 				(size_t)piece.len, FL_MADV_POPULATE_READ);
@@ -488,7 +495,8 @@ static int tail_renew(struct fl__reset *reset,
 		 0) == MAP_FAILED)
 		return -errno;
 	fl__geometry_zeroes(geometry, at, len);
-	fl__space_dump_mapped(geometry, at, len);
+	reset->work->calls += 1u + geometry->avoids_huge_pages +
+			      fl__space_dump_mapped(geometry, at, len);
 	uncount_range(reset, start, reset->tracked_end);
 	for (size_t i = fl__reset_chunk_of(reset, start);
 	     i < dirty->chunk_count; i++)
@@ -497,8 +505,10 @@ static int tail_renew(struct fl__reset *reset,
 	reset->tracked_end = start;
 	dirty->tracked_bytes = start - reset->base;
 	/* Or what lies side by side would fall into pieces. */
-	if (__atomic_load_n(&reset->whole->is_registered, __ATOMIC_RELAXED))
+	if (__atomic_load_n(&reset->whole->is_registered, __ATOMIC_RELAXED)) {
+		reset->work->calls++;
 		(void)fl__uffd_register_wp(reset->whole->uffd_fd, start, len);
+	}
 	return 0;
 }
 
@@ -599,6 +609,7 @@ static int reset_slot(struct fl__dirty *dirty,
 	*kept_bytes = kept_bytes_of(&reset) + reset.overhead_bytes;
 	work->restored += reset.restored;
 	work->scans += reset.buffer.calls;
+	work->calls += reset.buffer.calls;
 	work->scan_ns += reset.buffer.ns;
 	/* Without memory, the next scan needs several calls again. */
 	if (reset.buffer.was_full && !dirty->regions)

@@ -4,7 +4,7 @@
  * interpreter and a database answer requests, each in a fresh instance.
  *
  *	service [--guest NAME] [--kind NAME] [--workers N] [--seconds S]
- *		[--sessions N] [--json]
+ *		[--sessions N] [--json] [--hold]
  *	service --smoke
  *	service [--guest NAME] --write-snapshot DIR
  *
@@ -19,6 +19,9 @@
  *
  * --smoke does all of it as shortly as possible, prints no figure, and ends with
  * the number of cases that passed.
+ *
+ * --hold: before a pool goes, the service says "held" and waits for a line on
+ * standard input, so that others can compare what they counted.
  *
  * --write-snapshot writes NAME.snapshot for each guest, the instance that
  * clones are of, and does nothing else.
@@ -41,7 +44,7 @@
 
 static const char usage[] =
 	"usage: service [--guest NAME] [--kind NAME] [--workers 1|2]\n"
-	"               [--seconds S] [--sessions N] [--json] | --smoke |\n"
+	"               [--seconds S] [--sessions N] [--json] [--hold] | --smoke |\n"
 	"               [--guest NAME] --write-snapshot DIR\n\n"
 	"  --guest    quickjs or sqlite; both\n"
 	"  --kind     greeting, mustache, markdown; lookup, report, order; all\n"
@@ -50,6 +53,7 @@ static const char usage[] =
 	"  --sessions how many sleep, 0: none; as many as a quarter of the free\n"
 	"             memory holds and 15 seconds can begin, up to 1,000,000\n"
 	"  --json     one object a line\n"
+	"  --hold     wait for a line of input before a pool goes\n"
 	"  --smoke    a few requests of each kind in each way; no figures\n"
 	"  --write-snapshot  write the started guests to files there\n";
 
@@ -95,8 +99,16 @@ struct fl_pool *pool_open(struct fl_context *context)
 	return pool;
 }
 
+static bool is_held;
+
 void pool_close(struct fl_pool *pool)
 {
+	if (is_held) {
+		puts("held");
+		fflush(stdout);
+		while (getchar() >= ' ')
+			;
+	}
 	if (fl_pool_destroy(pool))
 		die("a pool cannot be destroyed");
 }
@@ -286,6 +298,8 @@ static bool flag_set(struct options *options, const char *name)
 	} else if (!strcmp(name, "--smoke")) {
 		options->is_smoke = true;
 		options->seconds = 0;
+	} else if (!strcmp(name, "--hold")) {
+		is_held = true;
 	} else if (!strcmp(name, "--help")) {
 		fputs(usage, stdout);
 		exit(0);

@@ -40,6 +40,21 @@ else
 	echo "no python3: the JSON was not read"
 fi
 
+# What uffd-stat tells of the whole run is what strace saw of it.
+if test -n "$FL_SANITIZER_FLAGS"; then
+	echo "a sanitizer makes calls of its own: system calls were not counted"
+elif command -v strace >/dev/null && command -v python3 >/dev/null; then
+	python3 "$srcdir/tests/consumers/service/count_calls.py" \
+		tools/uffd-stat held "$service/service" --guest quickjs \
+		--kind greeting --seconds 0.05 --sessions 200 --hold
+	case $? in
+	0 | 77) ;;
+	*) failed "system calls are not as strace counts them" ;;
+	esac
+else
+	echo "no strace or python3: system calls were not counted"
+fi
+
 # Each takes away what the rung before it needs.
 n=0
 for disabled in '' userfaultfd pagemap-scan linux; do
