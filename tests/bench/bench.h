@@ -37,7 +37,7 @@
 #define BENCH_PARAMS_MAX	16
 #define BENCH_LIST_MAX		16
 #define BENCH_CPUS_MAX		256
-#define BENCH_REASON_BYTES	200
+#define BENCH_REASON_BYTES	320
 #define BENCH_ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 /* How the read and the written pages are chosen; in the order of the words. */
@@ -136,6 +136,8 @@ struct bench_competitor {
 	void (*teardown)(void *state);
 	/* Features found out at run time, instead of `features`; or NULL. */
 	void (*describe)(void *state, char *text, size_t size);
+	/* What the last call that failed says of it, "" for nothing; or NULL. */
+	const char *(*failure)(void);
 };
 
 /* Faultline's own ways, one per rung; NULL-terminated. See faultline.c. */

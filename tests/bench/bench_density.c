@@ -175,7 +175,7 @@ static int run(struct bench_lane *lanes, size_t n, const struct bench_case *c,
 	if (!err)
 		err = read_usage(&d->idle);
 	if (err) {
-		bench_entry_fail(e, "instances", err);
+		bench_entry_fail(e, "--instances", err);
 		return err;
 	}
 	if (e->competitor->describe)

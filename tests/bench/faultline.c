@@ -70,6 +70,14 @@ struct lane {
 /* setup and teardown run one at a time. */
 static struct shared *all_shared;
 
+/* Of this thread's last call that failed, what names the limit. */
+static _Thread_local struct fl_error last_error;
+
+static const char *failure(void)
+{
+	return last_error.text;
+}
+
 static int context_make(const struct way *way, struct fl_context **context,
 			struct fl_error *error)
 {
@@ -150,7 +158,7 @@ static int load_modules(struct shared *shared)
 	config.length_bytes = head + c->image_bytes;
 	for (int i = 0; i < 2 && !err; i++)
 		err = fl_module_load(shared->context, &config,
-				     &shared->modules[i], NULL);
+				     &shared->modules[i], &last_error);
 	free(bytes);
 	return err;
 }
@@ -167,7 +175,7 @@ static int make_images(struct shared *shared)
 	for (int i = 0; i < 2 && !err; i++)
 		err = fl_image_from_segments(shared->context, c->image_bytes,
 					     &segment, 1, &shared->images[i],
-					     NULL);
+					     &last_error);
 	return err;
 }
 
@@ -247,14 +255,15 @@ static int make_snapshots(struct shared *shared)
 	config.encode_elements = encode;
 	for (int i = 0; i < 2 && !err; i++) {
 		err = fl_instance_acquire(shared->pool, shared->modules[i],
-					  NULL, &instance, NULL);
+					  NULL, &instance, &last_error);
 		if (err)
 			break;
 		if (shared->way->has_runtime)
 			err = fill_table(instance);
 		if (!err)
 			err = fl_instance_snapshot(&instance, 1, &config,
-						   &shared->snapshots[i], NULL);
+						   &shared->snapshots[i],
+						   &last_error);
 		(void)fl_instance_release(instance);
 		fl_instance_config_init(&shared->clones[i]);
 		shared->clones[i].snapshot = shared->snapshots[i];
@@ -281,7 +290,7 @@ static int shared_fill(struct shared *shared)
 	int err;
 
 	memset(ones, 0xff, sizeof(ones));
-	err = context_make(shared->way, &shared->context, NULL);
+	err = context_make(shared->way, &shared->context, &last_error);
 	if (!err)
 		err = has_instances(shared) ? load_modules(shared) :
 					      make_images(shared);
@@ -300,7 +309,8 @@ static int shared_fill(struct shared *shared)
 		config.max_memory_bytes = c->image_bytes + c->grow_bytes;
 		config.memory_stride_bytes = 0;
 	}
-	err = fl_pool_create(shared->context, &config, &shared->pool, NULL);
+	err = fl_pool_create(shared->context, &config, &shared->pool,
+			     &last_error);
 	if (!err && shared->way->is_clone)
 		err = make_snapshots(shared);
 	return err;
@@ -373,7 +383,7 @@ static int lane_acquire_instance(struct lane *lane)
 	int err = fl_instance_acquire(
 		shared->pool, shared->modules[lane->image_idx],
 		shared->way->is_clone ? &shared->clones[lane->image_idx] : NULL,
-		&lane->instance, NULL);
+		&lane->instance, &last_error);
 
 	if (!err)
 		lane->memory = fl_instance_memory(lane->instance, 0);
@@ -389,7 +399,7 @@ static int lane_acquire(struct lane *lane)
 	fl_memory_config_init(&config);
 	config.image = lane->shared->images[lane->image_idx];
 	return fl_memory_acquire(lane->shared->pool, &config, &lane->memory,
-				 NULL);
+				 &last_error);
 }
 
 static int lane_release(struct lane *lane)
@@ -538,6 +548,7 @@ static bool way_probe(const struct way *way, char *reason, size_t size)
 		.detach = detach,                                            \
 		.teardown = teardown,                                        \
 		.describe = describe,                                        \
+		.failure = failure,                                          \
 	}
 
 ROW(best, "faultline", "the best rung of this host",

@@ -64,10 +64,15 @@ double bench_samples_quantile(struct bench_samples *s, double q)
 /* The first error is the cause of the others. */
 void bench_entry_fail(struct bench_entry *e, const char *step, int err)
 {
+	const char *why = "";
+
 	if (e->status != BENCH_OK)
 		return;
 	e->status = BENCH_FAILED;
-	snprintf(e->reason, sizeof(e->reason), "%s: %s", step, strerror(-err));
+	if (e->competitor->failure)
+		why = e->competitor->failure();
+	snprintf(e->reason, sizeof(e->reason), "%s: %s", step,
+		 *why ? why : strerror(-err));
 }
 
 static void first_line(const char *path, const char *key, char *text,

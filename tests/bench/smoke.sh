@@ -76,6 +76,15 @@ run cycle --threads 2 --table 1 --table-writes 1 --image-wpages 4
 run cycle --structure 65536 --structure-writes 16 --grow 1 --image-wpages 4
 run grow --touch 16
 run density --instances 20
+# As tests/bench/README says it; more than addresses allow names that limit.
+run density --instances 1000 --image-wpages 4 --reads 4 --writes 2 \
+	--only faultline,faultline-clone
+"$bench/bench_density" --instances 100000 --only faultline --json \
+	>"$tmp/out" 2>&1 && failed "100000 slots of 8 GiB fit"
+grep -q 'cannot reserve.*lower max_memories' "$tmp/out" || {
+	cat "$tmp/out"
+	failed "bench_density does not name the limit"
+}
 run empty
 run empty --modules 3 --structure 5000 --elements 0
 grep -q '"of_loop"' "$tmp/out" || failed "bench_empty compares with no loop"
