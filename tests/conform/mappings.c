@@ -158,6 +158,36 @@ static void a_large_tenant_is_forgotten(void)
 	conform_close(&conform);
 }
 
+/* Far behind what is registered, where one scan looks for page tables first.
+ * Quiet tenants have the slot's end given back, then one writes there. */
+static void far_pages_are_found(void)
+{
+	struct fl_pool_config config;
+	struct conform conform;
+
+	conform_pool_config(&config);
+	config.max_memories = 1;
+	config.max_memory_bytes = GIB / 2;
+	config.bounds = FL_BOUNDS_ACCESSIBLE;
+	conform_open(&conform, &config);
+	for (uint64_t i = 0; i < 800; i++) {
+		struct fl_memory *memory = conform_take(&conform, NULL, WPAGE);
+		uint64_t far = (i / 80 * 977 + 600) * 64 * KIB % (GIB / 2);
+		uint8_t *base = memory->base;
+
+		CHECK_EQ(base[100], 0);
+		base[100] = 1;
+		if (i % 80 == 77 || i % 80 == 78) {
+			CHECK_EQ(base[far] + base[far + 8 * KIB], 0);
+			CHECK_EQ(base[GIB / 2 - 1] + base[GIB / 2 - MIB], 0);
+		}
+		if (i % 80 == 77)
+			base[far] = base[GIB / 2 - 1] = 1;
+		conform_give(memory);
+	}
+	conform_close(&conform);
+}
+
 #define FEW 60
 
 /* One of each kind that is accessible as a whole. */
@@ -304,6 +334,7 @@ static const char *needs_status(void)
 static const struct test_case cases[] = {
 	TEST_CASE(dense_pool_stays_whole),
 	TEST_CASE(a_large_tenant_is_forgotten),
+	TEST_CASE(far_pages_are_found),
 	TEST_CASE(guards_within_a_mapping),
 	TEST_CASE_NEEDS(trim_gives_page_tables_back, needs_status),
 };

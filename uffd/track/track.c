@@ -258,6 +258,71 @@ static uint64_t kept_bytes_of(const struct fl__reset *reset)
 	return reset->dirty->kept_hpages * reset->hpage_bytes;
 }
 
+/* Where a scan of written pages comes beyond what is registered, it reports each
+ * page table that is there, and no hole. */
+struct tail {
+	struct fl__reset *reset;
+	uint64_t start; /* of what is not registered */
+	uint64_t from, to; /* what was reported of it */
+};
+
+static int on_written_or_tail(void *user,
+			      const struct fl__kernel_region *region,
+			      size_t count, int step)
+{
+	struct tail *tail = user;
+	int err = 0;
+
+	for (; count && !err; count--, region += step) {
+		struct fl__kernel_region written = *region;
+
+		if (region->end > tail->start) {
+			uint64_t from = fl_max_u64(region->start, tail->start);
+
+			tail->from = fl_min_u64(tail->from, from);
+			tail->to = fl_max_u64(tail->to, region->end);
+			written.end = tail->start;
+		}
+		if (written.start < written.end)
+			err = fl__settle_written(tail->reset, &written, 1, 1);
+	}
+	return err;
+}
+
+/* A page table that the rest shares with what lies behind is there for others,
+ * and has to be scanned twice. That pays where the rest is this long. */
+#define LONG_TAIL_BYTES ((uint64_t)256 << 20)
+
+/* Is the rest, from the end of a marked stretch on, nothing that was ever
+ * registered? */
+static bool ends_in_tail(const struct fl__reset *reset, uint64_t end)
+{
+	return end == reset->tracked_end && end < reset->allowed_end &&
+	       (reset->allowed_end % FL__CHUNK_BYTES == 0 ||
+		reset->allowed_end - end > LONG_TAIL_BYTES) &&
+	       reset->host->written_form == FL__SCAN_WRITTEN &&
+	       !reset->taker &&
+	       !__atomic_load_n(&reset->whole->is_registered, __ATOMIC_RELAXED);
+}
+
+/* A marked stretch and all that lies behind it, which nobody may have touched: one
+ * scan for both. What has a page table is asked for its pages. */
+static int scan_to_end(struct fl__reset *reset, uint64_t start)
+{
+	struct tail tail = { reset, reset->tracked_end, UINT64_MAX, 0 };
+	int err = fl__scan(reset->host->pagemap_fd, start, reset->allowed_end,
+			   FL__SCAN_WRITTEN, &reset->buffer, on_written_or_tail,
+			   &tail);
+
+	if (!err)
+		err = fl__settle_flush(reset);
+	/* What is kept of the rest is counted anew. */
+	uncount_range(reset, tail.start, reset->allowed_end);
+	if (!err && tail.to)
+		err = scan_unmarked(reset, tail.from, tail.to);
+	return err;
+}
+
 /* What a marked chunk has beyond the registered part is scanned like an
  * unmarked chunk. */
 static int scan_all(struct fl__reset *reset)
@@ -273,6 +338,8 @@ static int scan_all(struct fl__reset *reset)
 					    fl__reset_chunk_of(reset, addr));
 
 		end = fl__reset_stretch_end(reset, addr, is_marked);
+		if (is_marked && ends_in_tail(reset, end))
+			return scan_to_end(reset, addr);
 		err = is_marked ? scan_marked(reset, addr, end) :
 				  scan_unmarked(reset, addr, end);
 	}
