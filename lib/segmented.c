@@ -179,10 +179,9 @@ static int segmented_uncover(struct fl__space *space,
 
 		err = fl__os_discard(at, len);
 		fl__geometry_zeroes(geometry, at, len);
-		fl__space_called(space,
-				 1u + geometry->avoids_huge_pages +
-					 fl__space_dump_mapped(geometry, at,
-							       len));
+		fl__space_called(space, 1u + geometry->avoids_huge_pages +
+						fl__space_dump_mapped(geometry,
+								      at, len));
 	}
 	return err;
 }
@@ -326,8 +325,8 @@ static int restore_zeroes(struct restore *restore, uint8_t *at, uint64_t len)
 	int err = 0;
 
 	if (len > STRETCH_BYTES)
-		restore->work->calls += (uint32_t)((looked + ASK_BYTES - 1) /
-						   ASK_BYTES);
+		restore->work->calls +=
+			(uint32_t)((looked + ASK_BYTES - 1) / ASK_BYTES);
 	/* Of few pages it does not matter where they are. */
 	if (len > STRETCH_BYTES &&
 	    fl__os_resident(at, looked) < STRETCH_BYTES / 8)

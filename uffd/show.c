@@ -86,9 +86,9 @@ static void slot_join(const struct fl__arena *arena, struct fl__space *space)
 		return;
 	fl__space_called(space, 1);
 	(void)fl__uffd_register_wp(
-			whole->uffd_fd,
-			(uintptr_t)space->base - arena->geometry.prefix_bytes,
-			arena->geometry.prefix_bytes + space->allowed_bytes);
+		whole->uffd_fd,
+		(uintptr_t)space->base - arena->geometry.prefix_bytes,
+		arena->geometry.prefix_bytes + space->allowed_bytes);
 }
 
 /* Of a file in place. The tenant whose pages were asked for takes them many at a

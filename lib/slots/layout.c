@@ -6,6 +6,11 @@
  * slot are congruent modulo a large page. */
 #define LARGE_PAGE_BYTES ((uint64_t)2 << 20)
 
+/* From here on the least stride is a multiple of a large page too, which costs
+ * less than a hundredth: no slot then shares a page table with what lies behind
+ * it, and a scan of an accessible slot ends where nobody else is. */
+#define LONG_SLOT_BYTES ((uint64_t)256 << 20)
+
 #define LAYOUT_MAX_BYTES (UINT64_MAX >> 1)
 
 static int layout_too_large(struct fl_error *error, const char *field)
@@ -98,6 +103,9 @@ static int layout_stride(const struct fl_pool_config *config, uint64_t align,
 {
 	need = fl_max_u64(need, align);
 	if (!config->memory_stride_bytes) {
+		if (config->bounds == FL_BOUNDS_ACCESSIBLE &&
+		    need >= LONG_SLOT_BYTES && need > config->max_memory_bytes)
+			align = fl_max_u64(align, LARGE_PAGE_BYTES);
 		if (fl_round_up_overflow(need, align, stride))
 			return layout_too_large(error, "max_memory_bytes");
 		return 0;

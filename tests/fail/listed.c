@@ -158,7 +158,8 @@ static void take_all(struct scene *scene, uint64_t timeout_ns, int wanted)
 	ROW(wanted, fl_memory_acquire(pool, &memory_config, &memory, NULL));
 	ROW(wanted, fl_table_acquire(pool, &table_config, &table, NULL));
 	ROW(wanted, fl_stack_acquire(pool, timeout_ns, &stack, NULL));
-	ROW(wanted, fl_instance_acquire(pool, module, &config, &instance, NULL));
+	ROW(wanted,
+	    fl_instance_acquire(pool, module, &config, &instance, NULL));
 	ROW(wanted,
 	    fl_instance_allocate(pool, module, &config, &instance, NULL));
 	ROW(wanted,
@@ -234,8 +235,8 @@ static void child_uses_parts(struct scene *scene)
 	ROW(-ECHILD, fl_memory_check_growth(memory, 1, NULL));
 	ROW(-ECHILD, fl_memory_prefault(memory, 0, WPAGE));
 	ROW(-ECHILD, fl_memory_written(memory, 0, NULL, 0, &written, NULL));
-	ROW(-ECHILD, fl_memory_apply_segments(memory, module, 0, NULL, &trap,
-					      NULL));
+	ROW(-ECHILD,
+	    fl_memory_apply_segments(memory, module, 0, NULL, &trap, NULL));
 	ROW(-ECHILD, fl_image_from_memory(memory, &capture, &image, NULL));
 	ROW(-ECHILD, fl_memory_delta(&parts, &taken, NULL));
 	ROW(-ECHILD, fl_memory_suspend(&parts, &taken, NULL));

@@ -24,7 +24,11 @@
 /* Releases that are counted. */
 #define COUNTED 2
 
-enum order { NEWEST_FIRST, OLDEST_FIRST, FROM_THE_MIDDLE };
+enum order {
+	NEWEST_FIRST,
+	OLDEST_FIRST,
+	FROM_THE_MIDDLE
+};
 
 struct crowd {
 	enum fl_allocation allocation;

@@ -135,8 +135,7 @@ static void note_all(struct fl__dirty *dirty)
 
 static void count_calls(const struct since *since, struct fl__space *space)
 {
-	fl__space_scanned(space,
-			  since->work.scans + since->reset.buffer.calls);
+	fl__space_scanned(space, since->work.scans + since->reset.buffer.calls);
 	fl__space_called(space, since->work.calls);
 }
 
@@ -179,7 +178,8 @@ static int tell_noted(struct since *since)
 
 int fl__since_tell(struct fl__dirty *dirty, const struct fl__dirty_host *host,
 		   const struct fl__geometry *geometry, struct fl__space *space,
-		   uint64_t size_bytes, bool is_anew, fl__changed_fn *fn, void *user)
+		   uint64_t size_bytes, bool is_anew, fl__changed_fn *fn,
+		   void *user)
 {
 	struct since since;
 	int err;

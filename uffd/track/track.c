@@ -300,8 +300,7 @@ static bool ends_in_tail(const struct fl__reset *reset, uint64_t end)
 	return end == reset->tracked_end && end < reset->allowed_end &&
 	       (reset->allowed_end % FL__CHUNK_BYTES == 0 ||
 		reset->allowed_end - end > LONG_TAIL_BYTES) &&
-	       reset->host->written_form == FL__SCAN_WRITTEN &&
-	       !reset->taker &&
+	       reset->host->written_form == FL__SCAN_WRITTEN && !reset->taker &&
 	       !__atomic_load_n(&reset->whole->is_registered, __ATOMIC_RELAXED);
 }
 
