@@ -1456,9 +1456,9 @@ struct fl_pool_usage {
 	/* Page tables, and what the library knows of pages, of slots that were
 	 * used, as of their last release: a slot that was large once keeps both
 	 * until it is emptied, and both count as kept. Records are also the
-	 * copies that fl_instance_config.binds_tables asks for, and what is
-	 * known of slots on demand, those that have gone among them, and of
-	 * dropped segments. */
+	 * copies that binds_tables and binds_structure of fl_instance_config
+	 * ask for, and what is known of slots on demand, those that have gone
+	 * among them, and of dropped segments. */
 	uint64_t table_bytes;
 	uint64_t record_bytes;
 	uint64_t stack_bytes;		/* resident, of stacks */
@@ -2268,14 +2268,29 @@ struct fl_instance_config {
 	 * fl_instance_acquire() may leave the call out for a table which has in
 	 * it what the call made for an earlier clone of the same snapshot with
 	 * all of these at the same addresses. A slot keeps a copy of it for
-	 * that. The copy counts for max_idle_slot_bytes, and the table stays
-	 * only if at its release each byte is that of the copy; all other
-	 * tables are reset. Not where clone_element or drop_element is set, nor
-	 * in fl_snapshot_acquire(), and not by the two halves, of which
-	 * fl_instance_allocate() gives nulls. 0
+	 * that. The copy counts for max_idle_slot_bytes. At its release each
+	 * byte of such a table that differs gets the copy's; a table that has
+	 * grown is reset, like all others. Not where clone_element or
+	 * drop_element is set, nor in fl_snapshot_acquire(), and not by the two
+	 * halves, of which fl_instance_allocate() gives nulls. 0
 	 */
 	uint32_t binds_tables;
-	uint32_t reserved2;
+	/*
+	 * 1: what decode_state and rebind leave in the structure depends on
+	 * nothing but the snapshot, user, and the addresses of *instance, of its
+	 * structure, its memories and its tables; it holds nothing that a
+	 * release gives back; the two do nothing else; and decode_elements does
+	 * not write there. Then fl_instance_acquire() may leave both calls out for
+	 * a structure that the two made for an earlier clone of the same
+	 * snapshot with all of these the same. It may have been changed since,
+	 * by its tenant, the runtime or restored: a slot keeps a copy from
+	 * before restored, and at a release each byte that differs gets the
+	 * copy's, up to the end of the structure's last host page. The cost is
+	 * that of comparing instance_bytes. The copy counts as one of
+	 * binds_tables does. Not with delta, nor in fl_snapshot_acquire(), and
+	 * not by the two halves. 0
+	 */
+	uint32_t binds_structure;
 };
 
 #define FL_INSTANCE_CONFIG_INIT                                              \

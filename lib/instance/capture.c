@@ -340,9 +340,6 @@ static int encode_table(struct fl_instance *instance, uint32_t table_idx,
 				 error);
 		captured->value_count += captured->runs[i].count;
 	}
-	if (captured->run_count)
-		captured->serial = fl__context_serial(
-			fl__instance_slot(instance)->bank->pool->context);
 	return err;
 }
 
@@ -496,6 +493,17 @@ static int capture_links(struct fl_instance *const *instances, uint32_t idx,
 
 /* --------------------------------------------------------------- the capture */
 
+/* What clones decode is told from others by its number. A delta needs none. */
+static void number(struct fl__captured *captured, struct fl_context *context)
+{
+	captured->serial = fl__context_serial(context);
+	for (size_t i = 0; i < FL__READER_MAX_TABLES; i++) {
+		if (captured->tables[i].run_count)
+			captured->tables[i].serial =
+				fl__context_serial(context);
+	}
+}
+
 static int capture_instance(struct fl_instance *const *instances, uint32_t idx,
 			    const struct fl_snapshot_config *config,
 			    bool has_images, struct fl__captured *captured,
@@ -517,6 +525,8 @@ static int capture_instance(struct fl_instance *const *instances, uint32_t idx,
 					error);
 	if (!err)
 		err = capture_state(instance, config, captured, error);
+	if (has_images)
+		number(captured, instance->module->context);
 	if (!err)
 		err = copy_dropped(&instance->dropped_data, reader->data_count,
 				   &captured->dropped_data, error);

@@ -246,7 +246,7 @@ int fl_instance_initialise(struct fl_instance *instance,
 	if (!err)
 		err = fl__config_read(FL_INSTANCE_CONFIG, &known, config,
 				      error);
-	known.binds_tables = 0;
+	known.binds_tables = known.binds_structure = 0;
 	return err ? err : instance_initialise(instance, &known, error);
 }
 
@@ -260,7 +260,8 @@ static int instance_acquire(struct fl_pool *pool, struct fl_module *module,
 	struct fl_instance *instance;
 	int err = fl__config_read(FL_INSTANCE_CONFIG, &known, config, error);
 
-	known.binds_tables = !err && fl__bind_may(pool, &known);
+	if (!err)
+		fl__bind_settle(pool, &known);
 	if (!err)
 		err = fl__instance_captured(&known, &captured, error);
 	if (!err)

@@ -301,6 +301,9 @@ static int take_structure(struct fl_pool *pool, const struct fl_module *module,
 				 captured->structure :
 				 config->structure_image,
 		.initial_bytes = pool->config.instance_bytes,
+		.bound_serial = captured && config->binds_structure ?
+					captured->serial :
+					0,
 	};
 	struct fl__slot *slot;
 	int err = 0;
@@ -613,8 +616,8 @@ int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 	struct fl_instance_config known;
 	int err = fl__config_read(FL_INSTANCE_CONFIG, &known, config, error);
 
-	/* Tables show nulls until they are decoded. */
-	known.binds_tables = 0;
+	/* Nothing is there until it is decoded. */
+	known.binds_tables = known.binds_structure = 0;
 	if (!err)
 		err = fl__instance_captured(&known, &captured, error);
 	return err ? err :

@@ -226,30 +226,46 @@ static int tell_restored(struct fl_instance *instance,
 	return answer ? answer_error(error, "restored", answer) : 0;
 }
 
+/* What the runtime has of its own is the instance's, and lies where it is now. */
+static int restore_structure(struct fl_instance *instance,
+			     const struct fl_instance_config *config,
+			     const struct fl__captured *captured,
+			     struct fl_error *error)
+{
+	int answer = 0;
+	int err =
+		config->delta ?
+			decode_woken_state(instance, config, captured, error) :
+			decode_state(instance, config, captured->state,
+				     captured->state_bytes, error);
+
+	if (!err && config->rebind)
+		answer = config->rebind(config->user, instance);
+	if (answer)
+		return answer_error(error, "rebind", answer);
+	if (!err)
+		fl__bind_structure(instance, config, captured);
+	return err;
+}
+
 int fl__instance_restore(struct fl_instance *instance,
 			 const struct fl_instance_config *config,
 			 const struct fl__captured *captured,
 			 struct fl_error *error)
 {
 	fl__os_no_cancel();
-	int answer, err;
+	bool holds;
+	int err;
 
 	__atomic_store_n(&instance->is_restoring, true, __ATOMIC_RELAXED);
-	err = decode_tables(instance, config, captured, error);
-	if (err)
-		return err;
-	err = config->delta ?
-		      decode_woken_state(instance, config, captured, error) :
-		      decode_state(instance, config, captured->state,
-				   captured->state_bytes, error);
-	if (err)
-		return err;
-	if (config->rebind) {
-		answer = config->rebind(config->user, instance);
-		if (answer)
-			return answer_error(error, "rebind", answer);
-	}
-	return tell_restored(instance, config, error);
+	/* First: what holds something else is reset by that. */
+	err = fl__bind_structure_holds(instance, config, captured, &holds,
+				       error);
+	if (!err)
+		err = decode_tables(instance, config, captured, error);
+	if (!err && !holds)
+		err = restore_structure(instance, config, captured, error);
+	return err ? err : tell_restored(instance, config, error);
 }
 
 /* ------------------------------------------------------------------ groups */
@@ -342,7 +358,7 @@ static int clone_one(struct fl_pool *pool, struct fl_snapshot *snapshot,
 	if (err)
 		return err;
 	linked.config.snapshot = NULL;
-	linked.config.binds_tables = 0;
+	linked.config.binds_tables = linked.config.binds_structure = 0;
 	linked.config.delta = delta;
 	link_memories(&linked, captured, instances);
 	link_tables(&linked, captured, instances);

@@ -55,6 +55,9 @@ struct fl__captured {
 	uint64_t *dropped_data, *dropped_elements;
 	void *state;			/* the runtime's bytes */
 	uint64_t state_bytes;
+	/* Of what a clone's structure becomes, as of an image: never used
+	 * twice. 0: no clone has one. */
+	uint64_t serial;
 };
 
 #define FL__SNAPSHOT_MAX_INSTANCES 1024u

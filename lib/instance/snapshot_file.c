@@ -232,6 +232,8 @@ static int tables_settle(struct fl_snapshot *snapshot,
 	for (uint32_t i = 0; i < snapshot->count && !err; i++) {
 		struct fl__captured *captured = &snapshot->instances[i];
 
+		captured->serial =
+			fl__context_serial(captured->module->context);
 		err = image_settle(archive, &captured->structure, error);
 		for (size_t k = 0; k < FL__READER_MAX_TABLES && !err; k++) {
 			struct fl__captured_table *table = &captured->tables[k];

@@ -303,7 +303,7 @@ static void unbind_grown(struct fl__table *table)
 
 	if (slot->bound && fl_table_size(&table->pub) * table->element_bytes !=
 				   slot->bound->length_bytes) {
-		fl__bound_changed(slot);
+		fl__bound_outgrown(slot);
 		fl__slot_unbind(slot);
 	}
 }

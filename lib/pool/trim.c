@@ -178,7 +178,9 @@ static int bound_list_add(struct fl__slot *slot, void *user)
 	struct bound_list *list = user;
 	uint64_t serial = fl__bound_serial(slot);
 
-	if (!serial || !fl__bind_is_of(slot->bound, list->module, list->image))
+	if (!serial ||
+	    (!fl__bind_is_of(slot->bound, list->module, list->image) &&
+	     (!list->image || slot->space.image != list->image)))
 		return 0;
 	for (uint32_t i = 0; i < list->count; i++) {
 		if (list->serials[i] == serial)
@@ -190,25 +192,34 @@ static int bound_list_add(struct fl__slot *slot, void *user)
 	return 0;
 }
 
+static uint32_t purge_bound_in(struct fl__bank *bank, struct bound_list *list)
+{
+	uint32_t from = 0, count = 0;
+	int err;
+
+	do {
+		list->count = 0;
+		err = bank->source->calls->each_unused(bank->source, &from,
+						       bound_list_add, list);
+		while (list->count)
+			count += purge_serial(bank,
+					      list->serials[--list->count]);
+	} while (err);
+	return count;
+}
+
 static uint32_t purge_bound(struct fl_pool *pool,
 			    const struct fl_module *module,
 			    const struct fl_image *image)
 {
-	struct fl__bank *bank = &pool->banks[FL__BANK_TABLE];
 	struct bound_list list = { .module = module, .image = image };
-	uint32_t from = 0, count = 0;
-	int err;
+	uint32_t count = 0;
 
 	if (!__atomic_load_n(&pool->has_bound, __ATOMIC_RELAXED))
 		return 0;
 	fl__os_lock(&pool->trim_lock);
-	do {
-		list.count = 0;
-		err = bank->source->calls->each_unused(bank->source, &from,
-						       bound_list_add, &list);
-		while (list.count)
-			count += purge_serial(bank, list.serials[--list.count]);
-	} while (err);
+	count += purge_bound_in(&pool->banks[FL__BANK_TABLE], &list);
+	count += purge_bound_in(&pool->banks[FL__BANK_STRUCTURE], &list);
 	fl__os_unlock(&pool->trim_lock);
 	return count;
 }

@@ -519,17 +519,18 @@ void fl__slot_count_release(struct fl__slot *slot)
 	slot->is_published = false;
 }
 
-/* What is bound to the slot is all that the slot shows, and no tenant has changed
- * it: the slot goes back as it is. An audit compares with the image. */
+/* The slot goes back with what is bound to it, and nothing else. An audit compares
+ * with the image. */
 static bool slot_stays_bound(struct fl__slot *slot, bool is_audited)
 {
 	struct fl__stats *stats = slot->bank->pool->stats;
 	uint64_t kept_bytes = fl__bound_kept_bytes(slot);
 
-	if (is_audited || !fl__bound_is_intact(slot)) {
+	if (is_audited) {
 		fl__slot_unbind(slot);
 		return false;
 	}
+	fl__bound_bring_back(slot);
 	fl__stats_add(stats, FL__WORD_kept_bytes,
 		      kept_bytes - slot->space.kept_bytes);
 	slot->space.kept_bytes = kept_bytes;

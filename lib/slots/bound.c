@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* bound.c - copies of what stays in slots; see bound.h. */
 #include "bound.h"
+#include "base/copy.h"
 
-/* A change weighs as much as so many tenants that changed nothing. */
-#define CHANGE_WEIGHT 16
+/* Growth weighs as much as so many tenants that let nothing grow. */
+#define GROWTH_WEIGHT 16
+
+#define LINE FL__COPY_LINE
 
 void fl__slot_bind(struct fl__slot *slot, uint64_t serial,
 		   uint64_t length_bytes, const void *key, uint64_t key_bytes)
@@ -17,13 +20,13 @@ void fl__slot_bind(struct fl__slot *slot, uint64_t serial,
 	if (!length_bytes || !slot->source->calls->keeps_slots ||
 	    kept_bytes > slot->geometry->max_kept_bytes)
 		return;
-	if (slot->spurned == serial && slot->changes > CHANGE_WEIGHT)
+	if (slot->spurned == serial && slot->outgrown > GROWTH_WEIGHT)
 		return;
 	bound = malloc((size_t)bytes);
 	if (!bound)
 		return;
 	if (slot->spurned != serial)
-		slot->changes = 0;
+		slot->outgrown = 0;
 	slot->spurned = serial;
 	bound->serial = serial;
 	bound->length_bytes = length_bytes;
@@ -36,22 +39,35 @@ void fl__slot_bind(struct fl__slot *slot, uint64_t serial,
 	__atomic_store_n(&slot->bound_bytes, bytes, __ATOMIC_RELAXED);
 }
 
-bool fl__bound_is_intact(struct fl__slot *slot)
+static void lines_back(uint8_t *at, const uint8_t *copy, size_t count)
 {
-	const struct fl__bound *bound = slot->bound;
+	uint64_t mask = fl__copy_differ(at, copy, count);
 
-	if (memcmp(slot->space.base, bound->bytes,
-		   (size_t)bound->length_bytes) != 0) {
-		fl__bound_changed(slot);
-		return false;
+	for (; mask; mask &= mask - 1) {
+		size_t off = (size_t)__builtin_ctzll(mask) * LINE;
+
+		memcpy(at + off, copy + off, LINE);
 	}
-	slot->changes -= slot->changes != 0;
-	return true;
 }
 
-void fl__bound_changed(struct fl__slot *slot)
+void fl__bound_bring_back(struct fl__slot *slot)
 {
-	slot->changes += CHANGE_WEIGHT;
+	const struct fl__bound *bound = slot->bound;
+	size_t end = (size_t)bound->length_bytes, off = 0;
+
+	while (end - off >= LINE) {
+		size_t count = (size_t)fl_min_u64((end - off) / LINE, 64);
+
+		lines_back(slot->space.base + off, bound->bytes + off, count);
+		off += count * LINE;
+	}
+	memcpy(slot->space.base + off, bound->bytes + off, end - off);
+	slot->outgrown -= slot->outgrown != 0;
+}
+
+void fl__bound_outgrown(struct fl__slot *slot)
+{
+	slot->outgrown += GROWTH_WEIGHT;
 }
 
 void fl__slot_unbind(struct fl__slot *slot)

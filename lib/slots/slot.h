@@ -67,8 +67,8 @@ struct fl__slot {
 	uint64_t acquired;		/* atomic; written by its owner */
 	struct fl__bound *bound;	/* see bound.h; NULL: none */
 	uint64_t bound_bytes;		/* atomic; memory that bound takes */
-	uint64_t spurned;		/* serial of what changes too often */
-	uint32_t changes;		/* how often that changed of late */
+	uint64_t spurned;		/* serial of what grows too often */
+	uint32_t outgrown;		/* how often that grew of late */
 } __attribute__((aligned(128)));	/* two threads never share a line */
 
 /* What lies in the slots of a bank. A call that is NULL has nothing to do. */

@@ -12,8 +12,8 @@
  * are put together here, each a memory with one data segment and a table.
  *
  * The rows of clones always do, and begin each instance from a snapshot of one
- * that has started. One of them has a table full of references, and a runtime
- * that decodes them, rebinds, and takes a generation id.
+ * that has started. Some of them have a table full of references, and a runtime
+ * that decodes them and its structure, rebinds, and takes a generation id.
  *
  * The rows that ask what was written pay for the answer and for what it leaves
  * to the release. The row that stays resets its memory in place of giving and
@@ -37,6 +37,7 @@ struct way {
 	bool is_clone;
 	bool has_runtime; /* with something to decode */
 	bool binds; /* tables may stay decoded */
+	bool binds_structure; /* and structures */
 	/* Ask what was written before each release, with written_flags. */
 	bool asks;
 	uint32_t written_flags;
@@ -218,6 +219,26 @@ static int decode(void *user, struct fl_instance *instance, uint32_t table_idx,
 	return 0;
 }
 
+/* The structure's bytes; user is what the lanes share. */
+static int encode_state(void *user, struct fl_instance *instance, void *bytes,
+			uint64_t *length_bytes)
+{
+	const struct shared *shared = user;
+
+	*length_bytes = shared->c->structure_bytes;
+	if (bytes && *length_bytes)
+		memcpy(bytes, fl_instance_structure(instance), *length_bytes);
+	return 0;
+}
+
+static int decode_state(void *user, struct fl_instance *instance,
+			const void *bytes, uint64_t length_bytes)
+{
+	(void)user;
+	memcpy(fl_instance_structure(instance), bytes, length_bytes);
+	return 0;
+}
+
 static int rebind(void *user, struct fl_instance *instance)
 {
 	(void)user;
@@ -251,8 +272,11 @@ static int make_snapshots(struct shared *shared)
 	int err = 0;
 
 	fl_snapshot_config_init(&config);
-	config.plain_structure = 1;
+	config.plain_structure = !shared->way->has_runtime;
 	config.encode_elements = encode;
+	if (shared->way->has_runtime)
+		config.encode_state = encode_state;
+	config.user = shared;
 	for (int i = 0; i < 2 && !err; i++) {
 		err = fl_instance_acquire(shared->pool, shared->modules[i],
 					  NULL, &instance, &last_error);
@@ -271,6 +295,9 @@ static int make_snapshots(struct shared *shared)
 			continue;
 		shared->clones[i].decode_elements = decode;
 		shared->clones[i].binds_tables = shared->way->binds;
+		shared->clones[i].decode_state = decode_state;
+		shared->clones[i].binds_structure =
+			shared->way->binds_structure;
 		shared->clones[i].rebind = rebind;
 		shared->clones[i].restored = restored;
 	}
@@ -575,11 +602,14 @@ ROW(clone_accessible, "faultline-clone-accessible",
     "the same, in an accessible pool", .bounds = FL_BOUNDS_ACCESSIBLE,
     .is_clone = true);
 ROW(clone_runtime, "faultline-clone-decoded",
-    "with a full table to decode, rebind, and a generation id",
+    "with table and structure to decode, rebind, and a generation id",
     .is_clone = true, .has_runtime = true);
 ROW(clone_bound, "faultline-clone-bound",
     "the same, and the table stays decoded in its slot", .is_clone = true,
     .has_runtime = true, .binds = true);
+ROW(clone_kept, "faultline-clone-kept", "the same, and the structure too",
+    .is_clone = true, .has_runtime = true, .binds = true,
+    .binds_structure = true);
 
 const struct bench_competitor *const bench_faultline[] = {
 	&row_best,
@@ -595,5 +625,6 @@ const struct bench_competitor *const bench_faultline[] = {
 	&row_clone_accessible,
 	&row_clone_runtime,
 	&row_clone_bound,
+	&row_clone_kept,
 	NULL,
 };

@@ -138,6 +138,7 @@ static void configure(struct life *life)
 	life->clone.user = life;
 	life->clone.decode_elements = is_plain ? NULL : decode_elements;
 	life->clone.binds_tables = life->kind == ENCODED;
+	life->clone.binds_structure = life->kind == ENCODED;
 	life->clone.decode_state = decode_state;
 	life->clone.restored = restored;
 }
@@ -504,7 +505,8 @@ static void take_clone(struct life *life, int round)
 		check_live(life, 0);
 		return;
 	}
-	CHECK(life->has_decoded);
+	/* A bound structure is there, and is not decoded again. */
+	CHECK(life->has_decoded || life->clone.binds_structure);
 	check_live(life, 1);
 	check_content(life, clones[0], true);
 	if (round % 2) {

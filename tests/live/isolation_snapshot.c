@@ -78,6 +78,17 @@ static void capture(struct scene *scene, struct fl_instance *instance,
 		     &scene->error);
 }
 
+/* In most tenancies the structure stays bound to its slot, with this in it. */
+static int rebind(void *user, struct fl_instance *instance)
+{
+	void **structure = fl_instance_structure(instance);
+
+	(void)user;
+	structure[STRUCTURE_BYTES / 2 / sizeof(void *)] =
+		fl_instance_memory(instance, 0)->base;
+	return 0;
+}
+
 static struct fl_instance *take(struct scene *scene,
 				struct fl_snapshot *snapshot)
 {
@@ -86,17 +97,26 @@ static struct fl_instance *take(struct scene *scene,
 
 	fl_instance_config_init(&config);
 	config.snapshot = snapshot;
+	config.rebind = rebind;
+	config.binds_structure = scene->tenancy % 5 != 0;
 	CONFORM_MUST(fl_instance_acquire(scene->conform.pool, scene->module,
 					 &config, &instance, &scene->error),
 		     &scene->error);
 	return instance;
 }
 
-/* All that the instance can reach, up to the end of the table's slot. */
+static uint64_t structure_slot_bytes(void)
+{
+	return conform_round_up(STRUCTURE_BYTES, conform_hpage());
+}
+
+/* All that the instance can reach, up to the end of the table's slot and of the
+ * structure's. */
 static void check_instance(struct scene *scene, struct fl_instance *instance)
 {
 	struct fl_memory *memory = fl_instance_memory(instance, 0);
 	struct fl_table *table = fl_instance_table(instance, 0);
+	void *structure = fl_instance_structure(instance);
 	uint64_t reach = fl_memory_length(memory);
 	bool is_clean;
 
@@ -107,8 +127,10 @@ static void check_instance(struct scene *scene, struct fl_instance *instance)
 	is_clean &= CHECK(
 		!has_secret(memory->base - PREFIX_BYTES, reach + PREFIX_BYTES));
 	is_clean &= CHECK(!has_secret(table->base, 8 * MAX_ELEMENTS));
+	is_clean &= CHECK(!has_secret(structure, structure_slot_bytes()));
 	is_clean &= CHECK(
-		!has_secret(fl_instance_structure(instance), STRUCTURE_BYTES));
+		((void **)structure)[STRUCTURE_BYTES / 2 / sizeof(void *)] ==
+		memory->base);
 	CHECK_EQ(fl_table_size(table), ELEMENTS);
 	if (!is_clean)
 		test_note("tenancy %u", scene->tenancy);
@@ -248,8 +270,11 @@ static void leave_beside(struct tenant *tenant)
 	memcpy(table + 8 * MAX_ELEMENTS - SECRET_BYTES, tenant->secret,
 	       SECRET_BYTES);
 	memcpy(structure, tenant->secret, SECRET_BYTES);
-	memcpy(structure + STRUCTURE_BYTES - SECRET_BYTES, tenant->secret,
-	       SECRET_BYTES);
+	for (uint64_t off = tenant->scene->tenancy % 7 * 100;
+	     off + SECRET_BYTES <= structure_slot_bytes(); off += 1000)
+		memcpy(structure + off, tenant->secret, SECRET_BYTES);
+	memcpy(structure + structure_slot_bytes() - SECRET_BYTES,
+	       tenant->secret, SECRET_BYTES);
 }
 
 static void tenancy(struct scene *scene, means_fn *means)
