@@ -92,6 +92,15 @@ int fl_snapshot_create(const struct fl_snapshot_parts *parts,
 	return 0;
 }
 
+bool fl__captured_has_plain_table(const struct fl__captured *captured)
+{
+	for (size_t i = 0; i < FL__READER_MAX_TABLES; i++) {
+		if (captured->tables[i].image)
+			return true;
+	}
+	return false;
+}
+
 void fl__captured_fini(struct fl__captured *captured)
 {
 	for (size_t i = 0; i < FL__READER_MAX_MEMORIES; i++)

@@ -9,6 +9,7 @@
  */
 #include "module/archive.h"
 #include "base/config.h"
+#include "base/ctypes.h"
 #include "snapshot_state.h"
 
 #include <stdlib.h>
@@ -172,13 +173,20 @@ static int find_modules(const struct fl_context *context,
 	return err;
 }
 
-static bool has_plain_tables(const struct fl__captured *captured)
+/* Plain bytes of another system are no struct here. */
+static int check_ctypes(const struct fl__captured *captured, uint32_t idx,
+			struct fl_error *error)
 {
-	for (size_t i = 0; i < FL__READER_MAX_TABLES; i++) {
-		if (captured->tables[i].image)
-			return true;
-	}
-	return false;
+	char there[FL__CTYPES_TEXT_BYTES], here[FL__CTYPES_TEXT_BYTES];
+
+	if (!captured->ctypes || captured->ctypes == fl__ctypes_here())
+		return 0;
+	return fl__error_set(
+		error, -ENOTSUP,
+		"the file has %s of instance %u as bytes of another system (%s; here %s): give fl_snapshot_config encoders, so that these can travel",
+		captured->structure ? "the structure" : "tables", idx,
+		fl__ctypes_say(captured->ctypes, there),
+		fl__ctypes_say(fl__ctypes_here(), here));
 }
 
 /* What a file gives as bytes goes where pointers may be, past every decoder. */
@@ -188,8 +196,10 @@ static int check_plain(const struct fl_snapshot_binding *binding,
 {
 	for (uint32_t i = 0; i < snapshot->count; i++) {
 		const struct fl__captured *captured = &snapshot->instances[i];
+		int err;
 
-		if (!binding->plain_tables && has_plain_tables(captured))
+		if (!binding->plain_tables &&
+		    fl__captured_has_plain_table(captured))
 			return fl__error_set(
 				error, -EINVAL,
 				"the file has tables of instance %u as bytes; set plain_tables of fl_snapshot_binding if tables hold no pointer",
@@ -199,6 +209,9 @@ static int check_plain(const struct fl_snapshot_binding *binding,
 				error, -EINVAL,
 				"the file has the structure of instance %u as bytes; set plain_structure of fl_snapshot_binding if structures hold no pointer",
 				i);
+		err = check_ctypes(captured, i, error);
+		if (err)
+			return err;
 	}
 	return 0;
 }

@@ -2,6 +2,7 @@
 /* snapshot_state.c - see snapshot_state.h. */
 #include "snapshot_state.h"
 #include "base/bits.h"
+#include "base/ctypes.h"
 #include "wasm/valtype.h"
 
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #define STATE_VERSION 1u
 #define HAS_TABLES 1u
 #define IS_PARTS 2u
+#define HAS_CTYPES 4u
 /* Module, flags, five counts and lengths: a module may have nothing. */
 #define INSTANCE_MIN_BYTES 7u
 
@@ -110,16 +112,26 @@ static void put_dropped(struct out *out, const uint64_t *bits, uint32_t count)
 	}
 }
 
+static bool has_plain_part(const struct fl__captured *captured)
+{
+	return captured->structure || fl__captured_has_plain_table(captured);
+}
+
 static void put_instance(struct out *out, const struct fl__parts_list *parts,
 			 const struct fl__captured *captured)
 {
 	const struct fl__reader *reader = &captured->module->reader;
+	bool is_plain = has_plain_part(captured);
 
 	put(out, find((void *const *)parts->modules, parts->module_count,
 		      captured->module) -
 			 1);
 	put(out, (captured->has_tables ? HAS_TABLES : 0) |
-			 (captured->is_parts ? IS_PARTS : 0));
+			 (captured->is_parts ? IS_PARTS : 0) |
+			 (is_plain ? HAS_CTYPES : 0));
+	if (is_plain)
+		put(out,
+		    captured->ctypes ? captured->ctypes : fl__ctypes_here());
 	put(out, reader->memory_count);
 	for (uint32_t i = 0; i < reader->memory_count; i++)
 		put(out, image_number(parts, captured->images[i]));
@@ -517,16 +529,31 @@ static void get_own_bytes(struct in *in)
 	captured->state_bytes = len;
 }
 
+static uint32_t get_ctypes(struct in *in)
+{
+	uint64_t off = in->c.off;
+	uint32_t number = fl__cursor_index(&in->c, "layout of C's types",
+					   FL__CTYPES_END, "layouts");
+
+	if (!in->c.err && !number)
+		in_fail(in, off, "no system has this layout of C's types");
+	return number;
+}
+
 static void get_instance(struct in *in)
 {
 	struct fl__captured *captured = in->captured;
 	uint32_t module = fl__cursor_index(&in->c, "module",
 					   in->parts->module_count, "modules");
+	uint64_t off = in->c.off;
 	uint8_t flags = fl__cursor_choice(&in->c, "flags",
-					  HAS_TABLES | IS_PARTS, "at most 3");
+					  HAS_TABLES | IS_PARTS | HAS_CTYPES,
+					  "at most 7");
 
 	if (in->c.err)
 		return;
+	if (flags & HAS_CTYPES)
+		captured->ctypes = get_ctypes(in);
 	captured->module = fl_module_retain(in->parts->modules[module]);
 	captured->has_tables = flags & HAS_TABLES;
 	captured->is_parts = flags & IS_PARTS;
@@ -534,6 +561,9 @@ static void get_instance(struct in *in)
 	if (!in->c.err)
 		get_tables(in);
 	captured->structure = get_image(in);
+	if (!in->c.err && has_plain_part(captured) != !!(flags & HAS_CTYPES))
+		in_fail(in, off,
+			"flag 4 stands with an image of a table or of the structure, and only there");
 	get_dropped(in, true, &captured->dropped_data);
 	get_dropped(in, false, &captured->dropped_elements);
 	get_own_bytes(in);

@@ -6,6 +6,10 @@
  * which are hostile, with the images and modules that they speak of; gives the
  * snapshot, or an error that names the byte. Pure.
  *
+ * Memories, indices, sizes and encoded values mean the same on every system. An
+ * image of a table or structure does not: it is plain bytes of a runtime's C
+ * types, and so the state says how these lie where the image was captured.
+ *
  * What is loaded could have been captured: sizes are within the module's limits,
  * a link leads to an earlier instance and to the type of the import, and only
  * passive segments were dropped. Memory is taken for bytes that were seen, and a
@@ -18,7 +22,9 @@
  *
  *	state		version (1), number of instances, instances
  *	instance	module: index among the file's modules
- *			flags: 1, the pool had tables; 2, made of parts
+ *			flags: 1, the pool had tables; 2, made of parts; 4, a
+ *			table or the structure has an image
+ *			with flag 4, how C's types lie (base/ctypes.h)
  *			memories: a count, that of the module's index space, and
  *			for each its image (0: imported)
  *			memory links: for each imported memory its instance
@@ -42,7 +48,7 @@
 /* The images and modules that a state speaks of. A module or image that occurs
  * twice is listed once. */
 struct fl__parts_list {
-	struct fl_image **images;	/* references are the snapshot's */
+	struct fl_image **images; /* references are the snapshot's */
 	struct fl_module **modules;
 	uint32_t image_count, module_count;
 };

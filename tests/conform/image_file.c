@@ -496,7 +496,7 @@ static void every_cut(void)
 /* 50,000 changes below byte end; fewer on other rungs than the first. */
 static void check_changes(uint64_t seed, uint64_t end)
 {
-	int rounds = test_rung == &conform_rungs[0] ? 50000 : 1000;
+	int rounds = test_rounds(test_rung == &conform_rungs[0] ? 50000 : 1000);
 	struct test_random random;
 	struct conform conform;
 	struct fl_image *image;

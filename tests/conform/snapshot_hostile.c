@@ -12,6 +12,8 @@
 #include "tests/kit/procfs.h"
 
 #include "backend.h"
+#include "base/ctypes.h"
+#include "instance/snapshot.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -903,6 +905,52 @@ static void bytes_do_not_become_pointers(void)
 	file_close(&file);
 }
 
+/* The same file as a system would have written whose long has another width: what a
+ * binding says is plain is refused, for it is no struct here. No delta of there
+ * belongs to a snapshot of here. */
+static void bytes_of_another_system(void)
+{
+	struct fl_snapshot *opened = NULL;
+	uint8_t here[32], there[32];
+	struct fl_instance *instance;
+	struct fl_error error;
+	struct file file;
+	struct liar *liar = &file.liar;
+
+	file_open(&file, true);
+	liar->rt.config.clone_element = liar->clone.clone_element = NULL;
+	liar->rt.config.drop_element = liar->clone.drop_element = NULL;
+	instance = runtime_start(&liar->rt);
+	file.binding.plain_tables = file.binding.plain_structure = 1;
+	for (int i = 0; i < 2; i++) {
+		liar->capture.plain_tables = i == 0;
+		liar->capture.plain_structure = i == 1;
+		CONFORM_MUST(liar_capture(liar, instance, &error), &error);
+		CONFORM_MUST(fl_snapshot_digest(liar->clone.snapshot, here,
+						&error),
+			     &error);
+		CONFORM_MUST(liar_capture(liar, instance, &error), &error);
+		liar->clone.snapshot->instances[0].ctypes = fl__ctypes_here() ^
+							    1u << 4;
+		CONFORM_MUST(fl_snapshot_digest(liar->clone.snapshot, there,
+						&error),
+			     &error);
+		CHECK(memcmp(here, there, sizeof(here)) != 0);
+		CONFORM_MUST(fl_snapshot_write(liar->clone.snapshot, file.path,
+					       &error),
+			     &error);
+		CHECK_EQ(fl_snapshot_open(liar->rt.conform.context, file.path,
+					  -1, 0, &file.binding, &opened,
+					  &error),
+			 -ENOTSUP);
+		CHECK_HAS(error.text, i ? "the structure" : "tables");
+		CHECK_HAS(error.text, "another system");
+	}
+	instance_stop(instance);
+	liar->rt.live = 0;
+	file_close(&file);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(an_encoder_that_fills_the_table),
 	TEST_CASE_NEEDS(an_encoder_of_other_lengths, conform_malloc_fails),
@@ -922,6 +970,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(a_file_changes_while_it_is_opened),
 	TEST_CASE(what_was_looked_at_is_written_whole),
 	TEST_CASE(bytes_do_not_become_pointers),
+	TEST_CASE(bytes_of_another_system),
 };
 
 CONFORM_MAIN(cases)

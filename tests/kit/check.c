@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -135,4 +136,14 @@ bool test_has_failed(void)
 bool test_is_sanitized(void)
 {
 	return TEST_SANITIZED;
+}
+
+int test_rounds(int rounds)
+{
+	const char *text = getenv("FAULTLINE_TEST_FEWER");
+	long fewer = text ? strtol(text, NULL, 10) : 1;
+
+	if (fewer < 1)
+		return rounds;
+	return rounds > fewer ? (int)(rounds / fewer) : 1;
 }

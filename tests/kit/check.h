@@ -41,4 +41,8 @@ bool test_has_failed(void);
  * of their own. */
 bool test_is_sanitized(void);
 
+/* How many rounds a case of random rounds takes: rounds, or on an emulator that is
+ * told by FAULTLINE_TEST_FEWER=N a part in N, at least one. */
+int test_rounds(int rounds);
+
 #endif

@@ -68,9 +68,9 @@ static inline void state_world_module(struct state_world *world, size_t idx,
 
 		module->memories[i].page_bytes = 65536;
 		module->memories[i].min_bytes = limits->min * 65536;
-		module->memories[i].most_bytes =
-			limits->most > 65536 ? UINT64_MAX :
-					       limits->most * 65536;
+		module->memories[i].most_bytes = limits->most > 65536 ?
+							 UINT64_MAX :
+							 limits->most * 65536;
 	}
 	world->module_list[idx] = module;
 }
@@ -236,6 +236,9 @@ static inline const char *state_instance_wrong(const struct fl_snapshot *s,
 				state_table_wrong(&c->tables[i],
 						  &reader->tables[i].limits);
 	}
+	if (!wrong &&
+	    !c->ctypes != !(c->structure || fl__captured_has_plain_table(c)))
+		wrong = "plain bytes of no system, or a system without them";
 	return wrong ? wrong : state_dropped_wrong(c);
 }
 

@@ -7,6 +7,7 @@
 #include "tests/kit/random.h"
 #include "tests/kit/state_bytes.h"
 #include "tests/kit/test.h"
+#include "base/ctypes.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -210,6 +211,11 @@ static void random_bytes(struct fl__captured *c, struct test_random *random)
 		((uint8_t *)c->state)[i] = (uint8_t)test_random_next(random);
 }
 
+static bool has_plain_part(const struct fl__captured *c)
+{
+	return c->structure || fl__captured_has_plain_table(c);
+}
+
 static struct fl_snapshot *random_snapshot(struct state_world *world,
 					   struct test_random *random)
 {
@@ -231,6 +237,10 @@ static struct fl_snapshot *random_snapshot(struct state_world *world,
 			random_importer(world, snapshot, i, random);
 		if (test_random_below(random, 2))
 			c->structure = fl_image_retain(&world->images[4]);
+		/* Some come from other systems. */
+		if (has_plain_part(c) && test_random_below(random, 2))
+			c->ctypes =
+				1 + (uint32_t)test_random_below(random, 65535);
 		if (test_random_below(random, 2))
 			random_bytes(c, random);
 	}
@@ -267,6 +277,9 @@ static void check_captured(const struct fl__captured *a,
 	CHECK_EQ(a->has_tables, b->has_tables);
 	CHECK_EQ(a->is_parts, b->is_parts);
 	CHECK(a->structure == b->structure);
+	CHECK_EQ(b->ctypes, a->ctypes	      ? a->ctypes :
+			    has_plain_part(a) ? fl__ctypes_here() :
+						0);
 	for (size_t i = 0; i < 2; i++) {
 		CHECK(a->images[i] == b->images[i]);
 		if (a->has_tables)
@@ -380,7 +393,7 @@ static void change(struct test_random *random, uint8_t *bytes, uint64_t len)
 
 static void changed_bytes(void)
 {
-	int rounds = test_is_sanitized() ? 100 : 1000, taken = 0;
+	int rounds = test_rounds(test_is_sanitized() ? 100 : 1000), taken = 0;
 	struct state_world world;
 	struct test_random random;
 	struct fl_error error;
@@ -422,7 +435,21 @@ static const struct lie {
 	{ "no instance", -ENOEXEC, 2, 2, { 1, 0 } },
 	{ "cannot hold", -ENOEXEC, 1, 9, { 1, 2, 2, 0, 0, 0, 0, 0, 0 } },
 	{ "module", -ENOEXEC, 2, 9, { 1, 1, 3, 0, 0, 0, 0, 0, 0 } },
-	{ "flags", -ENOEXEC, 3, 9, { 1, 1, 2, 4, 0, 0, 0, 0, 0 } },
+	{ "flags", -ENOEXEC, 3, 9, { 1, 1, 2, 8, 0, 0, 0, 0, 0 } },
+	/* A structure's image, and how C's types lie where it was captured. */
+	{ NULL, 0, 0, 10, { 1, 1, 2, 4, 3, 0, 1, 0, 0, 0 } },
+	{ "layout of C's types",
+	  -ENOEXEC,
+	  4,
+	  10,
+	  { 1, 1, 2, 4, 0, 0, 1, 0, 0, 0 } },
+	{ "layout of C's types",
+	  -ENOEXEC,
+	  4,
+	  12,
+	  { 1, 1, 2, 4, 0x80, 0x80, 4, 0, 1, 0, 0, 0 } },
+	{ "flag 4", -ENOEXEC, 3, 10, { 1, 1, 2, 4, 3, 0, 0, 0, 0, 0 } },
+	{ "flag 4", -ENOEXEC, 3, 9, { 1, 1, 2, 0, 0, 1, 0, 0, 0 } },
 	{ "another number of memories",
 	  -ENOEXEC,
 	  4,

@@ -385,7 +385,7 @@ static void changed_bytes(void)
 		.state_bytes = 100,
 		.encoding = "small",
 	};
-	int rounds = test_is_sanitized() ? 10000 : 100000;
+	int rounds = test_rounds(test_is_sanitized() ? 10000 : 100000);
 	struct test_random random;
 	struct file file;
 	uint8_t *copy;

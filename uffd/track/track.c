@@ -386,11 +386,12 @@ static int register_lazy(const struct fl__reset *reset, uint64_t start,
 	     !err && fl__image_map_next(&image->map, NULL, at,
 					end - reset->base, &piece);
 	     at += piece.len) {
-		if (piece.is_data)
-			err = fl__uffd_register(reset->host->uffd_fd,
-						reset->base + piece.off,
-						piece.len,
-						FL__UFFD_MISSING | FL__UFFD_WP);
+		if (!piece.is_data)
+			continue;
+		reset->work->calls++;
+		err = fl__uffd_register(reset->host->uffd_fd,
+					reset->base + piece.off, piece.len,
+					FL__UFFD_MISSING | FL__UFFD_WP);
 	}
 	return err;
 }
