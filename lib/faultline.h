@@ -100,11 +100,11 @@ enum fl_trap {
 /* What went wrong, in words that say what to change. A call writes the struct
  * only when the call fails. */
 struct fl_error {
-	int code; /* the negative errno that was returned */
-	enum fl_trap trap; /* with -EFAULT: how instantiation trapped */
+	int code;		/* the negative errno that was returned */
+	enum fl_trap trap;	/* with -EFAULT: how instantiation trapped */
 	/* Where in the module or image file, or FL_ERROR_NO_OFFSET. */
 	uint64_t byte_off;
-	char text[240]; /* one sentence, NUL-terminated */
+	char text[240];		/* one sentence, NUL-terminated */
 };
 
 /* The version of the library that is running, for instance "0.1.0". */
@@ -157,15 +157,12 @@ FL_API void fl_config_init(enum fl_config_kind kind, void *config,
 /* In C, the beginning of a struct that a call fills as far as the caller knows it:
  * `struct fl_pool_info info = FL_SIZED(info);`. In C++, `fl_pool_info info = {};
  * info.size = sizeof(info);`. */
-#define FL_SIZED(variable)               \
-	{                                \
-		.size = sizeof(variable) \
-	}
+#define FL_SIZED(variable) { .size = sizeof(variable) }
 
-#define FL__DEFINE_INIT(type, kind)                            \
-	static inline void type##_init(struct type *config)    \
-	{                                                      \
-		fl_config_init(kind, config, sizeof(*config)); \
+#define FL__DEFINE_INIT(type, kind)                             \
+	static inline void type##_init(struct type *config)     \
+	{                                                       \
+		fl_config_init(kind, config, sizeof(*config));  \
 	}
 
 /* ----------------------------------------------------------------- context */
@@ -180,8 +177,8 @@ enum fl_statistics {
 	 * pages that were loaded ahead. The image's name there is how its file's
 	 * digest begins. */
 	FL_STATISTICS_PUBLISHED = 0,
-	FL_STATISTICS_PRIVATE = 1, /* only fl_pool_metric() has them */
-	FL_STATISTICS_OFF = 2, /* nothing is counted but fl_pool_info */
+	FL_STATISTICS_PRIVATE = 1,	/* only fl_pool_metric() has them */
+	FL_STATISTICS_OFF = 2,		/* nothing is counted but fl_pool_info */
 };
 
 struct fl_context_config {
@@ -222,14 +219,13 @@ struct fl_context_config {
 	uint32_t reserved;
 };
 
-#define FL_CONTEXT_CONFIG_INIT                                     \
-	{                                                          \
-		.size = sizeof(struct fl_context_config),          \
-		.max_module_image_bytes = (uint64_t)64 << 20,      \
-		.max_module_image_span_bytes = (uint64_t)64 << 30, \
-		.max_image_bytes = (uint64_t)16 << 30,             \
-		.max_image_span_bytes = (uint64_t)16 << 40,        \
-	}
+#define FL_CONTEXT_CONFIG_INIT {					\
+	.size = sizeof(struct fl_context_config),			\
+	.max_module_image_bytes = (uint64_t)64 << 20,			\
+	.max_module_image_span_bytes = (uint64_t)64 << 30,		\
+	.max_image_bytes = (uint64_t)16 << 30,				\
+	.max_image_span_bytes = (uint64_t)16 << 40,			\
+}
 
 FL__DEFINE_INIT(fl_context_config, FL_CONTEXT_CONFIG)
 
@@ -283,26 +279,26 @@ FL_API const char *fl_context_rung(const struct fl_context *context,
 
 /* What a trial of a host's feature has found. */
 enum fl_support {
-	FL_SUPPORT_MISSING = 0, /* the kernel lacks the feature */
+	FL_SUPPORT_MISSING = 0,		/* the kernel lacks the feature */
 	FL_SUPPORT_YES = 1,
-	FL_SUPPORT_DENIED = 2, /* the kernel denies this process */
-	FL_SUPPORT_BROKEN = 3, /* the feature works wrongly */
-	FL_SUPPORT_DISABLED = 4, /* taken away by FAULTLINE_DISABLE */
+	FL_SUPPORT_DENIED = 2,		/* the kernel denies this process */
+	FL_SUPPORT_BROKEN = 3,		/* the feature works wrongly */
+	FL_SUPPORT_DISABLED = 4,	/* taken away by FAULTLINE_DISABLE */
 	/* Not tried: the rung that was asked for, or FAULTLINE_DISABLE, leaves
 	 * no use for the feature. */
 	FL_SUPPORT_UNTRIED = 5,
 };
 
 struct fl_feature {
-	size_t size; /* set by the caller to sizeof */
-	const char *name; /* as FAULTLINE_DISABLE takes it */
-	const char *since; /* first kernel */
-	const char *note; /* file in kernel-notes/ */
-	const char *gives; /* what the library uses the feature for */
+	size_t size;		/* set by the caller to sizeof */
+	const char *name;	/* as FAULTLINE_DISABLE takes it */
+	const char *since;	/* first kernel */
+	const char *note;	/* file in kernel-notes/ */
+	const char *gives;	/* what the library uses the feature for */
 	enum fl_support support;
-	int err; /* 0, or the negative errno of the kernel */
-	const char *reason; /* NULL with support */
-	const char *remedy; /* what would change it; NULL: nothing known */
+	int err;		/* 0, or the negative errno of the kernel */
+	const char *reason;	/* NULL with support */
+	const char *remedy;	/* what would change it; NULL: nothing known */
 };
 
 /* Feature idx of the backend in use, from 0 on. -EINVAL past the last feature.
@@ -315,28 +311,27 @@ FL_API const char *fl_support_name(enum fl_support support);
 
 /* What the library makes a system call for. Bits. */
 enum fl_syscall_use {
-	FL_SYSCALL_START = 1, /* contexts, modules, images, pools: begin, end */
-	FL_SYSCALL_POOLS =
-		2, /* pools that exist, but fl_allocation on demand */
-	FL_SYSCALL_HANDLER = 4, /* the threads that load lazy images */
+	FL_SYSCALL_START = 1,	/* contexts, modules, images, pools: begin, end */
+	FL_SYSCALL_POOLS = 2,	/* pools that exist, but fl_allocation on demand */
+	FL_SYSCALL_HANDLER = 4,	/* the threads that load lazy images */
 	/* Counting with pools that exist. Where an error denies the call, counts
 	 * say more than there is, or -ENOTSUP. */
 	FL_SYSCALL_COUNT = 8,
 };
 
 enum fl_syscall_rule {
-	FL_SYSCALL_ANY = 0, /* whatever the arguments */
-	FL_SYSCALL_MASKED = 1, /* (argument & arg_mask) == arg_value */
-	FL_SYSCALL_OWN_PID = 2, /* the same; arg_value is this process's id */
+	FL_SYSCALL_ANY = 0,	/* whatever the arguments */
+	FL_SYSCALL_MASKED = 1,	/* (argument & arg_mask) == arg_value */
+	FL_SYSCALL_OWN_PID = 2,	/* the same; arg_value is this process's id */
 };
 
 struct fl_syscall {
-	size_t size; /* set by the caller to sizeof */
-	const char *name; /* as libseccomp and OCI profiles name it */
-	const char *reason; /* what the library does with it */
-	uint32_t uses; /* enum fl_syscall_use */
+	size_t size;		/* set by the caller to sizeof */
+	const char *name;	/* as libseccomp and OCI profiles name it */
+	const char *reason;	/* what the library does with it */
+	uint32_t uses;		/* enum fl_syscall_use */
 	enum fl_syscall_rule rule;
-	uint32_t arg_idx; /* of the argument that the rule is about */
+	uint32_t arg_idx;	/* of the argument that the rule is about */
 	uint64_t arg_mask;
 	uint64_t arg_value;
 };
@@ -356,8 +351,8 @@ FL_API int fl_context_syscall(const struct fl_context *context, uint32_t idx,
 /* ------------------------------------------------------------------ module */
 
 enum fl_bytes_ownership {
-	FL_BYTES_COPY = 0, /* the library copies the module's bytes */
-	FL_BYTES_BORROW = 1, /* valid and unchanged until released */
+	FL_BYTES_COPY = 0,	/* the library copies the module's bytes */
+	FL_BYTES_BORROW = 1,	/* valid and unchanged until released */
 };
 
 struct fl_module_config {
@@ -377,10 +372,7 @@ struct fl_module_config {
 	const char *name;
 };
 
-#define FL_MODULE_CONFIG_INIT                           \
-	{                                               \
-		.size = sizeof(struct fl_module_config) \
-	}
+#define FL_MODULE_CONFIG_INIT { .size = sizeof(struct fl_module_config) }
 
 FL__DEFINE_INIT(fl_module_config, FL_MODULE_CONFIG)
 
@@ -422,20 +414,20 @@ FL_API void fl_module_release(struct fl_module *module);
 
 /* What a module holds, by count. */
 struct fl_module_info {
-	size_t size; /* set by the caller to sizeof */
-	uint32_t memory_count; /* imported and defined */
+	size_t size;		/* set by the caller to sizeof */
+	uint32_t memory_count;	/* imported and defined */
 	uint32_t imported_memory_count;
 	uint32_t table_count;
 	uint32_t imported_table_count;
 	uint32_t global_count;
 	uint32_t imported_global_count;
-	uint32_t data_count; /* data segments of every kind */
+	uint32_t data_count;	/* data segments of every kind */
 	uint32_t active_data_count;
-	uint32_t element_count; /* element segments of every kind */
+	uint32_t element_count;	/* element segments of every kind */
 	uint32_t has_start;
 	uint64_t active_data_bytes;
 	uint64_t passive_data_bytes;
-	uint64_t length_bytes; /* of the module itself */
+	uint64_t length_bytes;	/* of the module itself */
 	/* Why instances write all active data segments one by one, and no
 	 * memory shows an image. NULL: fl_memory_type says so for each
 	 * memory. */
@@ -448,10 +440,10 @@ FL_API void fl_module_info(const struct fl_module *module,
 			   struct fl_module_info *info);
 
 struct fl_memory_type {
-	size_t size; /* set by the caller to sizeof */
-	uint64_t min_pages; /* in pages of page_bytes */
-	uint64_t max_pages; /* UINT64_MAX when the module gives none */
-	uint64_t page_bytes; /* 65536, or 1 with custom-page-sizes */
+	size_t size;		/* set by the caller to sizeof */
+	uint64_t min_pages;	/* in pages of page_bytes */
+	uint64_t max_pages;	/* UINT64_MAX when the module gives none */
+	uint64_t page_bytes;	/* 65536, or 1 with custom-page-sizes */
 	uint32_t is_imported;
 	uint32_t is_shared;
 	uint32_t is_64;
@@ -460,7 +452,7 @@ struct fl_memory_type {
 	 * none. */
 	const char *import_module;
 	const char *import_name;
-	const char *export_name; /* the first export */
+	const char *export_name;	/* the first export */
 	size_t import_module_bytes;
 	size_t import_name_bytes;
 	size_t export_name_bytes;
@@ -478,14 +470,14 @@ FL_API int fl_module_memory_type(const struct fl_module *module,
 				 struct fl_memory_type *type);
 
 struct fl_table_type {
-	size_t size; /* set by the caller to sizeof */
+	size_t size;		/* set by the caller to sizeof */
 	uint64_t min_elements;
-	uint64_t max_elements; /* UINT64_MAX when the module gives none */
-	uint64_t init_elements; /* held by element segments for this table */
+	uint64_t max_elements;	/* UINT64_MAX when the module gives none */
+	uint64_t init_elements;	/* held by element segments for this table */
 	uint32_t is_imported;
 	uint32_t is_64;
-	uint32_t is_func; /* a table of functions, not of externs */
-	uint32_t has_init; /* with an initialiser expression */
+	uint32_t is_func;	/* a table of functions, not of externs */
+	uint32_t has_init;	/* with an initialiser expression */
 	uint32_t is_exported;
 	/* The module's code may change the table: table.set, table.grow,
 	 * table.fill, table.copy to the table, table.init. Others may change a
@@ -520,13 +512,13 @@ enum fl_value_type {
 	FL_VALUE_F32 = 0x7d,
 	FL_VALUE_F64 = 0x7c,
 	FL_VALUE_V128 = 0x7b,
-	FL_VALUE_FUNCREF = 0x70, /* of any function, or null */
-	FL_VALUE_EXTERNREF = 0x6f, /* of any host value, or null */
-	FL_VALUE_REF = 0x64, /* any other reference */
+	FL_VALUE_FUNCREF = 0x70,	/* of any function, or null */
+	FL_VALUE_EXTERNREF = 0x6f,	/* of any host value, or null */
+	FL_VALUE_REF = 0x64,		/* any other reference */
 };
 
 struct fl_global_type {
-	size_t size; /* set by the caller to sizeof */
+	size_t size;		/* set by the caller to sizeof */
 	enum fl_value_type value;
 	uint32_t is_mutable;
 	uint32_t is_imported;
@@ -550,8 +542,8 @@ FL_API int fl_module_global_type(const struct fl_module *module,
 				 struct fl_global_type *type);
 
 struct fl_function {
-	size_t size; /* set by the caller to sizeof */
-	uint32_t type_idx; /* in the module's types */
+	size_t size;		/* set by the caller to sizeof */
+	uint32_t type_idx;	/* in the module's types */
 	uint32_t is_imported;
 	uint32_t is_exported;
 	/* A reference to the function may come to be in an instance: by ref.func
@@ -581,16 +573,16 @@ FL_API struct fl_image *fl_module_image(const struct fl_module *module,
 enum fl_segment_mode {
 	FL_SEGMENT_ACTIVE = 0,
 	FL_SEGMENT_PASSIVE = 1,
-	FL_SEGMENT_DECLARED = 2, /* never in a table */
+	FL_SEGMENT_DECLARED = 2,	/* never in a table */
 };
 
 struct fl_element_segment {
-	size_t size; /* set by the caller to sizeof */
+	size_t size;		/* set by the caller to sizeof */
 	enum fl_segment_mode mode;
-	uint32_t table_idx; /* active */
+	uint32_t table_idx;	/* active */
 	uint32_t element_count;
-	uint32_t has_offset; /* active, and known without the globals */
-	uint64_t offset; /* in elements */
+	uint32_t has_offset;	/* active, and known without the globals */
+	uint64_t offset;	/* in elements */
 };
 
 /* Element segment segment_idx. -EINVAL past the last segment. */
@@ -599,10 +591,10 @@ FL_API int fl_module_element_segment(const struct fl_module *module,
 				     struct fl_element_segment *segment);
 
 enum fl_element_kind {
-	FL_ELEMENT_NULL = 0, /* ref.null */
-	FL_ELEMENT_FUNC = 1, /* ref.func: idx in the function index space */
-	FL_ELEMENT_GLOBAL = 2, /* global.get: idx in the global index space */
-	FL_ELEMENT_EXPR = 3, /* another constant expression */
+	FL_ELEMENT_NULL = 0,	/* ref.null */
+	FL_ELEMENT_FUNC = 1,	/* ref.func: idx in the function index space */
+	FL_ELEMENT_GLOBAL = 2,	/* global.get: idx in the global index space */
+	FL_ELEMENT_EXPR = 3,	/* another constant expression */
 };
 
 /* What an element of a segment, or a table's initialiser, says. */
@@ -627,9 +619,9 @@ FL_API int fl_module_read_elements(const struct fl_module *module,
 
 /* What fl_module_write_data_free() did. */
 struct fl_data_free_report {
-	size_t size; /* set by the caller to sizeof */
-	uint32_t emptied_count; /* active segments that now have length 0 */
-	uint32_t kept_count; /* active segments kept whole */
+	size_t size;		/* set by the caller to sizeof */
+	uint32_t emptied_count;	/* active segments that now have length 0 */
+	uint32_t kept_count;	/* active segments kept whole */
 	uint64_t emptied_bytes;
 	uint64_t kept_bytes;
 	/* The first segment kept whole, and why; NULL when none was. */
@@ -669,9 +661,9 @@ enum fl_state_kind {
 
 struct fl_state_export {
 	enum fl_state_kind kind;
-	uint32_t idx; /* in the module's index space */
-	enum fl_value_type value; /* of a global */
-	char name[28]; /* NUL-terminated */
+	uint32_t idx;			/* in the module's index space */
+	enum fl_value_type value;	/* of a global */
+	char name[28];			/* NUL-terminated */
 };
 
 /*
@@ -713,7 +705,7 @@ FL_API void fl_bytes_free(void *bytes);
 
 /* One active segment, for runtimes with a parser of their own. */
 struct fl_segment {
-	uint64_t offset_bytes; /* in the memory */
+	uint64_t offset_bytes;	/* in the memory */
 	const void *bytes;
 	uint64_t length_bytes;
 };
@@ -730,10 +722,7 @@ struct fl_image_config {
 	uint32_t imported_global_count;
 };
 
-#define FL_IMAGE_CONFIG_INIT                           \
-	{                                              \
-		.size = sizeof(struct fl_image_config) \
-	}
+#define FL_IMAGE_CONFIG_INIT { .size = sizeof(struct fl_image_config) }
 
 FL__DEFINE_INIT(fl_image_config, FL_IMAGE_CONFIG)
 
@@ -750,10 +739,12 @@ FL__DEFINE_INIT(fl_image_config, FL_IMAGE_CONFIG)
  * initial_bytes is more than the memory's type allows), -E2BIG, -ENOMEM, -EPERM,
  * -EIO.
  */
-FL_API int
-fl_image_from_module(struct fl_context *context, const struct fl_module *module,
-		     uint32_t memory_idx, const struct fl_image_config *config,
-		     struct fl_image **image, struct fl_error *error);
+FL_API int fl_image_from_module(struct fl_context *context,
+				const struct fl_module *module,
+				uint32_t memory_idx,
+				const struct fl_image_config *config,
+				struct fl_image **image,
+				struct fl_error *error);
 
 /* The same from a list of segments. initial_bytes is the memory's initial size.
  * The call copies the bytes once, into the image's storage. Errors: -EINVAL (a
@@ -761,7 +752,8 @@ fl_image_from_module(struct fl_context *context, const struct fl_module *module,
 FL_API int fl_image_from_segments(struct fl_context *context,
 				  uint64_t initial_bytes,
 				  const struct fl_segment *segments,
-				  size_t segment_count, struct fl_image **image,
+				  size_t segment_count,
+				  struct fl_image **image,
 				  struct fl_error *error);
 
 /* Images are immutable and reference-counted. Memories, tables and structures
@@ -770,20 +762,20 @@ FL_API struct fl_image *fl_image_retain(struct fl_image *image);
 FL_API void fl_image_release(struct fl_image *image);
 
 struct fl_image_info {
-	size_t size; /* set by the caller to sizeof */
+	size_t size;		/* set by the caller to sizeof */
 	uint64_t initial_bytes;
-	uint64_t data_first_bytes; /* first and last + 1 byte that any */
-	uint64_t data_end_bytes; /* segment writes; 0 without data */
-	uint64_t spanned_wpages; /* from the first data byte's page */
-	uint64_t data_wpages; /* of them, with a non-zero byte */
-	uint64_t spanned_hpages; /* the same in host pages */
+	uint64_t data_first_bytes;	/* first and last + 1 byte that any */
+	uint64_t data_end_bytes;	/* segment writes; 0 without data */
+	uint64_t spanned_wpages;	/* from the first data byte's page */
+	uint64_t data_wpages;		/* of them, with a non-zero byte */
+	uint64_t spanned_hpages;	/* the same in host pages */
 	uint64_t data_hpages;
-	uint64_t stored_bytes; /* storage that the image takes */
-	uint32_t extent_count; /* mappings of an attached image */
-	enum fl_trap trap; /* instantiation traps after this */
-	uint32_t trap_segment_idx; /* among all data segments given */
+	uint64_t stored_bytes;		/* storage that the image takes */
+	uint32_t extent_count;		/* mappings of an attached image */
+	enum fl_trap trap;		/* instantiation traps after this */
+	uint32_t trap_segment_idx;	/* among all data segments given */
 	uint32_t reserved;
-	uint64_t serial; /* identity, never used twice */
+	uint64_t serial;		/* identity, never used twice */
 };
 
 FL_API void fl_image_info(const struct fl_image *image,
@@ -791,7 +783,7 @@ FL_API void fl_image_info(const struct fl_image *image,
 
 /* A stretch of host pages, each of which holds a byte that is not zero. */
 struct fl_image_run {
-	uint64_t offset_bytes; /* in the memory */
+	uint64_t offset_bytes;	/* in the memory */
 	uint64_t length_bytes;
 };
 
@@ -943,7 +935,7 @@ struct fl_page_source;
 struct fl_page_read {
 	size_t size;
 	struct fl_page_source *source;
-	uint64_t ticket; /* for fl_page_source_done(); never used twice */
+	uint64_t ticket;	/* for fl_page_source_done(); never used twice */
 	uint64_t offset_bytes;
 	uint64_t length_bytes;
 	/* Plain memory, of no guest. The source may write here until the read is
@@ -953,7 +945,7 @@ struct fl_page_read {
 
 struct fl_page_source_config {
 	size_t size;
-	uint64_t length_bytes; /* how many bytes there are; does not change */
+	uint64_t length_bytes;	/* how many bytes there are; does not change */
 	void *user;
 	/*
 	 * Read a range, which lies within length_bytes. With is_async 0: wait,
@@ -981,10 +973,8 @@ struct fl_page_source_config {
 	uint32_t reserved;
 };
 
-#define FL_PAGE_SOURCE_CONFIG_INIT                           \
-	{                                                    \
-		.size = sizeof(struct fl_page_source_config) \
-	}
+#define FL_PAGE_SOURCE_CONFIG_INIT \
+	{ .size = sizeof(struct fl_page_source_config) }
 
 FL__DEFINE_INIT(fl_page_source_config, FL_PAGE_SOURCE_CONFIG)
 
@@ -1006,7 +996,8 @@ FL_API int fl_page_source_from_file(const char *path, int fd,
 FL_API int fl_page_source_from_bytes(const void *bytes, uint64_t length_bytes,
 				     void (*release)(void *user,
 						     const void *bytes),
-				     void *user, struct fl_page_source **source,
+				     void *user,
+				     struct fl_page_source **source,
 				     struct fl_error *error);
 
 /* Sources are reference-counted, and an image that is loaded on demand holds a
@@ -1036,8 +1027,8 @@ enum fl_load_way {
 
 struct fl_load_config {
 	size_t size;
-	enum fl_load_way way; /* another than AUTO is had or is an error */
-	uint32_t open_flags; /* enum fl_open_flags: the caller's promise */
+	enum fl_load_way way;	/* another than AUTO is had or is an error */
+	uint32_t open_flags;	/* enum fl_open_flags: the caller's promise */
 	/* A page that was not loaded within this time is a trap of the guest that
 	 * waits for it. Opening allows each of its reads as much. */
 	uint64_t deadline_ns;
@@ -1097,18 +1088,19 @@ FL_API int fl_image_open_source(struct fl_context *context,
  * Errors: -EINVAL (the image has no working set; the path), -EPERM, -ENOMEM, -EIO.
  */
 FL_API int fl_image_write_working_set(const struct fl_image *image,
-				      const char *path, struct fl_error *error);
+				      const char *path,
+				      struct fl_error *error);
 
 /* How an image is loaded, and what came of it. */
 struct fl_image_loading {
-	size_t size; /* set by the caller to sizeof */
-	enum fl_load_way way; /* never AUTO */
+	size_t size;		/* set by the caller to sizeof */
+	enum fl_load_way way;	/* never AUTO */
 	uint32_t reserved;
-	const char *reason; /* why this way; valid while the image lives */
+	const char *reason;	/* why this way; valid while the image lives */
 	/* On demand, in 64 KiB pages; otherwise zero. */
-	uint64_t wpages; /* that hold data */
+	uint64_t wpages;	/* that hold data */
 	uint64_t loaded_wpages;
-	uint64_t failed_loads; /* each a trap, or an error of a call */
+	uint64_t failed_loads;	/* each a trap, or an error of a call */
 	/* Of an image with a working set. */
 	uint64_t foreseen_wpages; /* loaded before anybody asked */
 	uint32_t recorded_tenants;
@@ -1132,9 +1124,9 @@ enum fl_bounds {
 };
 
 enum fl_strategy {
-	FL_STRATEGY_REUSE_AFFINITY = 0, /* a slot that last held the image */
-	FL_STRATEGY_NEXT_AVAILABLE = 1, /* the most recently freed slot */
-	FL_STRATEGY_RANDOM = 2, /* any free slot, uniformly */
+	FL_STRATEGY_REUSE_AFFINITY = 0,	/* a slot that last held the image */
+	FL_STRATEGY_NEXT_AVAILABLE = 1,	/* the most recently freed slot */
+	FL_STRATEGY_RANDOM = 2,		/* any free slot, uniformly */
 };
 
 enum fl_allocation {
@@ -1161,20 +1153,20 @@ enum fl_stack_growth {
  * Each comment ends with the default. */
 struct fl_pool_config {
 	size_t size;
-	uint32_t max_instances; /* live at once: 1000 */
-	uint32_t max_memories; /* slots: 1000 */
-	uint32_t max_memories_per_instance; /* 1 */
-	uint32_t max_tables; /* slots: 0 */
-	uint32_t max_tables_per_instance; /* 1 */
-	uint32_t max_stacks; /* slots: 0 */
-	uint64_t max_memory_bytes; /* of one memory: 4 GiB */
+	uint32_t max_instances;			/* live at once: 1000 */
+	uint32_t max_memories;			/* slots: 1000 */
+	uint32_t max_memories_per_instance;	/* 1 */
+	uint32_t max_tables;			/* slots: 0 */
+	uint32_t max_tables_per_instance;	/* 1 */
+	uint32_t max_stacks;			/* slots: 0 */
+	uint64_t max_memory_bytes;		/* of one memory: 4 GiB */
 	/* What code that runs in one memory can reach from its base. The next
 	 * base, with its prefix, lies beyond. 0: as small as the other fields
 	 * allow, above all max_memory_bytes, which is to be lowered too for
 	 * small slots. At 8 GiB an access that begins at a 32-bit index plus a 32-bit
 	 * offset faults or hits this memory: 8 GiB. */
 	uint64_t memory_stride_bytes;
-	uint64_t memory_alignment_bytes; /* of a base, 0: host page: 0 */
+	uint64_t memory_alignment_bytes;	/* of a base, 0: host page: 0 */
 	/* Inaccessible before a base and its prefix. Two slots share one guard,
 	 * as large as the larger of their two; the first slot has at least a
 	 * host page before it: 0. */
@@ -1182,8 +1174,8 @@ struct fl_pool_config {
 	/* After the maximum. 0 in a pool with FL_BOUNDS_GUARDED needs a stride
 	 * that leaves room behind the maximum: 64 KiB. */
 	uint64_t guard_after_bytes;
-	uint64_t prefix_bytes; /* writable, ends at base: 0 */
-	uint64_t max_table_elements; /* of one table: 20,000 */
+	uint64_t prefix_bytes;			/* writable, ends at base: 0 */
+	uint64_t max_table_elements;		/* of one table: 20,000 */
 	/* Width of an element of the tables that instances get, and the
 	 * greatest width of a table taken alone. 4, 8, 16, 24 or 32: 32. */
 	uint64_t table_element_bytes;
@@ -1195,17 +1187,17 @@ struct fl_pool_config {
 	 * of two up to 2 MiB, 0 for a host page's: 0. */
 	uint64_t instance_bytes;
 	uint64_t instance_alignment_bytes;
-	uint64_t stack_bytes; /* usable, of each: 256 KiB */
-	enum fl_stack_growth stack_growth; /* FL_STACK_GROWS_DOWN */
-	uint32_t stack_alignment_bytes; /* of its top: 16 */
-	uint32_t zero_stacks; /* before the next tenant: 0 */
+	uint64_t stack_bytes;			/* usable, of each: 256 KiB */
+	enum fl_stack_growth stack_growth;	/* FL_STACK_GROWS_DOWN */
+	uint32_t stack_alignment_bytes;		/* of its top: 16 */
+	uint32_t zero_stacks;			/* before the next tenant: 0 */
 	uint32_t reserved;
 	/* Of a zeroed stack so many bytes from its top stay resident: 0. */
 	uint64_t stack_keep_resident_bytes;
-	enum fl_bounds bounds; /* FL_BOUNDS_GUARDED */
-	enum fl_strategy strategy; /* FL_STRATEGY_REUSE_AFFINITY */
-	enum fl_allocation allocation; /* FL_ALLOCATION_POOLING */
-	uint64_t random_seed; /* for FL_STRATEGY_RANDOM: 0 */
+	enum fl_bounds bounds;			/* FL_BOUNDS_GUARDED */
+	enum fl_strategy strategy;		/* FL_STRATEGY_REUSE_AFFINITY */
+	enum fl_allocation allocation;		/* FL_ALLOCATION_POOLING */
+	uint64_t random_seed;			/* for FL_STRATEGY_RANDOM: 0 */
 	/* So many freed slots may stay warm before the pool takes a slot of
 	 * another image in preference to a slot never used. Memories, tables
 	 * and instance structures have this number each: 100. */
@@ -1258,19 +1250,24 @@ struct fl_pool_config {
 	uint32_t avoids_huge_pages;
 };
 
-#define FL_POOL_CONFIG_INIT                                                   \
-	{                                                                     \
-		.size = sizeof(struct fl_pool_config), .max_instances = 1000, \
-		.max_memories = 1000, .max_memories_per_instance = 1,         \
-		.max_tables_per_instance = 1,                                 \
-		.max_memory_bytes = (uint64_t)4 << 30,                        \
-		.memory_stride_bytes = (uint64_t)8 << 30,                     \
-		.guard_after_bytes = 65536, .max_table_elements = 20000,      \
-		.table_element_bytes = 32, .stack_bytes = 262144,             \
-		.stack_alignment_bytes = 16, .max_warm_memories = 100,        \
-		.max_idle_slot_bytes = (uint64_t)64 << 20,                    \
-		.max_idle_bytes = UINT64_MAX, .stack_guard_bytes = 65536,     \
-	}
+#define FL_POOL_CONFIG_INIT {						\
+	.size = sizeof(struct fl_pool_config),				\
+	.max_instances = 1000,						\
+	.max_memories = 1000,						\
+	.max_memories_per_instance = 1,					\
+	.max_tables_per_instance = 1,					\
+	.max_memory_bytes = (uint64_t)4 << 30,				\
+	.memory_stride_bytes = (uint64_t)8 << 30,			\
+	.guard_after_bytes = 65536,					\
+	.max_table_elements = 20000,					\
+	.table_element_bytes = 32,					\
+	.stack_bytes = 262144,						\
+	.stack_alignment_bytes = 16,					\
+	.max_warm_memories = 100,					\
+	.max_idle_slot_bytes = (uint64_t)64 << 20,			\
+	.max_idle_bytes = UINT64_MAX,					\
+	.stack_guard_bytes = 65536,					\
+}
 
 FL__DEFINE_INIT(fl_pool_config, FL_POOL_CONFIG)
 
@@ -1332,18 +1329,17 @@ struct fl_tunables {
 	 * 0. */
 	uint64_t memory_guard_bytes;
 	uint64_t memory_guard_before_bytes;
-	uint32_t memory_may_move; /* does growth move the base? 1 */
+	uint32_t memory_may_move;	/* does growth move the base? 1 */
 	/* Does the code check bounds itself, whatever guards there are? 0 */
 	uint32_t checks_bounds;
 };
 
-#define FL_TUNABLES_INIT                                       \
-	{                                                      \
-		.size = sizeof(struct fl_tunables),            \
-		.memory_reservation_bytes = (uint64_t)4 << 30, \
-		.memory_guard_bytes = (uint64_t)32 << 20,      \
-		.memory_may_move = 1,                          \
-	}
+#define FL_TUNABLES_INIT {						\
+	.size = sizeof(struct fl_tunables),				\
+	.memory_reservation_bytes = (uint64_t)4 << 30,			\
+	.memory_guard_bytes = (uint64_t)32 << 20,			\
+	.memory_may_move = 1,						\
+}
 
 FL__DEFINE_INIT(fl_tunables, FL_TUNABLES)
 
@@ -1360,28 +1356,28 @@ FL_API int fl_pool_adjust_tunables(const struct fl_pool *pool,
 				   struct fl_error *error);
 
 struct fl_pool_info {
-	size_t size; /* set by the caller to sizeof */
-	uint64_t reserved_bytes; /* address space */
-	uint64_t memory_stride_bytes; /* from base to base, prefix included */
+	size_t size;		/* set by the caller to sizeof */
+	uint64_t reserved_bytes;	/* address space */
+	uint64_t memory_stride_bytes;	/* from base to base, prefix included */
 	uint64_t max_memory_bytes;
 	uint32_t max_memories;
 	uint32_t live_memories;
-	uint32_t warm_memories; /* free, used before and not emptied */
+	uint32_t warm_memories;		/* free, used before and not emptied */
 	/* That no tenant gets: unclean in an audit, or not to be emptied
 	 * yet (fl_memory_release()). */
 	uint32_t retired_memories;
 	uint32_t max_instances;
 	uint32_t live_instances;
-	uint64_t audited; /* releases compared with the image */
-	uint64_t audit_failures; /* of them, that differed: retired */
-	uint64_t audit_pins; /* of them, beside pins: emptied */
-	uint64_t idle_kept_bytes; /* kept in free slots, as budgeted; 0
+	uint64_t audited;		/* releases compared with the image */
+	uint64_t audit_failures;	/* of them, that differed: retired */
+	uint64_t audit_pins;		/* of them, beside pins: emptied */
+	uint64_t idle_kept_bytes;	/* kept in free slots, as budgeted; 0
 					 * without max_idle_bytes */
 	uint32_t max_tables;
 	uint32_t live_tables;
 	uint32_t warm_tables;
 	uint32_t retired_tables;
-	uint32_t warm_instances; /* structures, as memories */
+	uint32_t warm_instances;	/* structures, as memories */
 	uint32_t retired_instances;
 	uint32_t max_stacks;
 	uint32_t live_stacks;
@@ -1417,12 +1413,12 @@ FL_API void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info);
 
 /* One number of fl_pool_info or fl_pool_usage, for exporters of metrics. */
 struct fl_metric {
-	size_t size; /* set by the caller to sizeof */
-	const char *name; /* "memories_live" */
-	const char *unit; /* "slots", "bytes", "events" */
-	const char *help; /* one sentence */
-	uint32_t is_counter; /* only ever grows */
-	uint32_t has_value; /* 0: the backend cannot tell */
+	size_t size;		/* set by the caller to sizeof */
+	const char *name;	/* "memories_live" */
+	const char *unit;	/* "slots", "bytes", "events" */
+	const char *help;	/* one sentence */
+	uint32_t is_counter;	/* only ever grows */
+	uint32_t has_value;	/* 0: the backend cannot tell */
 	uint64_t value;
 };
 
@@ -1443,15 +1439,15 @@ FL_API int fl_pool_dump_json(struct fl_pool *pool, char **json,
 /* What the pool's memories, tables and instance structures take, from the page
  * tables, now. Guests go on running while the call counts. */
 struct fl_pool_usage {
-	size_t size; /* set by the caller to sizeof */
-	uint64_t private_bytes; /* resident, of this pool alone */
-	uint64_t shared_bytes; /* resident pages of images, mapped */
-	uint64_t swapped_bytes; /* private, swapped out and not watched;
+	size_t size;			/* set by the caller to sizeof */
+	uint64_t private_bytes;		/* resident, of this pool alone */
+	uint64_t shared_bytes;		/* resident pages of images, mapped */
+	uint64_t swapped_bytes;		/* private, swapped out and not watched;
 					 * swapped pages that are watched look
 					 * like empty ones */
-	uint64_t dirty_bytes; /* private and written or left
+	uint64_t dirty_bytes;		/* private and written or left
 					 * unwatched since the slot was clean */
-	uint64_t idle_private_bytes; /* of private_bytes, in free slots */
+	uint64_t idle_private_bytes;	/* of private_bytes, in free slots */
 	/* Memory that guests of any pool of the context have made of zeroes
 	 * within images, by touching them: an image's own, and shared. Counted
 	 * for max_idle_slot_bytes and max_idle_bytes with each slot that shows
@@ -1465,7 +1461,7 @@ struct fl_pool_usage {
 	 * among them, and of dropped segments. */
 	uint64_t table_bytes;
 	uint64_t record_bytes;
-	uint64_t stack_bytes; /* resident, of stacks */
+	uint64_t stack_bytes;		/* resident, of stacks */
 };
 
 /* Errors: -ENOTSUP (the backend cannot look: its rung is "dontneed" or
@@ -1523,8 +1519,8 @@ static inline int fl_pool_purge_image(struct fl_pool *pool,
 FL_API const char *fl_pool_statistics(const struct fl_pool *pool,
 				      const char **reason);
 
-#define FL_STATISTICS_MAGIC "FLSTATS"
-#define FL_STATISTICS_VERSION 1
+#define FL_STATISTICS_MAGIC	"FLSTATS"
+#define FL_STATISTICS_VERSION	1
 
 /*
  * What a file of statistics begins with, for readers in other processes. Read
@@ -1556,21 +1552,21 @@ FL_API const char *fl_pool_statistics(const struct fl_pool *pool,
  * wrongly. The signature changes with the schema.
  */
 struct fl_statistics_head {
-	char magic[8]; /* FL_STATISTICS_MAGIC */
-	uint32_t version; /* FL_STATISTICS_VERSION */
-	uint32_t head_bytes; /* of this struct */
-	uint64_t signature; /* FNV-1a, 64 bits, of the schema */
+	char magic[8];			/* FL_STATISTICS_MAGIC */
+	uint32_t version;		/* FL_STATISTICS_VERSION */
+	uint32_t head_bytes;		/* of this struct */
+	uint64_t signature;		/* FNV-1a, 64 bits, of the schema */
 	uint64_t file_bytes;
 	uint64_t schema_off, schema_bytes;
 	uint64_t shards_off, levels_off, times_off;
 	uint32_t word_count, shard_count, shard_bytes, word_off;
 	uint32_t level_count;
 	uint32_t times_count, times_shard_count, bucket_count, bucket_bits;
-	uint32_t sample_every; /* of so many calls one is timed */
-	uint64_t process; /* a forked child has the file too */
-	uint64_t serial; /* of the pool in its process */
-	uint64_t made_ns; /* the pool, by CLOCK_MONOTONIC */
-	char pool[64]; /* its name, "" for none; NUL at the end */
+	uint32_t sample_every;		/* of so many calls one is timed */
+	uint64_t process;		/* a forked child has the file too */
+	uint64_t serial;		/* of the pool in its process */
+	uint64_t made_ns;		/* the pool, by CLOCK_MONOTONIC */
+	char pool[64];			/* its name, "" for none; NUL at the end */
 	char library[16], backend[16], rung[16];
 };
 
@@ -1578,17 +1574,18 @@ struct fl_statistics_head {
  * group's memory.pressure. */
 struct fl_pressure_config {
 	size_t size;
-	const char *path; /* NULL: /proc/pressure/memory */
-	uint32_t stall_us; /* so much stall ("some") ... 150,000 */
-	uint32_t window_us; /* ... within this time: 2,000,000 */
-	uint64_t trim_bytes; /* fl_pool_trim() by this much: UINT64_MAX */
+	const char *path;	/* NULL: /proc/pressure/memory */
+	uint32_t stall_us;	/* so much stall ("some") ... 150,000 */
+	uint32_t window_us;	/* ... within this time: 2,000,000 */
+	uint64_t trim_bytes;	/* fl_pool_trim() by this much: UINT64_MAX */
 };
 
-#define FL_PRESSURE_CONFIG_INIT                                                \
-	{                                                                      \
-		.size = sizeof(struct fl_pressure_config), .stall_us = 150000, \
-		.window_us = 2000000, .trim_bytes = UINT64_MAX,                \
-	}
+#define FL_PRESSURE_CONFIG_INIT {					\
+	.size = sizeof(struct fl_pressure_config),			\
+	.stall_us = 150000,						\
+	.window_us = 2000000,						\
+	.trim_bytes = UINT64_MAX,					\
+}
 
 FL__DEFINE_INIT(fl_pressure_config, FL_PRESSURE_CONFIG)
 
@@ -1612,15 +1609,15 @@ FL_API int fl_pool_trim_on_pressure(struct fl_pool *pool,
 /* What bounds the slots that a process can have. */
 enum fl_limit {
 	FL_LIMIT_NONE = 0,
-	FL_LIMIT_ADDRESSES = 1, /* addresses in one piece */
-	FL_LIMIT_ADDRESS_SPACE = 2, /* `ulimit -v` */
-	FL_LIMIT_LOCKED = 3, /* `ulimit -l`, under mlockall() */
-	FL_LIMIT_MAPPINGS = 4, /* vm.max_map_count */
-	FL_LIMIT_DESCRIPTORS = 5, /* `ulimit -n` */
-	FL_LIMIT_DATA = 6, /* `ulimit -d` */
-	FL_LIMIT_COMMIT = 7, /* under vm.overcommit_memory 2 */
-	FL_LIMIT_GROUP = 8, /* memory.max of the control group */
-	FL_LIMIT_MEMORY = 9, /* memory that the host has free */
+	FL_LIMIT_ADDRESSES = 1,		/* addresses in one piece */
+	FL_LIMIT_ADDRESS_SPACE = 2,	/* `ulimit -v` */
+	FL_LIMIT_LOCKED = 3,		/* `ulimit -l`, under mlockall() */
+	FL_LIMIT_MAPPINGS = 4,		/* vm.max_map_count */
+	FL_LIMIT_DESCRIPTORS = 5,	/* `ulimit -n` */
+	FL_LIMIT_DATA = 6,		/* `ulimit -d` */
+	FL_LIMIT_COMMIT = 7,		/* under vm.overcommit_memory 2 */
+	FL_LIMIT_GROUP = 8,		/* memory.max of the control group */
+	FL_LIMIT_MEMORY = 9,		/* memory that the host has free */
 	FL_LIMIT_COUNT = 10,
 };
 
@@ -1636,8 +1633,8 @@ struct fl_pool_load {
 	 * own: 0, 0. */
 	uint32_t images;
 	uint32_t images_per_instance;
-	uint32_t spare_descriptors; /* 16 */
-	uint32_t spare_mappings; /* 256 */
+	uint32_t spare_descriptors;	/* 16 */
+	uint32_t spare_mappings;	/* 256 */
 	/* For the rest of the process: 64 MiB. */
 	uint64_t spare_address_bytes;
 	/* To which a memory grows; 0 for max_memory_bytes: 0. */
@@ -1647,26 +1644,27 @@ struct fl_pool_load {
 	uint64_t touched_bytes;
 };
 
-#define FL_POOL_LOAD_INIT                                                \
-	{                                                                \
-		.size = sizeof(struct fl_pool_load), .image_extents = 4, \
-		.spare_descriptors = 16, .spare_mappings = 256,          \
-		.spare_address_bytes = (uint64_t)64 << 20,               \
-	}
+#define FL_POOL_LOAD_INIT {						\
+	.size = sizeof(struct fl_pool_load),				\
+	.image_extents = 4,						\
+	.spare_descriptors = 16,					\
+	.spare_mappings = 256,						\
+	.spare_address_bytes = (uint64_t)64 << 20,			\
+}
 
 FL__DEFINE_INIT(fl_pool_load, FL_POOL_LOAD)
 
 /* One limit, in its unit. */
 struct fl_pool_limit {
-	const char *name; /* "mappings" */
-	const char *unit; /* "mappings", "bytes", "descriptors" */
-	uint64_t allowed; /* to the process; UINT64_MAX: no limit, or not
+	const char *name;	/* "mappings" */
+	const char *unit;	/* "mappings", "bytes", "descriptors" */
+	uint64_t allowed;	/* to the process; UINT64_MAX: no limit, or not
 				 * known */
 	/* Taken by what there is, by what other pools of the context may take
 	 * yet, and by what the load spares. */
 	uint64_t used;
-	uint64_t asked; /* by the pool as configured */
-	uint64_t fitted; /* by the pool as fitted */
+	uint64_t asked;		/* by the pool as configured */
+	uint64_t fitted;	/* by the pool as fitted */
 	/* What would make room for the pool as configured: a command, or a
 	 * field to lower. "" where there is room. */
 	char remedy[144];
@@ -1674,11 +1672,11 @@ struct fl_pool_limit {
 
 /* The answer of fl_pool_config_fit(). */
 struct fl_pool_fit {
-	size_t size; /* set by the caller to sizeof */
+	size_t size;		/* set by the caller to sizeof */
 	/* Which limit lowered the counts most; FL_LIMIT_NONE: none did. */
 	enum fl_limit decided;
 	uint32_t reserved;
-	struct fl_pool_limit limits[FL_LIMIT_COUNT]; /* by enum fl_limit */
+	struct fl_pool_limit limits[FL_LIMIT_COUNT];	/* by enum fl_limit */
 };
 
 /*
@@ -1737,11 +1735,11 @@ struct fl_memory_config {
 	/* 0 with an image: the image's. Another size holds as long as the
 	 * image's content fits. */
 	uint64_t initial_bytes;
-	uint64_t max_bytes; /* of growth; UINT64_MAX: pool's */
+	uint64_t max_bytes;		/* of growth; UINT64_MAX: pool's */
 	/* Unit of growth, a power of two up to 65536: 65536. */
 	uint64_t page_bytes;
-	uint32_t is_shared; /* several threads use the memory */
-	uint32_t is_lent; /* as after fl_memory_lend() */
+	uint32_t is_shared;		/* several threads use the memory */
+	uint32_t is_lent;		/* as after fl_memory_lend() */
 	/* How long to wait for a free slot, in nanoseconds. 0: not at all,
 	 * -EAGAIN; UINT64_MAX: for ever. */
 	uint64_t timeout_ns;
@@ -1751,14 +1749,14 @@ struct fl_memory_config {
 	 * alone bounds growth: 0. */
 	uint32_t address_bits;
 	uint32_t reserved;
-	void *user; /* returned by fl_memory_user() */
+	void *user;		/* returned by fl_memory_user() */
 };
 
-#define FL_MEMORY_CONFIG_INIT                                 \
-	{                                                     \
-		.size = sizeof(struct fl_memory_config),      \
-		.max_bytes = UINT64_MAX, .page_bytes = 65536, \
-	}
+#define FL_MEMORY_CONFIG_INIT {						\
+	.size = sizeof(struct fl_memory_config),			\
+	.max_bytes = UINT64_MAX,					\
+	.page_bytes = 65536,						\
+}
 
 FL__DEFINE_INIT(fl_memory_config, FL_MEMORY_CONFIG)
 
@@ -1888,10 +1886,10 @@ enum fl_written_flags {
 
 /* What fl_memory_written() says beside the runs. */
 struct fl_written {
-	size_t size; /* set by the caller to sizeof */
-	uint64_t run_count; /* also when there was no room for all */
-	uint64_t written_bytes; /* the sum of the runs */
-	uint32_t is_exact; /* 0: runs hold pages that were not written */
+	size_t size;		/* set by the caller to sizeof */
+	uint64_t run_count;	/* also when there was no room for all */
+	uint64_t written_bytes;	/* the sum of the runs */
+	uint32_t is_exact;	/* 0: runs hold pages that were not written */
 	uint32_t reserved;
 };
 
@@ -1922,8 +1920,7 @@ struct fl_written {
  */
 FL_API int fl_memory_written(struct fl_memory *memory, uint32_t flags,
 			     struct fl_memory_run *runs, uint64_t run_capacity,
-			     struct fl_written *written,
-			     struct fl_error *error);
+			     struct fl_written *written, struct fl_error *error);
 
 /* The current size in bytes; an atomic acquire. Specification: memory.size. */
 static inline uint64_t fl_memory_length(const struct fl_memory *memory)
@@ -1972,7 +1969,7 @@ FL_API int fl_memory_apply_segments(struct fl_memory *memory,
  */
 struct fl_table {
 	void *base;
-	uint64_t length; /* in elements */
+	uint64_t length;	/* in elements */
 };
 
 struct fl_table_config {
@@ -1984,7 +1981,7 @@ struct fl_table_config {
 	 * not known here, and max_elements alone bounds growth: 0. */
 	uint32_t address_bits;
 	uint64_t initial_elements;
-	uint64_t max_elements; /* of growth; UINT64_MAX: the storage's */
+	uint64_t max_elements;	/* of growth; UINT64_MAX: the storage's */
 	/* The null reference, element_bytes long; copied. NULL: the pool's if
 	 * the pool's is as wide, else zeroes. */
 	const void *null;
@@ -2003,7 +2000,7 @@ struct fl_table_config {
 	void (*clone)(void *user, void *dst, const void *src);
 	void (*drop)(void *user, void *element);
 	void *user;
-	uint64_t timeout_ns; /* as in fl_memory_config */
+	uint64_t timeout_ns;	/* as in fl_memory_config */
 	/* For fl_table_create() alone. Static storage: memory of the caller,
 	 * aligned to 8 bytes, that outlives the table; growth ends with the
 	 * storage, and base stays. NULL: dynamic storage, from malloc(), which
@@ -2012,11 +2009,10 @@ struct fl_table_config {
 	uint64_t storage_bytes;
 };
 
-#define FL_TABLE_CONFIG_INIT                            \
-	{                                               \
-		.size = sizeof(struct fl_table_config), \
-		.max_elements = UINT64_MAX,             \
-	}
+#define FL_TABLE_CONFIG_INIT {						\
+	.size = sizeof(struct fl_table_config),				\
+	.max_elements = UINT64_MAX,					\
+}
 
 FL__DEFINE_INIT(fl_table_config, FL_TABLE_CONFIG)
 
@@ -2102,13 +2098,13 @@ FL_API enum fl_trap fl_table_init_elements(struct fl_table *table,
 
 /* Why an instance has the state of another one. */
 enum fl_restore_cause {
-	FL_RESTORE_CLONED = 0, /* by fl_instance_config.snapshot */
-	FL_RESTORE_WOKEN = 1, /* by fl_instance_config.delta */
+	FL_RESTORE_CLONED = 0,		/* by fl_instance_config.snapshot */
+	FL_RESTORE_WOKEN = 1,		/* by fl_instance_config.delta */
 };
 
 /* What a runtime is told when an instance was restored. */
 struct fl_restored {
-	size_t size; /* set by the library */
+	size_t size;			/* set by the library */
 	enum fl_restore_cause cause;
 	uint32_t reserved;
 	/* 128 random bits that no other restored instance gets: seed for
@@ -2120,12 +2116,12 @@ struct fl_restored {
 
 /* What a tenant asks for. Either memory or table is set. */
 struct fl_growth {
-	size_t size; /* of this struct, as the library knows it */
+	size_t size;		/* of this struct, as the library knows it */
 	struct fl_memory *memory;
 	struct fl_table *table;
-	uint64_t old_bytes; /* of the memory or table */
+	uint64_t old_bytes;	/* of the memory or table */
 	uint64_t new_bytes;
-	uint64_t total_bytes; /* of all that counts for the instance, then */
+	uint64_t total_bytes;	/* of all that counts for the instance, then */
 };
 
 struct fl_instance_config {
@@ -2147,9 +2143,9 @@ struct fl_instance_config {
 	struct fl_memory *const *imported_memories;
 	uint32_t imported_memory_count;
 	uint32_t imported_global_count;
-	const uint64_t *imported_globals; /* as in fl_image_config */
-	uint64_t timeout_ns; /* as in fl_memory_config, for each kind */
-	void *user; /* returned by fl_instance_user() */
+	const uint64_t *imported_globals;	/* as in fl_image_config */
+	uint64_t timeout_ns;	/* as in fl_memory_config, for each kind */
+	void *user;		/* returned by fl_instance_user() */
 	/* The tables that the module imports, in order of import. */
 	struct fl_table *const *imported_tables;
 	uint32_t imported_table_count;
@@ -2297,12 +2293,12 @@ struct fl_instance_config {
 	uint32_t binds_structure;
 };
 
-#define FL_INSTANCE_CONFIG_INIT                            \
-	{                                                  \
-		.size = sizeof(struct fl_instance_config), \
-		.max_memory_bytes = UINT64_MAX,            \
-		.max_table_elements = UINT64_MAX,          \
-		.max_total_bytes = UINT64_MAX,             \
+#define FL_INSTANCE_CONFIG_INIT                                              \
+	{                                                                    \
+		.size = sizeof(struct fl_instance_config),                   \
+		.max_memory_bytes = UINT64_MAX,                              \
+		.max_table_elements = UINT64_MAX,                            \
+		.max_total_bytes = UINT64_MAX,                               \
 	}
 
 FL__DEFINE_INIT(fl_instance_config, FL_INSTANCE_CONFIG)
@@ -2451,10 +2447,7 @@ struct fl_snapshot_config {
 	void *user;
 };
 
-#define FL_SNAPSHOT_CONFIG_INIT                           \
-	{                                                 \
-		.size = sizeof(struct fl_snapshot_config) \
-	}
+#define FL_SNAPSHOT_CONFIG_INIT { .size = sizeof(struct fl_snapshot_config) }
 
 FL__DEFINE_INIT(fl_snapshot_config, FL_SNAPSHOT_CONFIG)
 
@@ -2506,13 +2499,10 @@ struct fl_snapshot_parts {
 	/* Everything else, as values and indices, never addresses; copied. */
 	const void *state;
 	uint64_t state_bytes;
-	const char *encoding; /* as in fl_snapshot_config */
+	const char *encoding;		/* as in fl_snapshot_config */
 };
 
-#define FL_SNAPSHOT_PARTS_INIT                           \
-	{                                                \
-		.size = sizeof(struct fl_snapshot_parts) \
-	}
+#define FL_SNAPSHOT_PARTS_INIT { .size = sizeof(struct fl_snapshot_parts) }
 
 FL__DEFINE_INIT(fl_snapshot_parts, FL_SNAPSHOT_PARTS)
 
@@ -2541,12 +2531,12 @@ FL_API struct fl_snapshot *fl_snapshot_retain(struct fl_snapshot *snapshot);
 FL_API void fl_snapshot_release(struct fl_snapshot *snapshot);
 
 struct fl_snapshot_info {
-	size_t size; /* set by the caller to sizeof */
+	size_t size;		/* set by the caller to sizeof */
 	uint32_t instance_count;
-	uint32_t image_count; /* of memories, plain tables, structures */
-	uint64_t stored_bytes; /* storage that the images take */
-	uint64_t state_bytes; /* encoded elements, and the runtime's bytes */
-	const char *encoding; /* lent while the snapshot lives */
+	uint32_t image_count;	/* of memories, plain tables, structures */
+	uint64_t stored_bytes;	/* storage that the images take */
+	uint64_t state_bytes;	/* encoded elements, and the runtime's bytes */
+	const char *encoding;	/* lent while the snapshot lives */
 	/* Of a snapshot from a file: SHA-256 of each module's bytes, 32 bytes
 	 * each, lent; 0 and NULL otherwise. */
 	const uint8_t *module_digests;
@@ -2603,7 +2593,7 @@ struct fl_snapshot_binding {
 	struct fl_module *const *modules;
 	uint32_t module_count;
 	uint32_t reserved;
-	const char *encoding; /* as in fl_snapshot_config */
+	const char *encoding;		/* as in fl_snapshot_config */
 	/* Do tables, and the runtime's structure, hold no pointer? Then a file
 	 * may have them as bytes, which no decoder sees. Otherwise such a file
 	 * is refused, because the bytes would be taken for pointers. 0 */
@@ -2611,10 +2601,7 @@ struct fl_snapshot_binding {
 	uint32_t plain_structure;
 };
 
-#define FL_SNAPSHOT_BINDING_INIT                           \
-	{                                                  \
-		.size = sizeof(struct fl_snapshot_binding) \
-	}
+#define FL_SNAPSHOT_BINDING_INIT { .size = sizeof(struct fl_snapshot_binding) }
 
 FL__DEFINE_INIT(fl_snapshot_binding, FL_SNAPSHOT_BINDING)
 
@@ -2627,9 +2614,9 @@ FL__DEFINE_INIT(fl_snapshot_binding, FL_SNAPSHOT_BINDING)
  *
  * Errors: as fl_image_open(); -EINVAL (no module of the binding has the bytes
  * that the file was written with; tables or structures as bytes, and the binding
- * does not say that they are plain), -ENOTSUP (the state has another encoding; tables or
- * structures as bytes of a system where C's types lie otherwise, as on Windows and
- * Linux: between such systems all travels but these).
+ * does not say that they are plain), -ENOTSUP (the state has another encoding;
+ * tables or structures as bytes of a system where C's types lie otherwise, as on
+ * Windows and Linux: between such systems all travels but these).
  */
 FL_API int fl_snapshot_open(struct fl_context *context, const char *path,
 			    int fd, uint32_t flags,
@@ -2651,8 +2638,8 @@ FL_API int fl_snapshot_open_source(struct fl_context *context,
 /* The digest of the file that fl_snapshot_write() writes, as
  * fl_image_digest(); of a snapshot from a file, the digest of that file. Errors:
  * -ENOMEM, -E2BIG, -EIO (FL_OPEN_IN_PLACE alone). */
-FL_API int fl_snapshot_digest(struct fl_snapshot *snapshot, uint8_t digest[32],
-			      struct fl_error *error);
+FL_API int fl_snapshot_digest(struct fl_snapshot *snapshot,
+			      uint8_t digest[32], struct fl_error *error);
 
 /* The content of one memory, or of one plain table, as an image, for runtimes
  * that own the rest. config gives is_quiet and plain_tables, and may be NULL for
@@ -2664,7 +2651,8 @@ FL_API int fl_image_from_memory(const struct fl_memory *memory,
 				struct fl_error *error);
 FL_API int fl_image_from_table(const struct fl_table *table,
 			       const struct fl_snapshot_config *config,
-			       struct fl_image **image, struct fl_error *error);
+			       struct fl_image **image,
+			       struct fl_error *error);
 
 /* ------------------------------------------------------------------- delta */
 
@@ -2699,10 +2687,7 @@ struct fl_delta_config {
 	uint64_t *needed_bytes;
 };
 
-#define FL_DELTA_CONFIG_INIT                           \
-	{                                              \
-		.size = sizeof(struct fl_delta_config) \
-	}
+#define FL_DELTA_CONFIG_INIT { .size = sizeof(struct fl_delta_config) }
 
 FL__DEFINE_INIT(fl_delta_config, FL_DELTA_CONFIG)
 
@@ -2735,7 +2720,8 @@ FL_API int fl_instance_delta(struct fl_instance *const *instances,
 FL_API int fl_instance_suspend(struct fl_instance *const *instances,
 			       uint32_t instance_count,
 			       const struct fl_delta_config *config,
-			       struct fl_delta **delta, struct fl_error *error);
+			       struct fl_delta **delta,
+			       struct fl_error *error);
 
 /*
  * Take a clone of each instance of the delta's snapshot, as fl_snapshot_acquire()
@@ -2776,10 +2762,7 @@ struct fl_delta_parts {
 	uint64_t *needed_bytes;
 };
 
-#define FL_DELTA_PARTS_INIT                           \
-	{                                             \
-		.size = sizeof(struct fl_delta_parts) \
-	}
+#define FL_DELTA_PARTS_INIT { .size = sizeof(struct fl_delta_parts) }
 
 FL__DEFINE_INIT(fl_delta_parts, FL_DELTA_PARTS)
 
@@ -2824,8 +2807,9 @@ FL_API int fl_memory_suspend(const struct fl_delta_parts *parts,
  */
 FL_API int fl_delta_open(struct fl_snapshot *snapshot, const void *bytes,
 			 uint64_t length_bytes,
-			 enum fl_bytes_ownership ownership, const uint8_t *tag,
-			 struct fl_delta **delta, struct fl_error *error);
+			 enum fl_bytes_ownership ownership,
+			 const uint8_t *tag, struct fl_delta **delta,
+			 struct fl_error *error);
 
 /* NULL is allowed in release. */
 FL_API struct fl_delta *fl_delta_retain(struct fl_delta *delta);
@@ -2836,15 +2820,15 @@ FL_API const void *fl_delta_bytes(const struct fl_delta *delta,
 				  uint64_t *length_bytes);
 
 struct fl_delta_info {
-	size_t size; /* set by the caller to sizeof */
-	struct fl_snapshot *snapshot; /* lent */
+	size_t size;		/* set by the caller to sizeof */
+	struct fl_snapshot *snapshot;	/* lent */
 	uint64_t length_bytes;
-	uint64_t line_count; /* of 64 bytes */
+	uint64_t line_count;	/* of 64 bytes */
 	uint32_t instance_count;
 	/* Of a suspend: 0, or the -EIO or -ENOMEM of fl_memory_release(). */
 	int32_t release_error;
-	const uint8_t *tag; /* 32 bytes, lent */
-	const uint8_t *snapshot_digest; /* 32 bytes, lent */
+	const uint8_t *tag;		/* 32 bytes, lent */
+	const uint8_t *snapshot_digest;	/* 32 bytes, lent */
 };
 
 FL_API void fl_delta_info(const struct fl_delta *delta,
@@ -2852,18 +2836,18 @@ FL_API void fl_delta_info(const struct fl_delta *delta,
 
 /* Of what part of an instance a stretch is, and in what it is counted. */
 enum fl_part {
-	FL_PART_MEMORY = 1, /* bytes */
-	FL_PART_PLAIN_TABLE = 2, /* bytes */
-	FL_PART_TABLE = 3, /* elements, as the runtime encodes them */
-	FL_PART_STRUCTURE = 4, /* bytes */
-	FL_PART_DROPPED_DATA = 5, /* segments */
-	FL_PART_DROPPED_ELEMENTS = 6, /* segments */
-	FL_PART_STATE = 7, /* the runtime's bytes */
+	FL_PART_MEMORY = 1,		/* bytes */
+	FL_PART_PLAIN_TABLE = 2,	/* bytes */
+	FL_PART_TABLE = 3,		/* elements, as the runtime encodes them */
+	FL_PART_STRUCTURE = 4,		/* bytes */
+	FL_PART_DROPPED_DATA = 5,	/* segments */
+	FL_PART_DROPPED_ELEMENTS = 6,	/* segments */
+	FL_PART_STATE = 7,		/* the runtime's bytes */
 };
 
 /* A stretch that differs. Later versions may add fields at the end. */
 struct fl_difference {
-	uint32_t part; /* enum fl_part */
+	uint32_t part;			/* enum fl_part */
 	uint32_t instance_idx;
 	/* By the module's index space; 0 for parts 4 to 7. */
 	uint32_t part_idx;
@@ -2955,15 +2939,14 @@ struct fl_packer_config {
 	uint64_t dictionary_bytes;
 	/* The largest delta that is packed, and that bytes may claim to be. */
 	uint64_t max_delta_bytes;
-	int32_t level; /* of zstd, -131072 to 22 */
+	int32_t level;		/* of zstd, -131072 to 22 */
 	uint32_t reserved;
 };
 
-#define FL_PACKER_CONFIG_INIT                                    \
-	{                                                        \
-		.size = sizeof(struct fl_packer_config),         \
-		.max_delta_bytes = UINT64_C(1) << 28, .level = 3 \
-	}
+#define FL_PACKER_CONFIG_INIT                     \
+	{ .size = sizeof(struct fl_packer_config), \
+	  .max_delta_bytes = UINT64_C(1) << 28,    \
+	  .level = 3 }
 
 FL__DEFINE_INIT(fl_packer_config, FL_PACKER_CONFIG)
 
@@ -3014,9 +2997,9 @@ FL_API int fl_delta_unpack(struct fl_packer *packer, const void *bytes,
 			   struct fl_delta **delta, struct fl_error *error);
 
 struct fl_packed_info {
-	size_t size; /* set by the caller to sizeof */
-	uint64_t dictionary_id; /* 0: none */
-	uint64_t delta_bytes; /* as the bytes claim */
+	size_t size;		/* set by the caller to sizeof */
+	uint64_t dictionary_id;	/* 0: none */
+	uint64_t delta_bytes;	/* as the bytes claim */
 };
 
 /* What packed bytes say of themselves, for a store that has several dictionaries.
@@ -3056,7 +3039,7 @@ FL_API int fl_stack_release(struct fl_stack *stack);
 /* ------------------------------------------------------------------- fault */
 
 enum fl_fault_kind {
-	FL_FAULT_NOT_OURS = 0, /* no pool of this context */
+	FL_FAULT_NOT_OURS = 0,		/* no pool of this context */
 	/* Outside the current size of a memory or table but inside its slot or
 	 * guards: a WebAssembly trap if guest code made the access. The part of
 	 * a slot that is accessible anyway (struct fl_table,
@@ -3079,14 +3062,14 @@ enum fl_fault_kind {
 
 struct fl_fault {
 	enum fl_fault_kind kind;
-	uint32_t is_trap; /* to be reported as a guest trap */
+	uint32_t is_trap;		/* to be reported as a guest trap */
 	enum fl_trap trap;
 	/* With FL_FAULT_NOT_LOADED: -EIO (the source failed or ended), -ENOEXEC
 	 * (the bytes have another hash), -ENOMEM, -ETIMEDOUT; otherwise 0. */
 	int32_t load_error;
 	struct fl_memory *memory;
-	struct fl_instance *instance; /* NULL: the memory was taken alone */
-	int64_t offset_bytes; /* from the base, or low of a stack;
+	struct fl_instance *instance;	/* NULL: the memory was taken alone */
+	int64_t offset_bytes;		/* from the base, or low of a stack;
 					 * negative before it */
 	/* At most one of memory, table and stack is not NULL. With none, and an
 	 * instance, the address is at the runtime's structure. */

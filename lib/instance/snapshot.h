@@ -20,13 +20,13 @@ struct fl__captured_run {
 };
 
 struct fl__captured_table {
-	uint64_t length; /* in elements */
+	uint64_t length;		/* in elements */
 	uint32_t element_bytes;
-	struct fl_image *image; /* a plain table's; NULL: runs */
-	uint8_t null[FL__MAX_ELEMENT_BYTES]; /* with an image */
+	struct fl_image *image;		/* a plain table's; NULL: runs */
+	uint8_t null[FL__MAX_ELEMENT_BYTES];	/* with an image */
 	/* In order, apart, not empty; all else is null. */
 	struct fl__captured_run *runs;
-	uint64_t *values; /* of the elements in runs */
+	uint64_t *values;		/* of the elements in runs */
 	uint64_t run_count, value_count;
 	/* Of what these values decode to, as of an image: never used twice. 0:
 	 * there are none. */
@@ -35,28 +35,28 @@ struct fl__captured_table {
 
 /* Where an imported memory or table comes from. */
 struct fl__link {
-	bool is_linked; /* false: the caller gives it */
-	uint32_t instance_idx; /* of the snapshot, an earlier one */
-	uint32_t idx; /* in that instance's index space */
+	bool is_linked;			/* false: the caller gives it */
+	uint32_t instance_idx;		/* of the snapshot, an earlier one */
+	uint32_t idx;			/* in that instance's index space */
 };
 
 /* One instance. */
 struct fl__captured {
-	struct fl_module *module; /* a reference */
+	struct fl_module *module;	/* a reference */
 	/* By the index spaces of the module. */
 	struct fl_image *images[FL__READER_MAX_MEMORIES]; /* NULL: imported */
 	struct fl__captured_table tables[FL__READER_MAX_TABLES];
 	struct fl__link memory_links[FL__READER_MAX_MEMORIES];
 	struct fl__link table_links[FL__READER_MAX_TABLES];
-	bool has_tables; /* false: the runtime keeps tables */
-	bool is_parts; /* by fl_snapshot_create() */
-	struct fl_image *structure; /* a plain structure's, or NULL */
-	/* Where plain tables and the plain structure were written
+	bool has_tables;		/* false: the runtime keeps tables */
+	bool is_parts;			/* by fl_snapshot_create() */
+	struct fl_image *structure;	/* a plain structure's, or NULL */
+	/* Where plain tables and the plain structure were captured
 	 * (base/ctypes.h); 0: here. */
 	uint32_t ctypes;
 	/* Bits by segment; NULL: none was dropped. */
 	uint64_t *dropped_data, *dropped_elements;
-	void *state; /* the runtime's bytes */
+	void *state;			/* the runtime's bytes */
 	uint64_t state_bytes;
 	/* Of what a clone's structure becomes, as of an image: never used
 	 * twice. 0: no clone has one. */
@@ -66,9 +66,9 @@ struct fl__captured {
 #define FL__SNAPSHOT_MAX_INSTANCES 1024u
 
 struct fl_snapshot {
-	uint32_t refs; /* atomic */
+	uint32_t refs;			/* atomic */
 	uint32_t count;
-	struct fl__kept_digest digest; /* of a file of this snapshot */
+	struct fl__kept_digest digest;	/* of a file of this snapshot */
 	char encoding[256];
 	/* Of a file that was opened: its modules' digests, 32 bytes each. */
 	uint8_t *module_digests;

@@ -48,7 +48,7 @@
 /* The images and modules that a state speaks of. A module or image that occurs
  * twice is listed once. */
 struct fl__parts_list {
-	struct fl_image **images; /* references are the snapshot's */
+	struct fl_image **images;	/* references are the snapshot's */
 	struct fl_module **modules;
 	uint32_t image_count, module_count;
 };

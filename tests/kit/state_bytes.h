@@ -68,9 +68,9 @@ static inline void state_world_module(struct state_world *world, size_t idx,
 
 		module->memories[i].page_bytes = 65536;
 		module->memories[i].min_bytes = limits->min * 65536;
-		module->memories[i].most_bytes = limits->most > 65536 ?
-							 UINT64_MAX :
-							 limits->most * 65536;
+		module->memories[i].most_bytes =
+			limits->most > 65536 ? UINT64_MAX :
+					       limits->most * 65536;
 	}
 	world->module_list[idx] = module;
 }
