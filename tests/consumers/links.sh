@@ -33,7 +33,7 @@ cp "$made/small.c" "$made/small.h" "$src/tests/consumers/link_host.c" \
 
 adapter=$src/lib/adapters/wasm2c
 inc="-O1 -w -fPIC -I. -I$src/lib -I$adapter -I$rt"
-wraps=$(tr ' ' '\n' <"$adapter/faultline-wasm2c.pc.in" | sed -n '/^-Wl,--wrap=/p')
+wraps=$(tr ' ' '\n' <"$FL_BUILDDIR/lib/adapters/wasm2c/faultline-wasm2c.pc" | sed -n '/^-Wl,--wrap=/p')
 libs="$FL_BUILDDIR/libfaultline-wasm2c.a -L$FL_BUILDDIR/.libs -lfaultline"
 libs="$libs -Wl,-rpath,$FL_BUILDDIR/.libs -lm"
 route="-include faultline-wasm2c-route.h"

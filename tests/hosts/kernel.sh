@@ -6,7 +6,8 @@
 # Takes a build folder and the name of a Debian kernel package; fetches the
 # package, puts the programs with all that they are linked with into an initial
 # file system, boots the kernel by software emulation, and prints what the programs
-# print. (KVM within a virtual machine hung before the kernel began.)
+# print. (KVM within a virtual machine hung before the kernel began.) KERNEL_SUITE is
+# a suite of Debian that this machine need not have among its sources.
 # Ends with "N passed, N failed, N skipped" over all programs.
 
 set -u
@@ -17,10 +18,24 @@ rm -rf "$work"
 mkdir -p "$work/root"/{bin,dev,proc,sys,tmp,var/tmp} || exit
 cd "$work" || exit
 
+# Lists of the suite alone, from where this machine has its packages.
+apt=()
+if test -n "${KERNEL_SUITE:-}"; then
+	site=$(apt-get indextargets --format '$(SITE)' \
+		'Created-By: Packages' | grep '/debian$' | head -n 1)
+	mkdir -p lists/partial cache/archives/partial
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
+		"$site $KERNEL_SUITE main" >sources.list
+	apt=(-o "Dir::Etc::sourcelist=$work/sources.list"
+		-o Dir::Etc::sourceparts=/dev/null
+		-o "Dir::State::lists=$work/lists"
+		-o "Dir::Cache=$work/cache")
+	apt-get -qq "${apt[@]}" update || exit
+fi
 # The package itself, or the one that it depends on.
-real=$(apt-cache depends "$package" |
+real=$(apt-cache "${apt[@]}" depends "$package" |
 	awk '/Depends: linux-image/ { print $2; exit }')
-apt-get -qq download "${real:-$package}" 2>"$work/apt.log" || {
+apt-get -qq "${apt[@]}" download "${real:-$package}" 2>"$work/apt.log" || {
 	cat "$work/apt.log"
 	exit 1
 }

@@ -19,14 +19,14 @@ make=${MAKE:-make} cc=${CC:-cc}
 # The build that calls is no part of these builds.
 unset MAKEFLAGS MAKELEVEL MFLAGS CC
 status=0
-all='posix debian kernel windows aarch64 riscv64 armhf s390x'
+all='posix debian kernel backports windows aarch64 riscv64 armhf s390x'
 
 # needs TOOL PACKAGE... - says what is missing and answers 1.
 needs()
 {
 	local missing=
 	while test $# -gt 1; do
-		command -v "$1" >/dev/null || missing="$missing $2"
+		command -v "${1%% *}" >/dev/null || missing="$missing $2"
 		shift 2
 	done
 	test -z "$missing" && return
@@ -35,7 +35,7 @@ needs()
 }
 
 # build_row OPTION... - configures and builds the row's folder; what make is to be
-# told besides is in the array $vars.
+# told besides is in the array $vars, and in $wasm_rt how configure finds <wasm-rt.h>.
 build_row()
 {
 	rm -rf "${build:?}/$row"
@@ -45,23 +45,47 @@ build_row()
 		return 1
 	}
 	"$source/configure" -q --enable-checks=full --disable-shared \
-		--without-nbd --without-seccomp ac_cv_header_wasm_rt_h=no \
+		--without-nbd --without-seccomp "${wasm_rt[@]}" \
 		ac_cv_header_sys_sdt_h=no "$@" &&
-		nice -n 19 "$make" -s "${vars[@]}" all
+		nice -n "${FAULTLINE_HOSTS_NICE:-19}" "$make" -s "${vars[@]}" all
 }
 
 # build_tests - and what all rows' tests need.
 build_tests()
 {
-	nice -n 19 "$make" -s "${vars[@]}" check TESTS=
+	nice -n "${FAULTLINE_HOSTS_NICE:-19}" "$make" -s "${vars[@]}" check TESTS=
 }
 
 # run_row TARGET... - runs tests that the row's folder has built.
 run_row()
 {
 	for target; do
-		nice -n 19 "$make" -s "${vars[@]}" "$target" || return
+		nice -n "${FAULTLINE_HOSTS_NICE:-19}" "$make" -s "${vars[@]}" "$target" || return
 	done
+}
+
+# travel EMULATOR... - sessions go from here to the row's system, and back. The guest
+# of wasm2c goes too where the row has the adapter. What is built here comes from the
+# build folder that called.
+travel()
+{
+	local here=${build%/*} modules= script=$source/tests/hosts/travel.sh
+
+	make_here libfaultline.la || return
+	test ! -f "$build/$row/libfaultline-wasm2c.a" ||
+		modules=$build/modules
+	(export CC="$cc" MODULES="$modules" &&
+		sh "$script" build "$source" "$here" "$build/$row/here") &&
+		(export CC="$triplet-gcc" MODULES="$modules" &&
+			sh "$script" build "$source" "$build/$row" \
+				"$build/$row/there") &&
+		sh "$script" go "$build/$row/here" "$build/$row/there" "$@"
+}
+
+# make_here TARGET... - in the build folder that called.
+make_here()
+{
+	nice -n "${FAULTLINE_HOSTS_NICE:-19}" "$make" -s -C "${build%/*}" "$@"
 }
 
 # The portable library from headers that show POSIX.1-2008 alone.
@@ -93,19 +117,33 @@ row_debian()
 		bash "$source/tests/hosts/debian.sh" "$source" "$build/$row"
 }
 
-# Debian 12's own kernel, which has neither asynchronous write-protection nor
-# PAGEMAP_SCAN. KERNEL_PACKAGE names another.
-row_kernel()
+# kernel SUITE - the kernel of a suite of Debian 12, or the suite's of which
+# KERNEL_PACKAGE is the name.
+kernel()
 {
 	needs qemu-system-x86_64 qemu-system-x86 busybox busybox cpio cpio ||
 		return 0
-	build_row CC="$cc" && build_tests &&
-		bash "$source/tests/hosts/kernel.sh" "$build/$row" \
-			"${KERNEL_PACKAGE:-linux-image-amd64}" \
-			tests/sim/stock tests/conform/memory \
-			tests/conform/reuse tests/conform/instance \
-			tests/conform/snapshot tests/conform/delta \
-			tests/conform/bound tests/live/isolation
+	build_row CC="$cc" &&
+		nice -n "${FAULTLINE_HOSTS_NICE:-19}" "$make" -s $kernel_tests &&
+		KERNEL_SUITE=$1 bash "$source/tests/hosts/kernel.sh" \
+			"$build/$row" "${KERNEL_PACKAGE:-linux-image-amd64}" \
+			$kernel_tests
+}
+kernel_tests='tests/sim/stock tests/conform/memory tests/conform/reuse
+	tests/conform/instance tests/conform/snapshot tests/conform/delta
+	tests/conform/bound tests/live/isolation'
+
+# Debian 12's own kernel, which has neither asynchronous write-protection nor
+# PAGEMAP_SCAN.
+row_kernel()
+{
+	kernel ''
+}
+
+# The newer one that Debian 12 offers, which has both.
+row_backports()
+{
+	kernel bookworm-backports
 }
 
 # cross TRIPLET QEMU PACKAGE [TARGET...] - another processor, by the emulator of one
@@ -118,14 +156,23 @@ cross()
 	needs "$triplet-gcc" "gcc-$package" "$qemu" qemu-user-static || return 0
 	export PKG_CONFIG_LIBDIR=$build/none FAULTLINE_TEST_SPACE_GIB=64
 	export FAULTLINE_TEST_CASE_TIMEOUT=600 FAULTLINE_TEST_TIMEOUT=1200
+	export FAULTLINE_TEST_FEWER=${FAULTLINE_TEST_FEWER:-20}
 	vars=("EMULATOR=$qemu -L /usr/$triplet")
-	build_row --host="$triplet" --without-cunit && build_tests &&
-		run_row "${@:-check-portable}"
+	build_row --host="$triplet" --without-cunit &&
+		run_row "${@:-check-portable}" &&
+		travel "$qemu" -L "/usr/$triplet"
 }
 
+# With host pages of 4 KiB, and some programs with 16 and 64 KiB, as such hosts have.
 row_aarch64()
 {
-	cross aarch64-linux-gnu qemu-aarch64-static aarch64-linux-gnu
+	local pages triplet=aarch64-linux-gnu qemu=qemu-aarch64-static
+	cross $triplet $qemu aarch64-linux-gnu || return
+	test -d "$build/$row/tests" || return 0
+	for pages in 16384 65536; do
+		vars=("EMULATOR=$qemu -p $pages -L /usr/$triplet")
+		(cd "$build/$row" && run_row check-pages) || return
+	done
 }
 
 row_riscv64()
@@ -147,17 +194,28 @@ row_s390x()
 
 # Windows, by its emulator of system calls. Each case that needs what Windows lacks
 # is skipped by name; programs that are made of such cases are left out. The
-# library itself is built without tests/kit/windows.
+# library itself is built without tests/kit/windows. Opening a file takes the
+# emulator a hundred times what it takes the system.
 row_windows()
 {
 	local triplet=x86_64-w64-mingw32 compat=$source/tests/kit/windows
-	needs $triplet-gcc gcc-mingw-w64-x86-64 wine wine64 || return 0
+	local include=$build/modules/include
+	needs $triplet-gcc gcc-mingw-w64-x86-64 wine wine64 wasm2c wabt \
+		wat2wasm wabt || return 0
 	export PKG_CONFIG_LIBDIR=$build/none FAULTLINE_TEST_CASE_TIMEOUT=600
 	export WINEDEBUG=-all WINEPREFIX=$build/wine FAULTLINE_TEST_TIMEOUT=600
-	export WINEPATH="Z:/usr/$triplet/lib"
+	export FAULTLINE_TEST_FEWER=${FAULTLINE_TEST_FEWER:-50}
+	WINEPATH="Z:/usr/$triplet/lib;Z:$(dirname "$(readlink -f \
+		"$($triplet-gcc -print-file-name=libgcc_s_seh-1.dll)")")"
+	export WINEPATH
+	make_here libfaultline.la tools/wasm-image tests/consumers/data_free &&
+		sh "$source/tests/hosts/travel.sh" modules "$source" \
+			"${build%/*}" "$build/modules" || return
+	wasm_rt=(CPPFLAGS="-isystem $include")
 	vars=("EMULATOR=wine")
 	build_row --host=$triplet --enable-shared --without-cunit || return
-	vars+=("CPPFLAGS=-I$compat -include $compat/compat.h")
+	travel wine || return
+	vars+=("CPPFLAGS=-I$compat -include $compat/compat.h -isystem $include")
 	vars+=("LDFLAGS=-static")
 	run_row check-windows-tests
 }
@@ -178,7 +236,7 @@ for row in ${*:-$all}; do
 		exit 1
 	}
 	log=$build/$row.log
-	vars=()
+	vars=() wasm_rt=(ac_cv_header_wasm_rt_h=no)
 	if (row_$row) >"$log" 2>&1; then
 		grep "^$row: not run" "$log" || echo "$row: $(counts "$log")"
 	else

@@ -35,6 +35,10 @@ last_kernel_line=$(dmesg 2>/dev/null | tail -n 1)
 
 timeout -k 5 "$limit" "$@" >"$out" 2>&1
 status=$?
+# Windows ends lines otherwise.
+case $1 in
+*wine*) tr -d '\r' <"$out" >"$out.lines" && mv "$out.lines" "$out" ;;
+esac
 cat "$out"
 
 why=

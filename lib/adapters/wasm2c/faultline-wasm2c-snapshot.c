@@ -18,6 +18,11 @@
 #define _GNU_SOURCE
 #endif
 
+/* rand_s() of the C runtime, which asks the system's generator. */
+#if defined(_WIN32) && !defined(_CRT_RAND_S)
+#define _CRT_RAND_S
+#endif
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -167,6 +172,23 @@ int fl_wasm2c_clones_init(struct fl_wasm2c_clones *clones, struct fl_pool *pool,
 	return 0;
 }
 
+/* At most 256 bytes. */
+static int system_random(uint8_t *bytes, size_t len)
+{
+#ifdef _WIN32
+	unsigned int word;
+
+	for (size_t i = 0; i < len; i++) {
+		if (i % sizeof(word) == 0 && rand_s(&word))
+			return -EIO;
+		memcpy(bytes + i, (uint8_t *)&word + i % sizeof(word), 1);
+	}
+	return 0;
+#else
+	return getentropy(bytes, len) ? -EIO : 0;
+#endif
+}
+
 /* Random bytes in stock, because a system call for each clone would cost a third
  * of a microsecond. Each thread has its own; a forked child begins without. */
 static _Thread_local struct {
@@ -174,17 +196,25 @@ static _Thread_local struct {
 	uint8_t bytes[256];
 } stock;
 
+static bool is_guarded;
+
+#ifdef _WIN32
+/* No process there is a child with this one's memory. */
+static void stock_guard(void)
+{
+	is_guarded = true;
+}
+#else
 static void stock_forget(void)
 {
 	stock.left = 0;
 }
 
-static bool is_guarded;
-
 static void stock_guard(void)
 {
 	is_guarded = !pthread_atfork(NULL, NULL, stock_forget);
 }
+#endif
 
 static int stock_take(uint8_t *id, size_t len)
 {
@@ -193,9 +223,9 @@ static int stock_take(uint8_t *id, size_t len)
 	pthread_once(&once, stock_guard);
 	/* Nobody would tell a child to forget the stock. */
 	if (!is_guarded)
-		return getentropy(id, len) ? -EIO : 0;
+		return system_random(id, len);
 	if (stock.left < len) {
-		if (getentropy(stock.bytes, sizeof(stock.bytes)))
+		if (system_random(stock.bytes, sizeof(stock.bytes)))
 			return -EIO;
 		stock.left = sizeof(stock.bytes);
 	}

@@ -88,13 +88,19 @@ static const struct map tables = { table_entries, TABLE_MAP_BITS };
 static _Thread_local struct fl_wasm2c_batch *innermost;
 
 /* What the linker's --wrap makes of a function of wasm-rt, and what there is
- * without. */
+ * without. Files of Windows have no symbol that may be missing, so there the
+ * preprocessor sends the calls, and the plain name is real. */
+#ifdef _WIN32
+#define WRAPPED(name) _Static_assert(1, "")
+#define REAL(name) wasm_rt_##name
+#else
 #define WRAPPED(name)                                       \
 	__typeof__(wasm_rt_##name) __wrap_wasm_rt_##name    \
 		__attribute__((alias("fl_wasm2c_" #name))); \
 	__typeof__(wasm_rt_##name) __real_wasm_rt_##name __attribute__((weak))
 #define REAL(name) \
 	(__real_wasm_rt_##name ? __real_wasm_rt_##name : wasm_rt_##name)
+#endif
 
 WRAPPED(allocate_memory);
 WRAPPED(grow_memory);

@@ -31,6 +31,11 @@
  *   object of `ld -r` or one shared library. There the preprocessor does it:
  *   `-include faultline-wasm2c-route.h` for wasm2c's output and the host. That
  *   works however one links.
+ * - On Windows the linker has no part in it, and the .pc file says no --wrap: the
+ *   preprocessor does it, with the same option. wasm2c's output wants <alloca.h>,
+ *   for which a file that includes <malloc.h> does in mingw-w64. Of faults see
+ *   the vectored handler in tests/hosts/guest.c: it asks fl_fault_lookup(), and
+ *   lets the thread go on in a function that traps.
  * - Give wasm2c the data-free module (fl_module_write_data_free(), or
  *   `wasm-image`) and fl_module_load() the whole one. Given the whole module,
  *   wasm2c copies the segments again: correct, but no faster than without a

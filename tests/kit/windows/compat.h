@@ -42,6 +42,7 @@ void compat_lacks(const char *what) __attribute__((noreturn));
 #endif
 
 #define malloc_usable_size _msize
+#define fsync _commit
 
 #define POSIX_FADV_DONTNEED 4
 static inline int posix_fadvise(int fd, off_t off, off_t len, int advice)
