@@ -697,8 +697,33 @@ FL_API int fl_module_write_state_exports(const struct fl_module *module,
 					 struct fl_data_free_report *report,
 					 struct fl_error *error);
 
-/* Free what fl_module_write_data_free(), fl_module_write_state_exports() or
- * fl_pool_dump_json() allocated. NULL is allowed. */
+/* Exports of a resumable module. */
+#define FL_RESUMABLE_UNCHANGED "faultline:unchanged"
+#define FL_RESUMABLE_GROW "faultline:grow"
+
+/*
+ * As fl_module_write_data_free(), for runtimes whose interface reads no globals.
+ * The written module has two functions more, at the end of its own, and exports
+ * them. FL_RESUMABLE_UNCHANGED takes and gives nothing; it traps unless each global
+ * that something can change has its initial value. FL_RESUMABLE_GROW takes a number
+ * of pages (i32) by which the memory grows, and traps where the memory cannot. So
+ * where the first one returns, the memory is all that an instance is made of: an
+ * instance of the written module that begins with a copy of that memory is a clone.
+ * Everything else is unchanged.
+ *
+ * Errors: as fl_module_state_exports(); -ENOTSUP also, and the text names the thing:
+ * no memory, several, or one that is shared or of 64-bit addresses; a table that
+ * something can change; a start function; a global of v128 or references that
+ * something can change; types other than of functions; data that would be kept
+ * whole.
+ */
+FL_API int fl_module_write_resumable(const struct fl_module *module,
+				     void **bytes, uint64_t *length_bytes,
+				     struct fl_data_free_report *report,
+				     struct fl_error *error);
+
+/* Free what fl_module_write_data_free() and its like, or fl_pool_dump_json()
+ * allocated. NULL is allowed. */
 FL_API void fl_bytes_free(void *bytes);
 
 /* ------------------------------------------------------------------- image */

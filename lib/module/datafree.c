@@ -12,48 +12,22 @@
  * keeps its index, and the start section goes. Nothing else of the module changes:
  * types, code, and the indices of everything are the same bytes.
  *
+ * A resumable module gets two types, two functions and their exports, each at the
+ * end of its section, so that all else keeps its index. The functions say by a trap
+ * what an interface without globals cannot: whether memory is all that has changed.
+ *
  * Why: no C runtime has a switch to skip its own copying of data segments. A
  * module without content needs no switch and no patch. Each offset is moved to
  * the end of its segment, so that the runtime checks bounds as before.
  */
 #include "module.h"
 #include "base/sized.h"
+#include "resumable.h"
+#include "sink.h"
 #include "wasm/cursor.h"
 #include "wasm/opcodes.h"
 
 #include <stdlib.h>
-
-/* Writes when out is not NULL, counts always. */
-struct sink {
-	uint8_t *out;
-	uint64_t len;
-};
-
-static void sink_bytes(struct sink *sink, const void *bytes, uint64_t len)
-{
-	if (sink->out)
-		memcpy(sink->out + sink->len, bytes, (size_t)len);
-	sink->len += len;
-}
-
-static void sink_byte(struct sink *sink, uint8_t byte)
-{
-	sink_bytes(sink, &byte, 1);
-}
-
-static void sink_uleb(struct sink *sink, uint64_t value)
-{
-	for (; value >= 0x80; value >>= 7)
-		sink_byte(sink, (uint8_t)(value | 0x80));
-	sink_byte(sink, (uint8_t)value);
-}
-
-static void sink_sleb(struct sink *sink, int64_t value)
-{
-	for (; value < -64 || value > 63; value >>= 7)
-		sink_byte(sink, (uint8_t)((uint64_t)value | 0x80));
-	sink_byte(sink, (uint8_t)((uint64_t)value & 0x7f));
-}
 
 /* NULL when the segment can be emptied, and then *end is where it ends. */
 static const char *keep_reason(const struct fl_module *module,
@@ -74,17 +48,17 @@ static const char *keep_reason(const struct fl_module *module,
 
 static void write_emptied(const struct fl_module *module,
 			  const struct fl__data *data, uint64_t end,
-			  struct sink *sink)
+			  struct fl__sink *sink)
 {
 	bool is_64 = module->reader.memories[data->memory_idx].limits.is_64;
 
-	sink_byte(sink, data->memory_idx ? 2 : 0);
+	fl__sink_byte(sink, data->memory_idx ? 2 : 0);
 	if (data->memory_idx)
-		sink_uleb(sink, data->memory_idx);
-	sink_byte(sink, is_64 ? FL__OP_I64_CONST : FL__OP_I32_CONST);
-	sink_sleb(sink, is_64 ? (int64_t)end : (int64_t)(int32_t)end);
-	sink_byte(sink, FL__OP_END);
-	sink_uleb(sink, 0);
+		fl__sink_uleb(sink, data->memory_idx);
+	fl__sink_byte(sink, is_64 ? FL__OP_I64_CONST : FL__OP_I32_CONST);
+	fl__sink_sleb(sink, is_64 ? (int64_t)end : (int64_t)(int32_t)end);
+	fl__sink_byte(sink, FL__OP_END);
+	fl__sink_uleb(sink, 0);
 }
 
 static void report_kept(struct fl_data_free_report *report, uint32_t data_idx,
@@ -98,7 +72,7 @@ static void report_kept(struct fl_data_free_report *report, uint32_t data_idx,
 	report->kept_bytes += bytes;
 }
 
-static void write_section(const struct fl_module *module, struct sink *sink,
+static void write_section(const struct fl_module *module, struct fl__sink *sink,
 			  struct fl_data_free_report *report)
 {
 	const struct fl__reader *reader = &module->reader;
@@ -106,7 +80,7 @@ static void write_section(const struct fl_module *module, struct sink *sink,
 	bool keeps[FL__READER_MAX_MEMORIES] = { false };
 
 	*report = (struct fl_data_free_report){ .size = sizeof(*report) };
-	sink_uleb(sink, reader->data_count);
+	fl__sink_uleb(sink, reader->data_count);
 	for (uint32_t i = 0; i < reader->data_count; i++) {
 		const struct fl__data *data = &reader->data[i];
 		const char *reason = NULL;
@@ -125,8 +99,8 @@ static void write_section(const struct fl_module *module, struct sink *sink,
 			keeps[data->memory_idx] = true;
 			report_kept(report, i, data->bytes.len, reason);
 		}
-		sink_bytes(sink, reader->bytes + data->whole.off,
-			   data->whole.len);
+		fl__sink_bytes(sink, reader->bytes + data->whole.off,
+			       data->whole.len);
 	}
 }
 
@@ -135,51 +109,100 @@ struct plan {
 	const struct fl_module *module;
 	const struct fl_state_export *exports;
 	uint32_t export_count; /* 0: exports and start stay as they are */
+	const struct fl__resumable *resumable; /* NULL: no functions more */
 	struct fl_data_free_report report;
 };
 
 /* Ids of sections, as the binary format numbers them. */
 enum {
+	SECTION_TYPE = 1,
+	SECTION_FUNCTION = 3,
 	SECTION_EXPORT = 7,
 	SECTION_START = 8,
+	SECTION_CODE = 10,
 	SECTION_DATA = 11,
 	SECTION_DATA_COUNT = 12,
 };
 
-static void write_exports(const struct plan *plan, struct sink *sink)
+/* ---------------------------------------------------------------- sections */
+
+static void write_export(const char *name, uint8_t kind, uint32_t idx,
+			 struct fl__sink *sink)
+{
+	size_t len = strlen(name);
+
+	fl__sink_uleb(sink, len);
+	fl__sink_bytes(sink, name, len);
+	fl__sink_byte(sink, kind);
+	fl__sink_uleb(sink, idx);
+}
+
+static void write_exports(const struct plan *plan, struct fl__sink *sink)
 {
 	const struct fl__reader *reader = &plan->module->reader;
+	uint32_t more = plan->resumable ? FL__RESUMABLE_FUNCTIONS :
+					  plan->export_count;
 
-	sink_uleb(sink, (uint64_t)reader->export_count + plan->export_count);
-	sink_bytes(sink, reader->bytes + reader->exports.off,
-		   reader->exports.len);
+	fl__sink_uleb(sink, (uint64_t)reader->export_count + more);
+	fl__sink_bytes(sink, reader->bytes + reader->exports.off,
+		       reader->exports.len);
+	if (plan->resumable) {
+		write_export(FL_RESUMABLE_UNCHANGED, FL_STATE_FUNCTION,
+			     reader->func_count, sink);
+		write_export(FL_RESUMABLE_GROW, FL_STATE_FUNCTION,
+			     reader->func_count + 1, sink);
+		return;
+	}
 	for (uint32_t i = 0; i < plan->export_count; i++) {
 		const struct fl_state_export *made = &plan->exports[i];
-		size_t len = strlen(made->name);
 
-		sink_uleb(sink, len);
-		sink_bytes(sink, made->name, len);
-		sink_byte(sink, made->kind == FL_STATE_START ?
-					FL_STATE_FUNCTION :
-					(uint8_t)made->kind);
-		sink_uleb(sink, made->idx);
+		write_export(made->name,
+			     made->kind == FL_STATE_START ? FL_STATE_FUNCTION :
+							    (uint8_t)made->kind,
+			     made->idx, sink);
 	}
 }
 
-static void write_new_section(struct plan *plan, uint8_t id, struct sink *sink)
+static void write_contents(struct plan *plan, uint8_t id, struct fl__sink *sink)
 {
-	struct sink counted = { 0 };
-
-	if (id == SECTION_EXPORT)
-		write_exports(plan, &counted);
-	else
-		write_section(plan->module, &counted, &plan->report);
-	sink_byte(sink, id);
-	sink_uleb(sink, counted.len);
-	if (id == SECTION_EXPORT)
+	switch (id) {
+	case SECTION_TYPE:
+		fl__resumable_types(plan->resumable, sink);
+		break;
+	case SECTION_FUNCTION:
+		fl__resumable_functions(plan->resumable, sink);
+		break;
+	case SECTION_EXPORT:
 		write_exports(plan, sink);
-	else
+		break;
+	case SECTION_CODE:
+		fl__resumable_code(plan->resumable, sink);
+		break;
+	default:
 		write_section(plan->module, sink, &plan->report);
+		break;
+	}
+}
+
+static void write_new_section(struct plan *plan, uint8_t id,
+			      struct fl__sink *sink)
+{
+	struct fl__sink counted = { 0 };
+
+	write_contents(plan, id, &counted);
+	fl__sink_byte(sink, id);
+	fl__sink_uleb(sink, counted.len);
+	write_contents(plan, id, sink);
+}
+
+/* Does this section get another content? */
+static bool is_written_anew(const struct plan *plan, uint8_t id)
+{
+	return id == SECTION_DATA ||
+	       (plan->export_count && id == SECTION_EXPORT) ||
+	       (plan->resumable &&
+		(id == SECTION_TYPE || id == SECTION_FUNCTION ||
+		 id == SECTION_CODE));
 }
 
 /* Does the export section come before this one? Custom ones are anywhere. */
@@ -189,14 +212,14 @@ static bool is_after_exports(uint8_t id)
 }
 
 /* The reader has checked the sections: no cursor fails. */
-static void write_module(struct plan *plan, struct sink *sink)
+static void write_module(struct plan *plan, struct fl__sink *sink)
 {
 	const struct fl__reader *reader = &plan->module->reader;
 	struct fl__cursor c = fl__cursor_at(
 		reader->bytes, (struct fl__view){ 8, reader->length - 8 });
 	bool has_exports = !plan->export_count;
 
-	sink_bytes(sink, reader->bytes, 8);
+	fl__sink_bytes(sink, reader->bytes, 8);
 	while (c.off < c.end) {
 		uint64_t from = c.off;
 		uint8_t id = fl__cursor_u8(&c, "");
@@ -207,11 +230,11 @@ static void write_module(struct plan *plan, struct sink *sink)
 			write_new_section(plan, SECTION_EXPORT, sink);
 			has_exports = true;
 		}
-		if (id == SECTION_DATA ||
-		    (id == SECTION_EXPORT && plan->export_count))
+		if (is_written_anew(plan, id))
 			write_new_section(plan, id, sink);
 		else if (id != SECTION_START || !plan->export_count)
-			sink_bytes(sink, reader->bytes + from, c.off - from);
+			fl__sink_bytes(sink, reader->bytes + from,
+				       c.off - from);
 		has_exports |= id == SECTION_EXPORT;
 	}
 	if (!has_exports)
@@ -223,7 +246,7 @@ static int write_planned(struct plan *plan, void **bytes,
 			 struct fl_data_free_report *report,
 			 struct fl_error *error)
 {
-	struct sink counted = { 0 }, written = { 0 };
+	struct fl__sink counted = { 0 }, written = { 0 };
 
 	plan->report.size = sizeof(plan->report);
 	write_module(plan, &counted);
@@ -250,6 +273,25 @@ int fl_module_write_data_free(const struct fl_module *module, void **bytes,
 	return write_planned(&plan, bytes, length_bytes, report, error);
 }
 
+static int plan_exports(struct plan *plan, struct fl_state_export **exports,
+			struct fl_error *error)
+{
+	int err = fl_module_state_exports(plan->module, NULL, 0,
+					  &plan->export_count, error);
+
+	*exports = NULL;
+	if (err)
+		return err;
+	*exports = calloc(plan->export_count + (size_t)1, sizeof(**exports));
+	if (!*exports)
+		return fl__error_set(error, -ENOMEM,
+				     "no memory to write a module");
+	plan->exports = *exports;
+	return fl_module_state_exports(plan->module, *exports,
+				       plan->export_count, &plan->export_count,
+				       error);
+}
+
 int fl_module_write_state_exports(const struct fl_module *module, void **bytes,
 				  uint64_t *length_bytes,
 				  struct fl_data_free_report *report,
@@ -257,20 +299,50 @@ int fl_module_write_state_exports(const struct fl_module *module, void **bytes,
 {
 	struct plan plan = { .module = module };
 	struct fl_state_export *exports;
-	int err = fl_module_state_exports(module, NULL, 0, &plan.export_count,
-					  error);
+	int err = plan_exports(&plan, &exports, error);
 
-	if (err)
-		return err;
-	exports = calloc(plan.export_count + (size_t)1, sizeof(*exports));
-	if (!exports)
-		return fl__error_set(error, -ENOMEM,
-				     "no memory to write a module");
-	err = fl_module_state_exports(module, exports, plan.export_count,
-				      &plan.export_count, error);
-	plan.exports = exports;
 	if (!err)
 		err = write_planned(&plan, bytes, length_bytes, report, error);
+	free(exports);
+	return err;
+}
+
+/* --------------------------------------------------------------- resumable */
+
+static int write_whole_plan(struct plan *plan, void **bytes,
+			    uint64_t *length_bytes,
+			    struct fl_data_free_report *report,
+			    struct fl_error *error)
+{
+	int err = write_planned(plan, bytes, length_bytes, report, error);
+
+	if (err || !plan->report.kept_count)
+		return err;
+	free(*bytes);
+	*bytes = NULL;
+	return fl__error_set(
+		error, -ENOTSUP,
+		"data segment %u would be copied over a captured memory: %s",
+		plan->report.first_kept_idx, plan->report.kept_reason);
+}
+
+int fl_module_write_resumable(const struct fl_module *module, void **bytes,
+			      uint64_t *length_bytes,
+			      struct fl_data_free_report *report,
+			      struct fl_error *error)
+{
+	struct fl__resumable resumable = { .reader = &module->reader };
+	struct plan plan = { .module = module, .resumable = &resumable };
+	struct fl_state_export *exports;
+	int err = plan_exports(&plan, &exports, error);
+
+	resumable.exports = plan.exports;
+	resumable.export_count = plan.export_count;
+	if (!err)
+		err = fl__resumable_check(&resumable, error);
+	if (!err)
+		err = write_whole_plan(&plan, bytes, length_bytes, report,
+				       error);
 	free(exports);
 	return err;
 }

@@ -589,8 +589,111 @@ static void state_exports_are_what_can_change(void)
 	conform_close(&conform);
 }
 
+/* A memory, two globals that can change and one that cannot, and what else the case
+ * is about. */
+static struct fl_module *module_of_memory(struct conform *conform,
+					  bool has_table, bool has_start,
+					  bool has_vector)
+{
+	struct wasm w = { 0 };
+
+	wasm_header(&w);
+	wasm_section_bytes(&w, WASM_TYPE, 1, 0x60, 0, 0);
+	wasm_section_bytes(&w, WASM_FUNCTION, 1, 0);
+	if (has_table)
+		wasm_section_bytes(&w, WASM_TABLE, 1, 0x70, 0, 2);
+	wasm_section_bytes(&w, WASM_MEMORY, 1, 0, 1);
+	if (has_vector)
+		wasm_section_bytes(&w, WASM_GLOBAL, 1, 0x7b, 1, 0xfd, 0x0c, 0,
+				   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+				   0x0b);
+	else
+		wasm_section_bytes(&w, WASM_GLOBAL, 3, 0x7f, 1, 0x41, 5, 0x0b,
+				   0x7d, 1, 0x43, 0, 0, 0x80, 0x3f, 0x0b, 0x7e,
+				   1, 0x42, 7, 0x0b);
+	if (has_table)
+		wasm_section_bytes(&w, WASM_EXPORT, 2, 1, 'g', 3, 0, 1, 't', 1,
+				   0);
+	else
+		wasm_section_bytes(&w, WASM_EXPORT, 1, 1, 'g', 3, 0);
+	if (has_start)
+		wasm_section_bytes(&w, WASM_START, 0);
+	/* (global.set 1 (f32.const 0)) */
+	if (has_vector)
+		wasm_section_bytes(&w, WASM_CODE, 1, 2, 0, 0x0b);
+	else
+		wasm_section_bytes(&w, WASM_CODE, 1, 9, 0, 0x43, 0, 0, 0, 0,
+				   0x24, 1, 0x0b);
+	wasm_section_bytes(&w, WASM_DATA, 1, 0, 0x41, 10, 0x0b, 2, 'h', 'i');
+	return module_load(conform, &w);
+}
+
+static void check_not_resumable(struct fl_module *module, const char *words)
+{
+	struct fl_error error = { .text = "" };
+	uint64_t length = 0;
+	void *bytes = NULL;
+
+	CHECK_EQ(fl_module_write_resumable(module, &bytes, &length, NULL,
+					   &error),
+		 -ENOTSUP);
+	CHECK(bytes == NULL);
+	CHECK_HAS(error.text, words);
+	fl_module_release(module);
+}
+
+static void check_export(const struct fl_module *module, uint32_t idx,
+			 const char *name)
+{
+	struct fl_function function = { .size = sizeof(function) };
+
+	CHECK_EQ(fl_module_function(module, idx, &function), 0);
+	CHECK_EQ(function.export_name_bytes, strlen(name));
+	CHECK(!memcmp(function.export_name, name, strlen(name)));
+}
+
+/* Two functions more, which runtimes run in tests/consumers; and refusals. */
+static void a_resumable_module_tells_of_globals(void)
+{
+	/* The comparisons of globals 0 and 1: the third changes nowhere. */
+	static const uint8_t unchanged[] = {
+		0,    0x23, 0, 0x41, 5,	   0x47, 4,    0x40, 0,
+		0x0b, 0x23, 1, 0xbc, 0x43, 0,	 0,    0x80, 0x3f,
+		0xbc, 0x47, 4, 0x40, 0,	   0x0b, 0x0b,
+	};
+	struct fl_data_free_report report = { .size = sizeof(report) };
+	struct fl_module *module, *written;
+	struct conform conform;
+	struct wasm lean = { 0 };
+	uint64_t length = 0;
+	void *bytes = NULL;
+
+	conform_open(&conform, NULL);
+	module = module_of_memory(&conform, false, false, false);
+	MUST_EQ(fl_module_write_resumable(module, &bytes, &length, &report,
+					  NULL),
+		0);
+	CHECK_EQ(report.emptied_count, 1);
+	CHECK(memmem(bytes, length, unchanged, sizeof(unchanged)) != NULL);
+	wasm_raw(&lean, bytes, length);
+	fl_bytes_free(bytes);
+	written = module_load(&conform, &lean);
+	check_export(written, 1, FL_RESUMABLE_UNCHANGED);
+	check_export(written, 2, FL_RESUMABLE_GROW);
+	check_not_resumable(written, "reserved");
+	fl_module_release(module);
+	check_not_resumable(module_of_memory(&conform, true, false, false),
+			    "table 0 can change");
+	check_not_resumable(module_of_memory(&conform, false, true, false),
+			    "start function");
+	check_not_resumable(module_of_memory(&conform, false, false, true),
+			    "global 0 can change");
+	conform_close(&conform);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(state_exports_are_what_can_change),
+	TEST_CASE(a_resumable_module_tells_of_globals),
 	TEST_CASE(segments_placed_by_imported_globals),
 	TEST_CASE(globals_that_are_missing_or_wrong),
 	TEST_CASE(image_larger_than_the_minimum),

@@ -35,6 +35,17 @@ void guest_module_close(struct guest_module *module);
  * after an error. */
 int guest_start(const struct guest_module *module, struct fl_pool *pool,
 		struct guest *guest, struct fl_error *error);
+/* The resumable form of the module: a fresh guest for a snapshot of NULL, a clone, or
+ * with a delta the session that it was taken of. */
+int guest_resume(const struct guest_module *module, struct fl_pool *pool,
+		 struct fl_snapshot *snapshot, const struct fl_delta *delta,
+		 struct guest *guest, struct fl_error *error);
+/* Of guests that guest_resume() began. */
+int guest_snapshot(struct guest *guest, const struct guest_module *module,
+		   struct fl_snapshot **snapshot, struct fl_error *error);
+int guest_delta(struct guest *guest, const struct guest_module *module,
+		struct fl_snapshot *snapshot, struct fl_delta **delta,
+		struct fl_error *error);
 /* NULL, or the interpreter's words for the trap. */
 const char *guest_call(struct guest *guest, const char *name, uint32_t arg,
 		       uint32_t *answer);

@@ -10,8 +10,10 @@
 
 #include "tests/kit/random.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 void run_scene_open(struct run_scene *scene, uint32_t slots)
 {
@@ -221,5 +223,142 @@ void run_start_function_sees_the_data(void)
 	CHECK(!guest_call(&guest, "size", 0, &answer));
 	CHECK_EQ(answer, 42);
 	guest_end(&guest);
+	run_scene_close(&scene);
+}
+
+static uint32_t must_answer(struct guest *guest, const char *name, uint32_t arg)
+{
+	uint32_t answer = 0;
+
+	MUST(!guest_call(guest, name, arg, &answer));
+	return answer;
+}
+
+/* The bytes of a guest's memory, for free(). */
+static uint8_t *copy_memory(struct guest *guest, uint32_t *length)
+{
+	const uint8_t *bytes = guest_memory(guest, length);
+	uint8_t *copy = malloc(*length);
+
+	MUST(copy != NULL);
+	memcpy(copy, bytes, *length);
+	return copy;
+}
+
+static void check_refused(struct guest *guest, const struct run_scene *scene,
+			  struct fl_snapshot *of)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_snapshot *snapshot;
+	struct fl_delta *delta;
+
+	CHECK_EQ(guest_snapshot(guest, &scene->work, &snapshot, &error),
+		 -ENOTSUP);
+	CHECK(strstr(error.text, "a global has another value") != NULL);
+	CHECK_EQ(guest_delta(guest, &scene->work, of, &delta, &error),
+		 -ENOTSUP);
+}
+
+static void must_resume(const struct run_scene *scene,
+			struct fl_snapshot *snapshot,
+			const struct fl_delta *delta, struct guest *guest)
+{
+	struct fl_error error = { .text = "" };
+
+	CONFORM_MUST(guest_resume(&scene->work, scene->pool, snapshot, delta,
+				  guest, &error),
+		     &error);
+}
+
+static struct fl_snapshot *must_capture(const struct run_scene *scene)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_snapshot *snapshot;
+	struct guest guest;
+
+	must_resume(scene, NULL, NULL, &guest);
+	(void)must_answer(&guest, "touch", 20);
+	(void)must_answer(&guest, "store", 70000);
+	CHECK_EQ(must_answer(&guest, "grow", 3), RUN_WPAGES);
+	CONFORM_MUST(guest_snapshot(&guest, &scene->work, &snapshot, &error),
+		     &error);
+	/* Whose global the capture would lose. */
+	(void)must_answer(&guest, "count", 0);
+	check_refused(&guest, scene, snapshot);
+	guest_end(&guest);
+	return snapshot;
+}
+
+/* A clone changes, sleeps, and goes on in another guest, byte by byte. */
+void run_clones_and_sessions(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_snapshot *snapshot;
+	struct run_scene scene;
+	struct guest guest;
+	struct fl_delta *delta;
+	uint32_t length, answer;
+	uint8_t *slept;
+
+	run_scene_open(&scene, 1);
+	snapshot = must_capture(&scene);
+	must_resume(&scene, snapshot, NULL, &guest);
+	CHECK_EQ(must_answer(&guest, "size", 0), RUN_WPAGES + 3);
+	CHECK_EQ(must_answer(&guest, "load", 70000), 0x5aa5);
+	CHECK_EQ(must_answer(&guest, "store", 400000), 0x5aa5);
+	CHECK_EQ(must_answer(&guest, "grow", 1), RUN_WPAGES + 3);
+	(void)must_answer(&guest, "touch", 5);
+	CHECK(guest_call(&guest, "load", (RUN_WPAGES + 4) * 65536, &answer) !=
+	      NULL);
+	CONFORM_MUST(guest_delta(&guest, &scene.work, snapshot, &delta, &error),
+		     &error);
+	slept = copy_memory(&guest, &length);
+	guest_end(&guest);
+	/* Another clone knows nothing of it. */
+	must_resume(&scene, snapshot, NULL, &guest);
+	CHECK_EQ(must_answer(&guest, "size", 0), RUN_WPAGES + 3);
+	CHECK(must_answer(&guest, "load", 400000) != 0x5aa5);
+	guest_end(&guest);
+	must_resume(&scene, snapshot, delta, &guest);
+	MUST_EQ(must_answer(&guest, "size", 0), RUN_WPAGES + 4);
+	CHECK_EQ(must_answer(&guest, "load", 400000), 0x5aa5);
+	/* But for the answers of these two. */
+	memset(slept + RUN_ANSWER, 0, 4);
+	memset(guest_memory(&guest, NULL) + RUN_ANSWER, 0, 4);
+	CHECK(!memcmp(slept, guest_memory(&guest, NULL), length));
+	guest_end(&guest);
+	free(slept);
+	fl_delta_release(delta);
+	fl_snapshot_release(snapshot);
+	run_scene_close(&scene);
+}
+
+/* Snapshots of other modules and deltas of nothing. */
+void run_foreign_snapshots_are_refused(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_snapshot *snapshot, *foreign;
+	struct fl_snapshot_parts parts;
+	struct fl_image *image;
+	struct run_scene scene;
+	struct guest guest;
+
+	run_scene_open(&scene, 1);
+	snapshot = must_capture(&scene);
+	image = fl_snapshot_image(snapshot, 0, 0);
+	fl_snapshot_parts_init(&parts);
+	parts.module = fl_snapshot_module(snapshot, 0);
+	parts.images = &image;
+	parts.image_count = 1;
+	parts.encoding = "another 1";
+	CONFORM_MUST(fl_snapshot_create(&parts, &foreign, &error), &error);
+	CHECK_EQ(guest_resume(&scene.work, scene.pool, foreign, NULL, &guest,
+			      &error),
+		 -ENOTSUP);
+	CHECK(strstr(error.text, "another runtime's") != NULL);
+	must_resume(&scene, snapshot, NULL, &guest);
+	guest_end(&guest);
+	fl_snapshot_release(foreign);
+	fl_snapshot_release(snapshot);
 	run_scene_close(&scene);
 }

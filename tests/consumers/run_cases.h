@@ -26,5 +26,7 @@ void run_traps_at_every_edge(void);
 void run_one_after_another(void);
 void run_two_threads(void);
 void run_start_function_sees_the_data(void);
+void run_clones_and_sessions(void);
+void run_foreign_snapshots_are_refused(void);
 
 #endif

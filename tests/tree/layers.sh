@@ -11,7 +11,7 @@
 # is a failure: a new file finds its place here first.
 #
 # Tools and adapters stand outside: they see the public header, and what lies
-# in their own folder; adapters also lib/adapters/fail.h.
+# in their own folder; adapters also lib/adapters/fail.h and resume.h.
 #
 # The last line counts what must not grow unseen.
 
@@ -31,7 +31,7 @@ uffd/load		lazy ahead desk loader foresee
 uffd/track		policy dirty reset settle track since
 uffd			rung host storage arena ask show clean engine
 lib			backends context
-lib/module		holes store archive archive_write archive_pages archive_read image_file module describe element state_exports datafree
+lib/module		holes store archive archive_write archive_pages archive_read image_file module describe element state_exports sink resumable datafree
 lib/slots		freelist stock records layout slot bound pool reservation region overflow audit bank lookup
 lib/instance		quota memory written table table_nulls table_life stack snapshot snapshot_state snapshot_file delta_head delta_bytes delta_write delta_check delta taking taking_values difference wake validate instance bulk bind restore initialise capture suspend suspend_instance delta_pack
 lib/pool		config pool trim metrics fit
@@ -100,7 +100,8 @@ BEGIN {
 	sub(/[^\/]*$/, "", folder)
 	if ($2 != "-" && $2 != "lib/faultline.h" &&
 	    index($2, folder) != 1 &&
-	    !($2 == "lib/adapters/fail.h" && folder != "tools/"))
+	    !($2 ~ /^lib\/adapters\/(fail|resume)\.h$/ &&
+	      folder != "tools/"))
 		complain($1 ": must not use " $2)
 	next
 }

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../fail.h"
+#include "../resume.h"
 #include "faultline-wamr.h"
 
 /* What wasm_export.h says. The adapter is built where WAMR is not. */
@@ -37,8 +37,23 @@ void wasm_runtime_deinstantiate(wasm_module_inst_t instance);
 void *wasm_runtime_addr_app_to_native(wasm_module_inst_t instance,
 				      uint64_t offset);
 
+typedef struct WASMExecEnv *wasm_exec_env_t;
+typedef void *wasm_function_inst_t;
+
+wasm_function_inst_t wasm_runtime_lookup_function(wasm_module_inst_t instance,
+						  const char *name,
+						  const char *signature);
+wasm_exec_env_t wasm_runtime_create_exec_env(wasm_module_inst_t instance,
+					     uint32_t stack_size);
+void wasm_runtime_destroy_exec_env(wasm_exec_env_t env);
+bool wasm_runtime_call_wasm(wasm_exec_env_t env, wasm_function_inst_t function,
+			    uint32_t argc, uint32_t argv[]);
+void wasm_runtime_clear_exception(wasm_module_inst_t instance);
+
 #define WPAGE_BYTES ((uint64_t)65536)
 #define WORDS_BYTES 160
+/* For the functions of a resumable module, which call nothing. */
+#define CALL_STACK_BYTES 4096u
 
 enum usage {
 	USAGE_RUNTIME = 0,
@@ -57,6 +72,8 @@ struct announcement {
 	struct trial *trial;
 	uint32_t taken;
 	int err;
+	uint64_t begun_bytes; /* of the memory, as WAMR asked */
+	struct fl_memory *memory; /* the last one taken */
 };
 
 static struct fl_pool *_Atomic used_pool;
@@ -84,6 +101,7 @@ static int memory_take(struct announcement *now, unsigned int size,
 		       struct fl_memory **memory)
 {
 	struct fl_memory_config wanted;
+	int err;
 
 	fl_memory_config_init(&wanted);
 	if (!now->module->whole_reason) {
@@ -98,10 +116,26 @@ static int memory_take(struct announcement *now, unsigned int size,
 	now->taken++;
 	/* WAMR's page is larger than 64 KiB where a heap goes with the only
 	 * page. */
-	wanted.initial_bytes =
-		(size + WPAGE_BYTES - 1) / WPAGE_BYTES * WPAGE_BYTES;
+	now->begun_bytes = (size + WPAGE_BYTES - 1) / WPAGE_BYTES * WPAGE_BYTES;
+	wanted.initial_bytes = now->begun_bytes;
 	wanted.timeout_ns = now->config->timeout_ns;
-	return fl_memory_acquire(pool_in_use(), &wanted, memory, &last);
+	/* How large a heap goes with it. */
+	wanted.user = (void *)(uintptr_t)now->config->heap_bytes;
+	if (now->config->snapshot)
+		resume_configure(now->config->snapshot, &wanted);
+	err = fl_memory_acquire(pool_in_use(), &wanted, memory, &last);
+	if (err)
+		return err;
+	err = resume_restore(now->config->delta, *memory, &last);
+	if (!err && fl_memory_length(*memory) < now->begun_bytes)
+		err = fail(
+			&last, -EINVAL,
+			"the snapshot has a smaller memory than WAMR gives the module");
+	if (err)
+		(void)fl_memory_release(*memory);
+	else
+		now->memory = *memory;
+	return err;
 }
 
 static void *linear_malloc(unsigned int size)
@@ -314,6 +348,9 @@ static const char *reason_for_whole(const struct fl_module *module,
 static int bytes_for_wamr(struct fl_wamr_module *module, const void *whole,
 			  uint64_t *length, struct fl_error *error)
 {
+	if (module->is_resumable)
+		return fl_module_write_resumable(module->module, &module->bytes,
+						 length, NULL, error);
 	if (!module->whole_reason)
 		return fl_module_write_data_free(module->module, &module->bytes,
 						 length, NULL, error);
@@ -341,6 +378,9 @@ static int load_into(struct fl_wamr_module *module, const void *bytes,
 			return err;
 	}
 	module->whole_reason = reason_for_whole(module->module, &info);
+	if (module->is_resumable && module->whole_reason)
+		return fail(error, -ENOTSUP, "no snapshots of this module: %s",
+			    module->whole_reason);
 	err = bytes_for_wamr(module, bytes, &length, error);
 	if (err)
 		return err;
@@ -353,9 +393,9 @@ static int load_into(struct fl_wamr_module *module, const void *bytes,
 	return 0;
 }
 
-int fl_wamr_load(struct fl_context *context, const void *bytes,
-		 uint64_t length_bytes, struct fl_wamr_module **module,
-		 struct fl_error *error)
+static int load(struct fl_context *context, const void *bytes,
+		uint64_t length_bytes, bool is_resumable,
+		struct fl_wamr_module **module, struct fl_error *error)
 {
 	struct fl_wamr_module *made;
 	struct fl_module_config config;
@@ -372,6 +412,7 @@ int fl_wamr_load(struct fl_context *context, const void *bytes,
 	made = calloc(1, sizeof(*made));
 	if (!made)
 		return fail(error, -ENOMEM, "no memory for a module");
+	made->is_resumable = is_resumable;
 	fl_module_config_init(&config);
 	config.bytes = bytes;
 	config.length_bytes = length_bytes;
@@ -384,6 +425,21 @@ int fl_wamr_load(struct fl_context *context, const void *bytes,
 	}
 	*module = made;
 	return 0;
+}
+
+int fl_wamr_load(struct fl_context *context, const void *bytes,
+		 uint64_t length_bytes, struct fl_wamr_module **module,
+		 struct fl_error *error)
+{
+	return load(context, bytes, length_bytes, false, module, error);
+}
+
+int fl_wamr_load_resumable(struct fl_context *context, const void *bytes,
+			   uint64_t length_bytes,
+			   struct fl_wamr_module **module,
+			   struct fl_error *error)
+{
+	return load(context, bytes, length_bytes, true, module, error);
 }
 
 void fl_wamr_release(struct fl_wamr_module *module)
@@ -433,12 +489,132 @@ static int instantiate(struct announcement *now, wasm_module_inst_t *instance,
 	return fail(error, -ENOTSUP, "WAMR did not ask for the memory");
 }
 
+/* ------------------------------------------------------- clones and sessions */
+
+/* False: it is not there, or it trapped. */
+static bool call(wasm_module_inst_t instance, const char *name, uint32_t argc,
+		 uint32_t argv[])
+{
+	wasm_function_inst_t function =
+		wasm_runtime_lookup_function(instance, name, NULL);
+	wasm_exec_env_t env;
+	bool is_done;
+
+	if (!function)
+		return false;
+	env = wasm_runtime_create_exec_env(instance, CALL_STACK_BYTES);
+	if (!env)
+		return false;
+	is_done = wasm_runtime_call_wasm(env, function, argc, argv);
+	if (!is_done)
+		wasm_runtime_clear_exception(instance);
+	wasm_runtime_destroy_exec_env(env);
+	return is_done;
+}
+
+/* What WAMR calls when it instantiates, in this version or in newer ones. */
+static int check_hooks(wasm_module_inst_t instance, struct fl_error *error)
+{
+	static const char *const hooks[] = { "__post_instantiate",
+					     "__wasm_call_ctors",
+					     "_initialize" };
+
+	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++) {
+		if (wasm_runtime_lookup_function(instance, hooks[i], NULL))
+			return fail(
+				error, -ENOTSUP,
+				"the module exports %s, which WAMR may run over a clone's memory: rename the export",
+				hooks[i]);
+	}
+	return 0;
+}
+
+/* WAMR has begun with the module's minimum, and the memory is a grown one. */
+static int catch_up(const struct announcement *now, wasm_module_inst_t instance,
+		    struct fl_error *error)
+{
+	uint32_t pages[1] = { (
+		uint32_t)((fl_memory_length(now->memory) - now->begun_bytes) /
+			  WPAGE_BYTES) };
+	int err = check_hooks(instance, error);
+
+	if (err || !pages[0] || call(instance, FL_RESUMABLE_GROW, 1, pages))
+		return err;
+	return fail(
+		error, -EINVAL,
+		"WAMR does not let the memory be as large as the snapshot's");
+}
+
+static int check_clone(const struct fl_wamr_module *module,
+		       const struct fl_wamr_config *config,
+		       struct fl_error *error)
+{
+	if (!config->snapshot)
+		return config->delta ?
+			       fail(error, -EINVAL,
+				    "a delta needs the snapshot that it was taken of") :
+			       0;
+	if (!module->is_resumable)
+		return fail(
+			error, -EINVAL,
+			"the module was not loaded by fl_wamr_load_resumable()");
+	if (config->heap_bytes)
+		return fail(
+			error, -ENOTSUP,
+			"WAMR's heap in the memory would be made over the clone's content: heap_bytes has to be 0");
+	return resume_check(module->module, config->snapshot, error);
+}
+
+/* Is memory all that the instance is made of? */
+static int check_unchanged(wasm_module_inst_t instance,
+			   const struct fl_wamr_module *module,
+			   struct fl_memory **memory, struct fl_error *error)
+{
+	*memory = fl_wamr_memory(instance);
+	if (!module->is_resumable || !*memory)
+		return fail(
+			error, -EINVAL,
+			"this is no instance of fl_wamr_load_resumable()'s on a pool's memory");
+	if (fl_memory_user(*memory))
+		return fail(
+			error, -ENOTSUP,
+			"WAMR's heap is in the memory, and holds addresses: heap_bytes has to be 0");
+	if (!call(instance, FL_RESUMABLE_UNCHANGED, 0, NULL))
+		return fail(
+			error, -ENOTSUP,
+			"a global has another value than at the start, and no snapshot of a memory holds it");
+	return check_hooks(instance, error);
+}
+
+int fl_wamr_snapshot(wasm_module_inst_t instance,
+		     const struct fl_wamr_module *module,
+		     struct fl_snapshot **snapshot, struct fl_error *error)
+{
+	struct fl_memory *memory;
+	int err = check_unchanged(instance, module, &memory, error);
+
+	return err ? err :
+		     resume_capture(module->module, memory, snapshot, error);
+}
+
+int fl_wamr_delta(wasm_module_inst_t instance,
+		  const struct fl_wamr_module *module,
+		  struct fl_snapshot *snapshot, struct fl_delta **delta,
+		  struct fl_error *error)
+{
+	struct fl_memory *memory;
+	int err = check_unchanged(instance, module, &memory, error);
+
+	return err ? err : resume_delta(snapshot, memory, delta, error);
+}
+
 int fl_wamr_instantiate(const struct fl_wamr_module *module,
 			const struct fl_wamr_config *config,
 			wasm_module_inst_t *instance, struct fl_error *error)
 {
 	struct fl_wamr_config known = { .size = sizeof(known) };
 	struct announcement now = { .module = module, .config = &known };
+	int err;
 
 	*instance = NULL;
 	if (config)
@@ -450,7 +626,17 @@ int fl_wamr_instantiate(const struct fl_wamr_module *module,
 			error, -EINVAL,
 			"the module copies its data itself, so no image can take its place: %s",
 			module->whole_reason);
-	return instantiate(&now, instance, error);
+	err = check_clone(module, &known, error);
+	if (!err)
+		err = instantiate(&now, instance, error);
+	if (err || !known.snapshot)
+		return err;
+	err = catch_up(&now, *instance, error);
+	if (err) {
+		wasm_runtime_deinstantiate(*instance);
+		*instance = NULL;
+	}
+	return err;
 }
 
 struct fl_memory *fl_wamr_memory(wasm_module_inst_t instance)

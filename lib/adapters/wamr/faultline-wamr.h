@@ -43,6 +43,18 @@
  * (AOT), whose bytes hold no WebAssembly; shared memories; memories of 64-bit
  * addresses or of other pages.
  *
+ * Clones and sessions, where memory is all that an instance is made of: a module
+ * loaded by fl_wamr_load_resumable() has a function more, which traps unless each
+ * global has its initial value, as a C program's stack pointer has after each call
+ * that returned. fl_wamr_snapshot() captures an instance in which no call is under
+ * way, and is refused where that function traps; fl_wamr_instantiate() with a
+ * snapshot gives a clone; fl_wamr_delta() tells what a clone has changed, and
+ * fl_wamr_instantiate() with that delta goes on from there. Refused by name: tables
+ * that can change, start functions, what WAMR would run over a clone's memory
+ * (__post_instantiate, __wasm_call_ctors, _initialize: rename the export and call
+ * it), and WAMR's own heap, which holds addresses. What the host keeps for a guest
+ * is the host's.
+ *
  * WAMR checks bounds in code: FL_BOUNDS_ACCESSIBLE with memory_stride_bytes 0 is
  * the small and fast pool for it. Lower max_memory_bytes too, because a slot is
  * as large as that says; the heap that WAMR adds (heap_bytes) is part of the
@@ -73,6 +85,7 @@ struct fl_wamr_module {
 	/* Why WAMR copies the data itself; NULL: the memory shows an image. */
 	const char *whole_reason;
 	void *bytes;		/* what WAMR loaded, and goes on using */
+	bool is_resumable;
 };
 
 struct fl_wamr_config {
@@ -83,6 +96,10 @@ struct fl_wamr_config {
 	uint64_t timeout_ns;	/* as in fl_memory_config */
 	uint32_t stack_bytes;	/* wasm_runtime_instantiate()'s stack_size */
 	uint32_t heap_bytes;	/* and its heap_size */
+	/* Begin as the snapshot stood, and as the delta, if there is one, was
+	 * taken of a clone of it. The module is a resumable one. */
+	struct fl_snapshot *snapshot;
+	const struct fl_delta *delta;
 };
 
 /*
@@ -105,6 +122,15 @@ int fl_wamr_use(struct fl_pool *pool, struct fl_error *error);
 int fl_wamr_load(struct fl_context *context, const void *bytes,
 		 uint64_t length_bytes, struct fl_wamr_module **module,
 		 struct fl_error *error);
+/*
+ * The same, and fl_wamr_snapshot() captures instances of the module.
+ *
+ * Errors: as fl_wamr_load(), and as fl_module_write_resumable().
+ */
+int fl_wamr_load_resumable(struct fl_context *context, const void *bytes,
+			   uint64_t length_bytes,
+			   struct fl_wamr_module **module,
+			   struct fl_error *error);
 /* When no instance of the module lives. NULL is allowed. */
 void fl_wamr_release(struct fl_wamr_module *module);
 
@@ -120,6 +146,33 @@ int fl_wamr_instantiate(const struct fl_wamr_module *module,
 			const struct fl_wamr_config *config,
 			struct WASMModuleInstanceCommon **instance,
 			struct fl_error *error);
+
+/*
+ * Capture an instance of the module. No call of it is under way. It lives on. The
+ * snapshot is for fl_wamr_instantiate(), and for fl_snapshot_write() and
+ * fl_snapshot_open() with the encoding FL_WAMR_ENCODING.
+ *
+ * Errors: as fl_image_from_memory(); -EINVAL: the module is not resumable; -ENOTSUP:
+ * a global has another value than at the start, or what is refused by name above.
+ * After an error nothing has changed.
+ */
+int fl_wamr_snapshot(struct WASMModuleInstanceCommon *instance,
+		     const struct fl_wamr_module *module,
+		     struct fl_snapshot **snapshot, struct fl_error *error);
+
+/*
+ * What a clone of the snapshot differs by: a session that can sleep. The instance
+ * lives on; wasm_runtime_deinstantiate() ends it.
+ *
+ * Errors: as fl_memory_delta(), and as above.
+ */
+int fl_wamr_delta(struct WASMModuleInstanceCommon *instance,
+		  const struct fl_wamr_module *module,
+		  struct fl_snapshot *snapshot, struct fl_delta **delta,
+		  struct fl_error *error);
+
+/* What such a snapshot holds: a memory. Those of faultline-wasm3.h are the same. */
+#define FL_WAMR_ENCODING "fl_memory 1"
 
 /* The pool's memory of an instance, for fl_memory_prefault() and the like; NULL
  * if the instance has none, or an empty one. */

@@ -19,9 +19,10 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "../fail.h"
+#include "../resume.h"
 #include "faultline-wasm3.h"
 
 /* What wasm3.h says. The adapter is built where wasm3 is not. */
@@ -29,6 +30,7 @@ typedef const char *M3Result;
 typedef struct M3Runtime *IM3Runtime;
 typedef struct M3Module *IM3Module;
 typedef struct M3Environment *IM3Environment;
+typedef struct M3Function *IM3Function;
 
 extern M3Result m3Err_mallocFailed;
 
@@ -41,6 +43,10 @@ M3Result m3_ParseModule(IM3Environment env, IM3Module *parsed,
 			const uint8_t *bytes, uint32_t length);
 M3Result m3_LoadModule(IM3Runtime runtime, IM3Module parsed);
 void m3_FreeModule(IM3Module parsed);
+M3Result m3_FindFunction(IM3Function *function, IM3Runtime runtime,
+			 const char *name);
+M3Result m3_CallWithArgs(IM3Function function, uint32_t argc,
+			 const char *const *argv);
 uint8_t *m3_GetMemory(IM3Runtime runtime, uint32_t *length, uint32_t idx);
 
 #define WPAGE_BYTES ((uint64_t)65536)
@@ -222,15 +228,36 @@ static int memory_take(struct fl_pool *pool, const struct fl_module *module,
 						"data at unknown offsets");
 	fl_memory_config_init(&wanted);
 	wanted.image =
-		config && config->image ?
+		config->image ?
 			config->image :
 			fl_module_image(module, info.imported_memory_count);
 	wanted.initial_bytes = type->min_pages * WPAGE_BYTES;
 	wanted.max_bytes = type->max_pages > UINT32_MAX ?
 				   UINT64_MAX :
 				   type->max_pages * WPAGE_BYTES;
-	wanted.timeout_ns = config ? config->timeout_ns : 0;
+	wanted.timeout_ns = config->timeout_ns;
+	if (config->snapshot)
+		resume_configure(config->snapshot, &wanted);
 	return fl_memory_acquire(pool, &wanted, memory, error);
+}
+
+static int memory_begin(struct fl_pool *pool, const struct fl_module *module,
+			const struct fl_memory_type *type,
+			const struct fl_wasm3_config *config,
+			struct fl_memory **memory, struct fl_error *error)
+{
+	int err = config->snapshot ?
+			  resume_check(module, config->snapshot, error) :
+			  0;
+
+	if (!err)
+		err = memory_take(pool, module, type, config, memory, error);
+	if (err)
+		return err;
+	err = resume_restore(config->delta, *memory, error);
+	if (err)
+		(void)fl_memory_release(*memory);
+	return err;
 }
 
 /* Is there room for the header? Only the prefix is accessible before a base. */
@@ -269,30 +296,7 @@ static int load_with(struct load *load, IM3Runtime runtime, IM3Module parsed,
 	return 0;
 }
 
-int fl_wasm3_load(struct fl_pool *pool, const struct fl_module *module,
-		  IM3Runtime runtime, IM3Module parsed,
-		  const struct fl_wasm3_config *config, struct fl_error *error)
-{
-	struct fl_memory_type type = { .size = sizeof(type) };
-	struct load load = { .is_taken = true };
-	int err = check_prefix(pool, error);
-
-	if (err)
-		return err;
-	if (!calls_arrive())
-		return fail(
-			error, -ENOTSUP,
-			"wasm3's calls do not arrive: compile its m3_core.c as an object of its own, without -flto, and link with `pkg-config --libs faultline-wasm3`");
-	if (defines_memory(module, &type)) {
-		err = memory_take(pool, module, &type, config, &load.memory,
-				  error);
-		if (err)
-			return err;
-		load.is_taken = false;
-		load.wanted_bytes = type.min_pages * WPAGE_BYTES + HEADER_BYTES;
-	}
-	return load_with(&load, runtime, parsed, error);
-}
+/* ------------------------------------------------------- clones and sessions */
 
 struct fl_memory *fl_wasm3_memory(IM3Runtime runtime)
 {
@@ -300,4 +304,110 @@ struct fl_memory *fl_wasm3_memory(IM3Runtime runtime)
 	uint8_t *base = m3_GetMemory(runtime, &length, 0);
 
 	return base ? memory_of(base - HEADER_BYTES) : NULL;
+}
+
+static M3Result call(IM3Runtime runtime, const char *name, const char *arg)
+{
+	IM3Function function;
+	M3Result result = m3_FindFunction(&function, runtime, name);
+
+	return result ? result : m3_CallWithArgs(function, arg != NULL, &arg);
+}
+
+/* wasm3 has begun with the module's minimum, and the memory is a grown one. */
+static int catch_up(IM3Runtime runtime, const struct fl_memory *memory,
+		    uint64_t min_bytes, struct fl_error *error)
+{
+	M3Result result = call(runtime, FL_RESUMABLE_UNCHANGED, NULL);
+	char pages[24];
+
+	snprintf(pages, sizeof(pages), "%llu",
+		 (unsigned long long)((fl_memory_length(memory) - min_bytes) /
+				      WPAGE_BYTES));
+	if (!result)
+		result = call(runtime, FL_RESUMABLE_GROW, pages);
+	return result ? fail(error, -EPROTO,
+			     "wasm3 cannot go on from the snapshot: %s",
+			     result) :
+			0;
+}
+
+/* Is memory all that the runtime's module is made of? */
+static int check_unchanged(IM3Runtime runtime, struct fl_memory **memory,
+			   struct fl_error *error)
+{
+	IM3Function function;
+	M3Result result;
+
+	*memory = fl_wasm3_memory(runtime);
+	if (!*memory ||
+	    m3_FindFunction(&function, runtime, FL_RESUMABLE_UNCHANGED) != NULL)
+		return fail(
+			error, -EINVAL,
+			"the runtime has no resumable module on a pool's memory: give wasm3 what fl_module_write_resumable() writes");
+	result = m3_CallWithArgs(function, 0, NULL);
+	if (result)
+		return fail(
+			error, -ENOTSUP,
+			"a global has another value than at the start, and no snapshot of a memory holds it (wasm3 says: %s)",
+			result);
+	return 0;
+}
+
+int fl_wasm3_snapshot(IM3Runtime runtime, struct fl_module *module,
+		      struct fl_snapshot **snapshot, struct fl_error *error)
+{
+	struct fl_memory *memory;
+	int err = check_unchanged(runtime, &memory, error);
+
+	return err ? err : resume_capture(module, memory, snapshot, error);
+}
+
+int fl_wasm3_delta(IM3Runtime runtime, struct fl_snapshot *snapshot,
+		   struct fl_delta **delta, struct fl_error *error)
+{
+	struct fl_memory *memory;
+	int err = check_unchanged(runtime, &memory, error);
+
+	return err ? err : resume_delta(snapshot, memory, delta, error);
+}
+
+int fl_wasm3_load(struct fl_pool *pool, const struct fl_module *module,
+		  IM3Runtime runtime, IM3Module parsed,
+		  const struct fl_wasm3_config *config, struct fl_error *error)
+{
+	struct fl_memory_type type = { .size = sizeof(type) };
+	struct fl_wasm3_config known = { .size = sizeof(known) };
+	struct load load = { .is_taken = true };
+	int err = check_prefix(pool, error);
+
+	if (err)
+		return err;
+	if (config)
+		memcpy(&known, config,
+		       config->size < sizeof(known) ? config->size :
+						      sizeof(known));
+	if (known.delta && !known.snapshot)
+		return fail(error, -EINVAL,
+			    "a delta needs the snapshot that it was taken of");
+	if (!calls_arrive())
+		return fail(
+			error, -ENOTSUP,
+			"wasm3's calls do not arrive: compile its m3_core.c as an object of its own, without -flto, and link with `pkg-config --libs faultline-wasm3`");
+	if (defines_memory(module, &type)) {
+		err = memory_begin(pool, module, &type, &known, &load.memory,
+				   error);
+		if (err)
+			return err;
+		load.is_taken = false;
+		load.wanted_bytes = type.min_pages * WPAGE_BYTES + HEADER_BYTES;
+	} else if (known.snapshot) {
+		return fail(error, -EINVAL,
+			    "the snapshot is of another module");
+	}
+	err = load_with(&load, runtime, parsed, error);
+	if (err || !known.snapshot)
+		return err;
+	return catch_up(runtime, load.memory, type.min_pages * WPAGE_BYTES,
+			error);
 }

@@ -33,6 +33,17 @@
  * (wasm3 would make both one memory), and a runtime whose memory limit is below
  * the module's minimum.
  *
+ * Clones and sessions, where memory is all that an instance is made of: give wasm3
+ * what fl_module_write_resumable() writes in place of the data-free module. Then
+ * fl_wasm3_snapshot() captures a runtime in which no call is under way,
+ * fl_wasm3_load() with a snapshot begins a clone, fl_wasm3_delta() tells what a
+ * clone has changed, and fl_wasm3_load() with that delta goes on from there. wasm3
+ * 0.5 lets nobody read a global, so the written module has a function that traps
+ * unless each global has its initial value, as a C program's stack pointer has
+ * after each call that returned; where it traps, the capture is refused. Tables
+ * that can change, start functions and the rest are refused by name when the module
+ * is written. What the host keeps for a guest is the host's.
+ *
  * Growth ends where the module, the pool or wasm3 says, whichever is first. A
  * memory grows in place.
  *
@@ -60,6 +71,10 @@ struct fl_wasm3_config {
 	/* Initial content in place of the module's: NULL for the module's. */
 	struct fl_image *image;
 	uint64_t timeout_ns;	/* as in fl_memory_config */
+	/* Begin as the snapshot stood, and as the delta, if there is one, was
+	 * taken of a clone of it. parsed is of the resumable module. */
+	struct fl_snapshot *snapshot;
+	const struct fl_delta *delta;
 };
 
 /*
@@ -71,6 +86,10 @@ struct fl_wasm3_config {
  * caller's; -EINVAL: wasm3 refused, error->text has its words, and parsed
  * belongs to whom m3_LoadModule() leaves it; -ENOTSUP: wasm3's calls do not
  * arrive here, so that nothing was loaded, or the pool's prefix is too small.
+ * With a snapshot also as fl_delta_restore_memory(); -EINVAL, -ENOTSUP: the snapshot
+ * is another module's or runtime's; -EPROTO: wasm3 has loaded the module, and cannot
+ * go on from the snapshot (error->text says why: most likely parsed is not of the
+ * resumable module): parsed is the runtime's, and the runtime only to be freed.
  */
 int fl_wasm3_load(struct fl_pool *pool, const struct fl_module *module,
 		  struct M3Runtime *runtime, struct M3Module *parsed,
@@ -81,6 +100,31 @@ int fl_wasm3_load(struct fl_pool *pool, const struct fl_module *module,
  * fl_memory_prefault() and the like; NULL if it did not come through this header,
  * or is empty. */
 struct fl_memory *fl_wasm3_memory(struct M3Runtime *runtime);
+
+/*
+ * Capture what has been loaded: module is the one that fl_wasm3_load() got. No call
+ * of the runtime's is under way. The runtime lives on. The snapshot is for
+ * fl_wasm3_load(), and for fl_snapshot_write() and fl_snapshot_open() with the
+ * encoding FL_WASM3_ENCODING.
+ *
+ * Errors: as fl_image_from_memory(); -ENOTSUP: a global has another value than at
+ * the start; -EINVAL: the runtime has no memory of the pool's, or was not loaded of
+ * the resumable module. After an error nothing has changed.
+ */
+int fl_wasm3_snapshot(struct M3Runtime *runtime, struct fl_module *module,
+		      struct fl_snapshot **snapshot, struct fl_error *error);
+
+/*
+ * What a clone of the snapshot differs by: a session that can sleep. The runtime
+ * lives on; m3_FreeRuntime() ends it.
+ *
+ * Errors: as fl_memory_delta(), and as above.
+ */
+int fl_wasm3_delta(struct M3Runtime *runtime, struct fl_snapshot *snapshot,
+		   struct fl_delta **delta, struct fl_error *error);
+
+/* What such a snapshot holds: a memory. Those of faultline-wamr.h are the same. */
+#define FL_WASM3_ENCODING "fl_memory 1"
 
 #ifdef __cplusplus
 }

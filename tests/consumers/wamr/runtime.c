@@ -106,6 +106,8 @@ void guest_module_open(struct guest_module *module, struct fl_context *context,
 	need(!fl_wamr_load(context, module->whole, length, &module->pooled,
 			   &error),
 	     error.text);
+	(void)fl_wamr_load_resumable(context, module->whole, length,
+				     &module->resumable, NULL);
 	module->stock = stock_calls.wasm_runtime_load(
 		module->whole, (uint32_t)length, words, sizeof(words));
 	need(module->stock != NULL, words);
@@ -114,6 +116,7 @@ void guest_module_open(struct guest_module *module, struct fl_context *context,
 void guest_module_close(struct guest_module *module)
 {
 	stock_calls.wasm_runtime_unload(module->stock);
+	fl_wamr_release(module->resumable);
 	fl_wamr_release(module->pooled);
 	free(module->whole);
 }
@@ -147,6 +150,35 @@ int guest_start(const struct guest_module *module, struct fl_pool *pool,
 		module->stock, STACK_BYTES, 0, error->text,
 		sizeof(error->text));
 	return guest->instance ? begin(guest) : -22;
+}
+
+int guest_resume(const struct guest_module *module, struct fl_pool *pool,
+		 struct fl_snapshot *snapshot, const struct fl_delta *delta,
+		 struct guest *guest, struct fl_error *error)
+{
+	struct fl_wamr_config config = {
+		.size = sizeof(config),
+		.snapshot = snapshot,
+		.delta = delta,
+	};
+
+	(void)pool;
+	return wamr_guest_start(module->resumable, &config, guest, error);
+}
+
+int guest_snapshot(struct guest *guest, const struct guest_module *module,
+		   struct fl_snapshot **snapshot, struct fl_error *error)
+{
+	return fl_wamr_snapshot(guest->instance, module->resumable, snapshot,
+				error);
+}
+
+int guest_delta(struct guest *guest, const struct guest_module *module,
+		struct fl_snapshot *snapshot, struct fl_delta **delta,
+		struct fl_error *error)
+{
+	return fl_wamr_delta(guest->instance, module->resumable, snapshot,
+			     delta, error);
 }
 
 const char *guest_call(struct guest *guest, const char *name, uint32_t arg,

@@ -16,6 +16,7 @@
 /* A module on the pool, and in WAMR as it comes. */
 struct guest_module {
 	struct fl_wamr_module *pooled;
+	struct fl_wamr_module *resumable; /* NULL: it cannot be */
 	uint8_t *whole;
 	wasm_module_t stock;
 };

@@ -255,6 +255,8 @@ static const struct test_case cases[] = {
 	TEST_CASE(run_one_after_another),
 	TEST_CASE(run_two_threads),
 	TEST_CASE(run_start_function_sees_the_data),
+	TEST_CASE(run_clones_and_sessions),
+	TEST_CASE(run_foreign_snapshots_are_refused),
 	TEST_CASE(a_full_pool_fails_the_hook),
 	TEST_CASE(what_nobody_announced_is_refused),
 	TEST_CASE(a_wamr_that_was_set_up_otherwise_is_refused),

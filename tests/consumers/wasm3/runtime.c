@@ -3,6 +3,7 @@
 #include "tests/consumers/run.h"
 #include "tests/consumers/file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,11 +46,16 @@ void guest_module_open(struct guest_module *module, struct fl_context *context,
 	need(!fl_module_write_data_free(module->module, (void **)&module->free,
 					&module->free_bytes, NULL, &error),
 	     error.text);
+	module->resumable = NULL;
+	(void)fl_module_write_resumable(module->module,
+					(void **)&module->resumable,
+					&module->resumable_bytes, NULL, NULL);
 }
 
 void guest_module_close(struct guest_module *module)
 {
 	fl_module_release(module->module);
+	fl_bytes_free(module->resumable);
 	fl_bytes_free(module->free);
 	free(module->whole);
 }
@@ -76,41 +82,76 @@ int guest_pool_close(struct fl_pool *pool)
 	return fl_pool_destroy(pool);
 }
 
-static int load(const struct guest_module *module, struct fl_pool *pool,
-		struct guest *guest, IM3Module parsed, struct fl_error *error)
+static void begin(struct guest *guest, const uint8_t *bytes, uint64_t length,
+		  IM3Module *parsed)
 {
-	M3Result result;
+	guest->env = m3_NewEnvironment();
+	need(guest->env != NULL, "no environment");
+	guest->runtime = m3_NewRuntime(guest->env, STACK_BYTES, NULL);
+	need(guest->runtime != NULL, "no runtime");
+	need(!m3_ParseModule(guest->env, parsed, bytes, (uint32_t)length),
+	     "wasm3 cannot parse the module");
+}
 
-	if (pool)
-		return fl_wasm3_load(pool, module->module, guest->runtime,
-				     parsed, NULL, error);
-	result = m3_LoadModule(guest->runtime, parsed);
-	if (result)
-		snprintf(error->text, sizeof(error->text), "%s", result);
-	return result ? -22 : 0;
+/* After -EPROTO the runtime has the module. */
+static int ended(int err, struct guest *guest, IM3Module parsed)
+{
+	if (err && err != -EPROTO)
+		m3_FreeModule(parsed);
+	if (err)
+		guest_end(guest);
+	return err;
 }
 
 int guest_start(const struct guest_module *module, struct fl_pool *pool,
 		struct guest *guest, struct fl_error *error)
 {
 	IM3Module parsed;
-	int err;
+	M3Result result;
 
-	guest->env = m3_NewEnvironment();
-	need(guest->env != NULL, "no environment");
-	guest->runtime = m3_NewRuntime(guest->env, STACK_BYTES, NULL);
-	need(guest->runtime != NULL, "no runtime");
-	need(!m3_ParseModule(guest->env, &parsed,
-			     pool ? module->free : module->whole,
-			     (uint32_t)(pool ? module->free_bytes :
-					       module->whole_bytes)),
-	     "wasm3 cannot parse the module");
-	err = load(module, pool, guest, parsed, error);
-	if (err) {
-		m3_FreeModule(parsed);
-		guest_end(guest);
+	if (pool) {
+		begin(guest, module->free, module->free_bytes, &parsed);
+		return ended(fl_wasm3_load(pool, module->module, guest->runtime,
+					   parsed, NULL, error),
+			     guest, parsed);
 	}
-	return err;
+	begin(guest, module->whole, module->whole_bytes, &parsed);
+	result = m3_LoadModule(guest->runtime, parsed);
+	if (result)
+		snprintf(error->text, sizeof(error->text), "%s", result);
+	return ended(result ? -EINVAL : 0, guest, parsed);
+}
+
+int guest_resume(const struct guest_module *module, struct fl_pool *pool,
+		 struct fl_snapshot *snapshot, const struct fl_delta *delta,
+		 struct guest *guest, struct fl_error *error)
+{
+	struct fl_wasm3_config config = {
+		.size = sizeof(config),
+		.snapshot = snapshot,
+		.delta = delta,
+	};
+	IM3Module parsed;
+
+	begin(guest, module->resumable, module->resumable_bytes, &parsed);
+	return ended(fl_wasm3_load(pool, module->module, guest->runtime, parsed,
+				   &config, error),
+		     guest, parsed);
+}
+
+int guest_snapshot(struct guest *guest, const struct guest_module *module,
+		   struct fl_snapshot **snapshot, struct fl_error *error)
+{
+	return fl_wasm3_snapshot(guest->runtime, module->module, snapshot,
+				 error);
+}
+
+int guest_delta(struct guest *guest, const struct guest_module *module,
+		struct fl_snapshot *snapshot, struct fl_delta **delta,
+		struct fl_error *error)
+{
+	(void)module;
+	return fl_wasm3_delta(guest->runtime, snapshot, delta, error);
 }
 
 const char *guest_call(struct guest *guest, const char *name, uint32_t arg,

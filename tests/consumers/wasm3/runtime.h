@@ -9,10 +9,10 @@
 #define RUN_CYCLE "parse, load, call, free"
 #define RUN_TRAP_BOUNDS "[trap] out of bounds memory access"
 
-/* A module, whole and without its data. */
+/* A module: whole, without its data, and resumable if it can be. */
 struct guest_module {
-	uint8_t *whole, *free;
-	uint64_t whole_bytes, free_bytes;
+	uint8_t *whole, *free, *resumable;
+	uint64_t whole_bytes, free_bytes, resumable_bytes;
 	struct fl_module *module;
 };
 

@@ -61,6 +61,8 @@ static const struct test_case cases[] = {
 	TEST_CASE(run_one_after_another),
 	TEST_CASE(run_two_threads),
 	TEST_CASE(run_start_function_sees_the_data),
+	TEST_CASE(run_clones_and_sessions),
+	TEST_CASE(run_foreign_snapshots_are_refused),
 	TEST_CASE(what_cannot_work_is_refused),
 };
 #else
