@@ -850,6 +850,24 @@ FL_API int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
 FL_API int fl_image_write(const struct fl_image *image, const char *path,
 			  struct fl_error *error);
 
+enum fl_write_flags {
+	/*
+	 * Each page is packed alone by zstd, so that each can be loaded alone; a
+	 * page that does not become smaller by 4 KiB is stored as it is. The
+	 * content, and so the digest, is that of the file without the flag. Such
+	 * a file opens as any other, whole or lazily, where the library has
+	 * libzstd; it cannot be mapped (FL_OPEN_IN_PLACE). Worth the time where
+	 * the bytes come slowly: from a disk, a network. -ENOTSUP: this library
+	 * was built without libzstd.
+	 */
+	FL_WRITE_ZSTD = 1,
+};
+
+/* Write an image by flags: 0, or of enum fl_write_flags. Errors: as
+ * fl_image_write(); -EINVAL (flags), -ENOTSUP (FL_WRITE_ZSTD). */
+FL_API int fl_image_write_as(const struct fl_image *image, const char *path,
+			     uint32_t flags, struct fl_error *error);
+
 enum fl_open_flags {
 	/*
 	 * Map the file itself as the image of a memory, in place of a copy:
@@ -927,7 +945,8 @@ enum fl_open_flags {
  * more than one image), -EPERM (this process may not read it, or
  * FL_OPEN_IMMUTABLE), -ENOEXEC (with error->byte_off 0 not an image
  * file; else cut, changed or damaged at that byte), -ENOTSUP (written by a newer
- * version, or FL_OPEN_IN_PLACE), -E2BIG, -ENOMEM, -EIO (the system cannot read).
+ * version; FL_OPEN_IN_PLACE, always of a packed file; packed, and this library has no
+ * libzstd), -E2BIG, -ENOMEM, -EIO (the system cannot read).
  */
 FL_API int fl_image_open(struct fl_context *context, const char *path, int fd,
 			 uint32_t flags, struct fl_image **image,
@@ -2610,6 +2629,12 @@ FL_API int fl_snapshot_acquire(struct fl_pool *pool,
  */
 FL_API int fl_snapshot_write(const struct fl_snapshot *snapshot,
 			     const char *path, struct fl_error *error);
+
+/* The same by flags: 0, or of enum fl_write_flags. Errors: as
+ * fl_snapshot_write(); -EINVAL (flags), -ENOTSUP (FL_WRITE_ZSTD). */
+FL_API int fl_snapshot_write_as(const struct fl_snapshot *snapshot,
+				const char *path, uint32_t flags,
+				struct fl_error *error);
 
 /* What a file must belong to. */
 struct fl_snapshot_binding {

@@ -7,7 +7,7 @@
  * wrong. Pure: a source reads bytes, and nothing here knows what a file is. A
  * reader in another language needs nothing but this comment.
  *
- * Version 1. Numbers are little-endian and unsigned, whatever the machine. A
+ * Versions 1 and 2. Numbers are little-endian and unsigned, whatever the machine. A
  * page has 64 KiB, whatever the page size of the host. Fields called zero must
  * be zero. The parts follow one another without a gap:
  *
@@ -25,15 +25,17 @@
  *
  *	header, from byte
  *	  0   8	89 46 4c 49 0d 0a 1a 0a
- *	  8   4	version: 1
+ *	  8   4	version: 1, or 2 of a packed file
  *	 12   4	size of a page: 65536
- *	 16   8	size of the whole file in bytes
+ *	 16   8	size of the whole file in bytes; of a packed one, the size that the
+ *		file would have in version 1
  *	 24   4	number of images, at most 65,536
  *	 28   4	number of modules, at most 65,536
  *	 32   8	number of entries of the index
  *	 40   8	size of the state in bytes, at most 1 GiB
  *	 48  32	SHA-256 of the state
- *	 80 176	zero
+ *	 80   8	in version 1 zero; in version 2, size of the whole file in bytes
+ *	 88 168	zero
  *	256 256	name of the state's encoding: no more than 255 bytes that are
  *		not zero, then zero
  *
@@ -48,12 +50,14 @@
  *
  *	index, from byte
  *	  0   4	image, counted from 0
- *	  4   4	encoding: 0, the page's bytes as they are; version 1 has no
- *		other
+ *	  4   4	encoding: 0, the page's bytes as they are; version 2 also has 1,
+ *		one frame of zstd (RFC 8878) that says that it holds 65536 bytes
  *	  8   8	page, counted from the image's byte 0
  *	 16   8	byte in the file where the page is stored
- *	 24   8	stored bytes: 65536
+ *	 24   8	stored bytes: 65536 of encoding 0, 1 to 65535 of encoding 1
  *	 32  32	SHA-256 of the page
+ *
+ * What follows up to the packed file is of version 1.
  *
  * The index ascends by image, then by page; so it is one flat map from page to
  * place. Each page lies in an extent of its image, at its place there: pages
@@ -75,6 +79,15 @@
  * of each page: it stands for the whole content and can be signed. A hash is no
  * signature: whoever can change the file can change the digest too.
  *
+ * Version 2 is the packed file: the same content in fewer bytes, which cannot be
+ * mapped. There are no extents in the file. The stored pages follow the state, in the
+ * order of the index and without a gap, and the file ends with the last. Extents
+ * of images, and the size at byte 16, are those that version 1 would have. So is the
+ * digest: that of the file of version 1 with this content. Hence a packed file has
+ * the digest of the one that is not packed, whatever zstd made of the pages; what
+ * the digest does not cover (bytes 8 and 80, and of an index entry 4 to 7 and 16 to
+ * 31) only says where to read, and the hash of the page says whether that was right.
+ *
  * A newer version changes the number at byte 8, and may change all that follows
  * but not the first 12 bytes.
  */
@@ -83,12 +96,15 @@
 
 #include "base/sha256.h"
 #include "image.h"
+#include "page_pack.h"
 
-#define FL__TOC_VERSION		1
+#define FL__TOC_VERSION		2	/* the newest */
 #define FL__TOC_MAX_IMAGES	65536u
 #define FL__TOC_MAX_MODULES	65536u
 #define FL__TOC_MAX_STATE_BYTES	((uint64_t)1 << 30)
 #define FL__TOC_ENCODING_BYTES	256
+/* Where the number of entries stands. */
+#define FL__TOC_ENTRIES_BYTE	32
 /* No file is shorter. */
 #define FL__TOC_MIN_BYTES	(512 + FL__SHA256_BYTES)
 
@@ -119,11 +135,13 @@ struct fl__toc_entry {
 	uint64_t wpage;
 	uint64_t file_off;
 	uint32_t image_idx;
+	uint32_t stored_bytes;	/* fewer than a page has: packed */
 	uint8_t sha256[FL__SHA256_BYTES];
 };
 
 struct fl__toc {
-	uint64_t file_bytes;
+	uint64_t file_bytes;	/* of version 1 */
+	uint64_t stored_bytes;	/* of the file */
 	uint64_t state_off;
 	uint64_t state_bytes;
 	uint8_t state_sha256[FL__SHA256_BYTES];
@@ -133,8 +151,25 @@ struct fl__toc {
 	struct fl__toc_entry *entries;
 	uint64_t entry_count, entry_capacity;
 	uint32_t image_count, module_count;
+	bool is_packed;		/* version 2: no extent lies in the file */
 	uint8_t digest[FL__SHA256_BYTES];
 };
+
+/* Is a page stored in another form than its own? */
+static inline bool fl__toc_is_packed(const struct fl__toc *toc,
+				     uint64_t entry_idx)
+{
+	return toc->entries[entry_idx].stored_bytes != FL_WPAGE_BYTES;
+}
+
+/* What one thread reads pages with. */
+struct fl__toc_reader {
+	struct fl__sha256 sha;
+	struct fl__page_unpacker *unpacker;	/* from the first packed page on */
+};
+
+void fl__toc_reader_init(struct fl__toc_reader *reader);
+void fl__toc_reader_fini(struct fl__toc_reader *reader);
 
 /*
  * Read and check everything before the state, in parts: memory is used for what
@@ -144,19 +179,28 @@ struct fl__toc {
  * still prove, by the next two calls.
  *
  * Errors: -ENOEXEC (no image file: byte 0; cut, changed or damaged: the byte),
- * -ENOTSUP (a newer version, or an encoding of pages that it may have), -E2BIG
+ * -ENOTSUP (a newer version, an encoding of pages that it may have, or packed pages
+ * and no libzstd), -E2BIG
  * (more images, modules or state than version 1 has), -ENOMEM, and those of the
  * source.
  */
 int fl__toc_read(struct fl__toc *toc, const struct fl__toc_source *source,
 		 struct fl_error *error);
 
-/* Read page entry_idx of the index to dst, 64 KiB, and check the page. sha is
- * any initialised struct. Errors: -ENOEXEC and those of the source. */
+/* Read page entry_idx of the index to dst, 64 KiB, unpack it if it is packed, and
+ * check the page. Errors: -ENOEXEC, -ENOMEM (packed pages alone) and those of the
+ * source. */
 int fl__toc_read_wpage(const struct fl__toc *toc,
 		       const struct fl__toc_source *source, uint64_t entry_idx,
-		       struct fl__sha256 *sha, uint8_t *dst,
+		       struct fl__toc_reader *reader, uint8_t *dst,
 		       struct fl_error *error);
+
+/* Unpack a packed page of the index, whose stored bytes were read, to dst. The page
+ * is still to be checked. Errors: -ENOEXEC. */
+int fl__toc_unpack_wpage(const struct fl__toc *toc, uint64_t entry_idx,
+			 struct fl__page_unpacker *unpacker,
+			 const uint8_t *stored, uint8_t *dst,
+			 struct fl_error *error);
 
 /* Is this page of an image in the index? *entry_idx says where. */
 bool fl__toc_find(const struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
@@ -176,13 +220,13 @@ void fl__toc_check_two(const struct fl__toc *const tocs[2],
 /*
  * Read the page that lies at a page's place in an extent, whether the index
  * names the page or not: what the index does not name must be zero. To check an
- * image that is to be mapped as it is. Pages are asked for in order;
+ * image that is to be mapped as it is; so the file is not packed. Pages are asked for in order;
  * *entry_idx begins at the image's first_entry. Errors: as above.
  */
 int fl__toc_read_place(const struct fl__toc *toc,
 		       const struct fl__toc_source *source, uint32_t image_idx,
 		       uint64_t wpage, uint64_t *entry_idx,
-		       struct fl__sha256 *sha, uint8_t *dst,
+		       struct fl__toc_reader *reader, uint8_t *dst,
 		       struct fl_error *error);
 
 /* Read the state to dst, all zeroes before, and check the state. Zero pages of
@@ -206,6 +250,16 @@ int fl__toc_add_wpage(struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
 /* Decide where everything is, and write the bytes before the state, from byte 0
  * to state_off, to *bytes, which the caller frees. Sets digest. */
 int fl__toc_place(struct fl__toc *toc, uint8_t **bytes, struct fl_error *error);
+
+/*
+ * To make a packed file of what was placed: begin, then say of each page, in order,
+ * how many bytes are stored of it; each page's file_off is set by that. end turns
+ * the bytes that place gave into those of version 2. The digest stays.
+ */
+void fl__toc_pack_begin(struct fl__toc *toc);
+void fl__toc_pack_wpage(struct fl__toc *toc, uint64_t entry_idx,
+			uint32_t stored_bytes);
+void fl__toc_pack_end(const struct fl__toc *toc, uint8_t *bytes);
 
 void fl__toc_fini(struct fl__toc *toc);
 

@@ -10,7 +10,11 @@ int fl__toc_add_wpage(struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
 		      const uint8_t *bytes, struct fl__sha256 *sha,
 		      struct fl_error *error)
 {
-	struct fl__toc_entry entry = { .image_idx = image_idx, .wpage = wpage };
+	struct fl__toc_entry entry = {
+		.image_idx = image_idx,
+		.wpage = wpage,
+		.stored_bytes = FL_WPAGE_BYTES,
+	};
 	int err;
 
 	if (fl_is_zero(bytes, FL_WPAGE_BYTES))
@@ -76,7 +80,7 @@ static void place_entries(struct fl__toc *toc)
 static uint8_t *write_header(const struct fl__toc *toc, uint8_t *at)
 {
 	memcpy(at, FL__TOC_MAGIC, MAGIC_BYTES);
-	put32(at + HEADER_VERSION, FL__TOC_VERSION);
+	put32(at + HEADER_VERSION, VERSION_RAW);
 	put32(at + HEADER_WPAGE, FL_WPAGE_BYTES);
 	put64(at + HEADER_FILE, toc->file_bytes);
 	put32(at + HEADER_IMAGES, toc->image_count);
@@ -110,7 +114,7 @@ static uint8_t *write_entry(const struct fl__toc_entry *entry, uint8_t *at)
 	put32(at + ENTRY_ENCODING, ENCODING_RAW);
 	put64(at + ENTRY_WPAGE, entry->wpage);
 	put64(at + ENTRY_FILE, entry->file_off);
-	put64(at + ENTRY_STORED, FL_WPAGE_BYTES);
+	put64(at + ENTRY_STORED, entry->stored_bytes);
 	memcpy(at + ENTRY_SHA256, entry->sha256, FL__SHA256_BYTES);
 	return at + ENTRY_BYTES;
 }
@@ -147,6 +151,7 @@ int fl__toc_place(struct fl__toc *toc, uint8_t **bytes, struct fl_error *error)
 	toc->state_off = fl__toc_index_off(toc) +
 			 toc->entry_count * ENTRY_BYTES + FL__SHA256_BYTES;
 	toc->file_bytes = toc->state_off + toc->state_bytes;
+	toc->is_packed = false;
 	for (uint32_t i = 0; !err && i < toc->image_count; i++)
 		err = place_image(toc, &toc->images[i]);
 	*bytes = err ? NULL : calloc(1, (size_t)toc->state_off);
@@ -154,7 +159,37 @@ int fl__toc_place(struct fl__toc *toc, uint8_t **bytes, struct fl_error *error)
 		return fl__error_set(error, -ENOMEM,
 				     "no memory for an index of %llu pages",
 				     fl_llu(toc->entry_count));
+	toc->stored_bytes = toc->file_bytes;
 	place_entries(toc);
 	write_tables(toc, *bytes);
 	return 0;
+}
+
+void fl__toc_pack_begin(struct fl__toc *toc)
+{
+	toc->is_packed = true;
+	toc->stored_bytes = toc->state_off + toc->state_bytes;
+}
+
+void fl__toc_pack_wpage(struct fl__toc *toc, uint64_t entry_idx,
+			uint32_t stored_bytes)
+{
+	struct fl__toc_entry *entry = &toc->entries[entry_idx];
+
+	entry->file_off = toc->stored_bytes;
+	entry->stored_bytes = stored_bytes;
+	toc->stored_bytes += stored_bytes;
+}
+
+void fl__toc_pack_end(const struct fl__toc *toc, uint8_t *bytes)
+{
+	uint8_t *at = bytes + fl__toc_index_off(toc);
+
+	put32(bytes + HEADER_VERSION, VERSION_PACKED);
+	put64(bytes + HEADER_PACKED, toc->stored_bytes);
+	for (uint64_t i = 0; i < toc->entry_count; i++) {
+		at = write_entry(&toc->entries[i], at);
+		if (fl__toc_is_packed(toc, i))
+			put32(at - ENTRY_BYTES + ENTRY_ENCODING, ENCODING_ZSTD);
+	}
 }

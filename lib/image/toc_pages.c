@@ -41,7 +41,9 @@ static int check_rest(const struct fl__toc *toc, uint64_t entry_idx,
 			"the page does not have the hash of the index");
 	if (!fl_is_zero(bytes + rest, FL_WPAGE_BYTES - rest))
 		return fl__toc_bad(
-			error, entry->file_off + rest,
+			error,
+			entry->file_off +
+				(fl__toc_is_packed(toc, entry_idx) ? 0 : rest),
 			"the page has bytes beyond the initial size");
 	return 0;
 }
@@ -70,21 +72,75 @@ void fl__toc_check_two(const struct fl__toc *const tocs[2],
 				     bytes[i], NULL);
 }
 
-int fl__toc_read_wpage(const struct fl__toc *toc,
+int fl__toc_unpack_wpage(const struct fl__toc *toc, uint64_t entry_idx,
+			 struct fl__page_unpacker *unpacker,
+			 const uint8_t *stored, uint8_t *dst,
+			 struct fl_error *error)
+{
+	const struct fl__toc_entry *entry = &toc->entries[entry_idx];
+	const char *wrong =
+		fl__page_unpack(unpacker, stored, entry->stored_bytes, dst);
+
+	return wrong ? fl__error_set_at(
+			       error, -ENOEXEC, entry->file_off,
+			       "the image file is damaged at byte %llu: page %llu of image %u cannot be unpacked: %s",
+			       fl_llu(entry->file_off), fl_llu(entry->wpage),
+			       entry->image_idx, wrong) :
+		       0;
+}
+
+void fl__toc_reader_init(struct fl__toc_reader *reader)
+{
+	fl__sha256_init(&reader->sha);
+	reader->unpacker = NULL;
+}
+
+void fl__toc_reader_fini(struct fl__toc_reader *reader)
+{
+	fl__page_unpacker_destroy(reader->unpacker);
+}
+
+static int read_packed(const struct fl__toc *toc,
 		       const struct fl__toc_source *source, uint64_t entry_idx,
-		       struct fl__sha256 *sha, uint8_t *dst,
+		       struct fl__toc_reader *reader, uint8_t *dst,
 		       struct fl_error *error)
 {
-	int err = source->read(source, toc->entries[entry_idx].file_off, dst,
-			       FL_WPAGE_BYTES, error);
+	const struct fl__toc_entry *entry = &toc->entries[entry_idx];
+	uint8_t *stored;
+	int err = 0;
 
-	return err ? err : fl__toc_check_wpage(toc, entry_idx, sha, dst, error);
+	if (!reader->unpacker)
+		err = fl__page_unpacker_create(&reader->unpacker, error);
+	if (err)
+		return err;
+	stored = fl__page_unpacker_buffer(reader->unpacker);
+	err = source->read(source, entry->file_off, stored, entry->stored_bytes,
+			   error);
+	return err ? err :
+		     fl__toc_unpack_wpage(toc, entry_idx, reader->unpacker,
+					  stored, dst, error);
+}
+
+int fl__toc_read_wpage(const struct fl__toc *toc,
+		       const struct fl__toc_source *source, uint64_t entry_idx,
+		       struct fl__toc_reader *reader, uint8_t *dst,
+		       struct fl_error *error)
+{
+	int err = fl__toc_is_packed(toc, entry_idx) ?
+			  read_packed(toc, source, entry_idx, reader, dst,
+				      error) :
+			  source->read(source, toc->entries[entry_idx].file_off,
+				       dst, FL_WPAGE_BYTES, error);
+
+	return err ? err :
+		     fl__toc_check_wpage(toc, entry_idx, &reader->sha, dst,
+					 error);
 }
 
 int fl__toc_read_place(const struct fl__toc *toc,
 		       const struct fl__toc_source *source, uint32_t image_idx,
 		       uint64_t wpage, uint64_t *entry_idx,
-		       struct fl__sha256 *sha, uint8_t *dst,
+		       struct fl__toc_reader *reader, uint8_t *dst,
 		       struct fl_error *error)
 {
 	const struct fl__toc_image *image = &toc->images[image_idx];
@@ -92,12 +148,12 @@ int fl__toc_read_place(const struct fl__toc *toc,
 	bool has_place = fl__toc_place_of(image, wpage, &off);
 	int err;
 
-	fl_assert(has_place);
+	fl_assert(has_place && !toc->is_packed);
 	(void)has_place;
 	if (*entry_idx < image->first_entry + image->entry_count &&
 	    toc->entries[*entry_idx].wpage == wpage)
-		return fl__toc_read_wpage(toc, source, (*entry_idx)++, sha, dst,
-					  error);
+		return fl__toc_read_wpage(toc, source, (*entry_idx)++, reader,
+					  dst, error);
 	err = source->read(source, off, dst, FL_WPAGE_BYTES, error);
 	if (!err && !fl_is_zero(dst, FL_WPAGE_BYTES))
 		err = fl__toc_bad(

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* toc_read.c - tables of contents of image files, read; see toc.h. */
 #include "toc_form.h"
+#include "page_pack.h"
 
 #include <stdlib.h>
 
@@ -14,6 +15,7 @@ struct walk {
 	uint64_t off; /* of what is read next */
 	uint64_t entry_count; /* as the header says */
 	uint64_t place; /* in the file, behind the last extent */
+	uint64_t packed_place; /* the same, of a packed file's last page */
 	struct fl_error *error;
 	/* Read in advance, [ahead_off, ahead_end) of the file. */
 	uint64_t ahead_off, ahead_end;
@@ -79,9 +81,10 @@ static int header_kind(const struct walk *walk, const uint8_t *bytes)
 			walk->error, -ENOTSUP, HEADER_VERSION,
 			"the image file has version %u, and this library knows version %u: use a newer library",
 			version, FL__TOC_VERSION);
-	if (version != FL__TOC_VERSION)
+	if (version != VERSION_RAW && version != VERSION_PACKED)
 		return walk_bad(walk, HEADER_BYTES, HEADER_VERSION,
 				"there is no such version");
+	walk->toc->is_packed = version == VERSION_PACKED;
 	if (get32(bytes + HEADER_WPAGE) != FL_WPAGE_BYTES)
 		return walk_bad(walk, HEADER_BYTES, HEADER_WPAGE,
 				"pages have 65536 bytes");
@@ -120,12 +123,13 @@ static int header_sizes(struct walk *walk)
 	struct fl__toc *toc = walk->toc;
 	uint64_t pages, tables;
 
-	if (toc->file_bytes != walk->source->length_bytes)
+	if (toc->stored_bytes != walk->source->length_bytes)
 		return fl__error_set_at(
-			walk->error, -ENOEXEC, HEADER_FILE,
+			walk->error, -ENOEXEC,
+			toc->is_packed ? HEADER_PACKED : HEADER_FILE,
 			"the image file has %llu bytes, and its header says %llu: the file was cut or changed",
 			fl_llu(walk->source->length_bytes),
-			fl_llu(toc->file_bytes));
+			fl_llu(toc->stored_bytes));
 	if (fl_mul_overflow(walk->entry_count, FL_WPAGE_BYTES, &pages) ||
 	    pages > toc->file_bytes)
 		return walk_bad(walk, HEADER_BYTES, HEADER_ENTRIES,
@@ -134,10 +138,11 @@ static int header_sizes(struct walk *walk)
 	tables = fl__toc_index_off(toc) + walk->entry_count * ENTRY_BYTES +
 		 FL__SHA256_BYTES;
 	toc->state_off = tables;
-	if (!fl_range_fits(tables, toc->state_bytes, toc->file_bytes))
+	if (!fl_range_fits(tables, toc->state_bytes, toc->stored_bytes) ||
+	    !fl_range_fits(tables, toc->state_bytes, toc->file_bytes))
 		return walk_bad(walk, HEADER_BYTES, HEADER_IMAGES,
 				"tables and state exceed the file");
-	walk->place = tables + toc->state_bytes;
+	walk->place = walk->packed_place = tables + toc->state_bytes;
 	return 0;
 }
 
@@ -146,9 +151,13 @@ static int header_rest(struct walk *walk, const uint8_t *bytes)
 	const uint8_t *encoding = bytes + HEADER_ENCODING;
 	const uint8_t *end = memchr(encoding, 0, FL__TOC_ENCODING_BYTES);
 
+	if (!walk->toc->is_packed &&
+	    !fl_is_zero(bytes + HEADER_PACKED, HEADER_ZERO - HEADER_PACKED))
+		return walk_bad(walk, HEADER_BYTES, HEADER_PACKED,
+				"bytes 80 to 255 are zero");
 	if (!fl_is_zero(bytes + HEADER_ZERO, HEADER_ENCODING - HEADER_ZERO))
 		return walk_bad(walk, HEADER_BYTES, HEADER_ZERO,
-				"bytes 80 to 255 are zero");
+				"bytes 88 to 255 are zero");
 	if (!end || !fl_is_zero(end, (uint64_t)(encoding +
 						FL__TOC_ENCODING_BYTES - end)))
 		return walk_bad(walk, HEADER_BYTES, HEADER_ENCODING,
@@ -157,6 +166,16 @@ static int header_rest(struct walk *walk, const uint8_t *bytes)
 	memcpy(walk->toc->state_sha256, bytes + HEADER_STATE_SHA256,
 	       FL__SHA256_BYTES);
 	return 0;
+}
+
+/* The digest is that of the file as it would be with its pages as they are. */
+static void header_add(struct walk *walk, uint8_t *bytes)
+{
+	if (walk->toc->is_packed) {
+		put32(bytes + HEADER_VERSION, VERSION_RAW);
+		put64(bytes + HEADER_PACKED, 0);
+	}
+	fl__sha256_add(&walk->sha, bytes, HEADER_BYTES);
 }
 
 static int walk_header(struct walk *walk)
@@ -170,12 +189,14 @@ static int walk_header(struct walk *walk)
 			walk->error, -ENOEXEC, 0,
 			"%llu bytes are too short for a Faultline image file",
 			fl_llu(walk->source->length_bytes));
-	err = walk_read(walk, bytes, HEADER_BYTES);
+	err = walk_look(walk, bytes, HEADER_BYTES);
 	if (!err)
 		err = header_kind(walk, bytes);
 	if (err)
 		return err;
 	toc->file_bytes = get64(bytes + HEADER_FILE);
+	toc->stored_bytes = toc->is_packed ? get64(bytes + HEADER_PACKED) :
+					     toc->file_bytes;
 	toc->image_count = get32(bytes + HEADER_IMAGES);
 	toc->module_count = get32(bytes + HEADER_MODULES);
 	walk->entry_count = get64(bytes + HEADER_ENTRIES);
@@ -183,7 +204,11 @@ static int walk_header(struct walk *walk)
 	err = header_limits(walk);
 	if (!err)
 		err = header_sizes(walk);
-	return err ? err : header_rest(walk, bytes);
+	if (!err)
+		err = header_rest(walk, bytes);
+	if (!err)
+		header_add(walk, bytes);
+	return err;
 }
 
 static uint64_t image_wpages(uint64_t initial_bytes)
@@ -262,7 +287,8 @@ static int walk_tables(struct walk *walk)
 	if (err)
 		return err;
 	if (walk->place != toc->file_bytes)
-		return fl__toc_bad(walk->error, walk->place,
+		return fl__toc_bad(walk->error,
+				   toc->is_packed ? HEADER_FILE : walk->place,
 				   "the file goes on behind its last extent");
 	err = walk_read(walk, toc->module_digests,
 			(uint64_t)toc->module_count * FL__SHA256_BYTES);
@@ -274,13 +300,53 @@ static int walk_tables(struct walk *walk)
 	return err;
 }
 
-static int walk_entry_place(struct walk *walk, const uint8_t *bytes,
-			    const struct fl__toc_entry *entry)
+/* What is stored of a page: all of the page, or less that zstd made of it. */
+static int entry_encoding(struct walk *walk, const uint8_t *bytes,
+			  const struct fl__toc_entry *entry)
+{
+	uint32_t encoding = get32(bytes + ENTRY_ENCODING);
+	const char *lacks = fl__page_pack_lacks();
+	uint64_t byte = walk->off - ENTRY_BYTES + ENTRY_ENCODING;
+
+	if (encoding > (walk->toc->is_packed ? ENCODING_ZSTD : ENCODING_RAW))
+		return fl__error_set_at(
+			walk->error, -ENOTSUP, byte,
+			"page %llu of image %u is stored by encoding %u, which this library does not know in a file of this version",
+			fl_llu(entry->wpage), entry->image_idx, encoding);
+	if (encoding == ENCODING_ZSTD && lacks)
+		return fl__error_set_at(walk->error, -ENOTSUP, byte,
+					"page %llu of image %u is packed: %s",
+					fl_llu(entry->wpage), entry->image_idx,
+					lacks);
+	if (encoding == ENCODING_RAW && entry->stored_bytes != FL_WPAGE_BYTES)
+		return walk_bad(walk, ENTRY_BYTES, ENTRY_STORED,
+				"a page is stored as 65536 bytes");
+	if (encoding == ENCODING_ZSTD &&
+	    (!entry->stored_bytes || entry->stored_bytes >= FL_WPAGE_BYTES))
+		return walk_bad(walk, ENTRY_BYTES, ENTRY_STORED,
+				"a packed page is stored as 1 to 65535 bytes");
+	return 0;
+}
+
+/* Packed pages follow one another. */
+static int entry_packed_place(struct walk *walk,
+			      const struct fl__toc_entry *entry)
+{
+	if (entry->file_off != walk->packed_place ||
+	    !fl_range_fits(entry->file_off, entry->stored_bytes,
+			   walk->toc->stored_bytes))
+		return walk_bad(
+			walk, ENTRY_BYTES, ENTRY_FILE,
+			"the page does not follow the one before, or exceeds the file");
+	walk->packed_place += entry->stored_bytes;
+	return 0;
+}
+
+static int entry_order(struct walk *walk, const struct fl__toc_entry *entry)
 {
 	const struct fl__toc *toc = walk->toc;
 	const struct fl__toc_entry *last =
 		toc->entry_count ? &toc->entries[toc->entry_count - 1] : NULL;
-	uint64_t place = 0;
 
 	if (entry->image_idx >= toc->image_count ||
 	    (last && (entry->image_idx < last->image_idx ||
@@ -288,42 +354,70 @@ static int walk_entry_place(struct walk *walk, const uint8_t *bytes,
 		       entry->wpage <= last->wpage))))
 		return walk_bad(walk, ENTRY_BYTES, ENTRY_IMAGE,
 				"the index is not in order");
-	if (get64(bytes + ENTRY_STORED) != FL_WPAGE_BYTES)
-		return walk_bad(walk, ENTRY_BYTES, ENTRY_STORED,
-				"a page is stored as 65536 bytes");
+	return 0;
+}
+
+static int entry_place(struct walk *walk, const struct fl__toc_entry *entry,
+		       uint64_t *place)
+{
+	const struct fl__toc *toc = walk->toc;
+
 	if (!fl__toc_place_of(&toc->images[entry->image_idx], entry->wpage,
-			      &place) ||
-	    entry->file_off != place)
+			      place) ||
+	    (!toc->is_packed && entry->file_off != *place))
 		return walk_bad(walk, ENTRY_BYTES, ENTRY_WPAGE,
 				"the page is not at its place in an extent");
-	return 0;
+	return toc->is_packed ? entry_packed_place(walk, entry) : 0;
+}
+
+/* As header_add(). */
+static void entry_add(struct walk *walk, uint8_t *bytes, uint64_t place)
+{
+	put32(bytes + ENTRY_ENCODING, ENCODING_RAW);
+	put64(bytes + ENTRY_FILE, place);
+	put64(bytes + ENTRY_STORED, FL_WPAGE_BYTES);
+	fl__sha256_add(&walk->sha, bytes, ENTRY_BYTES);
 }
 
 static int walk_entry(struct walk *walk)
 {
 	uint8_t bytes[ENTRY_BYTES];
 	struct fl__toc_entry entry;
-	uint32_t encoding;
-	int err = walk_read(walk, bytes, ENTRY_BYTES);
+	uint64_t place = 0;
+	int err = walk_look(walk, bytes, ENTRY_BYTES);
 
 	if (err)
 		return err;
 	entry.image_idx = get32(bytes + ENTRY_IMAGE);
 	entry.wpage = get64(bytes + ENTRY_WPAGE);
 	entry.file_off = get64(bytes + ENTRY_FILE);
+	entry.stored_bytes =
+		(uint32_t)fl_min_u64(get64(bytes + ENTRY_STORED), UINT32_MAX);
 	memcpy(entry.sha256, bytes + ENTRY_SHA256, FL__SHA256_BYTES);
-	encoding = get32(bytes + ENTRY_ENCODING);
-	if (encoding != ENCODING_RAW)
-		return fl__error_set_at(
-			walk->error, -ENOTSUP,
-			walk->off - ENTRY_BYTES + ENTRY_ENCODING,
-			"page %llu of image %u is stored by encoding %u, and this library knows encoding 0 alone",
-			fl_llu(entry.wpage), entry.image_idx, encoding);
-	err = walk_entry_place(walk, bytes, &entry);
+	err = entry_encoding(walk, bytes, &entry);
+	if (!err)
+		err = entry_order(walk, &entry);
+	if (!err)
+		err = entry_place(walk, &entry, &place);
 	if (!err)
 		err = fl__toc_grow(walk->toc, walk->error);
-	if (!err)
-		fl__toc_append(walk->toc, &entry);
+	if (err)
+		return err;
+	entry_add(walk, bytes, place);
+	fl__toc_append(walk->toc, &entry);
+	return 0;
+}
+
+static int walk_index(struct walk *walk)
+{
+	struct fl__toc *toc = walk->toc;
+	int err = 0;
+
+	while (!err && toc->entry_count < walk->entry_count)
+		err = walk_entry(walk);
+	if (!err && toc->is_packed && walk->packed_place != toc->stored_bytes)
+		err = fl__toc_bad(walk->error, walk->packed_place,
+				  "the file goes on behind its last page");
 	return err;
 }
 
@@ -367,8 +461,8 @@ int fl__toc_read(struct fl__toc *toc, const struct fl__toc_source *source,
 	*toc = head;
 	walk.toc = toc;
 	err = walk_tables(&walk);
-	while (!err && toc->entry_count < walk.entry_count)
-		err = walk_entry(&walk);
+	if (!err)
+		err = walk_index(&walk);
 	if (!err)
 		err = walk_digest(&walk);
 	if (err)

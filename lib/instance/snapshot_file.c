@@ -88,17 +88,23 @@ static void archive_close(const struct fl_snapshot *snapshot,
 	free(archive->state);
 }
 
-int fl_snapshot_write(const struct fl_snapshot *snapshot, const char *path,
-		      struct fl_error *error)
+int fl_snapshot_write_as(const struct fl_snapshot *snapshot, const char *path,
+			 uint32_t flags, struct fl_error *error)
 {
 	struct fl__archive archive;
 	int err = archive_open(snapshot, &archive, error);
 
 	if (err)
 		return err;
-	err = fl__archive_write(&archive, path, error);
+	err = fl__archive_write(&archive, path, flags, error);
 	archive_close(snapshot, &archive);
 	return err;
+}
+
+int fl_snapshot_write(const struct fl_snapshot *snapshot, const char *path,
+		      struct fl_error *error)
+{
+	return fl_snapshot_write_as(snapshot, path, 0, error);
 }
 
 int fl_snapshot_digest(struct fl_snapshot *snapshot, uint8_t digest[32],

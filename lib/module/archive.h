@@ -52,15 +52,17 @@ int fl__archive_digest(const struct fl__archive *archive,
 
 /*
  * Write a file: whole and durable, or not at all; see struct fl__os_new_file.
+ * flags: enum fl_write_flags.
  *
- * Errors: -EINVAL (the path names no place for a file; encoding has no end),
+ * Errors: -EINVAL (the path names no place for a file; encoding has no end; flags),
+ * -ENOTSUP (FL_WRITE_ZSTD without libzstd),
  * -EPERM, -E2BIG (more than toc.h allows), -EFAULT (an image at whose end
  * instantiation traps), -ENOMEM (memory, room, quota or RLIMIT_FSIZE), -EIO (also:
  * an image in place was cut, or changed meanwhile). The one error after which the
  * new file is there is -EIO of the folder, and the message says so.
  */
 int fl__archive_write(const struct fl__archive *archive, const char *path,
-		      struct fl_error *error);
+		      uint32_t flags, struct fl_error *error);
 
 /*
  * Read and check a file, by path, or by fd when path is NULL; fd stays open, and

@@ -56,14 +56,37 @@ static void pages_trim(struct pages *pages)
 		last->length_bytes--;
 }
 
-static int pages_read(struct pages *pages, const struct fl__toc *toc,
-		      const struct fl__toc_source *source,
+/* Packed, a small file has many pages; what they become counts whole before
+ * anything is taken for them. */
+static int pages_limit(const struct fl__archive_file *file,
+		       const struct fl__toc_image *image,
+		       struct fl_error *error)
+{
+	uint64_t count = image->entry_count;
+	uint64_t most = file->context->limits.max_image_bytes;
+
+	if (file->origin->toc.is_packed && count > most / FL_WPAGE_BYTES)
+		return fl__error_set_at(
+			error, -E2BIG, FL__TOC_ENTRIES_BYTE,
+			"the file packs an image of %llu pages of 64 KiB; max_image_bytes of fl_context_config is %llu",
+			fl_llu(count), fl_llu(most));
+	if (count > (SIZE_MAX - 1) / FL_WPAGE_BYTES)
+		return fl__error_set(error, -ENOMEM,
+				     "no memory to read %llu pages of an image",
+				     fl_llu(count));
+	return 0;
+}
+
+static int pages_read(struct pages *pages, const struct fl__archive_file *file,
 		      const struct fl__toc_image *image, struct fl_error *error)
 {
+	const struct fl__toc *toc = &file->origin->toc;
 	size_t count = (size_t)image->entry_count;
-	struct fl__sha256 sha;
-	int err = 0;
+	struct fl__toc_reader reader;
+	int err = pages_limit(file, image, error);
 
+	if (err)
+		return err;
 	*pages = (struct pages){
 		.bytes = malloc(count * FL_WPAGE_BYTES + 1),
 		.segments = calloc(count + 1, sizeof(*pages->segments)),
@@ -72,15 +95,17 @@ static int pages_read(struct pages *pages, const struct fl__toc *toc,
 		err = fl__error_set(error, -ENOMEM,
 				    "no memory to read %zu pages of an image",
 				    count);
-	fl__sha256_init(&sha);
+	fl__toc_reader_init(&reader);
 	for (size_t i = 0; !err && i < count; i++) {
 		uint8_t *dst = pages->bytes + i * FL_WPAGE_BYTES;
 		uint64_t idx = image->first_entry + i;
 
-		err = fl__toc_read_wpage(toc, source, idx, &sha, dst, error);
+		err = fl__toc_read_wpage(toc, &file->source, idx, &reader, dst,
+					 error);
 		if (!err)
 			pages_add(pages, toc->entries[idx].wpage, dst);
 	}
+	fl__toc_reader_fini(&reader);
 	if (err)
 		pages_fini(pages);
 	else
@@ -94,8 +119,7 @@ int fl__archive_open_whole(const struct fl__archive_file *file,
 {
 	const struct fl__toc_image *from = &file->origin->toc.images[image_idx];
 	struct pages pages;
-	int err = pages_read(&pages, &file->origin->toc, &file->source, from,
-			     error);
+	int err = pages_read(&pages, file, from, error);
 
 	if (err)
 		return err;
@@ -161,17 +185,18 @@ static int map_extent(struct fl__image_map *map, const struct fl__toc *toc,
 		      uint8_t *bytes, struct fl_error *error)
 {
 	uint64_t end = extent->first_wpage + extent->wpage_count;
-	struct fl__sha256 sha;
+	struct fl__toc_reader reader;
 	int err = map_place(map, extent, error);
 
-	fl__sha256_init(&sha);
+	fl__toc_reader_init(&reader);
 	for (uint64_t w = extent->first_wpage; !err && w < end; w++) {
 		err = fl__toc_read_place(toc, source, image_idx, w, entry_idx,
-					 &sha, bytes, error);
+					 &reader, bytes, error);
 		if (!err && map_add(map, w, bytes))
 			err = fl__error_set(error, -ENOMEM,
 					    "no memory to plan an image");
 	}
+	fl__toc_reader_fini(&reader);
 	return err;
 }
 
@@ -257,6 +282,10 @@ int fl__archive_open_in_place(const struct fl__archive_file *file,
 	struct fl__image_map map;
 	int err;
 
+	if (toc->is_packed)
+		return fl__error_set(
+			error, -ENOTSUP,
+			"the pages of the file are packed, and cannot be mapped: open it without FL_OPEN_IN_PLACE, or write the file without FL_WRITE_ZSTD");
 	if (is_unchecked) {
 		for (uint32_t i = 0; i < from->extent_count; i++)
 			file_offs[i] = from->extents[i].file_off;

@@ -65,7 +65,9 @@ static int open_one(struct fl__archive_file *file, uint32_t idx,
 	}
 	if (is_auto && !lacks) {
 		file->way = FL_LOAD_LAZY;
-		file->way_reason = "the bytes come from a page source";
+		file->way_reason = file->origin->toc.is_packed ?
+					   "the pages of the file are packed" :
+					   "the bytes come from a page source";
 	} else if (is_auto) {
 		file->way = FL_LOAD_WHOLE;
 		file->way_reason = lacks;

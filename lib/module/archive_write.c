@@ -153,8 +153,41 @@ static bool is_unchanged(const struct fl_image *image, const uint8_t *bytes,
 	return !memcmp(digest, entry->sha256, sizeof(digest));
 }
 
-static int write_wpages(struct fl__os_new_file *file, const struct fl__toc *toc,
-			const struct fl__archive *archive)
+/* A page of the index, still what its hash was made of. */
+static int read_entry(const struct fl__archive *archive,
+		      const struct fl__toc_entry *entry, uint8_t *bytes,
+		      struct fl__sha256 *sha)
+{
+	const struct fl_image *image = archive->images[entry->image_idx];
+	int err = read_wpage(image, entry->wpage, bytes);
+
+	if (!err && !is_unchanged(image, bytes, entry, sha))
+		err = -EIO;
+	return err;
+}
+
+/* Where the page belongs, as it is; or behind the page before, packed. */
+static int write_wpage(struct fl__os_new_file *file, struct fl__toc *toc,
+		       uint64_t entry_idx, struct fl__page_packer *packer,
+		       const uint8_t *bytes)
+{
+	uint32_t len = FL_WPAGE_BYTES;
+
+	if (packer) {
+		len = fl__page_pack(packer, bytes, &bytes);
+		if (!len)
+			return -ENOMEM;
+		fl__toc_pack_wpage(toc, entry_idx, len);
+		if (!fl__os_file_may_reach(toc->stored_bytes))
+			return -EFBIG;
+	}
+	return fl__os_new_file_write(file, toc->entries[entry_idx].file_off,
+				     bytes, len);
+}
+
+static int write_wpages(struct fl__os_new_file *file, struct fl__toc *toc,
+			const struct fl__archive *archive,
+			struct fl__page_packer *packer)
 {
 	uint8_t *bytes = malloc(FL_WPAGE_BYTES);
 	struct fl__sha256 sha;
@@ -162,36 +195,37 @@ static int write_wpages(struct fl__os_new_file *file, const struct fl__toc *toc,
 
 	fl__sha256_init(&sha);
 	for (uint64_t i = 0; !err && i < toc->entry_count; i++) {
-		const struct fl__toc_entry *entry = &toc->entries[i];
-		const struct fl_image *image =
-			archive->images[entry->image_idx];
-
-		err = read_wpage(image, entry->wpage, bytes);
-		if (!err && !is_unchanged(image, bytes, entry, &sha))
-			err = -EIO;
+		err = read_entry(archive, &toc->entries[i], bytes, &sha);
 		if (!err)
-			err = fl__os_new_file_write(file, entry->file_off,
-						    bytes, FL_WPAGE_BYTES);
+			err = write_wpage(file, toc, i, packer, bytes);
 	}
 	free(bytes);
 	return err;
 }
 
-static int write_file(const struct fl__toc *toc, const uint8_t *bytes,
-		      const struct fl__archive *archive, const char *path,
+/* Tables last: they say where packed pages came to lie. packer: NULL, or the
+ * pages are packed. */
+static int write_file(struct fl__toc *toc, uint8_t *bytes,
+		      const struct fl__archive *archive,
+		      struct fl__page_packer *packer, const char *path,
 		      bool *is_there)
 {
 	struct fl__os_new_file file;
-	int err = fl__os_new_file_open(&file, path, toc->file_bytes);
+	int err;
 
 	*is_there = false;
+	if (packer)
+		fl__toc_pack_begin(toc);
+	err = fl__os_new_file_open(&file, path, toc->stored_bytes);
 	if (err)
 		return err;
-	err = fl__os_new_file_write(&file, 0, bytes, toc->state_off);
+	err = write_state(&file, toc, archive->state);
 	if (!err)
-		err = write_state(&file, toc, archive->state);
+		err = write_wpages(&file, toc, archive, packer);
+	if (!err && packer)
+		fl__toc_pack_end(toc, bytes);
 	if (!err)
-		err = write_wpages(&file, toc, archive);
+		err = fl__os_new_file_write(&file, 0, bytes, toc->state_off);
 	if (err) {
 		fl__os_new_file_abort(&file);
 		return err;
@@ -211,12 +245,13 @@ static int write_failed(const struct fl__toc *toc, int err, bool is_there,
 			strerror(-err));
 	return fl__error_set(error, fl__os_file_error(err),
 			     "cannot write an image file of %llu bytes: %s%s",
-			     fl_llu(toc->file_bytes), strerror(-err),
+			     fl_llu(toc->stored_bytes), strerror(-err),
 			     err == -EFBIG ? "; raise `ulimit -f`" : "");
 }
 
-int fl__archive_write(const struct fl__archive *archive, const char *path,
-		      struct fl_error *error)
+static int write_contents(const struct fl__archive *archive, const char *path,
+			  struct fl__page_packer *packer,
+			  struct fl_error *error)
 {
 	struct fl__toc toc;
 	uint8_t *bytes;
@@ -225,10 +260,27 @@ int fl__archive_write(const struct fl__archive *archive, const char *path,
 
 	if (err)
 		return err;
-	err = write_file(&toc, bytes, archive, path, &is_there);
+	err = write_file(&toc, bytes, archive, packer, path, &is_there);
 	if (err)
 		err = write_failed(&toc, err, is_there, error);
 	free(bytes);
 	fl__toc_fini(&toc);
+	return err;
+}
+
+int fl__archive_write(const struct fl__archive *archive, const char *path,
+		      uint32_t flags, struct fl_error *error)
+{
+	struct fl__page_packer *packer = NULL;
+	int err = 0;
+
+	if (flags & ~(uint32_t)FL_WRITE_ZSTD)
+		return fl__error_set(error, -EINVAL,
+				     "there is no such flag: 0x%x", flags);
+	if (flags & FL_WRITE_ZSTD)
+		err = fl__page_packer_create(&packer, error);
+	if (!err)
+		err = write_contents(archive, path, packer, error);
+	fl__page_packer_destroy(packer);
 	return err;
 }

@@ -16,14 +16,20 @@ static struct fl__archive archive_of(struct fl_image **image)
 	return (struct fl__archive){ .images = image, .image_count = 1 };
 }
 
-int fl_image_write(const struct fl_image *image, const char *path,
-		   struct fl_error *error)
+int fl_image_write_as(const struct fl_image *image, const char *path,
+		      uint32_t flags, struct fl_error *error)
 {
 	/* Writing changes nothing; the archive of an opener owns its images. */
 	struct fl_image *lent = (struct fl_image *)(uintptr_t)image;
 	struct fl__archive archive = archive_of(&lent);
 
-	return fl__archive_write(&archive, path, error);
+	return fl__archive_write(&archive, path, flags, error);
+}
+
+int fl_image_write(const struct fl_image *image, const char *path,
+		   struct fl_error *error)
+{
+	return fl_image_write_as(image, path, 0, error);
 }
 
 int fl_image_digest(struct fl_image *image, uint8_t digest[32],

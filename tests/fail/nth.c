@@ -16,6 +16,7 @@
 
 #include "tests/kit/child.h"
 #include "tests/kit/conform.h"
+#include "tests/kit/page_source.h"
 #include "tests/kit/procfs.h"
 #include "tests/kit/resources.h"
 #include "tests/kit/trap.h"
@@ -348,6 +349,36 @@ static void put_old_file(const struct life *life)
 	close(fd);
 }
 
+/* The same with packed pages, of which the library that packs takes memory too. On
+ * one rung: it has no part in this. */
+static void use_packed_file(struct life *life)
+{
+	struct fl_image *image = fl_module_image(life->module, 0);
+	struct fl_error error = { .text = "" };
+	struct fl_image *opened = NULL;
+	bool is_written;
+	char bytes[6];
+	int err;
+
+	if (test_needs_zstd() || test_rung != conform_rungs)
+		return;
+	err = fl_image_write_as(image, life->file, FL_WRITE_ZSTD, &error);
+	is_written = answered(life, "fl_image_write_as", err, &error);
+	check_folder(life, is_written || strstr(error.text,
+						"folder cannot be synced"));
+	if (is_written && succeeds(life,
+				   fl_image_open(life->context, life->file, -1,
+						 0, &opened, &error),
+				   &error)) {
+		CHECK_EQ(fl_image_read(opened, 3 * WPAGE + 50, bytes, 6), 0);
+		CHECK(!memcmp(bytes, "second", 6));
+		fl_image_release(opened);
+	}
+	inject.is_armed = false;
+	put_old_file(life);
+	inject.is_armed = true;
+}
+
 /* An image out to a file and back. */
 static void use_file(struct life *life)
 {
@@ -409,6 +440,7 @@ static void live_on(struct life *life)
 				     &life->module, &error),
 		      &error))
 		return;
+	use_packed_file(life);
 	use_file(life);
 	ask_module(life);
 	conform_pool_config(&pool_config);

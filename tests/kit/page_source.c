@@ -2,6 +2,7 @@
 /* page_source.c - page sources that misbehave; see page_source.h. */
 #include "page_source.h"
 #include "check.h"
+#include "test.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,6 +73,26 @@ static int write_snapshot(const void *from, const char *path,
 struct test_file test_file_of(const struct fl_image *image)
 {
 	return file_of(write_image, image);
+}
+
+static int write_packed(const void *from, const char *path,
+			struct fl_error *error)
+{
+	return fl_image_write_as(from, path, FL_WRITE_ZSTD, error);
+}
+
+struct test_file test_packed_file_of(const struct fl_image *image)
+{
+	return file_of(write_packed, image);
+}
+
+const char *test_needs_zstd(void)
+{
+	struct fl_packed_info info = { .size = sizeof(info) };
+
+	return fl_packed_info(NULL, 0, &info, NULL) == -ENOTSUP ? TEST_NOT_BUILT
+		       "libzstd is not there" :
+								  NULL;
 }
 
 struct test_file test_file_of_snapshot(const struct fl_snapshot *snapshot)

@@ -21,6 +21,10 @@ struct test_file {
 
 /* The bytes of an image's file; the caller frees bytes. */
 struct test_file test_file_of(const struct fl_image *image);
+/* The same of a packed file. */
+struct test_file test_packed_file_of(const struct fl_image *image);
+/* NULL: files can be packed. Else why not. */
+const char *test_needs_zstd(void);
 struct test_file test_file_of_snapshot(const struct fl_snapshot *snapshot);
 
 /* What a source does wrong; 0: nothing. All atomic. */

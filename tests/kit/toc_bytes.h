@@ -23,8 +23,8 @@ struct toc_bytes {
 };
 
 /* A reader that asks for a byte outside has a bug. */
-static inline int toc_bytes_read(const struct fl__toc_source *source, uint64_t off,
-				 void *dst, uint64_t len,
+static inline int toc_bytes_read(const struct fl__toc_source *source,
+				 uint64_t off, void *dst, uint64_t len,
 				 struct fl_error *error)
 {
 	const uint8_t *bytes = source->owner;
@@ -38,7 +38,7 @@ static inline int toc_bytes_read(const struct fl__toc_source *source, uint64_t o
 }
 
 static inline struct fl__toc_source toc_bytes_source(const uint8_t *bytes,
-						 uint64_t len)
+						     uint64_t len)
 {
 	return (struct fl__toc_source){ len, bytes, toc_bytes_read };
 }
@@ -76,29 +76,107 @@ static inline uint64_t toc_bytes_index(const uint8_t *bytes)
 	       64 * 64;
 }
 
+/* Where version 1 has a page: by the extents of its image, or nowhere. */
+static inline uint64_t toc_bytes_place(const uint8_t *bytes, uint64_t image,
+				       uint64_t wpage)
+{
+	const uint8_t *extent = bytes + TOC_HEADER + image * 128 + 32;
+
+	if (image >= toc_bytes_get(bytes + 24, 4))
+		return 0;
+	for (int i = 0; i < 4; i++, extent += 24) {
+		uint64_t first = toc_bytes_get(extent, 8);
+
+		if (wpage >= first &&
+		    wpage - first < toc_bytes_get(extent + 8, 8))
+			return toc_bytes_get(extent + 16, 8) +
+			       (wpage - first) * TOC_WPAGE;
+	}
+	return 0;
+}
+
+/* The digest of tables of version 2: that of version 1 with the same content. */
+static inline void toc_bytes_packed_digest(const uint8_t *bytes, uint64_t index,
+					   uint64_t end, uint8_t *digest)
+{
+	uint8_t *plain = malloc((size_t)end);
+
+	if (!plain)
+		abort();
+	memcpy(plain, bytes, (size_t)end);
+	toc_bytes_put(plain + 8, 1, 4);
+	toc_bytes_put(plain + 80, 0, 8);
+	for (uint64_t at = index; at < end; at += 64) {
+		toc_bytes_put(plain + at + 4, 0, 4);
+		toc_bytes_put(plain + at + 16,
+			      toc_bytes_place(bytes,
+					      toc_bytes_get(bytes + at, 4),
+					      toc_bytes_get(bytes + at + 8, 8)),
+			      8);
+		toc_bytes_put(plain + at + 24, TOC_WPAGE, 8);
+	}
+	toc_bytes_hash(plain, end, digest);
+	free(plain);
+}
+
+static inline bool toc_bytes_is_packed(const uint8_t *bytes)
+{
+	return toc_bytes_get(bytes + 8, 4) == 2;
+}
+
+/* The hash of what an entry says is stored, whatever it is. */
+static inline void toc_bytes_mend_wpage(uint8_t *bytes, uint64_t len,
+					uint64_t tables, uint8_t *entry,
+					struct fl__page_unpacker *unpacker)
+{
+	uint64_t off = toc_bytes_get(entry + 16, 8);
+	uint64_t stored = toc_bytes_get(entry + 24, 8);
+	uint8_t *page;
+
+	if (off < tables || off >= len || stored > TOC_WPAGE)
+		return;
+	if (toc_bytes_get(entry + 4, 4) != 1 || !unpacker) {
+		if (len - off >= TOC_WPAGE)
+			toc_bytes_hash(bytes + off, TOC_WPAGE, entry + 32);
+		return;
+	}
+	page = fl__page_unpacker_buffer(unpacker);
+	if (stored <= len - off &&
+	    !fl__page_unpack(unpacker, bytes + off, (uint32_t)stored, page))
+		toc_bytes_hash(page, TOC_WPAGE, entry + 32);
+}
+
 static inline void toc_bytes_mend(uint8_t *bytes, uint64_t len)
 {
+	struct fl__page_unpacker *unpacker = NULL;
 	uint64_t index, entries, digest, state;
 
 	if (len < TOC_HEADER)
 		return;
-	memcpy(bytes, "\x89" "FLI\r\n\x1a\n\x01\0\0\0\0\0\x01", 16);
-	toc_bytes_put(bytes + 16, len, 8);
+	memcpy(bytes,
+	       "\x89"
+	       "FLI\r\n\x1a\n",
+	       8);
+	toc_bytes_put(bytes + 8, toc_bytes_is_packed(bytes) ? 2 : 1, 4);
+	toc_bytes_put(bytes + 12, TOC_WPAGE, 4);
+	toc_bytes_put(bytes + (toc_bytes_is_packed(bytes) ? 80 : 16), len, 8);
 	index = toc_bytes_index(bytes);
 	entries = toc_bytes_get(bytes + 32, 8);
 	state = toc_bytes_get(bytes + 40, 8);
 	if (entries > len / 64 || index + entries * 64 + 32 > len)
 		return;
 	digest = index + entries * 64;
-	for (uint64_t at = index; at < digest; at += 64) {
-		uint64_t off = toc_bytes_get(bytes + at + 16, 8);
-
-		if (off >= digest && off < len && len - off >= TOC_WPAGE)
-			toc_bytes_hash(bytes + off, TOC_WPAGE, bytes + at + 32);
-	}
+	if (toc_bytes_is_packed(bytes))
+		(void)fl__page_unpacker_create(&unpacker, NULL);
+	for (uint64_t at = index; at < digest; at += 64)
+		toc_bytes_mend_wpage(bytes, len, digest, bytes + at, unpacker);
+	fl__page_unpacker_destroy(unpacker);
 	if (state <= len - digest - 32)
 		toc_bytes_hash(bytes + digest + 32, state, bytes + 48);
-	toc_bytes_hash(bytes, digest, bytes + digest);
+	if (toc_bytes_is_packed(bytes))
+		toc_bytes_packed_digest(bytes, index, digest, bytes + digest);
+	else
+		toc_bytes_hash(bytes, digest, bytes + digest);
 }
 
 /* What a file holds, put into a new table: its digest, hence its content. */
@@ -107,6 +185,7 @@ static inline int toc_bytes_remake(const struct fl__toc *toc,
 				   struct fl__toc *made, uint8_t *page,
 				   struct fl_error *error)
 {
+	struct fl__toc_reader reader;
 	struct fl__sha256 sha;
 	int err = 0;
 
@@ -118,15 +197,17 @@ static inline int toc_bytes_remake(const struct fl__toc *toc,
 	for (uint32_t i = 0; i < toc->image_count; i++)
 		made->images[i].initial_bytes = toc->images[i].initial_bytes;
 	fl__sha256_init(&sha);
+	fl__toc_reader_init(&reader);
 	for (uint64_t i = 0; !err && i < toc->entry_count; i++) {
 		const struct fl__toc_entry *entry = &toc->entries[i];
 
-		err = fl__toc_read_wpage(toc, source, i, &sha, page, error);
+		err = fl__toc_read_wpage(toc, source, i, &reader, page, error);
 		if (!err)
 			err = fl__toc_add_wpage(made, entry->image_idx,
 						entry->wpage, page, &sha,
 						error);
 	}
+	fl__toc_reader_fini(&reader);
 	return err;
 }
 

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #endif
 #include "loader.h"
+#include "unpack.h"
 #include "uffd/filter.h"
 #include "uffd/ring.h"
 #include "uffd/uffd.h"
@@ -30,6 +31,7 @@ struct fl__loader {
 	bool with_ring;
 	struct fl__os_fork_guard fork_guard;
 	struct fl__ring *ring; /* the handler's; NULL: none */
+	struct fl__unpack unpack; /* the fillers', once an image is packed */
 	bool with_filter;
 	struct fl__filter filter; /* of all threads but the callers */
 	pthread_t handler;
@@ -86,17 +88,34 @@ static void load_end(struct fl__load *load, int err)
 }
 
 /* err: of the check. */
-static void load_publish(struct fl__load *load, int err)
+static void load_publish(struct fl__load *load, const uint8_t *bytes, int err)
 {
 	if (!err)
-		err = fl__lazy_publish(load->image, load->wpage, load->bytes);
+		err = fl__lazy_publish(load->image, load->wpage, bytes);
 	load_end(load, err);
 }
 
-static int load_check(const struct fl__load *load, struct fl__sha256 *sha)
+static int load_check(const struct fl__load *load, const uint8_t *bytes,
+		      struct fl__sha256 *sha)
 {
 	return fl__toc_check_wpage(&load->image->origin->toc, load->entry_idx,
-				   sha, load->bytes, NULL);
+				   sha, bytes, NULL);
+}
+
+/* A packed page, of which all that is stored is there. */
+static void load_unpack(struct fl__load *load, struct fl__sha256 *sha)
+{
+	struct fl__unpack *unpack = &loader_of(load->desk)->unpack;
+	const uint8_t *bytes;
+	uint32_t held;
+	int err = fl__unpack_take(unpack, load, &held, &bytes);
+
+	if (!err)
+		err = load_check(load, bytes, sha);
+	if (!err)
+		err = fl__lazy_publish(load->image, load->wpage, bytes);
+	fl__unpack_give(unpack, held);
+	load_end(load, err);
 }
 
 /* Pages that are all there. Two are checked in hardly more time than one. */
@@ -107,7 +126,9 @@ static void loads_check(struct fl__load *const loads[2], uint32_t count,
 
 	if (count < 2) {
 		if (count)
-			load_publish(loads[0], load_check(loads[0], sha));
+			load_publish(
+				loads[0], loads[0]->bytes,
+				load_check(loads[0], loads[0]->bytes, sha));
 		return;
 	}
 	fl__toc_check_two((const struct fl__toc *const[2]){
@@ -119,8 +140,8 @@ static void loads_check(struct fl__load *const loads[2], uint32_t count,
 			  (const uint8_t *const[2]){ loads[0]->bytes,
 						     loads[1]->bytes },
 			  errs);
-	load_publish(loads[0], errs[0]);
-	load_publish(loads[1], errs[1]);
+	load_publish(loads[0], loads[0]->bytes, errs[0]);
+	load_publish(loads[1], loads[1]->bytes, errs[1]);
 }
 
 static void on_done(struct fl__page_read *read, int64_t result)
@@ -148,7 +169,7 @@ static int read_error(int64_t result)
 static int64_t load_read(const struct fl__load *load)
 {
 	struct fl_page_source *pages = load->image->origin->pages;
-	uint64_t missing = FL_WPAGE_BYTES - load->got_bytes, done = 0;
+	uint64_t missing = fl__unpack_stored(load) - load->got_bytes, done = 0;
 
 	while (done < missing) {
 		int64_t got = fl__page_source_now(
@@ -170,7 +191,7 @@ static bool load_answered(struct fl__load *load, int64_t result)
 		return false;
 	}
 	load->got_bytes += (uint64_t)result;
-	if (load->got_bytes >= FL_WPAGE_BYTES)
+	if (load->got_bytes >= fl__unpack_stored(load))
 		return true;
 	fl__os_lock(&load->desk->lock);
 	fl__desk_again_locked(load->desk, load);
@@ -186,7 +207,7 @@ static bool load_fill(struct fl__load *load, bool is_answered)
 	if (!load->is_zero)
 		return load_answered(load, load_read(load));
 	memset(load->bytes, 0, FL_WPAGE_BYTES);
-	load_publish(load, 0);
+	load_publish(load, load->bytes, 0);
 	return false;
 }
 
@@ -219,7 +240,11 @@ static void loads_fill(struct fl__load *const loads[2], const bool answered[2],
 	uint32_t whole_count = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
-		if (load_fill(loads[i], answered[i]))
+		if (!load_fill(loads[i], answered[i]))
+			continue;
+		if (fl__unpack_is_for(loads[i]))
+			load_unpack(loads[i], sha);
+		else
 			whole[whole_count++] = loads[i];
 	}
 	loads_check(whole, whole_count, sha);
@@ -285,7 +310,7 @@ static void load_call(struct fl__load *load)
 		return;
 	}
 	load->read.off = load_off(load);
-	load->read.len = FL_WPAGE_BYTES - load->got_bytes;
+	load->read.len = fl__unpack_stored(load) - load->got_bytes;
 	load->read.dst = load->bytes + load->got_bytes;
 	load->read.done = on_done;
 	err = fl__page_source_start(pages, &load->read);
@@ -352,7 +377,8 @@ static bool ring_fill(struct fl__loader *loader)
 			loader->ring,
 			fl__page_source_fd(load->image->origin->pages),
 			load_off(load), load->bytes + load->got_bytes,
-			(uint32_t)(FL_WPAGE_BYTES - load->got_bytes), load);
+			(uint32_t)(fl__unpack_stored(load) - load->got_bytes),
+			load);
 		if (has_room)
 			load->state = FL__LOAD_READING;
 		fl__desk_put_locked(desk, load);
@@ -367,7 +393,7 @@ static bool ring_fill(struct fl__loader *loader)
 	return fl__ring_go(loader->ring) && has_room;
 }
 
-/* Take back what was read. The only one, if there is one. */
+/* Take back what was read. The only one, if there is one and it is not packed. */
 static struct fl__load *ring_drain(struct fl__loader *loader)
 {
 	struct fl__load *load, *only = NULL;
@@ -389,7 +415,7 @@ static struct fl__load *ring_drain(struct fl__loader *loader)
 		only = load;
 		count++;
 	}
-	if (count < 2 || !only)
+	if (!only || (count < 2 && !fl__unpack_is_for(only)))
 		return only;
 	(void)fl__desk_answer(&loader->desk, only, only->result);
 	return NULL;
@@ -398,7 +424,8 @@ static struct fl__load *ring_drain(struct fl__loader *loader)
 /*
  * Read by the ring. A page that comes alone is filled here: a guest waits for the
  * page, and to wake a filler would take as long again. Pages that come together
- * are for the fillers. False: the kernel did not take all reads.
+ * are for the fillers, and so is all that is packed. False: the kernel did not take
+ * all reads.
  */
 static bool ring_turn(struct fl__loader *loader, struct fl__sha256 *sha)
 {
@@ -577,6 +604,7 @@ static void threads_stop(struct fl__loader *loader, bool has_handler)
 	fl__ring_close(loader->ring);
 	loader->ring = NULL;
 	fl__filter_free(&loader->filter);
+	fl__unpack_fini(&loader->unpack);
 	/* Who still owes an answer rings no bell. */
 	fl__os_lock(&desk->lock);
 	close(desk->wake_fd);
@@ -633,21 +661,27 @@ static int threads_start(struct fl__loader *loader)
 	return err;
 }
 
-/* An image is to be loaded; is_foreign: by calls of the host. */
-static int loader_enter(struct fl__loader *loader, bool is_foreign)
+/* An image is to be loaded; is_foreign: by calls of the host; is_packed: and its
+ * pages are to be unpacked. */
+static int loader_enter(struct fl__loader *loader, bool is_foreign,
+			bool is_packed)
 {
 	fl__os_no_cancel();
+	bool is_started = false;
 	int err = 0;
 
 	fl__os_lock(&loader->life);
-	if (!loader->image_count)
+	if (!loader->image_count) {
 		err = threads_start(loader);
-	if (!err && is_foreign) {
+		is_started = !err;
+	}
+	if (!err && is_foreign)
 		err = threads_make(loader, caller_run, loader->callers,
 				   &loader->caller_count, CALLERS);
-		if (err && !loader->image_count)
-			threads_stop(loader, true);
-	}
+	if (!err && is_packed)
+		err = fl__unpack_ready(&loader->unpack, FILLERS);
+	if (err && is_started)
+		threads_stop(loader, true);
 	loader->image_count += !err;
 	fl__os_unlock(&loader->life);
 	return err;
@@ -686,7 +720,8 @@ int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 {
 	const struct fl_page_source *pages = image->origin->pages;
 	bool is_foreign = fl__page_source_is_foreign(pages);
-	int err = loader_enter(loader, is_foreign);
+	int err = loader_enter(loader, is_foreign,
+			       image->origin->toc.is_packed);
 
 	if (err)
 		return fl__error_set(
