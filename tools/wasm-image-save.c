@@ -36,8 +36,8 @@ static int save_image(const struct subject *subject)
 			    subject->info.memory_count);
 	if (check_image(subject, options->memory_idx))
 		return 1;
-	if (fl_image_write(subject->memories[options->memory_idx].image,
-			   options->out_path, &error))
+	if (fl_image_write_as(subject->memories[options->memory_idx].image,
+			      options->out_path, options->write_flags, &error))
 		return fail_with(options->out_path, &error);
 	printf("%s: image file of memory %u\n", options->out_path,
 	       options->memory_idx);
@@ -59,7 +59,8 @@ static int save_snapshot(const struct subject *subject,
 	parts.encoding = INITIAL_ENCODING;
 	if (fl_snapshot_create(&parts, &snapshot, &error))
 		return fail_with(out_path, &error);
-	err = fl_snapshot_write(snapshot, out_path, &error);
+	err = fl_snapshot_write_as(snapshot, out_path,
+				   subject->options->write_flags, &error);
 	fl_snapshot_release(snapshot);
 	if (err)
 		return fail_with(out_path, &error);

@@ -15,7 +15,7 @@ _wasm_image()
 	case $word in
 	-*)
 		mapfile -t COMPREPLY < <(compgen -W "--json --svg --digest --memory
-			--output --global --count --threads --touch-reads
+			--zstd --output --global --count --threads --touch-reads
 			--touch-writes" -- "$word")
 		;;
 	*)

@@ -186,6 +186,7 @@ enum {
 	OPT_MEMORY,
 	OPT_LIMIT,
 	OPT_SVG,
+	OPT_ZSTD,
 };
 
 static const struct option long_options[] = {
@@ -194,6 +195,7 @@ static const struct option long_options[] = {
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "svg", no_argument, NULL, OPT_SVG },
+	{ "zstd", no_argument, NULL, OPT_ZSTD },
 	{ "count", required_argument, NULL, OPT_COUNT },
 	{ "threads", required_argument, NULL, OPT_THREADS },
 	{ "touch-reads", required_argument, NULL, OPT_READS },
@@ -211,7 +213,8 @@ static const char usage_text[] =
 	"       wasm-image verify [--json] [--digest HEX] file\n"
 	"       wasm-image diff [--json] file file\n"
 	"       wasm-image delta [--json] delta-file snapshot-file\n"
-	"       wasm-image save [--memory N] [--global N=VALUE]... module.wasm -o file\n"
+	"       wasm-image save [--memory N] [--zstd] [--global N=VALUE]...\n"
+	"                       module.wasm -o file\n"
 	"       wasm-image bake module.wasm file -o out.wasm\n"
 	"       wasm-image cycle [--count N] [--threads T] [--touch-reads R]\n"
 	"                        [--touch-writes W] [--global N=VALUE]... module.wasm\n"
@@ -243,6 +246,7 @@ static const char usage_text[] =
 	"--svg             the page maps as a picture in place of text\n"
 	"--digest HEX      fail if the file has another digest\n"
 	"--memory N        save an image file of memory N alone\n"
+	"--zstd            pack each page of the file by itself\n"
 	"-o, --output FILE the file to write (companion: standard output without it)\n"
 	"--global N=VALUE  the value of imported global N, from 0, for modules that\n"
 	"                  place their data by it\n"
@@ -382,6 +386,7 @@ static unsigned int option_verbs(int option)
 	case OPT_LIMIT:
 		return ~0u;
 	case OPT_MEMORY:
+	case OPT_ZSTD:
 		return 1u << VERB_SAVE;
 	case OPT_OUTPUT:
 		return 1u << VERB_SAVE | 1u << VERB_BAKE | 1u << VERB_COMPANION;
@@ -401,6 +406,9 @@ static bool parse_file_option(struct options *options, int option)
 		options->memory_idx = (uint32_t)option_number("memory", optarg,
 							      0, UINT32_MAX);
 		options->has_memory_idx = true;
+		return true;
+	case OPT_ZSTD:
+		options->write_flags = FL_WRITE_ZSTD;
 		return true;
 	case OPT_OUTPUT:
 		options->out_path = optarg;

@@ -48,6 +48,7 @@ struct options {
 	uint8_t digest[DIGEST_BYTES];
 	bool has_memory_idx;		/* save */
 	uint32_t memory_idx;
+	uint32_t write_flags;		/* save */
 	uint64_t count, threads;	/* cycle */
 	uint64_t reads, writes;
 	/* --global, by index; given[i] says which have a value. */

@@ -136,6 +136,19 @@ run 0 save --memory 0 own.wasm --output=own0.img
 says out 'own0.img: image file of memory 0'
 run 0 save own.wasm -o again.img
 cmp own.img again.img || failed "the same module makes another file"
+if "$tool" save --zstd own.wasm -o packed.img >out 2>err; then
+	run 0 verify packed.img
+	mv out packed.out
+	run 0 verify own.img
+	sed s/own.img/packed.img/ out | cmp - packed.out ||
+		failed "a packed file has another digest"
+	test "$(wc -c <packed.img)" -lt "$(wc -c <own.img)" ||
+		failed "a packed file is not smaller"
+	run 0 diff packed.img own.img
+else
+	grep -q libzstd-dev err || failed "save --zstd does not say what it lacks"
+fi
+run 2 verify --zstd own.img
 run 0 save --global 0=100 side.wasm -o side.img
 run 1 save side.wasm -o no.img
 says err 'memory 0 has no image'
