@@ -100,7 +100,8 @@ struct fixture {
 	struct server server;
 };
 
-static void fixture_open(struct fixture *fixture, const char *delay)
+static void fixture_open_file(struct fixture *fixture, const char *delay,
+			      bool is_packed)
 {
 	uint8_t *bytes = malloc(IMAGE_BYTES);
 	struct fl_segment segment = { 0, bytes, IMAGE_BYTES };
@@ -115,8 +116,14 @@ static void fixture_open(struct fixture *fixture, const char *delay)
 					    &error),
 		     &error);
 	free(bytes);
-	fixture->file = test_file_of(fixture->image);
+	fixture->file = is_packed ? test_packed_file_of(fixture->image) :
+				    test_file_of(fixture->image);
 	server_open(&fixture->server, fixture->file, delay);
+}
+
+static void fixture_open(struct fixture *fixture, const char *delay)
+{
+	fixture_open_file(fixture, delay, false);
 }
 
 static void fixture_close(struct fixture *fixture)
@@ -138,18 +145,26 @@ static struct fl_page_source *source_open(const struct fixture *fixture)
 	return source;
 }
 
-static int image_open(const struct fixture *fixture,
-		      struct fl_page_source *source, uint64_t deadline_ns,
-		      struct fl_image **image)
+static int image_open_by(const struct fixture *fixture,
+			 struct fl_page_source *source, enum fl_load_way way,
+			 uint64_t deadline_ns, struct fl_image **image)
 {
 	struct fl_error error = { .text = "" };
 	struct fl_load_config config;
 
 	fl_load_config_init(&config);
-	config.way = FL_LOAD_WHOLE;
+	config.way = way;
 	config.deadline_ns = deadline_ns;
 	return fl_image_open_source(fixture->context, source, &config, image,
 				    &error);
+}
+
+static int image_open(const struct fixture *fixture,
+		      struct fl_page_source *source, uint64_t deadline_ns,
+		      struct fl_image **image)
+{
+	return image_open_by(fixture, source, FL_LOAD_WHOLE, deadline_ns,
+			     image);
 }
 
 static void check_image(const struct fixture *fixture, struct fl_image *image)
@@ -177,6 +192,27 @@ static void image_comes_whole(void)
 	CHECK_EQ(image_open(&fixture, source, 5 * SECOND, &image), 0);
 	check_image(&fixture, image);
 	fl_page_source_release(source);
+	fixture_close(&fixture);
+}
+
+/* Whole, and page by page where the host can: unpacked behind the source. */
+static void packed_image_comes(void)
+{
+	struct fixture fixture;
+	struct fl_page_source *source;
+	struct fl_image *image = NULL;
+
+	fixture_open_file(&fixture, "1ms", true);
+	CHECK(fixture.file.len < IMAGE_BYTES / 2);
+	for (int way = FL_LOAD_AUTO; way <= FL_LOAD_WHOLE;
+	     way += FL_LOAD_WHOLE) {
+		source = source_open(&fixture);
+		CHECK_EQ(image_open_by(&fixture, source, (enum fl_load_way)way,
+				       5 * SECOND, &image),
+			 0);
+		check_image(&fixture, image);
+		fl_page_source_release(source);
+	}
 	fixture_close(&fixture);
 }
 
@@ -258,8 +294,16 @@ static const char *needs_nbdkit(void)
 	return test_run("/dev/null", argv) ? "no nbdkit: install nbdkit" : NULL;
 }
 
+static const char *needs_nbdkit_and_zstd(void)
+{
+	const char *lacks = test_needs_zstd();
+
+	return lacks ? lacks : needs_nbdkit();
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(image_comes_whole, needs_nbdkit),
+	TEST_CASE_NEEDS(packed_image_comes, needs_nbdkit_and_zstd),
 	TEST_CASE_NEEDS(server_goes_and_comes, needs_nbdkit),
 	TEST_CASE_NEEDS(server_is_slow, needs_nbdkit),
 	TEST_CASE_NEEDS(export_that_is_longer, needs_nbdkit),
