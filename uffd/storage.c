@@ -57,16 +57,19 @@ int fl__storage_load(struct fl__host *host, struct fl_image *image,
 		     struct fl_error *error)
 {
 	fl__os_no_cancel();
+	const struct fl__probe *probe = &host->probe;
+	const struct fl__loader_config config = {
+		.with_wp = host->rung == FL__RUNG_TRACK,
+		.with_ring = fl__probe_has(probe, FL__FEATURE_IO_URING),
+		.with_filter = fl__probe_has(probe, FL__FEATURE_SECCOMP),
+		.can_wipe = fl__probe_has(probe, FL__FEATURE_WIPEONFORK),
+		.can_collapse = fl__probe_has(probe, FL__FEATURE_COLLAPSE),
+	};
 	int err = 0;
 
 	fl__os_lock(&host->lock);
 	if (!host->loader)
-		err = fl__loader_open(
-			host->rung == FL__RUNG_TRACK,
-			fl__probe_has(&host->probe, FL__FEATURE_IO_URING),
-			fl__probe_has(&host->probe, FL__FEATURE_SECCOMP),
-			fl__probe_has(&host->probe, FL__FEATURE_WIPEONFORK),
-			&host->loader);
+		err = fl__loader_open(&config, &host->loader);
 	fl__os_unlock(&host->lock);
 	if (err)
 		return fl__error_set(error, err,

@@ -11,11 +11,14 @@
  * Ways of others: a private mapping of the file, alone, with MADV_RANDOM, and
  * with MADV_WILLNEED on the working set, and on the 64 KiB pages that it lies in,
  * which is what whoever checks hashes has to read; the whole file read into
- * memory. Ways of Faultline: whole, lazy, in place and unchecked, the last two also
- * with the working set that an earlier run recorded. The last row is the second
- * slot of an image that is loaded.
+ * memory, and read by io_uring into a memory file that is then mapped, through the
+ * page cache and past it (O_DIRECT); the same of the working set alone. Ways of
+ * Faultline: whole, lazy, in place and unchecked, the last two also with the
+ * working set that an earlier run recorded. The last rows are the second slot of an
+ * image: one that is resident, one of which a tenant has loaded the working set,
+ * and one of which a tenant has loaded all.
  */
-#include "faultline.h"
+#include "coldstart.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,23 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HPAGE ((uint64_t)4096)
-#define MIB ((uint64_t)1 << 20)
 #define MAX_ROUNDS 100
-
-struct bench {
-	uint64_t image_bytes;
-	uint64_t cluster_hpages;
-	uint64_t *clusters; /* offsets, in the order of touching */
-	size_t cluster_count;
-	uint64_t data_off; /* of the image's byte 0 in the file */
-	const char *set_path; /* of lazy images */
-	const char *place_set_path; /* of the file in place */
-	const char *path;
-	int fd;
-	struct fl_context *context;
-	struct fl_pool *pool;
-};
 
 static double now_ms(void)
 {
@@ -55,7 +42,7 @@ static double now_ms(void)
 	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-static void check(bool holds, const char *what)
+void check(bool holds, const char *what)
 {
 	if (holds)
 		return;
@@ -83,7 +70,7 @@ static uint64_t word_at(uint64_t off)
 /* When the last page was touched: what comes after is another matter. */
 static double touched_ms;
 
-static bool touch(const struct bench *b, const uint8_t *base)
+bool touch(const struct bench *b, const uint8_t *base)
 {
 	bool is_right = true;
 
@@ -158,68 +145,6 @@ static void drop_cache(const struct bench *b)
 {
 	check(!fsync(b->fd), "fsync");
 	check(!posix_fadvise(b->fd, 0, 0, POSIX_FADV_DONTNEED), "fadvise");
-}
-
-/* ------------------------------------------------------------ ways of others */
-
-/* ahead_bytes: 0, or what is asked for is a multiple of this. */
-static bool run_mapping(const struct bench *b, int advice, uint64_t ahead_bytes)
-{
-	uint64_t len = b->cluster_hpages * HPAGE;
-	uint8_t *base = mmap(NULL, b->image_bytes, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE, b->fd, (off_t)b->data_off);
-	bool is_right;
-
-	check(base != MAP_FAILED, "mmap");
-	if (advice)
-		(void)madvise(base, b->image_bytes, advice);
-	if (ahead_bytes > len)
-		len = ahead_bytes;
-	for (size_t i = 0; ahead_bytes && i < b->cluster_count; i++)
-		(void)madvise(base + b->clusters[i] / len * len, len,
-			      MADV_WILLNEED);
-	is_right = touch(b, base);
-	munmap(base, b->image_bytes);
-	return is_right;
-}
-
-static bool run_mmap(const struct bench *b)
-{
-	return run_mapping(b, 0, 0);
-}
-
-static bool run_mmap_random(const struct bench *b)
-{
-	return run_mapping(b, MADV_RANDOM, 0);
-}
-
-static bool run_mmap_willneed(const struct bench *b)
-{
-	return run_mapping(b, MADV_RANDOM, HPAGE);
-}
-
-static bool run_mmap_pages(const struct bench *b)
-{
-	return run_mapping(b, MADV_RANDOM, 65536);
-}
-
-static bool run_read(const struct bench *b)
-{
-	uint8_t *base = mmap(NULL, b->image_bytes, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	bool is_right;
-
-	check(base != MAP_FAILED, "mmap");
-	for (uint64_t done = 0; done < b->image_bytes;) {
-		ssize_t got = pread(b->fd, base + done, b->image_bytes - done,
-				    (off_t)(b->data_off + done));
-
-		check(got > 0, "pread");
-		done += (uint64_t)got;
-	}
-	is_right = touch(b, base);
-	munmap(base, b->image_bytes);
-	return is_right;
 }
 
 /* --------------------------------------------------------- ways of Faultline */
@@ -303,19 +228,28 @@ static const struct way {
 	const char *name;
 	const char *note;
 	bool (*run)(const struct bench *b);
+	const char *(*needs)(const struct bench *b); /* NULL: nothing */
 } ways[] = {
-	{ "mmap", "a private mapping of the file", run_mmap },
-	{ "mmap-random", "the same with MADV_RANDOM", run_mmap_random },
+	{ "mmap", "a private mapping of the file", run_mmap, NULL },
+	{ "mmap-random", "the same with MADV_RANDOM", run_mmap_random, NULL },
 	{ "mmap-willneed", "and MADV_WILLNEED on the working set",
-	  run_mmap_willneed },
-	{ "mmap-willneed-64k", "and on its pages of 64 KiB", run_mmap_pages },
-	{ "read", "all of the file into memory", run_read },
-	{ "faultline-whole", "all pages at open, checked", run_whole },
-	{ "faultline-lazy", "pages when touched, checked", run_lazy },
-	{ "faultline-set", "the same with the recorded set", run_lazy_set },
-	{ "faultline-place", "the file in place, unchecked", run_place },
+	  run_mmap_willneed, NULL },
+	{ "mmap-willneed-64k", "and on its pages of 64 KiB", run_mmap_pages,
+	  NULL },
+	{ "read", "all of the file into memory", run_read, NULL },
+	{ "uring-memfd", "all of it by io_uring into a memory file", run_uring,
+	  needs_ring },
+	{ "uring-memfd-direct", "the same with O_DIRECT", run_uring_direct,
+	  needs_direct },
+	{ "uring-memfd-set", "the working set alone, with O_DIRECT",
+	  run_uring_set, needs_direct },
+	{ "faultline-whole", "all pages at open, checked", run_whole, NULL },
+	{ "faultline-lazy", "pages when touched, checked", run_lazy, NULL },
+	{ "faultline-set", "the same with the recorded set", run_lazy_set,
+	  NULL },
+	{ "faultline-place", "the file in place, unchecked", run_place, NULL },
 	{ "faultline-place-set", "the same with the recorded set",
-	  run_place_set },
+	  run_place_set, NULL },
 };
 
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
@@ -366,18 +300,70 @@ static bool is_wanted(const struct options *options, size_t w)
 	return !w || !options->way || at;
 }
 
+static const struct second {
+	const char *name;
+	const char *note;
+	enum fl_load_way way;
+	bool is_complete;
+} seconds[] = {
+	{ "second-whole", "second slot of a resident image", FL_LOAD_WHOLE,
+	  false },
+	{ "second-lazy", "of a lazy image, its set loaded", FL_LOAD_LAZY,
+	  false },
+	{ "second-lazy-all", "of a lazy image, all of it loaded", FL_LOAD_LAZY,
+	  true },
+};
+
+#define SECONDS ((int)(sizeof(seconds) / sizeof(seconds[0])))
+
+static void load_all(const struct bench *b, struct fl_image *image)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_memory_config config;
+	struct fl_memory *memory;
+	volatile const uint8_t *base;
+
+	fl_memory_config_init(&config);
+	config.image = image;
+	must(fl_memory_acquire(b->pool, &config, &memory, &error), &error);
+	base = memory->base;
+	for (uint64_t off = 0; off < b->image_bytes; off += 65536)
+		(void)base[off];
+	check(!fl_memory_release(memory), "release");
+}
+
+static double run_second(const struct bench *b, int i)
+{
+	struct fl_image *image = open_image(b, seconds[i].way, NULL);
+	double start;
+
+	if (seconds[i].is_complete)
+		load_all(b, image);
+	run_tenant(b, image);
+	fl_pool_trim(b->pool, UINT64_MAX, NULL);
+	/* With nothing to load, what is loaded whole moves into large folios. */
+	usleep(100000);
+	start = now_ms();
+	run_tenant(b, image);
+	start = touched_ms - start;
+	fl_pool_purge(b->pool, NULL, image, NULL);
+	fl_image_release(image);
+	return start;
+}
+
 static void run_rounds(struct bench *b, const struct options *options)
 {
 	uint32_t rounds = (uint32_t)options->rounds;
 	bool as_json = options->as_json;
-	static double times[WAYS][MAX_ROUNDS], second[2][MAX_ROUNDS];
+	static double times[WAYS][MAX_ROUNDS], second[SECONDS][MAX_ROUNDS];
 	double base_ms;
 
 	for (uint32_t r = 0; r < rounds; r++) {
 		for (size_t w = 0; w < WAYS; w++) {
 			double start;
 
-			if (!is_wanted(options, w))
+			if (!is_wanted(options, w) ||
+			    (ways[w].needs && ways[w].needs(b)))
 				continue;
 			if (!options->is_warm)
 				drop_cache(b);
@@ -385,23 +371,16 @@ static void run_rounds(struct bench *b, const struct options *options)
 			check(ways[w].run(b), ways[w].name);
 			times[w][r] = touched_ms - start;
 		}
-		for (int i = 0; i < 2 && !options->way; i++) {
-			struct fl_image *image = open_image(
-				b, i ? FL_LOAD_LAZY : FL_LOAD_WHOLE, NULL);
-			double start;
-
-			run_tenant(b, image);
-			fl_pool_trim(b->pool, UINT64_MAX, NULL);
-			start = now_ms();
-			run_tenant(b, image);
-			second[i][r] = touched_ms - start;
-			fl_pool_purge(b->pool, NULL, image, NULL);
-			fl_image_release(image);
-		}
+		for (int i = 0; i < SECONDS && !options->way; i++)
+			second[i][r] = run_second(b, i);
 	}
 	base_ms = median(times[0], rounds);
 	for (size_t w = 0; w < WAYS; w++) {
-		if (is_wanted(options, w))
+		const char *lacks = ways[w].needs ? ways[w].needs(b) : NULL;
+
+		if (is_wanted(options, w) && lacks && !as_json)
+			printf("%-20s skipped: %s\n", ways[w].name, lacks);
+		else if (is_wanted(options, w) && !lacks)
 			report(b, ways[w].name, ways[w].note,
 			       w ? median(times[w], rounds) : base_ms, base_ms,
 			       as_json);
@@ -409,10 +388,10 @@ static void run_rounds(struct bench *b, const struct options *options)
 	if (options->way)
 		return;
 	base_ms = median(second[0], rounds);
-	report(b, "second-whole", "second slot of a resident image", base_ms,
-	       base_ms, as_json);
-	report(b, "second-lazy", "second slot of a lazy image",
-	       median(second[1], rounds), base_ms, as_json);
+	for (int i = 0; i < SECONDS; i++)
+		report(b, seconds[i].name, seconds[i].note,
+		       i ? median(second[i], rounds) : base_ms, base_ms,
+		       as_json);
 }
 
 static void usage(FILE *out)

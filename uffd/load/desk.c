@@ -125,6 +125,17 @@ static int places_grow(struct fl__desk *desk)
 	return 0;
 }
 
+/* The first slot that shows an image begins to load the image's set. */
+static void set_begin(struct fl__desk *desk, struct fl__lazy *lazy)
+{
+	if (lazy->is_shown)
+		return;
+	lazy->is_shown = desk->may_ask = true;
+	fl__os_cond_broadcast(&desk->filler);
+	fl__os_cond_broadcast(&desk->caller);
+	ring_bell(desk);
+}
+
 int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
 		       struct fl_image *image, struct fl__space *space)
 {
@@ -140,10 +151,7 @@ int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
 		desk->places[at] =
 			(struct fl__place){ start, end, image, space };
 		desk->place_count++;
-		image->lazy->is_shown = desk->may_ask = true;
-		fl__os_cond_broadcast(&desk->filler);
-		fl__os_cond_broadcast(&desk->caller);
-		ring_bell(desk);
+		set_begin(desk, image->lazy);
 	}
 	fl__os_unlock(&desk->lock);
 	return err;
@@ -325,6 +333,8 @@ static void load_free(struct fl__desk *desk, struct fl__load *load)
 	load->is_to_cancel = false;
 	desk->taken_count--;
 	fl__os_cond_broadcast(&desk->answered);
+	if (desk->may_collapse && !desk->taken_count)
+		fl__os_cond_signal(&desk->filler);
 	if (desk->is_ring_short && desk->taken_count <= BELL_LOADS) {
 		desk->is_ring_short = false;
 		ring_bell(desk);
@@ -368,11 +378,13 @@ static void load_leave(struct fl__desk *desk, struct fl__load *load, int err)
 
 void fl__desk_end_locked(struct fl__desk *desk, struct fl__load *load, int err)
 {
-	if (!err && !load->is_zero)
-		fl__lazy_set_loaded(load->image, load->entry_idx,
-				    !load->is_foreseen ? FL__PAGE_ASKED :
-				    load->is_demand    ? FL__PAGE_USED :
-							 FL__PAGE_FORESEEN);
+	if (!err && !load->is_zero &&
+	    fl__lazy_set_loaded(load->image, load->entry_idx,
+				!load->is_foreseen ? FL__PAGE_ASKED :
+				load->is_demand	   ? FL__PAGE_USED :
+						     FL__PAGE_FORESEEN))
+		desk->may_collapse |=
+			fl__large_count(load->image->lazy, load->wpage);
 	if (err && !load->is_left)
 		failure_count(load->image);
 	load_answer(desk, load, err);
@@ -601,13 +613,36 @@ struct fl__lazy *fl__desk_ask_locked(struct fl__desk *desk, uint64_t *off,
 		lazy = lazy->next;
 	desk->may_ask = desk->is_asking = lazy;
 	if (lazy)
-		lazy->is_asking = true;
+		lazy->holders++;
 	return lazy;
 }
 
 void fl__desk_asked_locked(struct fl__desk *desk, struct fl__lazy *lazy)
 {
-	lazy->is_asking = desk->is_asking = false;
+	desk->is_asking = false;
+	lazy->holders--;
+	fl__os_cond_broadcast(&desk->answered);
+}
+
+struct fl__lazy *fl__desk_collapse_locked(struct fl__desk *desk,
+					  uint8_t **chunk)
+{
+	struct fl__lazy *lazy = desk->images;
+
+	if (!desk->may_collapse || desk->is_collapsing || desk->taken_count)
+		return NULL;
+	while (lazy && !(*chunk = fl__large_next(lazy)))
+		lazy = lazy->next;
+	desk->may_collapse = desk->is_collapsing = lazy;
+	if (lazy)
+		lazy->holders++;
+	return lazy;
+}
+
+void fl__desk_collapsed_locked(struct fl__desk *desk, struct fl__lazy *lazy)
+{
+	desk->is_collapsing = false;
+	lazy->holders--;
 	fl__os_cond_broadcast(&desk->answered);
 }
 
@@ -656,8 +691,8 @@ struct fl__load *fl__desk_next_locked(struct fl__desk *desk,
 
 struct fl__load *fl__desk_beside_locked(struct fl__desk *desk, bool answered)
 {
-	struct fl__load *load =
-		answered ? load_best(desk, FL__READER_FILLER) : NULL;
+	struct fl__load *load = answered ? load_best(desk, FL__READER_FILLER) :
+					   NULL;
 
 	/* A filler that reads would read one after the other. */
 	if (!load || load->state != FL__LOAD_ANSWERED)
@@ -720,7 +755,7 @@ void fl__desk_drop_image(struct fl__desk *desk, struct fl_image *image)
 	while (*link != image->lazy)
 		link = &(*link)->next;
 	*link = image->lazy->next;
-	while (image->lazy->is_asking)
+	while (image->lazy->holders)
 		fl__os_cond_wait(&desk->answered, &desk->lock, UINT64_MAX, NULL,
 				 NULL);
 	while ((load = load_of(desk, image))) {

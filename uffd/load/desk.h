@@ -30,6 +30,7 @@
 #define FL_DESK_H
 
 #include "ahead.h"
+#include "large.h"
 
 #define FL__DESK_LOADS		32
 #define FL__DESK_WAITERS	256
@@ -96,6 +97,8 @@ struct fl__desk {
 	bool is_ring_short;		/* the ring takes more when loads end */
 	bool may_ask;			/* some file may be asked for ahead */
 	bool is_asking;			/* a thread does */
+	bool may_collapse;		/* some image has a chunk that is whole */
+	bool is_collapsing;		/* a thread makes a folio of one */
 	uint32_t taken_count;		/* loads that are not free */
 	uint64_t order;
 	struct fl__place *places;	/* by address */
@@ -138,6 +141,11 @@ struct fl__load *fl__desk_beside_locked(struct fl__desk *desk, bool answered);
 struct fl__lazy *fl__desk_ask_locked(struct fl__desk *desk, uint64_t *off,
 				     uint64_t *len);
 void fl__desk_asked_locked(struct fl__desk *desk, struct fl__lazy *lazy);
+/* When nothing is being loaded: an image with a chunk to be made one folio; NULL:
+ * none. As above. */
+struct fl__lazy *fl__desk_collapse_locked(struct fl__desk *desk,
+					  uint8_t **chunk);
+void fl__desk_collapsed_locked(struct fl__desk *desk, struct fl__lazy *lazy);
 /* A load whose read this thread is to cancel, with users counted up. */
 struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk,
 					   enum fl__lazy_reader who);

@@ -20,11 +20,31 @@ static const struct fl__toc_image *toc_image(const struct fl_image *image)
 	return &image->origin->toc.images[image->origin_idx];
 }
 
+static int window_map(struct fl__lazy *lazy, int fd)
+{
+	uint64_t lead = lazy->first_off % FL__LAZY_CHUNK_BYTES;
+	uint8_t *reserved;
+	int err = fl__os_reserve(lead + lazy->span_bytes, FL__LAZY_CHUNK_BYTES,
+				 &reserved);
+
+	if (err)
+		return err;
+	if (lead)
+		fl__os_release(reserved, lead);
+	lazy->window = reserved + lead;
+	return mmap(lazy->window, (size_t)lazy->span_bytes,
+		    PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
+		    (off_t)lazy->first_off) == MAP_FAILED ?
+		       -errno :
+		       0;
+}
+
 static int lazy_map(struct fl__lazy *lazy, int fd)
 {
 	uint64_t end = lazy->first_off + lazy->span_bytes;
 	struct rlimit limit;
-	void *window;
+	int err;
 
 	/* Past this limit the kernel would send SIGXFSZ, which ends the host. */
 	if (!getrlimit(RLIMIT_FSIZE, &limit) &&
@@ -32,25 +52,24 @@ static int lazy_map(struct fl__lazy *lazy, int fd)
 		return -EFBIG;
 	if (ftruncate(fd, (off_t)end))
 		return -errno;
-	window = mmap(NULL, (size_t)lazy->span_bytes, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_NORESERVE, fd, (off_t)lazy->first_off);
-	if (window == MAP_FAILED)
-		return -errno;
-	lazy->window = window;
+	err = window_map(lazy, fd);
+	if (err)
+		return err;
 	/* The window can be filled all the same; nobody else writes. */
 	if (fcntl(fd, F_ADD_SEALS,
 		  FL_F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) ||
-	    mprotect(window, (size_t)lazy->span_bytes, PROT_READ) ||
-	    madvise(window, (size_t)lazy->span_bytes, MADV_DONTFORK))
+	    mprotect(lazy->window, (size_t)lazy->span_bytes, PROT_READ) ||
+	    madvise(lazy->window, (size_t)lazy->span_bytes, MADV_DONTFORK))
 		return -errno;
-	return fl__uffd_register(lazy->uffd_fd, (uintptr_t)window,
+	return fl__uffd_register(lazy->uffd_fd, (uintptr_t)lazy->window,
 				 lazy->span_bytes, FL__UFFD_MISSING);
 }
 
 static void lazy_free(struct fl__lazy *lazy)
 {
 	if (lazy->window)
-		(void)munmap(lazy->window, (size_t)lazy->span_bytes);
+		fl__os_release(lazy->window, lazy->span_bytes);
+	free(lazy->chunk_loaded);
 	free(lazy->loaded);
 	free(lazy);
 }
@@ -83,6 +102,11 @@ int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 		lazy->uffd_fd = uffd_fd;
 		lazy->last_wpage = UINT64_MAX;
 		lazy_plan(image, lazy);
+		lazy->chunk_loaded = calloc(
+			(size_t)(lazy->span_bytes / FL__LAZY_CHUNK_BYTES) + 2,
+			1);
+	}
+	if (lazy && lazy->chunk_loaded) {
 		fd = fl__memfd_open();
 		err = fd < 0 ? fd : lazy_map(lazy, fd);
 	}
@@ -203,7 +227,7 @@ int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
 	return 0;
 }
 
-void fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx,
+bool fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx,
 			 enum fl__lazy_page how)
 {
 	struct fl__lazy *lazy = image->lazy;
@@ -214,13 +238,14 @@ void fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx,
 	/* Whoever sees this sees the page in the window. */
 	if (!__atomic_compare_exchange_n(loaded, &absent, (uint8_t)how, false,
 					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		return;
+		return false;
 	__atomic_add_fetch(&lazy->loaded_count, 1, __ATOMIC_RELAXED);
 	fl__stats_add(image->loads, FL__LOADS_pages_loaded, 1);
 	if (how != FL__PAGE_ASKED)
 		fl__stats_add(image->loads, FL__LOADS_foreseen_loaded, 1);
 	if (how == FL__PAGE_USED)
 		fl__stats_add(image->loads, FL__LOADS_foreseen_used, 1);
+	return true;
 }
 
 void fl__lazy_touched(const struct fl_image *image, uint64_t wpage)

@@ -26,6 +26,9 @@
 
 struct fl__desk;
 
+/* The window lies so that a chunk of the file can be one entry. */
+#define FL__LAZY_CHUNK_BYTES	(UINT64_C(2) << 20)
+
 /* Which thread reads the pages of an image. */
 enum fl__lazy_reader {
 	FL__READER_FILLER,	/* one that fills: what is read does not wait long */
@@ -64,7 +67,12 @@ struct fl__lazy {
 	bool is_shown;
 	bool can_ask;		/* a local file, and the set may have more */
 	bool is_going;		/* there was room the last time */
-	bool is_asking;		/* a thread is in a call for this image */
+	/* large.h's, under the desk's lock: how many pages of each chunk are
+	 * loaded, and how many chunks are whole and were not made one folio. */
+	bool can_collapse;
+	uint8_t *chunk_loaded;
+	uint32_t whole_count;
+	uint32_t holders;	/* threads in a call for this image */
 };
 
 /* Sets image->fd, lazy and file_offs; uffd_fd is open for missing pages of shared
@@ -93,8 +101,8 @@ const uint8_t *fl__lazy_bytes(const struct fl_image *image, uint64_t off,
 /* Make a page visible to all slots. -ENOMEM, -EIO. */
 int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
 		     const uint8_t *bytes);
-/* how: ASKED, FORESEEN or USED. */
-void fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx,
+/* how: ASKED, FORESEEN or USED. False: the page was loaded before. */
+bool fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx,
 			 enum fl__lazy_page how);
 /* A tenant touched a page, which may have been foreseen. */
 void fl__lazy_touched(const struct fl_image *image, uint64_t wpage);

@@ -27,12 +27,10 @@ struct fl__loader {
 	struct fl__desk desk; /* first: a load finds its desk */
 	struct fl__os_lock life; /* images come and go; above the desk's */
 	uint32_t image_count;
-	bool with_wp;
-	bool with_ring;
+	struct fl__loader_config config;
 	struct fl__os_fork_guard fork_guard;
 	struct fl__ring *ring; /* the handler's; NULL: none */
 	struct fl__unpack unpack; /* the fillers', once an image is packed */
-	bool with_filter;
 	struct fl__filter filter; /* of all threads but the callers */
 	pthread_t handler;
 	pthread_t fillers[FILLERS];
@@ -267,6 +265,21 @@ static bool ask_ahead_locked(struct fl__desk *desk)
 	return true;
 }
 
+/* With nothing to load, make a large folio of what is loaded. False: nothing. */
+static bool collapse_locked(struct fl__desk *desk)
+{
+	uint8_t *chunk;
+	struct fl__lazy *lazy = fl__desk_collapse_locked(desk, &chunk);
+
+	if (!lazy)
+		return false;
+	fl__os_unlock(&desk->lock);
+	fl__large_make(chunk);
+	fl__os_lock(&desk->lock);
+	fl__desk_collapsed_locked(desk, lazy);
+	return true;
+}
+
 static void *filler_run(void *arg)
 {
 	struct fl__desk *desk = &((struct fl__loader *)arg)->desk;
@@ -282,6 +295,8 @@ static void *filler_run(void *arg)
 		if (ask_ahead_locked(desk))
 			continue;
 		count = loads_take_locked(desk, &sha, loads, answered);
+		if (!count && collapse_locked(desk))
+			continue;
 		if (!count) {
 			fl__os_cond_wait(&desk->filler, &desk->lock, UINT64_MAX,
 					 NULL, NULL);
@@ -442,7 +457,8 @@ static bool ring_turn(struct fl__loader *loader, struct fl__sha256 *sha)
 		load->users++;
 		fl__os_unlock(&desk->lock);
 		if (load_answered(load, load->result))
-			load_publish(load, load_check(load, sha));
+			load_publish(load, load->bytes,
+				     load_check(load, load->bytes, sha));
 		fl__os_lock(&desk->lock);
 		fl__desk_put_locked(desk, load);
 		fl__os_unlock(&desk->lock);
@@ -518,8 +534,8 @@ static void *handler_run(void *arg)
 
 /* ------------------------------------------------------- beginning and end */
 
-int fl__loader_open(bool with_wp, bool with_ring, bool with_filter,
-		    bool can_wipe, struct fl__loader **out)
+int fl__loader_open(const struct fl__loader_config *config,
+		    struct fl__loader **out)
 {
 	struct fl__loader *loader = calloc(1, sizeof(*loader));
 	int err = loader ? fl__desk_init(&loader->desk) : -ENOMEM;
@@ -528,7 +544,8 @@ int fl__loader_open(bool with_wp, bool with_ring, bool with_filter,
 		fl__desk_fini(&loader->desk);
 		err = -ENOMEM;
 	}
-	if (!err && fl__os_fork_guard_init(&loader->fork_guard, can_wipe)) {
+	if (!err &&
+	    fl__os_fork_guard_init(&loader->fork_guard, config->can_wipe)) {
 		loader_free(loader);
 		return -ENOMEM;
 	}
@@ -536,9 +553,7 @@ int fl__loader_open(bool with_wp, bool with_ring, bool with_filter,
 		free(loader);
 		return err;
 	}
-	loader->with_wp = with_wp;
-	loader->with_ring = with_ring;
-	loader->with_filter = with_filter;
+	loader->config = *config;
 	*out = loader;
 	return 0;
 }
@@ -563,14 +578,14 @@ static int fds_open(struct fl__loader *loader)
 	struct fl__desk *desk = &loader->desk;
 	int err;
 
-	desk->uffd_fd = fl__uffd_open_missing(loader->with_wp);
+	desk->uffd_fd = fl__uffd_open_missing(loader->config.with_wp);
 	if (desk->uffd_fd < 0)
 		return desk->uffd_fd;
 	desk->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = desk->wake_fd < 0 ? -errno : 0;
-	if (!err && loader->with_ring)
+	if (!err && loader->config.with_ring)
 		err = fl__ring_open(FL__DESK_LOADS, &loader->ring);
-	if (!err && loader->with_filter)
+	if (!err && loader->config.with_filter)
 		err = fl__filter_make(&loader->filter);
 	if (!err)
 		return 0;
@@ -738,6 +753,7 @@ int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		image->lazy->reader = FL__READER_CALLER;
 	else if (loader->ring && fl__page_source_fd(pages) >= 0)
 		image->lazy->reader = FL__READER_RING;
+	image->lazy->can_collapse = loader->config.can_collapse;
 	image->lazy->can_ask = fl__page_source_fd(pages) >= 0;
 	fl__desk_add_image(&loader->desk, image);
 	image->ready = loader_ready;

@@ -9,8 +9,10 @@
  *   has a ring and reads files by it, as many pages at a time as there are loads.
  * - A few fillers each take a load from the desk, check the hash of the page in
  *   the staging buffer, publish, and have the desk answer. Of a file without a
- *   ring, and of bytes in memory, a filler also reads the page. How many fill is
- *   bounded, because they meet on one file.
+ *   ring, and of bytes in memory, a filler also reads the page. Two pages that are
+ *   there are checked at once. How many fill is bounded, because they meet on one
+ *   file. A filler also has the kernel read a working set ahead, and one with
+ *   nothing to do makes large folios.
  * - Callers call what the host supplied: the read and the cancel of a page source
  *   of its own. What such a read gave is for a filler. Callers are started with
  *   the first image that needs them.
@@ -36,11 +38,18 @@
 
 struct fl__loader;
 
-/* with_wp: slots of lazy images are tracked by the same descriptor; with_ring:
- * files are read by io_uring; with_filter: threads that run no code of the host are
- * confined, or none starts; can_wipe: see fl__os_fork_guard. -ENOMEM. */
-int fl__loader_open(bool with_wp, bool with_ring, bool with_filter,
-		    bool can_wipe, struct fl__loader **loader);
+struct fl__loader_config {
+	bool with_wp;		/* slots are tracked by the same descriptor */
+	bool with_ring;		/* files are read by io_uring */
+	/* Threads that run no code of the host are confined, or none starts. */
+	bool with_filter;
+	bool can_wipe;		/* see fl__os_fork_guard */
+	bool can_collapse;	/* what is loaded may lie in large folios */
+};
+
+/* -ENOMEM. */
+int fl__loader_open(const struct fl__loader_config *config,
+		    struct fl__loader **loader);
 /* No image is left. NULL is allowed. */
 void fl__loader_close(struct fl__loader *loader);
 
