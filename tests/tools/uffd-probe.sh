@@ -293,6 +293,15 @@ grep -q 'change: `sysctl vm.max_map_count=' "$tmp/out" ||
 	failed "no command raises the mappings"
 "$tool" --plan memory_stride_bytes=200000000000000 >"$tmp/out" 2>"$tmp/err"
 test $? -eq 3 || failed "200 TB are in one address space"
+# What the errors name can be said.
+"$tool" --plan guard_after_bytes=0 memory_stride_bytes=0 >"$tmp/out" 2>"$tmp/err"
+test $? -eq 3 || failed "guarded without a guard"
+grep -q '^uffd-probe: bounds is ' "$tmp/err" || failed "no word of bounds"
+run 0 --plan guard_after_bytes=0 memory_stride_bytes=0 bounds=1 max_memories=10 \
+	max_instances=10
+"$tool" --plan instance_alignment_bytes=3 >"$tmp/out" 2>"$tmp/err"
+test $? -eq 3 || failed "an alignment of 3"
+grep -q 'instance_alignment_bytes' "$tmp/err" || failed "no word of the field"
 run 64 --plan max_memory=1
 run 64 --plan max_memories=x
 run 64 --plan max_memories=5000000000
