@@ -8,7 +8,8 @@ input: nothing happens in it then, and what uffd-stat tells of its pools is
 compared with the trace so far. In the end the sums must be within two in a
 hundred of each other.
 
-Of a pool are the calls with an address within what the pool reserved. Where a
+Of a pool are the calls with an address within what the pool reserved, after its
+making; no slot of a reservation is unmapped by munmap(). Where a
 scan or a UFFDIO_WRITEPROTECT looks, strace does not read: all of the process are
 counted, and nothing else in it makes any. Status 0, 1 after a sentence, 77: nothing may be traced.
 """
@@ -21,8 +22,8 @@ import tempfile
 CALLS = "ioctl,mmap,munmap,mprotect,madvise"
 SCAN = re.compile(r" ioctl\(\d+, (PAGEMAP_SCAN|_IOC\(_IOC_READ\|_IOC_WRITE, 0x66, 0x10)")
 WATCH = re.compile(r" ioctl\(\d+, UFFDIO_WRITEPROTECT, ")
-REGISTER = re.compile(r" ioctl\(\d+, UFFDIO_REGISTER, {range={start=(0x[0-9a-f]+)")
-MAPPING = re.compile(r" (?:mmap|munmap|mprotect|madvise)\((0x[0-9a-f]+),")
+REGISTER = re.compile(r" ioctl\(\d+, UFFDIO_REGISTER, {range={start=(0x[0-9a-f]+), len=(0x[0-9a-f]+)")
+MAPPING = re.compile(r" (?:mmap|mprotect|madvise)\((0x[0-9a-f]+), (\d+)")
 UNMAPPED = re.compile(r" munmap\((0x[0-9a-f]+), (\d+)\)")
 RESERVED = re.compile(r" mmap\(NULL, (\d+), PROT_NONE, .*\) = (0x[0-9a-f]+)$")
 
@@ -51,7 +52,7 @@ class Trace:
         self.watches += bool(WATCH.search(line))
         found = REGISTER.search(line) or MAPPING.search(line)
         if found:
-            self.at.append(int(found[1], 16))
+            self.at.append((int(found[1], 16), int(found[2], 0)))
         found = UNMAPPED.search(line)
         if found:
             start, length = int(found[1], 16), int(found[2])
@@ -74,7 +75,9 @@ class Trace:
             if not left:
                 sys.exit("the trace has no reservation of %d bytes" % size)
             start, end, first = left.pop()
-            counts.append(sum(start <= at < end for at in self.at[first:]))
+            # What is about all of the pool was its making.
+            counts.append(sum(start <= at < end and 2 * length < size
+                              for at, length in self.at[first:]))
         return counts
 
 
