@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
  * listed.c - errors that faultline.h lists can be had: -EAGAIN and -ETIMEDOUT of a
- * full pool, -ECHILD in a forked child.
+ * full pool, -ECHILD in a forked child, -ENOEXEC of bytes that are something else,
+ * and -EINVAL where no other test asks for that.
  *
- * For these codes the calls are complete: one of which the header lists the code,
+ * For the first four the calls are complete: one of which the header lists the code,
  * and which has no row here, is a failure. That calls answer with no other error than
  * those of their lists is looked at by the programs beside this one, which make
- * system calls and allocations fail (-ENOMEM, -EIO, -EPERM); -EINVAL and its like
- * are in the tests of what is refused.
+ * system calls and allocations fail (-ENOMEM, -EIO, -EPERM).
  */
 #include "answers.h"
 
@@ -181,6 +181,104 @@ static void of_a_full_pool(void)
 	scene_close(&scene);
 }
 
+/* ------------------------------------------------------------- what is refused */
+
+/* Those of which no other test asks for -EINVAL. */
+static void of_wrong_arguments(void)
+{
+	struct fl_segment none = { 0, NULL, 3 };
+	struct fl_feature feature = { .size = sizeof(feature) };
+	struct fl_syscall call = { .size = sizeof(call) };
+	struct fl_instance_config config = { .size = 1 };
+	const struct fl_instance_config *configs = &config;
+	static const uint8_t empty[] = { 0, 'a', 's', 'm', 1, 0, 0, 0 };
+	struct fl_module_config module_config;
+	struct fl_load_config load = { .size = 1 };
+	struct fl_delta_config delta_config = { .size = 1 };
+	struct fl_page_source *source;
+	struct fl_instance *instance;
+	struct fl_snapshot *snapshot;
+	struct fl_context *context;
+	struct fl_module *module;
+	struct fl_delta *delta;
+	struct fl_image *image;
+	struct fl_pool *pool;
+	struct scene all, *scene = &all;
+
+	scene_open(scene);
+	context = scene->conform.context;
+	pool = scene->conform.pool;
+	fl_module_config_init(&module_config);
+	module_config.bytes = empty;
+	module_config.length_bytes = sizeof(empty);
+	MUST_EQ(fl_module_load(NULL, &module_config, &module, NULL), 0);
+	MUST_EQ(fl_page_source_from_bytes("abc", 3, NULL, NULL, &source, NULL),
+		0);
+	ROW(-EINVAL, fl_context_feature(context, UINT32_MAX, &feature));
+	ROW(-EINVAL, fl_context_syscall(context, UINT32_MAX, &call));
+	ROW(-EINVAL, fl_pool_validate(pool, module, NULL));
+	fl_module_release(module);
+	module_config.size = 1;
+	ROW(-EINVAL, fl_module_load(context, &module_config, &module, NULL));
+	ROW(-EINVAL,
+	    fl_image_from_segments(context, WPAGE, &none, 1, &image, NULL));
+	ROW(-EINVAL, fl_image_write(scene->image, "/proc/none/x", NULL));
+	ROW(-EINVAL, fl_image_open(context, "/proc", -1, 0, &image, NULL));
+	ROW(-EINVAL, fl_instance_allocate(pool, scene->module, &config,
+					  &instance, NULL));
+	ROW(-EINVAL, fl_snapshot_write(scene->snapshot, "/proc/none/x", NULL));
+	ROW(-EINVAL, fl_snapshot_open_source(context, source, &load, NULL,
+					     &snapshot, NULL));
+	ROW(-EINVAL, fl_instance_delta(&scene->instance, 1, &delta_config,
+				       &delta, NULL));
+	ROW(-EINVAL,
+	    fl_delta_acquire(pool, scene->delta, &configs, &instance, NULL));
+	fl_page_source_release(source);
+	scene_close(scene);
+}
+
+/* Bytes that are nothing of what they are given as. */
+static void of_other_bytes(void)
+{
+	static const uint8_t bytes[4096] = { 'n', 'o', 'n', 'e' };
+	struct fl_packed_info info = { .size = sizeof(info) };
+	struct fl_module_config config;
+	struct fl_page_source *source;
+	struct fl_snapshot *snapshot;
+	struct fl_context *context;
+	struct fl_module *module;
+	struct fl_delta *delta;
+	struct fl_image *image;
+	struct scene all, *scene = &all;
+
+	scene_open(scene);
+	context = scene->conform.context;
+	fl_module_config_init(&config);
+	config.bytes = bytes;
+	config.length_bytes = sizeof(bytes);
+	MUST_EQ(fl_page_source_from_bytes(bytes, sizeof(bytes), NULL, NULL,
+					  &source, NULL),
+		0);
+	ROW(-ENOEXEC, fl_module_load(context, &config, &module, NULL));
+	ROW(-ENOEXEC,
+	    fl_image_open(context, "/proc/self/exe", -1, 0, &image, NULL));
+	ROW(-ENOEXEC, fl_snapshot_open(context, "/proc/self/exe", -1, 0, NULL,
+				       &snapshot, NULL));
+	ROW(-ENOEXEC,
+	    fl_image_open_source(context, source, NULL, &image, NULL));
+	ROW(-ENOEXEC, fl_snapshot_open_source(context, source, NULL, NULL,
+					      &snapshot, NULL));
+	ROW(-ENOEXEC, fl_delta_open(scene->snapshot, bytes, sizeof(bytes),
+				    FL_BYTES_COPY, NULL, &delta, NULL));
+	ROW(-ENOEXEC, fl_packed_info(bytes, sizeof(bytes), &info, NULL));
+	/* Of a loaded module; `conform/pack` has packed bytes. */
+	check_complete(scene, "ENOEXEC",
+		       "fl_module_table_type fl_module_global_type "
+		       "fl_module_function fl_delta_unpack");
+	fl_page_source_release(source);
+	scene_close(scene);
+}
+
 /* ------------------------------------------------------------ forked children */
 
 static void child_asks_pools(struct scene *scene)
@@ -293,6 +391,8 @@ static void of_a_forked_child(void)
 
 static const struct test_case cases[] = {
 	TEST_CASE(of_a_full_pool),
+	TEST_CASE(of_wrong_arguments),
+	TEST_CASE(of_other_bytes),
 	TEST_CASE(of_a_forked_child),
 };
 
