@@ -54,22 +54,23 @@
  * no reason to take memory.
  * The lines of all parts follow one another, in order.
  *
- * Lines, because guests write little of a page. What a session of the JavaScript
- * guest (tests/consumers/guests) differs by from its snapshot after so many
- * requests, in bytes of changed lines and two for each run, mean of 40 sessions:
+ * Lines, because guests write little of a page. What a clone of the JavaScript
+ * guest (tests/consumers/guests) differs by from its image after so many requests,
+ * in bytes of changed lines and two for each run, mean of 40 clones (make
+ * bench-quickjs BENCH_FLAGS=--lines):
  *
  *	request, how many	32	64	128	256	4096
- *	greeting	1	1532	2455	3714	6145	64942
- *	greeting	50	1569	2458	3720	6113	64430
- *	mustache	1	6603	8557	11710	16874	86042
- *	mustache	50	6789	8633	11505	16017	73748
- *	markdown	1	18628	23094	29824	40590	241620
- *	markdown	50	165523	179144	194367	215086	353437
- *	any		10	35873	41081	47608	58576	252884
+ *	greeting	1	1532	2454	3714	6145	64941
+ *	greeting	50	1569	2461	3726	6125	64634
+ *	mustache	1	6606	8558	11713	16886	86042
+ *	mustache	50	6777	8647	11520	16048	73748
+ *	markdown	1	18464	22928	29656	40384	241414
+ *	markdown	50	165565	179206	194442	215233	353949
+ *	mixed		10	32488	37607	44196	55125	251449
  *
  * Against 64, pages take 2 to 26 times as much, 256 bytes 1.2 to 2.5 times, 128
- * bytes 1.1 to 1.5 times. Lines of 32 save 8 to 38 %, with 10 to 64 % more runs;
- * 64 is what caches move, and one word says which lines of 4 KiB differ. Runs,
+ * bytes 1.1 to 1.5 times. Lines of 32 save 8 to 38 %, with more runs; 64 is what
+ * caches move, and one word says which lines of 4 KiB differ. Runs,
  * because a bitmap for each page would take eight bytes where one line changed,
  * and would depend on the size of a page.
  *

@@ -15,7 +15,11 @@
  * drop what they knew of page tables (the row TLB of /proc/interrupts, of the whole
  * host).
  *
- * Uses <faultline.h> and nothing else of the library. One thread.
+ * With --threads N the same is done by one thread and then by N, each with its own
+ * share of the sessions and its own buffer; a second line has the rate of all and
+ * how many times as much it is.
+ *
+ * Uses <faultline.h> and nothing else of the library.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -23,6 +27,7 @@
 #include <faultline.h>
 
 #include <getopt.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +41,7 @@
 #define SLOTS 64
 
 struct options {
-	uint64_t sessions, requests, pages, lines, rounds;
+	uint64_t sessions, requests, pages, lines, rounds, threads;
 	bool as_json;
 };
 
@@ -54,13 +59,25 @@ struct bench {
 	struct fl_image *image;
 	uint8_t *copy; /* of the image */
 	struct session *sessions;
-	uint64_t random;
-	double *times;
-	uint8_t *buffer;
+	double *times; /* of all lanes, each in its own stretch */
 	double floor_us; /* the last median of scan-floor */
 };
 
+/* A thread that serves requests. Its sessions are idx, idx + lanes and so on. */
+struct lane {
+	struct bench *bench;
+	const struct row *row;
+	uint64_t idx, lanes;
+	uint64_t random;
+	double *times;
+	uint8_t *buffer;
+	pthread_barrier_t *together;
+	double busy_us;
+	pthread_t id;
+};
+
 #define BUFFER_BYTES ((size_t)4 << 20)
+#define MAX_LANES 32u
 
 static void check(bool is_right, const char *what)
 {
@@ -83,12 +100,15 @@ static double now_us(void)
 	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-static uint64_t draw(struct bench *b, uint64_t below)
+static uint64_t draw(struct lane *lane)
 {
-	b->random ^= b->random << 13;
-	b->random ^= b->random >> 7;
-	b->random ^= b->random << 17;
-	return b->random % below;
+	uint64_t sessions = lane->bench->options->sessions;
+
+	lane->random ^= lane->random << 13;
+	lane->random ^= lane->random >> 7;
+	lane->random ^= lane->random << 17;
+	return lane->random % (sessions / lane->lanes) * lane->lanes +
+	       lane->idx;
 }
 
 /* The guest writes the same pages in all sessions, and in each session other
@@ -130,9 +150,10 @@ static struct fl_memory *clone_take(struct bench *b)
 
 /* Each gives the time of a request less the guest's own. */
 
-static double request_session(struct bench *b)
+static double request_session(struct lane *lane)
 {
-	uint64_t idx = draw(b, b->options->sessions), len;
+	struct bench *b = lane->bench;
+	uint64_t idx = draw(lane), len;
 	struct session *session = &b->sessions[idx];
 	struct fl_delta_parts parts = FL_DELTA_PARTS_INIT;
 	struct fl_error error = { .text = "" };
@@ -158,7 +179,7 @@ static double request_session(struct bench *b)
 	parts.snapshot = b->snapshot;
 	parts.memories = &memory;
 	parts.memory_count = 1;
-	parts.buffer = b->buffer;
+	parts.buffer = lane->buffer;
 	parts.buffer_bytes = BUFFER_BYTES;
 	must(fl_memory_suspend(&parts, &delta, &error), &error);
 	bytes = fl_delta_bytes(delta, &len);
@@ -171,28 +192,30 @@ static double request_session(struct bench *b)
 	return now_us() - start - run;
 }
 
-static double request_clone(struct bench *b)
+static double request_clone(struct lane *lane)
 {
+	struct bench *b = lane->bench;
 	double start = now_us(), run, end;
 	struct fl_memory *memory = clone_take(b);
 
 	run = now_us();
-	guest_run(b, draw(b, b->options->sessions), memory, 0);
+	guest_run(b, draw(lane), memory, 0);
 	end = now_us();
 	run = end - run;
 	check(!fl_memory_release(memory), "a release failed");
 	return now_us() - start - run;
 }
 
-static double request_floor(struct bench *b)
+static double request_floor(struct lane *lane)
 {
+	struct bench *b = lane->bench;
 	struct fl_memory_run runs[1024];
 	struct fl_written written = { .size = sizeof(written) };
 	struct fl_memory *memory = clone_take(b);
 	uint64_t differ = 0, changed = b->options->lines;
 	double start;
 
-	guest_run(b, draw(b, b->options->sessions), memory, 0);
+	guest_run(b, draw(lane), memory, 0);
 	start = now_us();
 	check(!fl_memory_written(memory, 0, runs, 1024, &written, NULL),
 	      "what was written is not known");
@@ -211,7 +234,7 @@ static double request_floor(struct bench *b)
 
 static const struct row {
 	const char *name, *note;
-	double (*request)(struct bench *b);
+	double (*request)(struct lane *lane);
 } rows[] = {
 	{ "scan-floor", "what was written is listed, and compared",
 	  request_floor },
@@ -262,32 +285,97 @@ static uint64_t shootdowns(void)
 	return sum;
 }
 
-static void row_run(struct bench *b, const struct row *row)
+static void *lane_run(void *arg)
+{
+	struct lane *lane = arg;
+	uint64_t count = lane->bench->options->requests;
+	double start;
+
+	for (uint64_t i = 0; i < count / 10 + 100; i++)
+		(void)lane->row->request(lane);
+	pthread_barrier_wait(lane->together);
+	start = now_us();
+	for (uint64_t i = 0; i < count; i++)
+		lane->times[i] = lane->row->request(lane);
+	lane->busy_us = now_us() - start;
+	pthread_barrier_wait(lane->together);
+	return NULL;
+}
+
+/* Requests a second of all lanes together; *shot: shootdowns a request. */
+static double lanes_run(struct bench *b, const struct row *row, uint64_t count,
+			double *shot)
+{
+	static uint64_t random = 88172645463325252u;
+	uint64_t requests = b->options->requests, before;
+	struct lane lanes[MAX_LANES];
+	pthread_barrier_t together;
+	double rate = 0;
+
+	pthread_barrier_init(&together, NULL, (unsigned int)count + 1);
+	for (uint64_t i = 0; i < count; i++) {
+		lanes[i] = (struct lane){ .bench = b, .row = row };
+		lanes[i].idx = i;
+		lanes[i].lanes = count;
+		lanes[i].random = random += 2 * 1181783497276652981u;
+		lanes[i].times = b->times + i * requests;
+		lanes[i].buffer = malloc(BUFFER_BYTES);
+		lanes[i].together = &together;
+		check(lanes[i].buffer && !pthread_create(&lanes[i].id, NULL,
+							 lane_run, &lanes[i]),
+		      "no thread");
+	}
+	pthread_barrier_wait(&together);
+	before = shootdowns();
+	pthread_barrier_wait(&together);
+	*shot = (double)(shootdowns() - before) / (double)(requests * count);
+	for (uint64_t i = 0; i < count; i++) {
+		pthread_join(lanes[i].id, NULL);
+		rate += (double)requests * 1e6 / lanes[i].busy_us;
+		free(lanes[i].buffer);
+	}
+	pthread_barrier_destroy(&together);
+	return rate;
+}
+
+static double row_run(struct bench *b, const struct row *row, uint64_t threads,
+		      double rate_alone)
 {
 	const struct options *o = b->options;
-	double bytes, extra, median, ratio, shot;
-	uint64_t before;
+	uint64_t count = o->requests * threads;
+	double bytes, extra, p50, p99, ratio, shot, rate;
 
-	for (uint64_t i = 0; i < o->requests / 10 + 100; i++)
-		(void)row->request(b);
-	before = shootdowns();
-	for (uint64_t i = 0; i < o->requests; i++)
-		b->times[i] = row->request(b);
-	shot = (double)(shootdowns() - before) / (double)o->requests;
-	qsort(b->times, o->requests, sizeof(*b->times), by_size);
+	rate = lanes_run(b, row, threads, &shot);
+	qsort(b->times, count, sizeof(*b->times), by_size);
 	bytes = row->request == request_session ? delta_bytes(b) : 0;
 	extra = bytes > 0 ? bytes - (double)(o->lines * LINE) : 0;
-	median = b->times[o->requests / 2];
+	p50 = b->times[count / 2];
+	p99 = b->times[count - 1 - count / 100];
 	if (row->request == request_floor)
-		b->floor_us = median;
-	ratio = b->floor_us > 0 ? median / b->floor_us : 0;
+		b->floor_us = p50;
+	ratio = b->floor_us > 0 ? p50 / b->floor_us : 0;
 	printf(o->as_json ?
-		       "{\"bench\": \"delta\", \"competitor\": \"%s\", \"sessions\": %llu, \"pages\": %llu, \"lines\": %llu, \"median_us\": %.3f, \"p99_us\": %.3f, \"delta_bytes\": %.0f, \"extra_bytes\": %.0f, \"floors\": %.2f, \"shootdowns\": %.3f, \"note\": \"%s\"}\n" :
-		       "%-18s  sessions %llu, pages %llu, lines %llu: median %8.2f us, p99 %8.2f us, %6.0f bytes (%.0f beside lines), %.2f floors, %.3f shootdowns  %s\n",
-	       row->name, (unsigned long long)o->sessions,
-	       (unsigned long long)o->pages, (unsigned long long)o->lines,
-	       median, b->times[o->requests - 1 - o->requests / 100], bytes,
-	       extra, ratio, shot, row->note);
+		       "{\"bench\": \"delta\", \"competitor\": \"%s\", \"threads\": %llu, \"sessions\": %llu, \"pages\": %llu, \"lines\": %llu, \"median_us\": %.3f, \"p99_us\": %.3f, \"delta_bytes\": %.0f, \"extra_bytes\": %.0f, \"floors\": %.2f, \"requests_per_s\": %.0f, \"scaling\": %.2f, \"shootdowns\": %.3f, \"note\": \"%s\"}\n" :
+		       "%-18s  threads %llu, sessions %llu, pages %llu, lines %llu: p50 %7.2f us, p99 %7.2f us, %6.0f bytes (%.0f beside lines), %.2f floors, %7.0f requests/s (%.2f), %.3f shootdowns  %s\n",
+	       row->name, (unsigned long long)threads,
+	       (unsigned long long)o->sessions, (unsigned long long)o->pages,
+	       (unsigned long long)o->lines, p50, p99, bytes, extra, ratio,
+	       rate, rate_alone > 0 ? rate / rate_alone : 1, shot, row->note);
+	return rate;
+}
+
+/* How many lanes divide the sessions, one after the other: a session that wakes in
+ * one run has slept in the one before. */
+static void rows_run(struct bench *b)
+{
+	const struct options *o = b->options;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		double rate = row_run(b, &rows[i], 1, 0);
+
+		if (o->threads > 1)
+			(void)row_run(b, &rows[i], o->threads, rate);
+	}
 }
 
 /* ---------------------------------------------------------------------- set-up */
@@ -302,6 +390,7 @@ static void usage(FILE *out)
 		"  --lines N     lines of 64 bytes that it has changed in them (64)\n"
 		"  --requests N  in a round (50000)\n"
 		"  --rounds N    (1)\n"
+		"  --threads N   by one thread, and by N at once (1)\n"
 		"  --json        one object a line\n"
 		"  --sets N, --verify: every request is compared anyway\n");
 }
@@ -314,6 +403,7 @@ static void parse(int argc, char **argv, struct options *o)
 		{ "lines", required_argument, NULL, 'l' },
 		{ "requests", required_argument, NULL, 'q' },
 		{ "rounds", required_argument, NULL, 'r' },
+		{ "threads", required_argument, NULL, 't' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "sets", required_argument, NULL, 's' },
 		{ "verify", no_argument, NULL, 's' },
@@ -328,6 +418,7 @@ static void parse(int argc, char **argv, struct options *o)
 				   c == 'l' ? &o->lines :
 				   c == 'q' ? &o->requests :
 				   c == 'r' ? &o->rounds :
+				   c == 't' ? &o->threads :
 					      NULL;
 
 		if (number)
@@ -344,7 +435,8 @@ static void parse(int argc, char **argv, struct options *o)
 	}
 	if (!o->sessions || !o->pages || o->pages > 512 || !o->lines ||
 	    o->lines > o->pages * (HPAGE / LINE) || !o->requests ||
-	    !o->rounds) {
+	    !o->rounds || !o->threads || o->threads > MAX_LANES ||
+	    o->threads > o->sessions) {
 		usage(stderr);
 		exit(2);
 	}
@@ -364,9 +456,9 @@ static void set_up(struct bench *b)
 
 	b->copy = malloc(IMAGE_BYTES);
 	b->sessions = calloc(b->options->sessions, sizeof(*b->sessions));
-	b->times = calloc(b->options->requests, sizeof(*b->times));
-	b->buffer = malloc(BUFFER_BYTES);
-	check(b->copy && b->sessions && b->times && b->buffer, "no memory");
+	b->times = calloc(b->options->requests * b->options->threads,
+			  sizeof(*b->times));
+	check(b->copy && b->sessions && b->times, "no memory");
 	memset(b->copy, 0x5a, IMAGE_BYTES);
 	/* Where the guest counts, from 0. */
 	for (uint64_t at = 0; at < IMAGE_BYTES; at += LINE)
@@ -404,27 +496,24 @@ static void tear_down(struct bench *b)
 	fl_context_destroy(b->context);
 	free(b->sessions);
 	free(b->times);
-	free(b->buffer);
 	free(b->copy);
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = { 10000, 50000, 16, 64, 1, false };
-	struct bench b = { .options = &options, .random = 88172645463325252u };
+	struct options options = { 10000, 50000, 16, 64, 1, 1, false };
+	struct bench b = { .options = &options };
 	struct utsname system;
 
 	parse(argc, argv, &options);
 	set_up(&b);
 	uname(&system);
 	if (!options.as_json)
-		printf("image 4 MiB, one thread, %s/%s, Linux %s\n",
+		printf("image 4 MiB, %s/%s, Linux %s\n",
 		       fl_context_backend(b.context),
 		       fl_context_rung(b.context, NULL), system.release);
-	for (uint64_t r = 0; r < options.rounds; r++) {
-		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-			row_run(&b, &rows[i]);
-	}
+	for (uint64_t r = 0; r < options.rounds; r++)
+		rows_run(&b);
 	tear_down(&b);
 	return 0;
 }

@@ -65,7 +65,7 @@ run()
 run capture
 run coldstart --mib 8 --folder "$tmp"
 run cycle
-run delta --sessions 50 --requests 500
+run delta --sessions 50 --requests 500 --threads 2
 run cycle --threads 2 --random-writes 8 --image-wpages 32
 run cycle --grow 16 --image-wpages 4
 run fault --wpages 64 --folder "$tmp"
