@@ -65,7 +65,7 @@ struct lane {
 	struct fl_instance *instance; /* whose memory it is; NULL: none */
 	unsigned int image_idx; /* or module */
 	bool is_attached; /* memory was taken by attach, or stays */
-	struct fl_memory_run runs[ANSWER_RUNS];
+	struct fl_memory_run *runs; /* of rows that ask; NULL: none */
 };
 
 /* setup and teardown run one at a time. */
@@ -379,11 +379,16 @@ static int lane_setup(const struct bench_case *c, const struct way *way,
 	struct lane *lane = calloc(1, sizeof(*lane));
 	int err = 0;
 
-	if (!lane)
+	if (lane && way->asks)
+		lane->runs = calloc(ANSWER_RUNS, sizeof(*lane->runs));
+	if (!lane || (way->asks && !lane->runs)) {
+		free(lane);
 		return -ENOMEM;
+	}
 	if (!shared) {
 		shared = calloc(1, sizeof(*shared));
 		if (!shared) {
+			free(lane->runs);
 			free(lane);
 			return -ENOMEM;
 		}
@@ -395,6 +400,7 @@ static int lane_setup(const struct bench_case *c, const struct way *way,
 	}
 	if (err) {
 		shared_drop(shared);
+		free(lane->runs);
 		free(lane);
 		return err;
 	}
@@ -523,6 +529,7 @@ static void teardown(void *state)
 		(void)lane_release(lane);
 	lane->shared->n_lanes--;
 	shared_drop(lane->shared);
+	free(lane->runs);
 	free(lane);
 }
 
