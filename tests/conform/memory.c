@@ -711,7 +711,7 @@ static void random_operations(void)
 {
 	static const enum fl_bounds bounds[] = { FL_BOUNDS_GUARDED,
 						 FL_BOUNDS_ACCESSIBLE };
-	int steps = test_is_sanitized() ? 250 : 600;
+	int steps = test_rounds(test_is_sanitized() ? 250 : 600);
 	struct random_world w;
 
 	for (size_t b = 0; b < TEST_ARRAY_SIZE(bounds); b++) {

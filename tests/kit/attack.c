@@ -342,7 +342,7 @@ void attack_repeat_times(attack_fn *fn, unsigned int cycles)
 
 void attack_repeat(attack_fn *fn)
 {
-	attack_repeat_times(fn, 40);
+	attack_repeat_times(fn, (unsigned int)test_rounds(40));
 }
 
 /* -------------------------------------------------------------- descriptors */

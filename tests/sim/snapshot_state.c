@@ -330,7 +330,7 @@ static void what_is_saved_is_loaded(void)
 	test_random_init(&random, 31);
 	state_world_open(&world);
 	refs = state_world_refs(&world);
-	for (int i = 0; i < 2000 && !test_has_failed(); i++) {
+	for (int i = test_rounds(2000); i > 0 && !test_has_failed(); i--) {
 		struct fl_snapshot *snapshot = random_snapshot(&world, &random);
 
 		check_loads(snapshot);
@@ -361,7 +361,7 @@ static void a_state_cut_anywhere_is_none(void)
 
 	test_random_init(&random, 32);
 	state_world_open(&world);
-	for (int i = 0; i < 100 && !test_has_failed(); i++) {
+	for (int i = test_rounds(100); i > 0 && !test_has_failed(); i--) {
 		struct fl_snapshot *snapshot = random_snapshot(&world, &random);
 		struct saved saved = save(&world, snapshot);
 

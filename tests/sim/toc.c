@@ -202,7 +202,7 @@ static void what_is_made_is_read(void)
 	sample_make(&some, &file);
 	check_reads(&file);
 	file_free(&file);
-	for (int round = 0; round < 60; round++) {
+	for (int round = test_rounds(60); round > 0; round--) {
 		random_sample(&sample, &random);
 		sample_make(&sample, &file);
 		check_reads(&file);
@@ -243,7 +243,7 @@ static void extents_are_placed(void)
 	struct file file;
 
 	test_random_init(&random, 12);
-	for (int round = 0; round < 60; round++) {
+	for (int round = test_rounds(60); round > 0; round--) {
 		random_sample(&sample, &random);
 		sample_make(&sample, &file);
 		check_extents(&file);
@@ -328,15 +328,17 @@ static void a_file_cut_anywhere_is_no_file(void)
 	uint8_t content[FL__SHA256_BYTES];
 	struct fl_error error;
 	struct file file;
+	unsigned int step;
 	uint8_t *copy;
 	int err;
 
 	sample_make(&some, &file);
 	copy = malloc(file.len);
 	MUST(copy != NULL);
+	step = 4096u / (unsigned int)test_rounds(4096);
 	/* Inside a page each cut is as good as another. */
 	for (uint64_t len = 0; len < file.len;
-	     len += len < 4096 ? 1 : TOC_WPAGE / 2 - 1) {
+	     len += len < 4096 ? step : TOC_WPAGE / 2 - 1) {
 		check_try(file.bytes, len, &err, &error, content);
 		CHECK_EQ(err, -ENOEXEC);
 		memcpy(copy, file.bytes, len);

@@ -56,7 +56,11 @@ char *mkdtemp(char *path)
 
 int compat_unlink(const char *path)
 {
-	return DeleteFileA(path) ? 0 : -1;
+	if (DeleteFileA(path))
+		return 0;
+	if (GetLastError() == ERROR_SHARING_VIOLATION)
+		compat_lacks("names of open files that go");
+	return -1;
 }
 
 int compat_mkstemp(char *path)
