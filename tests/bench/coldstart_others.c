@@ -109,10 +109,9 @@ static void filler_read(struct filler *filler, uint64_t off, uint64_t len)
 		part = end - off < READ_BYTES ? end - off : READ_BYTES;
 		if (filler->under_way == DEPTH)
 			filler_wait(filler, DEPTH - 1);
-		check(fl__ring_read(filler->ring, filler->fd,
-				    filler->data_off + off,
-				    filler->window + off, (uint32_t)part,
-				    filler),
+		check(fl__ring_read(
+			      filler->ring, filler->fd, filler->data_off + off,
+			      filler->window + off, (uint32_t)part, filler),
 		      "the ring has no room");
 		filler->under_way++;
 	}

@@ -12,8 +12,8 @@
 
 bool fl__large_count(struct fl__lazy *lazy, uint64_t wpage)
 {
-	uint64_t chunk = wpage / CHUNK_WPAGES -
-			 lazy->first_off / FL__LAZY_CHUNK_BYTES;
+	uint64_t chunk =
+		wpage / CHUNK_WPAGES - lazy->first_off / FL__LAZY_CHUNK_BYTES;
 
 	if (!lazy->can_collapse || ++lazy->chunk_loaded[chunk] < CHUNK_WPAGES)
 		return false;

@@ -124,20 +124,19 @@ static void loads_check(struct fl__load *const loads[2], uint32_t count,
 
 	if (count < 2) {
 		if (count)
-			load_publish(
-				loads[0], loads[0]->bytes,
-				load_check(loads[0], loads[0]->bytes, sha));
+			load_publish(loads[0], loads[0]->bytes,
+				     load_check(loads[0], loads[0]->bytes,
+						sha));
 		return;
 	}
-	fl__toc_check_two((const struct fl__toc *const[2]){
-				  &loads[0]->image->origin->toc,
-				  &loads[1]->image->origin->toc },
-			  (const uint64_t[2]){ loads[0]->entry_idx,
-					       loads[1]->entry_idx },
-			  sha,
-			  (const uint8_t *const[2]){ loads[0]->bytes,
-						     loads[1]->bytes },
-			  errs);
+	fl__toc_check_two(
+		(const struct fl__toc *const[2]){
+			&loads[0]->image->origin->toc,
+			&loads[1]->image->origin->toc },
+		(const uint64_t[2]){ loads[0]->entry_idx, loads[1]->entry_idx },
+		sha,
+		(const uint8_t *const[2]){ loads[0]->bytes, loads[1]->bytes },
+		errs);
 	load_publish(loads[0], loads[0]->bytes, errs[0]);
 	load_publish(loads[1], loads[1]->bytes, errs[1]);
 }
@@ -735,8 +734,8 @@ int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 {
 	const struct fl_page_source *pages = image->origin->pages;
 	bool is_foreign = fl__page_source_is_foreign(pages);
-	int err = loader_enter(loader, is_foreign,
-			       image->origin->toc.is_packed);
+	int err =
+		loader_enter(loader, is_foreign, image->origin->toc.is_packed);
 
 	if (err)
 		return fl__error_set(

@@ -410,10 +410,10 @@ static int track_more(struct fl__reset *reset)
 	err = register_lazy(reset, start, reset->allowed_end);
 	if (!err) {
 		reset->work->calls++;
-		err = fl__uffd_register_wp(
-			reset->whole->end ? reset->whole->uffd_fd :
-					    reset->host->uffd_fd,
-			start, reset->allowed_end - start);
+		err = fl__uffd_register_wp(reset->whole->end ?
+						   reset->whole->uffd_fd :
+						   reset->host->uffd_fd,
+					   start, reset->allowed_end - start);
 	}
 	if (err)
 		return err;
@@ -459,13 +459,13 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 		return;
 	/* One call more for each run of data is the price of many holes. Of a
 	 * lazy image, what is not loaded would be. */
-	for (; image->lazy ? fl__lazy_next(image, at, end - reset->base,
-					   &piece.off, &piece.len) :
-	       image->has_holes ?
-			     fl__image_map_next_data(map, NULL, at,
-						     end - reset->base, &piece) :
-			     fl__image_map_next(map, NULL, at,
-						end - reset->base, &piece);
+	for (; image->lazy	? fl__lazy_next(image, at, end - reset->base,
+						&piece.off, &piece.len) :
+	       image->has_holes ? fl__image_map_next_data(map, NULL, at,
+							  end - reset->base,
+							  &piece) :
+				  fl__image_map_next(map, NULL, at,
+						     end - reset->base, &piece);
 	     at = piece.off + piece.len) {
 		bool is_mapped = image->lazy || piece.is_data;
 
