@@ -14,7 +14,9 @@
  * memory, and read by io_uring into a memory file that is then mapped, through the
  * page cache and past it (O_DIRECT); the same of the working set alone. Ways of
  * Faultline: whole, lazy, in place and unchecked, the last two also with the
- * working set that an earlier run recorded. The last rows are the second slot of an
+ * working set that an earlier run recorded; whole and lazy also from a file whose
+ * pages are packed, which takes the set of the other. The content packs about as
+ * well as a program's heap: lines of which a third is noise. The last rows are the second slot of an
  * image: one that is resident, one of which a tenant has loaded the working set,
  * and one of which a tenant has loaded all.
  */
@@ -86,6 +88,35 @@ bool touch(const struct bench *b, const uint8_t *base)
 	return is_right;
 }
 
+#define LINE 32
+#define NOISE 12
+
+/* One of some records, with a value of its own. */
+static void make_line(uint8_t *line, uint64_t off)
+{
+	uint64_t value = word_at(off), kind = word_at(off + 1) % 61;
+
+	memcpy(line, &value, 8);
+	value = word_at(off + 2);
+	memcpy(line + 8, &value, NOISE - 8);
+	for (uint64_t i = NOISE; i < LINE; i++)
+		line[i] = (uint8_t)(kind * 37 + i * (kind % 5));
+}
+
+static void make_packed(struct bench *b, struct fl_image *image)
+{
+	struct fl_error error = { .text = "" };
+	int err =
+		fl_image_write_as(image, b->packed_path, FL_WRITE_ZSTD, &error);
+
+	b->packed_fd = -1;
+	if (err == -ENOTSUP)
+		return;
+	must(err, &error);
+	b->packed_fd = open(b->packed_path, O_RDONLY | O_CLOEXEC);
+	check(b->packed_fd >= 0, "cannot open the packed file");
+}
+
 static void make_file(struct bench *b)
 {
 	struct fl_segment segment = { 0, NULL, b->image_bytes };
@@ -95,16 +126,14 @@ static void make_file(struct bench *b)
 	uint64_t word = word_at(0);
 
 	check(bytes != NULL, "no memory for the image");
-	for (uint64_t off = 0; off < b->image_bytes; off += 8) {
-		uint64_t value = word_at(off);
-
-		memcpy(bytes + off, &value, 8);
-	}
+	for (uint64_t off = 0; off < b->image_bytes; off += LINE)
+		make_line(bytes + off, off);
 	segment.bytes = bytes;
 	must(fl_image_from_segments(b->context, b->image_bytes, &segment, 1,
 				    &image, &error),
 	     &error);
 	must(fl_image_write(image, b->path, &error), &error);
+	make_packed(b, image);
 	fl_image_release(image);
 	free(bytes);
 	b->fd = open(b->path, O_RDONLY | O_CLOEXEC);
@@ -145,19 +174,24 @@ static void drop_cache(const struct bench *b)
 {
 	check(!fsync(b->fd), "fsync");
 	check(!posix_fadvise(b->fd, 0, 0, POSIX_FADV_DONTNEED), "fadvise");
+	if (b->packed_fd < 0)
+		return;
+	check(!fsync(b->packed_fd), "fsync");
+	check(!posix_fadvise(b->packed_fd, 0, 0, POSIX_FADV_DONTNEED),
+	      "fadvise");
 }
 
 /* --------------------------------------------------------- ways of Faultline */
 
-static struct fl_image *open_image(const struct bench *b, enum fl_load_way way,
-				   const char *set_path)
+static struct fl_image *open_image(const struct bench *b, const char *path,
+				   enum fl_load_way way, const char *set_path)
 {
 	struct fl_error error = { .text = "" };
 	struct fl_page_source *source;
 	struct fl_load_config config;
 	struct fl_image *image;
 
-	must(fl_page_source_from_file(b->path, -1, &source, &error), &error);
+	must(fl_page_source_from_file(path, -1, &source, &error), &error);
 	fl_load_config_init(&config);
 	config.way = way;
 	if (way == FL_LOAD_IN_PLACE)
@@ -184,10 +218,11 @@ static bool run_tenant(const struct bench *b, struct fl_image *image)
 	return is_right;
 }
 
-static bool run_image(const struct bench *b, enum fl_load_way way,
-		      const char *set_path, const char *write_path)
+static bool run_file(const struct bench *b, const char *path,
+		     enum fl_load_way way, const char *set_path,
+		     const char *write_path)
 {
-	struct fl_image *image = open_image(b, way, set_path);
+	struct fl_image *image = open_image(b, path, way, set_path);
 	struct fl_error error = { .text = "" };
 	bool is_right = run_tenant(b, image);
 
@@ -197,6 +232,27 @@ static bool run_image(const struct bench *b, enum fl_load_way way,
 	fl_pool_purge(b->pool, NULL, image, NULL);
 	fl_image_release(image);
 	return is_right;
+}
+
+static bool run_image(const struct bench *b, enum fl_load_way way,
+		      const char *set_path, const char *write_path)
+{
+	return run_file(b, b->path, way, set_path, write_path);
+}
+
+static bool run_packed_whole(const struct bench *b)
+{
+	return run_file(b, b->packed_path, FL_LOAD_WHOLE, NULL, NULL);
+}
+
+static bool run_packed_lazy(const struct bench *b)
+{
+	return run_file(b, b->packed_path, FL_LOAD_LAZY, NULL, NULL);
+}
+
+static bool run_packed_set(const struct bench *b)
+{
+	return run_file(b, b->packed_path, FL_LOAD_LAZY, b->set_path, NULL);
 }
 
 static bool run_whole(const struct bench *b)
@@ -224,6 +280,11 @@ static bool run_place_set(const struct bench *b)
 	return run_image(b, FL_LOAD_IN_PLACE, b->place_set_path, NULL);
 }
 
+static const char *needs_packing(const struct bench *b)
+{
+	return b->packed_fd < 0 ? "the library is built without zstd" : NULL;
+}
+
 static const struct way {
 	const char *name;
 	const char *note;
@@ -247,6 +308,12 @@ static const struct way {
 	{ "faultline-lazy", "pages when touched, checked", run_lazy, NULL },
 	{ "faultline-set", "the same with the recorded set", run_lazy_set,
 	  NULL },
+	{ "packed-whole", "faultline-whole of the packed file",
+	  run_packed_whole, needs_packing },
+	{ "packed-lazy", "faultline-lazy of the packed file", run_packed_lazy,
+	  needs_packing },
+	{ "packed-set", "faultline-set of the packed file", run_packed_set,
+	  needs_packing },
 	{ "faultline-place", "the file in place, unchecked", run_place, NULL },
 	{ "faultline-place-set", "the same with the recorded set",
 	  run_place_set, NULL },
@@ -334,7 +401,7 @@ static void load_all(const struct bench *b, struct fl_image *image)
 
 static double run_second(const struct bench *b, int i)
 {
-	struct fl_image *image = open_image(b, seconds[i].way, NULL);
+	struct fl_image *image = open_image(b, b->path, seconds[i].way, NULL);
 	double start;
 
 	if (seconds[i].is_complete)
@@ -463,6 +530,7 @@ int main(int argc, char **argv)
 	struct fl_error error = { .text = "" };
 	struct fl_pool_config config;
 	char folder[256], path[300], set_path[300], place_set_path[300];
+	char packed_path[300];
 	struct utsname system;
 	struct bench b = { 0 };
 
@@ -475,6 +543,8 @@ int main(int argc, char **argv)
 	b.image_bytes = options.mib * MIB;
 	b.cluster_hpages = options.cluster;
 	b.path = path;
+	snprintf(packed_path, sizeof(packed_path), "%s/packed", folder);
+	b.packed_path = packed_path;
 	b.set_path = set_path;
 	snprintf(place_set_path, sizeof(place_set_path), "%s/place", folder);
 	b.place_set_path = place_set_path;
@@ -491,6 +561,10 @@ int main(int argc, char **argv)
 		       (unsigned long long)options.mib, b.cluster_count,
 		       (unsigned long long)options.cluster,
 		       (unsigned long long)options.rounds, system.release);
+	if (!options.as_json && b.packed_fd >= 0)
+		printf("packed, the file has %.2f of its bytes\n",
+		       (double)lseek(b.packed_fd, 0, SEEK_END) /
+			       (double)lseek(b.fd, 0, SEEK_END));
 	check(run_image(&b, FL_LOAD_LAZY, NULL, set_path), "recording");
 	check(run_image(&b, FL_LOAD_IN_PLACE, NULL, place_set_path),
 	      "recording in place");
@@ -498,8 +572,11 @@ int main(int argc, char **argv)
 	must(fl_pool_destroy(b.pool), &error);
 	fl_context_destroy(b.context);
 	close(b.fd);
+	if (b.packed_fd >= 0)
+		close(b.packed_fd);
 	free(b.clusters);
 	unlink(path);
+	unlink(packed_path);
 	unlink(set_path);
 	unlink(place_set_path);
 	rmdir(folder);

@@ -27,8 +27,8 @@ struct bench {
 	uint64_t data_off; /* of the image's byte 0 in the file */
 	const char *set_path; /* of lazy images */
 	const char *place_set_path; /* of the file in place */
-	const char *path;
-	int fd;
+	const char *path, *packed_path;
+	int fd, packed_fd; /* packed_fd -1: the library packs nothing */
 	struct fl_context *context;
 	struct fl_pool *pool;
 };
