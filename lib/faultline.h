@@ -934,7 +934,10 @@ enum fl_open_flags {
  * storage. Afterwards the image does not need the file. A file that is changed,
  * cut or replaced while the call reads it makes an error or no difference. With
  * FL_OPEN_IN_PLACE all this holds for the moment of the check alone.
- * Memory is taken in proportion to what the file really holds.
+ * Memory is taken in proportion to what the file really holds. A packed file can
+ * hold some hundred times its length; an image of it is refused (-E2BIG) before
+ * anything is unpacked if its pages, counted whole, exceed max_image_bytes of the
+ * context.
  * fl_image_info() says the same as of the written image, but for what goes by
  * segments: data begins and ends with the first and last byte that is not zero.
  *

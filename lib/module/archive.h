@@ -10,7 +10,9 @@
  * every page is read once, by pread, into private memory and checked there,
  * and what was checked is what the image gets. So a file that is changed, cut
  * or replaced meanwhile makes an error or no difference, and never a signal.
- * Memory is used for what was read, never for what a file merely claims.
+ * Memory is used for what was read, never for what a file merely claims. Of a
+ * packed file, what was read can become some hundred times as much, so its pages
+ * are held against the context's limit before the first is unpacked.
  *
  * In place is the exception that a caller asks for (FL_OPEN_IN_PLACE): the file
  * is checked as a whole, and then mapped as it is. Who says so promises that
