@@ -80,21 +80,37 @@ static int crowd_live(void *arg)
 	return failed != 0;
 }
 
-/* To the next stop. False: the child has ended. */
-static bool go_on(pid_t child, bool by_steps, uint64_t *steps)
+enum stop {
+	ENDED,
+	FAILED,
+	STOPPED
+};
+
+static enum stop wait_for(pid_t child, int *signo)
 {
-	int status, signo = 0;
+	int status;
+
+	if (waitpid(child, &status, __WALL) != child)
+		return FAILED;
+	if (!WIFSTOPPED(status))
+		return ENDED;
+	*signo = WSTOPSIG(status);
+	return STOPPED;
+}
+
+/* Step by step to the next stop of the child's own. */
+static enum stop go_on(pid_t child, uint64_t *steps)
+{
+	enum stop stop;
+	int signo = 0;
 
 	for (;; ++*steps) {
-		if (ptrace(by_steps ? PTRACE_SINGLESTEP : PTRACE_CONT, child,
-			   NULL, (void *)(intptr_t)signo))
-			return false;
-		if (waitpid(child, &status, __WALL) != child ||
-		    !WIFSTOPPED(status))
-			return false;
-		signo = WSTOPSIG(status);
-		if (signo == SIGSTOP)
-			return true;
+		if (ptrace(PTRACE_SINGLESTEP, child, NULL,
+			   (void *)(intptr_t)signo))
+			return FAILED;
+		stop = wait_for(child, &signo);
+		if (stop != STOPPED || signo == SIGSTOP)
+			return stop;
 		if (signo == SIGTRAP)
 			signo = 0;
 	}
@@ -105,19 +121,19 @@ static uint64_t steps_count(struct crowd *crowd)
 {
 	pid_t child = test_spawn(crowd_live, crowd, 60);
 	uint64_t steps = 0;
-	int status;
-	bool is_there = waitpid(child, &status, __WALL) == child &&
-			WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP &&
-			go_on(child, true, &steps);
+	int signo = 0, status;
+	enum stop stop = wait_for(child, &signo);
 
-	if (is_there) {
-		MUST_EQ(ptrace(PTRACE_CONT, child, NULL, NULL), 0);
-		MUST_EQ(waitpid(child, &status, __WALL), child);
-		CHECK(WIFEXITED(status) && !WEXITSTATUS(status));
-	} else {
+	if (stop == STOPPED)
+		stop = signo == SIGSTOP ? go_on(child, &steps) : FAILED;
+	if (stop == FAILED)
 		test_kill(child);
-	}
-	return is_there ? steps / COUNTED : 0;
+	if (stop != STOPPED)
+		return 0;
+	MUST_EQ(ptrace(PTRACE_CONT, child, NULL, NULL), 0);
+	MUST_EQ(waitpid(child, &status, __WALL), child);
+	CHECK(WIFEXITED(status) && !WEXITSTATUS(status));
+	return steps / COUNTED;
 }
 
 static const char *needs_steps(void)
