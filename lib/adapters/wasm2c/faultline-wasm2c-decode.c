@@ -337,6 +337,40 @@ static void decode_entry(struct decoder *d, void *table, bool is_func,
 	}
 }
 
+/* An entry as most are: the next element of a table is the function of the next
+ * row. False: nothing was read, and decode_entry() may find more. */
+static inline bool decode_next(struct decoder *d,
+			       const wasm_rt_funcref_table_t *table,
+			       uint64_t place)
+{
+	const struct fl_wasm2c_layout *layout = d->layout;
+	const struct fl_wasm2c_function *row;
+	wasm_rt_funcref_t reference;
+	struct {
+		uint32_t place, form;
+		uint64_t value;
+	} entry;
+
+	_Static_assert(sizeof(entry) == FL_WASM2C_ENTRY_BYTES, "entry");
+	if (d->length - d->off < sizeof(entry) ||
+	    d->hint >= layout->function_count)
+		return false;
+	memcpy(&entry, d->bytes + d->off, sizeof(entry));
+	row = &layout->functions[d->hint];
+	if (entry.place != place || entry.value != row->function_idx ||
+	    entry.form != row->form || row->form == FL_WASM2C_EXPORT)
+		return false;
+	d->off += sizeof(entry);
+	d->hint++;
+	if (!d->writes)
+		return true;
+	reference.func_type = layout->func_types[row->type_idx];
+	reference.func = row->func;
+	reference.module_instance = fl_wasm2c_instance_of(row, d->instance);
+	write_function(d, &table->data[place], &reference);
+	return true;
+}
+
 static void decode_table(struct decoder *d, uint32_t idx)
 {
 	const struct fl_wasm2c_member *member = &d->layout->tables[idx];
@@ -352,8 +386,13 @@ static void decode_table(struct decoder *d, uint32_t idx)
 	if (!d->err && count > (d->length - d->off) / FL_WASM2C_ENTRY_BYTES)
 		reject(d, d->off - 8, "a table has more entries than bytes");
 	for (; !d->err && count; count--) {
-		uint64_t off = d->off, place = get(d, 4);
+		uint64_t off = d->off, place;
 
+		if (is_func && next < size && decode_next(d, table, next)) {
+			next++;
+			continue;
+		}
+		place = get(d, 4);
 		if (!d->err && (place < next || place >= size))
 			reject(d, off, "an entry is out of place");
 		if (d->err)
