@@ -50,6 +50,7 @@ enum bench_choice {
 
 struct bench_workload {
 	uint64_t image_wpages;
+	uint64_t zero_wpages;		/* of these at each end, without data */
 	uint64_t reads;
 	uint64_t writes;
 	uint64_t random_writes;

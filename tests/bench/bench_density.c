@@ -20,6 +20,7 @@
 enum {
 	INSTANCES,
 	IMAGE_WPAGES,
+	ZERO_WPAGES,
 	READS,
 	WRITES,
 	CHOICE,
@@ -33,6 +34,8 @@ static const struct bench_param params[N_PARAMS] = {
 			"how many are alive at once" },
 	[IMAGE_WPAGES] = { "image-wpages", BENCH_NUMBER, "64", NULL,
 			   "size of the image in 64 KiB pages" },
+	[ZERO_WPAGES] = { "zero-wpages", BENCH_NUMBER, "0", NULL,
+			  "of these at each end that hold zeroes" },
 	[READS] = { "reads", BENCH_NUMBER, "64", NULL,
 		    "host pages read by each" },
 	[WRITES] = { "writes", BENCH_NUMBER, "16", NULL,
@@ -71,6 +74,7 @@ static void workload(uint64_t *values, struct bench_workload *w)
 {
 	*w = (struct bench_workload){
 		.image_wpages = values[IMAGE_WPAGES],
+		.zero_wpages = values[ZERO_WPAGES],
 		.reads = values[READS],
 		.writes = values[WRITES],
 		.choice = (enum bench_choice)values[CHOICE],

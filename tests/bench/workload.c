@@ -64,6 +64,12 @@ static int check_workload(const struct bench_workload *w, uint64_t hpages,
 			 "--grow");
 		return -EINVAL;
 	}
+	if (w->zero_wpages >= w->image_wpages) {
+		snprintf(why, why_size,
+			 "--zero-wpages leave no image: lower them or raise "
+			 "--image-wpages");
+		return -EINVAL;
+	}
 	if (w->spread_mib && w->spread_mib * 16 > w->image_wpages) {
 		snprintf(why, why_size,
 			 "--spread within:%llu is more than "
@@ -192,6 +198,7 @@ static int choose_parts(struct bench_case *c)
 
 static int fill_image(struct bench_case *c)
 {
+	uint64_t zero_bytes = c->w.zero_wpages * BENCH_WPAGE_BYTES;
 	uint64_t rng = SEED + 1;
 	void *at = NULL;
 
@@ -201,6 +208,8 @@ static int fill_image(struct bench_case *c)
 	for (uint64_t off = 0; off < c->image_bytes; off += 8) {
 		uint64_t word = bench_rng_next(&rng) & ~WRITTEN_BIT;
 
+		if (off < zero_bytes || c->image_bytes - off <= zero_bytes)
+			word = 0;
 		memcpy(c->image + off, &word, sizeof(word));
 	}
 	return 0;
