@@ -3,7 +3,8 @@
  * datafree.c - the module that goes with its images.
  *
  * Takes a loaded module; gives the bytes of one in which active data segments
- * are empty and end where the whole ones ended. Everything outside the data
+ * are empty and end where the whole ones ended. One that cannot trap has no effect
+ * left, and is left out, or passive where code might name it. Everything outside the data
  * section is copied as it is; a segment that must stay whole is copied as it
  * is too. A first walk sizes a section, a second writes it, by the same
  * function: the bytes written are the bytes counted.
@@ -72,26 +73,67 @@ static void report_kept(struct fl_data_free_report *report, uint32_t data_idx,
 	report->kept_bytes += bytes;
 }
 
-static void write_section(const struct fl_module *module, struct fl__sink *sink,
-			  struct fl_data_free_report *report)
+/* What is written of a module beside its own bytes. */
+struct plan {
+	const struct fl_module *module;
+	const struct fl_state_export *exports;
+	uint32_t export_count; /* 0: exports and start stay as they are */
+	const struct fl__resumable *resumable; /* NULL: no functions more */
+	bool has_data_count; /* once its section has passed */
+	struct fl_data_free_report report;
+};
+
+/* Does an empty segment that ends there trap in no instance? Memories are at least
+ * as large as their minimum, imported ones too. */
+static bool never_traps(const struct fl_module *module,
+			const struct fl__data *data, uint64_t end)
 {
-	const struct fl__reader *reader = &module->reader;
+	const struct fl__limits *limits =
+		&module->reader.memories[data->memory_idx].limits;
+
+	return limits->min > UINT64_MAX >> limits->page_log2 ||
+	       end <= limits->min << limits->page_log2;
+}
+
+/* An empty segment that cannot trap has no effect left, and instantiating it still
+ * takes a runtime's time. Code can name it only where there is a data count section:
+ * there it becomes passive, which is what a segment is for code after it was
+ * active. False: nothing is written. */
+static bool write_effect(const struct plan *plan, const struct fl__data *data,
+			 uint64_t end, struct fl__sink *sink)
+{
+	if (!never_traps(plan->module, data, end)) {
+		write_emptied(plan->module, data, end, sink);
+		return true;
+	}
+	if (!plan->has_data_count)
+		return false;
+	fl__sink_byte(sink, FL__SEGMENT_PASSIVE);
+	fl__sink_uleb(sink, 0);
+	return true;
+}
+
+/* The number of segments that are written. */
+static uint32_t write_segments(struct plan *plan, struct fl__sink *sink)
+{
+	const struct fl__reader *reader = &plan->module->reader;
+	struct fl_data_free_report *report = &plan->report;
 	/* Of which memories segments stay whole from here on. */
 	bool keeps[FL__READER_MAX_MEMORIES] = { false };
+	uint32_t count = 0;
 
 	*report = (struct fl_data_free_report){ .size = sizeof(*report) };
-	fl__sink_uleb(sink, reader->data_count);
 	for (uint32_t i = 0; i < reader->data_count; i++) {
 		const struct fl__data *data = &reader->data[i];
 		const char *reason = NULL;
 		uint64_t end = 0;
 
 		if (data->mode == FL__SEGMENT_ACTIVE) {
-			reason = keep_reason(module, i, &end);
+			reason = keep_reason(plan->module, i, &end);
 			if (!reason && keeps[data->memory_idx])
 				reason = "an earlier one of its memory is kept";
 			if (!reason) {
-				write_emptied(module, data, end, sink);
+				count += write_effect(plan, data, end, sink);
 				report->emptied_count++;
 				report->emptied_bytes += data->bytes.len;
 				continue;
@@ -101,17 +143,18 @@ static void write_section(const struct fl_module *module, struct fl__sink *sink,
 		}
 		fl__sink_bytes(sink, reader->bytes + data->whole.off,
 			       data->whole.len);
+		count++;
 	}
+	return count;
 }
 
-/* What is written of a module beside its own bytes. */
-struct plan {
-	const struct fl_module *module;
-	const struct fl_state_export *exports;
-	uint32_t export_count; /* 0: exports and start stay as they are */
-	const struct fl__resumable *resumable; /* NULL: no functions more */
-	struct fl_data_free_report report;
-};
+static void write_data(struct plan *plan, struct fl__sink *sink)
+{
+	struct fl__sink counted = { 0 };
+
+	fl__sink_uleb(sink, write_segments(plan, &counted));
+	write_segments(plan, sink);
+}
 
 /* Ids of sections, as the binary format numbers them. */
 enum {
@@ -179,7 +222,7 @@ static void write_contents(struct plan *plan, uint8_t id, struct fl__sink *sink)
 		fl__resumable_code(plan->resumable, sink);
 		break;
 	default:
-		write_section(plan->module, sink, &plan->report);
+		write_data(plan, sink);
 		break;
 	}
 }
@@ -236,6 +279,7 @@ static void write_module(struct plan *plan, struct fl__sink *sink)
 			fl__sink_bytes(sink, reader->bytes + from,
 				       c.off - from);
 		has_exports |= id == SECTION_EXPORT;
+		plan->has_data_count |= id == SECTION_DATA_COUNT;
 	}
 	if (!has_exports)
 		write_new_section(plan, SECTION_EXPORT, sink);

@@ -511,6 +511,52 @@ static void data_free_module_goes_with_the_image(void)
 	conform_close(&conform);
 }
 
+/* Two segments, of which one cannot trap, in a module whose code can name them, or
+ * cannot. */
+static void check_what_is_left(struct conform *conform, bool has_data_count,
+			       uint32_t data_count, uint32_t active_count)
+{
+	struct fl_module_info info = { .size = sizeof(info) };
+	struct fl_data_free_report report = { .size = sizeof(report) };
+	struct fl_module *module, *lean;
+	struct wasm w = { 0 }, written = { 0 };
+	uint64_t length = 0;
+	void *bytes = NULL;
+
+	wasm_header(&w);
+	wasm_section_bytes(&w, WASM_MEMORY, 1, 0, 1);
+	if (has_data_count)
+		wasm_section_bytes(&w, 12, 2);
+	/* At 65534, which fits to the byte; at 65535, which does not. */
+	wasm_section_bytes(&w, WASM_DATA, 2, 0, 0x41, 0xfe, 0xff, 3, 0x0b, 2,
+			   'o', 'k', 0, 0x41, 0xff, 0xff, 3, 0x0b, 2, 'n', 'o');
+	module = module_load(conform, &w);
+	MUST_EQ(fl_module_write_data_free(module, &bytes, &length, &report,
+					  NULL),
+		0);
+	CHECK_EQ(report.emptied_count, 2);
+	wasm_raw(&written, bytes, length);
+	fl_bytes_free(bytes);
+	lean = module_load(conform, &written);
+	fl_module_info(lean, &info);
+	CHECK_EQ(info.data_count, data_count);
+	CHECK_EQ(info.active_data_count, active_count);
+	CHECK_EQ(info.passive_data_bytes, 0);
+	fl_module_release(lean);
+	fl_module_release(module);
+}
+
+/* A runtime takes time for each active segment, also for an empty one. */
+static void segments_without_effect_go(void)
+{
+	struct conform conform;
+
+	conform_open(&conform, NULL);
+	check_what_is_left(&conform, false, 1, 1);
+	check_what_is_left(&conform, true, 2, 1);
+	conform_close(&conform);
+}
+
 /* A start function, which sets a global and puts itself into a table; the table
  * and an immutable global are exported. */
 static struct fl_module *module_with_state(struct conform *conform)
@@ -706,6 +752,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(apply_segments_in_part),
 	TEST_CASE(apply_segments_placed_by_globals),
 	TEST_CASE(data_free_module_goes_with_the_image),
+	TEST_CASE(segments_without_effect_go),
 };
 
 CONFORM_MAIN(cases)

@@ -13,7 +13,11 @@
  * thread glibc's pthread_getattr_np(), which WAMR calls for each guest, reads all
  * of /proc/self/maps, whatever the memories are.
  *
- *	bench_wasm3|bench_wamr [ROUNDS]
+ * Then clones of a guest that was captured after it had written 16 pages, and
+ * sessions of one that sleeps as a delta after each call: so many that each slot
+ * and each byte of the allocator has had another guest before.
+ *
+ *	bench_wasm3|bench_wamr [ROUNDS [CLONES]]
  */
 #include "run.h"
 
@@ -90,10 +94,75 @@ static void bench_all(const struct guest_module *module, struct fl_pool *pool,
 		bench(module, pool, pages[i], rounds);
 }
 
+static void need(bool holds, const struct fl_error *error)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "bench_" RUN_NAME ": %s\n", error->text);
+	exit(1);
+}
+
+/* One call in a clone, or in the session. Its answer is checked: the word of the
+ * last page that it writes has been added to before. */
+static double clone_us(const struct guest_module *module, struct fl_pool *pool,
+		       struct fl_snapshot *snapshot, struct fl_delta **asleep,
+		       uint32_t expected)
+{
+	struct fl_error error = { .text = "a clone has another content" };
+	struct fl_delta *before = asleep ? *asleep : NULL;
+	struct guest guest;
+	uint32_t answer = 0;
+	double start = now_us();
+
+	need(!guest_resume(module, pool, snapshot, before, &guest, &error) &&
+		     !guest_call(&guest, "touch", 16, &answer) &&
+		     (!expected || answer == expected),
+	     &error);
+	if (asleep) {
+		need(!guest_delta(&guest, module, snapshot, asleep, &error),
+		     &error);
+		fl_delta_release(before);
+	}
+	guest_end(&guest);
+	return now_us() - start;
+}
+
+static void bench_clones(const struct guest_module *module,
+			 struct fl_pool *pool, int count)
+{
+	double *clones = calloc((size_t)count, sizeof(*clones));
+	double *sessions = calloc((size_t)count, sizeof(*sessions));
+	struct fl_error error = { .text = "no memory" };
+	struct fl_delta *asleep = NULL;
+	struct fl_snapshot *snapshot;
+	struct guest guest;
+	uint32_t answer;
+
+	need(clones && sessions &&
+		     !guest_resume(module, pool, NULL, NULL, &guest, &error) &&
+		     !guest_call(&guest, "touch", 16, &answer) &&
+		     !guest_snapshot(&guest, module, &snapshot, &error),
+	     &error);
+	guest_end(&guest);
+	for (int i = 0; i < count; i++) {
+		/* touch() adds one to the last page. */
+		clones[i] = clone_us(module, pool, snapshot, NULL, answer + 1);
+		sessions[i] = clone_us(module, pool, snapshot, &asleep, 0);
+	}
+	qsort(clones, (size_t)count, sizeof(*clones), compare);
+	qsort(sessions, (size_t)count, sizeof(*sessions), compare);
+	printf("%d clones %.1f us, sessions %.1f us\n", count,
+	       clones[count / 2], sessions[count / 2]);
+	fl_delta_release(asleep);
+	fl_snapshot_release(snapshot);
+	free(sessions);
+	free(clones);
+}
+
 struct job {
 	struct guest_module module;
 	struct fl_pool *pool;
-	int rounds;
+	int rounds, clones;
 };
 
 static void *run(void *arg)
@@ -108,12 +177,16 @@ static void *run(void *arg)
 	mallopt(M_TRIM_THRESHOLD, 64 << 20);
 	bench_all(&job->module, job->pool, "(malloc keeps what was freed)",
 		  job->rounds);
+	bench_clones(&job->module, job->pool, job->clones);
 	return NULL;
 }
 
 int main(int argc, char **argv)
 {
-	struct job job = { .rounds = argc > 1 ? atoi(argv[1]) : SAMPLES };
+	struct job job = {
+		.rounds = argc > 1 ? atoi(argv[1]) : SAMPLES,
+		.clones = argc > 2 ? atoi(argv[2]) : 1000,
+	};
 	struct fl_context *context;
 	pthread_t worker;
 
