@@ -5,7 +5,10 @@
 
 #include <stdlib.h>
 
-#define AHEAD_BYTES 4096
+/* Read at a time: first, and when the header has said how much there is. A source
+ * may be far away, so that few reads are better than many. */
+#define FIRST_BYTES 4096
+#define AHEAD_BYTES (15 * 4096)
 
 /* A walk over the bytes before the state, all of which the digest covers. */
 struct walk {
@@ -19,7 +22,8 @@ struct walk {
 	struct fl_error *error;
 	/* Read in advance, [ahead_off, ahead_end) of the file. */
 	uint64_t ahead_off, ahead_end;
-	uint8_t ahead[AHEAD_BYTES];
+	uint8_t *ahead;
+	uint64_t room_bytes; /* of ahead */
 };
 
 /* The next len bytes, without a call for each few of them. */
@@ -33,7 +37,7 @@ static int walk_look(struct walk *walk, uint8_t *dst, uint64_t len)
 
 			part = fl_min_u64(walk->source->length_bytes -
 						  walk->off,
-					  AHEAD_BYTES);
+					  walk->room_bytes);
 			err = walk->source->read(walk->source, walk->off,
 						 walk->ahead, part,
 						 walk->error);
@@ -59,6 +63,20 @@ static int walk_read(struct walk *walk, void *dst, uint64_t len)
 	if (!err)
 		fl__sha256_add(&walk->sha, dst, len);
 	return err;
+}
+
+/* Read as much at a time as the index is long. Without memory it stays less. */
+static void walk_widen(struct walk *walk)
+{
+	uint64_t room = walk->entry_count >= AHEAD_BYTES / ENTRY_BYTES ?
+				AHEAD_BYTES :
+				FIRST_BYTES;
+	uint8_t *ahead = realloc(walk->ahead, (size_t)room);
+
+	if (!ahead)
+		return;
+	walk->ahead = ahead;
+	walk->room_bytes = room;
 }
 
 /* byte: of what was read last, len bytes of it. */
@@ -445,17 +463,25 @@ int fl__toc_read(struct fl__toc *toc, const struct fl__toc_source *source,
 	struct fl__toc head;
 	int err;
 
+	walk.ahead = malloc(FIRST_BYTES);
+	walk.room_bytes = FIRST_BYTES;
+	if (!walk.ahead)
+		return fl__error_set(error, -ENOMEM,
+				     "no memory to read an index");
 	memset(&head, 0, sizeof(head));
 	fl__sha256_init(&walk.sha);
 	walk.toc = &head;
 	err = walk_header(&walk);
-	if (err)
-		return err;
 	image_count = head.image_count;
 	module_count = head.module_count;
-	err = fl__toc_begin(toc, image_count, module_count, error);
-	if (err)
+	if (!err)
+		err = fl__toc_begin(toc, image_count, module_count, error);
+	if (!err)
+		walk_widen(&walk);
+	if (err) {
+		free(walk.ahead);
 		return err;
+	}
 	head.images = toc->images;
 	head.module_digests = toc->module_digests;
 	*toc = head;
@@ -467,5 +493,6 @@ int fl__toc_read(struct fl__toc *toc, const struct fl__toc_source *source,
 		err = walk_digest(&walk);
 	if (err)
 		fl__toc_fini(toc);
+	free(walk.ahead);
 	return err;
 }

@@ -830,6 +830,9 @@ static void a_storm_of_faults(void)
 	uint32_t ms = text ? (uint32_t)atoi(text) : 1000;
 	struct storm storm = { .reads = 0 };
 
+	/* Opening and closing an image takes longer than faulting, where a
+	 * sanitizer looks. */
+	test_more_time(ms / 1000 * 8);
 	test_threads_catch(NULL);
 	for (uint32_t i = 0; i < ms / 100 && !test_has_failed(); i++)
 		storm_round(&storm, i, 100000000);

@@ -34,6 +34,10 @@ bool test_check_has(const char *text, const char *part, const char *file,
 /* A note for whoever reads the log, for instance a seed. */
 void test_note(const char *fmt, ...) FL_PRINTF(1, 2);
 
+/* The case was asked to take longer: its limit is so many seconds more, from now
+ * on. */
+void test_more_time(unsigned int s);
+
 /* Has this case failed so far? */
 bool test_has_failed(void);
 

@@ -54,7 +54,7 @@ bool fl__ahead_wants(const struct fl__lazy *lazy)
 bool fl__ahead_ask(struct fl__lazy *lazy, uint64_t *off, uint64_t *len)
 {
 	const struct fl__workset *set = &lazy->image->set;
-	uint64_t at, wpage, room, from;
+	uint64_t at, wpage, room;
 
 	lazy->is_going = fl__ahead_wants(lazy);
 	if (!lazy->is_going)
@@ -69,12 +69,14 @@ bool fl__ahead_ask(struct fl__lazy *lazy, uint64_t *off, uint64_t *len)
 	*off = *len = 0;
 	at = lazy->ask_at;
 	for (; room && fl__workset_next(set, &at, &wpage); room--) {
-		from = set->toc->entries[set->first_entry + at - 1].file_off;
+		const struct fl__toc_entry *entry =
+			&set->toc->entries[set->first_entry + at - 1];
+
 		if (!*len)
-			*off = from;
-		else if (from != *off + *len)
+			*off = entry->file_off;
+		else if (entry->file_off != *off + *len)
 			break;
-		*len += FL_WPAGE_BYTES;
+		*len += entry->stored_bytes;
 		lazy->ask_at = at;
 		lazy->set_asked++;
 	}

@@ -335,6 +335,11 @@ static void load_free(struct fl__desk *desk, struct fl__load *load)
 	fl__os_cond_broadcast(&desk->answered);
 	if (desk->may_collapse && !desk->taken_count)
 		fl__os_cond_signal(&desk->filler);
+	/* Such a source may be far away: as many reads as may be are under way. */
+	if (desk->is_caller_short && desk->taken_count < FORESEEN_LOADS) {
+		desk->is_caller_short = false;
+		fl__os_cond_signal(&desk->caller);
+	}
 	if (desk->is_ring_short && desk->taken_count <= BELL_LOADS) {
 		desk->is_ring_short = false;
 		ring_bell(desk);
@@ -592,6 +597,7 @@ static struct fl__load *load_foreseen(struct fl__desk *desk,
 
 	if (desk->taken_count >= FORESEEN_LOADS) {
 		desk->is_ring_short |= who == FL__READER_RING;
+		desk->is_caller_short |= who == FL__READER_CALLER;
 		return NULL;
 	}
 	for (struct fl__lazy *lazy = desk->images; lazy && !load;

@@ -95,6 +95,7 @@ struct fl__desk {
 	bool is_stopping;
 	bool is_closed;
 	bool is_ring_short;		/* the ring takes more when loads end */
+	bool is_caller_short;		/* so do those that call the host */
 	bool may_ask;			/* some file may be asked for ahead */
 	bool is_asking;			/* a thread does */
 	bool may_collapse;		/* some image has a chunk that is whole */
