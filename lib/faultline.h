@@ -634,8 +634,8 @@ struct fl_data_free_report {
  * Write the module that goes with its images. Each active data segment gets length
  * 0. Its offset moves to the end of its original bytes, so that the empty segment
  * traps exactly when the whole one would. One that ends within the memory's minimum
- * cannot trap: it is left out, or, where the module has a data count section and code
- * may name segments, it becomes an empty passive one and keeps its index. A
+ * cannot trap: where no code names a segment (memory.init and its like), such are left
+ * out; where code does, or cannot be followed, each segment keeps its index. A
  * runtime that copies data segments itself finds nothing to copy in the written
  * module.
  *

@@ -4,7 +4,8 @@
  *
  * Takes a loaded module; gives the bytes of one in which active data segments
  * are empty and end where the whole ones ended. One that cannot trap has no effect
- * left, and is left out, or passive where code might name it. Everything outside the data
+ * left, and instantiating it still takes a runtime's time: it is left out where no
+ * code names a segment, and the section that counts them with it. Everything outside the data
  * section is copied as it is; a segment that must stay whole is copied as it
  * is too. A first walk sizes a section, a second writes it, by the same
  * function: the bytes written are the bytes counted.
@@ -29,6 +30,17 @@
 #include "wasm/opcodes.h"
 
 #include <stdlib.h>
+
+/* Ids of sections, as the binary format numbers them. */
+enum {
+	SECTION_TYPE = 1,
+	SECTION_FUNCTION = 3,
+	SECTION_EXPORT = 7,
+	SECTION_START = 8,
+	SECTION_CODE = 10,
+	SECTION_DATA = 11,
+	SECTION_DATA_COUNT = 12,
+};
 
 /* NULL when the segment can be emptied, and then *end is where it ends. */
 static const char *keep_reason(const struct fl_module *module,
@@ -79,7 +91,7 @@ struct plan {
 	const struct fl_state_export *exports;
 	uint32_t export_count; /* 0: exports and start stay as they are */
 	const struct fl__resumable *resumable; /* NULL: no functions more */
-	bool has_data_count; /* once its section has passed */
+	bool leaves_out; /* segments without effect; no code names any */
 	struct fl_data_free_report report;
 };
 
@@ -95,22 +107,28 @@ static bool never_traps(const struct fl_module *module,
 	       end <= limits->min << limits->page_log2;
 }
 
-/* An empty segment that cannot trap has no effect left, and instantiating it still
- * takes a runtime's time. Code can name it only where there is a data count section:
- * there it becomes passive, which is what a segment is for code after it was
- * active. False: nothing is written. */
-static bool write_effect(const struct plan *plan, const struct fl__data *data,
-			 uint64_t end, struct fl__sink *sink)
+/* Can segments be left out, so that later ones get other indices? Code can name
+ * them only where there is a data count section. */
+static bool can_leave_out(const struct fl_module *module)
 {
-	if (!never_traps(plan->module, data, end)) {
-		write_emptied(plan->module, data, end, sink);
-		return true;
+	const struct fl__reader *reader = &module->reader;
+	struct fl__cursor c = fl__cursor_at(
+		reader->bytes, (struct fl__view){ 8, reader->length - 8 });
+	const struct fl__survey *survey;
+	uint8_t marks = 0, id = 0;
+
+	while (c.off < c.end && id != SECTION_DATA_COUNT) {
+		id = fl__cursor_u8(&c, "");
+		fl__cursor_skip(&c, "", fl__cursor_u32(&c, ""));
+		fl_assert(!c.err);
 	}
-	if (!plan->has_data_count)
+	if (id != SECTION_DATA_COUNT)
+		return true;
+	if (fl__module_survey(module, &survey) || !survey->is_code_known)
 		return false;
-	fl__sink_byte(sink, FL__SEGMENT_PASSIVE);
-	fl__sink_uleb(sink, 0);
-	return true;
+	for (uint32_t i = 0; i < reader->data_count; i++)
+		marks |= survey->marks.data[i];
+	return !marks;
 }
 
 /* The number of segments that are written. */
@@ -133,9 +151,13 @@ static uint32_t write_segments(struct plan *plan, struct fl__sink *sink)
 			if (!reason && keeps[data->memory_idx])
 				reason = "an earlier one of its memory is kept";
 			if (!reason) {
-				count += write_effect(plan, data, end, sink);
 				report->emptied_count++;
 				report->emptied_bytes += data->bytes.len;
+				if (plan->leaves_out &&
+				    never_traps(plan->module, data, end))
+					continue;
+				write_emptied(plan->module, data, end, sink);
+				count++;
 				continue;
 			}
 			keeps[data->memory_idx] = true;
@@ -155,17 +177,6 @@ static void write_data(struct plan *plan, struct fl__sink *sink)
 	fl__sink_uleb(sink, write_segments(plan, &counted));
 	write_segments(plan, sink);
 }
-
-/* Ids of sections, as the binary format numbers them. */
-enum {
-	SECTION_TYPE = 1,
-	SECTION_FUNCTION = 3,
-	SECTION_EXPORT = 7,
-	SECTION_START = 8,
-	SECTION_CODE = 10,
-	SECTION_DATA = 11,
-	SECTION_DATA_COUNT = 12,
-};
 
 /* ---------------------------------------------------------------- sections */
 
@@ -254,6 +265,13 @@ static bool is_after_exports(uint8_t id)
 	return id > SECTION_EXPORT && id <= SECTION_DATA_COUNT;
 }
 
+/* Without the section that counts segments, no code names any. */
+static bool is_left_out(const struct plan *plan, uint8_t id)
+{
+	return (id == SECTION_START && plan->export_count) ||
+	       (id == SECTION_DATA_COUNT && plan->leaves_out);
+}
+
 /* The reader has checked the sections: no cursor fails. */
 static void write_module(struct plan *plan, struct fl__sink *sink)
 {
@@ -275,11 +293,10 @@ static void write_module(struct plan *plan, struct fl__sink *sink)
 		}
 		if (is_written_anew(plan, id))
 			write_new_section(plan, id, sink);
-		else if (id != SECTION_START || !plan->export_count)
+		else if (!is_left_out(plan, id))
 			fl__sink_bytes(sink, reader->bytes + from,
 				       c.off - from);
 		has_exports |= id == SECTION_EXPORT;
-		plan->has_data_count |= id == SECTION_DATA_COUNT;
 	}
 	if (!has_exports)
 		write_new_section(plan, SECTION_EXPORT, sink);
@@ -293,6 +310,7 @@ static int write_planned(struct plan *plan, void **bytes,
 	struct fl__sink counted = { 0 }, written = { 0 };
 
 	plan->report.size = sizeof(plan->report);
+	plan->leaves_out = can_leave_out(plan->module);
 	write_module(plan, &counted);
 	written.out = malloc((size_t)counted.len + 1);
 	if (!written.out)

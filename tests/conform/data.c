@@ -514,7 +514,7 @@ static void data_free_module_goes_with_the_image(void)
 /* Two segments, of which one cannot trap, in a module whose code can name them, or
  * cannot. */
 static void check_what_is_left(struct conform *conform, bool has_data_count,
-			       uint32_t data_count, uint32_t active_count)
+			       bool is_named, uint32_t data_count)
 {
 	struct fl_module_info info = { .size = sizeof(info) };
 	struct fl_data_free_report report = { .size = sizeof(report) };
@@ -524,9 +524,16 @@ static void check_what_is_left(struct conform *conform, bool has_data_count,
 	void *bytes = NULL;
 
 	wasm_header(&w);
+	wasm_section_bytes(&w, WASM_TYPE, 1, 0x60, 0, 0);
+	wasm_section_bytes(&w, WASM_FUNCTION, 1, 0);
 	wasm_section_bytes(&w, WASM_MEMORY, 1, 0, 1);
 	if (has_data_count)
 		wasm_section_bytes(&w, 12, 2);
+	/* (data.drop 1) */
+	if (is_named)
+		wasm_section_bytes(&w, WASM_CODE, 1, 5, 0, 0xfc, 9, 1, 0x0b);
+	else
+		wasm_section_bytes(&w, WASM_CODE, 1, 2, 0, 0x0b);
 	/* At 65534, which fits to the byte; at 65535, which does not. */
 	wasm_section_bytes(&w, WASM_DATA, 2, 0, 0x41, 0xfe, 0xff, 3, 0x0b, 2,
 			   'o', 'k', 0, 0x41, 0xff, 0xff, 3, 0x0b, 2, 'n', 'o');
@@ -540,7 +547,7 @@ static void check_what_is_left(struct conform *conform, bool has_data_count,
 	lean = module_load(conform, &written);
 	fl_module_info(lean, &info);
 	CHECK_EQ(info.data_count, data_count);
-	CHECK_EQ(info.active_data_count, active_count);
+	CHECK_EQ(info.active_data_count, data_count);
 	CHECK_EQ(info.passive_data_bytes, 0);
 	fl_module_release(lean);
 	fl_module_release(module);
@@ -552,8 +559,9 @@ static void segments_without_effect_go(void)
 	struct conform conform;
 
 	conform_open(&conform, NULL);
-	check_what_is_left(&conform, false, 1, 1);
-	check_what_is_left(&conform, true, 2, 1);
+	check_what_is_left(&conform, false, false, 1);
+	check_what_is_left(&conform, true, false, 1);
+	check_what_is_left(&conform, true, true, 2);
 	conform_close(&conform);
 }
 

@@ -204,7 +204,7 @@ static bool have_equal_counts(const struct fl_module *a,
 	return x.memory_count == y.memory_count &&
 	       x.table_count == y.table_count &&
 	       x.global_count == y.global_count &&
-	       /* What had no effect left is gone, or passive. */
+	       /* What had no effect left may be gone. */
 	       x.data_count >= y.data_count &&
 	       x.active_data_count >= y.active_data_count &&
 	       x.passive_data_bytes == y.passive_data_bytes &&
@@ -240,7 +240,7 @@ static struct section next_kept(const uint8_t *bytes, size_t length, size_t *at)
 		size_t size = section_at(bytes, *at);
 		uint8_t id = bytes[*at];
 
-		if (id != 7 && id != 8 && id != 11)
+		if (id != 7 && id != 8 && id != 11 && id != 12)
 			section = (struct section){ bytes + *at, size };
 		*at += size;
 	}
