@@ -78,9 +78,10 @@ done
 chmod +x root/init
 (cd root && find . | cpio -o -H newc --quiet | gzip -1) >initrd.gz || exit
 
+# On a busy host the emulated timer may be late for the kernel's check.
 timeout "${KERNEL_TIMEOUT:-1800}" qemu-system-x86_64 -accel tcg \
 	-cpu max -smp 2 -m 4096 -nographic -no-reboot -kernel "$image" \
-	-initrd initrd.gz -append "console=ttyS0 panic=-1 quiet" \
+	-initrd initrd.gz -append "console=ttyS0 panic=-1 quiet no_timer_check" \
 	</dev/null 2>&1 | tr -d '\r' >console
 grep -E '^(program|exit status|.* FAILED )|[0-9]+ passed, [0-9]+ failed' console
 grep -q '^the end' console || {

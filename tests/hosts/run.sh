@@ -156,7 +156,7 @@ cross()
 	needs "$triplet-gcc" "gcc-$package" "$qemu" qemu-user-static || return 0
 	export PKG_CONFIG_LIBDIR=$build/none FAULTLINE_TEST_SPACE_GIB=64
 	export FAULTLINE_TEST_CASE_TIMEOUT=600 FAULTLINE_TEST_TIMEOUT=1200
-	export FAULTLINE_TEST_FEWER=${FAULTLINE_TEST_FEWER:-20}
+	export FAULTLINE_TEST_FEWER=${FAULTLINE_TEST_FEWER:-200}
 	vars=("EMULATOR=$qemu -L /usr/$triplet")
 	build_row --host="$triplet" --without-cunit &&
 		run_row "${@:-check-portable}" &&
@@ -217,6 +217,8 @@ row_windows()
 	travel wine || return
 	vars+=("CPPFLAGS=-I$compat -include $compat/compat.h -isystem $include")
 	vars+=("LDFLAGS=-static")
+	# One server of the emulator for all programs, which ends after them.
+	wineserver -p30
 	run_row check-windows-tests
 }
 

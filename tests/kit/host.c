@@ -73,3 +73,12 @@ const char *test_needs_events(void)
 	fl__os_event_close(fd);
 	return NULL;
 }
+
+const char *test_needs_names_that_go(void)
+{
+#ifdef _WIN32
+	return "the system keeps the name of a file that is open";
+#else
+	return NULL;
+#endif
+}

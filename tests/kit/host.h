@@ -19,6 +19,9 @@ const char *test_needs_resident(void);
 /* NULL: the system leaves memory out of core dumps, and shows that. */
 const char *test_needs_dump_flags(void);
 
+/* NULL: the name of a file that somebody reads may be given to another one. */
+const char *test_needs_names_that_go(void);
+
 /* NULL: events have a descriptor. */
 const char *test_needs_events(void);
 
