@@ -34,10 +34,11 @@ static void add(struct list *list, enum fl_state_kind kind, uint32_t idx,
 		enum fl_value_type value)
 {
 	static const char letters[] = { 'f', 't', 'm', 'g' };
-	struct fl_state_export *export = &list->exports[list->count];
+	struct fl_state_export *export;
 
 	if (list->count++ >= list->capacity)
 		return;
+	export = &list->exports[list->count - 1];
 	*export = (struct fl_state_export){
 		.kind = kind,
 		.idx = idx,
