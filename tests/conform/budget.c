@@ -14,6 +14,7 @@
 #include "tests/kit/attack.h"
 #include "tests/kit/attack_host.h"
 #include "tests/kit/child.h"
+#include "tests/kit/clock.h"
 #include "tests/kit/conform_module.h"
 #include "tests/kit/procfs.h"
 #include "tests/kit/random.h"
@@ -641,7 +642,7 @@ static void a_tenant_of_no_bytes_hides_nothing(void)
 
 struct crew {
 	struct budget *budget;
-	bool is_over; /* atomic */
+	bool has_begun, is_over; /* atomic: the one beside the crew */
 	unsigned int cycles; /* each */
 	unsigned int full; /* atomic: acquires that found no slot */
 	unsigned int trims; /* atomic */
@@ -690,6 +691,7 @@ static void *trim_loop(void *arg)
 				      round++ % 2 ? UINT64_MAX : 1, &trimmed),
 			 0);
 		__atomic_add_fetch(&crew->trims, 1, __ATOMIC_RELAXED);
+		__atomic_store_n(&crew->has_begun, true, __ATOMIC_RELEASE);
 	}
 	return NULL;
 }
@@ -706,6 +708,7 @@ static void *usage_loop(void *arg)
 		CHECK_EQ(err, keeps_pages() ? 0 : -ENOTSUP);
 		CHECK(usage.idle_private_bytes <= usage.private_bytes);
 		CHECK(conform_info(&crew->budget->conform).live_memories <= 4);
+		__atomic_store_n(&crew->has_begun, true, __ATOMIC_RELEASE);
 	}
 	return NULL;
 }
@@ -718,6 +721,9 @@ static void crew_run(struct crew *crew, unsigned int workers,
 
 	if (beside)
 		MUST_EQ(pthread_create(&other, NULL, beside, crew), 0);
+	/* On a busy host the crew could be over before the other begins. */
+	while (beside && !__atomic_load_n(&crew->has_begun, __ATOMIC_ACQUIRE))
+		test_sleep_ms(1);
 	for (unsigned int i = 0; i < workers; i++)
 		MUST_EQ(pthread_create(&threads[i], NULL, crew_loop, crew), 0);
 	for (unsigned int i = 0; i < workers; i++)
