@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-/* Fits any second cache. */
+/* Fits any second cache. The lines go there, because the first one waits when a few
+ * are on their way. */
 #define ASKED_BYTES ((uint64_t)64 << 10)
 
 struct fl_delta *fl__delta_alloc(uint64_t room_bytes)
@@ -42,7 +43,7 @@ static void ask_for(const uint8_t *bytes, uint64_t length_bytes)
 {
 	length_bytes = fl_min_u64(length_bytes, ASKED_BYTES);
 	for (uint64_t off = 0; off < length_bytes; off += FL__DELTA_LINE_BYTES)
-		__builtin_prefetch(bytes + off);
+		__builtin_prefetch(bytes + off, 0, 2);
 }
 
 int fl_delta_open(struct fl_snapshot *snapshot, const void *bytes,
