@@ -8,7 +8,7 @@
  * cannot be read is "not limited": a host that hides /proc has its limits all the
  * same, and a pool then meets them when its slots are used.
  */
-#ifndef _GNU_SOURCE
+#if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
 #include "os.h"
