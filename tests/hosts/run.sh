@@ -97,7 +97,8 @@ row_posix()
 		"$build/posix-headers" >"$build/posix-flags" || return
 	flags=$(cat "$build/posix-flags")
 	vars=("FL_LIB_CFLAGS=-Wconversion -Werror -fvisibility=hidden $flags")
-	build_row CC="$cc" --without-uffd --enable-shared && build_tests &&
+	build_row CC="$cc" --without-uffd --without-zstd --enable-shared &&
+		build_tests &&
 		run_row check-portable check-portable-api
 }
 
