@@ -16,9 +16,12 @@
 #include "tests/kit/child.h"
 #include "tests/kit/clock.h"
 #include "tests/kit/conform_module.h"
+#include "tests/kit/host.h"
 #include "tests/kit/procfs.h"
 #include "tests/kit/random.h"
 #include "tests/kit/trap.h"
+
+#include "os/os.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -235,7 +238,10 @@ static void a_slot_over_its_budget_keeps_nothing(void)
 		else
 			tenancy(&budget, off, 40 * KIB);
 		CHECK_EQ(conform_info(&budget.conform).warm_memories, 1);
-		if (i % 4 == 3)
+		/* Where the system does not say what is resident, long
+		 * stretches go in any case, and what is left is no more than
+		 * the budget. */
+		if (i % 4 == 3 && !test_needs_resident())
 			check_kept_at_most(&budget, 0);
 		else
 			check_kept_at_most(&budget, MIB);
@@ -944,15 +950,6 @@ static void trim_leaves_live_memories_alone(void)
 	budget_close(&budget);
 }
 
-static const char *needs_two_cpus(void)
-{
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set))
-		return "the processors cannot be told";
-	return CPU_COUNT(&set) < 2 ? "this needs two processors" : NULL;
-}
-
 /* The idx-th processor that this thread may use. */
 static void run_on(const cpu_set_t *allowed, int idx)
 {
@@ -964,6 +961,25 @@ static void run_on(const cpu_set_t *allowed, int idx)
 	CPU_ZERO(&one);
 	CPU_SET(cpu, &one);
 	CHECK_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+static const char *needs_two_cpus(void)
+{
+	uint32_t seen[2];
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return "the processors cannot be told";
+	if (CPU_COUNT(&set) < 2)
+		return "this needs two processors";
+	for (int i = 0; i < 2; i++) {
+		run_on(&set, i);
+		seen[i] = fl__os_cpu();
+	}
+	sched_setaffinity(0, sizeof(set), &set);
+	return seen[0] == seen[1] ?
+		       "the system does not say on which processor a thread runs" :
+		       NULL;
 }
 
 /* What each processor freed last counts as young; all else goes by age,

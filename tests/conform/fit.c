@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/conform.h"
+#include "tests/kit/host.h"
 #include "tests/kit/procfs.h"
 
 #include <fcntl.h>
@@ -413,7 +414,7 @@ static const char *needs_plain_memory(void)
 {
 	return test_is_sanitized() ? TEST_NOT_BUILT
 		       "a sanitizer has memory of its own" :
-				     NULL;
+				     test_needs_limits();
 }
 
 static const char *needs_mappings(void)

@@ -11,6 +11,7 @@
 #include "tests/kit/child.h"
 #include "tests/kit/clock.h"
 #include "tests/kit/conform_module.h"
+#include "tests/kit/host.h"
 #include "tests/kit/procfs.h"
 #include "tests/kit/random.h"
 #include "tests/kit/trap.h"
@@ -1506,6 +1507,13 @@ static const char *needs_no_sanitizer(void)
 				     NULL;
 }
 
+static const char *needs_limits(void)
+{
+	const char *reason = needs_no_sanitizer();
+
+	return reason ? reason : test_needs_limits();
+}
+
 static void address_space_runs_out(void)
 {
 	CHECK_EQ(test_fork(address_space_run, NULL, 50).status, 0);
@@ -1586,9 +1594,9 @@ static const struct test_case cases[] = {
 	TEST_CASE(an_audit_finds_nothing),
 	TEST_CASE(tenants_from_several_threads),
 	TEST_CASE_NEEDS(usage_asked_by_several_threads, needs_usage),
-	TEST_CASE_NEEDS(address_space_runs_out, needs_no_sanitizer),
+	TEST_CASE_NEEDS(address_space_runs_out, needs_limits),
 	TEST_CASE_NEEDS(mappings_run_out, needs_no_sanitizer),
-	TEST_CASE_NEEDS(growth_runs_out, needs_no_sanitizer),
+	TEST_CASE_NEEDS(growth_runs_out, needs_limits),
 };
 
 CONFORM_MAIN(cases)

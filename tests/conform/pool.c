@@ -62,6 +62,20 @@ static void rung_by_name(void)
 	}
 }
 
+/* Those that are built. */
+static const char *needs_all_backends(void)
+{
+	struct fl_context_config config;
+	struct fl_context *context = NULL;
+
+	fl_context_config_init(&config);
+	config.backend = FL_WITH_UFFD ? "linux" : "segmented";
+	if (fl_context_create(&config, &context, NULL))
+		return "the kernel has not what backend linux needs";
+	fl_context_destroy(context);
+	return NULL;
+}
+
 static void best_backend(void)
 {
 	struct fl_context *context = NULL;
@@ -785,7 +799,7 @@ static const char *address_space_limit(void)
 {
 	return test_is_sanitized() ? TEST_NOT_BUILT
 		       "a sanitizer takes more address space than that" :
-				     NULL;
+				     test_needs_limits();
 }
 
 /* Not from the parent's context, whose locks may be held there; from a new
@@ -818,7 +832,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(child_makes_its_own),
 	TEST_CASE(backend_is_the_one_asked_for),
 	TEST_CASE(rung_by_name),
-	TEST_CASE(best_backend),
+	TEST_CASE_NEEDS(best_backend, needs_all_backends),
 	TEST_CASE(unknown_backend),
 	TEST_CASE(backends_taken_away),
 	TEST_CASE(newer_and_older_structs),

@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include "tests/kit/conform.h"
+#include "tests/kit/host.h"
 #include "tests/kit/procfs.h"
 #include "tests/kit/random.h"
 
@@ -516,7 +517,8 @@ static const struct test_case cases[] = {
 	TEST_CASE(prefix_bytes_are_clean),
 	TEST_CASE(writes_beyond_the_size_are_clean),
 	TEST_CASE(kernel_writes_are_undone),
-	TEST_CASE(other_kernel_writes_are_undone),
+	TEST_CASE_NEEDS(other_kernel_writes_are_undone,
+			test_needs_process_writes),
 	TEST_CASE(kernel_moves_pages),
 };
 

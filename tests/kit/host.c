@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* host.c - see host.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "host.h"
 
+#include "child.h"
 #include "lib/os/os.h"
 #include "procfs.h"
+#include "test.h"
 
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#endif
 
 const char *test_needs_space(void)
 {
@@ -63,6 +74,49 @@ const char *test_needs_dump_flags(void)
 	return is_left_out ? NULL :
 			     "the system leaves no memory out of core dumps";
 }
+
+#ifdef __linux__
+#define GIB ((uint64_t)1 << 30)
+
+/* 0: the limit acts. */
+static int reserve_too_much(void *arg)
+{
+	struct rlimit limit = { GIB, GIB };
+
+	(void)arg;
+	return setrlimit(RLIMIT_AS, &limit) ||
+	       mmap(NULL, (size_t)(GIB + GIB / 2), PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		    0) != MAP_FAILED;
+}
+
+const char *test_needs_limits(void)
+{
+	return test_fork(reserve_too_much, NULL, 10).status ?
+		       "the system passes over limits of address space" :
+		       NULL;
+}
+
+const char *test_needs_process_writes(void)
+{
+	char from = 1, to = 0;
+	struct iovec source = { &from, 1 }, place = { &to, 1 };
+
+	return process_vm_writev(getpid(), &source, 1, &place, 1, 0) == 1 ?
+		       NULL :
+		       "the system has no process_vm_writev()";
+}
+#else
+const char *test_needs_limits(void)
+{
+	return "limits of address space are tried on Linux";
+}
+
+const char *test_needs_process_writes(void)
+{
+	return "process_vm_writev() is Linux's";
+}
+#endif
 
 const char *test_needs_events(void)
 {

@@ -22,6 +22,13 @@ const char *test_needs_dump_flags(void);
 /* NULL: the name of a file that somebody reads may be given to another one. */
 const char *test_needs_names_that_go(void);
 
+/* NULL: limits of address space that a process sets for itself act. An emulator of
+ * one program may pass them over, because they would be the emulator's too. */
+const char *test_needs_limits(void);
+
+/* NULL: the kernel writes into a process by process_vm_writev(). */
+const char *test_needs_process_writes(void);
+
 /* NULL: events have a descriptor. */
 const char *test_needs_events(void);
 
