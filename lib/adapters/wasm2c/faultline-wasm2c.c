@@ -244,6 +244,8 @@ int fl_wasm2c_read_offer(const struct fl_pool *pool,
 			"and needs a memory_stride_bytes of at least "
 			"8 GiB: the pool has %llu",
 			(unsigned long long)info.memory_stride_bytes);
+#else
+	(void)error;
 #endif
 	offer->max_bytes = MAX_WPAGES * WPAGE_BYTES;
 	if (info.max_memory_bytes < offer->max_bytes)
