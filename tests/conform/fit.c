@@ -419,8 +419,10 @@ static const char *needs_plain_memory(void)
 
 static const char *needs_mappings(void)
 {
-	if (test_is_sanitized())
-		return needs_plain_memory();
+	const char *reason = needs_plain_memory();
+
+	if (reason)
+		return reason;
 	return procfs_sysctl("vm/max_map_count") < 200000 ?
 		       NULL :
 		       "vm.max_map_count is too large to be used up here";
