@@ -63,7 +63,7 @@ void model_set(struct model *model, uint64_t off, uint8_t value)
  * do not wrap. */
 static bool is_outside(uint64_t off, uint64_t len, uint64_t size)
 {
-	return (unsigned __int128)off + len > size;
+	return off > size || len > size - off;
 }
 
 bool model_fill(struct model *model, uint64_t off, uint8_t value, uint64_t len)
@@ -117,15 +117,14 @@ size_t model_apply(struct model *model, const struct fl_segment *segments,
 
 bool model_grow(struct model *model, uint64_t delta_pages, uint64_t *old_pages)
 {
-	unsigned __int128 length =
-		(unsigned __int128)delta_pages * model->page_bytes +
-		model->length_bytes;
+	uint64_t room_pages =
+		(model->max_bytes - model->length_bytes) / model->page_bytes;
 	size_t count;
 
 	*old_pages = model->length_bytes / model->page_bytes;
-	if (length > model->max_bytes)
+	if (model->length_bytes > model->max_bytes || delta_pages > room_pages)
 		return false;
-	model->length_bytes = (uint64_t)length;
+	model->length_bytes += delta_pages * model->page_bytes;
 	count = model->length_bytes / STRETCH_BYTES + 1;
 	if (count > model->stretch_count) {
 		uint8_t **stretches = model_alloc(count, sizeof(uint8_t *));
