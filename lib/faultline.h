@@ -2326,9 +2326,10 @@ struct fl_instance_config {
 	uint32_t binds_tables;
 	/*
 	 * 1: what decode_state and rebind leave in the structure depends on
-	 * nothing but the snapshot, user, and the addresses of *instance, of its
-	 * structure, its memories and its tables; it holds nothing that a
-	 * release gives back; the two do nothing else; and decode_elements does
+	 * nothing but the snapshot, the pointer user (not what it points to,
+	 * which the next tenant may share or find changed), and the addresses
+	 * of *instance, of its structure, its memories and its tables; it holds
+	 * nothing that a release gives back; the two do nothing else; and decode_elements does
 	 * not write there. Then fl_instance_acquire() may leave both calls out for
 	 * a structure that the two made for an earlier clone of the same
 	 * snapshot with all of these the same. It may have been changed since,

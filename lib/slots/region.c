@@ -220,14 +220,16 @@ static int region_map(struct regions *from, struct region *region,
 	}
 	fl__geometry_zeroes(&region->geometry, region->start,
 			    region->length_bytes);
-	fl__space_called(&region->slot.space,
-			 0u + region->geometry.avoids_huge_pages +
-				 (region->geometry.dump != FL__DUMP_ALL));
 	if (region->geometry.dump != FL__DUMP_ALL)
 		fl__os_dump(region->start, region->length_bytes, false);
 	err = region_open(from, region, error);
 	if (err)
 		fl__os_release(region->start, region->length_bytes);
+	else
+		fl__space_called(&region->slot.space,
+				 0u + region->geometry.avoids_huge_pages +
+					 (region->geometry.dump !=
+					  FL__DUMP_ALL));
 	return err;
 }
 

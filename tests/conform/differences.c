@@ -28,32 +28,6 @@ struct told {
 	size_t length;
 };
 
-static int encode_elements(void *user, struct fl_instance *instance,
-			   uint32_t table_idx, uint64_t first_idx,
-			   const void *elements, uint64_t count,
-			   uint64_t *values)
-{
-	(void)user;
-	(void)instance;
-	(void)table_idx;
-	(void)first_idx;
-	memcpy(values, elements, count * 8);
-	return 0;
-}
-
-static int decode_elements(void *user, struct fl_instance *instance,
-			   uint32_t table_idx, uint64_t first_idx,
-			   const uint64_t *values, uint64_t count,
-			   void *elements)
-{
-	(void)user;
-	(void)instance;
-	(void)table_idx;
-	(void)first_idx;
-	memcpy(elements, values, count * 8);
-	return 0;
-}
-
 /* The globals, and where the structure is not plain, the structure. */
 static int encode_state(void *user, struct fl_instance *instance, void *bytes,
 			uint64_t *length_bytes)
@@ -106,11 +80,11 @@ static void scene_open(struct scene *scene, bool is_plain)
 	fl_snapshot_config_init(&scene->capture);
 	scene->capture.user = scene;
 	scene->capture.plain_tables = scene->capture.plain_structure = is_plain;
-	scene->capture.encode_elements = encode_elements;
+	scene->capture.encode_elements = words_encode;
 	scene->capture.encode_state = encode_state;
 	fl_instance_config_init(&scene->clone);
 	scene->clone.user = scene;
-	scene->clone.decode_elements = decode_elements;
+	scene->clone.decode_elements = words_decode;
 	scene->clone.decode_state = decode_state;
 }
 

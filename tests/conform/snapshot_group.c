@@ -36,32 +36,6 @@ struct group {
 	uint8_t ids[2 * GROUP][16];
 };
 
-static int encode_elements(void *user, struct fl_instance *instance,
-			   uint32_t table_idx, uint64_t first_idx,
-			   const void *elements, uint64_t count,
-			   uint64_t *values)
-{
-	(void)user;
-	(void)instance;
-	(void)table_idx;
-	(void)first_idx;
-	memcpy(values, elements, count * 8);
-	return 0;
-}
-
-static int decode_elements(void *user, struct fl_instance *instance,
-			   uint32_t table_idx, uint64_t first_idx,
-			   const uint64_t *values, uint64_t count,
-			   void *elements)
-{
-	(void)user;
-	(void)instance;
-	(void)table_idx;
-	(void)first_idx;
-	memcpy(elements, values, count * 8);
-	return 0;
-}
-
 /* Imports are linked before the runtime is called. */
 static int restored(void *user, struct fl_instance *instance,
 		    const struct fl_restored *how)
@@ -140,7 +114,7 @@ static void group_pool(struct group *group, enum fl_allocation allocation)
 		fl_instance_config_init(&group->configs[i]);
 		group->configs[i].user = group;
 		group->configs[i].make_element = make_element;
-		group->configs[i].decode_elements = decode_elements;
+		group->configs[i].decode_elements = words_decode;
 		group->configs[i].restored = restored;
 		group->config_list[i] = &group->configs[i];
 	}
@@ -206,7 +180,7 @@ static int capture(struct group *group, struct fl_instance *const *instances,
 	struct fl_snapshot_config config;
 
 	fl_snapshot_config_init(&config);
-	config.encode_elements = encode_elements;
+	config.encode_elements = words_encode;
 	config.plain_structure = 1;
 	group->error = (struct fl_error){ .text = "" };
 	return fl_instance_snapshot(instances, count, &config, &group->snapshot,
@@ -417,7 +391,7 @@ static void a_group_sleeps_and_wakes(void)
 	group_open(&group, FL_ALLOCATION_POOLING);
 	capture_all(&group);
 	fl_snapshot_config_init(&capture);
-	capture.encode_elements = encode_elements;
+	capture.encode_elements = words_encode;
 	capture.plain_structure = 1;
 	config.snapshot = group.snapshot;
 	config.capture = &capture;

@@ -15,9 +15,8 @@
 #include "answers.h"
 #include "inject.h"
 
-#include "tests/kit/conform.h"
+#include "tests/kit/conform_module.h"
 #include "tests/kit/resources.h"
-#include "tests/kit/wasm_build.h"
 
 #define WPAGES 4
 #define STRUCTURE_BYTES 6000
@@ -54,32 +53,6 @@ struct life {
 };
 
 /* ----------------------------------------------------------- runtime's calls */
-
-static int encode_elements(void *user, struct fl_instance *instance,
-			   uint32_t table_idx, uint64_t first_idx,
-			   const void *elements, uint64_t count,
-			   uint64_t *values)
-{
-	(void)user;
-	(void)instance;
-	(void)table_idx;
-	(void)first_idx;
-	memcpy(values, elements, count * 8);
-	return 0;
-}
-
-static int decode_elements(void *user, struct fl_instance *instance,
-			   uint32_t table_idx, uint64_t first_idx,
-			   const uint64_t *values, uint64_t count,
-			   void *elements)
-{
-	(void)user;
-	(void)instance;
-	(void)table_idx;
-	(void)first_idx;
-	memcpy(elements, values, count * 8);
-	return 0;
-}
 
 static int encode_state(void *user, struct fl_instance *instance, void *buffer,
 			uint64_t *length_bytes)
@@ -132,11 +105,11 @@ static void configure(struct life *life)
 	life->capture.encoding = "nth";
 	life->capture.plain_tables = is_plain;
 	life->capture.plain_structure = is_plain;
-	life->capture.encode_elements = is_plain ? NULL : encode_elements;
+	life->capture.encode_elements = is_plain ? NULL : words_encode;
 	life->capture.encode_state = encode_state;
 	fl_instance_config_init(&life->clone);
 	life->clone.user = life;
-	life->clone.decode_elements = is_plain ? NULL : decode_elements;
+	life->clone.decode_elements = is_plain ? NULL : words_decode;
 	life->clone.binds_tables = life->kind == ENCODED;
 	life->clone.binds_structure = life->kind == ENCODED;
 	life->clone.decode_state = decode_state;

@@ -608,50 +608,6 @@ static struct fl__load *load_foreseen(struct fl__desk *desk,
 	return load;
 }
 
-struct fl__lazy *fl__desk_ask_locked(struct fl__desk *desk, uint64_t *off,
-				     uint64_t *len)
-{
-	struct fl__lazy *lazy = desk->images;
-
-	if (!desk->may_ask || desk->is_asking)
-		return NULL;
-	while (lazy && !fl__ahead_ask(lazy, off, len))
-		lazy = lazy->next;
-	desk->may_ask = desk->is_asking = lazy;
-	if (lazy)
-		lazy->holders++;
-	return lazy;
-}
-
-void fl__desk_asked_locked(struct fl__desk *desk, struct fl__lazy *lazy)
-{
-	desk->is_asking = false;
-	lazy->holders--;
-	fl__os_cond_broadcast(&desk->answered);
-}
-
-struct fl__lazy *fl__desk_collapse_locked(struct fl__desk *desk,
-					  uint8_t **chunk)
-{
-	struct fl__lazy *lazy = desk->images;
-
-	if (!desk->may_collapse || desk->is_collapsing || desk->taken_count)
-		return NULL;
-	while (lazy && !(*chunk = fl__large_next(lazy)))
-		lazy = lazy->next;
-	desk->may_collapse = desk->is_collapsing = lazy;
-	if (lazy)
-		lazy->holders++;
-	return lazy;
-}
-
-void fl__desk_collapsed_locked(struct fl__desk *desk, struct fl__lazy *lazy)
-{
-	desk->is_collapsing = false;
-	lazy->holders--;
-	fl__os_cond_broadcast(&desk->answered);
-}
-
 /* Is there anything that a thread of this kind can do for the load? */
 static bool load_is_for(const struct fl__load *load, enum fl__lazy_reader who)
 {

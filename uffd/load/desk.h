@@ -137,16 +137,6 @@ struct fl__load *fl__desk_next_locked(struct fl__desk *desk,
  * are checked at once: nobody waits longer for either. answered: the first was.
  * NULL: none. */
 struct fl__load *fl__desk_beside_locked(struct fl__desk *desk, bool answered);
-/* An image whose file the kernel is to read ahead, and where; NULL: none. The
- * image stays until fl__desk_asked_locked(). One thread at a time. */
-struct fl__lazy *fl__desk_ask_locked(struct fl__desk *desk, uint64_t *off,
-				     uint64_t *len);
-void fl__desk_asked_locked(struct fl__desk *desk, struct fl__lazy *lazy);
-/* When nothing is being loaded: an image with a chunk to be made one folio; NULL:
- * none. As above. */
-struct fl__lazy *fl__desk_collapse_locked(struct fl__desk *desk,
-					  uint8_t **chunk);
-void fl__desk_collapsed_locked(struct fl__desk *desk, struct fl__lazy *lazy);
 /* A load whose read this thread is to cancel, with users counted up. */
 struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk,
 					   enum fl__lazy_reader who);

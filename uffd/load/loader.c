@@ -5,7 +5,8 @@
 #define _GNU_SOURCE
 #endif
 #include "loader.h"
-#include "unpack.h"
+#include "chores.h"
+#include "fill.h"
 #include "uffd/filter.h"
 #include "uffd/ring.h"
 #include "uffd/uffd.h"
@@ -75,71 +76,28 @@ static void thread_confine(struct fl__loader *loader)
 
 /* ----------------------------------------------------------------- filling */
 
-static void load_end(struct fl__load *load, int err)
+static void *filler_run(void *arg)
 {
-	/* What a guest or a caller is told. */
-	if (err && err != -ENOMEM && err != -ENOEXEC && err != -ETIMEDOUT)
-		err = -EIO;
-	fl__os_lock(&load->desk->lock);
-	fl__desk_end_locked(load->desk, load, err);
-	fl__os_unlock(&load->desk->lock);
-}
+	struct fl__loader *loader = arg;
+	struct fl__desk *desk = &loader->desk;
+	struct fl__sha256 sha;
 
-/* err: of the check. */
-static void load_publish(struct fl__load *load, const uint8_t *bytes, int err)
-{
-	if (!err)
-		err = fl__lazy_publish(load->image, load->wpage, bytes);
-	load_end(load, err);
-}
-
-static int load_check(const struct fl__load *load, const uint8_t *bytes,
-		      struct fl__sha256 *sha)
-{
-	return fl__toc_check_wpage(&load->image->origin->toc, load->entry_idx,
-				   sha, bytes, NULL);
-}
-
-/* A packed page, of which all that is stored is there. */
-static void load_unpack(struct fl__load *load, struct fl__sha256 *sha)
-{
-	struct fl__unpack *unpack = &loader_of(load->desk)->unpack;
-	const uint8_t *bytes;
-	uint32_t held;
-	int err = fl__unpack_take(unpack, load, &held, &bytes);
-
-	if (!err)
-		err = load_check(load, bytes, sha);
-	if (!err)
-		err = fl__lazy_publish(load->image, load->wpage, bytes);
-	fl__unpack_give(unpack, held);
-	load_end(load, err);
-}
-
-/* Pages that are all there. Two are checked in hardly more time than one. */
-static void loads_check(struct fl__load *const loads[2], uint32_t count,
-			struct fl__sha256 *sha)
-{
-	int errs[2];
-
-	if (count < 2) {
-		if (count)
-			load_publish(loads[0], loads[0]->bytes,
-				     load_check(loads[0], loads[0]->bytes,
-						sha));
-		return;
+	thread_confine(loader);
+	fl__sha256_init(&sha);
+	fl__os_lock(&desk->lock);
+	while (!desk->is_stopping) {
+		if (fl__chore_ahead_locked(desk) ||
+		    fl__fill_turn_locked(desk, &loader->unpack, &sha) ||
+		    fl__chore_collapse_locked(desk))
+			continue;
+		fl__os_cond_wait(&desk->filler, &desk->lock, UINT64_MAX, NULL,
+				 NULL);
 	}
-	fl__toc_check_two(
-		(const struct fl__toc *const[2]){
-			&loads[0]->image->origin->toc,
-			&loads[1]->image->origin->toc },
-		(const uint64_t[2]){ loads[0]->entry_idx, loads[1]->entry_idx },
-		sha,
-		(const uint8_t *const[2]){ loads[0]->bytes, loads[1]->bytes },
-		errs);
-	load_publish(loads[0], loads[0]->bytes, errs[0]);
-	load_publish(loads[1], loads[1]->bytes, errs[1]);
+	fl__os_unlock(&desk->lock);
+	return NULL;
 }
+
+/* ----------------------------------------------------------- asking the host */
 
 static void on_done(struct fl__page_read *read, int64_t result)
 {
@@ -151,168 +109,6 @@ static void on_done(struct fl__page_read *read, int64_t result)
 		loader_free(loader);
 }
 
-static uint64_t load_off(const struct fl__load *load)
-{
-	return load->image->origin->toc.entries[load->entry_idx].file_off +
-	       load->got_bytes;
-}
-
-static int read_error(int64_t result)
-{
-	return result < -4095 || result >= 0 ? -EIO : (int)result;
-}
-
-/* Read what is missing, on a thread that may wait. The bytes, or an error. */
-static int64_t load_read(const struct fl__load *load)
-{
-	struct fl_page_source *pages = load->image->origin->pages;
-	uint64_t missing = fl__unpack_stored(load) - load->got_bytes, done = 0;
-
-	while (done < missing) {
-		int64_t got = fl__page_source_now(
-			pages, load_off(load) + done,
-			load->bytes + load->got_bytes + done, missing - done);
-
-		if (got <= 0)
-			return read_error(got);
-		done += (uint64_t)got;
-	}
-	return (int64_t)done;
-}
-
-/* Some bytes came, or an error. True: all of the page is there, to be checked. */
-static bool load_answered(struct fl__load *load, int64_t result)
-{
-	if (result <= 0) {
-		load_end(load, read_error(result));
-		return false;
-	}
-	load->got_bytes += (uint64_t)result;
-	if (load->got_bytes >= fl__unpack_stored(load))
-		return true;
-	fl__os_lock(&load->desk->lock);
-	fl__desk_again_locked(load->desk, load);
-	fl__os_unlock(&load->desk->lock);
-	return false;
-}
-
-/* True: there is a page to be checked. */
-static bool load_fill(struct fl__load *load, bool is_answered)
-{
-	if (is_answered)
-		return load_answered(load, load->result);
-	if (!load->is_zero)
-		return load_answered(load, load_read(load));
-	memset(load->bytes, 0, FL_WPAGE_BYTES);
-	load_publish(load, load->bytes, 0);
-	return false;
-}
-
-/* The loads that a filler works on: up to two. */
-static uint32_t loads_take_locked(struct fl__desk *desk,
-				  const struct fl__sha256 *sha,
-				  struct fl__load *loads[2], bool answered[2])
-{
-	uint32_t count = 0;
-
-	while (count < 2) {
-		struct fl__load *load =
-			!count ? fl__desk_next_locked(desk, FL__READER_FILLER) :
-			sha->pair ? fl__desk_beside_locked(desk, answered[0]) :
-				    NULL;
-
-		if (!load)
-			break;
-		answered[count] = load->state == FL__LOAD_ANSWERED;
-		load->state = FL__LOAD_READING;
-		loads[count++] = load;
-	}
-	return count;
-}
-
-static void loads_fill(struct fl__load *const loads[2], const bool answered[2],
-		       uint32_t count, struct fl__sha256 *sha)
-{
-	struct fl__load *whole[2];
-	uint32_t whole_count = 0;
-
-	for (uint32_t i = 0; i < count; i++) {
-		if (!load_fill(loads[i], answered[i]))
-			continue;
-		if (fl__unpack_is_for(loads[i]))
-			load_unpack(loads[i], sha);
-		else
-			whole[whole_count++] = loads[i];
-	}
-	loads_check(whole, whole_count, sha);
-}
-
-/* Have the kernel read a part of a file that will be wanted. False: there is
- * none. */
-static bool ask_ahead_locked(struct fl__desk *desk)
-{
-	uint64_t off, len;
-	struct fl__lazy *lazy = fl__desk_ask_locked(desk, &off, &len);
-
-	if (!lazy)
-		return false;
-	fl__os_unlock(&desk->lock);
-	(void)readahead(fl__page_source_fd(lazy->image->origin->pages),
-			(off64_t)off, (size_t)len);
-	fl__os_lock(&desk->lock);
-	fl__desk_asked_locked(desk, lazy);
-	return true;
-}
-
-/* With nothing to load, make a large folio of what is loaded. False: nothing. */
-static bool collapse_locked(struct fl__desk *desk)
-{
-	uint8_t *chunk;
-	struct fl__lazy *lazy = fl__desk_collapse_locked(desk, &chunk);
-
-	if (!lazy)
-		return false;
-	fl__os_unlock(&desk->lock);
-	fl__large_make(chunk);
-	fl__os_lock(&desk->lock);
-	fl__desk_collapsed_locked(desk, lazy);
-	return true;
-}
-
-static void *filler_run(void *arg)
-{
-	struct fl__desk *desk = &((struct fl__loader *)arg)->desk;
-	struct fl__load *loads[2];
-	struct fl__sha256 sha;
-	bool answered[2];
-	uint32_t count;
-
-	thread_confine(arg);
-	fl__sha256_init(&sha);
-	fl__os_lock(&desk->lock);
-	while (!desk->is_stopping) {
-		if (ask_ahead_locked(desk))
-			continue;
-		count = loads_take_locked(desk, &sha, loads, answered);
-		if (!count && collapse_locked(desk))
-			continue;
-		if (!count) {
-			fl__os_cond_wait(&desk->filler, &desk->lock, UINT64_MAX,
-					 NULL, NULL);
-			continue;
-		}
-		fl__os_unlock(&desk->lock);
-		loads_fill(loads, answered, count, &sha);
-		fl__os_lock(&desk->lock);
-		while (count)
-			fl__desk_put_locked(desk, loads[--count]);
-	}
-	fl__os_unlock(&desk->lock);
-	return NULL;
-}
-
-/* ----------------------------------------------------------- asking the host */
-
 /* Begin to read what is missing. done() may have been called on return. */
 static void load_call(struct fl__load *load)
 {
@@ -320,16 +116,16 @@ static void load_call(struct fl__load *load)
 	int err;
 
 	if (fl__page_source_is_blocking(pages)) {
-		(void)fl__desk_answer(load->desk, load, load_read(load));
+		(void)fl__desk_answer(load->desk, load, fl__fill_read(load));
 		return;
 	}
-	load->read.off = load_off(load);
+	load->read.off = fl__fill_off(load);
 	load->read.len = fl__unpack_stored(load) - load->got_bytes;
 	load->read.dst = load->bytes + load->got_bytes;
 	load->read.done = on_done;
 	err = fl__page_source_start(pages, &load->read);
 	if (err)
-		load_end(load, err);
+		fl__fill_end(load, err);
 }
 
 static void load_cancel(struct fl__load *load)
@@ -390,7 +186,7 @@ static bool ring_fill(struct fl__loader *loader)
 		has_room = fl__ring_read(
 			loader->ring,
 			fl__page_source_fd(load->image->origin->pages),
-			load_off(load), load->bytes + load->got_bytes,
+			fl__fill_off(load), load->bytes + load->got_bytes,
 			(uint32_t)(fl__unpack_stored(load) - load->got_bytes),
 			load);
 		if (has_room)
@@ -455,9 +251,8 @@ static bool ring_turn(struct fl__loader *loader, struct fl__sha256 *sha)
 		fl__os_lock(&desk->lock);
 		load->users++;
 		fl__os_unlock(&desk->lock);
-		if (load_answered(load, load->result))
-			load_publish(load, load->bytes,
-				     load_check(load, load->bytes, sha));
+		if (fl__fill_answered(load, load->result))
+			fl__fill_check(load, sha);
 		fl__os_lock(&desk->lock);
 		fl__desk_put_locked(desk, load);
 		fl__os_unlock(&desk->lock);
