@@ -152,7 +152,9 @@ struct fl__space {
 	/* Atomic; a page of the image could not be loaded, and why: accesses to
 	 * the page are SIGSEGVs. 0: none. Such a slot can only be detached. */
 	int32_t load_error;
-	bool is_lazy;			/* the backend's */
+	/* The backend's: what loads the image's pages knows the slot, which has to
+	 * be detached before its memory or its image goes. */
+	bool is_lazy;
 	/* A CLEAN slot has zeroes until the next attach, and not the image of its
 	 * last tenant. */
 	bool is_blank;

@@ -129,8 +129,9 @@ static int slot_clear(struct fl__slot *slot, bool may_return)
 	struct fl_image *image;
 	int err = 0;
 
-	/* What keeps no slots unmaps this one. */
-	if (slot->source->calls->keeps_slots)
+	/* What keeps no slots unmaps this one; what loads its pages knows the
+	 * slot. */
+	if (slot->source->calls->keeps_slots || slot->space.is_lazy)
 		err = backend->detach(slot->arena, &slot->space);
 	image = slot_forget(slot);
 	if (err || !may_return) {

@@ -58,8 +58,8 @@ static void reservation_close(struct fl__source *source)
 		struct fl_image *image = slot->space.image;
 
 		/* What guests made of the image's holes can go only when no
-		 * slot maps it. */
-		if (image && image->has_holes)
+		 * slot maps it, and what loads its pages knows the slot. */
+		if (image && (image->has_holes || slot->space.is_lazy))
 			(void)source->bank->backend->detach(from->arena,
 							    &slot->space);
 		fl__image_unshow(image);

@@ -472,12 +472,32 @@ static void waiter_ask(struct fl__desk *desk, struct fl__waiter *waiter,
 	ring_bell(desk);
 }
 
+static bool is_among(const struct fl__waiter *waiter,
+		     const struct fl__place *place, uint64_t start)
+{
+	while (waiter &&
+	       (waiter->space != place->space || waiter->start != start))
+		waiter = waiter->next;
+	return waiter;
+}
+
+/* The kernel tells of an access again when something disturbed its wait, a signal
+ * above all. The answer to the slot's waiter is for all who wait for the page. */
+static bool is_waited_for(struct fl__desk *desk, const struct fl__place *place,
+			  uint64_t wpage, uint64_t start)
+{
+	const struct fl__load *load = load_find(desk, place->image, wpage);
+
+	return (load && is_among(load->waiters, place, start)) ||
+	       is_among(desk->unserved, place, start);
+}
+
 void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
 {
 	size_t at = place_find(desk, addr);
 	const struct fl__place *place = &desk->places[at];
 	struct fl__waiter *waiter = desk->free_waiters;
-	uint64_t wpage, page_start;
+	uint64_t wpage, page_start, start;
 
 	/* The slot has gone: the access that is tried again finds what is. */
 	if (at == desk->place_count || addr < place->start) {
@@ -488,11 +508,14 @@ void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
 	}
 	wpage = (addr - (uintptr_t)place->space->base) / FL_WPAGE_BYTES;
 	page_start = (uintptr_t)place->space->base + wpage * FL_WPAGE_BYTES;
+	start = fl_max_u64(page_start, place->start);
+	if (is_waited_for(desk, place, wpage, start))
+		return;
 	desk->free_waiters = waiter->next;
 	desk->free_waiter_count--;
 	waiter->space = place->space;
 	waiter->err = 0;
-	waiter->start = fl_max_u64(page_start, place->start);
+	waiter->start = start;
 	waiter->end = fl_min_u64(page_start + FL_WPAGE_BYTES, place->end);
 	waiter_ask(desk, waiter, place->image, wpage);
 }
@@ -706,6 +729,16 @@ void fl__desk_add_image(struct fl__desk *desk, struct fl_image *image)
 	fl__os_unlock(&desk->lock);
 }
 
+/* For assertions. */
+static bool is_shown(const struct fl__desk *desk, const struct fl_image *image)
+{
+	for (size_t i = 0; i < desk->place_count; i++) {
+		if (desk->places[i].image == image)
+			return true;
+	}
+	return false;
+}
+
 void fl__desk_drop_image(struct fl__desk *desk, struct fl_image *image)
 {
 	fl__os_no_cancel();
@@ -714,6 +747,7 @@ void fl__desk_drop_image(struct fl__desk *desk, struct fl_image *image)
 	struct fl__load *load;
 
 	fl__os_lock(&desk->lock);
+	fl_assert_full(!is_shown(desk, image));
 	while (*link != image->lazy)
 		link = &(*link)->next;
 	*link = image->lazy->next;

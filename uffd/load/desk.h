@@ -16,7 +16,9 @@
  *
  * A slot that shows a lazy image is a *place*. What is answered to a slot is
  * answered under the lock, and a slot leaves the desk under the lock: so no
- * answer meets a slot's next tenant.
+ * answer meets a slot's next tenant. A fault may be read, or be told again by the
+ * kernel, long after its thread went on: a place leaves before its slot's memory
+ * and its image do, and a slot has one waiter a page.
  *
  * Lost means: the part of the page in this slot is made inaccessible before its
  * waiter is woken, so that the access becomes a SIGSEGV, and space->lost says
