@@ -78,13 +78,14 @@ static void pool_open(struct host *host, enum fl_allocation allocation)
 		     &error);
 }
 
+/* deadline_ms: of the first image. */
 static void host_open(struct host *host, enum fl_allocation allocation,
 		      uint64_t deadline_ms)
 {
 	host->conform.context = conform_context();
 	pool_open(host, allocation);
-	for (int i = 0; i < IMAGES; i++)
-		image_open(host, i, deadline_ms);
+	image_open(host, 0, deadline_ms);
+	image_open(host, 1, 20000);
 }
 
 static void host_close(struct host *host)
@@ -114,8 +115,8 @@ static void images_take_turns(enum fl_allocation allocation, bool is_pool_new)
 	for (int i = 0; i < 6; i++) {
 		struct fl_memory *memory;
 
-		memory = conform_take(&host.conform, host.images[i % IMAGES],
-				      0);
+		memory =
+			conform_take(&host.conform, host.images[i % IMAGES], 0);
 		check_shows(memory, i % IMAGES);
 		conform_give(memory);
 		if (!is_pool_new)
@@ -215,10 +216,38 @@ static void disturbed_waits_take_no_waiters(void)
 	host_close(&host);
 }
 
+/* A source that does not even answer when it is told to keeps what it was given.
+ * Guests of another source have their pages all the same. */
+static void a_deaf_source_leaves_loads_to_others(void)
+{
+	struct fl_memory *memory;
+	struct reader reader;
+	struct host host;
+
+	host_open(&host, FL_ALLOCATION_POOLING, 10);
+	test_source_set(&host.sources[0].mischief.is_silent, 1);
+	test_source_set(&host.sources[0].mischief.is_deaf, 1);
+	test_threads_catch(NULL);
+	for (uint64_t i = 0; i < 40; i++) {
+		memory = conform_take(&host.conform, host.images[0], 0);
+		reader_start(&reader, memory->base + i * 3 % 10 * WPAGE);
+		pthread_join(reader.thread, NULL);
+		CHECK(!reader.has_byte);
+		conform_give(memory);
+	}
+	test_threads_catch_end();
+	memory = conform_take(&host.conform, host.images[1], 0);
+	check_shows(memory, 1);
+	conform_give(memory);
+	host_close(&host);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(the_pool_goes_the_image_stays, conform_needs_lazy),
 	TEST_CASE_NEEDS(on_demand_addresses_come_again, conform_needs_lazy),
 	TEST_CASE_NEEDS(disturbed_waits_take_no_waiters, conform_needs_lazy),
+	TEST_CASE_NEEDS(a_deaf_source_leaves_loads_to_others,
+			conform_needs_lazy),
 };
 
 CONFORM_MAIN(cases)

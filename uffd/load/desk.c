@@ -421,6 +421,21 @@ void fl__desk_again_locked(struct fl__desk *desk, struct fl__load *load)
 
 /* ------------------------------------------------------------------- asking */
 
+/* A source has at most twice the loads that are free: however many sources are
+ * slow, or never answer, some loads are left for the pages of others. */
+static bool has_share(const struct fl__desk *desk, const struct fl_image *image)
+{
+	uint32_t own = 0;
+
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
+		const struct fl__load *load = &desk->loads[i];
+
+		own += load->state != FL__LOAD_FREE && load->image &&
+		       load->image->origin->pages == image->origin->pages;
+	}
+	return own < 2 * (FL__DESK_LOADS - desk->taken_count);
+}
+
 /* True: the waiter is served, or joins a load. */
 static bool waiter_join(struct fl__desk *desk, struct fl__waiter *waiter)
 {
@@ -436,7 +451,7 @@ static bool waiter_join(struct fl__desk *desk, struct fl__waiter *waiter)
 		return true;
 	}
 	load = load_find(desk, image, wpage);
-	if (!load)
+	if (!load && has_share(desk, image))
 		load = load_begin(desk, image, wpage, waiter->deadline_ns,
 				  false);
 	if (!load)

@@ -10,8 +10,9 @@
  * A load is joined by all who want its page, so a page is read once. A demand
  * goes before a page that is merely foreseen. A load has a deadline; past it the
  * waiters get their answer, and the load is *left*: nobody joins it any more, and
- * its buffer stays lent until the source has answered. A waiter that finds no
- * load free waits for one, within the deadline too. When all waiters are in use,
+ * its buffer stays lent until the source has answered. A source has a share of the
+ * loads, so that one that does not answer leaves some to others. A waiter that finds
+ * no load free waits for one, within the deadline too. When all waiters are in use,
  * faults stay in the kernel's queue until one is free.
  *
  * A slot that shows a lazy image is a *place*. What is answered to a slot is
