@@ -64,8 +64,9 @@ int fl__show_detach(struct fl__arena *arena, struct fl__space *space)
 
 	/* No guest touches the slot any more, emptied or not. */
 	if (space->is_lazy)
-		fl__desk_drop_space(fl__loader_desk(arena->host->loader),
-				    space);
+		fl__desk_drop_space(fl__loader_desk(arena->host->loader), space,
+				    (uintptr_t)space->base +
+					    arena->geometry.max_bytes);
 	/* What is known of a slot that was not emptied still holds. */
 	if (err)
 		return err;

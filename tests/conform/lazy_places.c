@@ -41,19 +41,9 @@ static uint64_t pages_of(int idx)
 static void image_open(struct host *host, int idx, uint64_t deadline_ms)
 {
 	struct fl_error error = { .text = "" };
-	uint64_t len = pages_of(idx) * WPAGE;
-	uint8_t *bytes = malloc(len);
 	struct fl_load_config config;
-	struct fl_image *plain;
 	int err;
 
-	MUST(bytes != NULL);
-	memset(bytes, value_of(idx), len);
-	plain = conform_image_of(&host->conform, len, 0, bytes, len);
-	free(bytes);
-	host->files[idx] = test_file_of(plain);
-	fl_image_release(plain);
-	test_source_open(&host->sources[idx], host->files[idx], true);
 	fl_load_config_init(&config);
 	config.way = FL_LOAD_LAZY;
 	config.deadline_ns = deadline_ms * 1000000;
@@ -64,6 +54,21 @@ static void image_open(struct host *host, int idx, uint64_t deadline_ms)
 					   &host->images[idx], &error);
 	while (err == -ETIMEDOUT);
 	CONFORM_MUST(err, &error);
+}
+
+static void source_open(struct host *host, int idx)
+{
+	uint64_t len = pages_of(idx) * WPAGE;
+	uint8_t *bytes = malloc(len);
+	struct fl_image *plain;
+
+	MUST(bytes != NULL);
+	memset(bytes, value_of(idx), len);
+	plain = conform_image_of(&host->conform, len, 0, bytes, len);
+	free(bytes);
+	host->files[idx] = test_file_of(plain);
+	fl_image_release(plain);
+	test_source_open(&host->sources[idx], host->files[idx], true);
 }
 
 static void pool_open(struct host *host, enum fl_allocation allocation)
@@ -84,6 +89,8 @@ static void host_open(struct host *host, enum fl_allocation allocation,
 {
 	host->conform.context = conform_context();
 	pool_open(host, allocation);
+	for (int i = 0; i < IMAGES; i++)
+		source_open(host, i);
 	image_open(host, 0, deadline_ms);
 	image_open(host, 1, 20000);
 }
@@ -216,26 +223,45 @@ static void disturbed_waits_take_no_waiters(void)
 	host_close(&host);
 }
 
-/* A source that does not even answer when it is told to keeps what it was given.
- * Guests of another source have their pages all the same. */
-static void a_deaf_source_leaves_loads_to_others(void)
+/* Ask a source that does not answer for more pages than can be on their way. */
+static void ask_in_vain(struct host *host)
 {
-	struct fl_memory *memory;
-	struct reader reader;
-	struct host host;
-
-	host_open(&host, FL_ALLOCATION_POOLING, 10);
-	test_source_set(&host.sources[0].mischief.is_silent, 1);
-	test_source_set(&host.sources[0].mischief.is_deaf, 1);
 	test_threads_catch(NULL);
-	for (uint64_t i = 0; i < 40; i++) {
-		memory = conform_take(&host.conform, host.images[0], 0);
+	for (uint64_t i = 0; i < 24; i++) {
+		struct fl_memory *memory =
+			conform_take(&host->conform, host->images[0], 0);
+		struct reader reader;
+
 		reader_start(&reader, memory->base + i * 3 % 10 * WPAGE);
 		pthread_join(reader.thread, NULL);
 		CHECK(!reader.has_byte);
 		conform_give(memory);
 	}
 	test_threads_catch_end();
+}
+
+static void image_open_again(struct host *host)
+{
+	CHECK_EQ(fl_pool_purge_image(host->conform.pool, host->images[0], NULL),
+		 0);
+	fl_image_release(host->images[0]);
+	image_open(host, 0, 10);
+}
+
+/* A source that does not even answer when it is told to keeps what it was given,
+ * also after its image has gone. Guests of another source have their pages. */
+static void a_deaf_source_leaves_loads_to_others(void)
+{
+	struct fl_memory *memory;
+	struct host host;
+
+	host_open(&host, FL_ALLOCATION_POOLING, 10);
+	test_source_set(&host.sources[0].mischief.is_deaf, 1);
+	test_source_set(&host.sources[0].mischief.is_silent, 1);
+	for (int i = 0; i < 4; i++) {
+		ask_in_vain(&host);
+		image_open_again(&host);
+	}
 	memory = conform_take(&host.conform, host.images[1], 0);
 	check_shows(memory, 1);
 	conform_give(memory);

@@ -60,7 +60,7 @@ err_buffers:
 
 void fl__desk_fini(struct fl__desk *desk)
 {
-	free(desk->places);
+	fl__places_fini(&desk->places);
 	fl__os_cond_fini(&desk->answered);
 	fl__os_cond_fini(&desk->caller);
 	fl__os_cond_fini(&desk->filler);
@@ -94,37 +94,6 @@ static void reader_call(struct fl__desk *desk, const struct fl_image *image)
 
 /* ------------------------------------------------------------------ places */
 
-/* The first place that ends behind addr. */
-static size_t place_find(const struct fl__desk *desk, uint64_t addr)
-{
-	size_t low = 0, high = desk->place_count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (desk->places[mid].end <= addr)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-static int places_grow(struct fl__desk *desk)
-{
-	size_t capacity = desk->place_capacity * 2 + 64;
-	struct fl__place *places;
-
-	if (desk->place_count < desk->place_capacity)
-		return 0;
-	places = realloc(desk->places, capacity * sizeof(*places));
-	if (!places)
-		return -ENOMEM;
-	desk->places = places;
-	desk->place_capacity = capacity;
-	return 0;
-}
-
 /* The first slot that shows an image begins to load the image's set. */
 static void set_begin(struct fl__desk *desk, struct fl__lazy *lazy)
 {
@@ -139,20 +108,13 @@ static void set_begin(struct fl__desk *desk, struct fl__lazy *lazy)
 int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
 		       struct fl_image *image, struct fl__space *space)
 {
-	size_t at;
+	const struct fl__place place = { start, end, image, space };
 	int err;
 
 	fl__os_lock(&desk->lock);
-	err = places_grow(desk);
-	if (!err) {
-		at = place_find(desk, start);
-		memmove(&desk->places[at + 1], &desk->places[at],
-			(desk->place_count - at) * sizeof(*desk->places));
-		desk->places[at] =
-			(struct fl__place){ start, end, image, space };
-		desk->place_count++;
+	err = fl__places_add(&desk->places, &place);
+	if (!err)
 		set_begin(desk, image->lazy);
-	}
 	fl__os_unlock(&desk->lock);
 	return err;
 }
@@ -185,14 +147,13 @@ static void waiter_free(struct fl__desk *desk, struct fl__waiter *waiter)
 static int place_lose(struct fl__desk *desk, const struct fl__waiter *waiter)
 {
 	const struct fl__place *place;
-	size_t at = place_find(desk, waiter->start);
 
 	if (!mprotect((void *)(uintptr_t)waiter->start,
 		      (size_t)(waiter->end - waiter->start), PROT_NONE))
 		return 0;
-	if (at == desk->place_count || desk->places[at].space != waiter->space)
+	place = fl__places_at(&desk->places, waiter->start);
+	if (!place || place->space != waiter->space)
 		return 0;
-	place = &desk->places[at];
 	return mprotect((void *)(uintptr_t)place->start,
 			(size_t)(place->end - place->start), PROT_NONE);
 }
@@ -260,17 +221,12 @@ void fl__desk_leave(struct fl__desk *desk, const struct fl__space *space)
 	fl__os_unlock(&desk->lock);
 }
 
-void fl__desk_drop_space(struct fl__desk *desk, const struct fl__space *space)
+void fl__desk_drop_space(struct fl__desk *desk, const struct fl__space *space,
+			 uint64_t end)
 {
-	size_t kept = 0;
-
 	fl__os_lock(&desk->lock);
 	leave(desk, space);
-	for (size_t i = 0; i < desk->place_count; i++) {
-		if (desk->places[i].space != space)
-			desk->places[kept++] = desk->places[i];
-	}
-	desk->place_count = kept;
+	fl__places_drop(&desk->places, space, (uintptr_t)space->base, end);
 	fl__os_unlock(&desk->lock);
 }
 
@@ -302,6 +258,7 @@ static struct fl__load *load_begin(struct fl__desk *desk,
 			return NULL;
 	}
 	load->image = image;
+	load->asked = image->origin->pages;
 	load->waiters = NULL;
 	load->wpage = wpage;
 	load->is_zero =
@@ -428,10 +385,8 @@ static bool has_share(const struct fl__desk *desk, const struct fl_image *image)
 	uint32_t own = 0;
 
 	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
-		const struct fl__load *load = &desk->loads[i];
-
-		own += load->state != FL__LOAD_FREE && load->image &&
-		       load->image->origin->pages == image->origin->pages;
+		own += desk->loads[i].state != FL__LOAD_FREE &&
+		       desk->loads[i].asked == image->origin->pages;
 	}
 	return own < 2 * (FL__DESK_LOADS - desk->taken_count);
 }
@@ -509,13 +464,12 @@ static bool is_waited_for(struct fl__desk *desk, const struct fl__place *place,
 
 void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
 {
-	size_t at = place_find(desk, addr);
-	const struct fl__place *place = &desk->places[at];
+	const struct fl__place *place = fl__places_at(&desk->places, addr);
 	struct fl__waiter *waiter = desk->free_waiters;
 	uint64_t wpage, page_start, start;
 
 	/* The slot has gone: the access that is tried again finds what is. */
-	if (at == desk->place_count || addr < place->start) {
+	if (!place) {
 		uint64_t hpage = fl__os_hpage_bytes();
 
 		fl__uffd_wake(desk->uffd_fd, fl_round_down(addr, hpage), hpage);
@@ -744,16 +698,6 @@ void fl__desk_add_image(struct fl__desk *desk, struct fl_image *image)
 	fl__os_unlock(&desk->lock);
 }
 
-/* For assertions. */
-static bool is_shown(const struct fl__desk *desk, const struct fl_image *image)
-{
-	for (size_t i = 0; i < desk->place_count; i++) {
-		if (desk->places[i].image == image)
-			return true;
-	}
-	return false;
-}
-
 void fl__desk_drop_image(struct fl__desk *desk, struct fl_image *image)
 {
 	fl__os_no_cancel();
@@ -762,7 +706,7 @@ void fl__desk_drop_image(struct fl__desk *desk, struct fl_image *image)
 	struct fl__load *load;
 
 	fl__os_lock(&desk->lock);
-	fl_assert_full(!is_shown(desk, image));
+	fl_assert_full(!fl__places_show(&desk->places, image));
 	while (*link != image->lazy)
 		link = &(*link)->next;
 	*link = image->lazy->next;

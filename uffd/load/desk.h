@@ -15,7 +15,7 @@
  * no load free waits for one, within the deadline too. When all waiters are in use,
  * faults stay in the kernel's queue until one is free.
  *
- * A slot that shows a lazy image is a *place*. What is answered to a slot is
+ * A slot that shows a lazy image is a *place* (places.h). What is answered to a slot is
  * answered under the lock, and a slot leaves the desk under the lock: so no
  * answer meets a slot's next tenant. A fault may be read, or be told again by the
  * kernel, long after its thread went on: a place leaves before its slot's memory
@@ -34,6 +34,7 @@
 
 #include "ahead.h"
 #include "large.h"
+#include "places.h"
 
 #define FL__DESK_LOADS		32
 #define FL__DESK_WAITERS	256
@@ -64,6 +65,7 @@ struct fl__load {
 	struct fl__page_read read;	/* first: the source gives it back */
 	struct fl__desk *desk;
 	struct fl_image *image;		/* NULL: the image has gone */
+	const struct fl_page_source *asked;	/* whose the buffer is, then too */
 	struct fl__waiter *waiters;
 	uint64_t wpage;
 	uint64_t entry_idx;
@@ -80,12 +82,6 @@ struct fl__load {
 	bool is_to_cancel;
 	bool is_told;			/* the source, of the cancel */
 	uint8_t *bytes;			/* a page */
-};
-
-struct fl__place {
-	uint64_t start, end;		/* of an extent in a slot */
-	struct fl_image *image;
-	struct fl__space *space;
 };
 
 struct fl__desk {
@@ -105,8 +101,7 @@ struct fl__desk {
 	bool is_collapsing;		/* a thread makes a folio of one */
 	uint32_t taken_count;		/* loads that are not free */
 	uint64_t order;
-	struct fl__place *places;	/* by address */
-	size_t place_count, place_capacity;
+	struct fl__places places;
 	struct fl__lazy *images;
 	struct fl__waiter *unserved;	/* oldest first */
 	struct fl__waiter *free_waiters;
@@ -120,10 +115,11 @@ int fl__desk_init(struct fl__desk *desk);
 void fl__desk_fini(struct fl__desk *desk);
 
 /* A slot shows an image from here on, and does so no more. Add before the slot
- * is registered; drop after its mappings have gone. -ENOMEM. */
+ * is registered; drop after its mappings have gone. end: of the slot. -ENOMEM. */
 int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
 		       struct fl_image *image, struct fl__space *space);
-void fl__desk_drop_space(struct fl__desk *desk, const struct fl__space *space);
+void fl__desk_drop_space(struct fl__desk *desk, const struct fl__space *space,
+			 uint64_t end);
 /* The slot's tenant has gone: nobody waits there any more. */
 void fl__desk_leave(struct fl__desk *desk, const struct fl__space *space);
 
