@@ -215,7 +215,7 @@ static int instance_initialise(struct fl_instance *instance,
 	if (instance->is_initialised)
 		return fl__error_set(error, -EINVAL,
 				     "the instance was initialised before");
-	if (captured != instance->captured)
+	if (!fl__instance_began_as(instance, captured))
 		return fl__error_set(
 			error, -EINVAL,
 			"the instance was allocated with another snapshot, or none");

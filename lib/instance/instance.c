@@ -509,7 +509,7 @@ static int instance_take(struct fl_pool *pool, struct fl_module *module,
 	instance->user = config->user;
 	instance->make_element = config->make_element;
 	instance->is_initialised = false;
-	instance->captured = captured;
+	instance->captured_serial = captured ? captured->serial : 0;
 	__atomic_store_n(&instance->is_restoring, false, __ATOMIC_RELAXED);
 	instance->quota = (struct fl__quota){
 		.max_total_bytes = config->max_total_bytes,
@@ -526,7 +526,9 @@ static int instance_take(struct fl_pool *pool, struct fl_module *module,
 	return 0;
 }
 
+/* captured is what the instance was allocated with, of the delta's snapshot. */
 static int instance_wake(struct fl_instance *instance,
+			 const struct fl__captured *captured,
 			 const struct fl_delta *delta, struct fl_error *error)
 {
 	const struct fl__captured *first = delta->snapshot->instances;
@@ -540,8 +542,8 @@ static int instance_wake(struct fl_instance *instance,
 	struct fl__stats *stats =
 		fl__instance_slot(instance)->bank->pool->stats;
 	uint64_t start_ns = fl__stats_begin_word(stats, FL__WORD_wakes);
-	int err = fl__wake(delta, (uint32_t)(instance->captured - first),
-			   &target, error);
+	int err = fl__wake(delta, (uint32_t)(captured - first), &target,
+			   error);
 
 	fl__stats_end(stats, FL__TIMES_wake, start_ns);
 	if (!err)
@@ -577,7 +579,8 @@ int fl__instance_allocate(struct fl_pool *pool, struct fl_module *module,
 				    &instance, error);
 	if (err)
 		return err;
-	err = config->delta ? instance_wake(instance, config->delta, error) : 0;
+	if (config->delta)
+		err = instance_wake(instance, captured, config->delta, error);
 	if (err) {
 		(void)fl__instance_give(instance);
 		return err;
@@ -725,7 +728,7 @@ static int instance_reset(struct fl_instance *instance,
 			"the instance cannot be reset: %s; release it",
 			fl_strerror(err));
 	else if (delta)
-		err = instance_wake(instance, delta, error);
+		err = instance_wake(instance, captured, delta, error);
 	/* What shows nothing, or only a part, is not to be initialised. */
 	instance->is_initialised = err != 0;
 	return err;
@@ -750,7 +753,7 @@ int fl_instance_reset(struct fl_instance *instance,
 				      error);
 	if (!err)
 		err = fl__instance_captured(&known, &captured, error);
-	if (!err && captured != instance->captured)
+	if (!err && !fl__instance_began_as(instance, captured))
 		err = fl__error_set(
 			error, -EINVAL,
 			"the instance was allocated with another snapshot, or none");

@@ -52,9 +52,9 @@ struct fl_instance {
 	/* Atomic. Calls of the runtime are on the stack that may not give the
 	 * instance back, because an acquire goes on with it or gives it back. */
 	bool is_restoring;
-	/* What the instance was allocated with, to be compared and not read:
-	 * the snapshot may be gone. */
-	const struct fl__captured *captured;
+	/* What the instance was allocated with; 0: no snapshot. By its number,
+	 * because the snapshot may be gone, and another at its address. */
+	uint64_t captured_serial;
 	/* Random bytes of the system for generation ids, used from the end. */
 	uint16_t random_left;
 	uint8_t random[256];
@@ -92,6 +92,17 @@ static inline struct fl__slot *
 fl__instance_slot(const struct fl_instance *instance)
 {
 	return fl__slot_of_side(instance);
+}
+
+/* Was the instance allocated with that? NULL: with no snapshot. Numbers are a
+ * context's, and so is the module. */
+static inline bool fl__instance_began_as(const struct fl_instance *instance,
+					 const struct fl__captured *captured)
+{
+	if (!captured)
+		return !instance->captured_serial;
+	return captured->serial == instance->captured_serial &&
+	       captured->module == instance->module;
 }
 
 #endif

@@ -103,7 +103,7 @@ static int check_instance(const struct group *group, uint32_t idx,
 		return fl__error_set(error, -EINVAL,
 				     "the acquire of instances[%u] is not over",
 				     idx);
-	if (instance->captured != &group->snapshot->instances[idx])
+	if (!fl__instance_began_as(instance, &group->snapshot->instances[idx]))
 		return fl__error_set(
 			error, -EINVAL,
 			"instances[%u] is no clone of instance %u of the snapshot",

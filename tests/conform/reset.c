@@ -235,10 +235,79 @@ static void what_is_refused(void)
 	conform_close(&conform);
 }
 
+static struct fl_snapshot *capture_of(struct fl_instance *instance)
+{
+	struct fl_snapshot_config capture = FL_SNAPSHOT_CONFIG_INIT;
+	struct fl_error error = { .text = "" };
+	struct fl_snapshot *snapshot = NULL;
+
+	capture.plain_tables = capture.plain_structure = 1;
+	CONFORM_MUST(fl_instance_snapshot(&instance, 1, &capture, &snapshot,
+					  &error),
+		     &error);
+	return snapshot;
+}
+
+/* A clone may outlive its snapshot, and the allocator gives the next snapshot the
+ * same address: that one is another all the same. */
+static bool another_is_refused(struct conform *conform,
+			       struct fl_instance *model)
+{
+	struct fl_snapshot_config capture = FL_SNAPSHOT_CONFIG_INIT;
+	struct fl_delta_config suspend = FL_DELTA_CONFIG_INIT;
+	struct fl_memory *memory = fl_instance_memory(model, 0);
+	struct fl_error error = { .text = "" };
+	struct fl_instance *clone = NULL;
+	struct fl_instance_config config;
+	struct fl_delta *delta = NULL;
+	uintptr_t first;
+
+	fl_instance_config_init(&config);
+	memory->base[9] = 1;
+	config.snapshot = capture_of(model);
+	first = (uintptr_t)config.snapshot;
+	CONFORM_MUST(fl_instance_acquire(conform->pool,
+					 fl_instance_module(model), &config,
+					 &clone, &error),
+		     &error);
+	fl_snapshot_release(config.snapshot);
+	memory->base[9] = 2;
+	config.snapshot = capture_of(model);
+	CHECK_EQ(fl_instance_reset(clone, &config, &error), -EINVAL);
+	CHECK_EQ(fl_instance_memory(clone, 0)->base[9], 1);
+	capture.plain_tables = capture.plain_structure = 1;
+	suspend.snapshot = config.snapshot;
+	suspend.capture = &capture;
+	CHECK_EQ(fl_instance_delta(&clone, 1, &suspend, &delta, &error),
+		 -EINVAL);
+	fl_snapshot_release(config.snapshot);
+	instance_stop(clone);
+	return first == (uintptr_t)config.snapshot;
+}
+
+static void a_snapshot_where_another_was(void)
+{
+	struct fl_instance *model;
+	struct conform conform;
+	struct fl_module *module;
+	int same = 0;
+
+	open_pool(&conform);
+	module = load(&conform);
+	model = instance_start(&conform, module);
+	for (int i = 0; i < 20; i++)
+		same += another_is_refused(&conform, model);
+	test_note("%d of 20 at the same address", same);
+	instance_stop(model);
+	fl_module_release(module);
+	conform_close(&conform);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(memories),
 	TEST_CASE(instances),
 	TEST_CASE(what_is_refused),
+	TEST_CASE(a_snapshot_where_another_was),
 };
 
 CONFORM_MAIN(cases)
