@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define PAGES 50
@@ -503,19 +504,64 @@ static int child_reads(void *arg)
 		       1;
 }
 
+#define MAPPINGS 4
+
+/* Where the parent maps files of images. */
+struct inheritance {
+	struct fl_image *image;
+	uint8_t *starts[MAPPINGS];
+	uint64_t lens[MAPPINGS];
+	bool is_own[MAPPINGS];
+};
+
+/* What the child has not inherited, its own memory may lie where it was. */
+static int own_memory(struct inheritance *from)
+{
+	int count = 0;
+
+	for (int i = 0; i < MAPPINGS && from->starts[i]; i++) {
+		uint8_t *own = mmap(from->starts[i], from->lens[i],
+				    PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS |
+					    MAP_FIXED_NOREPLACE,
+				    -1, 0);
+
+		from->is_own[i] = own == from->starts[i];
+		count += from->is_own[i];
+		if (from->is_own[i])
+			memset(own, 0x5a, from->lens[i]);
+	}
+	return count;
+}
+
 static int child_gives_back(void *arg)
 {
-	fl_image_release(arg);
+	struct inheritance *from = arg;
+
+	if (!own_memory(from))
+		return 1;
+	fl_image_release(from->image);
+	for (int i = 0; i < MAPPINGS; i++) {
+		if (from->is_own[i] &&
+		    (test_read_signal(from->starts[i]) ||
+		     test_read_signal(from->starts[i] + from->lens[i] - 1)))
+			return 2;
+	}
 	return 0;
 }
 
-/* None of the loading threads is in the child. */
+/* None of the loading threads is in the child, nor the mapping that they fill. */
 static void a_child_gives_its_reference_back(void)
 {
+	struct inheritance from = { .is_own = { false } };
 	struct lazy lazy;
 
 	lazy_open(&lazy, true, 5000);
-	conform_check_child(child_gives_back, lazy.image);
+	from.image = lazy.image;
+	for (unsigned int i = 0; i < MAPPINGS; i++)
+		from.starts[i] = procfs_find_shared("faultline-image", i,
+						    &from.lens[i]);
+	conform_check_child(child_gives_back, &from);
 	lazy_close(&lazy);
 }
 

@@ -67,8 +67,9 @@ static int lazy_map(struct fl__lazy *lazy, int fd)
 
 static void lazy_free(struct fl__lazy *lazy)
 {
-	if (lazy->window)
+	if (lazy->window && !fl__os_is_forked(&lazy->fork_guard))
 		fl__os_release(lazy->window, lazy->span_bytes);
+	fl__os_fork_guard_fini(&lazy->fork_guard);
 	free(lazy->chunk_loaded);
 	free(lazy->loaded);
 	free(lazy);
@@ -106,7 +107,8 @@ int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 			(size_t)(lazy->span_bytes / FL__LAZY_CHUNK_BYTES) + 2,
 			1);
 	}
-	if (lazy && lazy->chunk_loaded) {
+	if (lazy && lazy->chunk_loaded &&
+	    !fl__os_fork_guard_init(&lazy->fork_guard, false)) {
 		fd = fl__memfd_open();
 		err = fd < 0 ? fd : lazy_map(lazy, fd);
 	}

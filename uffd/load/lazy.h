@@ -47,6 +47,9 @@ enum fl__lazy_page {
 struct fl__lazy {
 	struct fl__desk *desk;
 	uint8_t *window;	/* shows the file from first_off on */
+	/* The window's: a child has not inherited it, and may have something of
+	 * its own there. */
+	struct fl__os_fork_guard fork_guard;
 	uint64_t first_off;
 	uint64_t span_bytes;
 	uint8_t *loaded;	/* atomic; how each entry's page came */
