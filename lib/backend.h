@@ -155,6 +155,9 @@ struct fl__space {
 	/* The backend's: what loads the image's pages knows the slot, which has to
 	 * be detached before its memory or its image goes. */
 	bool is_lazy;
+	/* The backend's: a slot that could not be emptied, and in which no fault
+	 * is answered any more. No tenant gets it before it is mapped anew. */
+	bool is_adrift;
 	/* A CLEAN slot has zeroes until the next attach, and not the image of its
 	 * last tenant. */
 	bool is_blank;

@@ -62,11 +62,13 @@ int fl__show_detach(struct fl__arena *arena, struct fl__space *space)
 {
 	int err = fl__space_renew(space, &arena->geometry);
 
-	/* No guest touches the slot any more, emptied or not. */
+	/* No guest touches the slot any more, emptied or not, and its image may
+	 * go. */
 	if (space->is_lazy)
 		fl__desk_drop_space(fl__loader_desk(arena->host->loader), space,
 				    (uintptr_t)space->base +
 					    arena->geometry.max_bytes);
+	space->is_adrift = err && space->is_lazy;
 	/* What is known of a slot that was not emptied still holds. */
 	if (err)
 		return err;
@@ -114,7 +116,8 @@ int fl__show_attach(struct fl__arena *arena, struct fl__space *space,
 	uint64_t target = fl__geometry_allowed(geometry, size_bytes);
 	int err = fl__storage_look(image);
 
-	if (!err && space->is_open && space->image != image)
+	if (!err && space->is_open &&
+	    (space->image != image || space->is_adrift))
 		err = fl__show_detach(arena, space);
 	if (!err && !space->is_open) {
 		fl__space_mark_guard(space, geometry);

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define PAGES 50
@@ -565,6 +566,42 @@ static void a_child_gives_its_reference_back(void)
 	lazy_close(&lazy);
 }
 
+/* Nothing can be mapped meanwhile, not even over what is mapped. */
+static uint64_t trim_without_room(struct lazy *lazy)
+{
+	struct rlimit before, none;
+	uint64_t trimmed = 0;
+
+	MUST_EQ(getrlimit(RLIMIT_AS, &before), 0);
+	none = before;
+	none.rlim_cur = HPAGE;
+	MUST_EQ(setrlimit(RLIMIT_AS, &none), 0);
+	CHECK_EQ(fl_pool_trim(lazy->conform.pool, UINT64_MAX, &trimmed), 0);
+	MUST_EQ(setrlimit(RLIMIT_AS, &before), 0);
+	return trimmed;
+}
+
+/* A slot that cannot be emptied stays what it was: its next tenant's faults find
+ * it. */
+static void a_slot_that_cannot_be_emptied(void)
+{
+	struct fl_memory *memory;
+	struct lazy lazy;
+
+	for (int way = 0; way < ways(); way++) {
+		lazy_open_way(&lazy, way, 5000);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK_EQ(memory->base[2 * WPAGE], lazy.bytes[2 * WPAGE]);
+		conform_give(memory);
+		CHECK_EQ(trim_without_room(&lazy), 0);
+		CHECK_EQ(conform_info(&lazy.conform).warm_memories, 1);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(!memcmp(memory->base, lazy.bytes, PAGES * WPAGE));
+		conform_give(memory);
+		lazy_close(&lazy);
+	}
+}
+
 /* A child that reads a hole would make zeroes of it, for the parent too. */
 static void a_fork_with_faults_pending(void)
 {
@@ -888,6 +925,13 @@ static void a_storm_of_faults(void)
 		  (unsigned long long)storm.traps);
 }
 
+static const char *needs_limits(void)
+{
+	return test_is_sanitized() ?
+		       TEST_NOT_BUILT "a sanitizer needs address space" :
+		       conform_needs_lazy();
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(tenants_see_the_image, conform_needs_lazy),
 	TEST_CASE_NEEDS(written_first, conform_needs_lazy),
@@ -899,6 +943,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(calls_load_what_they_need, conform_needs_lazy),
 	TEST_CASE_NEEDS(the_image_goes_at_any_moment, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_child_gives_its_reference_back, conform_needs_lazy),
+	TEST_CASE_NEEDS(a_slot_that_cannot_be_emptied, needs_limits),
 	TEST_CASE_NEEDS(a_fork_with_faults_pending, conform_needs_lazy),
 	TEST_CASE_NEEDS(audits_load_nothing, conform_needs_lazy),
 	TEST_CASE_NEEDS(working_set, conform_needs_lazy),
