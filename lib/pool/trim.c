@@ -110,26 +110,66 @@ static bool slot_trim(struct fl__slot *slot, uint64_t *trimmed)
 	return true;
 }
 
+/* Images that read from a page source. The last one to go closes the source, which
+ * is a call of the host's that may call the pool: they go when no lock is held. */
+struct sourced {
+	struct fl_image *images[64];
+	uint32_t count;
+};
+
+static void sourced_keep(struct sourced *sourced, const struct fl__slot *slot)
+{
+	struct fl_image *image = slot ? slot->space.image : NULL;
+
+	if (image && image->origin)
+		sourced->images[sourced->count++] = fl_image_retain(image);
+}
+
+static void sourced_release(struct sourced *sourced)
+{
+	while (sourced->count)
+		fl_image_release(sourced->images[--sourced->count]);
+}
+
+/* With the trim_lock, which is left now and then. filled: how much of holes was
+ * memory. How many slots were emptied. */
+static uint64_t slots_trim(struct fl_pool *pool, uint64_t bytes,
+			   uint64_t filled, uint64_t *trimmed,
+			   struct sourced *sourced)
+{
+	uint64_t count = 0, holes = 0;
+	int i = 0;
+
+	/* Memories come first, because memories are the largest. */
+	while (*trimmed + holes < bytes && i < FL__BANK_COUNT) {
+		struct fl__slot *slot = fl__bank_take_warm(&pool->banks[i], 0);
+
+		sourced_keep(sourced, slot);
+		if (slot && slot_trim(slot, trimmed))
+			count++;
+		else
+			i++;
+		holes = fl__holes_given_back(pool->context, filled);
+		if (sourced->count < FL_ARRAY_SIZE(sourced->images))
+			continue;
+		fl__os_unlock(&pool->trim_lock);
+		sourced_release(sourced);
+		fl__os_lock(&pool->trim_lock);
+	}
+	return count;
+}
+
 int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 {
-	uint64_t trimmed = 0, holes = 0, filled;
-	int i = 0, err = fl__pool_check_owner(pool, NULL);
-	uint64_t trimmed_count = 0;
+	struct sourced sourced = { .count = 0 };
+	uint64_t trimmed = 0, trimmed_count, filled;
+	int i, err = fl__pool_check_owner(pool, NULL);
 
 	if (err)
 		return err;
 	filled = fl__holes_filled(pool->context);
 	fl__os_lock(&pool->trim_lock);
-	/* Memories come first, because memories are the largest. */
-	while (trimmed + holes < bytes && i < FL__BANK_COUNT) {
-		struct fl__slot *slot = fl__bank_take_warm(&pool->banks[i], 0);
-
-		if (slot && slot_trim(slot, &trimmed))
-			trimmed_count++;
-		else
-			i++;
-		holes = fl__holes_given_back(pool->context, filled);
-	}
+	trimmed_count = slots_trim(pool, bytes, filled, &trimmed, &sourced);
 	for (i = 0; i < FL__BANK_COUNT; i++) {
 		fl__bank_recall(&pool->banks[i]);
 		if (pool->source->tidy)
@@ -138,6 +178,7 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 	for (i = 0; i < FL__BANK_COUNT && trimmed_count; i++)
 		fl__bank_join(&pool->banks[i]);
 	fl__os_unlock(&pool->trim_lock);
+	sourced_release(&sourced);
 	/* Slots that live keep what they map, and nothing else. */
 	fl__holes_drain(pool->context);
 	trimmed += fl__holes_given_back(pool->context, filled);

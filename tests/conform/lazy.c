@@ -602,6 +602,59 @@ static void a_slot_that_cannot_be_emptied(void)
 	}
 }
 
+/* A source whose end trims the pool. */
+struct closing {
+	struct test_file file;
+	struct fl_pool *pool;
+	int closed;
+};
+
+static int64_t closing_read(void *user, const struct fl_page_read *read)
+{
+	const struct closing *closing = user;
+
+	memcpy(read->dst, closing->file.bytes + read->offset_bytes,
+	       read->length_bytes);
+	return (int64_t)read->length_bytes;
+}
+
+static void closing_close(void *user)
+{
+	struct closing *closing = user;
+
+	closing->closed++;
+	CHECK_EQ(fl_pool_trim(closing->pool, UINT64_MAX, NULL), 0);
+}
+
+static void a_close_that_calls_the_pool(void)
+{
+	struct closing closing = { .closed = 0 };
+	struct fl_page_source_config config = {
+		.size = sizeof(config),
+		.user = &closing,
+		.read = closing_read,
+		.close = closing_close,
+	};
+	struct fl_page_source *source = NULL;
+	struct fl_image *image;
+	struct lazy lazy;
+
+	lazy_open(&lazy, false, 5000);
+	closing.file = lazy.file;
+	closing.pool = lazy.conform.pool;
+	config.length_bytes = lazy.file.len;
+	MUST_EQ(fl_page_source_create(&config, &source, NULL), 0);
+	image = must_open(&lazy.conform, source, 5000000000);
+	fl_page_source_release(source);
+	conform_give(conform_take(&lazy.conform, image, 0));
+	/* A free slot has the last reference. */
+	fl_image_release(image);
+	CHECK_EQ(closing.closed, 0);
+	CHECK_EQ(fl_pool_trim(closing.pool, UINT64_MAX, NULL), 0);
+	CHECK_EQ(closing.closed, 1);
+	lazy_close(&lazy);
+}
+
 /* A child that reads a hole would make zeroes of it, for the parent too. */
 static void a_fork_with_faults_pending(void)
 {
@@ -944,6 +997,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(the_image_goes_at_any_moment, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_child_gives_its_reference_back, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_slot_that_cannot_be_emptied, needs_limits),
+	TEST_CASE_NEEDS(a_close_that_calls_the_pool, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_fork_with_faults_pending, conform_needs_lazy),
 	TEST_CASE_NEEDS(audits_load_nothing, conform_needs_lazy),
 	TEST_CASE_NEEDS(working_set, conform_needs_lazy),
