@@ -542,8 +542,7 @@ static int instance_wake(struct fl_instance *instance,
 	struct fl__stats *stats =
 		fl__instance_slot(instance)->bank->pool->stats;
 	uint64_t start_ns = fl__stats_begin_word(stats, FL__WORD_wakes);
-	int err = fl__wake(delta, (uint32_t)(captured - first), &target,
-			   error);
+	int err = fl__wake(delta, (uint32_t)(captured - first), &target, error);
 
 	fl__stats_end(stats, FL__TIMES_wake, start_ns);
 	if (!err)

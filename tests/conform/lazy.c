@@ -521,11 +521,10 @@ static int own_memory(struct inheritance *from)
 	int count = 0;
 
 	for (int i = 0; i < MAPPINGS && from->starts[i]; i++) {
-		uint8_t *own = mmap(from->starts[i], from->lens[i],
-				    PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE | MAP_ANONYMOUS |
-					    MAP_FIXED_NOREPLACE,
-				    -1, 0);
+		uint8_t *own = mmap(
+			from->starts[i], from->lens[i], PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+			0);
 
 		from->is_own[i] = own == from->starts[i];
 		count += from->is_own[i];
@@ -560,8 +559,8 @@ static void a_child_gives_its_reference_back(void)
 	lazy_open(&lazy, true, 5000);
 	from.image = lazy.image;
 	for (unsigned int i = 0; i < MAPPINGS; i++)
-		from.starts[i] = procfs_find_shared("faultline-image", i,
-						    &from.lens[i]);
+		from.starts[i] =
+			procfs_find_shared("faultline-image", i, &from.lens[i]);
 	conform_check_child(child_gives_back, &from);
 	lazy_close(&lazy);
 }
@@ -980,9 +979,9 @@ static void a_storm_of_faults(void)
 
 static const char *needs_limits(void)
 {
-	return test_is_sanitized() ?
-		       TEST_NOT_BUILT "a sanitizer needs address space" :
-		       conform_needs_lazy();
+	return test_is_sanitized() ? TEST_NOT_BUILT
+		       "a sanitizer needs address space" :
+				     conform_needs_lazy();
 }
 
 static const struct test_case cases[] = {
