@@ -1332,7 +1332,10 @@ FL_API int fl_pool_create(struct fl_context *context,
 			  struct fl_pool **pool, struct fl_error *error);
 
 /* Unmap the pool. -EBUSY while instances, memories, tables or stacks live; the
- * call changes nothing then. -ECHILD. NULL is allowed. */
+ * call changes nothing then. No other call on the pool or on what came from it is
+ * under way: what is being released counts as released before its call returns, so
+ * a host that releases on other threads waits for their calls, not for the count.
+ * -ECHILD. NULL is allowed. */
 FL_API int fl_pool_destroy(struct fl_pool *pool);
 
 /*

@@ -92,8 +92,9 @@ int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 }
 
 /* Empty a slot, and add what that gave back, as far as the backend can tell.
- * False: the slot could not be emptied. */
-static bool slot_trim(struct fl__slot *slot, uint64_t *trimmed)
+ * As fl__slot_trim(). */
+static bool slot_trim(struct fl__slot *slot, uint64_t *trimmed,
+		      struct fl_image **image)
 {
 	struct fl_pool_usage usage = { .size = sizeof(usage) };
 
@@ -102,7 +103,7 @@ static bool slot_trim(struct fl__slot *slot, uint64_t *trimmed)
 		usage = (struct fl_pool_usage){
 			.private_bytes = slot->space.kept_bytes
 		};
-	if (!fl__slot_trim(slot))
+	if (!fl__slot_trim(slot, image))
 		return false;
 	fl__stats_add(slot->bank->pool->stats, FL__WORD_trimmed, 1);
 	*trimmed += usage.private_bytes + usage.stack_bytes +
@@ -110,32 +111,11 @@ static bool slot_trim(struct fl__slot *slot, uint64_t *trimmed)
 	return true;
 }
 
-/* Images that read from a page source. The last one to go closes the source, which
- * is a call of the host's that may call the pool: they go when no lock is held. */
-struct sourced {
-	struct fl_image *images[64];
-	uint32_t count;
-};
-
-static void sourced_keep(struct sourced *sourced, const struct fl__slot *slot)
-{
-	struct fl_image *image = slot ? slot->space.image : NULL;
-
-	if (image && image->origin)
-		sourced->images[sourced->count++] = fl_image_retain(image);
-}
-
-static void sourced_release(struct sourced *sourced)
-{
-	while (sourced->count)
-		fl_image_release(sourced->images[--sourced->count]);
-}
-
-/* With the trim_lock, which is left now and then. filled: how much of holes was
+/* With the trim_lock, which is left after each slot: takers who find none wait for
+ * one slot at most, and the slot's image goes. filled: how much of holes was
  * memory. How many slots were emptied. */
 static uint64_t slots_trim(struct fl_pool *pool, uint64_t bytes,
-			   uint64_t filled, uint64_t *trimmed,
-			   struct sourced *sourced)
+			   uint64_t filled, uint64_t *trimmed)
 {
 	uint64_t count = 0, holes = 0;
 	int i = 0;
@@ -143,25 +123,23 @@ static uint64_t slots_trim(struct fl_pool *pool, uint64_t bytes,
 	/* Memories come first, because memories are the largest. */
 	while (*trimmed + holes < bytes && i < FL__BANK_COUNT) {
 		struct fl__slot *slot = fl__bank_take_warm(&pool->banks[i], 0);
+		struct fl_image *image;
 
-		sourced_keep(sourced, slot);
-		if (slot && slot_trim(slot, trimmed))
-			count++;
-		else
+		if (!slot || !slot_trim(slot, trimmed, &image)) {
 			i++;
-		holes = fl__holes_given_back(pool->context, filled);
-		if (sourced->count < FL_ARRAY_SIZE(sourced->images))
 			continue;
+		}
+		count++;
 		fl__os_unlock(&pool->trim_lock);
-		sourced_release(sourced);
+		fl_image_release(image);
 		fl__os_lock(&pool->trim_lock);
+		holes = fl__holes_given_back(pool->context, filled);
 	}
 	return count;
 }
 
 int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 {
-	struct sourced sourced = { .count = 0 };
 	uint64_t trimmed = 0, trimmed_count, filled;
 	int i, err = fl__pool_check_owner(pool, NULL);
 
@@ -169,7 +147,7 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 		return err;
 	filled = fl__holes_filled(pool->context);
 	fl__os_lock(&pool->trim_lock);
-	trimmed_count = slots_trim(pool, bytes, filled, &trimmed, &sourced);
+	trimmed_count = slots_trim(pool, bytes, filled, &trimmed);
 	for (i = 0; i < FL__BANK_COUNT; i++) {
 		fl__bank_recall(&pool->banks[i]);
 		if (pool->source->tidy)
@@ -178,7 +156,6 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 	for (i = 0; i < FL__BANK_COUNT && trimmed_count; i++)
 		fl__bank_join(&pool->banks[i]);
 	fl__os_unlock(&pool->trim_lock);
-	sourced_release(&sourced);
 	/* Slots that live keep what they map, and nothing else. */
 	fl__holes_drain(pool->context);
 	trimmed += fl__holes_given_back(pool->context, filled);
@@ -196,10 +173,14 @@ int fl_pool_trim(struct fl_pool *pool, uint64_t bytes, uint64_t *trimmed_bytes)
 static uint32_t purge_serial(struct fl__bank *bank, uint64_t serial)
 {
 	struct fl__slot *slot;
+	struct fl_image *image;
 	uint32_t count = 0;
 
 	while ((slot = fl__bank_take_warm(bank, serial)) &&
-	       fl__slot_trim(slot)) {
+	       fl__slot_trim(slot, &image)) {
+		/* Not the last: the purge's caller has one, or what is bound
+		 * here reads from no source. */
+		fl_image_release(image);
 		fl__stats_add(bank->pool->stats, FL__WORD_trimmed, 1);
 		count++;
 	}

@@ -160,19 +160,17 @@ static int slot_recall(struct fl__slot *slot)
 	return err;
 }
 
-bool fl__slot_trim(struct fl__slot *slot)
+bool fl__slot_trim(struct fl__slot *slot, struct fl_image **image)
 {
-	struct fl_image *image;
-
+	*image = NULL;
 	/* A detach that fails leaves a clean slot clean. */
 	if (slot_recall(slot)) {
 		slot->source->calls->give(slot);
 		return false;
 	}
-	image = slot_forget(slot);
+	*image = slot_forget(slot);
 	slot->source->calls->give(slot);
-	fl__image_unshow(image);
-	fl_image_release(image);
+	fl__image_unshow(*image);
 	return true;
 }
 
@@ -455,9 +453,14 @@ static void pool_keep_budget(struct fl_pool *pool, struct fl__bank *bank)
 	while (left && __atomic_load_n(&pool->idle_kept_bytes,
 				       __ATOMIC_RELAXED) > budget) {
 		struct fl__slot *slot = fl__bank_take_warm(bank, 0);
+		struct fl_image *image;
 
-		if (slot && fl__slot_trim(slot))
+		if (slot && fl__slot_trim(slot, &image)) {
+			fl__os_unlock(&pool->trim_lock);
+			fl_image_release(image);
+			fl__os_lock(&pool->trim_lock);
 			continue;
+		}
 		bank = bank + 1 < pool->banks + FL__BANK_COUNT ? bank + 1 :
 								 pool->banks;
 		left--;

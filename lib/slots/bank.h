@@ -82,8 +82,10 @@ int fl__slot_settle(struct fl__slot *slot, struct fl__taker *taker);
 int fl__slot_restart(struct fl__slot *slot, uint64_t used_bytes);
 
 /* Empty a clean slot that fl__bank_take_warm() gave, and give the slot to its
- * source. False: the slot cannot be emptied now, and is as it was. */
-bool fl__slot_trim(struct fl__slot *slot);
+ * source. False: the slot cannot be emptied now, and is as it was. *image is the
+ * slot's reference, which the caller releases with no lock held: the last one may
+ * close a page source, which is a call of the host's. */
+bool fl__slot_trim(struct fl__slot *slot, struct fl_image **image);
 
 /* Count the release of a slot that is not given by fl__slot_give(). */
 void fl__slot_count_release(struct fl__slot *slot);

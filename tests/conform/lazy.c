@@ -601,6 +601,22 @@ static void a_slot_that_cannot_be_emptied(void)
 	}
 }
 
+static struct test_file file_of_noise(struct conform *conform)
+{
+	uint8_t *bytes = malloc(PAGES * WPAGE);
+	struct test_file file;
+	struct fl_image *plain;
+
+	MUST(bytes != NULL);
+	bytes_fill(bytes);
+	plain = conform_image_of(conform, PAGES * WPAGE, 0, bytes,
+				 PAGES * WPAGE);
+	file = test_file_of(plain);
+	fl_image_release(plain);
+	free(bytes);
+	return file;
+}
+
 /* A source whose end trims the pool. */
 struct closing {
 	struct test_file file;
@@ -625,33 +641,49 @@ static void closing_close(void *user)
 	CHECK_EQ(fl_pool_trim(closing->pool, UINT64_MAX, NULL), 0);
 }
 
-static void a_close_that_calls_the_pool(void)
+/* The last reference is a slot's, which is emptied by a trim, or by the release
+ * because the pool keeps no idle bytes. */
+static void close_calls_the_pool(bool is_by_release)
 {
 	struct closing closing = { .closed = 0 };
-	struct fl_page_source_config config = {
-		.size = sizeof(config),
+	struct fl_page_source_config source_config = {
+		.size = sizeof(source_config),
 		.user = &closing,
 		.read = closing_read,
 		.close = closing_close,
 	};
 	struct fl_page_source *source = NULL;
+	struct fl_pool_config config;
+	struct fl_memory *memory;
 	struct fl_image *image;
-	struct lazy lazy;
+	struct conform conform;
 
-	lazy_open(&lazy, false, 5000);
-	closing.file = lazy.file;
-	closing.pool = lazy.conform.pool;
-	config.length_bytes = lazy.file.len;
-	MUST_EQ(fl_page_source_create(&config, &source, NULL), 0);
-	image = must_open(&lazy.conform, source, 5000000000);
+	conform_pool_config(&config);
+	if (is_by_release)
+		config.max_idle_bytes = 0;
+	conform_open(&conform, &config);
+	closing.file = file_of_noise(&conform);
+	closing.pool = conform.pool;
+	source_config.length_bytes = closing.file.len;
+	MUST_EQ(fl_page_source_create(&source_config, &source, NULL), 0);
+	image = must_open(&conform, source, 5000000000);
 	fl_page_source_release(source);
-	conform_give(conform_take(&lazy.conform, image, 0));
-	/* A free slot has the last reference. */
+	memory = conform_take(&conform, image, 0);
+	memory->base[3 * WPAGE] = 1;
 	fl_image_release(image);
 	CHECK_EQ(closing.closed, 0);
+	conform_give(memory);
+	CHECK_EQ(closing.closed, is_by_release);
 	CHECK_EQ(fl_pool_trim(closing.pool, UINT64_MAX, NULL), 0);
 	CHECK_EQ(closing.closed, 1);
-	lazy_close(&lazy);
+	conform_close(&conform);
+	free(closing.file.bytes);
+}
+
+static void a_close_that_calls_the_pool(void)
+{
+	close_calls_the_pool(false);
+	close_calls_the_pool(true);
 }
 
 /* A child that reads a hole would make zeroes of it, for the parent too. */

@@ -67,9 +67,8 @@ static int lazy_map(struct fl__lazy *lazy, int fd)
 
 static void lazy_free(struct fl__lazy *lazy)
 {
-	if (lazy->window && !fl__os_is_forked(&lazy->fork_guard))
+	if (lazy->window)
 		fl__os_release(lazy->window, lazy->span_bytes);
-	fl__os_fork_guard_fini(&lazy->fork_guard);
 	free(lazy->chunk_loaded);
 	free(lazy->loaded);
 	free(lazy);
@@ -107,8 +106,7 @@ int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 			(size_t)(lazy->span_bytes / FL__LAZY_CHUNK_BYTES) + 2,
 			1);
 	}
-	if (lazy && lazy->chunk_loaded &&
-	    !fl__os_fork_guard_init(&lazy->fork_guard, false)) {
+	if (lazy && lazy->chunk_loaded) {
 		fd = fl__memfd_open();
 		err = fd < 0 ? fd : lazy_map(lazy, fd);
 	}
@@ -130,8 +128,10 @@ int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 				 "");
 }
 
-void fl__lazy_destroy(struct fl_image *image)
+void fl__lazy_destroy(struct fl_image *image, bool is_parents)
 {
+	if (is_parents)
+		image->lazy->window = NULL;
 	lazy_free(image->lazy);
 	close(image->fd);
 }

@@ -47,9 +47,6 @@ enum fl__lazy_page {
 struct fl__lazy {
 	struct fl__desk *desk;
 	uint8_t *window;	/* shows the file from first_off on */
-	/* The window's: a child has not inherited it, and may have something of
-	 * its own there. */
-	struct fl__os_fork_guard fork_guard;
 	uint64_t first_off;
 	uint64_t span_bytes;
 	uint8_t *loaded;	/* atomic; how each entry's page came */
@@ -82,8 +79,9 @@ struct fl__lazy {
  * memory. -ENOMEM, -EPERM, -ENOTSUP. */
 int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 		    struct fl_error *error);
-/* No slot shows the image, and no load is under way. */
-void fl__lazy_destroy(struct fl_image *image);
+/* No slot shows the image, and no load is under way. is_parents: in a forked child,
+ * which may have memory of its own where the window was. */
+void fl__lazy_destroy(struct fl_image *image, bool is_parents);
 
 /* Is a page loaded, or of no content? */
 bool fl__lazy_has(const struct fl_image *image, uint64_t wpage);

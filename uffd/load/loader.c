@@ -563,7 +563,7 @@ void fl__loader_remove(struct fl_image *image)
 
 	if (!is_parents)
 		fl__desk_drop_image(&loader->desk, image);
-	fl__lazy_destroy(image);
+	fl__lazy_destroy(image, is_parents);
 	if (!is_parents)
 		loader_leave(loader);
 }
