@@ -77,6 +77,7 @@ struct announcement {
 };
 
 static struct fl_pool *_Atomic used_pool;
+static _Atomic uint32_t live_count; /* memories that WAMR has of it */
 static _Thread_local struct announcement *announced;
 static _Thread_local struct fl_error last;
 
@@ -131,11 +132,13 @@ static int memory_take(struct announcement *now, unsigned int size,
 		err = fail(
 			&last, -EINVAL,
 			"the snapshot has a smaller memory than WAMR gives the module");
-	if (err)
+	if (err) {
 		(void)fl_memory_release(*memory);
-	else
-		now->memory = *memory;
-	return err;
+		return err;
+	}
+	atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);
+	now->memory = *memory;
+	return 0;
 }
 
 static void *linear_malloc(unsigned int size)
@@ -197,7 +200,10 @@ static void linear_free(void *ptr)
 		return;
 	}
 	memory = memory_of(ptr);
-	err = memory ? fl_memory_release(memory) : 0;
+	if (!memory)
+		return;
+	err = fl_memory_release(memory);
+	atomic_fetch_sub_explicit(&live_count, 1, memory_order_relaxed);
 	if (err)
 		fail(&last, err, "a memory was not made clean: %s",
 		     fl_strerror(err));
@@ -291,16 +297,12 @@ static bool wamr_asks_here(void)
 
 int fl_wamr_use(struct fl_pool *pool, struct fl_error *error)
 {
-	struct fl_pool_info info = { .size = sizeof(info) };
-	struct fl_pool *before = pool_in_use();
+	uint32_t live = atomic_load_explicit(&live_count, memory_order_relaxed);
 
-	if (before && before != pool) {
-		fl_pool_info(before, &info);
-		if (info.live_memories)
-			return fail(error, -EBUSY,
-				    "the pool in use has %u live memories",
-				    info.live_memories);
-	}
+	/* The pool in use may have gone, if none of its memories lives. */
+	if (live && pool != pool_in_use())
+		return fail(error, -EBUSY,
+			    "the pool in use has %u live memories", live);
 	if (pool && !wamr_asks_here())
 		return fail(
 			error, -ENOTSUP,

@@ -68,6 +68,19 @@ static void a_full_pool_fails_the_hook(void)
 	run_scene_close(&scene);
 }
 
+/* A pool need only outlive its instances. */
+static void a_pool_that_went_is_not_asked(void)
+{
+	struct fl_error error = { .text = "" };
+	struct run_scene scene;
+
+	run_scene_open(&scene, 1);
+	CHECK_EQ(fl_pool_destroy(scene.pool), 0);
+	scene.pool = guest_pool(scene.conform.context, 1);
+	CHECK_EQ(fl_wamr_use(scene.pool, &error), 0);
+	run_scene_close(&scene);
+}
+
 static void what_nobody_announced_is_refused(void)
 {
 	struct run_scene scene;
@@ -258,6 +271,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(run_clones_and_sessions),
 	TEST_CASE(run_foreign_snapshots_are_refused),
 	TEST_CASE(a_full_pool_fails_the_hook),
+	TEST_CASE(a_pool_that_went_is_not_asked),
 	TEST_CASE(what_nobody_announced_is_refused),
 	TEST_CASE(a_wamr_that_was_set_up_otherwise_is_refused),
 	TEST_CASE(all_else_comes_from_malloc),
