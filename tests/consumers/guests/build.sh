@@ -3,7 +3,7 @@
 #
 # build.sh - the guests of the service, from source to object:
 #
-#	build.sh can|fetch|module|data-free|whole|free|native GUEST SRCDIR OUTDIR
+#	build.sh can|fetch|module|companion|whole|free|native GUEST SRCDIR OUTDIR
 #	build.sh started|baked GUEST SRCDIR OUTDIR
 #
 # GUEST is quickjs or sqlite, and SRCDIR is tests/consumers/guests of the source
@@ -11,20 +11,24 @@
 #
 # can	ends with 1 and a sentence where a tool is missing. Needs no network.
 # fetch	fetches the sources unless OUTDIR has them.
-# module	does that and leaves NAME.wasm, which imports nothing. The steps below
-#	come after this one.
-# data-free	leaves free.wasm, the data-free form, what wasm2c makes of it, and the
-#	companion of that; and does not touch free.wasm if all is there and
-#	the same: DATA_FREE and WASM_IMAGE are newer after each change of the
+# module	does that and leaves NAME.wasm, which imports nothing, and NAME.c and
+#	NAME.h, what wasm2c makes of it. The steps below come after this one.
+# companion	leaves companion.c, which includes NAME.c; and does not touch it if
+#	it is there and the same: WASM_IMAGE is newer after each change of the
 #	library, and what follows takes long.
-# whole	leaves NAME.h and whole.a, what wasm2c makes of NAME.wasm.
-# free	leaves NAMEfree.h and free.a, what it makes of free.wasm.
+# whole	leaves whole.a, companion.c compiled.
+# free	leaves free.wasm, the data-free form, and NAMEfree.h and free.a, what
+#	wasm2c makes of it and whole.a does not have.
 # native	leaves native.a, the same sources for the host.
 # started	comes after the service was built: it leaves baked.wasm, the module as
 #	it stands after the service started an instance and asked it to warm
 #	up; and does not touch baked.wasm if it is the same.
-# baked	leaves baked.so, what wasm2c makes of baked.wasm, with the calls of
-#	baked.c.
+# baked	leaves baked.so, what wasm2c makes of baked.wasm and whole.a does not
+#	have, with the calls of baked.c.
+#
+# The three forms of a module have the same code, byte for byte, which takes a
+# minute to compile: it is compiled once, in whole.a, and all forms run it. What
+# is a form's own is how an instance of it begins.
 #
 # The tools come from the environment: CC, AR, WASM2C, DATA_FREE, WASM_IMAGE and
 # SERVICE (the built data_free, wasm-image and service), CPPFLAGS (that find the adapter's
@@ -56,10 +60,10 @@ can_compile()
 
 check_tools()
 {
-	for tool in "$CLANG" "$WASM2C"; do
+	for tool in "$CLANG" "$WASM2C" "$objdump"; do
 		command -v "$tool" >/dev/null ||
-			die "the guest $guest needs clang and wasm2c (Debian:" \
-				"packages clang and wabt)"
+			die "the guest $guest needs clang, wasm2c and" \
+				"wasm-objdump (Debian: packages clang and wabt)"
 	done
 	for tool in cargo $fetched_by; do
 		[ -d sources ] || command -v $tool >/dev/null ||
@@ -127,6 +131,16 @@ fetch_sources()
 	} >sources.h
 }
 
+# translate WASM NAME - the generated code has no place for -Wall
+translate()
+{
+	"$WASM2C" -n "$2" "$1" -o "$2.c" ||
+		die "wasm2c cannot translate $1 (is it wabt 1.0.32?)"
+	if grep -q '^struct Z_' "$2.h"; then
+		die "the guest imports something: see $PWD/$2.h"
+	fi
+}
+
 build_module()
 {
 	check_tools
@@ -137,6 +151,8 @@ build_module()
 		-Wl,--strip-all -Wl,--stack-first -Wl,-z,stack-size=262144 \
 		"$srcdir/$guest.c" "$srcdir/wasi.c" $c_files -o "$name.wasm" ||
 		die "clang cannot compile the guest $guest"
+	translate "$name.wasm" "$name"
+	rm -f companion.c
 }
 
 # keep FILE - FILE.new becomes FILE; false if it is the same
@@ -149,37 +165,83 @@ keep()
 	mv "$1.new" "$1"
 }
 
-build_data_free()
+build_companion()
 {
-	"$DATA_FREE" "$name.wasm" free.wasm.new
-	! keep free.wasm || rm -f companion.c
-	translate free.wasm "${name}free"
-	"$WASM_IMAGE" companion free.wasm "${name}free.c" -o companion.c.new
-	! keep companion.c || touch free.wasm
+	"$WASM_IMAGE" companion "$name.wasm" "$name.c" -o companion.c.new
+	keep companion.c || :
 }
 
-# translate WASM NAME - the generated code has no place for -Wall
-translate()
+# What an instance has besides its memory is the same in every form.
+build_whole()
 {
-	"$WASM2C" -n "$2" "$1" -o "$2.c" ||
-		die "wasm2c cannot translate $1 (is it wabt 1.0.32?)"
-	if grep -q '^struct Z_' "$2.h"; then
-		die "the guest imports something: see $PWD/$2.h"
-	fi
+	cat >code.c <<-EOF
+	#include "companion.c"
+	void Z_${name}_tables(Z_${name}_instance_t *instance)
+	{
+		init_tables(instance);
+		init_elem_instances(instance);
+	}
+	EOF
+	# shellcheck disable=SC2086 # words
+	$CC -O2 -w $CPPFLAGS -c code.c -o "$name.o"
+	rm -f whole.a
+	$AR rc whole.a "$name.o"
 }
 
-# build_form WASM NAME ARCHIVE
-build_form()
+# code_of WASM - the bytes of every section but globals, memories and data
+code_of()
 {
-	if [ "$1" = free.wasm ]; then
-		# shellcheck disable=SC2086 # words
-		$CC -O2 -w $CPPFLAGS -c companion.c -o "$2.o"
-	else
-		translate "$1" "$2"
-		$CC -O2 -w -c "$2.c" -o "$2.o"
-	fi
-	rm -f "$3"
-	$AR rc "$3" "$2.o"
+	"$objdump" -s "$1" | awk '
+		/^Contents/ { is_code = $4 !~ /^(Global|Memory|Data)/ }
+		is_code { sub(/^[0-9a-f]+:/, ""); print }'
+}
+
+# same_code WASM NAME - whether whole.a has the code of that form
+same_code()
+{
+	code_of "$name.wasm" >code.whole
+	code_of "$1" >code.form
+	grep -v _H_GENERATED_ "$name.h" >header.whole
+	grep -v _H_GENERATED_ "$2.h" | sed "s/$2/$name/g" >header.form
+	test -s code.whole && cmp -s code.whole code.form &&
+		cmp -s header.whole header.form
+}
+
+# own_part NAME - of what wasm2c wrote to NAME.c, all but the code
+own_part()
+{
+	sed '/^static u32 func_types\[/,$d' "$1.c"
+	cat <<-EOF
+	#include "$name.h"
+	void Z_${name}_tables(Z_${name}_instance_t *instance);
+	#define init_func_types Z_${name}_init_module
+	#define init_tables(instance) Z_${name}_tables((void *)(instance))
+	#define init_elem_instances(instance) ((void)0)
+	EOF
+	sed -n '/^static void init_globals(/,/^}/p
+		/^static const u8 data_segment_data_/,/^};/p
+		/^static void init_memories(/,/^}/p
+		/^static void init_data_instances(/,/^}/p' "$1.c"
+	sed -n "/^void Z_$1_init_module(/,\$p" "$1.c"
+}
+
+# build_own WASM NAME - leaves NAMEown.c, which is to be compiled
+build_own()
+{
+	translate "$1" "$2"
+	same_code "$1" "$2" ||
+		die "$1 has other code than $name.wasm: it cannot run that of" \
+			"whole.a"
+	own_part "$2" >"$2own.c"
+}
+
+build_free()
+{
+	"$DATA_FREE" "$name.wasm" free.wasm
+	build_own free.wasm "${name}free"
+	$CC -O2 -w -c "${name}freeown.c" -o "${name}free.o"
+	rm -f free.a
+	$AR rc free.a "${name}free.o"
 }
 
 # Only answers are wanted of it, so no time is spent on optimizing it.
@@ -207,21 +269,23 @@ build_started()
 	keep baked.wasm || :
 }
 
-# The calls that it makes of wasm-rt are the host program's.
+# The code, and what it calls of wasm-rt, are the host program's.
 build_baked()
 {
-	translate baked.wasm "${name}baked"
+	build_own baked.wasm "${name}baked"
 	# shellcheck disable=SC2086 # words
 	$CC -O2 -w $CPPFLAGS -fPIC -shared -I. -I"$srcdir/../service" \
-		-DBAKED="${name}baked" -include "${name}baked.h" \
-		"${name}baked.c" "$srcdir/../service/baked.c" -o baked.so
+		-DBAKED="${name}baked" -DCODE="$name" \
+		-include "${name}baked.h" -include "$name.h" \
+		"${name}bakedown.c" "$srcdir/../service/baked.c" -o baked.so
 }
 
 : "${CC:=cc}" "${AR:=ar}" "${WASM2C:=wasm2c}" "${CLANG:=clang}"
 : "${DATA_FREE:=data_free}" "${WASM_IMAGE:=wasm-image}" "${SERVICE:=service}"
 : "${CPPFLAGS=}"
+objdump=${WASM2C%wasm2c}wasm-objdump
 [ $# -eq 4 ] || die "usage: build.sh" \
-	"can|fetch|module|data-free|whole|free|native|started|baked" \
+	"can|fetch|module|companion|whole|free|native|started|baked" \
 	"GUEST SRCDIR OUTDIR"
 guest=$2
 describe
@@ -232,9 +296,9 @@ case $1 in
 can) check_tools ;;
 fetch) fetch_sources ;;
 module) build_module ;;
-data-free) build_data_free ;;
-whole) build_form "$name.wasm" "$name" whole.a ;;
-free) build_form free.wasm "${name}free" free.a ;;
+companion) build_companion ;;
+whole) build_whole ;;
+free) build_free ;;
 native) build_native ;;
 started) build_started ;;
 baked) build_baked ;;

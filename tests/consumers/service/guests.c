@@ -21,13 +21,14 @@
 #include "sql.h"
 #include "sqlfree.h"
 
-/* Of the companion files that wasm-image has written. */
-extern const struct fl_wasm2c_layout Z_qjsfree_layout, Z_sqlfree_layout;
+/* Of the companion files that wasm-image has written. Both forms of a guest have
+ * the same struct, types and functions. */
+extern const struct fl_wasm2c_layout Z_qjs_layout, Z_sql_layout;
 
-DEFINE_MODULE(qjs, "whole", NULL);
-DEFINE_MODULE(qjsfree, "data-free", &Z_qjsfree_layout);
-DEFINE_MODULE(sql, "whole", NULL);
-DEFINE_MODULE(sqlfree, "data-free", &Z_sqlfree_layout);
+DEFINE_MODULE(qjs, qjs, "whole", NULL);
+DEFINE_MODULE(qjsfree, qjs, "data-free", &Z_qjs_layout);
+DEFINE_MODULE(sql, sql, "whole", NULL);
+DEFINE_MODULE(sqlfree, sql, "data-free", &Z_sql_layout);
 
 int32_t qjs_native_start(void), sql_native_start(void);
 int32_t qjs_native_handle(uint32_t kind, uint32_t seed);

@@ -3,9 +3,11 @@
  * module.h - a guest's module in one struct of calls, whatever wasm2c names its
  * functions.
  *
- * DEFINE_MODULE(qjs, "qjs", NULL) defines module_qjs from what qjs.h declares, which
- * the includer includes before. An instance is given as a pointer to wasm2c's
- * struct. Every call but init and memory may trap.
+ * DEFINE_MODULE(qjsfree, qjs, "data-free", NULL) defines module_qjsfree, whose
+ * instances begin as those of qjsfree.h and run the code of qjs.h, which is the
+ * same (build.sh makes sure of it); the includer includes both headers before. An
+ * instance is given as a pointer to wasm2c's struct. Every call but init and
+ * memory may trap.
  */
 #ifndef MODULE_H
 #define MODULE_H
@@ -36,7 +38,7 @@ struct module {
 	uint32_t (*peek)(void *instance, uint32_t address);
 };
 
-#define DEFINE_MODULE(of, title, its_layout)                                   \
+#define DEFINE_MODULE(of, code, title, its_layout)                             \
 	static void of##_instantiate(void *instance)                           \
 	{                                                                      \
 		Z_##of##_instantiate(instance);                                \
@@ -47,45 +49,45 @@ struct module {
 	}                                                                      \
 	static wasm_rt_memory_t *of##_memory(void *instance)                   \
 	{                                                                      \
-		return Z_##of##Z_memory(instance);                             \
+		return Z_##code##Z_memory(instance);                           \
 	}                                                                      \
 	static void of##_initialize(void *instance)                            \
 	{                                                                      \
-		Z_##of##Z__initialize(instance);                               \
+		Z_##code##Z__initialize(instance);                             \
 	}                                                                      \
 	static uint32_t of##_start(void *instance)                             \
 	{                                                                      \
-		return Z_##of##Z_start(instance);                              \
+		return Z_##code##Z_start(instance);                            \
 	}                                                                      \
 	static uint32_t of##_handle(void *instance, uint32_t kind,             \
 				    uint32_t seed)                             \
 	{                                                                      \
-		return Z_##of##Z_handle(instance, kind, seed);                 \
+		return Z_##code##Z_handle(instance, kind, seed);               \
 	}                                                                      \
 	static uint32_t of##_session(void *instance, uint32_t kind,            \
 				     uint32_t seed)                            \
 	{                                                                      \
-		return Z_##of##Z_session(instance, kind, seed);                \
+		return Z_##code##Z_session(instance, kind, seed);              \
 	}                                                                      \
 	static uint32_t of##_answer(void *instance)                            \
 	{                                                                      \
-		return Z_##of##Z_answer(instance);                             \
+		return Z_##code##Z_answer(instance);                           \
 	}                                                                      \
 	static uint32_t of##_served(void *instance)                            \
 	{                                                                      \
-		return Z_##of##Z_served(instance);                             \
+		return Z_##code##Z_served(instance);                           \
 	}                                                                      \
 	static void of##_restored(void *instance, uint64_t low, uint64_t high) \
 	{                                                                      \
-		Z_##of##Z_restored(instance, low, high);                       \
+		Z_##code##Z_restored(instance, low, high);                     \
 	}                                                                      \
 	static uint64_t of##_random(void *instance)                            \
 	{                                                                      \
-		return Z_##of##Z_random(instance);                             \
+		return Z_##code##Z_random(instance);                           \
 	}                                                                      \
 	static uint32_t of##_peek(void *instance, uint32_t address)            \
 	{                                                                      \
-		return Z_##of##Z_peek(instance, address);                      \
+		return Z_##code##Z_peek(instance, address);                    \
 	}                                                                      \
 	const struct module module_##of = {                                    \
 		.name = title,                                                 \

@@ -19,7 +19,7 @@ for guest in quickjs sqlite; do
 		"tests/consumers/guests.d/$guest" ||
 		skipped "the sources of $guest cannot be fetched"
 done
-$MAKE service-program || failed "the service cannot be built"
+$MAKE service-program tools/uffd-stat || failed "the service cannot be built"
 
 "$service/service" --help >/dev/null || failed "--help fails"
 "$service/service" --no-such-option 1 2>/dev/null
