@@ -77,6 +77,14 @@ static void ring_bell(const struct fl__desk *desk)
 		(void)!write(desk->wake_fd, &one, sizeof(one));
 }
 
+/* A thread other than the one that reads faults has begun something that is over at
+ * deadline_ns. That thread keeps the time, and may sleep for longer. */
+static void deadline_watch(const struct fl__desk *desk, uint64_t deadline_ns)
+{
+	if (deadline_ns < desk->watched_ns)
+		ring_bell(desk);
+}
+
 /* A page of the image is to be read. */
 static void reader_call(struct fl__desk *desk, const struct fl_image *image)
 {
@@ -496,6 +504,7 @@ int fl__desk_want(struct fl__desk *desk, struct fl_image *image, uint64_t wpage)
 
 	fl__os_lock(&desk->lock);
 	waiter_ask(desk, &waiter, image, wpage);
+	deadline_watch(desk, waiter.deadline_ns);
 	while (!waiter.is_answered)
 		fl__os_cond_wait(&desk->answered, &desk->lock, UINT64_MAX, NULL,
 				 NULL);
@@ -553,6 +562,7 @@ uint64_t fl__desk_tick_locked(struct fl__desk *desk)
 		    !load->is_left)
 			first = fl_min_u64(first, load->deadline_ns);
 	}
+	desk->watched_ns = first;
 	return first;
 }
 
@@ -576,6 +586,7 @@ static struct fl__load *foreseen_begin(struct fl__desk *desk,
 			desk->may_ask = true;
 			fl__os_cond_signal(&desk->filler);
 		}
+		deadline_watch(desk, deadline_ns);
 		return load_begin(desk, image, wpage, deadline_ns, true);
 	}
 	return NULL;

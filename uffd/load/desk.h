@@ -99,6 +99,7 @@ struct fl__desk {
 	bool is_asking;			/* a thread does */
 	bool may_collapse;		/* some image has a chunk that is whole */
 	bool is_collapsing;		/* a thread makes a folio of one */
+	uint64_t watched_ns;		/* the deadline of the last tick */
 	uint32_t taken_count;		/* loads that are not free */
 	uint64_t order;
 	struct fl__places places;
