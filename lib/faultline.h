@@ -692,7 +692,7 @@ FL_API int fl_module_state_exports(const struct fl_module *module,
  * where a restored content follows, because start would run over it. Everything
  * else is unchanged.
  *
- * Errors: as fl_module_state_exports().
+ * Errors: -ENOTSUP, -ENOMEM, as fl_module_state_exports().
  */
 FL_API int fl_module_write_state_exports(const struct fl_module *module,
 					 void **bytes, uint64_t *length_bytes,
@@ -713,8 +713,8 @@ FL_API int fl_module_write_state_exports(const struct fl_module *module,
  * instance of the written module that begins with a copy of that memory is a clone.
  * Everything else is unchanged.
  *
- * Errors: as fl_module_state_exports(); -ENOTSUP also, and the text names the thing:
- * no memory, several, or one that is shared or of 64-bit addresses; a table that
+ * Errors: -ENOTSUP, -ENOMEM, as fl_module_state_exports(); -ENOTSUP also of, and the
+ * text names the thing: no memory, several, or one that is shared or of 64-bit addresses; a table that
  * something can change; a start function; a global of v128 or references that
  * something can change; types other than of functions; data that would be kept
  * whole.
@@ -824,7 +824,8 @@ FL_API int fl_image_next_run(const struct fl_image *image, uint64_t from_bytes,
 			     struct fl_image_run *run);
 
 /* Copy [offset, offset + length) of the initial content to dst. -EINVAL when
- * the range is not within the initial size. -EIO: FL_OPEN_IN_PLACE alone. */
+ * the range is not within the initial size. -EIO: a file in place was cut, or a page
+ * of an image that is loaded on demand could not be loaded. */
 FL_API int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
 			 void *dst, uint64_t length_bytes);
 
@@ -865,8 +866,9 @@ enum fl_write_flags {
 	FL_WRITE_ZSTD = 1,
 };
 
-/* Write an image by flags: 0, or of enum fl_write_flags. Errors: as
- * fl_image_write(); -EINVAL (flags), -ENOTSUP (FL_WRITE_ZSTD). */
+/* Write an image by flags: 0, or of enum fl_write_flags. Errors: -EINVAL, -EPERM,
+ * -EFAULT, -ENOMEM, -EIO, as fl_image_write(); -EINVAL (flags), -ENOTSUP
+ * (FL_WRITE_ZSTD). */
 FL_API int fl_image_write_as(const struct fl_image *image, const char *path,
 			     uint32_t flags, struct fl_error *error);
 
@@ -1119,7 +1121,9 @@ FL__DEFINE_INIT(fl_load_config, FL_LOAD_CONFIG)
  *   counts as data. Tables and structures do not show such images (-ENOTSUP).
  * - A forked child does not have the memories that show the image.
  *
- * Errors: as fl_image_open(); -ENOTSUP (the way), -ETIMEDOUT.
+ * Errors: -EINVAL, -EPERM, -ENOEXEC, -ENOTSUP, -E2BIG, -ENOMEM, -EIO, as
+ * fl_image_open(); -ENOTSUP (the way), -ETIMEDOUT (deadline_ns), -EIO (the source
+ * failed).
  */
 FL_API int fl_image_open_source(struct fl_context *context,
 				struct fl_page_source *source,
@@ -1650,7 +1654,7 @@ FL__DEFINE_INIT(fl_pressure_config, FL_PRESSURE_CONFIG)
  *
  * Errors: -EINVAL (the kernel does not take stall and window; without privilege
  * the window must be a multiple of 2 s), -EBUSY (the pool has such a thread),
- * -ENOTSUP, -EPERM, -ENOMEM, -ECHILD.
+ * -ENOTSUP (the kernel has no pressure files), -EPERM, -ENOMEM, -ECHILD, -EIO.
  */
 FL_API int fl_pool_trim_on_pressure(struct fl_pool *pool,
 				    const struct fl_pressure_config *config,
@@ -1844,7 +1848,8 @@ FL_API int fl_memory_acquire(struct fl_pool *pool,
  * A memory that belongs to an instance is released with the instance.
  *
  * The memory is released when this returns 0, -EIO or -ENOMEM. -EIO: an audit
- * found the slot unclean, and the pool has retired the slot for good. -ENOMEM:
+ * found the slot unclean, and the pool has retired the slot for good; or the image's
+ * file in place was cut, and the slot was emptied. -ENOMEM:
  * the slot could be neither cleaned nor emptied, for want of memory or mappings
  * (vm.max_map_count). No tenant gets the slot, and fl_pool_info() counts it as
  * retired, until an acquire that finds no other slot, or fl_pool_trim(), has
@@ -1917,7 +1922,9 @@ FL_API int fl_memory_check_growth(const struct fl_memory *memory,
 /*
  * Make [offset, offset + length) resident and writable, before a system call
  * gets the range. Errors: -EINVAL (not within the memory), -ENOMEM, -ECHILD,
- * -EPERM, -EIO (also: a file in place was cut).
+ * -EPERM, -EIO (also: a file in place was cut; a page source failed); of an image
+ * that is loaded on demand also -ENOEXEC (a page has another hash) and -ETIMEDOUT (a
+ * page did not come in time).
  */
 FL_API int fl_memory_prefault(struct fl_memory *memory, uint64_t offset_bytes,
 			      uint64_t length_bytes);
@@ -2072,8 +2079,9 @@ FL__DEFINE_INIT(fl_table_config, FL_TABLE_CONFIG)
  * Take one table from the pool, without an instance. The table grows in place,
  * up to the pool's max_table_elements. config may be NULL.
  *
- * Errors: as fl_memory_acquire(); -E2BIG also when the pool's max_tables is 0.
- * After an error nothing is held.
+ * Errors: -EINVAL, -E2BIG, -EAGAIN, -ETIMEDOUT, -ENOMEM, -EFAULT, -ECHILD, -EPERM,
+ * -EIO, as fl_memory_acquire(); -E2BIG also when the pool's max_tables is 0,
+ * -ENOTSUP (an image in place). After an error nothing is held.
  */
 FL_API int fl_table_acquire(struct fl_pool *pool,
 			    const struct fl_table_config *config,
@@ -2362,12 +2370,13 @@ FL__DEFINE_INIT(fl_instance_config, FL_INSTANCE_CONFIG)
  * the start function, and tables too in a pool whose max_tables is 0.
  * Specification: "Instantiation".
  *
- * Errors: as fl_memory_acquire() and fl_pool_validate(); -ENOTSUP: the pool does not
- * hold what the tunables take for granted, or the snapshot was made by
- * fl_snapshot_create(); what the runtime's calls return; -EFAULT: an active
- * segment is out of bounds, error->trap says which trap. After an error nothing
- * is held. What was written to imported memories and tables before stays
- * written, as the specification says.
+ * Errors: -EINVAL, -E2BIG, -EAGAIN, -ETIMEDOUT, -ENOMEM, -ECHILD, -EPERM, -EIO, as
+ * fl_memory_acquire() and fl_pool_validate(); -ENOTSUP: the pool does not hold what
+ * the tunables take for granted, the snapshot was made by fl_snapshot_create(), or a
+ * table or the structure was given an image in place; what the runtime's calls
+ * return; -EFAULT: an active segment is out of bounds, error->trap says which trap.
+ * After an error nothing is held. What was written to imported memories and tables
+ * before stays written, as the specification says.
  */
 FL_API int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
 			       const struct fl_instance_config *config,
@@ -2378,7 +2387,9 @@ FL_API int fl_instance_acquire(struct fl_pool *pool, struct fl_module *module,
  * The first half: one slot for each memory and table that the module defines,
  * and one for the runtime's structure. Memories show their images; tables show
  * theirs, or nulls. For runtimes that fill their structure before they can make
- * elements. Errors: as fl_instance_acquire(), without segments.
+ * elements. Errors: -EINVAL, -E2BIG, -EAGAIN, -ETIMEDOUT, -ENOMEM, -ECHILD, -EPERM,
+ * -EIO, -ENOTSUP, as fl_instance_acquire(); -EFAULT (an image that a table or the
+ * structure was given ends in an out-of-bounds segment).
  */
 FL_API int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 				const struct fl_instance_config *config,
@@ -2388,8 +2399,9 @@ FL_API int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
 /*
  * The second half, once, with the same config: the table initialisers and
  * active segments that no image has covered, for tables, then for memories,
- * each in order. Errors: -EFAULT, -EINVAL, -ECHILD. After -EFAULT and -EINVAL
- * what came before is written, and the instance is still to be released.
+ * each in order. Errors: -EFAULT, -EINVAL, -EIO (an imported memory shows a file in
+ * place that was cut), -ECHILD. After any but -ECHILD what came before is written,
+ * and the instance is still to be released.
  */
 FL_API int fl_instance_initialise(struct fl_instance *instance,
 				  const struct fl_instance_config *config,
@@ -2564,7 +2576,7 @@ FL__DEFINE_INIT(fl_snapshot_parts, FL_SNAPSHOT_PARTS)
  * (fl_image_from_memory()) and its own bytes. The runtime clones such a snapshot
  * itself, by fl_snapshot_image() and fl_snapshot_state(); the acquires refuse it
  * (-ENOTSUP). Errors: -EINVAL (also: an image larger than the type of its memory
- * allows), -ENOMEM.
+ * allows), -EFAULT (an image ends in an out-of-bounds segment), -ENOMEM.
  */
 FL_API int fl_snapshot_create(const struct fl_snapshot_parts *parts,
 			      struct fl_snapshot **snapshot,
@@ -2621,7 +2633,9 @@ FL_API struct fl_image *fl_snapshot_image(const struct fl_snapshot *snapshot,
  * of which module fl_snapshot_module() tells: in a snapshot from a file, the file
  * decides both.
  *
- * Errors: as fl_instance_acquire() with a snapshot.
+ * Errors: -EINVAL, -E2BIG, -EAGAIN, -ETIMEDOUT, -ENOMEM, -ECHILD, -EPERM, -EIO,
+ * -ENOTSUP, as fl_instance_acquire() with a snapshot, and what the runtime's calls
+ * return; -ENOTSUP also of a snapshot that was opened only to be looked at.
  */
 FL_API int fl_snapshot_acquire(struct fl_pool *pool,
 			       struct fl_snapshot *snapshot,
@@ -2633,14 +2647,14 @@ FL_API int fl_snapshot_acquire(struct fl_pool *pool,
  * Write a snapshot to a file, as fl_image_write() does. The file holds the
  * images, the encoded values and the runtime's bytes, no address, the hash of
  * each module's bytes and the name of the encoding. A snapshot that was opened
- * only to be looked at is written as it is. Errors: as fl_image_write(),
- * -E2BIG (more than 1 GiB of state), -ENOMEM.
+ * only to be looked at is written as it is. Errors: -EINVAL, -EPERM, -ENOMEM, -EIO,
+ * as fl_image_write(); -E2BIG (more than 1 GiB of state).
  */
 FL_API int fl_snapshot_write(const struct fl_snapshot *snapshot,
 			     const char *path, struct fl_error *error);
 
-/* The same by flags: 0, or of enum fl_write_flags. Errors: as
- * fl_snapshot_write(); -EINVAL (flags), -ENOTSUP (FL_WRITE_ZSTD). */
+/* The same by flags: 0, or of enum fl_write_flags. Errors: -EINVAL, -EPERM, -ENOMEM,
+ * -EIO, -E2BIG, as fl_snapshot_write(); -EINVAL (flags), -ENOTSUP (FL_WRITE_ZSTD). */
 FL_API int fl_snapshot_write_as(const struct fl_snapshot *snapshot,
 				const char *path, uint32_t flags,
 				struct fl_error *error);
@@ -2671,7 +2685,8 @@ FL__DEFINE_INIT(fl_snapshot_binding, FL_SNAPSHOT_BINDING)
  * file. FL_OPEN_IN_PLACE maps the images of memories; plain tables and plain
  * structures are copied. Without a binding, every image is mapped.
  *
- * Errors: as fl_image_open(); -EINVAL (no module of the binding has the bytes
+ * Errors: -EINVAL, -EPERM, -ENOEXEC, -ENOTSUP, -E2BIG, -ENOMEM, -EIO, as
+ * fl_image_open(); -EINVAL (no module of the binding has the bytes
  * that the file was written with; tables or structures as bytes, and the binding
  * does not say that they are plain), -ENOTSUP (the state has another encoding;
  * tables or structures as bytes of a system where C's types lie otherwise, as on
@@ -2685,7 +2700,8 @@ FL_API int fl_snapshot_open(struct fl_context *context, const char *path,
 
 /* The same of a page source, as fl_image_open_source() makes an image: the images
  * of memories come by the way that config (NULL: the defaults) asks for, plain
- * tables and plain structures are copied. Errors: as fl_snapshot_open() and
+ * tables and plain structures are copied. Errors: -EINVAL, -EPERM, -ENOEXEC,
+ * -ENOTSUP, -E2BIG, -ENOMEM, -EIO, -ETIMEDOUT, as fl_snapshot_open() and
  * fl_image_open_source(). */
 FL_API int fl_snapshot_open_source(struct fl_context *context,
 				   struct fl_page_source *source,
@@ -2696,14 +2712,15 @@ FL_API int fl_snapshot_open_source(struct fl_context *context,
 
 /* The digest of the file that fl_snapshot_write() writes, as
  * fl_image_digest(); of a snapshot from a file, the digest of that file. Errors:
- * -ENOMEM, -E2BIG, -EIO (FL_OPEN_IN_PLACE alone). */
+ * -ENOMEM, -E2BIG (more than 1 GiB of state), -EIO (FL_OPEN_IN_PLACE alone). */
 FL_API int fl_snapshot_digest(struct fl_snapshot *snapshot,
 			      uint8_t digest[32], struct fl_error *error);
 
 /* The content of one memory, or of one plain table, as an image, for runtimes
  * that own the rest. config gives is_quiet and plain_tables, and may be NULL for
- * a memory. Everything else as for fl_instance_snapshot(); -EINVAL also when the
- * memory or table is not live. */
+ * a memory. Everything else as for fl_instance_snapshot(). Errors: -EINVAL (also: the
+ * memory or table is not live), -ENOTSUP (also: fl_table_create() made the table),
+ * -ENOMEM, -E2BIG, -ECHILD, -EPERM, -EIO. */
 FL_API int fl_image_from_memory(const struct fl_memory *memory,
 				const struct fl_snapshot_config *config,
 				struct fl_image **image,
@@ -2774,7 +2791,8 @@ FL_API int fl_instance_delta(struct fl_instance *const *instances,
 /*
  * The same, and the instances are released, as by fl_instance_release(), the last
  * one first. After an error all of them live, and after 0 none, as of
- * fl_memory_suspend().
+ * fl_memory_suspend(). Errors: -EINVAL, -ENOTSUP, -E2BIG, -ENOMEM, -ECHILD, -EPERM,
+ * -EIO, as fl_instance_delta().
  */
 FL_API int fl_instance_suspend(struct fl_instance *const *instances,
 			       uint32_t instance_count,
@@ -2784,7 +2802,8 @@ FL_API int fl_instance_suspend(struct fl_instance *const *instances,
 
 /*
  * Take a clone of each instance of the delta's snapshot, as fl_snapshot_acquire()
- * does, and wake them: all or none. delta in configs[i] is not looked at. Errors: as
+ * does, and wake them: all or none. delta in configs[i] is not looked at. Errors:
+ * -EINVAL, -E2BIG, -EAGAIN, -ETIMEDOUT, -ENOMEM, -ECHILD, -EPERM, -EIO, -ENOTSUP, as
  * fl_snapshot_acquire().
  */
 FL_API int fl_delta_acquire(struct fl_pool *pool, struct fl_delta *delta,
@@ -2847,6 +2866,8 @@ FL_API int fl_memory_delta(const struct fl_delta_parts *parts,
  * preconditions hold. Each was taken alone. After an error they live and nothing
  * has changed. After 0 they are gone and the delta stands, whatever became of their
  * slots: fl_delta_info.release_error says what a release would have answered.
+ * Errors: -EINVAL (also: a memory is an instance's), -ENOTSUP, -E2BIG, -ENOMEM,
+ * -ECHILD, -EPERM, -EIO, as fl_memory_delta().
  */
 FL_API int fl_memory_suspend(const struct fl_delta_parts *parts,
 			     struct fl_delta **delta, struct fl_error *error);
@@ -2862,7 +2883,7 @@ FL_API int fl_memory_suspend(const struct fl_delta_parts *parts,
  *
  * Errors: -ENOEXEC (error->byte_off says where), -EINVAL (a delta of another
  * snapshot, or with another tag), -ENOTSUP (another version, or the state has
- * another encoding), -E2BIG, -ENOMEM, -EIO.
+ * another encoding), -E2BIG, -ENOMEM, -EIO (as fl_snapshot_digest()).
  */
 FL_API int fl_delta_open(struct fl_snapshot *snapshot, const void *bytes,
 			 uint64_t length_bytes,
@@ -3013,7 +3034,7 @@ FL__DEFINE_INIT(fl_packer_config, FL_PACKER_CONFIG)
  * Make a packer, for any number of threads: each that packs or unpacks at the same
  * time takes some 200 KiB more, up to 10 MiB with high levels, until the packer is
  * destroyed. Errors: -EINVAL (also: the dictionary is damaged), -ENOTSUP (built
- * without libzstd), -ENOMEM, -EIO (as fl_snapshot_digest()).
+ * without libzstd), -ENOMEM, -E2BIG and -EIO (as fl_snapshot_digest()).
  */
 FL_API int fl_packer_create(const struct fl_packer_config *config,
 			    struct fl_packer **packer, struct fl_error *error);
@@ -3047,9 +3068,11 @@ FL_API int fl_delta_pack(struct fl_packer *packer, const struct fl_delta *delta,
 /*
  * Make a delta of packed bytes, which may be hostile: nothing longer than
  * max_delta_bytes is made of them, and what they hold is checked as by
- * fl_delta_open(), with the same errors. Also -EINVAL: another dictionary was
- * packed with, and error->text names it; -ENOEXEC: not packed bytes, or damaged ones.
- * tag: as in fl_delta_open().
+ * fl_delta_open(). tag: as in fl_delta_open().
+ *
+ * Errors: -ENOEXEC (also: not packed bytes, or damaged ones), -EINVAL (also: another
+ * dictionary was packed with, and error->text names it), -ENOTSUP, -E2BIG
+ * (max_delta_bytes), -ENOMEM.
  */
 FL_API int fl_delta_unpack(struct fl_packer *packer, const void *bytes,
 			   uint64_t length_bytes, const uint8_t *tag,

@@ -106,8 +106,9 @@ static int segmented_image_create(struct fl__host *host, struct fl_image *image,
 
 		return fl__error_set(
 			error, err,
-			"cannot get %llu bytes to store an image%s%s",
-			fl_llu(span), remedy ? "; " : "", remedy ? remedy : "");
+			"cannot get %llu bytes to store an image: %s%s%s",
+			fl_llu(span), fl_strerror(err), remedy ? "; " : "",
+			remedy ? remedy : "");
 	}
 	(void)fl__image_map_fill(&image->map, segments, segmented_put, bytes);
 	fl__image_map_refine(&image->map, bytes);

@@ -107,12 +107,13 @@ int fl__clean_watch(struct fl__arena *arena, struct fl__space *space)
 {
 	struct fl__whole none = { .end = 0 };
 	struct fl__dirty_host room;
+	int err;
 
 	if (arena->geometry.is_single_use)
 		return -ENOTSUP;
-	return fl__error_fold(
-		fl__since_watch(&arena->dirty[space->idx],
-				fl__arena_tracker(arena, space, &room),
-				space->is_lazy ? &none : &arena->whole,
-				&arena->geometry, space));
+	err = fl__since_watch(&arena->dirty[space->idx],
+			      fl__arena_tracker(arena, space, &room),
+			      space->is_lazy ? &none : &arena->whole,
+			      &arena->geometry, space);
+	return err == -ENOTSUP ? err : fl__error_fold(err);
 }

@@ -69,12 +69,8 @@ int fl__error_fold(int err)
 	case EPERM:
 	case EACCES:
 		return -EPERM;
-	/* What the library itself says of a system that cannot, and of a
-	 * deadline of its own. */
-	case ENOTSUP:
-	case EINVAL:
-	case ETIMEDOUT:
-		return err;
+	/* ENOTSUP, EINVAL and ETIMEDOUT among them: the caller's argument is as
+	 * good as the system's answer says otherwise. */
 	default:
 		return -EIO;
 	}

@@ -38,9 +38,9 @@ static inline unsigned long long fl_llu(uint64_t value)
 }
 
 /* Fold an errno that the kernel gave into the closed set: -ENOMEM where
- * something is used up, -EPERM, -ENOTSUP, -EINVAL, -ETIMEDOUT, or -EIO. The
- * other codes of the set mean something of the library's own, whatever the
- * kernel calls so. */
+ * something is used up, -EPERM, or -EIO. The other codes of the set mean
+ * something of the library's own, whatever the kernel calls so: -EINVAL is an
+ * argument of the caller's, and never one that the library gave the kernel. */
 int fl__error_fold(int err);
 
 /* What a call of the runtime's answered, not 0: a code of the closed set as it

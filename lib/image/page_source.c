@@ -265,7 +265,9 @@ int fl__page_source_start(struct fl_page_source *source,
 	err = source->calls.read(source->calls.user, &asked);
 	/* A source that fails and has called done all the same was done. */
 	if (err < 0 && reads_take(source, asked.ticket))
-		return fl__error_fold(err < -4095 ? -EIO : (int)err);
+		return err == -ETIMEDOUT ? -ETIMEDOUT :
+		       err < -4095	 ? -EIO :
+					   fl__error_fold((int)err);
 	return 0;
 }
 

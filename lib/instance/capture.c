@@ -158,11 +158,12 @@ static int capture_slot(const struct fl__slot *slot, uint64_t length_bytes,
 		err = content_unchanged(&content, length_bytes);
 	if (err)
 		err = fl__error_set(
-			error, err, "cannot list what was written to the %s%s",
+			error, err,
+			"cannot list what was written to the %s: %s",
 			slot->bank->kind->what,
 			content_is_in_place(&content) && err == -EIO ?
-				": its image file was cut or cannot be read" :
-				"");
+				"its image file was cut or cannot be read" :
+				fl_strerror(err));
 	else
 		err = fl_image_from_segments(slot->bank->pool->context,
 					     length_bytes, content.list,

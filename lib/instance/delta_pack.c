@@ -134,6 +134,37 @@ static uint64_t id_of(const void *dictionary, uint64_t length_bytes)
 	return id ? id : 1;
 }
 
+/* Bytes without the magic number are a dictionary whatever they are. */
+static bool is_damaged(const void *dictionary, size_t len)
+{
+	static const uint8_t trained[] = { 0x37, 0xa4, 0x30, 0xec };
+
+	return len >= sizeof(trained) &&
+	       !memcmp(dictionary, trained, sizeof(trained)) &&
+	       ZSTD_getErrorCode(ZDICT_getDictHeaderSize(dictionary, len)) ==
+		       ZSTD_error_dictionary_corrupted;
+}
+
+/* zstd 1.5.4 writes to where it got no memory for a dictionary's tables. So as much as
+ * they can take is asked for first, and given back: content, and two tables of 4 bytes
+ * for each position up to twice the next power of two. */
+static bool has_room_for(size_t len)
+{
+	uint64_t bytes = 40 * ((uint64_t)len + 1024) + ((uint64_t)1 << 18);
+	uint64_t hpage = fl__os_hpage_bytes();
+	uint8_t *room;
+	bool has_room;
+
+	if (len > SIZE_MAX / 64)
+		return false;
+	bytes = fl_round_up(bytes, hpage);
+	if (fl__os_reserve(bytes, hpage, &room))
+		return false;
+	has_room = !fl__os_allow(room, bytes);
+	fl__os_release(room, bytes);
+	return has_room;
+}
+
 static int dictionary_digest(struct fl_packer *packer,
 			     const struct fl_packer_config *known,
 			     struct fl_error *error)
@@ -143,15 +174,21 @@ static int dictionary_digest(struct fl_packer *packer,
 	if (!known->dictionary)
 		return 0;
 	packer->dictionary_id = id_of(known->dictionary, len);
-	packer->pack_dictionary =
-		ZSTD_createCDict(known->dictionary, len, packer->level);
-	packer->unpack_dictionary = ZSTD_createDDict(known->dictionary, len);
+	if (has_room_for(len)) {
+		packer->pack_dictionary =
+			ZSTD_createCDict(known->dictionary, len, packer->level);
+		packer->unpack_dictionary =
+			ZSTD_createDDict(known->dictionary, len);
+	}
 	if (packer->pack_dictionary && packer->unpack_dictionary)
 		return 0;
-	return fl__error_set(
-		error, -EINVAL,
-		"zstd takes the dictionary of %zu bytes not: the dictionary is damaged, or there is no memory for it",
-		len);
+	if (is_damaged(known->dictionary, len))
+		return fl__error_set(
+			error, -EINVAL,
+			"zstd takes the dictionary of %zu bytes not: the dictionary is damaged",
+			len);
+	return fl__error_set(error, -ENOMEM,
+			     "no memory for a dictionary of %zu bytes", len);
 }
 
 int fl_packer_create(const struct fl_packer_config *config,

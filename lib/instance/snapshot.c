@@ -35,6 +35,47 @@ int fl__snapshot_alloc(uint32_t count, const char *encoding,
 	return 0;
 }
 
+/* Can memory idx of the module show the image? */
+static int image_check(const struct fl_snapshot_parts *parts, uint32_t idx,
+		       struct fl_error *error)
+{
+	const struct fl_image *image = parts->images[idx];
+	uint64_t most = parts->module->memories[idx].most_bytes;
+
+	if (image && image->map.initial_bytes > most)
+		return fl__error_set(
+			error, -EINVAL,
+			"images[%u] has %llu bytes, memory %u of the module at most %llu",
+			idx, fl_llu(image->map.initial_bytes), idx,
+			fl_llu(most));
+	if (image && image->map.trap)
+		return fl__error_set_trap(
+			error, image->map.trap,
+			"images[%u] ends in data segment %zu, which is out of bounds: no memory can show it",
+			idx, image->map.trap_segment_idx);
+	return 0;
+}
+
+static int parts_check(const struct fl_snapshot_parts *parts,
+		       struct fl_error *error)
+{
+	int err = 0;
+
+	if (!parts->module || (parts->state_bytes && !parts->state) ||
+	    (parts->image_count && !parts->images))
+		return fl__error_set(
+			error, -EINVAL,
+			"the parts of a snapshot need a module, and bytes and images where they have a length");
+	if (parts->image_count > parts->module->reader.memory_count)
+		return fl__error_set(
+			error, -EINVAL,
+			"the module has %u memories, image_count is %u",
+			parts->module->reader.memory_count, parts->image_count);
+	for (uint32_t i = 0; i < parts->image_count && !err; i++)
+		err = image_check(parts, i, error);
+	return err;
+}
+
 int fl_snapshot_create(const struct fl_snapshot_parts *parts,
 		       struct fl_snapshot **out, struct fl_error *error)
 {
@@ -43,30 +84,10 @@ int fl_snapshot_create(const struct fl_snapshot_parts *parts,
 	struct fl__captured *captured;
 	int err = fl__config_read(FL_SNAPSHOT_PARTS, &known, parts, error);
 
-	if (err)
-		return err;
-	if (!known.module || (known.state_bytes && !known.state) ||
-	    (known.image_count && !known.images))
-		return fl__error_set(
-			error, -EINVAL,
-			"the parts of a snapshot need a module, and bytes and images where they have a length");
-	if (known.image_count > known.module->reader.memory_count)
-		return fl__error_set(
-			error, -EINVAL,
-			"the module has %u memories, image_count is %u",
-			known.module->reader.memory_count, known.image_count);
-	for (uint32_t i = 0; i < known.image_count; i++) {
-		const struct fl_image *image = known.images[i];
-		uint64_t most = known.module->memories[i].most_bytes;
-
-		if (image && image->map.initial_bytes > most)
-			return fl__error_set(
-				error, -EINVAL,
-				"images[%u] has %llu bytes, memory %u of the module at most %llu",
-				i, fl_llu(image->map.initial_bytes), i,
-				fl_llu(most));
-	}
-	err = fl__snapshot_alloc(1, known.encoding, &snapshot, error);
+	if (!err)
+		err = parts_check(&known, error);
+	if (!err)
+		err = fl__snapshot_alloc(1, known.encoding, &snapshot, error);
 	if (err)
 		return err;
 	captured = snapshot->instances;

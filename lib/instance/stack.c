@@ -67,11 +67,9 @@ static int stack_take(struct fl__bank *bank, uint64_t timeout_ns,
 	fl__space_called(&(*slot)->space, 1);
 	err = fl__os_allow((*slot)->space.base, bank->geometry.max_bytes);
 	if (err) {
+		err = fl__slot_refused(*slot, "pages", err, error);
 		(*slot)->source->calls->give(*slot);
-		return fl__error_set(
-			error, err,
-			"cannot open a stack: %s; if vm.max_map_count is reached, raise it or lower max_stacks",
-			fl_strerror(err));
+		return err;
 	}
 	(*slot)->space.is_open = true;
 	fl__slot_count_open(*slot, true);

@@ -196,7 +196,7 @@ int fl__taking_room(struct fl__taking *taking, uint64_t *needed_bytes,
 	if (taking->buffer && taking->buffer_bytes < bytes)
 		return fl__error_set(
 			error, -E2BIG,
-			"the delta may take %llu bytes, buffer_bytes is %llu",
+			"the delta may take %llu bytes; raise buffer_bytes, which is %llu",
 			fl_llu(bytes), fl_llu(taking->buffer_bytes));
 	taking->delta = fl__delta_alloc(taking->buffer ? 0 : bytes);
 	if (!taking->delta)

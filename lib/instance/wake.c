@@ -22,15 +22,17 @@ static int memory_put(struct fl_memory *memory, const struct fl__delta_run *run,
 	uint64_t off = run->first * FL__DELTA_LINE_BYTES;
 	uint64_t len = fl_min_u64(run->count * FL__DELTA_LINE_BYTES,
 				  length_bytes - off);
+	int err;
 
 	if (!image || !fl__image_is_fetched(image)) {
 		memcpy(memory->base + off, run->lines, (size_t)len);
 		return 0;
 	}
-	if (fl_memory_prefault(memory, off, len) ||
-	    fl__os_poke(memory->base + off, run->lines, len))
-		return -EIO;
-	return 0;
+	err = fl_memory_prefault(memory, off, len);
+	if (err == -ENOMEM || err == -EPERM)
+		return err;
+	return err || fl__os_poke(memory->base + off, run->lines, len) ? -EIO :
+									 0;
 }
 
 static int memory_grow_to(struct fl_memory *memory, uint64_t length_bytes,
@@ -44,6 +46,10 @@ static int memory_grow_to(struct fl_memory *memory, uint64_t length_bytes,
 						 NULL) :
 				  0);
 
+	/* Which maximum is in the way, if it is no call of the runtime's. */
+	if (err == -E2BIG &&
+	    fl_memory_check_growth(memory, more / page_bytes, error))
+		return err;
 	return err ? fl__error_set(
 			     error, err,
 			     "the memory cannot grow to the %llu bytes that it had: %s",
@@ -62,7 +68,10 @@ static int memory_restore(struct fl_memory *memory, struct fl__delta_part *part,
 		if (err)
 			return fl__error_set(
 				error, err,
-				"a line of the delta cannot be written: the memory's image file was cut or cannot be read");
+				"a line of the delta cannot be written: %s",
+				err == -EIO ?
+					"the memory's image file was cut or cannot be read" :
+					fl_strerror(err));
 	}
 	return err;
 }

@@ -212,7 +212,7 @@ static int explain(const struct answer *answer, int err, struct fl_error *error)
 	case -E2BIG:
 		return fl__error_set(
 			error, err,
-			"there are %llu runs, and run_capacity is %llu",
+			"there are %llu runs; raise run_capacity, which is %llu",
 			fl_llu(answer->count), fl_llu(answer->capacity));
 	case -ENOTSUP:
 		return fl__error_set(

@@ -22,12 +22,16 @@ static int file_read(const struct fl__toc_source *source, uint64_t off,
 					       origin->deadline_ns, &done) :
 			  fl__os_file_read(file->fd, off, dst, len, &done);
 
-	if (err)
+	if (err == -ETIMEDOUT && origin->pages)
 		return fl__error_set_at(
-			error,
-			err == -ETIMEDOUT ? -ETIMEDOUT : fl__os_file_error(err),
-			off + done, "cannot read the image file: %s",
-			strerror(-err));
+			error, err, off + done,
+			"the page source has not answered in time; raise deadline_ns of fl_load_config, which is %llu",
+			fl_llu(origin->deadline_ns));
+	if (err)
+		return fl__error_set_at(error, fl__os_file_error(err),
+					off + done,
+					"cannot read the image file: %s",
+					strerror(-err));
 	if (done < len)
 		return fl__error_set_at(
 			error, -ENOEXEC, off + done,

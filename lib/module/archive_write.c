@@ -44,7 +44,7 @@ static int contents_image(struct fl__toc *toc, const struct fl_image *image,
 		if (err)
 			return fl__error_set(
 				error, err,
-				"cannot read image %u: its file was cut",
+				"cannot read image %u: its file was cut, or a page cannot be loaded",
 				image_idx);
 		err = fl__toc_add_wpage(toc, image_idx, wpage, bytes, sha,
 					error);

@@ -61,20 +61,25 @@ static void *watch_run(void *arg)
 static int open_error(const char **why)
 {
 	*why = fl__os_remedy(-errno);
-	return errno == ENOENT ? -ENOTSUP :
+	return errno == ENOENT || errno == EOPNOTSUPP ? -ENOTSUP :
 	       errno == EISDIR || errno == ENOTDIR || errno == ELOOP ?
-				 -EINVAL :
-				 fl__error_fold(-errno);
+							-EINVAL :
+							fl__error_fold(-errno);
 }
 
-static bool is_of_the_kernel(int fd, struct stat *status)
+/* -EINVAL: no file of the kernel's. */
+static int kernels_look(int fd, struct stat *status, const char **why)
 {
 	struct statfs system;
 
-	return !fstat(fd, status) && !fstatfs(fd, &system) &&
-	       S_ISREG(status->st_mode) &&
-	       (system.f_type == PROC_SUPER_MAGIC ||
-		system.f_type == CGROUP2_SUPER_MAGIC);
+	if (fstat(fd, status) || fstatfs(fd, &system))
+		return open_error(why);
+	*why = "it is no pressure file of /proc or of a control group";
+	return S_ISREG(status->st_mode) &&
+			       (system.f_type == PROC_SUPER_MAGIC ||
+				system.f_type == CGROUP2_SUPER_MAGIC) ?
+		       0 :
+		       -EINVAL;
 }
 
 /* Is that a pressure file? Only such a file may be written to: the words of a
@@ -85,18 +90,16 @@ static int pressure_look(const char *path, struct stat *status,
 {
 	static const char first[] = "some avg10=";
 	char text[sizeof(first)] = "";
-	bool is_ours;
-	int fd, err = 0;
+	int fd, err;
 
 	/* This opens nothing: not a pipe, not a device. */
 	fd = open(path, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return open_error(why);
-	is_ours = is_of_the_kernel(fd, status);
+	err = kernels_look(fd, status, why);
 	close(fd);
-	*why = "it is no pressure file of /proc or of a control group";
-	if (!is_ours)
-		return -EINVAL;
+	if (err)
+		return err;
 	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return open_error(why);
@@ -107,12 +110,18 @@ static int pressure_look(const char *path, struct stat *status,
 	close(fd);
 	return err;
 }
-static bool is_same_file(int fd, const struct stat *looked_at)
+/* The path may lead elsewhere by now. */
+static int check_same_file(int fd, const struct stat *looked_at,
+			   const char **why)
 {
 	struct stat status;
 
-	return !fstat(fd, &status) && status.st_dev == looked_at->st_dev &&
-	       status.st_ino == looked_at->st_ino;
+	if (fstat(fd, &status))
+		return open_error(why);
+	return status.st_dev == looked_at->st_dev &&
+			       status.st_ino == looked_at->st_ino ?
+		       0 :
+		       -EINVAL;
 }
 
 static int trigger_write(int fd, uint32_t stall_us, uint32_t window_us,
@@ -126,7 +135,10 @@ static int trigger_write(int fd, uint32_t stall_us, uint32_t window_us,
 	if (write(fd, trigger, (size_t)len + 1) == len + 1)
 		return 0;
 	*why = "the window is 500,000 to 10,000,000 us and, without privilege, a multiple of 2,000,000";
-	return fl__error_fold(-errno);
+	/* With "psi=0" nothing is watched. */
+	return errno == EINVAL	   ? -EINVAL :
+	       errno == EOPNOTSUPP ? -ENOTSUP :
+				     fl__error_fold(-errno);
 }
 
 static int watch_open(struct fl__os_watch *watch, const char *path,
@@ -140,12 +152,10 @@ static int watch_open(struct fl__os_watch *watch, const char *path,
 	watch->pressure_fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (watch->pressure_fd < 0)
 		return open_error(why);
-	/* The path may lead elsewhere by now. */
-	if (is_same_file(watch->pressure_fd, &looked_at))
+	err = check_same_file(watch->pressure_fd, &looked_at, why);
+	if (!err)
 		err = trigger_write(watch->pressure_fd, stall_us, window_us,
 				    why);
-	else
-		err = -EINVAL;
 	if (err)
 		close(watch->pressure_fd);
 	return err;

@@ -118,7 +118,9 @@ static int pool_largest_bank(const struct fl_pool *pool)
 	return largest;
 }
 
-static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
+/* Which value makes the reservation smaller. */
+static int pool_refused(const struct fl_pool *pool, int err,
+			struct fl_error *error)
 {
 	static const char *const sizes[FL__BANK_COUNT] = {
 		[FL__BANK_MEMORY] = "memory_stride_bytes",
@@ -126,36 +128,15 @@ static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
 		[FL__BANK_STRUCTURE] = "instance_bytes",
 		[FL__BANK_STACK] = "stack_bytes",
 	};
-	struct fl__layout *layout = &pool->layout;
-	const char *remedy;
-	int err, largest;
+	const struct fl__layout *layout = &pool->layout;
+	const char *remedy = fl__os_remedy(err);
+	int largest = pool_largest_bank(pool);
 
-	if (!layout->reserved_bytes)
-		return 0;
-	err = fl__os_reserve(layout->reserved_bytes, layout->align_bytes,
-			     &pool->reservation);
-	if (!err) {
-		const struct fl__geometry *memories =
-			&layout->banks[FL__BANK_MEMORY];
-
-		fl__geometry_zeroes(memories, pool->reservation,
-				    layout->reserved_bytes);
-		/* Memories are the first in the reservation. */
-		if (memories->slot_count)
-			fl__os_dump(pool->reservation,
-				    memories->first_off +
-					    memories->stride_bytes *
-						    memories->slot_count,
-				    false);
-		fl__stats_set(pool->stats, FL__LEVEL_memories_at,
-			      (uintptr_t)pool->reservation +
-				      memories->first_off);
-		fl__stats_set(pool->stats, FL__LEVEL_memory_stride_bytes,
-			      memories->stride_bytes);
-		return 0;
-	}
-	remedy = fl__os_remedy(err);
-	largest = pool_largest_bank(pool);
+	if (err != -ENOMEM)
+		return fl__error_set(
+			error, err,
+			"cannot reserve %llu bytes of address space: %s",
+			fl_llu(layout->reserved_bytes), fl_strerror(err));
 	return fl__error_set(
 		error, err,
 		"cannot reserve %llu bytes of address space, most for %u %s of stride %llu; lower max_%s or %s%s%s",
@@ -165,6 +146,33 @@ static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
 		largest == FL__BANK_STRUCTURE ? "instances" :
 						kinds[largest]->plural,
 		sizes[largest], remedy ? ", or " : "", remedy ? remedy : "");
+}
+
+static int pool_reserve(struct fl_pool *pool, struct fl_error *error)
+{
+	const struct fl__layout *layout = &pool->layout;
+	const struct fl__geometry *memories = &layout->banks[FL__BANK_MEMORY];
+	int err;
+
+	if (!layout->reserved_bytes)
+		return 0;
+	err = fl__os_reserve(layout->reserved_bytes, layout->align_bytes,
+			     &pool->reservation);
+	if (err)
+		return pool_refused(pool, err, error);
+	fl__geometry_zeroes(memories, pool->reservation,
+			    layout->reserved_bytes);
+	/* Memories are the first in the reservation. */
+	if (memories->slot_count)
+		fl__os_dump(pool->reservation,
+			    memories->first_off + memories->stride_bytes *
+							  memories->slot_count,
+			    false);
+	fl__stats_set(pool->stats, FL__LEVEL_memories_at,
+		      (uintptr_t)pool->reservation + memories->first_off);
+	fl__stats_set(pool->stats, FL__LEVEL_memory_stride_bytes,
+		      memories->stride_bytes);
+	return 0;
 }
 
 static int pool_init_guards(struct fl_pool *pool, struct fl_error *error)

@@ -284,6 +284,23 @@ static int slot_show(struct fl__slot *slot, const struct fl__request *request)
 					   request->initial_bytes);
 }
 
+int fl__slot_refused(const struct fl__slot *slot, const char *what, int err,
+		     struct fl_error *error)
+{
+	const struct fl__kind *kind = slot->bank->kind;
+	const char *remedy = fl__os_remedy(err);
+
+	if (err != -ENOMEM)
+		return fl__error_set(error, err,
+				     "cannot map the %s of a %s: %s", what,
+				     kind->what, fl_strerror(err));
+	return fl__error_set(
+		error, err,
+		"cannot map the %s of a %s: %s; %s%sif vm.max_map_count is reached, raise it or lower max_%s",
+		what, kind->what, fl_strerror(err), remedy ? remedy : "",
+		remedy ? ", or " : "", kind->plural);
+}
+
 static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 		       struct fl_error *error)
 {
@@ -304,18 +321,11 @@ static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 	fl__slot_count_open(slot, slot->space.is_open);
 	fl__slot_count_calls(slot);
 	if (err) {
-		const char *what = slot->bank->kind->what;
-		const char *plural = slot->bank->kind->plural;
-		const char *remedy = fl__os_remedy(err);
-
+		err = fl__slot_refused(slot, "initial content", err, error);
 		/* The old image may still be mapped in part. */
 		slot->space.image = old;
 		(void)slot_clear(slot, true);
-		return fl__error_set(
-			error, err,
-			"cannot map the %s's initial content: %s; %s%sif vm.max_map_count is reached, raise it or lower max_%s",
-			what, fl_strerror(err), remedy ? remedy : "",
-			remedy ? ", or " : "", plural);
+		return err;
 	}
 	if (old != request->image) {
 		if (request->image)
@@ -505,11 +515,13 @@ static int slot_audit(struct fl__slot *slot, uint64_t used_bytes)
 }
 
 /* The reset failed, and nobody gets the slot before it is mapped anew. That the
- * file of an image cannot be read any more, the host has to know. */
+ * file of an image cannot be read any more, the host has to know. Of a slot that
+ * was torn before, it knows. */
 static int slot_fail(struct fl__slot *slot, int err)
 {
 	const struct fl_image *image = slot->space.image;
-	bool is_lost = err == -EIO && image && fl__image_is_in_place(image);
+	bool is_lost = err == -EIO && !slot->space.is_torn && image &&
+		       fl__image_is_in_place(image);
 
 	err = slot_clear(slot, true);
 	return is_lost ? -EIO : err;

@@ -87,6 +87,11 @@ int fl__slot_restart(struct fl__slot *slot, uint64_t used_bytes);
  * close a page source, which is a call of the host's. */
 bool fl__slot_trim(struct fl__slot *slot, struct fl_image **image);
 
+/* What of the slot could not be mapped for a tenant, as words: gives err, and says
+ * what to change where that is known. */
+int fl__slot_refused(const struct fl__slot *slot, const char *what, int err,
+		     struct fl_error *error);
+
 /* Count the release of a slot that is not given by fl__slot_give(). */
 void fl__slot_count_release(struct fl__slot *slot);
 /* Count that the slot is mapped or not, and a slot that is retired or comes

@@ -205,6 +205,10 @@ static int region_map(struct regions *from, struct region *region,
 		err = fl__os_reserve(region->length_bytes,
 				     bank->pool->layout.align_bytes,
 				     &region->start);
+	if (err && err != -ENOMEM)
+		return fl__error_set(
+			error, err, "cannot reserve address space for a %s: %s",
+			bank->kind->what, fl_strerror(err));
 	if (err) {
 		const char *remedy = fl__os_remedy(err);
 

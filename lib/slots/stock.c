@@ -253,9 +253,10 @@ int fl__stock_wait(struct fl__stock *stock, const uint64_t *affinities,
 		return err;
 	return fl__error_set(
 		error, err,
-		"all %u %s of the pool are in use (%u retired); release one, wait with timeout_ns, or raise max_%s",
+		"all %u %s of the pool are in use (%u retired); release one, %s timeout_ns, or raise max_%s",
 		stock->list.capacity, stock->name,
-		fl__stock_look(stock).retired_count, stock->name);
+		fl__stock_look(stock).retired_count,
+		err == -ETIMEDOUT ? "raise" : "wait with", stock->name);
 }
 
 int fl__stock_take(struct fl__stock *stock, const uint64_t *affinities,

@@ -719,7 +719,7 @@ static void a_pool_that_is_too_small(void)
 				      fl_snapshot_image(w.snapshot, 0, 0), 0);
 	}
 	CHECK_EQ(fl_delta_restore_memory(s->delta, 0, memory, &error), -E2BIG);
-	CHECK_HAS(error.text, "cannot grow");
+	CHECK_HAS(error.text, "raise max_memory_bytes of fl_pool_config");
 	CHECK_EQ(fl_memory_length(memory), first_bytes[0]);
 	conform_give(memory);
 	CHECK_EQ(fl_pool_destroy(small), 0);

@@ -2,8 +2,9 @@
 #
 # errors.awk - which errors faultline.h lists for each call: a row a call,
 # { "fl_call", " ECODE ... " }. A comment serves the calls up to the next
-# comment. What a comment says behind "Errors" is its list; the calls named there
-# lend theirs. A comment without that word lists every code that it names.
+# comment. What a comment says behind "Errors" is its list. The calls named there
+# lend nothing: they say what the codes mean. A comment without that word lists every
+# code that it names.
 
 /^\/\*/ {
 	text = ""
@@ -30,26 +31,21 @@ is_comment {
 	lists[name] = list
 }
 
-# The codes of a call, with those that it borrows.
-function codes(name, depth,    rest, found, other)
+# The codes of a call.
+function codes(name,    rest, found, code)
 {
 	rest = lists[name]
 	found = ""
-	while (match(rest, /-E[A-Z0-9]+|fl_[a-z_0-9]+\(\)/)) {
-		other = substr(rest, RSTART, RLENGTH)
+	while (match(rest, /-E[A-Z0-9]+/)) {
+		code = substr(rest, RSTART + 1, RLENGTH - 1)
 		rest = substr(rest, RSTART + RLENGTH)
-		if (other ~ /^-/) {
-			found = found " " substr(other, 2)
-			continue
-		}
-		sub(/\(\)/, "", other)
-		if ((other in lists) && other != name && depth < 5)
-			found = found codes(other, depth + 1)
+		if (index(found " ", " " code " ") == 0)
+			found = found " " code
 	}
 	return found
 }
 
 END {
 	for (i = 1; i <= count; i++)
-		printf "{ \"%s\", \"%s \" },\n", names[i], codes(names[i], 0)
+		printf "{ \"%s\", \"%s \" },\n", names[i], codes(names[i])
 }

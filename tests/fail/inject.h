@@ -37,6 +37,8 @@
 static struct {
 	bool is_armed; /* count, and fail when due */
 	bool is_sticky; /* all from fail_at on, not that one alone */
+	bool is_of_thread; /* only of threads with inject_is_here */
+	bool lies; /* what is to be dropped stays */
 	int instead; /* what system calls say in place of their usual error */
 	uint64_t fail_at; /* 0: never */
 	uint64_t calls; /* that could have failed, while armed */
@@ -46,9 +48,11 @@ static struct {
 	const char *first_failed;
 } inject;
 
+static __thread bool inject_is_here;
+
 static bool is_due(const char *name)
 {
-	if (!inject.is_armed)
+	if (!inject.is_armed || (inject.is_of_thread && !inject_is_here))
 		return false;
 	inject.calls++;
 	if (!inject.fail_at || inject.calls < inject.fail_at ||
@@ -176,6 +180,8 @@ WRAP(int, madvise, void *addr, size_t len, int advice)
 {
 	if (fail_call("madvise", ENOMEM))
 		return -1;
+	if (inject.lies && advice == MADV_DONTNEED)
+		return 0;
 	return __real_madvise(addr, len, advice);
 }
 

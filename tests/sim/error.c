@@ -72,8 +72,8 @@ static bool is_exhaustion(int number)
 	       number == EAGAIN;
 }
 
-/* EAGAIN is the pool's word for "no slot now", EFAULT a trap's: never the
- * kernel's. */
+/* EAGAIN is the pool's word for "no slot now", EFAULT a trap's, EINVAL one for the
+ * caller's argument: never the kernel's. */
 static void kernel_numbers_fold_into_the_set(void)
 {
 	CHECK_EQ(fl__error_fold(0), 0);
@@ -81,9 +81,6 @@ static void kernel_numbers_fold_into_the_set(void)
 		CHECK_EQ(fl__error_fold(-number),
 			 is_exhaustion(number)		     ? -ENOMEM :
 			 number == EPERM || number == EACCES ? -EPERM :
-			 number == ENOTSUP || number == EINVAL ||
-					 number == ETIMEDOUT ?
-							       -number :
 							       -EIO);
 }
 

@@ -460,7 +460,7 @@ static int threads_start(struct fl__loader *loader)
 	int err = fds_open(loader);
 
 	if (err)
-		return fl__error_fold(err);
+		return err == -ENOTSUP ? err : fl__error_fold(err);
 	err = threads_make(loader, handler_run, &loader->handler, &handlers, 1);
 	if (!err)
 		err = threads_make(loader, filler_run, loader->fillers,
