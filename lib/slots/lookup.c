@@ -18,7 +18,9 @@ static void classify(struct fl__slot *slot, const void *addr,
 		     struct fl_fault *fault)
 {
 	uint64_t length;
-	int64_t off = (int64_t)((uintptr_t)addr - (uintptr_t)slot->space.base);
+	/* By 64 bits, because the difference may be negative. */
+	int64_t off = (int64_t)(uintptr_t)addr -
+		      (int64_t)(uintptr_t)slot->space.base;
 
 	fault->offset_bytes = off;
 	fault->kind = FL_FAULT_FREE_SLOT;
