@@ -280,8 +280,8 @@ static int find_runs(const struct fl__table *table,
 	}
 	if (!runs)
 		return 0;
-	captured->runs = malloc((size_t)runs * sizeof(*captured->runs));
-	captured->values = malloc((size_t)values * sizeof(*captured->values));
+	captured->runs = calloc((size_t)runs, sizeof(*captured->runs));
+	captured->values = calloc((size_t)values, sizeof(*captured->values));
 	if (!captured->runs || !captured->values)
 		return -ENOMEM;
 	for (idx = 0; captured->run_count < runs; captured->run_count++)

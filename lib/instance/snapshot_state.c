@@ -406,8 +406,8 @@ static void get_runs(struct in *in, struct fl__captured_table *table)
 		return;
 	}
 	values = count_values(in, runs);
-	table->runs = malloc((size_t)runs * sizeof(*table->runs));
-	table->values = malloc((size_t)values * sizeof(*table->values) + 1);
+	table->runs = calloc((size_t)runs, sizeof(*table->runs));
+	table->values = calloc((size_t)values + 1, sizeof(*table->values));
 	if (!table->runs || !table->values) {
 		fl__cursor_fail(&in->c, -ENOMEM, off, "no memory for a table");
 		return;

@@ -88,7 +88,7 @@ static int pages_read(struct pages *pages, const struct fl__archive_file *file,
 	if (err)
 		return err;
 	*pages = (struct pages){
-		.bytes = malloc(count * FL_WPAGE_BYTES + 1),
+		.bytes = malloc((size_t)(count * FL_WPAGE_BYTES) + 1),
 		.segments = calloc(count + 1, sizeof(*pages->segments)),
 	};
 	if (!pages->bytes || !pages->segments)

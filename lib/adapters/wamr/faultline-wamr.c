@@ -356,11 +356,11 @@ static int bytes_for_wamr(struct fl_wamr_module *module, const void *whole,
 	if (!module->whole_reason)
 		return fl_module_write_data_free(module->module, &module->bytes,
 						 length, NULL, error);
-	module->bytes = malloc(*length);
+	module->bytes = malloc((size_t)*length);
 	if (!module->bytes)
 		return fail(error, -ENOMEM, "no memory for %llu bytes",
 			    (unsigned long long)*length);
-	memcpy(module->bytes, whole, *length);
+	memcpy(module->bytes, whole, (size_t)*length);
 	return 0;
 }
 
