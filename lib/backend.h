@@ -134,7 +134,7 @@ struct fl_image {
 	/* With has_holes, see module/holes.h. Atomic: slots that show the
 	 * image, looks at it, and what was filled after the last drain. */
 	uint32_t shown, looks;
-	uint64_t drained_to;
+	fl_atomic64 drained_to;
 	struct fl_image *next, *prev;	/* context's list */
 };
 

@@ -17,7 +17,7 @@ struct fl_context {
 	uint32_t refs;			/* atomic */
 	const struct fl__backend *backend;
 	struct fl__host *host;
-	uint64_t last_serial;		/* atomic */
+	fl_atomic64 last_serial;	/* atomic */
 	struct fl__os_lock lock;	/* guards changes to the list */
 	struct fl_pool *pools;		/* atomic links, newest first */
 	/* Atomic: handlers that walk the lists, by the turn in which each
@@ -26,12 +26,12 @@ struct fl_context {
 	uint32_t lookups[2];
 	uint32_t turn;			/* atomic */
 	enum fl_statistics statistics;
-	uint64_t last_pool;		/* atomic; their serials */
+	fl_atomic64 last_pool;		/* atomic; their serials */
 	uint32_t published;		/* atomic; pools */
 	uint32_t published_loads;	/* atomic; lazy images */
 	/* What images may take, and what the living ones take: atomic. */
 	struct fl_context_config limits;
-	uint64_t image_bytes, image_span_bytes;
+	fl_atomic64 image_bytes, image_span_bytes;
 	/* Images with holes, see module/holes.h. The lock is taken last, and
 	 * held for calls of the backend. */
 	struct fl__os_lock holes_lock;

@@ -69,6 +69,14 @@
 #define FL_API
 #endif
 
+/* A number that threads read while a call changes it. Where a struct aligns
+ * uint64_t to 4 bytes, as on i386, one access could be torn in two. */
+#if defined(__GNUC__)
+typedef uint64_t fl_atomic64 __attribute__((aligned(8)));
+#else
+typedef uint64_t fl_atomic64;
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -1763,12 +1771,12 @@ FL_API int fl_pool_config_fit(struct fl_context *context,
 /* ------------------------------------------------------------------ memory */
 
 /* For the static inline calls below. */
-static inline uint64_t fl_load_acquire(const uint64_t *word)
+static inline uint64_t fl_load_acquire(const fl_atomic64 *word)
 {
 #if defined(__GNUC__)
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 #else
-	return *(const volatile uint64_t *)word;
+	return *(const volatile fl_atomic64 *)word;
 #endif
 }
 
@@ -1780,7 +1788,7 @@ static inline uint64_t fl_load_acquire(const uint64_t *word)
  */
 struct fl_memory {
 	uint8_t *base;
-	uint64_t length_bytes;
+	fl_atomic64 length_bytes;
 };
 
 struct fl_memory_config {
@@ -2028,7 +2036,7 @@ FL_API int fl_memory_apply_segments(struct fl_memory *memory,
  */
 struct fl_table {
 	void *base;
-	uint64_t length;	/* in elements */
+	fl_atomic64 length;	/* in elements */
 };
 
 struct fl_table_config {

@@ -25,7 +25,7 @@
 /* A read that was started; its owner's. */
 struct fl__page_read {
 	struct fl__page_read *next;	/* the source's list */
-	uint64_t ticket;
+	fl_atomic64 ticket;
 	uint64_t off;
 	uint64_t len;
 	void *dst;

@@ -43,7 +43,7 @@ struct fl__workset {
 	/* Blocks; those of this run are atomic. */
 	uint16_t *blocks, *old_blocks, *older_blocks;
 	uint32_t asked;		/* atomic: the set was asked for */
-	uint64_t foreseen_count;	/* atomic */
+	fl_atomic64 foreseen_count;	/* atomic */
 };
 
 /* What of one tenant was counted already; zeroes to begin with. */

@@ -16,7 +16,7 @@
 #include "base/error.h"
 
 struct fl__quota {
-	uint64_t total_bytes; /* atomic */
+	fl_atomic64 total_bytes; /* atomic */
 	uint64_t max_total_bytes;
 	int (*may_grow)(void *user, struct fl_instance *instance,
 			const struct fl_growth *growth);

@@ -35,7 +35,7 @@ static int too_much(struct fl__image_allowance *allowance, uint64_t wanted,
 }
 
 /* Add to a sum that may not pass limit; *left gets what there was room for. */
-static bool charge(uint64_t *sum, uint64_t wanted, uint64_t limit,
+static bool charge(fl_atomic64 *sum, uint64_t wanted, uint64_t limit,
 		   uint64_t *left)
 {
 	uint64_t before = __atomic_load_n(sum, __ATOMIC_RELAXED);

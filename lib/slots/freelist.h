@@ -42,7 +42,7 @@ struct fl__freelist_list {
 };
 
 struct fl__freelist_entry {
-	uint64_t affinity;	/* of the last user; 0: none */
+	fl_atomic64 affinity;	/* of the last user; 0: none */
 	uint64_t freed;		/* how many indices were given before */
 	struct fl__freelist_place at[2];	/* by fl__freelist_which */
 	uint32_t group;		/* FL__IDX_NONE: in no group */

@@ -42,8 +42,8 @@ struct fl_pool {
 	uint64_t pressure_trim_bytes;
 
 	/* Atomic; written only by pools that ask for audits or a budget. */
-	uint64_t releases, audited, audit_failures, audit_pins;
-	uint64_t idle_kept_bytes;
+	fl_atomic64 releases, audited, audit_failures, audit_pins;
+	fl_atomic64 idle_kept_bytes;
 
 	/* Aligned, so that writes to banks leave the line above alone. */
 	struct fl__bank banks[FL__BANK_COUNT] __attribute__((aligned(128)));

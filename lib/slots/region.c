@@ -49,14 +49,14 @@ struct regions {
 	struct region *mapped; /* atomic links; context->lock to change */
 	struct fl__records records; /* context->lock */
 	struct fl__os_cond unvisited; /* context->lock: an ending region is */
-	uint64_t live; /* atomic */
-	uint64_t places; /* atomic: taken of limit */
+	fl_atomic64 live; /* atomic */
+	fl_atomic64 places; /* atomic: taken of limit */
 	uint64_t limit; /* UINT64_MAX: the system's alone */
-	uint64_t acquired; /* atomic: ever, by tenants */
+	fl_atomic64 acquired; /* atomic: ever, by tenants */
 	const struct fl__geometry *like;
 	void (*given)(void *user); /* NULL: nobody waits for a place */
 	void *given_user;
-	uint64_t mapped_bytes; /* atomic */
+	fl_atomic64 mapped_bytes; /* atomic */
 };
 
 static struct regions *of_source(const struct fl__source *source)

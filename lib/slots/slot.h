@@ -64,9 +64,9 @@ struct fl__slot {
 	bool is_settled;		/* its give finds it reset, and how: */
 	int32_t settle_error;
 	uint64_t counted_bytes;		/* in the pool's idle_kept_bytes */
-	uint64_t acquired;		/* atomic; written by its owner */
+	fl_atomic64 acquired;		/* atomic; written by its owner */
 	struct fl__bound *bound;	/* see bound.h; NULL: none */
-	uint64_t bound_bytes;		/* atomic; memory that bound takes */
+	fl_atomic64 bound_bytes;	/* atomic; memory that bound takes */
 	uint64_t spurned;		/* serial of what grows too often */
 	uint32_t outgrown;		/* how often that grew of late */
 } __attribute__((aligned(128)));	/* two threads never share a line */
@@ -201,7 +201,7 @@ struct fl__bank {
 	struct fl__geometry overflow_geometry;
 	uint32_t max_overflow;
 	void *shared;			/* the kind's */
-	uint64_t refused;		/* atomic */
+	fl_atomic64 refused;		/* atomic */
 };
 
 static inline void *fl__slot_side(struct fl__slot *slot)

@@ -234,7 +234,7 @@ uint64_t fl__stats_bucket_ns(uint32_t bucket)
 	return low + (((uint64_t)1 << (power - 1)) >> 1);
 }
 
-static uint64_t *buckets_of(const struct fl__stats *stats, uint32_t shard,
+static fl_atomic64 *buckets_of(const struct fl__stats *stats, uint32_t shard,
 			    uint32_t times)
 {
 	return stats->times +
@@ -243,7 +243,7 @@ static uint64_t *buckets_of(const struct fl__stats *stats, uint32_t shard,
 
 void fl__stats_time(struct fl__stats *stats, uint32_t times, uint64_t ns)
 {
-	uint64_t *buckets =
+	fl_atomic64 *buckets =
 		buckets_of(stats, fl__os_cpu() & stats->times_mask, times);
 
 	__atomic_fetch_add(&buckets[fl__stats_bucket(ns)], 1, __ATOMIC_RELAXED);

@@ -90,7 +90,7 @@ _Static_assert((int)FL__LOADS_COUNT <= (int)FL__WORD_COUNT, "words of a shard");
 struct fl__shard {
 	uint32_t is_claimed;		/* atomic */
 	uint32_t is_shared;		/* the last shard */
-	uint64_t words[FL__WORD_COUNT];	/* atomic */
+	fl_atomic64 words[FL__WORD_COUNT];	/* atomic */
 } __attribute__((aligned(128)));
 
 struct fl__stats {
@@ -101,7 +101,7 @@ struct fl__stats {
 	struct fl__shard *shards;
 	uint32_t shard_mask;		/* + 1 is the shared one's number */
 	uint32_t times_mask, times_count;
-	uint64_t *times, *levels;	/* atomic */
+	fl_atomic64 *times, *levels;	/* atomic */
 };
 
 /* Whose numbers: enum fl__word and so on, or enum fl__loads_word and so on. */
@@ -163,7 +163,7 @@ static inline void fl__stats_let_go(struct fl__shard *shard)
 static inline void fl__shard_add(struct fl__shard *shard, uint32_t word,
 				 uint64_t count)
 {
-	uint64_t *at = &shard->words[word];
+	fl_atomic64 *at = &shard->words[word];
 
 	if (fl_unlikely(shard->is_shared))
 		__atomic_fetch_add(at, count, __ATOMIC_RELAXED);

@@ -46,7 +46,7 @@ static uint32_t *shelf_here(struct fl__stock *stock)
 /* The affinity of an index is written before the index gets on a shelf, and
  * read before the index is taken off. At worst the affinity is stale by then,
  * and the taker merely gets a slot of another affinity. */
-static uint64_t *affinity_of(struct fl__stock *stock, uint32_t idx)
+static fl_atomic64 *affinity_of(struct fl__stock *stock, uint32_t idx)
 {
 	return &stock->list.entries[idx].affinity;
 }
@@ -332,7 +332,7 @@ static uint32_t shelf_swap(struct fl__stock *stock, uint32_t idx)
 
 void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity)
 {
-	uint64_t *last = affinity_of(stock, idx);
+	fl_atomic64 *last = affinity_of(stock, idx);
 
 	/* Written only if different: other threads use the cache line. */
 	if (__atomic_load_n(last, __ATOMIC_RELAXED) != affinity)

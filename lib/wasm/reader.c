@@ -31,7 +31,9 @@ static int export_compare(const void *a, const void *b)
 
 	if (left->len != right->len)
 		return left->len < right->len ? -1 : 1;
-	order = left->len ? memcmp(left->bytes, right->bytes, left->len) : 0;
+	order = left->len ? memcmp(left->bytes, right->bytes,
+				   (size_t)left->len) :
+			    0;
 	if (order)
 		return order;
 	/* Equal names stay in the order of the file. */
@@ -99,7 +101,8 @@ static void finish_exports(struct fl__pass *p)
 	for (uint32_t i = 1; i < p->reader->export_count; i++) {
 		if (names[i].len == names[i - 1].len &&
 		    (!names[i].len ||
-		     !memcmp(names[i].bytes, names[i - 1].bytes, names[i].len)))
+		     !memcmp(names[i].bytes, names[i - 1].bytes,
+			     (size_t)names[i].len)))
 			fl__cursor_fail(
 				&p->cursor, -ENOEXEC,
 				(uint64_t)(names[i].bytes - p->cursor.bytes),

@@ -50,8 +50,8 @@ struct fl__lazy {
 	uint64_t first_off;
 	uint64_t span_bytes;
 	uint8_t *loaded;	/* atomic; how each entry's page came */
-	uint64_t loaded_count;	/* atomic */
-	uint64_t failed_count;	/* atomic */
+	fl_atomic64 loaded_count;	/* atomic */
+	fl_atomic64 failed_count;	/* atomic */
 	int uffd_fd;
 	enum fl__lazy_reader reader;
 	struct fl__lazy *next;	/* the desk's list */
