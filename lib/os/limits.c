@@ -235,7 +235,7 @@ static void read_mappings(const struct fl__os_range *apart, size_t apart_count,
 	lines_close(&lines);
 	if (!hole)
 		return;
-	limits->hole_bytes = hole;
+	limits->hole_bytes = fl_min_u64(hole, FL__OS_RESERVE_MAX);
 	limits->mapping_max =
 		file_number("/proc/sys/vm/max_map_count", DEFAULT_MAPPINGS);
 }

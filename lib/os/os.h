@@ -85,6 +85,10 @@ bool fl__os_file_may_reach(uint64_t length_bytes);
 void *fl__os_alloc(size_t len);
 void fl__os_free(void *bytes);
 
+/* The most of one reservation: a ptrdiff_t says how far two of its addresses lie
+ * apart. */
+#define FL__OS_RESERVE_MAX ((uint64_t)(SIZE_MAX >> 1))
+
 /* Address space without memory: inaccessible, uncommitted, aligned to
  * align_bytes (a power of two). */
 int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr);

@@ -159,7 +159,7 @@ int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr)
 	uint8_t *map;
 
 	slack = align_bytes > hpage ? align_bytes - hpage : 0;
-	if (len > (SIZE_MAX >> 1) - slack)
+	if (slack > FL__OS_RESERVE_MAX || len > FL__OS_RESERVE_MAX - slack)
 		return -ENOMEM;
 	map = mmap(NULL, (size_t)(len + slack), PROT_NONE, RESERVE_FLAGS, -1,
 		   0);

@@ -87,7 +87,8 @@ void fl__os_limits(const struct fl__os_range *apart, size_t apart_count,
 	*limits = FL__OS_NO_LIMITS;
 	if (!GlobalMemoryStatusEx(&status))
 		return;
-	limits->hole_bytes = status.ullAvailVirtual;
+	limits->hole_bytes =
+		fl_min_u64(status.ullAvailVirtual, FL__OS_RESERVE_MAX);
 	limits->space_max = status.ullTotalVirtual;
 	limits->space = status.ullTotalVirtual - status.ullAvailVirtual;
 	limits->commit_max = status.ullTotalPageFile;
@@ -132,7 +133,7 @@ static uint8_t *reserve_aligned(uint64_t len, uint64_t align_bytes)
 
 int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr)
 {
-	if (len > (SIZE_MAX >> 1) || align_bytes > (SIZE_MAX >> 2))
+	if (len > FL__OS_RESERVE_MAX || align_bytes > (SIZE_MAX >> 2))
 		return -ENOMEM;
 	*addr = align_bytes <= granule_bytes() ?
 			reserve_at(NULL, len) :

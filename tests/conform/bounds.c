@@ -81,8 +81,8 @@ static void check_guarded(const struct conform *conform,
 	}
 }
 
-/* Stride as small as it gets, and 8 GiB as compiled code wants it. */
-static const uint64_t strides[] = { 0, 8 * GIB };
+/* Stride as small as it gets, and as compiled code wants it. */
+static const uint64_t strides[] = { 0, LARGE_STRIDE };
 
 static void guarded_config(struct fl_pool_config *config, uint64_t stride_bytes)
 {
@@ -123,7 +123,7 @@ static void size_is_enforced_after_growth(void)
 	struct fl_pool_config config;
 	struct conform conform;
 
-	guarded_config(&config, 8 * GIB);
+	guarded_config(&config, LARGE_STRIDE);
 	config.max_memories = 1;
 	conform_open(&conform, &config);
 	for (int round = 0; round < 10; round++) {
@@ -219,10 +219,10 @@ static void maximum_of_zero_still_traps(void)
 
 	conform_pool_config(&config);
 	config.max_memory_bytes = 0;
-	config.memory_stride_bytes = 8 * GIB;
+	config.memory_stride_bytes = LARGE_STRIDE;
 	config.guard_before_bytes = WPAGE;
 	conform_open(&conform, &config);
-	CHECK_EQ(stride(&conform), 8 * GIB);
+	CHECK_EQ(stride(&conform), LARGE_STRIDE);
 	memory = conform_take(&conform, NULL, 0);
 	MUST(memory != NULL);
 	check_guarded(&conform, memory);
@@ -349,7 +349,7 @@ static void prefix_is_open(void)
 /* RLBox: a base on a multiple of 4 GiB lets the sandbox mask pointers. */
 static void bases_are_aligned(void)
 {
-	static const uint64_t alignments[] = { 4 * GIB, MIB, 2 * MIB, 65536 };
+	static const uint64_t alignments[] = { HALF_STRIDE, MIB, 2 * MIB, 65536 };
 
 	for (size_t i = 0; i < TEST_ARRAY_SIZE(alignments); i++) {
 		struct fl_memory *memories[4];
@@ -372,6 +372,26 @@ static void bases_are_aligned(void)
 			conform_give(memories[m]);
 		conform_close(&conform);
 	}
+}
+
+/* Where addresses end before the first multiple, nothing else is unmapped. */
+static void alignment_of_all_addresses(void)
+{
+	const struct fl_segment segment = { 0, "x", 1 };
+	struct conform conform = { conform_context(), NULL };
+	struct fl_error error = { .text = "" };
+	struct fl_pool_config config;
+	int err;
+
+	guarded_config(&config, 0);
+	config.max_memories = config.max_instances = 1;
+	config.memory_alignment_bytes = 4 * GIB;
+	err = fl_pool_create(conform.context, &config, &conform.pool, &error);
+	CHECK_EQ(err, sizeof(void *) < 8 ? -ENOMEM : 0);
+	if (!err)
+		CHECK_EQ(fl_pool_destroy(conform.pool), 0);
+	fl_image_release(conform_image(&conform, WPAGE, &segment, 1));
+	fl_context_destroy(conform.context);
 }
 
 /* Bases lie a whole number of strides apart. */
@@ -494,7 +514,7 @@ static void children_die_of_sigsegv(void)
 	struct conform conform;
 	struct fl_memory *memory;
 
-	guarded_config(&config, 8 * GIB);
+	guarded_config(&config, LARGE_STRIDE);
 	config.max_memories = 1;
 	config.guard_before_bytes = WPAGE;
 	conform_open(&conform, &config);
@@ -505,8 +525,8 @@ static void children_die_of_sigsegv(void)
 		check_child(memory->base - 1, true);
 		check_child(memory->base + size, true);
 		check_child(memory->base + 4 * MIB, true);
-		check_child(memory->base + 4 * GIB, true);
-		check_child(memory->base + 8 * GIB - 1, true);
+		check_child(memory->base + HALF_STRIDE, true);
+		check_child(memory->base + LARGE_STRIDE - 1, true);
 		CHECK_EQ(fl_memory_grow(memory, 1, NULL), 0);
 	}
 	conform_give(memory);
@@ -717,7 +737,7 @@ static void handler_names_the_instance(void)
 	struct conform conform;
 	struct fl_module *module;
 
-	guarded_config(&config, 8 * GIB);
+	guarded_config(&config, LARGE_STRIDE);
 	conform_open(&conform, &config);
 	module = load_module(&conform);
 	guest.context = conform.context;
@@ -731,14 +751,14 @@ static void handler_names_the_instance(void)
 		MUST(memory != NULL);
 		check_guarded(&conform, memory);
 		CHECK(!guest_stores(memory->base + WPAGE - 1));
-		CHECK(guest_stores(memory->base + 4 * GIB + 12345));
+		CHECK(guest_stores(memory->base + HALF_STRIDE + 12345));
 		CHECK(guest.is_ours);
 		CHECK_EQ(guest.fault.kind, FL_FAULT_OUT_OF_BOUNDS);
 		CHECK_EQ(guest.fault.is_trap, 1);
 		CHECK_EQ(guest.fault.trap, FL_TRAP_MEMORY_OUT_OF_BOUNDS);
 		CHECK(guest.fault.instance == instances[i]);
 		CHECK(guest.fault.memory == memory);
-		CHECK_EQ(guest.fault.offset_bytes, 4 * GIB + 12345);
+		CHECK_EQ(guest.fault.offset_bytes, HALF_STRIDE + 12345);
 		CHECK_EQ(fl_memory_grow(memory, 1, NULL), 0);
 		CHECK(!guest_stores(memory->base + WPAGE));
 		CHECK(guest_stores(memory->base + 2 * WPAGE));
@@ -761,6 +781,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(guard_after_the_maximum_traps),
 	TEST_CASE(prefix_is_open),
 	TEST_CASE(bases_are_aligned),
+	TEST_CASE(alignment_of_all_addresses),
 	TEST_CASE(stride_is_as_configured),
 	TEST_CASE(accessible_pool),
 	TEST_CASE(neighbours_are_apart),
