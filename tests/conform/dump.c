@@ -14,7 +14,7 @@
 static uint64_t dumped(const struct fl_memory *memory)
 {
 	/* As far as 32-bit addresses reach, whatever is there. */
-	return procfs_dumped_bytes(memory->base, memory->base + 4 * GIB);
+	return procfs_dumped_bytes(memory->base, memory->base + HALF_STRIDE);
 }
 
 /* Take, grow, give back, and another image in the same slot. */
@@ -53,7 +53,8 @@ static void open_for_dumps(struct conform *conform, bool is_in,
 
 	fl_pool_config_init(&config);
 	config.max_memories = config.max_instances = 1;
-	config.memory_stride_bytes = 8 * GIB;
+	config.max_memory_bytes = HALF_STRIDE;
+	config.memory_stride_bytes = LARGE_STRIDE;
 	config.instance_bytes = 4096;
 	config.dumps_memories = is_in;
 	config.allocation = allocation;

@@ -16,15 +16,19 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-/* 32 MiB in 64 MiB, so that no remainder of a limit is worth a slot. */
+/* 32 MiB in 64 MiB, so that no remainder of a limit is worth a slot. In a program
+ * of 32 bits as much as lets all slots fit, where addresses are not what is
+ * limited. */
 #define STRIDE (64 * MIB)
+#define HAS_64_BITS (sizeof(void *) == 8)
+#define SLOTS (HAS_64_BITS ? 3000u : 1000u)
 
 static void plain_config(struct fl_pool_config *config)
 {
 	fl_pool_config_init(config);
-	config->max_instances = config->max_memories = 3000;
-	config->max_memory_bytes = 32 * MIB;
-	config->memory_stride_bytes = STRIDE;
+	config->max_instances = config->max_memories = SLOTS;
+	config->max_memory_bytes = HAS_64_BITS ? 32 * MIB : MIB;
+	config->memory_stride_bytes = HAS_64_BITS ? STRIDE : 3 * MIB / 2;
 }
 
 static int use_one(struct fl_pool *pool, struct fl_image *image, uint64_t bytes,
@@ -110,9 +114,9 @@ static struct fl_pool_fit fit(struct fl_context *context,
 	if (!CHECK_EQ(answer.decided, decided))
 		test_note("%s decided: %s", answer.limits[answer.decided].name,
 			  answer.limits[answer.decided].remedy);
-	test_note("%u of 3000 memories: %s", config->max_memories,
+	test_note("%u of %u memories: %s", config->max_memories, SLOTS,
 		  answer.limits[decided].remedy);
-	CHECK(config->max_memories < 3000);
+	CHECK(config->max_memories < SLOTS);
 	CHECK_EQ(config->max_instances, config->max_memories);
 	return answer;
 }
@@ -145,6 +149,7 @@ static int child_space(void *arg)
 	limit.rlim_max = RLIM_INFINITY;
 	MUST_EQ(setrlimit(RLIMIT_AS, &limit), 0);
 	plain_config(&config);
+	config.memory_stride_bytes = STRIDE;
 	fl_pool_load_init(&load);
 	load.spare_address_bytes = 8 * MIB;
 	load.memory_bytes = MIB;
@@ -172,13 +177,15 @@ static int child_addresses(void *arg)
 	(void)arg;
 	fl_pool_config_init(&config);
 	config.max_memories = config.max_instances = 3000;
-	config.memory_stride_bytes = 256 * GIB;
+	config.memory_stride_bytes = HAS_64_BITS ? 256 * GIB : 256 * MIB;
+	config.max_memory_bytes = config.memory_stride_bytes / 64;
 	CONFORM_MUST(fl_pool_config_fit(context, NULL, &config, &answer,
 					&error),
 		     &error);
 	CHECK_EQ(answer.decided, FL_LIMIT_ADDRESSES);
 	CHECK_HAS(answer.limits[answer.decided].remedy, "memory_stride_bytes");
-	test_note("%u slots of 256 GiB", config.max_memories);
+	test_note("%u slots of %llu bytes", config.max_memories,
+		  (unsigned long long)config.memory_stride_bytes);
 	CONFORM_MUST(fl_pool_create(context, &config, &pool, &error), &error);
 	CHECK_EQ(fl_pool_destroy(pool), 0);
 	config.max_memories++;
@@ -216,7 +223,7 @@ static int child_descriptors(void *arg)
 		CONFORM_MUST(fl_pool_config_fit(context, &load, &config, NULL,
 						&error),
 			     &error);
-		CHECK_EQ(config.max_memories, 3000);
+		CHECK_EQ(config.max_memories, SLOTS);
 		fl_context_destroy(context);
 		return 0;
 	}
@@ -452,7 +459,7 @@ static void errors(void)
 	CHECK(answer.decided == FL_LIMIT_MEMORY ||
 	      answer.decided == FL_LIMIT_GROUP);
 	CHECK_HAS(error.text, "touch less");
-	CHECK_EQ(config.max_memories, 3000);
+	CHECK_EQ(config.max_memories, SLOTS);
 	/* A struct of an older header is not written beyond its end. */
 	plain_config(&config);
 	config.max_memories = config.max_instances = 4;

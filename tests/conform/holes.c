@@ -460,9 +460,9 @@ static const struct test_case cases[] = {
 	TEST_CASE(holes_are_in_the_budgets),
 	TEST_CASE(the_library_leaves_holes),
 	TEST_CASE(holes_are_clean),
-	TEST_CASE(modules_are_not_amplified),
+	TEST_CASE_NEEDS(modules_are_not_amplified, test_needs_64_bits),
 	TEST_CASE(limits_are_exact),
-	TEST_CASE(spans_are_limited),
+	TEST_CASE_NEEDS(spans_are_limited, test_needs_64_bits),
 	TEST_CASE_NEEDS(gaps_take_no_addresses, test_needs_space),
 	TEST_CASE(many_images),
 };

@@ -234,6 +234,7 @@ static void long_zero_runs(void)
 	struct fl_image *image;
 
 	conform_pool_config(&config);
+	config.max_memories = config.max_instances = 3;
 	config.max_memory_bytes = 512 * MIB;
 	conform_open(&conform, &config);
 	image = conform_image(&conform, 512 * MIB, segments, 3);

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 
 #define SLOTS 6
-#define LARGE_BYTES (512 * MIB)
+#define LARGE_BYTES (sizeof(void *) < 8 ? 256 * MIB : 512 * MIB)
 #define LARGE_TABLES (LARGE_BYTES / (2 * MIB))
 #define SLACK_BYTES (512 * KIB)
 

@@ -410,14 +410,15 @@ static void check_stride(const struct fl_pool_config *config)
 	struct fl_pool_config mine = *config;
 	struct world world;
 
-	mine.memory_stride_bytes = 8 * GIB;
-	mine.max_memory_bytes = 4 * GIB;
+	mine.memory_stride_bytes = LARGE_STRIDE;
+	mine.max_memory_bytes = HALF_STRIDE;
 	world_open(&world, &mine);
 	for (int i = 0; i < 2; i++) {
 		struct fl_instance *instance = world.instances[i];
 		struct fl_memory *memory = fl_instance_memory(instance, 0);
-		static const int64_t offs[] = { WPAGE, 1 * GIB, 4 * GIB - 1,
-						4 * GIB, 8 * GIB - 8 };
+		static const int64_t offs[] = { WPAGE, LARGE_STRIDE / 8,
+						HALF_STRIDE - 1, HALF_STRIDE,
+						LARGE_STRIDE - 8 };
 
 		for (size_t j = 0; j < TEST_ARRAY_SIZE(offs); j++) {
 			uint8_t *addr = addr_at(memory->base, offs[j]);

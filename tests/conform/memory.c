@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "tests/kit/child.h"
 #include "tests/kit/conform.h"
+#include "tests/kit/host.h"
 #include "tests/kit/random.h"
 #include "tests/kit/trap.h"
 
@@ -96,7 +97,6 @@ static void check_growth(const struct fl_memory *memory, uint64_t delta_pages,
 static void the_maximum_in_the_way_is_named(void)
 {
 	struct fl_pool_config pool_config;
-	struct fl_memory_config config;
 	struct conform conform;
 	struct fl_memory *memory;
 
@@ -115,8 +115,16 @@ static void the_maximum_in_the_way_is_named(void)
 	check_growth(memory, 1, "max_bytes of fl_memory_config");
 	conform_give(memory);
 	conform_close(&conform);
+}
 
-	/* Only a size of 4 GiB and more meets the end of the addresses. */
+/* Only a size of 4 GiB and more meets it. */
+static void the_end_of_addresses_is_named(void)
+{
+	struct fl_pool_config pool_config;
+	struct fl_memory_config config;
+	struct conform conform;
+	struct fl_memory *memory;
+
 	conform_pool_config(&pool_config);
 	pool_config.max_memories = 1;
 	pool_config.max_memory_bytes = 5 * GIB;
@@ -778,10 +786,11 @@ static void all_of_four_gib(void)
 }
 
 static const struct test_case cases[] = {
-	TEST_CASE(all_of_four_gib),
+	TEST_CASE_NEEDS(all_of_four_gib, test_needs_64_bits),
 	TEST_CASE(grow_to_the_maximum),
 	TEST_CASE(grow_to_the_pools_maximum),
 	TEST_CASE(the_maximum_in_the_way_is_named),
+	TEST_CASE_NEEDS(the_end_of_addresses_is_named, test_needs_64_bits),
 	TEST_CASE(a_memory_keeps_what_the_runtime_gave),
 	TEST_CASE(an_image_lives_as_long_as_a_memory),
 	TEST_CASE(grow_in_single_bytes),

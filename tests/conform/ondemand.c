@@ -324,7 +324,7 @@ static void same_guards_prefix_and_alignment(void)
 	config.prefix_bytes = 100;
 	config.guard_after_bytes = 1 * MIB;
 	side_by_side(layout_script, &config);
-	config.memory_stride_bytes = 8 * GIB;
+	config.memory_stride_bytes = LARGE_STRIDE;
 	side_by_side(layout_script, &config);
 }
 
@@ -333,7 +333,8 @@ static void reach_script(struct tape *tape)
 {
 	struct fl_memory *memory = conform_take(&tape->conform, NULL, WPAGE);
 
-	for (uint64_t off = WPAGE; off < 8 * GIB; off += 61 * MIB) {
+	for (uint64_t off = WPAGE; off < LARGE_STRIDE;
+	     off += LARGE_STRIDE / 134) {
 		struct fl_fault fault;
 
 		PUT(tape, test_traps(memory->base + off));
@@ -342,7 +343,7 @@ static void reach_script(struct tape *tape)
 		PUT(tape, fault.kind);
 		PUT(tape, fault.memory == memory);
 	}
-	PUT(tape, test_traps(memory->base + 8 * GIB - 1));
+	PUT(tape, test_traps(memory->base + LARGE_STRIDE - 1));
 	PUT(tape, fl_memory_release(memory));
 }
 
@@ -351,8 +352,8 @@ static void same_reach(void)
 	struct fl_pool_config config;
 
 	script_config(&config);
-	config.memory_stride_bytes = 8 * GIB;
-	config.max_memory_bytes = 4 * GIB;
+	config.memory_stride_bytes = LARGE_STRIDE;
+	config.max_memory_bytes = HALF_STRIDE;
 	side_by_side(reach_script, &config);
 }
 
@@ -362,7 +363,7 @@ static void same_reach_of_nothing(void)
 	struct fl_pool_config config;
 
 	script_config(&config);
-	config.memory_stride_bytes = 8 * GIB;
+	config.memory_stride_bytes = LARGE_STRIDE;
 	config.max_memory_bytes = WPAGE;
 	config.guard_after_bytes = 64 * KIB;
 	side_by_side(reach_script, &config);
@@ -561,7 +562,7 @@ static void same_tunables(void)
 
 	script_config(&config);
 	side_by_side(tunables_script, &config);
-	config.memory_stride_bytes = 8 * GIB;
+	config.memory_stride_bytes = LARGE_STRIDE;
 	config.guard_before_bytes = 1 * MIB;
 	side_by_side(tunables_script, &config);
 	config.bounds = FL_BOUNDS_ACCESSIBLE;
@@ -584,7 +585,7 @@ static void apart_open(struct conform *conform)
 	conform_open(conform, &config);
 }
 
-#define MANY 1000
+#define MANY (sizeof(void *) < 8 ? 300u : 1000u)
 
 static void a_thousand_of_one(void)
 {

@@ -29,6 +29,11 @@
 #define GIB (1024 * MIB)
 #define WPAGE ((uint64_t)65536)
 
+/* The stride that compiled code wants, of which a program of 32 bits has not even
+ * one, and so takes as much as several pools have room for. */
+#define LARGE_STRIDE (sizeof(void *) < 8 ? 128 * MIB : 8 * GIB)
+#define HALF_STRIDE (LARGE_STRIDE / 2)
+
 static inline uint64_t conform_hpage(void)
 {
 	return (uint64_t)sysconf(_SC_PAGESIZE);

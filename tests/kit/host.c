@@ -29,6 +29,13 @@ const char *test_needs_space(void)
 		       NULL;
 }
 
+const char *test_needs_64_bits(void)
+{
+	return sizeof(void *) < 8 ?
+		       "4 GiB of addresses, in a program of 32 bits" :
+		       NULL;
+}
+
 /* A page that was written. */
 static uint8_t *page_new(uint64_t hpage)
 {

@@ -13,6 +13,9 @@
  * it there is room, except in programs of 32 bits. */
 const char *test_needs_space(void);
 
+/* NULL: addresses have 64 bits, so that 4 GiB and more of them are a small part. */
+const char *test_needs_64_bits(void);
+
 /* NULL: the system says which pages are resident, accessible or not. */
 const char *test_needs_resident(void);
 
