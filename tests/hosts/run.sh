@@ -19,7 +19,7 @@ make=${MAKE:-make} cc=${CC:-cc}
 # The build that calls is no part of these builds.
 unset MAKEFLAGS MAKELEVEL MFLAGS CC
 status=0
-all='posix debian kernel backports windows aarch64 riscv64 armhf s390x'
+all='posix debian kernel backports windows aarch64 riscv64 i686 armhf s390x'
 
 # needs TOOL PACKAGE... - says what is missing and answers 1.
 needs()
@@ -179,6 +179,41 @@ row_aarch64()
 row_riscv64()
 {
 	cross riscv64-linux-gnu qemu-riscv64-static riscv64-linux-gnu
+}
+
+# 32 bits without an emulator, and so with the engine: the processor runs such
+# programs where the kernel lets it. One compiler aligns 64 bits to 4 bytes here,
+# and another one names each atomic access that is not aligned to 8.
+row_i686()
+{
+	local triplet=i686-linux-gnu loader=/lib/ld-linux.so.2
+	needs $triplet-gcc gcc-i686-linux-gnu $loader libc6-i386 \
+		clang clang || return 0
+	$loader --version >/dev/null 2>&1 || {
+		echo "$row: not run: the kernel runs no programs of 32 bits"
+		return
+	}
+	export PKG_CONFIG_LIBDIR=$build/none FAULTLINE_TEST_CASE_TIMEOUT=600
+	export FAULTLINE_TEST_FEWER=${FAULTLINE_TEST_FEWER:-20}
+	export FAULTLINE_TEST_TIMEOUT=1200
+	build_row --host=$triplet --without-cunit --enable-werror &&
+		atomics_are_aligned --target=$triplet \
+			-isystem /usr/$triplet/include &&
+		run_row check-portable &&
+		travel
+}
+
+# atomics_are_aligned OPTION... - says clang of the library, for a host of 32 bits.
+atomics_are_aligned()
+{
+	local file
+	(cd "$source" && for file in $(find lib uffd -name '*.c' \
+		! -path 'lib/adapters/*' ! -name 'windows*'); do
+		clang "$@" -std=gnu11 -O1 -DFL_WITH_UFFD=1 -DFL_VERSION='""' \
+			-Ilib -Iuffd -I. -Watomic-alignment -Werror \
+			-Wno-macro-redefined -c "$file" -o "$build/$row/x.o" ||
+			return
+	done)
 }
 
 # 32 bits.
