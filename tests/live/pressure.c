@@ -571,8 +571,8 @@ static int file_make(struct squeeze *squeeze)
 		int fd;
 
 		if (!dirs[i] || statfs(dirs[i], &fs) ||
-		    (uint64_t)fs.f_type == TMPFS ||
-		    (uint64_t)fs.f_type == RAMFS)
+		    (uint32_t)fs.f_type == TMPFS ||
+		    (uint32_t)fs.f_type == RAMFS)
 			continue;
 		snprintf(squeeze->file, sizeof(squeeze->file),
 			 "%s/faultline-test.XXXXXX", dirs[i]);

@@ -27,7 +27,7 @@ static int refused(const char *what, const struct fl_error *error)
 	return 1;
 }
 
-static int read_bytes(const char *path, uint8_t *bytes, size_t *length)
+static int read_bytes(const char *path, uint8_t *bytes, uint64_t *length)
 {
 	FILE *file = fopen(path, "rb");
 
@@ -72,7 +72,7 @@ static int make_image(struct fl_context *context, char **words,
 static int read_state(const char *word, struct fl_snapshot_parts *parts)
 {
 	static uint8_t bytes[MAX_BYTES];
-	size_t length = strlen(word);
+	uint64_t length = strlen(word);
 
 	parts->state = word;
 	if (word[0] == '@') {
