@@ -498,6 +498,34 @@ static void every_cut(void)
 	conform_close(&conform);
 }
 
+static const char *can_make_large_files(void)
+{
+#ifdef _WIN32
+	return "truncate() takes a length of 32 bits";
+#else
+	return NULL;
+#endif
+}
+
+/* The length is known where it has more than 32 bits. */
+static void gib_behind_the_end(void)
+{
+	struct conform conform;
+	struct fl_image *image, *opened;
+	struct folder folder;
+	struct fl_error error;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	image = small_image(&conform);
+	must_write(image, folder.file);
+	MUST_EQ(truncate(folder.file, (off_t)(5 * GIB)), 0);
+	CHECK_EQ(open_path(&conform, folder.file, &opened, &error), -ENOEXEC);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
 /* 50,000 changes below byte end; fewer on other rungs than the first. */
 static void check_changes(uint64_t seed, uint64_t end)
 {
@@ -1513,6 +1541,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(by_descriptor),
 	TEST_CASE(what_is_no_regular_file),
 	TEST_CASE(every_cut),
+	TEST_CASE_NEEDS(gib_behind_the_end, can_make_large_files),
 	TEST_CASE(changed_tables),
 	TEST_CASE(changed_bytes),
 	TEST_CASE_NEEDS(changed_while_opened, test_needs_names_that_go),
