@@ -19,8 +19,8 @@ static void classify(struct fl__slot *slot, const void *addr,
 {
 	uint64_t length;
 	/* By 64 bits, because the difference may be negative. */
-	int64_t off = (int64_t)(uintptr_t)addr -
-		      (int64_t)(uintptr_t)slot->space.base;
+	int64_t off =
+		(int64_t)(uintptr_t)addr - (int64_t)(uintptr_t)slot->space.base;
 
 	fault->offset_bytes = off;
 	fault->kind = FL_FAULT_FREE_SLOT;

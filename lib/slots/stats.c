@@ -235,7 +235,7 @@ uint64_t fl__stats_bucket_ns(uint32_t bucket)
 }
 
 static fl_atomic64 *buckets_of(const struct fl__stats *stats, uint32_t shard,
-			    uint32_t times)
+			       uint32_t times)
 {
 	return stats->times +
 	       ((size_t)shard * stats->times_count + times) * FL__BUCKET_COUNT;

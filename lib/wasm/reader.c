@@ -31,9 +31,9 @@ static int export_compare(const void *a, const void *b)
 
 	if (left->len != right->len)
 		return left->len < right->len ? -1 : 1;
-	order = left->len ? memcmp(left->bytes, right->bytes,
-				   (size_t)left->len) :
-			    0;
+	order = left->len ?
+			memcmp(left->bytes, right->bytes, (size_t)left->len) :
+			0;
 	if (order)
 		return order;
 	/* Equal names stay in the order of the file. */

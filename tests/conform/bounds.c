@@ -349,7 +349,8 @@ static void prefix_is_open(void)
 /* RLBox: a base on a multiple of 4 GiB lets the sandbox mask pointers. */
 static void bases_are_aligned(void)
 {
-	static const uint64_t alignments[] = { HALF_STRIDE, MIB, 2 * MIB, 65536 };
+	static const uint64_t alignments[] = { HALF_STRIDE, MIB, 2 * MIB,
+					       65536 };
 
 	for (size_t i = 0; i < TEST_ARRAY_SIZE(alignments); i++) {
 		struct fl_memory *memories[4];

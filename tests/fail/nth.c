@@ -643,10 +643,9 @@ static const char *needs_own_mappings(void)
 static uint8_t *use_up_mappings(void)
 {
 	uint64_t hpage = conform_hpage();
-	uint8_t *filler =
-		__real_mmap64(NULL, FILLER_BYTES, PROT_NONE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			      0);
+	uint8_t *filler = __real_mmap64(
+		NULL, FILLER_BYTES, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	MUST(filler != MAP_FAILED);
 	for (uint64_t off = hpage; off < FILLER_BYTES; off += 2 * hpage) {

@@ -96,8 +96,8 @@ int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 	int fd = -1, err = -ENOMEM;
 
 	if (lazy)
-		lazy->loaded = calloc(
-			(size_t)toc_image(image)->entry_count + 1, 1);
+		lazy->loaded =
+			calloc((size_t)toc_image(image)->entry_count + 1, 1);
 	if (lazy && lazy->loaded) {
 		lazy->desk = desk;
 		lazy->uffd_fd = uffd_fd;

@@ -140,8 +140,7 @@ static void uncount_range(struct fl__reset *reset, uint64_t start, uint64_t end)
 					       FL__CHUNK_BYTES);
 		reset->dirty->kept_hpages -= fl_bits_clear(
 			chunk->kept, idx,
-			idx + (uint32_t)((next - start) >>
-					 reset->hpage_shift));
+			idx + (uint32_t)((next - start) >> reset->hpage_shift));
 	}
 }
 
