@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "tests/kit/clock.h"
 #include "tests/kit/conform_module.h"
+#include "tests/kit/host.h"
 
 #include <stdlib.h>
 
@@ -513,16 +514,20 @@ static void scene_open_large(struct scene *scene, uint64_t max_bytes,
 	scene->instance = instance_start(&scene->conform, scene->module);
 }
 
+/* 4 GiB; of addresses of 32 bits a part that three slots have room for. */
+#define LARGE_WPAGES (sizeof(void *) < 8 ? 4096 : 65536)
+
 /* Three pages far apart were touched, and no page more after the capture. */
 static void capture_touches_nothing(void)
 {
-	static const uint64_t wpages[] = { 1, 700, 65535 };
+	static const uint64_t wpages[] = { 1, 700, LARGE_WPAGES - 1 };
 	struct fl_pool_usage before, after;
 	struct fl_memory *memory;
 	struct scene scene;
 
 	for (int round = 0; round < 2; round++) {
-		scene_open_large(&scene, 4 * GIB, 65536, false);
+		scene_open_large(&scene, LARGE_WPAGES * WPAGE, LARGE_WPAGES,
+				 false);
 		memory = fl_instance_memory(scene.instance, 0);
 		for (size_t i = 0; i < TEST_ARRAY_SIZE(wpages); i++)
 			memory->base[wpages[i] * WPAGE + 5] = 1;
@@ -552,7 +557,7 @@ static void capture_of_a_clone_touches_nothing(void)
 	struct fl_instance *one;
 	struct scene scene;
 
-	scene_open_large(&scene, 4 * GIB, 1000, false);
+	scene_open_large(&scene, LARGE_WPAGES * WPAGE, 1000, false);
 	memset(fl_instance_memory(scene.instance, 0)->base + MIB, 1, 8 * MIB);
 	capture(&scene, scene.instance);
 	instance_stop(scene.instance);
@@ -659,7 +664,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(trim_beside_live_clones),
 	TEST_CASE_NEEDS(capture_touches_nothing, needs_usage),
 	TEST_CASE_NEEDS(capture_of_a_clone_touches_nothing, needs_usage),
-	TEST_CASE(sparse_memory_of_64_bits),
+	TEST_CASE_NEEDS(sparse_memory_of_64_bits, test_needs_64_bits),
 	TEST_CASE(zeroes_take_no_storage),
 };
 
