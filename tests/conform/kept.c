@@ -15,8 +15,10 @@
 #include <sys/mman.h>
 
 #define SLOTS 6
-#define LARGE_BYTES (sizeof(void *) < 8 ? 256 * MIB : 512 * MIB)
+#define LARGE_BYTES (sizeof(void *) < 8 ? 160 * MIB : 512 * MIB)
 #define LARGE_TABLES (LARGE_BYTES / (2 * MIB))
+/* Page tables of two slots. */
+#define TWO_SLOTS (LARGE_BYTES / 256)
 #define SLACK_BYTES (512 * KIB)
 
 static uint64_t table_bytes(void)
@@ -112,17 +114,17 @@ static void a_pool_keeps_its_budget(void)
 		uint64_t before;
 
 		large_config(&config);
-		config.max_idle_bytes = 2 * MIB;
+		config.max_idle_bytes = TWO_SLOTS;
 		conform_open(&conform, &config);
 		before = table_bytes();
 		large_tenants(&conform, writes);
-		check_tables(before, 2 * MIB);
-		CHECK(conform_info(&conform).idle_kept_bytes <= 2 * MIB);
+		check_tables(before, TWO_SLOTS);
+		CHECK(conform_info(&conform).idle_kept_bytes <= TWO_SLOTS);
 		/* One that wrote passes the budget alone, by its pages. */
 		CHECK(writes || conform_info(&conform).idle_kept_bytes >=
 					LARGE_TABLES * conform_hpage());
 		small_tenants(&conform);
-		check_tables(before, 2 * MIB);
+		check_tables(before, TWO_SLOTS);
 		conform_close(&conform);
 	}
 }
@@ -149,10 +151,10 @@ static void a_trim_gives_tables_back(void)
 		CHECK(usage.table_bytes >=
 		      SLOTS * LARGE_TABLES * conform_hpage());
 		CHECK(usage.record_bytes > 0);
-		CHECK_EQ(fl_pool_trim(conform.pool, 2 * MIB, &trimmed), 0);
+		CHECK_EQ(fl_pool_trim(conform.pool, TWO_SLOTS, &trimmed), 0);
 		half = table_bytes();
-		CHECK(trimmed >= 2 * MIB && trimmed < 8 * MIB);
-		CHECK(half < full && half > before + MIB);
+		CHECK(trimmed >= TWO_SLOTS && trimmed < 4 * TWO_SLOTS);
+		CHECK(half < full && half > before + TWO_SLOTS / 2);
 	}
 	CHECK_EQ(fl_pool_trim(conform.pool, UINT64_MAX, NULL), 0);
 	check_tables(before, 0);

@@ -894,15 +894,6 @@ static void check_unregistered(const struct fl_pool_config *config)
 	conform_close(&conform);
 }
 
-/* An emulator of one program shows its own mappings, at other addresses; what was
- * just asked for is not among them. */
-static const char *needs_own_mappings(void)
-{
-	return test_needs_dump_flags() ?
-		       "the system does not show what was mapped" :
-		       NULL;
-}
-
 static void never_registered(void)
 {
 	each_kind(check_unregistered);
@@ -928,7 +919,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(a_fiber_runs, needs_fibers),
 	TEST_CASE(a_thread_runs),
 	TEST_CASE_NEEDS(overflow_is_caught_and_named, needs_fibers),
-	TEST_CASE_NEEDS(never_registered, needs_own_mappings),
+	TEST_CASE_NEEDS(never_registered, test_needs_own_mappings),
 };
 
 CONFORM_MAIN(cases)

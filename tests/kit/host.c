@@ -82,6 +82,15 @@ const char *test_needs_dump_flags(void)
 			     "the system leaves no memory out of core dumps";
 }
 
+/* An emulator of one program shows its own mappings, at other addresses; what was
+ * just asked for is not among them. */
+const char *test_needs_own_mappings(void)
+{
+	return test_needs_dump_flags() ?
+		       "the system does not show what was mapped" :
+		       NULL;
+}
+
 #ifdef __linux__
 #define GIB ((uint64_t)1 << 30)
 

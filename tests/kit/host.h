@@ -22,6 +22,9 @@ const char *test_needs_resident(void);
 /* NULL: the system leaves memory out of core dumps, and shows that. */
 const char *test_needs_dump_flags(void);
 
+/* NULL: /proc shows this program's mappings and pages at the program's addresses. */
+const char *test_needs_own_mappings(void);
+
 /* NULL: the name of a file that somebody reads may be given to another one. */
 const char *test_needs_names_that_go(void);
 
