@@ -608,12 +608,15 @@ static void lookup_before_the_base(void)
 	struct fl_pool_config config;
 	struct conform conform;
 	struct fl_memory *memory;
+	struct fl_fault fault;
 
 	guarded_config(&config, 0);
 	config.max_memories = 1;
 	config.guard_before_bytes = WPAGE;
 	conform_open(&conform, &config);
 	memory = conform_take(&conform, NULL, WPAGE);
+	CHECK(fl_fault_lookup(conform.context, memory->base - 9, &fault));
+	CHECK_EQ(fault.offset_bytes, -9);
 	check_lookup(conform.context, memory->base - 1, FL_FAULT_OUT_OF_BOUNDS,
 		     memory, NULL);
 	check_lookup(conform.context, memory->base - WPAGE,
