@@ -375,24 +375,43 @@ static void bases_are_aligned(void)
 	}
 }
 
-/* Where addresses end before the first multiple, nothing else is unmapped. */
-static void alignment_of_all_addresses(void)
+/* Where addresses end before the first multiple of 4 GiB, the pool or its memory
+ * is refused, and nothing else is unmapped. */
+static int align_to_all(void *arg)
 {
-	const struct fl_segment segment = { 0, "x", 1 };
 	struct conform conform = { conform_context(), NULL };
 	struct fl_error error = { .text = "" };
+	struct fl_memory_config memory_config;
+	struct fl_memory *memory = NULL;
+	int expected = sizeof(void *) < 8 ? -ENOMEM : 0, err;
+
+	err = fl_pool_create(conform.context, arg, &conform.pool, &error);
+	if (err) {
+		CHECK_EQ(err, expected);
+		fl_context_destroy(conform.context);
+		return 0;
+	}
+	fl_memory_config_init(&memory_config);
+	memory_config.initial_bytes = WPAGE;
+	CHECK_EQ(fl_memory_acquire(conform.pool, &memory_config, &memory,
+				   &error),
+		 expected);
+	if (memory)
+		conform_give(memory);
+	conform_close(&conform);
+	return 0;
+}
+
+static void alignment_of_all_addresses(void)
+{
 	struct fl_pool_config config;
-	int err;
 
 	guarded_config(&config, 0);
 	config.max_memories = config.max_instances = 1;
 	config.memory_alignment_bytes = 4 * GIB;
-	err = fl_pool_create(conform.context, &config, &conform.pool, &error);
-	CHECK_EQ(err, sizeof(void *) < 8 ? -ENOMEM : 0);
-	if (!err)
-		CHECK_EQ(fl_pool_destroy(conform.pool), 0);
-	fl_image_release(conform_image(&conform, WPAGE, &segment, 1));
-	fl_context_destroy(conform.context);
+	conform_check_child(align_to_all, &config);
+	config.allocation = FL_ALLOCATION_ON_DEMAND;
+	conform_check_child(align_to_all, &config);
 }
 
 /* Bases lie a whole number of strides apart. */
