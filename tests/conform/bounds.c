@@ -8,6 +8,7 @@
  * nothing else.
  */
 #define _GNU_SOURCE
+#include "lib/os/os.h"
 #include "tests/kit/child.h"
 #include "tests/kit/conform.h"
 #include "tests/kit/trap.h"
@@ -379,12 +380,17 @@ static void bases_are_aligned(void)
  * is refused, and nothing else is unmapped. */
 static int align_to_all(void *arg)
 {
+	uint8_t *addr = NULL;
 	struct conform conform = { conform_context(), NULL };
 	struct fl_error error = { .text = "" };
 	struct fl_memory_config memory_config;
 	struct fl_memory *memory = NULL;
 	int expected = sizeof(void *) < 8 ? -ENOMEM : 0, err;
 
+	err = fl__os_reserve(2 * conform_hpage(), 4 * GIB, &addr);
+	CHECK_EQ(err, expected);
+	if (!err)
+		fl__os_release(addr, 2 * conform_hpage());
 	err = fl_pool_create(conform.context, arg, &conform.pool, &error);
 	if (err) {
 		CHECK_EQ(err, expected);
