@@ -263,6 +263,8 @@ static void check_table(struct fl_instance *instance, unsigned int steps)
 
 static void check_instance(struct fl_instance *instance, unsigned int steps)
 {
+	/* In memory, because some processors divide by more digits. */
+	const volatile double share = 1.0 / (2 + steps);
 	struct fl_memory *memory = fl_instance_memory(instance, 0);
 	uint64_t length, count = 0;
 	uint8_t *bytes = expected_memory(steps, &length);
@@ -276,7 +278,7 @@ static void check_instance(struct fl_instance *instance, unsigned int steps)
 	for (unsigned int step = 0; step < steps; step++)
 		count += 1000 + step;
 	check(at.globals.count == count, "a global");
-	check(at.globals.share == 1.0 / (2 + steps), "a global of f64");
+	check(at.globals.share == share, "a global of f64");
 	/* What was dropped has no bytes, and what was not has three. */
 	check((fl_memory_init(instance, 0, 1, 5, 0, 3) == FL_TRAP_NONE) ==
 		      (steps < 2),
