@@ -722,10 +722,10 @@ FL_API int fl_module_write_state_exports(const struct fl_module *module,
  * Everything else is unchanged.
  *
  * Errors: -ENOTSUP, -ENOMEM, as fl_module_state_exports(); -ENOTSUP also of, and the
- * text names the thing: no memory, several, or one that is shared or of 64-bit addresses; a table that
- * something can change; a start function; a global of v128 or references that
- * something can change; types other than of functions; data that would be kept
- * whole.
+ * text names the thing: no memory, several, or one that is shared or of 64-bit
+ * addresses; a table that something can change; a start function; a global of v128
+ * or references that something can change; types other than of functions; data that
+ * would be kept whole.
  */
 FL_API int fl_module_write_resumable(const struct fl_module *module,
 				     void **bytes, uint64_t *length_bytes,
@@ -1857,8 +1857,8 @@ FL_API int fl_memory_acquire(struct fl_pool *pool,
  *
  * The memory is released when this returns 0, -EIO or -ENOMEM. -EIO: an audit
  * found the slot unclean, and the pool has retired the slot for good; or the image's
- * file in place was cut, and the slot was emptied. -ENOMEM:
- * the slot could be neither cleaned nor emptied, for want of memory or mappings
+ * file in place was cut, and the slot was emptied. -ENOMEM: the slot could be
+ * neither cleaned nor emptied, for want of memory or mappings
  * (vm.max_map_count). No tenant gets the slot, and fl_pool_info() counts it as
  * retired, until an acquire that finds no other slot, or fl_pool_trim(), has
  * emptied it. -EINVAL: not a live memory taken alone, as after a release that no
