@@ -69,14 +69,6 @@
 #define FL_API
 #endif
 
-/* A number that threads read while a call changes it. Where a struct aligns
- * uint64_t to 4 bytes, as on i386, one access could be torn in two. */
-#if defined(__GNUC__)
-typedef uint64_t fl_atomic64 __attribute__((aligned(8)));
-#else
-typedef uint64_t fl_atomic64;
-#endif
-
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -1769,6 +1761,14 @@ FL_API int fl_pool_config_fit(struct fl_context *context,
 			      struct fl_pool_fit *fit, struct fl_error *error);
 
 /* ------------------------------------------------------------------ memory */
+
+/* A number that threads read while a call changes it. Where a struct aligns
+ * uint64_t to 4 bytes, as on i386, one access could be torn in two. */
+#if defined(__GNUC__)
+typedef uint64_t fl_atomic64 __attribute__((aligned(8)));
+#else
+typedef uint64_t fl_atomic64;
+#endif
 
 /* For the static inline calls below. */
 static inline uint64_t fl_load_acquire(const fl_atomic64 *word)

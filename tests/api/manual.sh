@@ -41,7 +41,13 @@ words()
 {
 	tr -cs 'A-Za-z0-9_' '\n' | grep . | sort -u
 }
-sed -n '/^ *\/\*/,/\*\//p' "$srcdir/lib/faultline.h" |
+sed -n '/^[[:space:]]*\/\*/{
+	:more
+	p
+	/\*\//b
+	n
+	b more
+}' "$srcdir/lib/faultline.h" |
 	sed '/SPDX/d; s/FL_API//' | words >"$tmp/said"
 # shellcheck disable=SC2086 # a list of files
 for page in $pages; do
