@@ -14,7 +14,7 @@
 
 #define UNITS 600
 #define UNIT ((uint64_t)0x1000)
-#define BASE ((uint64_t)0x7f0000000000)
+#define BASE ((uint64_t)0x10000000)
 #define SPACES 40
 
 static struct fl_image images[2];
