@@ -21,10 +21,10 @@ config=$(find "$tmp/root" -name faultline-config.cmake)
 test -n "$config" || failed "make install brought no faultline-config.cmake"
 libdir=${config%/cmake/faultline/*}
 
-# configure_for NAME VERSION
+# configure_for NAME VERSION - CC may be more than one word
 configure_for()
 {
-	cmake -S "$srcdir/tests/api" -B "$tmp/$1" -DCMAKE_C_COMPILER="$CC" \
+	CC=$CC cmake -S "$srcdir/tests/api" -B "$tmp/$1" \
 		-DCMAKE_C_FLAGS="$FL_SANITIZER_FLAGS" -DVERSION="$2" \
 		-Dfaultline_DIR="${config%/*}" >"$tmp/$1.log" 2>&1
 }
