@@ -129,10 +129,12 @@ static int slot_clear(struct fl__slot *slot, bool may_return)
 	struct fl_image *image;
 	int err = 0;
 
-	/* What keeps no slots unmaps this one; what loads its pages knows the
-	 * slot. */
-	if (slot->source->calls->keeps_slots || slot->space.is_lazy)
+	/* What keeps no slots unmaps this one, emptied or not; what loads its
+	 * pages knows the slot until then. */
+	if (slot->source->calls->keeps_slots)
 		err = backend->detach(slot->arena, &slot->space);
+	else if (slot->space.is_lazy)
+		(void)backend->detach(slot->arena, &slot->space);
 	image = slot_forget(slot);
 	if (err || !may_return) {
 		fl__slot_count_retired(slot, 1);

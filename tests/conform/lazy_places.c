@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define IMAGES 2
@@ -146,6 +147,36 @@ static void on_demand_addresses_come_again(void)
 	images_take_turns(FL_ALLOCATION_ON_DEMAND, true);
 }
 
+/* A release that can map nothing over a slot on demand unmaps it all the same. */
+static void on_demand_ends_without_room(void)
+{
+	struct rlimit before, none;
+	struct fl_memory *memory;
+	struct host host;
+
+	host_open(&host, FL_ALLOCATION_ON_DEMAND, 10000);
+	memory = conform_take(&host.conform, host.images[0], 0);
+	CHECK_EQ(memory->base[7], value_of(0));
+	MUST_EQ(getrlimit(RLIMIT_AS, &before), 0);
+	none = before;
+	none.rlim_cur = WPAGE;
+	MUST_EQ(setrlimit(RLIMIT_AS, &none), 0);
+	conform_give(memory);
+	MUST_EQ(setrlimit(RLIMIT_AS, &before), 0);
+	CHECK_EQ(conform_info(&host.conform).retired_memories, 0);
+	memory = conform_take(&host.conform, host.images[1], 0);
+	check_shows(memory, 1);
+	conform_give(memory);
+	host_close(&host);
+}
+
+static const char *needs_limits(void)
+{
+	return test_is_sanitized() ? TEST_NOT_BUILT
+		       "a sanitizer needs address space" :
+				     conform_needs_lazy();
+}
+
 struct reader {
 	pthread_t thread;
 	const uint8_t *at;
@@ -271,6 +302,7 @@ static void a_deaf_source_leaves_loads_to_others(void)
 static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(the_pool_goes_the_image_stays, conform_needs_lazy),
 	TEST_CASE_NEEDS(on_demand_addresses_come_again, conform_needs_lazy),
+	TEST_CASE_NEEDS(on_demand_ends_without_room, needs_limits),
 	TEST_CASE_NEEDS(disturbed_waits_take_no_waiters, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_deaf_source_leaves_loads_to_others,
 			conform_needs_lazy),

@@ -62,6 +62,9 @@ extern struct fl_error listed_error;
 	 listed_row(#call, call, wanted,                                  \
 		    strstr(#call, "listed_error") ? &listed_error : NULL))
 
+/* The scene's file in place, NULL where that cannot be had. */
+struct fl_image *scene_in_place(struct scene *scene);
+
 /* A case of the other files each. */
 #define LISTED_CASES(CASE)    \
 	CASE(of_a_full_pool)        \

@@ -527,19 +527,9 @@ static void apply_to(struct scene *scene, struct fl_image *image)
 	(void)fl_memory_release(memory);
 }
 
-static struct fl_image *in_place(struct scene *scene)
-{
-	struct fl_image *image;
-
-	return fl_image_open(scene->conform.context, scene->path, -1,
-			     FL_OPEN_IN_PLACE, &image, NULL) ?
-		       NULL :
-		       image;
-}
-
 static void try_memory_apply(struct scene *scene)
 {
-	struct fl_image *image = in_place(scene);
+	struct fl_image *image = scene_in_place(scene);
 
 	apply_to(scene, NULL);
 	if (image)
@@ -551,7 +541,7 @@ static void try_memory_apply(struct scene *scene)
 static void try_memory_in_place(struct scene *scene)
 {
 	struct fl_memory_config config = FL_MEMORY_CONFIG_INIT;
-	struct fl_image *captured, *image = in_place(scene);
+	struct fl_image *captured, *image = scene_in_place(scene);
 	struct fl_memory_run runs[8];
 	struct fl_memory *memory;
 	uint8_t byte;
@@ -579,7 +569,7 @@ static void try_memory_in_place(struct scene *scene)
 
 static void try_digest_in_place(struct scene *scene)
 {
-	struct fl_image *image = in_place(scene);
+	struct fl_image *image = scene_in_place(scene);
 	uint8_t digest[32];
 
 	if (!image)
@@ -904,7 +894,7 @@ static void try_restore_in_place(struct scene *scene)
 {
 	struct fl_snapshot_parts parts = FL_SNAPSHOT_PARTS_INIT;
 	struct fl_delta_parts delta_parts = FL_DELTA_PARTS_INIT;
-	struct fl_image *image = in_place(scene);
+	struct fl_image *image = scene_in_place(scene);
 	struct fl_memory *memory;
 	struct fl_delta *delta;
 

@@ -194,3 +194,13 @@ void scene_deltas(struct scene *scene, struct fl_delta **deltas, uint32_t count)
 	}
 	conform_give(memory);
 }
+
+struct fl_image *scene_in_place(struct scene *scene)
+{
+	struct fl_image *image;
+
+	return fl_image_open(scene->conform.context, scene->path, -1,
+			     FL_OPEN_IN_PLACE, &image, NULL) ?
+		       NULL :
+		       image;
+}

@@ -4,17 +4,6 @@
 #define _GNU_SOURCE
 #include "listed.h"
 
-/* The scene's file in place, NULL where that cannot be had. */
-static struct fl_image *in_place(struct scene *scene)
-{
-	struct fl_image *image;
-
-	return fl_image_open(scene->conform.context, scene->path, -1,
-			     FL_OPEN_IN_PLACE, &image, NULL) ?
-		       NULL :
-		       image;
-}
-
 static struct fl_image *trapping(struct scene *scene)
 {
 	struct fl_segment segment = { 4096, "abc", 3 };
@@ -74,7 +63,7 @@ static void of_captures_given(struct scene *scene)
 static void of_tables_given(struct scene *scene)
 {
 	struct fl_table_config config = FL_TABLE_CONFIG_INIT;
-	struct fl_image *file = in_place(scene), *traps = trapping(scene);
+	struct fl_image *file = scene_in_place(scene), *traps = trapping(scene);
 	struct fl_pool *pool = scene->conform.pool;
 	struct fl_table *table;
 	uint64_t storage[4];

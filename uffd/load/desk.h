@@ -15,9 +15,9 @@
  * no load free waits for one, within the deadline too. When all waiters are in use,
  * faults stay in the kernel's queue until one is free.
  *
- * A slot that shows a lazy image is a *place* (places.h). What is answered to a slot is
- * answered under the lock, and a slot leaves the desk under the lock: so no
- * answer meets a slot's next tenant. A fault may be read, or be told again by the
+ * A slot that shows a lazy image is a *place* (places.h). What is answered to a slot
+ * is answered under the lock, and a slot leaves the desk under the lock: so no answer
+ * meets a slot's next tenant. A fault may be read, or be told again by the
  * kernel, long after its thread went on: a place leaves before its slot's memory
  * and its image do, and a slot has one waiter a page.
  *
@@ -116,7 +116,8 @@ int fl__desk_init(struct fl__desk *desk);
 void fl__desk_fini(struct fl__desk *desk);
 
 /* A slot shows an image from here on, and does so no more. Add before the slot
- * is registered; drop after its mappings have gone. end: of the slot. -ENOMEM. */
+ * is registered; drop after its mappings have gone. end: where the slot
+ * ends. -ENOMEM. */
 int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
 		       struct fl_image *image, struct fl__space *space);
 void fl__desk_drop_space(struct fl__desk *desk, const struct fl__space *space,
