@@ -961,10 +961,11 @@ FL_API int fl_image_open(struct fl_context *context, const char *path, int fd,
 
 /*
  * The digest of the file that fl_image_write() writes, 32 bytes: SHA-256 over a
- * table with the SHA-256 of each page. The same content and initial size has the
- * same digest, wherever the image comes from. The call computes the digest when
- * it is first asked for, in time linear in the data. Errors: -EFAULT, -ENOMEM,
- * -EIO (FL_OPEN_IN_PLACE alone).
+ * table with the hash of each page, which is SHA-256 of the SHA-256s of the page's
+ * sixteen blocks of 4 KiB. The same content and initial size has the same digest,
+ * wherever the image comes from. The call computes the digest when it is first
+ * asked for, in time linear in the data. Errors: -EFAULT, -ENOMEM, -EIO
+ * (FL_OPEN_IN_PLACE alone).
  */
 FL_API int fl_image_digest(struct fl_image *image, uint8_t digest[32],
 			   struct fl_error *error);

@@ -55,7 +55,8 @@
  *	  8   8	page, counted from the image's byte 0
  *	 16   8	byte in the file where the page is stored
  *	 24   8	stored bytes: 65536 of encoding 0, 1 to 65535 of encoding 1
- *	 32  32	SHA-256 of the page
+ *	 32  32	hash of the page: SHA-256 of the SHA-256s of its sixteen blocks of
+ *		4 KiB, one after the other
  *
  * What follows up to the packed file is of version 1.
  *
@@ -94,8 +95,8 @@
 #ifndef FL_TOC_H
 #define FL_TOC_H
 
-#include "base/sha256.h"
 #include "image.h"
+#include "page_hash.h"
 #include "page_pack.h"
 
 #define FL__TOC_VERSION		2	/* the newest */
@@ -211,8 +212,17 @@ bool fl__toc_find(const struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
 int fl__toc_check_wpage(const struct fl__toc *toc, uint64_t entry_idx,
 			struct fl__sha256 *sha, const uint8_t *bytes,
 			struct fl_error *error);
-/* The same of two pages, which may be of two files, in less time than one after
- * the other: errs[i] is what the call above would give for page i. */
+/* Check leaves that somebody says this page has. Errors: -ENOEXEC. */
+int fl__toc_check_leaves(const struct fl__toc *toc, uint64_t entry_idx,
+			 struct fl__sha256 *sha,
+			 const struct fl__page_leaves *leaves);
+/* Check blocks [first, first + count) of the page, read to bytes, by its leaves, which
+ * were checked. Errors: -ENOEXEC. */
+int fl__toc_check_blocks(const struct fl__toc *toc, uint64_t entry_idx,
+			 struct fl__sha256 *sha,
+			 const struct fl__page_leaves *leaves, uint32_t first,
+			 uint32_t count, const uint8_t *bytes);
+/* Two whole pages, which may be of two files: errs[i] is of page i. */
 void fl__toc_check_two(const struct fl__toc *const tocs[2],
 		       const uint64_t entry_idxs[2], struct fl__sha256 *sha,
 		       const uint8_t *const bytes[2], int errs[2]);

@@ -22,9 +22,7 @@ int fl__toc_add_wpage(struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
 	err = fl__toc_grow(toc, error);
 	if (err)
 		return err;
-	fl__sha256_restart(sha);
-	fl__sha256_add(sha, bytes, FL_WPAGE_BYTES);
-	fl__sha256_end(sha, entry.sha256);
+	fl__page_hash(sha, bytes, entry.sha256);
 	fl__toc_append(toc, &entry);
 	return 0;
 }

@@ -22,15 +22,22 @@ bool fl__toc_find(const struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
 	return low < end && toc->entries[low].wpage == wpage;
 }
 
+/* How much of a page lies within the image's initial size. */
+static uint64_t wpage_bytes(const struct fl__toc *toc,
+			    const struct fl__toc_entry *entry)
+{
+	return fl_min_u64(toc->images[entry->image_idx].initial_bytes -
+				  entry->wpage * FL_WPAGE_BYTES,
+			  FL_WPAGE_BYTES);
+}
+
 /* What is to be checked of a page beside its hash. */
 static int check_rest(const struct fl__toc *toc, uint64_t entry_idx,
 		      const uint8_t digest[FL__SHA256_BYTES],
 		      const uint8_t *bytes, struct fl_error *error)
 {
 	const struct fl__toc_entry *entry = &toc->entries[entry_idx];
-	uint64_t size = toc->images[entry->image_idx].initial_bytes;
-	uint64_t rest = fl_min_u64(size - entry->wpage * FL_WPAGE_BYTES,
-				   FL_WPAGE_BYTES);
+	uint64_t rest = wpage_bytes(toc, entry);
 
 	if (fl_is_zero(bytes, FL_WPAGE_BYTES))
 		return fl__toc_bad(error, entry->file_off,
@@ -54,22 +61,50 @@ int fl__toc_check_wpage(const struct fl__toc *toc, uint64_t entry_idx,
 {
 	uint8_t digest[FL__SHA256_BYTES];
 
-	fl__sha256_restart(sha);
-	fl__sha256_add(sha, bytes, FL_WPAGE_BYTES);
-	fl__sha256_end(sha, digest);
+	fl__page_hash(sha, bytes, digest);
 	return check_rest(toc, entry_idx, digest, bytes, error);
+}
+
+int fl__toc_check_leaves(const struct fl__toc *toc, uint64_t entry_idx,
+			 struct fl__sha256 *sha,
+			 const struct fl__page_leaves *leaves)
+{
+	uint8_t digest[FL__SHA256_BYTES];
+
+	fl__page_root(sha, leaves, digest);
+	return memcmp(digest, toc->entries[entry_idx].sha256,
+		      FL__SHA256_BYTES) ?
+		       -ENOEXEC :
+		       0;
+}
+
+int fl__toc_check_blocks(const struct fl__toc *toc, uint64_t entry_idx,
+			 struct fl__sha256 *sha,
+			 const struct fl__page_leaves *leaves, uint32_t first,
+			 uint32_t count, const uint8_t *bytes)
+{
+	uint64_t size = wpage_bytes(toc, &toc->entries[entry_idx]);
+	uint64_t start = first * FL__PAGE_BLOCK_BYTES;
+	uint64_t len = count * FL__PAGE_BLOCK_BYTES;
+	uint64_t used = fl_min_u64(size - fl_min_u64(size, start), len);
+	struct fl__page_leaves found;
+
+	fl_assert(first < FL__PAGE_BLOCKS && count <= FL__PAGE_BLOCKS - first);
+	fl__page_leaves_of(sha, bytes, first, count, &found);
+	return memcmp(found.sha256[first], leaves->sha256[first],
+		      count * FL__SHA256_BYTES) ||
+			       !fl_is_zero(bytes + used, len - used) ?
+		       -ENOEXEC :
+		       0;
 }
 
 void fl__toc_check_two(const struct fl__toc *const tocs[2],
 		       const uint64_t entry_idxs[2], struct fl__sha256 *sha,
 		       const uint8_t *const bytes[2], int errs[2])
 {
-	uint8_t digests[2][FL__SHA256_BYTES];
-
-	fl__sha256_two(sha, bytes, FL_WPAGE_BYTES, digests);
 	for (int i = 0; i < 2; i++)
-		errs[i] = check_rest(tocs[i], entry_idxs[i], digests[i],
-				     bytes[i], NULL);
+		errs[i] = fl__toc_check_wpage(tocs[i], entry_idxs[i], sha,
+					      bytes[i], NULL);
 }
 
 int fl__toc_unpack_wpage(const struct fl__toc *toc, uint64_t entry_idx,

@@ -147,9 +147,7 @@ static bool is_unchanged(const struct fl_image *image, const uint8_t *bytes,
 
 	if (!fl__image_is_in_place(image))
 		return true;
-	fl__sha256_restart(sha);
-	fl__sha256_add(sha, bytes, FL_WPAGE_BYTES);
-	fl__sha256_end(sha, digest);
+	fl__page_hash(sha, bytes, digest);
 	return !memcmp(digest, entry->sha256, sizeof(digest));
 }
 

@@ -68,6 +68,16 @@ static inline void toc_bytes_hash(const uint8_t *bytes, uint64_t len,
 	fl__sha256_end(&sha, digest);
 }
 
+/* The hash of a page, from what toc.h says of it. */
+static inline void toc_bytes_hash_wpage(const uint8_t *page, uint8_t *digest)
+{
+	uint8_t leaves[16 * 32];
+
+	for (int i = 0; i < 16; i++)
+		toc_bytes_hash(page + i * 4096, 4096, leaves + i * 32);
+	toc_bytes_hash(leaves, sizeof(leaves), digest);
+}
+
 /* Byte of the index, as the header's counts say. */
 static inline uint64_t toc_bytes_index(const uint8_t *bytes)
 {
@@ -137,13 +147,13 @@ static inline void toc_bytes_mend_wpage(uint8_t *bytes, uint64_t len,
 		return;
 	if (toc_bytes_get(entry + 4, 4) != 1 || !unpacker) {
 		if (len - off >= TOC_WPAGE)
-			toc_bytes_hash(bytes + off, TOC_WPAGE, entry + 32);
+			toc_bytes_hash_wpage(bytes + off, entry + 32);
 		return;
 	}
 	page = fl__page_unpacker_buffer(unpacker);
 	if (stored <= len - off &&
 	    !fl__page_unpack(unpacker, bytes + off, (uint32_t)stored, page))
-		toc_bytes_hash(page, TOC_WPAGE, entry + 32);
+		toc_bytes_hash_wpage(page, entry + 32);
 }
 
 static inline void toc_bytes_mend(uint8_t *bytes, uint64_t len)

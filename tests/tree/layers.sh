@@ -24,7 +24,7 @@ lib/base		util copy bits error stats loads ctypes probes sized config run sha256
 lib/os			os threads windows windows_file posix watch file publish limits touch
 lib/slots		stats
 lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader code survey
-lib/image		image page_pack toc toc_form toc_read toc_pages toc_make page_source origin workset
+lib/image		image page_hash page_pack toc toc_form toc_read toc_pages toc_make page_source origin workset
 lib			backend segmented
 uffd			kernel confine filter ring uffd scan features probe memfd
 uffd/load		lazy ahead large places desk unpack fill chores loader foresee
