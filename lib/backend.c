@@ -139,8 +139,10 @@ int fl__space_renew(struct fl__space *space,
 
 	/* An empty slot is reserved address space already. To map it anew could
 	 * take a mapping that is not to be had. */
-	if (!space->is_open)
+	if (!space->is_open) {
+		space->is_torn = false;
 		return 0;
+	}
 	err = fl__os_renew(space->base - geometry->prefix_bytes,
 			   geometry->prefix_bytes + geometry->max_bytes);
 	if (err)

@@ -10,15 +10,19 @@
 
 #include <sys/mman.h>
 
+/* A page that is missing would be read as zeroes by all who show the image: the
+ * piece is opened once its faults are told of. */
 static int slot_show(const struct fl__arena *arena, struct fl__space *space,
 		     struct fl_image *image, const struct fl__piece *piece)
 {
 	uint64_t start = (uintptr_t)space->base + piece->off;
+	int err;
 
 	space->is_lazy = space->is_open = true;
-	fl__space_called(space, 2);
-	return fl__loader_show(arena->host->loader, image, space, start,
-			       start + piece->len);
+	fl__space_called(space, 3);
+	err = fl__loader_show(arena->host->loader, image, space, start,
+			      start + piece->len);
+	return err ? err : fl__os_allow(space->base + piece->off, piece->len);
 }
 
 /* Lay an image over an inaccessible slot: its extents from the file, zeroes
@@ -39,7 +43,7 @@ static int slot_map(const struct fl__arena *arena, struct fl__space *space,
 		if (!piece.is_data)
 			err = fl__os_allow(space->base + at, piece.len);
 		else if (mmap(space->base + at, (size_t)piece.len,
-			      PROT_READ | PROT_WRITE,
+			      image->lazy ? PROT_NONE : PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
 			      image->fd,
 			      (off_t)fl__image_file_off(image, at)) ==

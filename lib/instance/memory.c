@@ -96,6 +96,8 @@ int fl__memory_restart(struct fl_memory *pub)
 	__atomic_store_n(&pub->length_bytes,
 			 err ? 0 : slot->space.attached_bytes,
 			 __ATOMIC_RELEASE);
+	if (err)
+		(void)fl__slot_shut(slot);
 	fl__os_unlock(&memory->grow_lock);
 	return err;
 }

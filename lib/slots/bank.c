@@ -611,17 +611,30 @@ int fl__slot_give(struct fl__slot *slot, uint64_t used_bytes)
 	return 0;
 }
 
+int fl__slot_shut(struct fl__slot *slot)
+{
+	uint64_t prefix = slot->geometry->prefix_bytes;
+
+	fl__space_called(&slot->space, 1);
+	return fl__os_deny(slot->space.base - prefix,
+			   prefix + slot->geometry->max_bytes);
+}
+
 /* New memory for a live slot. No reset believes what is left of a slot for which
- * there is none. */
+ * there is none. A detach that fails leaves no fault answered: where that could
+ * keep the tenant waiting, the slot is shut first, or not detached. */
 static int slot_renew(struct fl__slot *slot)
 {
 	const struct fl__backend *backend = slot->bank->backend;
 	uint64_t bytes = slot->space.attached_bytes;
-	int err = backend->detach(slot->arena, &slot->space);
+	int err = slot->space.is_lazy ? fl__slot_shut(slot) : 0;
 
-	fl__stats_add(slot->bank->pool->stats, FL__WORD_kept_bytes,
-		      -slot->space.kept_bytes);
-	slot->space.kept_bytes = 0;
+	if (!err) {
+		err = backend->detach(slot->arena, &slot->space);
+		fl__stats_add(slot->bank->pool->stats, FL__WORD_kept_bytes,
+			      -slot->space.kept_bytes);
+		slot->space.kept_bytes = 0;
+	}
 	if (!err)
 		err = backend->attach(slot->arena, &slot->space,
 				      slot->space.image, bytes);

@@ -80,6 +80,9 @@ int fl__slot_settle(struct fl__slot *slot, struct fl__taker *taker);
  * answers.
  */
 int fl__slot_restart(struct fl__slot *slot, uint64_t used_bytes);
+/* A live slot that shows nothing any more becomes inaccessible: an access is a
+ * SIGSEGV. After an error it is what it was. */
+int fl__slot_shut(struct fl__slot *slot);
 
 /* Empty a clean slot that fl__bank_take_warm() gave, and give the slot to its
  * source. False: the slot cannot be emptied now, and is as it was. *image is the

@@ -601,6 +601,63 @@ static void a_slot_that_cannot_be_emptied(void)
 	}
 }
 
+struct look {
+	const uint8_t *addr;
+	uint8_t value;
+};
+
+static void look(void *arg)
+{
+	struct look *at = arg;
+
+	at->value = *(const volatile uint8_t *)at->addr;
+}
+
+/* The access ends, by a signal of which the lookup gives the reason. */
+static void check_shut(const uint8_t *addr)
+{
+	struct look at = { addr, 0 };
+	struct test_trap trap;
+
+	memset(&seen, 0, sizeof(seen));
+	trap = test_catch_seen(look, &at, see);
+	CHECK_EQ(trap.signo, SIGSEGV);
+	CHECK_EQ(seen.is_trap, 1);
+	CHECK_EQ(seen.kind, FL_FAULT_OUT_OF_BOUNDS);
+}
+
+/* A live memory that cannot be mapped anew leaves the loader: a page of it that is
+ * not loaded is no page to wait for. */
+static void a_reset_that_fails(void)
+{
+	struct rlimit before, none;
+	struct fl_memory *memory;
+	struct lazy lazy;
+
+	for (int way = 0; way < ways(); way++) {
+		lazy_open_way(&lazy, way, 5000);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK_EQ(memory->base[2 * WPAGE], lazy.bytes[2 * WPAGE]);
+		/* What is lent is mapped anew. */
+		CHECK_EQ(fl_memory_lend(memory), 0);
+		MUST_EQ(getrlimit(RLIMIT_AS, &before), 0);
+		none = before;
+		none.rlim_cur = HPAGE;
+		MUST_EQ(setrlimit(RLIMIT_AS, &none), 0);
+		CHECK_EQ(fl_memory_reset(memory), -ENOMEM);
+		MUST_EQ(setrlimit(RLIMIT_AS, &before), 0);
+		CHECK_EQ(fl_memory_length(memory), 0);
+		check_shut(memory->base + 2 * WPAGE);
+		check_shut(memory->base + 5 * WPAGE);
+		check_shut(memory->base + (PAGES - 1) * WPAGE);
+		conform_give(memory);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(shows(&lazy, memory));
+		conform_give(memory);
+		lazy_close(&lazy);
+	}
+}
+
 static struct test_file file_of_noise(struct conform *conform)
 {
 	uint8_t *bytes = malloc(PAGES * WPAGE);
@@ -1028,6 +1085,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(the_image_goes_at_any_moment, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_child_gives_its_reference_back, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_slot_that_cannot_be_emptied, needs_limits),
+	TEST_CASE_NEEDS(a_reset_that_fails, needs_limits),
 	TEST_CASE_NEEDS(a_close_that_calls_the_pool, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_fork_with_faults_pending, conform_needs_lazy),
 	TEST_CASE_NEEDS(audits_load_nothing, conform_needs_lazy),

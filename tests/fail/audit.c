@@ -454,6 +454,7 @@ static void a_reset_in_place_says_so(void)
 	CHECK_EQ(fl_memory_reset(memory), -EIO);
 	lie_about(NULL);
 	CHECK_EQ(fl_memory_length(memory), 0);
+	CHECK(test_traps(base + dirt.off));
 	CHECK_EQ(fl_memory_grow(memory, 1, NULL), -E2BIG);
 	CHECK_EQ(conform_info(&liar.conform).live_memories, 1);
 	CHECK_EQ(fl_memory_release(memory), -EIO);
