@@ -201,17 +201,22 @@ struct fl__taker {
 	void (*take)(struct fl__taker *taker, uint64_t off, uint64_t len);
 };
 
+/* The rungs of the Linux engine, best first, which are the same to every build. */
+#define FL__LINUX_RUNGS "track", "scan", "dontneed"
+
 struct fl__backend {
 	const char *name;
+	/* The names of its rungs, NULL behind the last. */
+	const char *rungs[4];
 
 	/* Is that the name of a feature? NULL: there is none. */
 	bool (*knows)(const char *name, size_t len);
 	/* Probe, and open whatever is needed later: the process may give up
 	 * its rights then. disabled lists features to do without; config->rung
-	 * is the rung that the caller asks for, NULL for the best. What these
-	 * two exclude is not called. -ENOTSUP with the reason when this host cannot,
-	 * -EINVAL when there is no such rung; -ENOMEM when something ran out,
-	 * which says nothing of the host. */
+	 * is one of the rungs, which the caller asks for, NULL for the best.
+	 * What these two exclude is not called. -ENOTSUP with the reason when
+	 * this host cannot; -ENOMEM when something ran out, which says nothing of
+	 * the host. */
 	int (*open)(const char *disabled,
 		    const struct fl_context_config *config,
 		    struct fl__host **host, struct fl_error *error);

@@ -17,6 +17,7 @@ static int absent_open(const char *disabled,
 /* The name means the same to every build. */
 static const struct fl__backend backend_absent = {
 	.name = "linux",
+	.rungs = { FL__LINUX_RUNGS },
 	.open = absent_open,
 };
 #endif
@@ -62,6 +63,45 @@ static int names_check(const char *disabled, struct fl_error *error)
 	return 0;
 }
 
+static bool has_rung(const struct fl__backend *backend, const char *rung)
+{
+	for (size_t i = 0; i < FL_ARRAY_SIZE(backend->rungs); i++) {
+		if (backend->rungs[i] && !strcmp(rung, backend->rungs[i]))
+			return true;
+	}
+	return false;
+}
+
+static int rung_check(const char *rung, struct fl_error *error)
+{
+	for (size_t i = 0; backends[i]; i++) {
+		if (!rung || has_rung(backends[i], rung))
+			return 0;
+	}
+	return fl__error_set(
+		error, -EINVAL,
+		"there is no rung \"%s\"; the comment of fl_context_rung() lists them",
+		rung);
+}
+
+/* Open what is asked for by no name, or by its own. */
+static int backend_try(const struct fl__backend *backend,
+		       const struct fl_context_config *config,
+		       const char *disabled, struct fl__host **host,
+		       struct fl_error *error)
+{
+	if (fl_name_is_listed(disabled, backend->name))
+		return fl__error_set(
+			error, -ENOTSUP,
+			"backend \"%s\" is taken away by FAULTLINE_DISABLE",
+			backend->name);
+	if (config->rung && !has_rung(backend, config->rung))
+		return fl__error_set(error, -ENOTSUP,
+				     "backend \"%s\" has no rung \"%s\"",
+				     backend->name, config->rung);
+	return backend->open(disabled, config, host, error);
+}
+
 int fl__backend_open(const struct fl_context_config *config,
 		     const char *disabled, const struct fl__backend **backend,
 		     struct fl__host **host, struct fl_error *error)
@@ -70,6 +110,8 @@ int fl__backend_open(const struct fl_context_config *config,
 	struct fl_error found;
 	int err = names_check(disabled, error);
 
+	if (!err)
+		err = rung_check(rung, error);
 	if (err)
 		return err;
 	err = fl__error_set(&found, -ENOTSUP,
@@ -78,13 +120,7 @@ int fl__backend_open(const struct fl_context_config *config,
 	for (size_t i = 0; backends[i]; i++) {
 		if (name && strcmp(name, backends[i]->name))
 			continue;
-		if (fl_name_is_listed(disabled, backends[i]->name))
-			err = fl__error_set(
-				&found, -ENOTSUP,
-				"backend \"%s\" is taken away by FAULTLINE_DISABLE",
-				backends[i]->name);
-		else
-			err = backends[i]->open(disabled, config, host, &found);
+		err = backend_try(backends[i], config, disabled, host, &found);
 		if (!err) {
 			*backend = backends[i];
 			return 0;
@@ -92,7 +128,7 @@ int fl__backend_open(const struct fl_context_config *config,
 		/* A shortage says nothing of the host. A caller that asks for a
 		 * rung is told why there is no such rung here, not that another
 		 * backend lacks the rung too. */
-		if (err == -ENOMEM || (rung && strcmp(rung, "discard")))
+		if (err == -ENOMEM || (rung && has_rung(backends[i], rung)))
 			break;
 	}
 	if (error)

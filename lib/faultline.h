@@ -186,9 +186,9 @@ struct fl_context_config {
 	/* The backend: NULL for the best that this host allows, "linux", or
 	 * "segmented". A name that this host lacks is -ENOTSUP. */
 	const char *backend;
-	/* How the "linux" backend makes a slot clean: NULL for the best that
-	 * this host allows, "track", "scan" or "dontneed". See
-	 * fl_context_rung(). */
+	/* How a slot is made clean: NULL for the best that this host allows, or
+	 * a name that fl_context_rung() lists; any other is -EINVAL. A rung that
+	 * the backend or this host lacks is -ENOTSUP. */
 	const char *rung;
 	/*
 	 * What images may take; beyond, the call that makes the image answers

@@ -20,6 +20,8 @@
 
 #include <stdlib.h>
 
+#define RUNG "discard"
+
 struct fl__arena {
 	struct fl__geometry geometry;
 };
@@ -28,14 +30,9 @@ static int segmented_open(const char *disabled,
 			  const struct fl_context_config *config,
 			  struct fl__host **host, struct fl_error *error)
 {
-	const char *rung = config->rung;
-
 	(void)disabled;
-	if (rung && strcmp(rung, "discard"))
-		return fl__error_set(
-			error, -ENOTSUP,
-			"the segmented backend has only the rung \"discard\", not \"%s\"",
-			rung);
+	(void)config;
+	(void)error;
 	*host = NULL;
 	return 0;
 }
@@ -50,7 +47,7 @@ static const char *segmented_rung(const struct fl__host *host,
 {
 	(void)host;
 	*reason = "the segmented backend tracks nothing";
-	return "discard";
+	return RUNG;
 }
 
 static int segmented_put(void *user, uint64_t off, const void *bytes,
@@ -435,6 +432,7 @@ static int segmented_prefault(struct fl__arena *arena, struct fl__space *space,
 
 const struct fl__backend fl__backend_segmented = {
 	.name = "segmented",
+	.rungs = { RUNG },
 	.open = segmented_open,
 	.close = segmented_close,
 	.rung = segmented_rung,

@@ -50,6 +50,7 @@ static bool linux_marks_guards(const struct fl__host *host)
 
 const struct fl__backend fl__backend_linux = {
 	.name = "linux",
+	.rungs = { FL__LINUX_RUNGS },
 	.knows = linux_knows,
 	.open = fl__host_open,
 	.close = fl__host_close,

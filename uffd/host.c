@@ -87,11 +87,6 @@ int fl__host_open(const char *disabled, const struct fl_context_config *config,
 	struct fl__host *host;
 	int err;
 
-	if (!fl__rung_is_known(rung))
-		return fl__error_set(
-			error, -EINVAL,
-			"there is no rung \"%s\"; use track, scan or dontneed",
-			rung);
 	host = calloc(1, sizeof(*host));
 	if (!host || fl__os_lock_init(&host->lock)) {
 		free(host);

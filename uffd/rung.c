@@ -2,11 +2,8 @@
 /* rung.c - which rung a host gets; see rung.h. */
 #include "rung.h"
 
-static const char *const rung_names[FL__RUNG_COUNT] = {
-	[FL__RUNG_TRACK] = "track",
-	[FL__RUNG_SCAN] = "scan",
-	[FL__RUNG_DONTNEED] = "dontneed",
-};
+static const char *const rung_names[] = { FL__LINUX_RUNGS };
+_Static_assert(FL_ARRAY_SIZE(rung_names) == FL__RUNG_COUNT, "a name each");
 
 /* The features that one rung alone uses, in the order in which they are missed.
  * Features in no row serve all rungs. */
@@ -63,15 +60,6 @@ uint32_t fl__rung_unused(const char *disabled, const char *wanted)
 			used |= FL__FEATURE_BIT(rung_uses[i].feature);
 	}
 	return all & ~used;
-}
-
-bool fl__rung_is_known(const char *wanted)
-{
-	for (int r = 0; r < FL__RUNG_COUNT; r++) {
-		if (!wanted || !strcmp(wanted, rung_names[r]))
-			return true;
-	}
-	return false;
 }
 
 const char *fl__rung_name(enum fl__rung rung)

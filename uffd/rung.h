@@ -16,6 +16,7 @@
 
 #include "probe.h"
 
+/* In the order of FL__LINUX_RUNGS. */
 enum fl__rung {
 	FL__RUNG_TRACK,
 	FL__RUNG_SCAN,
@@ -24,9 +25,6 @@ enum fl__rung {
 };
 
 const char *fl__rung_name(enum fl__rung rung);
-
-/* NULL, no wish, is known. */
-bool fl__rung_is_known(const char *wanted);
 
 /* Bits of the features that no rung uses which is left by the caller's choice
  * and by what is disabled. */

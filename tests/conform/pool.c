@@ -53,13 +53,39 @@ static void rung_by_name(void)
 		CHECK_EQ(why != NULL, i != 0);
 		fl_context_destroy(context);
 	}
-	config.rung = "no such rung";
-	{
-		struct fl_context *context = NULL;
+}
 
-		CHECK(fl_context_create(&config, &context, NULL) < 0);
-		CHECK(context == NULL);
-	}
+static int rung_answer(const char *backend, const char *rung)
+{
+	struct fl_context *context = NULL;
+	struct fl_context_config config;
+	struct fl_error error = { .text = "" };
+	int err;
+
+	fl_context_config_init(&config);
+	config.backend = backend;
+	config.rung = rung;
+	err = fl_context_create(&config, &context, &error);
+	CHECK_EQ(context != NULL, !err);
+	if (err)
+		CHECK_HAS(error.text, rung);
+	fl_context_destroy(context);
+	return err;
+}
+
+/* A name that exists nowhere is a slip, one of another backend is not there. */
+static void rungs_of_no_or_another_backend(void)
+{
+	const char *backend = test_rung->backend;
+	bool is_linux = !strcmp(backend, "linux");
+
+	CHECK_EQ(rung_answer(backend, "no such rung"), -EINVAL);
+	CHECK_EQ(rung_answer(NULL, "no such rung"), -EINVAL);
+	CHECK_EQ(rung_answer("no such backend", "no such rung"), -EINVAL);
+	CHECK_EQ(rung_answer(backend, ""), -EINVAL);
+	CHECK_EQ(rung_answer(backend, is_linux ? "discard" : "dontneed"),
+		 -ENOTSUP);
+	CHECK_EQ(rung_answer(NULL, "discard"), 0);
 }
 
 /* Those that are built. */
@@ -832,6 +858,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(child_makes_its_own),
 	TEST_CASE(backend_is_the_one_asked_for),
 	TEST_CASE(rung_by_name),
+	TEST_CASE(rungs_of_no_or_another_backend),
 	TEST_CASE_NEEDS(best_backend, needs_all_backends),
 	TEST_CASE(unknown_backend),
 	TEST_CASE(backends_taken_away),
