@@ -1003,6 +1003,9 @@ struct fl_page_source_config {
 	 * Read a range, which lies within length_bytes. With is_async 0: wait,
 	 * and return how many bytes were read (fewer are allowed, and the library
 	 * asks for the rest; 0 says that there are no more) or a negative errno.
+	 * The caller that needs the bytes is told -ENOMEM (what is used up),
+	 * -EPERM (-EACCES too) or -ETIMEDOUT for these, and -EIO for any other;
+	 * the text says which.
 	 * The library makes such calls on threads of its own, up to four at once.
 	 *
 	 * With is_async: start the read and return 0 without waiting for it, then

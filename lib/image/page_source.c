@@ -206,6 +206,22 @@ void fl_page_source_done(struct fl_page_source *source, uint64_t ticket,
 	read->done(read, result);
 }
 
+/* What a source says, if that is an errno. */
+static int errno_of(int64_t result)
+{
+	return result < -4095 || result >= 0 ? -EIO : (int)result;
+}
+
+int fl__page_source_error(int64_t result)
+{
+	int err = errno_of(result);
+
+	if (err == -ETIMEDOUT)
+		return err;
+	/* No limit of this process. */
+	return err == -EAGAIN ? -EIO : fl__error_fold(err);
+}
+
 uint64_t fl__page_source_length(const struct fl_page_source *source)
 {
 	return source->calls.length_bytes;
@@ -265,9 +281,7 @@ int fl__page_source_start(struct fl_page_source *source,
 	err = source->calls.read(source->calls.user, &asked);
 	/* A source that fails and has called done all the same was done. */
 	if (err < 0 && reads_take(source, asked.ticket))
-		return err == -ETIMEDOUT ? -ETIMEDOUT :
-		       err < -4095	 ? -EIO :
-					   fl__error_fold((int)err);
+		return errno_of(err);
 	return 0;
 }
 
@@ -392,10 +406,8 @@ int fl__page_source_read(struct fl_page_source *source, uint64_t off, void *dst,
 				read_waiting(source, off + *done, to + *done,
 					     len - *done, timeout_ns);
 
-		if (got == -ETIMEDOUT)
-			return -ETIMEDOUT;
 		if (got < 0)
-			return fl__os_file_error(got < -4095 ? -EIO : (int)got);
+			return errno_of(got);
 		if (!got)
 			return 0;
 		*done += (uint64_t)got;

@@ -45,12 +45,18 @@ bool fl__page_source_is_foreign(const struct fl_page_source *source);
 /* The descriptor of a file, else -1. */
 int fl__page_source_fd(const struct fl_page_source *source);
 
+/* What the caller of the library is told where a source says that. Nothing that a
+ * source says is an argument of that caller's: -EIO, -ENOMEM, -EPERM,
+ * -ETIMEDOUT. */
+int fl__page_source_error(int64_t result);
+
 /* Bytes read, which may be fewer than len, or a negative errno. */
 int64_t fl__page_source_now(struct fl_page_source *source, uint64_t off,
 			    void *dst, uint64_t len);
 
 /* Start a read, whose off, len, dst and done are set; done() may run before
- * this returns. An error means that done() was not and will not be called. */
+ * this returns. An error (any errno) means that done() was not and will not be
+ * called. */
 int fl__page_source_start(struct fl_page_source *source,
 			  struct fl__page_read *read);
 
@@ -61,7 +67,8 @@ void fl__page_source_cancel(struct fl_page_source *source, uint64_t ticket);
 /*
  * Read all of a range, in parts, by any kind of source, each part within
  * timeout_ns. *done (less than len only after an error or where the source ends)
- * says how far that came. Errors: of the source, folded; -ETIMEDOUT, -ENOMEM.
+ * says how far that came. Errors: any errno, the source's above all; -ETIMEDOUT,
+ * -ENOMEM.
  */
 int fl__page_source_read(struct fl_page_source *source, uint64_t off, void *dst,
 			 uint64_t len, uint64_t timeout_ns, uint64_t *done);

@@ -28,10 +28,13 @@ static int file_read(const struct fl__toc_source *source, uint64_t off,
 			"the page source has not answered in time; raise deadline_ns of fl_load_config, which is %llu",
 			fl_llu(origin->deadline_ns));
 	if (err)
-		return fl__error_set_at(error, fl__os_file_error(err),
-					off + done,
-					"cannot read the image file: %s",
-					strerror(-err));
+		return fl__error_set_at(
+			error,
+			origin->pages ? fl__page_source_error(err) :
+					fl__os_file_error(err),
+			off + done, "cannot read the %s: %s",
+			origin->pages ? "page source" : "image file",
+			strerror(-err));
 	if (done < len)
 		return fl__error_set_at(
 			error, -ENOEXEC, off + done,

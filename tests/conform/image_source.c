@@ -237,6 +237,121 @@ static void a_source_that_fails(void)
 	conform_close(&conform);
 }
 
+/* A source that says one thing to each read from nth_to_fail on: in its answer, by
+ * done before it answers, or by not beginning. */
+struct liar {
+	struct test_file file;
+	int64_t says;
+	uint32_t nth_to_fail, reads;
+	bool is_async, is_done_first;
+};
+
+static int64_t liar_read(void *user, const struct fl_page_read *read)
+{
+	struct liar *liar = user;
+	int64_t result = liar->says;
+
+	if (++liar->reads < liar->nth_to_fail) {
+		result = (int64_t)read->length_bytes;
+		memcpy(read->dst, liar->file.bytes + read->offset_bytes,
+		       read->length_bytes);
+	} else if (!liar->is_done_first) {
+		return result;
+	}
+	if (!liar->is_async)
+		return result;
+	fl_page_source_done(read->source, read->ticket, result);
+	return 0;
+}
+
+static struct fl_page_source *liar_open(struct liar *liar)
+{
+	struct fl_page_source_config config;
+	struct fl_page_source *source = NULL;
+	struct fl_error error = { .text = "" };
+
+	fl_page_source_config_init(&config);
+	config.length_bytes = liar->file.len;
+	config.user = liar;
+	config.read = liar_read;
+	config.is_async = liar->is_async;
+	CONFORM_MUST(fl_page_source_create(&config, &source, &error), &error);
+	return source;
+}
+
+/* What the header lists for what a source may say. */
+static int told(int64_t said)
+{
+	switch (said) {
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+	case -EFBIG:
+	case -ENOSPC:
+#ifdef EDQUOT
+	case -EDQUOT:
+#endif
+		return -ENOMEM;
+	case -EPERM:
+	case -EACCES:
+		return -EPERM;
+	case -ETIMEDOUT:
+		return -ETIMEDOUT;
+	default:
+		return -EIO;
+	}
+}
+
+static void check_told(struct conform *conform, struct liar *liar, int64_t says,
+		       uint32_t nth)
+{
+	struct fl_page_source *source;
+	struct fl_image *opened;
+	struct fl_error error;
+
+	liar->says = says;
+	liar->nth_to_fail = nth;
+	liar->reads = 0;
+	source = liar_open(liar);
+	CHECK_EQ(open_source(conform, source, FL_LOAD_WHOLE, &opened, &error),
+		 told(says));
+	if (says > -4096 && says != -ETIMEDOUT)
+		CHECK_HAS(error.text, strerror((int)-says));
+	if (test_has_failed())
+		test_note("the source said %lld to read %u", (long long)says,
+			  nth);
+	fl_page_source_release(source);
+}
+
+/* The header, the tables, the pages: no errno of the source's is an argument of
+ * the caller's, and each is told in words. */
+static void every_errno_of_a_source(void)
+{
+	static const int64_t beyond[] = { -4095, -4096, -5000, INT32_MIN,
+					  INT64_MIN };
+	struct conform conform;
+	struct fl_image *image;
+
+	conform_open(&conform, NULL);
+	image = noisy_image(&conform);
+	for (int way = 0; way < 3 && !test_has_failed(); way++) {
+		struct liar liar = { .file = test_file_of(image),
+				     .is_async = way > 0,
+				     .is_done_first = way == 2 };
+
+		for (int64_t err = 1; err < 140; err++) {
+			check_told(&conform, &liar, -err, 1);
+			check_told(&conform, &liar, -err, 2);
+			check_told(&conform, &liar, -err, 4);
+		}
+		for (size_t i = 0; i < TEST_ARRAY_SIZE(beyond); i++)
+			check_told(&conform, &liar, beyond[i], 1);
+		free(liar.file.bytes);
+	}
+	fl_image_release(image);
+	conform_close(&conform);
+}
+
 static void configurations_that_are_refused(void)
 {
 	struct fl_error error = { .text = "" };
@@ -280,6 +395,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(every_source_and_way),
 	TEST_CASE(odd_answers),
 	TEST_CASE(a_source_that_fails),
+	TEST_CASE(every_errno_of_a_source),
 	TEST_CASE(configurations_that_are_refused),
 };
 

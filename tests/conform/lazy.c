@@ -330,6 +330,9 @@ static void a_page_that_cannot_be_loaded(void)
 		check_trap(&lazy, 3 * WPAGE + 100, -ENOMEM);
 		__atomic_store_n(&m->fail_err, -EBADF, __ATOMIC_RELAXED);
 		check_trap(&lazy, 12 * WPAGE, -EIO);
+		/* What only the library can find. */
+		__atomic_store_n(&m->fail_err, -ENOEXEC, __ATOMIC_RELAXED);
+		check_trap(&lazy, 12 * WPAGE, -EIO);
 		set(&m->fail_every, 0);
 		set(&m->wrong_every, 1);
 		check_trap(&lazy, 15 * WPAGE + 5, -ENOEXEC);

@@ -79,11 +79,6 @@ uint64_t fl__fill_off(const struct fl__load *load)
 	       load->got_bytes;
 }
 
-static int read_error(int64_t result)
-{
-	return result < -4095 || result >= 0 ? -EIO : (int)result;
-}
-
 /* Read what is missing, on a thread that may wait. The bytes, or an error. */
 int64_t fl__fill_read(const struct fl__load *load)
 {
@@ -96,7 +91,7 @@ int64_t fl__fill_read(const struct fl__load *load)
 			load->bytes + load->got_bytes + done, missing - done);
 
 		if (got <= 0)
-			return read_error(got);
+			return fl__page_source_error(got);
 		done += (uint64_t)got;
 	}
 	return (int64_t)done;
@@ -106,7 +101,7 @@ int64_t fl__fill_read(const struct fl__load *load)
 bool fl__fill_answered(struct fl__load *load, int64_t result)
 {
 	if (result <= 0) {
-		fl__fill_end(load, read_error(result));
+		fl__fill_end(load, fl__page_source_error(result));
 		return false;
 	}
 	load->got_bytes += (uint64_t)result;

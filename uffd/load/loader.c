@@ -125,7 +125,7 @@ static void load_call(struct fl__load *load)
 	load->read.done = on_done;
 	err = fl__page_source_start(pages, &load->read);
 	if (err)
-		fl__fill_end(load, err);
+		fl__fill_end(load, fl__page_source_error(err));
 }
 
 static void load_cancel(struct fl__load *load)
