@@ -32,7 +32,8 @@
 #include <stdio.h>
 
 #define BENCH_WPAGE_BYTES	((uint64_t)65536)
-#define BENCH_SLOT_BYTES	((uint64_t)8 << 30)
+/* A program of 32 bits has no room for slots as compiled code wants them. */
+#define BENCH_SLOT_BYTES	((uint64_t)(sizeof(void *) < 8 ? 128 : 8192) << 20)
 #define BENCH_ELEMENT_BYTES	((uint64_t)32)	/* of a table */
 #define BENCH_PARAMS_MAX	16
 #define BENCH_LIST_MAX		16

@@ -199,7 +199,7 @@ row_i686()
 	build_row --host=$triplet --without-cunit --enable-werror &&
 		atomics_are_aligned --target=$triplet \
 			-isystem /usr/$triplet/include &&
-		run_row check-portable &&
+		run_row bench-programs check-portable &&
 		travel
 }
 
