@@ -16,6 +16,19 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+/* Defined by a sanitizer's runtime library, wherever in the process that is. */
+extern void __asan_init(void) __attribute__((weak));
+extern void __hwasan_init(void) __attribute__((weak));
+extern void __msan_init(void) __attribute__((weak));
+extern void __tsan_init(void) __attribute__((weak));
+extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+bool fl__filter_harms(void)
+{
+	return __asan_init || __hwasan_init || __msan_init || __tsan_init ||
+	       __lsan_do_recoverable_leak_check;
+}
+
 int fl__filter_try(void)
 {
 	/* Where filters are allowed, the address is what is wrong. */

@@ -34,6 +34,9 @@ struct fl__filter {
 int fl__filter_make(struct fl__filter *filter);
 void fl__filter_free(struct fl__filter *filter);
 
+/* Is there anything in this process that makes system calls of its own in each
+ * thread? A sanitizer does, also when the host alone was built with it. */
+bool fl__filter_harms(void);
 /* Does the kernel have filters, and may a thread set one? */
 int fl__filter_try(void);
 /* The calling thread is under the filter from here on. Without a program nothing

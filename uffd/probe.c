@@ -209,10 +209,6 @@ static void probe_IO_URING(struct fl__probe *probe)
 		say_no_ring(probe, err);
 }
 
-#ifndef FL_SANITIZED
-#define FL_SANITIZED 0
-#endif
-
 static void probe_SECCOMP(struct fl__probe *probe)
 {
 	int err;
@@ -223,10 +219,10 @@ static void probe_SECCOMP(struct fl__probe *probe)
 		    NULL);
 		return;
 	}
-	if (FL_SANITIZED) {
+	if (fl__filter_harms()) {
 		say(probe, FL_SUPPORT_UNTRIED, 0,
-		    "not tried, because a sanitizer makes system calls of its own",
-		    "build without --enable-sanitizer");
+		    "not tried, because a sanitizer in this process makes system calls of its own in each thread",
+		    "run without a sanitizer");
 		return;
 	}
 	err = FL_WITH_SECCOMP ? fl__filter_try() : -ENOSYS;
