@@ -1004,7 +1004,7 @@ struct fl_page_source_config {
 	 * and return how many bytes were read (fewer are allowed, and the library
 	 * asks for the rest; 0 says that there are no more) or a negative errno.
 	 * The caller that needs the bytes is told -ENOMEM (what is used up),
-	 * -EPERM (-EACCES too) or -ETIMEDOUT for these, and -EIO for any other;
+	 * -EPERM (what is denied) or -ETIMEDOUT, and -EIO for any other errno;
 	 * the text says which.
 	 * The library makes such calls on threads of its own, up to four at once.
 	 *
