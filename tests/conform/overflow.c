@@ -209,11 +209,16 @@ static int wait_fd(struct conform *conform)
 	return fd;
 }
 
+/* A signal that is handled ends a poll() whatever its handler's flags say. */
 static bool is_readable(int fd, int timeout_ms)
 {
 	struct pollfd asked = { .fd = fd, .events = POLLIN };
+	int count;
 
-	return poll(&asked, 1, timeout_ms) == 1;
+	do
+		count = poll(&asked, 1, timeout_ms);
+	while (count < 0 && errno == EINTR);
+	return count == 1;
 }
 
 /* Take one event, if there is one. */
@@ -333,7 +338,7 @@ static void *loop_main(void *arg)
 		}
 		CHECK_EQ(err, -EAGAIN);
 		while (!take_event(crew->fd)) {
-			if (is_readable(crew->fd, 10000))
+			if (is_readable(crew->fd, 40000))
 				continue;
 			__atomic_add_fetch(&crew->lost, 1, __ATOMIC_RELAXED);
 			return NULL;
@@ -345,7 +350,7 @@ static void *loop_main(void *arg)
 /* A thread that waits in the acquire. */
 static void *waiter_main(void *arg)
 {
-	const uint64_t limit_ns = (uint64_t)10 * 1000000000;
+	const uint64_t limit_ns = (uint64_t)40 * 1000000000;
 	struct crew *crew = arg;
 
 	for (unsigned int i = 0; i < crew->cycles; i++) {
@@ -384,7 +389,7 @@ static void run_crew(uint32_t within, uint32_t beyond, unsigned int loops)
 	conform_close(&crew.conform);
 }
 
-#define PATIENCE_NS ((uint64_t)10 * 1000000000)
+#define PATIENCE_NS ((uint64_t)40 * 1000000000)
 
 struct patient {
 	struct conform *conform;

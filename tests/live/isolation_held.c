@@ -319,6 +319,8 @@ static bool drained_secret(struct held *held, uint64_t want)
 			read(held->ends[0], held->bytes,
 			     want - got < held_len() ? want - got : held_len());
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n <= 0)
 			break;
 		is_there |= memchr(held->bytes, SECRET_B, (size_t)n) != NULL;
@@ -437,11 +439,15 @@ static bool try_vmsplice(struct held *held, enum care care)
 {
 	struct iovec iov;
 	bool leaked;
+	ssize_t len;
 
 	held_begin(held, care);
 	memset(held_at(held), SECRET_A, held_len());
 	iov = (struct iovec){ held_at(held), held_len() };
-	CHECK_EQ(vmsplice(held->ends[1], &iov, 1, splice_flags), held_len());
+	do
+		len = vmsplice(held->ends[1], &iov, 1, splice_flags);
+	while (len < 0 && errno == EINTR);
+	CHECK_EQ(len, held_len());
 	held_next(held);
 	memset(held_at(held), SECRET_B, held_len());
 	leaked = drained_secret(held, held_len());
@@ -470,6 +476,27 @@ static void vmsplice_gift_out(void)
 	splice_out(SPLICE_F_GIFT, "vmsplice out as a gift");
 }
 
+/* A connect() that a signal disturbs goes on by itself. */
+static bool is_connected(int fd, const struct sockaddr_in *addr)
+{
+	int err;
+
+	do
+		err = connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
+	while (err && (errno == EINTR || errno == EALREADY));
+	return !err || errno == EISCONN;
+}
+
+static int accept_one(int listener)
+{
+	int fd;
+
+	do
+		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
 /* A connection whose receiver reads so slowly that the rest waits, by
  * reference, in the sender's queue. */
 static bool loopback_open(int ends[2])
@@ -488,10 +515,10 @@ static bool loopback_open(int ends[2])
 		  !bind(listener, (const struct sockaddr *)&addr, len) &&
 		  !listen(listener, 1) &&
 		  !getsockname(listener, (struct sockaddr *)&addr, &len) &&
-		  !connect(ends[1], (const struct sockaddr *)&addr, len) &&
+		  is_connected(ends[1], &addr) &&
 		  !setsockopt(ends[1], SOL_SOCKET, SO_ZEROCOPY, &one,
 			      sizeof(one));
-	ends[0] = is_open ? accept4(listener, NULL, NULL, SOCK_CLOEXEC) : -1;
+	ends[0] = is_open ? accept_one(listener) : -1;
 	close(listener);
 	return ends[0] >= 0;
 }

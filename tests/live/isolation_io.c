@@ -176,9 +176,13 @@ static void do_vmsplice_in(struct tenant *tenant)
 
 	for (uint32_t i = 0; i < tenant->pick_count; i++) {
 		struct iovec iov = { attack_picked(tenant, i), hpage };
+		ssize_t len;
 
 		CHECK_EQ(write(io.ends[1], io.bytes, hpage), hpage);
-		CHECK_EQ(vmsplice(io.ends[0], &iov, 1, 0), hpage);
+		do
+			len = vmsplice(io.ends[0], &iov, 1, 0);
+		while (len < 0 && errno == EINTR);
+		CHECK_EQ(len, hpage);
 	}
 }
 
