@@ -11,6 +11,9 @@
 #include <stdlib.h>
 
 #define PAGES 24
+/* In which a source answers, however busy the host; and one that will not. */
+#define PATIENCE_NS 40000000000u
+#define IMPATIENCE_NS 50000000u
 
 /* Pages of noise, some of zeroes, and a long gap. */
 static struct fl_image *noisy_image(struct conform *conform)
@@ -60,8 +63,8 @@ static enum fl_load_way way_of(const struct fl_image *image)
 }
 
 static int open_source(struct conform *conform, struct fl_page_source *source,
-		       enum fl_load_way way, struct fl_image **image,
-		       struct fl_error *error)
+		       enum fl_load_way way, uint64_t deadline_ns,
+		       struct fl_image **image, struct fl_error *error)
 {
 	struct fl_load_config config;
 
@@ -69,8 +72,7 @@ static int open_source(struct conform *conform, struct fl_page_source *source,
 	error->text[0] = '\0';
 	fl_load_config_init(&config);
 	config.way = way;
-	/* Emulators take their time. */
-	config.deadline_ns = test_rounds(100) < 100 ? 5000000000 : 50000000;
+	config.deadline_ns = deadline_ns;
 	if (way == FL_LOAD_IN_PLACE)
 		config.open_flags = FL_OPEN_IN_PLACE;
 	return fl_image_open_source(conform->context, source, &config, image,
@@ -83,7 +85,8 @@ static void check_way(struct conform *conform, struct fl_page_source *source,
 	struct fl_error error;
 	struct fl_image *opened;
 	uint8_t digests[2][32];
-	int err = open_source(conform, source, way, &opened, &error);
+	int err =
+		open_source(conform, source, way, PATIENCE_NS, &opened, &error);
 
 	if (err == -ENOTSUP && way != FL_LOAD_WHOLE && way != FL_LOAD_AUTO) {
 		CHECK(error.text[0]);
@@ -190,8 +193,10 @@ static void check_refused(struct conform *conform, struct test_source *own,
 	struct fl_error error;
 	struct fl_image *opened;
 
-	CHECK_EQ(open_source(conform, own->source, FL_LOAD_WHOLE, &opened,
-			     &error),
+	CHECK_EQ(open_source(conform, own->source, FL_LOAD_WHOLE,
+			     expected == -ETIMEDOUT ? IMPATIENCE_NS :
+						      PATIENCE_NS,
+			     &opened, &error),
 		 expected);
 	CHECK(error.text[0]);
 	test_source_behave(own);
@@ -313,7 +318,8 @@ static void check_told(struct conform *conform, struct liar *liar, int64_t says,
 	liar->nth_to_fail = nth;
 	liar->reads = 0;
 	source = liar_open(liar);
-	CHECK_EQ(open_source(conform, source, FL_LOAD_WHOLE, &opened, &error),
+	CHECK_EQ(open_source(conform, source, FL_LOAD_WHOLE, PATIENCE_NS,
+			     &opened, &error),
 		 told(says));
 	if (says > -4096 && says != -ETIMEDOUT)
 		CHECK_HAS(error.text, strerror((int)-says));

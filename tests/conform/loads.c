@@ -77,7 +77,7 @@ static uint64_t now(const char *name)
 /* A guest has its page a moment before the load is counted as ended. */
 static void wait_for(const char *name, uint64_t value)
 {
-	for (int i = 0; i < 5000 && now(name) != value; i++)
+	for (int i = 0; i < 20000 && now(name) != value; i++)
 		usleep(1000);
 	CHECK_EQ(now(name), value);
 }

@@ -282,7 +282,7 @@ static void the_set_is_asked_for(void)
 	CHECK(loading_of(image).foreseen_wpages >= 2 &&
 	      loading_of(image).foreseen_wpages <= 6);
 	for (int i = 0;
-	     i < 2000 && before < 40 && count_cached(&host) < before + 3; i++)
+	     i < 20000 && before < 40 && count_cached(&host) < before + 3; i++)
 		usleep(1000);
 	if (before < 40)
 		CHECK(count_cached(&host) >= before + 3);

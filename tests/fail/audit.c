@@ -655,7 +655,7 @@ static bool ring_unpin(struct attack_ring *ring)
 /* The kernel may let go of them a little later. */
 static void wait_unpinned(void)
 {
-	for (int i = 0; i < 200 && procfs_status_kib("VmPin"); i++)
+	for (int i = 0; i < 2000 && procfs_status_kib("VmPin"); i++)
 		test_sleep_ms(10);
 	CHECK_EQ(procfs_status_kib("VmPin"), 0);
 }
@@ -675,7 +675,7 @@ static const char *needs_pins(void)
 		reason = "a buffer cannot be registered (RLIMIT_MEMLOCK?)";
 	kib = procfs_status_kib("VmPin");
 	attack_ring_close(&ring);
-	for (int i = 0; i < 200 && procfs_status_kib("VmPin"); i++)
+	for (int i = 0; i < 2000 && procfs_status_kib("VmPin"); i++)
 		test_sleep_ms(10);
 	if (!reason && !kib)
 		reason = "the kernel does not show pinned memory in VmPin";

@@ -100,8 +100,8 @@ static void sweep_all(struct scene *scene, const struct injected_try *one)
 
 	for (wanted = 0; has_call; wanted++)
 		for (size_t i = 0; i < count && has_call; i++)
-			has_call = sweep(scene, one->fn,
-					 modes[i].is_sticky, modes[i].instead);
+			has_call = sweep(scene, one->fn, modes[i].is_sticky,
+					 modes[i].instead);
 }
 
 void of_calls_that_fail(void)

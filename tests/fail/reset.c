@@ -156,7 +156,8 @@ static void resets_fail(bool is_lazy)
 			struct ground ground;
 
 			ground_open(&ground, is_lazy);
-			has_failed = reset_once(&ground, way & 1, ++at, way & 2);
+			has_failed =
+				reset_once(&ground, way & 1, ++at, way & 2);
 			failed += has_failed;
 			ground_close(&ground);
 		} while (has_failed && at < 100 && !test_has_failed());

@@ -39,7 +39,7 @@ void test_check_resources(const struct test_resources *before)
 
 	test_resources(&now);
 	/* A joined thread may still be in /proc for a moment. */
-	for (int i = 0; i < 100 && now.threads > before->threads; i++) {
+	for (int i = 0; i < 1000 && now.threads > before->threads; i++) {
 		test_sleep_ms(10);
 		test_resources(&now);
 	}

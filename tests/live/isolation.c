@@ -372,7 +372,7 @@ static void ksm_wait(void)
 {
 	long start = attack_read_number(KSM "full_scans");
 
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 2000; i++) {
 		if (attack_read_number(KSM "full_scans") >= start + 3)
 			return;
 		test_sleep_ms(1);

@@ -314,7 +314,7 @@ static void several_pools(void)
 	}
 	for (unsigned int i = 0; i < 5; i++)
 		conform_close(&conforms[(i + 2) % 5]);
-	for (int i = 0; i < 100 && thread_count() > before; i++)
+	for (int i = 0; i < 2000 && thread_count() > before; i++)
 		test_sleep_ms(10);
 	CHECK_EQ(thread_count(), before);
 }
@@ -470,7 +470,7 @@ static void a_child_may_not(void)
 static int child_sleeps(void *arg)
 {
 	(void)arg;
-	test_sleep_ms(5000);
+	test_sleep_ms(60000);
 	return 0;
 }
 
@@ -484,14 +484,14 @@ static void the_pool_ends_while_a_child_lives(void)
 
 	conform_open(&conform, NULL);
 	CHECK_EQ(fl_pool_trim_on_pressure(conform.pool, NULL, NULL), 0);
-	pid = test_spawn(child_sleeps, NULL, 20);
+	pid = test_spawn(child_sleeps, NULL, 100);
 	start_ns = test_now_ns();
 	conform_close(&conform);
 	took_ms = (test_now_ns() - start_ns) / 1000000;
 	test_kill(pid);
-	if (took_ms >= 3000)
+	if (took_ms >= 20000)
 		test_note("fl_pool_destroy() took %" PRIu64 " ms", took_ms);
-	CHECK(took_ms < 3000);
+	CHECK(took_ms < 20000);
 }
 
 /* ----------------------------------------------------------------- pressure */
@@ -593,7 +593,7 @@ static void squeeze_end(struct squeeze *squeeze)
 	if (squeeze->file[0])
 		unlink(squeeze->file);
 	/* The dead are still in it for a moment. */
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 1000; i++) {
 		if ((!squeeze->limit_dir[0] || !rmdir(squeeze->limit_dir) ||
 		     errno == ENOENT) &&
 		    (!squeeze->psi_dir[0] || !rmdir(squeeze->psi_dir) ||
@@ -836,7 +836,7 @@ static void pressure_trims_the_pool(void)
 	}
 	squeeze_start(&squeeze);
 	start_ns = test_now_ns();
-	CHECK(wait_warm_below(&conform, 1, 12000));
+	CHECK(wait_warm_below(&conform, 1, 40000));
 	test_note("trimmed after %" PRIu64 " ms of pressure in %s",
 		  (test_now_ns() - start_ns) / 1000000, squeeze.watched);
 	CHECK_EQ(conform_info(&conform).retired_memories, 0);
@@ -856,7 +856,7 @@ static void pressure_trims_the_pool(void)
 	}
 	/* And again: a second event is not lost. */
 	fill_slots(&conform, live, 0, 2 * MIB);
-	CHECK(wait_warm_below(&conform, SLOTS / 2, 12000));
+	CHECK(wait_warm_below(&conform, SLOTS / 2, 40000));
 	squeeze_end(&squeeze);
 	conform_close(&conform);
 }
@@ -879,7 +879,7 @@ static void the_pool_ends_under_pressure(void)
 		CHECK_EQ(watch(&conform, squeeze.watched, 20000, WINDOW_US,
 			       NULL),
 			 0);
-		CHECK(wait_warm_below(&conform, SLOTS, 12000));
+		CHECK(wait_warm_below(&conform, SLOTS, 40000));
 		err = fl_pool_destroy(conform.pool);
 		CHECK_EQ(err, 0);
 		was_at_work |= err != 0;

@@ -23,7 +23,7 @@ trap 'kill -9 $pid 2>/dev/null' EXIT
 i=0
 while ! grep -q cycled "$tmp/spin"; do
 	i=$((i + 1))
-	test "$i" -lt 100 || failed "the program does not cycle: $(cat "$tmp/spin")"
+	test "$i" -lt 400 || failed "the program does not cycle: $(cat "$tmp/spin")"
 	sleep 0.1
 done
 
