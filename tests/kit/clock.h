@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 uint64_t test_now_ns(void);
+/* What this thread has run: a limit that a busy host does not reach. */
+uint64_t test_cpu_ns(void);
 void test_sleep_ms(unsigned int ms);
 
 #endif

@@ -329,6 +329,7 @@ int procfs_open_pagemap(pid_t pid)
 
 /* ------------------------------------------------------------------ threads */
 
+/* The kernel lists threads as they began; numbers come again. */
 pid_t procfs_newest_thread(void)
 {
 	struct dirent *entry;
@@ -338,7 +339,7 @@ pid_t procfs_newest_thread(void)
 	while (dir && (entry = readdir(dir))) {
 		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
 
-		last = tid > last ? tid : last;
+		last = tid > 0 ? tid : last;
 	}
 	if (dir)
 		closedir(dir);
