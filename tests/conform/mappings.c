@@ -4,13 +4,16 @@
  *
  * A pool that is one mapping stays one, whatever its slots go through, and a
  * trim gives back the page tables that slots share. Where guards are marks within
- * a mapping, they are guards at every moment all the same.
+ * a mapping, they are guards at every moment all the same. Where the kernel gives
+ * no mapping more, no slot is lost.
  */
 #define _GNU_SOURCE
 #include "tests/kit/conform_module.h"
 #include "tests/kit/clock.h"
 #include "tests/kit/procfs.h"
 #include "tests/kit/trap.h"
+
+#include <sys/mman.h>
 
 #define SLOTS 400
 
@@ -340,12 +343,109 @@ static const char *needs_status(void)
 					    "/proc does not show page tables";
 }
 
+/* --------------------------------------------------------- no mappings left */
+
+static const char *needs_own_mappings(void)
+{
+	long max = procfs_sysctl("vm/max_map_count");
+
+	if (test_is_sanitized())
+		return TEST_NOT_BUILT "a sanitizer cannot do without mappings";
+	return max <= 0 || max > 300000 ?
+		       "vm.max_map_count is too large to be used up" :
+		       NULL;
+}
+
+#define FILLER_BYTES (sizeof(void *) < 8 ? GIB + GIB / 4 : 4 * GIB)
+
+/* Split one mapping until the kernel refuses. */
+static uint8_t *use_up_mappings(void)
+{
+	uint64_t hpage = conform_hpage();
+	uint8_t *filler = mmap(NULL, FILLER_BYTES, PROT_NONE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			       0);
+
+	MUST(filler != MAP_FAILED);
+	for (uint64_t off = hpage; off < FILLER_BYTES; off += 2 * hpage) {
+		if (mprotect(filler + off, hpage, PROT_READ))
+			return filler;
+	}
+	MUST(!"mappings can be used up");
+	return filler;
+}
+
+static int child_without_mappings(void *arg)
+{
+	struct fl_memory_config config;
+	struct fl_memory *live, *memories[8] = { NULL };
+	struct fl_pool_info info;
+	struct fl_image *image;
+	struct conform conform;
+	uint8_t *filler;
+	uint32_t n = 0, retired, failed = 0;
+
+	(void)arg;
+	conform_open(&conform, NULL);
+	image = conform_image_of(&conform, 8 * WPAGE, 5 * WPAGE, "image", 5);
+	live = conform_take(&conform, image, 0);
+	memset(live->base, 0x66, 8 * WPAGE);
+	filler = use_up_mappings();
+	fl_memory_config_init(&config);
+	config.image = image;
+	for (int i = 0; i < 8; i++) {
+		int err = fl_memory_acquire(conform.pool, &config, &memories[n],
+					    NULL);
+
+		CHECK(!err || err == -ENOMEM || err == -EAGAIN);
+		n += !err;
+	}
+	CHECK(fl_memory_grow(live, 5, NULL) >= -ENOMEM);
+	CHECK_EQ(live->base[0], 0x66);
+	/* No slot is lost by a trim at the limit, nor by what comes before. */
+	CHECK_EQ(fl_pool_trim(conform.pool, UINT64_MAX, NULL), 0);
+	retired = conform_info(&conform).retired_memories;
+	while (n)
+		failed += fl_memory_release(memories[--n]) == -ENOMEM;
+	failed += fl_memory_release(live) == -ENOMEM;
+	CHECK_EQ(conform_info(&conform).retired_memories, retired + failed);
+	CHECK_EQ(fl_pool_trim(conform.pool, UINT64_MAX, NULL), 0);
+	CHECK(conform_info(&conform).retired_memories <= retired + failed);
+	munmap(filler, FILLER_BYTES);
+	info = conform_info(&conform);
+	CHECK_EQ(info.live_memories, 0);
+	for (n = 0; n < info.max_memories; n++) {
+		memories[n] =
+			conform_take(&conform, n % 2 ? image : NULL, 8 * WPAGE);
+		CHECK_EQ(conform_first_data(memories[n]->base, 5 * WPAGE),
+			 5 * WPAGE);
+		CHECK_EQ(memories[n]->base[5 * WPAGE], n % 2 ? 'i' : 0);
+		CHECK_EQ(conform_first_data(memories[n]->base + 6 * WPAGE,
+					    2 * WPAGE),
+			 2 * WPAGE);
+	}
+	while (n)
+		conform_give(memories[--n]);
+	fl_image_release(image);
+	conform_close(&conform);
+	return 0;
+}
+
+static void no_mappings_left(void)
+{
+	struct test_end end = test_fork(child_without_mappings, NULL, 50);
+
+	CHECK_EQ(end.signo, 0);
+	CHECK_EQ(end.status, 0);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(dense_pool_stays_whole),
 	TEST_CASE(a_large_tenant_is_forgotten),
 	TEST_CASE(far_pages_are_found),
 	TEST_CASE(guards_within_a_mapping),
 	TEST_CASE_NEEDS(trim_gives_page_tables_back, needs_status),
+	TEST_CASE_NEEDS(no_mappings_left, needs_own_mappings),
 };
 
 CONFORM_MAIN(cases)
