@@ -155,6 +155,8 @@ struct fl__space {
 	/* The backend's: what loads the image's pages knows the slot, which has to
 	 * be detached before its memory or its image goes. */
 	bool is_lazy;
+	/* The backend's: what is mapped of the image is what the tenant touched. */
+	bool is_watched;
 	/* The backend's: a slot that could not be emptied, and in which no fault
 	 * is answered any more. No tenant gets it before it is mapped anew. */
 	bool is_adrift;

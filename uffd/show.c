@@ -77,7 +77,7 @@ int fl__show_detach(struct fl__arena *arena, struct fl__space *space)
 	if (err)
 		return err;
 	fl__track_forget(&arena->dirty[space->idx]);
-	space->is_lazy = false;
+	space->is_lazy = space->is_watched = false;
 	__atomic_store_n(&space->load_error, 0, __ATOMIC_RELAXED);
 	return 0;
 }
@@ -98,7 +98,21 @@ static void slot_join(const struct fl__arena *arena, struct fl__space *space)
 		arena->geometry.prefix_bytes + space->allowed_bytes);
 }
 
-/* Of a file in place. The tenant whose pages were asked for takes them many at a
+/* What will track the slot, and may be asked now; -1: nothing will. */
+static int watching_fd(const struct fl__arena *arena,
+		       const struct fl__space *space)
+{
+	const struct fl__host *host = arena->host;
+
+	if (space->is_lazy)
+		return host->rung == FL__RUNG_TRACK ?
+			       fl__loader_uffd(host->loader) :
+			       -1;
+	return arena->whole.end ? arena->whole.uffd_fd :
+				  fl__arena_shard(arena, space)->uffd_fd;
+}
+
+/* Of an image with a working set. The tenant whose pages were asked for takes them many at a
  * fault, as the kernel maps what is there around each: within one page of the set,
  * so that the record has the right pages and some blocks too many. Others are
  * watched: a page of theirs is mapped when it is touched. */
@@ -106,11 +120,7 @@ static void slot_foresee(const struct fl__arena *arena, struct fl__space *space,
 			 struct fl_image *image)
 {
 	if (!fl__foresee_ask(image))
-		fl__foresee_watch(
-			arena->whole.end ?
-				arena->whole.uffd_fd :
-				fl__arena_shard(arena, space)->uffd_fd,
-			space, image);
+		fl__foresee_watch(watching_fd(arena, space), space, image);
 }
 
 int fl__show_attach(struct fl__arena *arena, struct fl__space *space,
@@ -133,7 +143,7 @@ int fl__show_attach(struct fl__arena *arena, struct fl__space *space,
 			err = slot_map(arena, space, image, target);
 		if (!err && !space->is_lazy)
 			slot_join(arena, space);
-		if (!err && image && image->set.toc && !image->lazy)
+		if (!err && image && image->set.toc)
 			slot_foresee(arena, space, image);
 	} else if (!err) {
 		err = fl__space_move_border(space, geometry, target);

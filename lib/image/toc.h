@@ -207,11 +207,11 @@ int fl__toc_unpack_wpage(const struct fl__toc *toc, uint64_t entry_idx,
 bool fl__toc_find(const struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
 		  uint64_t *entry_idx);
 
-/* Check a page of the index that was read to bytes, 64 KiB. Errors:
- * -ENOEXEC. */
+/* Check a page of the index that was read to bytes, 64 KiB. leaves, where not NULL,
+ * gets the page's. Errors: -ENOEXEC. */
 int fl__toc_check_wpage(const struct fl__toc *toc, uint64_t entry_idx,
 			struct fl__sha256 *sha, const uint8_t *bytes,
-			struct fl_error *error);
+			struct fl__page_leaves *leaves, struct fl_error *error);
 /* Check leaves that somebody says this page has. Errors: -ENOEXEC. */
 int fl__toc_check_leaves(const struct fl__toc *toc, uint64_t entry_idx,
 			 struct fl__sha256 *sha,
@@ -222,10 +222,6 @@ int fl__toc_check_blocks(const struct fl__toc *toc, uint64_t entry_idx,
 			 struct fl__sha256 *sha,
 			 const struct fl__page_leaves *leaves, uint32_t first,
 			 uint32_t count, const uint8_t *bytes);
-/* Two whole pages, which may be of two files: errs[i] is of page i. */
-void fl__toc_check_two(const struct fl__toc *const tocs[2],
-		       const uint64_t entry_idxs[2], struct fl__sha256 *sha,
-		       const uint8_t *const bytes[2], int errs[2]);
 
 /*
  * Read the page that lies at a page's place in an extent, whether the index

@@ -57,11 +57,14 @@ static int check_rest(const struct fl__toc *toc, uint64_t entry_idx,
 
 int fl__toc_check_wpage(const struct fl__toc *toc, uint64_t entry_idx,
 			struct fl__sha256 *sha, const uint8_t *bytes,
-			struct fl_error *error)
+			struct fl__page_leaves *leaves, struct fl_error *error)
 {
 	uint8_t digest[FL__SHA256_BYTES];
+	struct fl__page_leaves ours;
 
-	fl__page_hash(sha, bytes, digest);
+	leaves = leaves ? leaves : &ours;
+	fl__page_leaves_of(sha, bytes, 0, FL__PAGE_BLOCKS, leaves);
+	fl__page_root(sha, leaves, digest);
 	return check_rest(toc, entry_idx, digest, bytes, error);
 }
 
@@ -96,15 +99,6 @@ int fl__toc_check_blocks(const struct fl__toc *toc, uint64_t entry_idx,
 			       !fl_is_zero(bytes + used, len - used) ?
 		       -ENOEXEC :
 		       0;
-}
-
-void fl__toc_check_two(const struct fl__toc *const tocs[2],
-		       const uint64_t entry_idxs[2], struct fl__sha256 *sha,
-		       const uint8_t *const bytes[2], int errs[2])
-{
-	for (int i = 0; i < 2; i++)
-		errs[i] = fl__toc_check_wpage(tocs[i], entry_idxs[i], sha,
-					      bytes[i], NULL);
 }
 
 int fl__toc_unpack_wpage(const struct fl__toc *toc, uint64_t entry_idx,
@@ -169,7 +163,7 @@ int fl__toc_read_wpage(const struct fl__toc *toc,
 
 	return err ? err :
 		     fl__toc_check_wpage(toc, entry_idx, &reader->sha, dst,
-					 error);
+					 NULL, error);
 }
 
 int fl__toc_read_place(const struct fl__toc *toc,

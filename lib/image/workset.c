@@ -7,11 +7,25 @@
 
 #define HEAD_BYTES 48
 #define PAGE_BYTES 16
-#define SET_VERSION 2
+#define LEAVES_BYTES ((uint64_t)FL__PAGE_BLOCKS * FL__SHA256_BYTES)
+#define SET_VERSION 3
 #define WORTH 64 /* of 255: a quarter of the tenants */
 #define GONE 16 /* a score below this is not kept */
-#define BLOCK_BYTES ((uint64_t)4096)
-#define BLOCKS (FL_WPAGE_BYTES / BLOCK_BYTES) /* of a page */
+#define BLOCK_BYTES ((uint64_t)FL__PAGE_BLOCK_BYTES)
+#define BLOCKS ((uint64_t)FL__PAGE_BLOCKS)
+#define ALL_BLOCKS 0xffffu
+/* Blocks that nobody foresees are read where a second load would cost more, and the
+ * whole page where hardly any are left. */
+#define GAP_BLOCKS 2
+#define MOST_BLOCKS 12
+
+enum leaf_state {
+	LEAVES_NONE = 0,
+	LEAVES_COMING,
+	LEAVES_CLAIMED, /* by the side file */
+	LEAVES_GOOD,
+	LEAVES_BAD,
+};
 
 static const uint8_t magic[8] = { 0x89, 'F', 'L', 'W', '\r', '\n', 0x1a, '\n' };
 
@@ -35,12 +49,12 @@ int fl__workset_init(struct fl__workset *set, const struct fl__toc *toc,
 {
 	const struct fl__toc_image *image = &toc->images[image_idx];
 	size_t count = (size_t)image->entry_count;
-	uint16_t *blocks = calloc(count + 1, 3 * sizeof(*blocks) + 4);
+	uint16_t *blocks = calloc(count + 1, 4 * sizeof(*blocks) + 4);
 	uint8_t *bytes;
 
 	if (!blocks)
 		return -ENOMEM;
-	bytes = (uint8_t *)(blocks + 3 * count);
+	bytes = (uint8_t *)(blocks + 4 * count);
 	*set = (struct fl__workset){
 		.toc = toc,
 		.first_entry = image->first_entry,
@@ -53,13 +67,47 @@ int fl__workset_init(struct fl__workset *set, const struct fl__toc *toc,
 		.blocks = blocks,
 		.old_blocks = blocks + count,
 		.older_blocks = blocks + 2 * count,
+		.rough_blocks = blocks + 3 * count,
 	};
 	return 0;
 }
 
+int fl__workset_take_parts(struct fl__workset *set, uint64_t hpage_bytes)
+{
+	size_t count = (size_t)set->entry_count;
+
+	if (set->toc->is_packed || hpage_bytes >= FL_WPAGE_BYTES)
+		return 0;
+	set->leaf_states = calloc(count + 1, 1);
+	/* Memory of pages that are never loaded is not touched. */
+	set->leaves = calloc(count + 1, sizeof(*set->leaves));
+	set->unit_blocks = (uint32_t)(hpage_bytes / BLOCK_BYTES);
+	return set->leaf_states && set->leaves ? 0 : -ENOMEM;
+}
+
 void fl__workset_fini(struct fl__workset *set)
 {
+	free(set->leaves);
+	free(set->leaf_states);
 	free(set->blocks);
+}
+
+static void page_read(struct fl__workset *set, const uint8_t *bytes,
+		      const uint8_t *leaves)
+{
+	uint64_t entry;
+
+	if (!fl__toc_find(set->toc, set->image_idx, get(bytes, 8), &entry))
+		return;
+	entry -= set->first_entry;
+	set->old_touched[entry] = bytes[8];
+	set->old_written[entry] = bytes[9];
+	set->old_blocks[entry] = (uint16_t)get(bytes + 10, 2);
+	set->older_blocks[entry] = (uint16_t)get(bytes + 12, 2);
+	if (!leaves || !set->leaves)
+		return;
+	memcpy(&set->leaves[entry], leaves, LEAVES_BYTES);
+	set->leaf_states[entry] = LEAVES_CLAIMED;
 }
 
 bool fl__workset_read(struct fl__workset *set, const uint8_t *bytes,
@@ -70,19 +118,15 @@ bool fl__workset_read(struct fl__workset *set, const uint8_t *bytes,
 	    get(bytes + 12, 4) != set->image_idx ||
 	    memcmp(bytes + 16, set->toc->digest, FL__SHA256_BYTES))
 		return false;
-	for (uint64_t at = HEAD_BYTES; len - at >= PAGE_BYTES;
-	     at += PAGE_BYTES) {
-		uint64_t entry;
+	for (uint64_t at = HEAD_BYTES; len - at >= PAGE_BYTES;) {
+		const uint8_t *page = bytes + at;
+		uint64_t leaves = get(page + 14, 2);
 
-		if (!fl__toc_find(set->toc, set->image_idx, get(bytes + at, 8),
-				  &entry))
-			continue;
-		set->old_touched[entry - set->first_entry] = bytes[at + 8];
-		set->old_written[entry - set->first_entry] = bytes[at + 9];
-		set->old_blocks[entry - set->first_entry] =
-			(uint16_t)get(bytes + at + 10, 2);
-		set->older_blocks[entry - set->first_entry] =
-			(uint16_t)get(bytes + at + 12, 2);
+		at += PAGE_BYTES;
+		if (leaves && (leaves != BLOCKS || len - at < LEAVES_BYTES))
+			break;
+		page_read(set, page, leaves ? bytes + at : NULL);
+		at += leaves ? LEAVES_BYTES : 0;
 	}
 	return true;
 }
@@ -129,8 +173,9 @@ void fl__workset_touch(struct fl__workset *set,
 		count(&set->touched[entry], &tenant->touched_end, w);
 		if (is_written)
 			count(&set->written[entry], &tenant->written_end, w);
-		__atomic_or_fetch(&set->blocks[entry], blocks_of(w, from, to),
-				  __ATOMIC_RELAXED);
+		__atomic_or_fetch(tenant->is_rough ? &set->rough_blocks[entry] :
+						     &set->blocks[entry],
+				  blocks_of(w, from, to), __ATOMIC_RELAXED);
 	}
 }
 
@@ -148,14 +193,17 @@ bool fl__workset_next(const struct fl__workset *set, uint64_t *at,
 	return false;
 }
 
+static uint32_t foreseen_blocks(const struct fl__workset *set, uint64_t entry)
+{
+	return set->old_touched[entry] >= WORTH ?
+		       (uint32_t)(set->old_blocks[entry] |
+				  set->older_blocks[entry]) :
+		       0;
+}
+
 static bool block_is_foreseen(const struct fl__workset *set, uint64_t at)
 {
-	uint64_t entry = at / BLOCKS;
-
-	return set->old_touched[entry] >= WORTH &&
-	       ((set->old_blocks[entry] | set->older_blocks[entry]) >>
-			at % BLOCKS &
-		1);
+	return foreseen_blocks(set, at / BLOCKS) >> at % BLOCKS & 1;
 }
 
 static uint64_t block_file_off(const struct fl__workset *set, uint64_t at)
@@ -183,6 +231,126 @@ bool fl__workset_next_run(const struct fl__workset *set, uint64_t *at,
 	return true;
 }
 
+/* Whole units of a part; and a gap that is not worth two loads is filled. */
+static uint32_t round_blocks(uint32_t blocks, uint32_t unit)
+{
+	uint32_t unit_mask = (1u << unit) - 1, all = 0, end = 0;
+
+	for (uint32_t b = 0; b < BLOCKS; b += unit) {
+		if (!(blocks >> b & unit_mask))
+			continue;
+		if (all && b - end <= GAP_BLOCKS)
+			all |= ((1u << b) - 1) & ~((1u << end) - 1);
+		all |= unit_mask << b;
+		end = b + unit;
+	}
+	return __builtin_popcount(all) >= MOST_BLOCKS ? ALL_BLOCKS : all;
+}
+
+static uint32_t leaf_state(const struct fl__workset *set, uint64_t entry)
+{
+	/* Pairs with fl__workset_learn(). */
+	return set->leaves ? __atomic_load_n(&set->leaf_states[entry],
+					     __ATOMIC_ACQUIRE) :
+			     LEAVES_NONE;
+}
+
+static bool has_leaves(const struct fl__workset *set, uint64_t entry)
+{
+	uint32_t state = leaf_state(set, entry);
+
+	return state == LEAVES_CLAIMED || state == LEAVES_GOOD;
+}
+
+/* What is loaded ahead of an entry's page. */
+static uint32_t ahead_blocks(const struct fl__workset *set, uint64_t entry)
+{
+	uint32_t blocks = foreseen_blocks(set, entry);
+
+	if (!blocks || !has_leaves(set, entry))
+		return blocks ? ALL_BLOCKS : 0;
+	return round_blocks(blocks, set->unit_blocks);
+}
+
+/* The blocks that follow one another from block first on, which is one of them. */
+static struct fl__part part_from(uint32_t blocks, uint32_t first)
+{
+	struct fl__part part = { first, 0 };
+
+	while (blocks >> (part.first + part.count) & 1)
+		part.count++;
+	return part;
+}
+
+bool fl__workset_next_part(const struct fl__workset *set, uint64_t *at,
+			   uint64_t *entry_idx, struct fl__part *part)
+{
+	while (*at < set->entry_count * BLOCKS) {
+		uint64_t entry = *at / BLOCKS;
+		uint32_t left = ahead_blocks(set, entry) >>
+				*at % BLOCKS << *at % BLOCKS;
+
+		if (!left) {
+			*at = (entry + 1) * BLOCKS;
+			continue;
+		}
+		*part = part_from(left, (uint32_t)__builtin_ctz(left));
+		*entry_idx = set->first_entry + entry;
+		*at = entry * BLOCKS + part->first + part->count;
+		return true;
+	}
+	return false;
+}
+
+struct fl__part fl__workset_part_at(const struct fl__workset *set,
+				    uint64_t entry_idx, uint32_t block)
+{
+	uint32_t blocks = ahead_blocks(set, entry_idx - set->first_entry);
+	uint32_t first = block;
+
+	if (!(blocks >> block & 1))
+		return FL__PART_WHOLE;
+	while (first && blocks >> (first - 1) & 1)
+		first--;
+	return part_from(blocks, first);
+}
+
+const struct fl__page_leaves *fl__workset_leaves(struct fl__workset *set,
+						 uint64_t entry_idx,
+						 struct fl__sha256 *sha)
+{
+	uint64_t entry = entry_idx - set->first_entry;
+	uint32_t state = leaf_state(set, entry);
+
+	if (state == LEAVES_CLAIMED) {
+		state = fl__toc_check_leaves(set->toc, entry_idx, sha,
+					     &set->leaves[entry]) ?
+				LEAVES_BAD :
+				LEAVES_GOOD;
+		__atomic_store_n(&set->leaf_states[entry], (uint8_t)state,
+				 __ATOMIC_RELEASE);
+	}
+	return state == LEAVES_GOOD ? &set->leaves[entry] : NULL;
+}
+
+void fl__workset_learn(struct fl__workset *set, uint64_t entry_idx,
+		       const struct fl__page_leaves *leaves)
+{
+	uint64_t entry = entry_idx - set->first_entry;
+	uint8_t none = LEAVES_NONE;
+
+	if (!set->leaves || __atomic_load_n(&set->tenants, __ATOMIC_RELAXED) >=
+				    FL__WORKSET_TENANTS)
+		return;
+	if (!__atomic_compare_exchange_n(&set->leaf_states[entry], &none,
+					 LEAVES_COMING, false, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+		return;
+	set->leaves[entry] = *leaves;
+	__atomic_store_n(&set->leaf_states[entry], LEAVES_GOOD,
+			 __ATOMIC_RELEASE);
+}
+
 /* The score of all runs, this one included. */
 static uint8_t score(const uint8_t *count, uint8_t old, uint32_t tenants,
 		     bool is_first)
@@ -196,12 +364,46 @@ static uint8_t score(const uint8_t *count, uint8_t old, uint32_t tenants,
 	return (uint8_t)(now < GONE ? 0 : now);
 }
 
+/* The blocks of this run, or of the one before where no tenant was recorded. */
+static uint16_t blocks_now(const struct fl__workset *set, uint64_t entry)
+{
+	uint16_t exact = __atomic_load_n(&set->blocks[entry], __ATOMIC_RELAXED);
+
+	return exact ? exact :
+		       __atomic_load_n(&set->rough_blocks[entry],
+				       __ATOMIC_RELAXED);
+}
+
+/* How many bytes the page takes; 0: it has no score any more. */
+static uint64_t page_write(const struct fl__workset *set, uint64_t entry,
+			   uint32_t tenants, bool is_first, uint8_t *bytes)
+{
+	uint8_t read = score(&set->touched[entry], set->old_touched[entry],
+			     tenants, is_first);
+
+	if (!read)
+		return 0;
+	put(bytes, set->toc->entries[set->first_entry + entry].wpage, 8);
+	bytes[8] = read;
+	bytes[9] = score(&set->written[entry], set->old_written[entry], tenants,
+			 is_first);
+	put(bytes + 10,
+	    tenants ? blocks_now(set, entry) : set->old_blocks[entry], 2);
+	put(bytes + 12,
+	    tenants ? set->old_blocks[entry] : set->older_blocks[entry], 2);
+	if (!has_leaves(set, entry))
+		return PAGE_BYTES;
+	put(bytes + 14, BLOCKS, 2);
+	memcpy(bytes + PAGE_BYTES, &set->leaves[entry], LEAVES_BYTES);
+	return PAGE_BYTES + LEAVES_BYTES;
+}
+
 int fl__workset_write(const struct fl__workset *set, uint8_t **out,
 		      uint64_t *len)
 {
 	uint32_t tenants = __atomic_load_n(&set->tenants, __ATOMIC_RELAXED);
 	uint8_t *bytes =
-		calloc((size_t)set->entry_count + HEAD_BYTES, PAGE_BYTES);
+		calloc((size_t)set->entry_count + 1, PAGE_BYTES + LEAVES_BYTES);
 	bool is_first = fl_is_zero(set->old_touched, set->entry_count);
 	uint64_t at = HEAD_BYTES;
 
@@ -212,25 +414,14 @@ int fl__workset_write(const struct fl__workset *set, uint8_t **out,
 	put(bytes + 8, SET_VERSION, 4);
 	put(bytes + 12, set->image_idx, 4);
 	memcpy(bytes + 16, set->toc->digest, FL__SHA256_BYTES);
-	for (uint64_t i = 0; i < set->entry_count; i++) {
-		uint8_t read = score(&set->touched[i], set->old_touched[i],
-				     tenants, is_first);
-		uint16_t now =
-			__atomic_load_n(&set->blocks[i], __ATOMIC_RELAXED);
-
-		if (!read)
-			continue;
-		put(bytes + at, set->toc->entries[set->first_entry + i].wpage,
-		    8);
-		bytes[at + 8] = read;
-		bytes[at + 9] = score(&set->written[i], set->old_written[i],
-				      tenants, is_first);
-		put(bytes + at + 10, tenants ? now : set->old_blocks[i], 2);
-		put(bytes + at + 12,
-		    tenants ? set->old_blocks[i] : set->older_blocks[i], 2);
-		at += PAGE_BYTES;
-	}
+	for (uint64_t i = 0; i < set->entry_count; i++)
+		at += page_write(set, i, tenants, is_first, bytes + at);
 	*out = bytes;
 	*len = at;
 	return 0;
+}
+
+uint64_t fl__workset_max_bytes(const struct fl__workset *set)
+{
+	return HEAD_BYTES + set->entry_count * (PAGE_BYTES + LEAVES_BYTES);
 }

@@ -15,14 +15,21 @@
  *
  * Each page also has sixteen blocks of 4 KiB, and a bit for each that a tenant of
  * this run touched, and of the run before. Whoever can have a part of a page asks
- * for the blocks of both.
+ * for the blocks of both. Where the kernel mapped pages around those that a tenant
+ * touched, its blocks are *rough*: they count for a page of which no tenant of the
+ * run has exact ones.
  *
- * The side file: 8 bytes 89 46 4c 57 0d 0a 1a 0a; version 2, 4 bytes; image, 4
- * bytes; digest of the image file, 32 bytes; then 16 bytes for each page with a
- * score: page, 8 bytes; score read, score written, 1 byte each; blocks of the run
- * that wrote the file, and of the run before it, 2 bytes each; 2 bytes zero.
- * Numbers are little-endian. The file is advice: of what does not fit, nothing is
- * used.
+ * A part of a page can be checked by the page's leaves (page_hash.h). A set of a
+ * file that is loaded keeps those of pages that were loaded whole while tenants are
+ * recorded, and those of the side file: 512 bytes for such a page. What a side file
+ * says are leaves is checked against the index before it is used.
+ *
+ * The side file: 8 bytes 89 46 4c 57 0d 0a 1a 0a; version 3, 4 bytes; image, 4
+ * bytes; digest of the image file, 32 bytes; then for each page with a score: page,
+ * 8 bytes; score read, score written, 1 byte each; blocks of the run that wrote the
+ * file, and of the run before it, 2 bytes each; 2 bytes that say how many leaves
+ * follow, 0 or 16, of 32 bytes each. Numbers are little-endian. The file is advice:
+ * of what does not fit, nothing is used.
  */
 #ifndef FL_WORKSET_H
 #define FL_WORKSET_H
@@ -42,6 +49,12 @@ struct fl__workset {
 	uint8_t *old_touched, *old_written;
 	/* Blocks; those of this run are atomic. */
 	uint16_t *blocks, *old_blocks, *older_blocks;
+	uint16_t *rough_blocks;
+	/* Of each entry, and how far they can be used: atomic. NULL: parts are of
+	 * no use. */
+	struct fl__page_leaves *leaves;
+	uint8_t *leaf_states;
+	uint32_t unit_blocks;	/* a part is whole units */
 	uint32_t asked;		/* atomic: the set was asked for */
 	fl_atomic64 foreseen_count;	/* atomic */
 };
@@ -49,13 +62,38 @@ struct fl__workset {
 /* What of one tenant was counted already; zeroes to begin with. */
 struct fl__workset_tenant {
 	uint64_t touched_end, written_end;	/* pages */
+	bool is_rough;
 };
+
+/* Blocks of a page, one after the other. */
+struct fl__part {
+	uint32_t first, count;
+};
+
+#define FL__PART_WHOLE ((struct fl__part){ 0, FL__PAGE_BLOCKS })
+
+static inline bool fl__part_is_whole(struct fl__part part)
+{
+	return part.count == FL__PAGE_BLOCKS;
+}
+
+/* The blocks as bits. */
+static inline uint32_t fl__part_mask(struct fl__part part)
+{
+	return ((1u << part.count) - 1) << part.first;
+}
 
 /* -ENOMEM. The table of contents outlives the set. */
 int fl__workset_init(struct fl__workset *set, const struct fl__toc *toc,
 		     uint32_t image_idx);
 void fl__workset_fini(struct fl__workset *set);
 
+/* Before anything else: parts of pages can be had, in host pages of this size.
+ * -ENOMEM. */
+int fl__workset_take_parts(struct fl__workset *set, uint64_t hpage_bytes);
+
+/* No side file of this set is longer. */
+uint64_t fl__workset_max_bytes(const struct fl__workset *set);
 /* Take a side file's bytes. False: they are of another image, or no side file. */
 bool fl__workset_read(struct fl__workset *set, const uint8_t *bytes,
 		      uint64_t len);
@@ -71,10 +109,29 @@ void fl__workset_touch(struct fl__workset *set,
 /* The next page foreseen, from entry *at on, which moves behind the page. */
 bool fl__workset_next(const struct fl__workset *set, uint64_t *at,
 		      uint64_t *wpage);
+/* The next part that is worth a load of its own, from block *at on, which moves
+ * behind the part: of a page without leaves, or of which most blocks are foreseen,
+ * the page. *entry_idx is the index's. */
+bool fl__workset_next_part(const struct fl__workset *set, uint64_t *at,
+			   uint64_t *entry_idx, struct fl__part *part);
+/* The part to load when somebody waits for a block: as above, and the page where the
+ * block is not foreseen. */
+struct fl__part fl__workset_part_at(const struct fl__workset *set,
+				    uint64_t entry_idx, uint32_t block);
 /* The next bytes of the file that hold foreseen blocks, as many as follow one
  * another, from block *at on, which moves behind them. */
 bool fl__workset_next_run(const struct fl__workset *set, uint64_t *at,
 			  uint64_t *file_off, uint64_t *len);
+
+/* The leaves of a page of the index, checked; NULL: there are none, and from here on
+ * the page is loaded whole. Any thread. */
+const struct fl__page_leaves *fl__workset_leaves(struct fl__workset *set,
+						 uint64_t entry_idx,
+						 struct fl__sha256 *sha);
+/* These are the leaves of a page that was loaded whole. Keeps them while tenants are
+ * recorded. Any thread. */
+void fl__workset_learn(struct fl__workset *set, uint64_t entry_idx,
+		       const struct fl__page_leaves *leaves);
 
 /* The side file as of now; the caller frees *bytes. -ENOMEM. */
 int fl__workset_write(const struct fl__workset *set, uint8_t **bytes,

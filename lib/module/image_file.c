@@ -75,16 +75,17 @@ int fl_image_open(struct fl_context *context, const char *path, int fd,
 	return err ? err : image_take(&archive, image, error);
 }
 
-/* Of bytes of ours: no more than an image of this size has. */
 static void set_read(struct fl_image *image, const char *path)
 {
-	uint64_t most = (image->set.entry_count + 4) * 16, len, done = 0;
+	uint64_t len, done = 0;
 	uint8_t *bytes;
 	int fd;
 
 	if (fl__os_file_open(path, &fd, &len))
 		return;
-	bytes = len <= most ? malloc((size_t)most) : NULL;
+	bytes = len <= fl__workset_max_bytes(&image->set) ?
+			malloc((size_t)len + 1) :
+			NULL;
 	if (bytes && !fl__os_file_read(fd, 0, bytes, len, &done))
 		(void)fl__workset_read(&image->set, bytes, done);
 	free(bytes);

@@ -329,6 +329,9 @@ int fl__image_create_lazy(struct fl_context *context, struct fl__image_map *map,
 	if (err)
 		return err;
 	err = image_set(image, origin, image_idx, error);
+	if (!err && fl__workset_take_parts(&image->set, image->map.hpage_bytes))
+		err = fl__error_set(error, -ENOMEM,
+				    "no memory for a working set");
 	if (!err && lacks)
 		err = fl__error_set(
 			error, -ENOTSUP,

@@ -192,6 +192,17 @@ static void cancel(void *user, uint64_t ticket)
 	pthread_mutex_unlock(&threads->lock);
 }
 
+static bool is_silent(const struct test_source *source,
+		      const struct open_read *open)
+{
+	const struct test_mischief *m = &source->mischief;
+	uint32_t below = get(&m->silent_below);
+
+	return get(&m->is_silent) && is_page(&open->read) &&
+	       (!below || open->read.length_bytes < below) &&
+	       (!open->is_cancelled || get(&m->is_deaf));
+}
+
 /* The index of a read to answer, or MAX_OPEN. */
 static unsigned int pick(const struct test_source *source)
 {
@@ -200,10 +211,7 @@ static unsigned int pick(const struct test_source *source)
 	unsigned int picked = MAX_OPEN;
 
 	for (unsigned int i = 0; i < threads->count; i++) {
-		const struct open_read *open = &threads->reads[i];
-
-		if (get(&m->is_silent) && is_page(&open->read) &&
-		    (!open->is_cancelled || get(&m->is_deaf)))
+		if (is_silent(source, &threads->reads[i]))
 			continue;
 		picked = i;
 		if (!get(&m->is_unordered))
@@ -315,6 +323,7 @@ void test_source_behave(struct test_source *source)
 	test_source_set(&m->is_unordered, 0);
 	test_source_set(&m->is_silent, 0);
 	test_source_set(&m->is_deaf, 0);
+	test_source_set(&m->silent_below, 0);
 	test_source_set(&m->wrong_every, 0);
 	test_source_set(&m->end_early, 0);
 }

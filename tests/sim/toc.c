@@ -553,44 +553,6 @@ static void a_zero_page_is_refused(void)
 	file_free(&file);
 }
 
-/* Two pages checked at once: each is judged by its own entry. damaged: which of
- * them has one bit that is wrong, 0 to 3. */
-static void check_two(struct file *file, uint64_t a, uint64_t b, int damaged)
-{
-	const struct fl__toc *const tocs[2] = { &file->toc, &file->toc };
-	const uint64_t entries[2] = { a, b };
-	const uint8_t *bytes[2];
-	struct fl__sha256 sha;
-	int errs[2] = { 1, 1 };
-
-	fl__sha256_init(&sha);
-	for (int i = 0; i < 2; i++) {
-		uint64_t off = file->toc.entries[entries[i]].file_off;
-
-		file->bytes[off + TOC_WPAGE - 1] ^= damaged >> i & 1;
-		bytes[i] = file->bytes + off;
-	}
-	fl__toc_check_two(tocs, entries, &sha, bytes, errs);
-	for (int i = 0; i < 2; i++) {
-		CHECK_EQ(errs[i], damaged >> i & 1 ? -ENOEXEC : 0);
-		file->bytes[bytes[i] - file->bytes + TOC_WPAGE - 1] ^=
-			damaged >> i & 1;
-	}
-}
-
-static void two_are_checked_apart(void)
-{
-	struct file file;
-
-	sample_make(&some, &file);
-	for (uint64_t a = 0; a < file.toc.entry_count; a++) {
-		for (int damaged = 0; damaged < 4; damaged++)
-			check_two(&file, a, (a + 1) % file.toc.entry_count,
-				  damaged);
-	}
-	file_free(&file);
-}
-
 /* Each block of a page passes by the page's leaves, and no other block does. */
 static void check_blocks(const struct fl__toc *toc, uint64_t entry_idx,
 			 uint8_t *page, const struct fl__page_leaves *leaves)
@@ -689,7 +651,6 @@ static const struct test_case cases[] = {
 	TEST_CASE(every_number_is_checked),
 	TEST_CASE(other_files),
 	TEST_CASE(a_zero_page_is_refused),
-	TEST_CASE(two_are_checked_apart),
 	TEST_CASE(blocks_are_checked_alone),
 	TEST_CASE(a_block_ends_with_its_image),
 };

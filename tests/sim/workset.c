@@ -59,7 +59,7 @@ static void end(struct fl__workset *set, struct file *file)
 /* One tenant of a run touches a range. */
 static void run(struct file *file, bool is_first, uint64_t from, uint64_t to)
 {
-	struct fl__workset_tenant tenant = { 0, 0 };
+	struct fl__workset_tenant tenant = { .touched_end = 0 };
 	struct fl__workset set;
 
 	begin(&set, is_first ? NULL : file);
@@ -92,7 +92,7 @@ static void blocks_make_runs(void)
 		{ 11 * WPAGE - BLOCK, WPAGE + 2 * BLOCK },
 		{ 20 * WPAGE, WPAGE + BLOCK },
 	};
-	struct fl__workset_tenant tenant = { 0, 0 };
+	struct fl__workset_tenant tenant = { .touched_end = 0 };
 	struct file file = { NULL, 0 };
 	struct fl__workset set;
 
@@ -110,7 +110,7 @@ static void blocks_make_runs(void)
 /* However many ranges of a page a tenant touched, the page counts once. */
 static void a_page_counts_once(void)
 {
-	struct fl__workset_tenant tenant = { 0, 0 };
+	struct fl__workset_tenant tenant = { .touched_end = 0 };
 	struct fl__workset set;
 
 	begin(&set, NULL);

@@ -5,8 +5,6 @@
 /* Pages that follow a sequential demand are foreseen, so many at most. */
 #define AHEAD_WPAGES 8
 
-#define ROOM_WPAGES (FL__AHEAD_BYTES / FL_WPAGE_BYTES)
-
 /* A sequence of demands foresees what comes next. */
 void fl__ahead_demand(struct fl__lazy *lazy, uint64_t wpage)
 {
@@ -23,21 +21,32 @@ void fl__ahead_demand(struct fl__lazy *lazy, uint64_t wpage)
 	lazy->last_wpage = wpage;
 }
 
-bool fl__ahead_next(struct fl__lazy *lazy, uint64_t *wpage)
+static uint64_t part_bytes(struct fl__part part)
 {
+	return part.count * FL__PAGE_BLOCK_BYTES;
+}
+
+bool fl__ahead_next(struct fl__lazy *lazy, uint64_t *wpage,
+		    struct fl__part *part)
+{
+	const struct fl__workset *set = &lazy->image->set;
+	uint64_t entry_idx;
+
+	*part = FL__PART_WHOLE;
 	if (lazy->ahead < lazy->ahead_end) {
 		*wpage = lazy->ahead++;
 		return true;
 	}
 	if (!lazy->is_shown ||
-	    !fl__workset_next(&lazy->image->set, &lazy->set_at, wpage))
+	    !fl__workset_next_part(set, &lazy->set_at, &entry_idx, part))
 		return false;
-	lazy->set_begun++;
+	*wpage = set->toc->entries[entry_idx].wpage;
+	lazy->set_begun += part_bytes(*part);
 	return true;
 }
 
-/* Pages that were asked for and are not being loaded yet. */
-static uint64_t asked_wpages(const struct fl__lazy *lazy)
+/* Bytes that were asked for and are not being loaded yet. */
+static uint64_t asked_bytes(const struct fl__lazy *lazy)
 {
 	return lazy->set_asked > lazy->set_begun ?
 		       lazy->set_asked - lazy->set_begun :
@@ -46,16 +55,44 @@ static uint64_t asked_wpages(const struct fl__lazy *lazy)
 
 bool fl__ahead_wants(const struct fl__lazy *lazy)
 {
-	uint64_t most = lazy->is_going ? ROOM_WPAGES - 1 : ROOM_WPAGES / 2;
+	uint64_t most = lazy->is_going ? FL__AHEAD_BYTES - FL_WPAGE_BYTES :
+					 FL__AHEAD_BYTES / 2;
 
-	return lazy->is_shown && lazy->can_ask && asked_wpages(lazy) <= most;
+	return lazy->is_shown && lazy->can_ask && asked_bytes(lazy) <= most;
+}
+
+/* Where a part lies in the file: of a packed page, all of it. */
+static uint64_t part_place(const struct fl__workset *set, uint64_t entry_idx,
+			   struct fl__part part, uint64_t *len)
+{
+	const struct fl__toc_entry *entry = &set->toc->entries[entry_idx];
+
+	*len = fl__part_is_whole(part) ? entry->stored_bytes : part_bytes(part);
+	return entry->file_off + part.first * FL__PAGE_BLOCK_BYTES;
+}
+
+/* The next part from *at on, if it is the first or follows what was taken. */
+static bool ask_more(struct fl__lazy *lazy, uint64_t *off, uint64_t *len)
+{
+	const struct fl__workset *set = &lazy->image->set;
+	uint64_t at = lazy->ask_at, entry_idx, place, bytes;
+	struct fl__part part;
+
+	if (!fl__workset_next_part(set, &at, &entry_idx, &part))
+		return false;
+	place = part_place(set, entry_idx, part, &bytes);
+	if (!*len)
+		*off = place;
+	else if (place != *off + *len)
+		return false;
+	*len += bytes;
+	lazy->ask_at = at;
+	lazy->set_asked += part_bytes(part);
+	return true;
 }
 
 bool fl__ahead_ask(struct fl__lazy *lazy, uint64_t *off, uint64_t *len)
 {
-	const struct fl__workset *set = &lazy->image->set;
-	uint64_t at, wpage, room;
-
 	lazy->is_going = fl__ahead_wants(lazy);
 	if (!lazy->is_going)
 		return false;
@@ -64,22 +101,10 @@ bool fl__ahead_ask(struct fl__lazy *lazy, uint64_t *off, uint64_t *len)
 		lazy->ask_at = lazy->set_at;
 		lazy->set_asked = lazy->set_begun;
 	}
-	room = fl_min_u64(ROOM_WPAGES - asked_wpages(lazy),
-			  FL__AHEAD_RUN_BYTES / FL_WPAGE_BYTES);
 	*off = *len = 0;
-	at = lazy->ask_at;
-	for (; room && fl__workset_next(set, &at, &wpage); room--) {
-		const struct fl__toc_entry *entry =
-			&set->toc->entries[set->first_entry + at - 1];
-
-		if (!*len)
-			*off = entry->file_off;
-		else if (entry->file_off != *off + *len)
-			break;
-		*len += entry->stored_bytes;
-		lazy->ask_at = at;
-		lazy->set_asked++;
-	}
+	while (*len < FL__AHEAD_RUN_BYTES &&
+	       asked_bytes(lazy) < FL__AHEAD_BYTES && ask_more(lazy, off, len))
+		;
 	/* The end of the set. */
 	lazy->can_ask = *len;
 	return *len;

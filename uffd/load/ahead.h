@@ -6,8 +6,9 @@
  * page to load when nothing else is to do, and for an image in a local file the
  * next stretch that the kernel is to read into the page cache meanwhile.
  *
- * A load is a page of 64 KiB, because a page is what has a hash. A stretch is what
- * the disk likes: pages of the set that follow one another in the file are one, up
+ * A load is a page of 64 KiB, because a page is what has a hash; or a part of one,
+ * where its blocks have hashes (image/workset.h). A stretch is what the disk likes:
+ * parts of the set that follow one another in the file are one, up
  * to FL__AHEAD_RUN_BYTES. The stretches asked for run before the loads, by
  * FL__AHEAD_BYTES at most, so that a large set does not push other pages out of
  * memory before its turn comes; and they are asked for many at a time, so that
@@ -26,8 +27,9 @@
 
 /* Somebody waits for this page. */
 void fl__ahead_demand(struct fl__lazy *lazy, uint64_t wpage);
-/* The next page that is foreseen; it may be loaded already. */
-bool fl__ahead_next(struct fl__lazy *lazy, uint64_t *wpage);
+/* The next part of a page that is foreseen; it may be loaded already. */
+bool fl__ahead_next(struct fl__lazy *lazy, uint64_t *wpage,
+		    struct fl__part *part);
 
 /* May there be a stretch to be asked for, and room for it? Once there was none,
  * there is to be room for many. */

@@ -240,15 +240,26 @@ void fl__desk_drop_space(struct fl__desk *desk, const struct fl__space *space,
 
 /* ------------------------------------------------------------------- loads */
 
-/* The load of a page that can be joined. */
-static struct fl__load *load_find(struct fl__desk *desk,
-				  const struct fl_image *image, uint64_t wpage)
+/* A load of the page, whole or of a part. */
+static bool load_is_of(const struct fl__load *load,
+		       const struct fl_image *image, uint64_t wpage)
 {
+	return load->state != FL__LOAD_FREE && load->image == image &&
+	       load->wpage == wpage;
+}
+
+/* The load of a page that can be joined by whoever wants a part of the page. */
+static struct fl__load *load_find(struct fl__desk *desk,
+				  const struct fl_image *image, uint64_t wpage,
+				  struct fl__part part)
+{
+	uint32_t wanted = fl__part_mask(part);
+
 	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
 		struct fl__load *load = &desk->loads[i];
 
-		if (load->state != FL__LOAD_FREE && load->image == image &&
-		    load->wpage == wpage && !load->is_left)
+		if (load_is_of(load, image, wpage) && !load->is_left &&
+		    !(wanted & ~fl__part_mask(load->part)))
 			return load;
 	}
 	return NULL;
@@ -256,7 +267,8 @@ static struct fl__load *load_find(struct fl__desk *desk,
 
 static struct fl__load *load_begin(struct fl__desk *desk,
 				   struct fl_image *image, uint64_t wpage,
-				   uint64_t deadline_ns, bool is_foreseen)
+				   struct fl__part part, uint64_t deadline_ns,
+				   bool is_foreseen)
 {
 	const struct fl__toc *toc = &image->origin->toc;
 	struct fl__load *load = desk->loads;
@@ -269,6 +281,7 @@ static struct fl__load *load_begin(struct fl__desk *desk,
 	load->asked = image->origin->pages;
 	load->waiters = NULL;
 	load->wpage = wpage;
+	load->part = part;
 	load->is_zero =
 		!fl__toc_find(toc, image->origin_idx, wpage, &load->entry_idx);
 	load->deadline_ns = deadline_ns;
@@ -348,7 +361,7 @@ static void load_leave(struct fl__desk *desk, struct fl__load *load, int err)
 
 void fl__desk_end_locked(struct fl__desk *desk, struct fl__load *load, int err)
 {
-	if (!err && !load->is_zero &&
+	if (!err && !load->is_zero && fl__part_is_whole(load->part) &&
 	    fl__lazy_set_loaded(load->image, load->entry_idx,
 				!load->is_foreseen ? FL__PAGE_ASKED :
 				load->is_demand	   ? FL__PAGE_USED :
@@ -384,6 +397,18 @@ void fl__desk_again_locked(struct fl__desk *desk, struct fl__load *load)
 	reader_call(desk, load->image);
 }
 
+void fl__desk_widen_locked(struct fl__desk *desk, struct fl__load *load)
+{
+	/* Nobody waits for it. */
+	if (load->is_left) {
+		fl__desk_end_locked(desk, load, -ETIMEDOUT);
+		return;
+	}
+	load->part = FL__PART_WHOLE;
+	load->got_bytes = 0;
+	fl__desk_again_locked(desk, load);
+}
+
 /* ------------------------------------------------------------------- asking */
 
 /* A source has at most twice the loads that are free: however many sources are
@@ -399,24 +424,33 @@ static bool has_share(const struct fl__desk *desk, const struct fl_image *image)
 	return own < 2 * (FL__DESK_LOADS - desk->taken_count);
 }
 
+/* Is there what the waiter wants? */
+static bool is_there(const struct fl__waiter *waiter)
+{
+	const struct fl_image *image = waiter->image;
+	uint64_t entry_idx;
+
+	/* A hole that is not in the file is still to be filled with zeroes. */
+	if (!fl__toc_find(&image->origin->toc, image->origin_idx, waiter->wpage,
+			  &entry_idx))
+		return !waiter->space;
+	return fl__lazy_has_part(image, entry_idx, waiter->part);
+}
+
 /* True: the waiter is served, or joins a load. */
 static bool waiter_join(struct fl__desk *desk, struct fl__waiter *waiter)
 {
 	struct fl_image *image = waiter->image;
-	uint64_t wpage = waiter->wpage, entry_idx;
 	struct fl__load *load;
 
-	if (fl__lazy_has(image, wpage) &&
-	    (!waiter->space ||
-	     fl__toc_find(&image->origin->toc, image->origin_idx, wpage,
-			  &entry_idx))) {
+	if (is_there(waiter)) {
 		waiter_answer(desk, waiter, 0);
 		return true;
 	}
-	load = load_find(desk, image, wpage);
+	load = load_find(desk, image, waiter->wpage, waiter->part);
 	if (!load && has_share(desk, image))
-		load = load_begin(desk, image, wpage, waiter->deadline_ns,
-				  false);
+		load = load_begin(desk, image, waiter->wpage, waiter->part,
+				  waiter->deadline_ns, false);
 	if (!load)
 		return false;
 	load->is_demand = true;
@@ -432,7 +466,8 @@ static bool waiter_join(struct fl__desk *desk, struct fl__waiter *waiter)
 }
 
 static void waiter_ask(struct fl__desk *desk, struct fl__waiter *waiter,
-		       struct fl_image *image, uint64_t wpage)
+		       struct fl_image *image, uint64_t wpage,
+		       struct fl__part part)
 {
 	uint64_t now = fl__os_now_ns();
 
@@ -440,10 +475,13 @@ static void waiter_ask(struct fl__desk *desk, struct fl__waiter *waiter,
 	fl__stats_add(image->loads, FL__LOADS_waits_begun, 1);
 	waiter->image = image;
 	waiter->wpage = wpage;
+	waiter->part = part;
 	if (fl_add_overflow(now, image->origin->deadline_ns,
 			    &waiter->deadline_ns))
 		waiter->deadline_ns = UINT64_MAX;
-	fl__ahead_demand(image->lazy, wpage);
+	/* What the set foresees says nothing of what follows. */
+	if (fl__part_is_whole(part))
+		fl__ahead_demand(image->lazy, wpage);
 	if (waiter_join(desk, waiter))
 		return;
 	unserved_add(desk, waiter);
@@ -464,17 +502,32 @@ static bool is_among(const struct fl__waiter *waiter,
 static bool is_waited_for(struct fl__desk *desk, const struct fl__place *place,
 			  uint64_t wpage, uint64_t start)
 {
-	const struct fl__load *load = load_find(desk, place->image, wpage);
+	bool is_waiting = is_among(desk->unserved, place, start);
 
-	return (load && is_among(load->waiters, place, start)) ||
-	       is_among(desk->unserved, place, start);
+	for (uint32_t i = 0; i < FL__DESK_LOADS && !is_waiting; i++)
+		is_waiting = load_is_of(&desk->loads[i], place->image, wpage) &&
+			     is_among(desk->loads[i].waiters, place, start);
+	return is_waiting;
+}
+
+/* What is loaded for a guest. One that then wants another block faults again. */
+static struct fl__part fault_part(const struct fl_image *image, uint64_t off)
+{
+	uint64_t entry_idx;
+
+	return fl__toc_find(&image->origin->toc, image->origin_idx,
+			    off / FL_WPAGE_BYTES, &entry_idx) ?
+		       fl__workset_part_at(&image->set, entry_idx,
+					   (uint32_t)(off % FL_WPAGE_BYTES /
+						      FL__PAGE_BLOCK_BYTES)) :
+		       FL__PART_WHOLE;
 }
 
 void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
 {
 	const struct fl__place *place = fl__places_at(&desk->places, addr);
 	struct fl__waiter *waiter = desk->free_waiters;
-	uint64_t wpage, page_start, start;
+	uint64_t off, wpage, page_start, start;
 
 	/* The slot has gone: the access that is tried again finds what is. */
 	if (!place) {
@@ -483,7 +536,8 @@ void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
 		fl__uffd_wake(desk->uffd_fd, fl_round_down(addr, hpage), hpage);
 		return;
 	}
-	wpage = (addr - (uintptr_t)place->space->base) / FL_WPAGE_BYTES;
+	off = addr - (uintptr_t)place->space->base;
+	wpage = off / FL_WPAGE_BYTES;
 	page_start = (uintptr_t)place->space->base + wpage * FL_WPAGE_BYTES;
 	start = fl_max_u64(page_start, place->start);
 	if (is_waited_for(desk, place, wpage, start))
@@ -494,7 +548,8 @@ void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
 	waiter->err = 0;
 	waiter->start = start;
 	waiter->end = fl_min_u64(page_start + FL_WPAGE_BYTES, place->end);
-	waiter_ask(desk, waiter, place->image, wpage);
+	waiter_ask(desk, waiter, place->image, wpage,
+		   fault_part(place->image, off));
 }
 
 int fl__desk_want(struct fl__desk *desk, struct fl_image *image, uint64_t wpage)
@@ -503,7 +558,7 @@ int fl__desk_want(struct fl__desk *desk, struct fl_image *image, uint64_t wpage)
 	struct fl__waiter waiter = { .err = 0 };
 
 	fl__os_lock(&desk->lock);
-	waiter_ask(desk, &waiter, image, wpage);
+	waiter_ask(desk, &waiter, image, wpage, FL__PART_WHOLE);
 	deadline_watch(desk, waiter.deadline_ns);
 	while (!waiter.is_answered)
 		fl__os_cond_wait(&desk->answered, &desk->lock, UINT64_MAX, NULL,
@@ -568,28 +623,42 @@ uint64_t fl__desk_tick_locked(struct fl__desk *desk)
 
 /* ----------------------------------------------------------------- filling */
 
+/* The part is in the file, or on its way. */
+static bool part_is_coming(struct fl__desk *desk, const struct fl_image *image,
+			   uint64_t wpage, struct fl__part part)
+{
+	uint64_t entry_idx;
+
+	return !fl__toc_find(&image->origin->toc, image->origin_idx, wpage,
+			     &entry_idx) ||
+	       fl__lazy_has_part(image, entry_idx, part) ||
+	       load_find(desk, image, wpage, part);
+}
+
 static struct fl__load *foreseen_begin(struct fl__desk *desk,
 				       struct fl__lazy *lazy)
 {
 	struct fl_image *image = lazy->image;
 	uint64_t wpage, deadline_ns;
+	struct fl__part part;
 
-	while (fl__ahead_next(lazy, &wpage)) {
-		if (fl__lazy_has(image, wpage) || load_find(desk, image, wpage))
-			continue;
-		if (fl_add_overflow(fl__os_now_ns(), image->origin->deadline_ns,
-				    &deadline_ns))
-			deadline_ns = UINT64_MAX;
+	do {
+		if (!fl__ahead_next(lazy, &wpage, &part))
+			return NULL;
+	} while (part_is_coming(desk, image, wpage, part));
+	if (fl_add_overflow(fl__os_now_ns(), image->origin->deadline_ns,
+			    &deadline_ns))
+		deadline_ns = UINT64_MAX;
+	if (lazy->foreseen_wpage != wpage)
 		__atomic_add_fetch(&image->set.foreseen_count, 1,
 				   __ATOMIC_RELAXED);
-		if (!desk->may_ask && fl__ahead_wants(lazy)) {
-			desk->may_ask = true;
-			fl__os_cond_signal(&desk->filler);
-		}
-		deadline_watch(desk, deadline_ns);
-		return load_begin(desk, image, wpage, deadline_ns, true);
+	lazy->foreseen_wpage = wpage;
+	if (!desk->may_ask && fl__ahead_wants(lazy)) {
+		desk->may_ask = true;
+		fl__os_cond_signal(&desk->filler);
 	}
-	return NULL;
+	deadline_watch(desk, deadline_ns);
+	return load_begin(desk, image, wpage, part, deadline_ns, true);
 }
 
 /* What is foreseen, if enough loads are free. */
@@ -652,18 +721,6 @@ struct fl__load *fl__desk_next_locked(struct fl__desk *desk,
 	if (best)
 		best->users++;
 	return best;
-}
-
-struct fl__load *fl__desk_beside_locked(struct fl__desk *desk, bool answered)
-{
-	struct fl__load *load = answered ? load_best(desk, FL__READER_FILLER) :
-					   NULL;
-
-	/* A filler that reads would read one after the other. */
-	if (!load || load->state != FL__LOAD_ANSWERED)
-		return NULL;
-	load->users++;
-	return load;
 }
 
 struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk,

@@ -7,7 +7,9 @@
  * The desk reads nothing and fills nothing. Its storage is made once: a fixed
  * number of loads, each with a staging buffer of a page, and of waiters.
  *
- * A load is joined by all who want its page, so a page is read once. A demand
+ * A load is joined by all who want its page, so a page is read once. A load of a part
+ * of a page is joined by guests that want a block of it, and by no call: whoever wants
+ * another block, or the page, has the whole page loaded beside it. A demand
  * goes before a page that is merely foreseen. A load has a deadline; past it the
  * waiters get their answer, and the load is *left*: nobody joins it any more, and
  * its buffer stays lent until the source has answered. A source has a share of the
@@ -55,6 +57,7 @@ struct fl__waiter {
 	/* Of one for which no load is free yet. */
 	struct fl_image *image;
 	uint64_t wpage;
+	struct fl__part part;		/* of the page, which is wanted */
 	uint64_t deadline_ns, begin_ns;
 	/* A thread's. */
 	int err;
@@ -69,6 +72,7 @@ struct fl__load {
 	struct fl__waiter *waiters;
 	uint64_t wpage;
 	uint64_t entry_idx;
+	struct fl__part part;		/* of the page, which is loaded */
 	uint64_t deadline_ns, begin_ns;
 	uint64_t got_bytes;
 	int64_t result;			/* of the last read */
@@ -134,10 +138,6 @@ uint64_t fl__desk_tick_locked(struct fl__desk *desk);
  * none. What was read is for fillers, whichever thread read it. */
 struct fl__load *fl__desk_next_locked(struct fl__desk *desk,
 				      enum fl__lazy_reader who);
-/* A load that a filler takes beside the one that it has just got, so that both
- * are checked at once: nobody waits longer for either. answered: the first was.
- * NULL: none. */
-struct fl__load *fl__desk_beside_locked(struct fl__desk *desk, bool answered);
 /* A load whose read this thread is to cancel, with users counted up. */
 struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk,
 					   enum fl__lazy_reader who);
@@ -145,6 +145,8 @@ struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk,
 void fl__desk_put_locked(struct fl__desk *desk, struct fl__load *load);
 /* Some of the page is there, or the read was disturbed: read on. */
 void fl__desk_again_locked(struct fl__desk *desk, struct fl__load *load);
+/* The part cannot be checked: read the whole page. */
+void fl__desk_widen_locked(struct fl__desk *desk, struct fl__load *load);
 /* The load has come to its end: answer everybody. */
 void fl__desk_end_locked(struct fl__desk *desk, struct fl__load *load, int err);
 

@@ -12,19 +12,31 @@ void fl__fill_end(struct fl__load *load, int err)
 	fl__os_unlock(&load->desk->lock);
 }
 
-/* err: of the check. */
+/* What was read is checked or not, as err says: publish it. */
 static void load_publish(struct fl__load *load, const uint8_t *bytes, int err)
 {
+	struct fl_image *image = load->image;
+
 	if (!err)
-		err = fl__lazy_publish(load->image, load->wpage, bytes);
+		err = fl__lazy_publish(image, load->wpage, load->part, bytes);
+	if (!err && !fl__part_is_whole(load->part))
+		fl__lazy_set_present(image, load->entry_idx, load->part,
+				     load->is_foreseen);
 	fl__fill_end(load, err);
 }
 
+/* A whole page. What its leaves are is known then. */
 static int load_check(const struct fl__load *load, const uint8_t *bytes,
 		      struct fl__sha256 *sha)
 {
-	return fl__toc_check_wpage(&load->image->origin->toc, load->entry_idx,
-				   sha, bytes, NULL);
+	struct fl__page_leaves leaves;
+	int err = fl__toc_check_wpage(&load->image->origin->toc,
+				      load->entry_idx, sha, bytes, &leaves,
+				      NULL);
+
+	if (!err)
+		fl__workset_learn(&load->image->set, load->entry_idx, &leaves);
+	return err;
 }
 
 /* A packed page, of which all that is stored is there. */
@@ -38,48 +50,45 @@ static void load_unpack(struct fl__load *load, struct fl__unpack *unpack,
 	if (!err)
 		err = load_check(load, bytes, sha);
 	if (!err)
-		err = fl__lazy_publish(load->image, load->wpage, bytes);
+		err = fl__lazy_publish(load->image, load->wpage, load->part,
+				       bytes);
 	fl__unpack_give(unpack, held);
 	fl__fill_end(load, err);
 }
 
-void fl__fill_check(struct fl__load *load, struct fl__sha256 *sha)
+static void part_check(struct fl__load *load, struct fl__sha256 *sha)
 {
-	load_publish(load, load->bytes, load_check(load, load->bytes, sha));
-}
+	const struct fl__page_leaves *leaves =
+		fl__workset_leaves(&load->image->set, load->entry_idx, sha);
 
-/* Pages that are all there. Two are checked in hardly more time than one. */
-static void loads_check(struct fl__load *const loads[2], uint32_t count,
-			struct fl__sha256 *sha)
-{
-	int errs[2];
-
-	if (count < 2) {
-		if (count)
-			load_publish(loads[0], loads[0]->bytes,
-				     load_check(loads[0], loads[0]->bytes,
-						sha));
+	if (leaves) {
+		load_publish(load, load->bytes,
+			     fl__toc_check_blocks(
+				     &load->image->origin->toc, load->entry_idx,
+				     sha, leaves, load->part.first,
+				     load->part.count, load->bytes));
 		return;
 	}
-	fl__toc_check_two(
-		(const struct fl__toc *const[2]){
-			&loads[0]->image->origin->toc,
-			&loads[1]->image->origin->toc },
-		(const uint64_t[2]){ loads[0]->entry_idx, loads[1]->entry_idx },
-		sha,
-		(const uint8_t *const[2]){ loads[0]->bytes, loads[1]->bytes },
-		errs);
-	load_publish(loads[0], loads[0]->bytes, errs[0]);
-	load_publish(loads[1], loads[1]->bytes, errs[1]);
+	fl__os_lock(&load->desk->lock);
+	fl__desk_widen_locked(load->desk, load);
+	fl__os_unlock(&load->desk->lock);
+}
+
+void fl__fill_check(struct fl__load *load, struct fl__sha256 *sha)
+{
+	if (fl__part_is_whole(load->part))
+		load_publish(load, load->bytes,
+			     load_check(load, load->bytes, sha));
+	else
+		part_check(load, sha);
 }
 
 uint64_t fl__fill_off(const struct fl__load *load)
 {
 	return load->image->origin->toc.entries[load->entry_idx].file_off +
-	       load->got_bytes;
+	       load->part.first * FL__PAGE_BLOCK_BYTES + load->got_bytes;
 }
 
-/* Read what is missing, on a thread that may wait. The bytes, or an error. */
 int64_t fl__fill_read(const struct fl__load *load)
 {
 	struct fl_page_source *pages = load->image->origin->pages;
@@ -97,7 +106,6 @@ int64_t fl__fill_read(const struct fl__load *load)
 	return (int64_t)done;
 }
 
-/* Some bytes came, or an error. True: all of the page is there, to be checked. */
 bool fl__fill_answered(struct fl__load *load, int64_t result)
 {
 	if (result <= 0) {
@@ -113,7 +121,7 @@ bool fl__fill_answered(struct fl__load *load, int64_t result)
 	return false;
 }
 
-/* True: there is a page to be checked. */
+/* True: there is something to be checked. */
 static bool load_fill(struct fl__load *load, bool is_answered)
 {
 	if (is_answered)
@@ -125,59 +133,24 @@ static bool load_fill(struct fl__load *load, bool is_answered)
 	return false;
 }
 
-/* The loads that a filler works on: up to two. */
-static uint32_t loads_take_locked(struct fl__desk *desk,
-				  const struct fl__sha256 *sha,
-				  struct fl__load *loads[2], bool answered[2])
-{
-	uint32_t count = 0;
-
-	while (count < 2) {
-		struct fl__load *load =
-			!count ? fl__desk_next_locked(desk, FL__READER_FILLER) :
-			sha->pair ? fl__desk_beside_locked(desk, answered[0]) :
-				    NULL;
-
-		if (!load)
-			break;
-		answered[count] = load->state == FL__LOAD_ANSWERED;
-		load->state = FL__LOAD_READING;
-		loads[count++] = load;
-	}
-	return count;
-}
-
-static void loads_fill(struct fl__load *const loads[2], const bool answered[2],
-		       uint32_t count, struct fl__unpack *unpack,
-		       struct fl__sha256 *sha)
-{
-	struct fl__load *whole[2];
-	uint32_t whole_count = 0;
-
-	for (uint32_t i = 0; i < count; i++) {
-		if (!load_fill(loads[i], answered[i]))
-			continue;
-		if (fl__unpack_is_for(loads[i]))
-			load_unpack(loads[i], unpack, sha);
-		else
-			whole[whole_count++] = loads[i];
-	}
-	loads_check(whole, whole_count, sha);
-}
-
 bool fl__fill_turn_locked(struct fl__desk *desk, struct fl__unpack *unpack,
 			  struct fl__sha256 *sha)
 {
-	struct fl__load *loads[2];
-	bool answered[2];
-	uint32_t count = loads_take_locked(desk, sha, loads, answered);
+	struct fl__load *load = fl__desk_next_locked(desk, FL__READER_FILLER);
+	bool is_answered;
 
-	if (!count)
+	if (!load)
 		return false;
+	is_answered = load->state == FL__LOAD_ANSWERED;
+	load->state = FL__LOAD_READING;
 	fl__os_unlock(&desk->lock);
-	loads_fill(loads, answered, count, unpack, sha);
+	if (load_fill(load, is_answered)) {
+		if (fl__unpack_is_for(load))
+			load_unpack(load, unpack, sha);
+		else
+			fl__fill_check(load, sha);
+	}
 	fl__os_lock(&desk->lock);
-	while (count)
-		fl__desk_put_locked(desk, loads[--count]);
+	fl__desk_put_locked(desk, load);
 	return true;
 }

@@ -4,9 +4,9 @@
  *
  * Takes loads of the desk; reads what is missing of a page where the calling thread
  * may wait for that, checks the page against the index of its file, and publishes
- * it. Two pages that are all there are checked at once, in hardly more time than
- * one. Each load comes to its end here, with the page or with an error, or is given
- * back to the desk to be read on.
+ * it. A part of a page is checked by the page's leaves. Each load comes to its end
+ * here, with the page or with an error, or is given back to the desk: to be read on,
+ * or, where the leaves are not the page's, to be read whole.
  *
  * Any thread of the loader calls; only fillers unpack.
  */
@@ -21,11 +21,11 @@ uint64_t fl__fill_off(const struct fl__load *load);
 int64_t fl__fill_read(const struct fl__load *load);
 /* The load has come to its end. */
 void fl__fill_end(struct fl__load *load, int err);
-/* Some bytes came, or an error. True: all of the page is there, to be checked. */
+/* Some bytes came, or an error. True: all that was wanted is there, to be checked. */
 bool fl__fill_answered(struct fl__load *load, int64_t result);
-/* A page that is all there, and not packed: check and publish it. */
+/* What is all there, and not packed: check and publish it. */
 void fl__fill_check(struct fl__load *load, struct fl__sha256 *sha);
-/* A filler's turn: up to two loads. False: there was none. Called and left under
+/* A filler's turn: a load. False: there was none. Called and left under
  * the desk's lock, which is not held meanwhile. */
 bool fl__fill_turn_locked(struct fl__desk *desk, struct fl__unpack *unpack,
 			  struct fl__sha256 *sha);

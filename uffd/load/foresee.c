@@ -10,6 +10,11 @@
 
 #include <fcntl.h>
 
+/* Tenants of a lazy image that are watched, of those that are recorded. A watched
+ * slot takes a fault for each host page that it reads, as long as it shows the image.
+ * While pages are loaded that is nothing beside; later it would be. */
+#define LAZY_WATCHED 1
+
 static uint64_t extent_bytes(const struct fl_image *image, uint32_t idx,
 			     const struct fl__space *space, uint64_t *start)
 {
@@ -23,17 +28,21 @@ static uint64_t extent_bytes(const struct fl_image *image, uint32_t idx,
 void fl__foresee_watch(int uffd_fd, struct fl__space *space,
 		       const struct fl_image *image)
 {
+	uint32_t most = image->lazy ? LAZY_WATCHED : FL__WORKSET_TENANTS;
+	uint64_t modes = FL__UFFD_WP | (image->lazy ? FL__UFFD_MISSING : 0);
+	int err = 0;
+
 	if (uffd_fd < 0 ||
-	    __atomic_load_n(&image->set.tenants, __ATOMIC_RELAXED) >=
-		    FL__WORKSET_TENANTS)
+	    __atomic_load_n(&image->set.tenants, __ATOMIC_RELAXED) >= most)
 		return;
 	for (uint32_t i = 0; i < image->map.extent_count; i++) {
 		uint64_t start;
 		uint64_t len = extent_bytes(image, i, space, &start);
 
 		fl__space_called(space, 1);
-		(void)fl__uffd_register_wp(uffd_fd, start, len);
+		err |= fl__uffd_register(uffd_fd, start, len, modes);
 	}
+	space->is_watched = !err;
 }
 
 struct record {
@@ -72,6 +81,8 @@ void fl__foresee_record(int pagemap_fd, struct fl__space *space)
 	struct record record = {
 		.image = image,
 		.base = (uintptr_t)space->base,
+		/* Of a file in place nothing is known better. */
+		.tenant.is_rough = image->lazy && !space->is_watched,
 	};
 
 	if (pagemap_fd < 0 || !fl__workset_begin(&image->set))
@@ -96,6 +107,8 @@ bool fl__foresee_ask(struct fl_image *image)
 	if (__atomic_load_n(&set->asked, __ATOMIC_RELAXED) ||
 	    __atomic_exchange_n(&set->asked, 1, __ATOMIC_RELAXED))
 		return false;
+	if (image->lazy)
+		return fl__workset_next(set, &at, &off);
 	while (fl__workset_next_run(set, &at, &off, &len))
 		(void)readahead(image->fd, (off64_t)off, (size_t)len);
 	for (at = 0; fl__workset_next(set, &at, &off);)

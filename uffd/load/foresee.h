@@ -16,9 +16,9 @@
 
 #include "backend.h"
 
-/* The slot of an image in place was just mapped, and its tenant may be recorded:
+/* The slot was just mapped, and its tenant may be recorded:
  * the kernel maps no page that the tenant does not touch, as it would around each
- * fault. uffd_fd: what will track the slot; -1: the record has pages too many. */
+ * fault. uffd_fd: what will track the slot; -1: the record has blocks too many. */
 void fl__foresee_watch(int uffd_fd, struct fl__space *space,
 		       const struct fl_image *image);
 
@@ -27,7 +27,7 @@ void fl__foresee_watch(int uffd_fd, struct fl__space *space,
 void fl__foresee_record(int pagemap_fd, struct fl__space *space);
 
 /* The first slot that shows an image in place asks for the image's set. Does not
- * wait for the pages. False: nothing was asked for. */
+ * wait for the pages. Of a lazy image the desk asks. False: nothing was asked for. */
 bool fl__foresee_ask(struct fl_image *image);
 
 #endif

@@ -71,6 +71,7 @@ static void lazy_free(struct fl__lazy *lazy)
 		fl__os_release(lazy->window, lazy->span_bytes);
 	free(lazy->chunk_loaded);
 	free(lazy->loaded);
+	free(lazy->present);
 	free(lazy);
 }
 
@@ -89,25 +90,33 @@ static void lazy_plan(struct fl_image *image, struct fl__lazy *lazy)
 				      image->map.hpage_bytes;
 }
 
+/* What is known of entries and chunks. */
+static int books_make(struct fl_image *image, struct fl__lazy *lazy)
+{
+	size_t count = (size_t)toc_image(image)->entry_count + 1;
+
+	lazy->loaded = calloc(count, sizeof(*lazy->loaded));
+	lazy->present = calloc(count, sizeof(*lazy->present));
+	lazy_plan(image, lazy);
+	lazy->chunk_loaded = calloc(
+		(size_t)(lazy->span_bytes / FL__LAZY_CHUNK_BYTES) + 2, 1);
+	return lazy->loaded && lazy->present && lazy->chunk_loaded ? 0 :
+								     -ENOMEM;
+}
+
 int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 		    struct fl_error *error)
 {
 	struct fl__lazy *lazy = calloc(1, sizeof(*lazy));
 	int fd = -1, err = -ENOMEM;
 
-	if (lazy)
-		lazy->loaded =
-			calloc((size_t)toc_image(image)->entry_count + 1, 1);
-	if (lazy && lazy->loaded) {
+	if (lazy) {
 		lazy->desk = desk;
 		lazy->uffd_fd = uffd_fd;
-		lazy->last_wpage = UINT64_MAX;
-		lazy_plan(image, lazy);
-		lazy->chunk_loaded = calloc(
-			(size_t)(lazy->span_bytes / FL__LAZY_CHUNK_BYTES) + 2,
-			1);
+		lazy->last_wpage = lazy->foreseen_wpage = UINT64_MAX;
+		err = books_make(image, lazy);
 	}
-	if (lazy && lazy->chunk_loaded) {
+	if (!err) {
 		fd = fl__memfd_open();
 		err = fd < 0 ? fd : lazy_map(lazy, fd);
 	}
@@ -161,39 +170,67 @@ bool fl__lazy_holds(const struct fl_image *image, uint64_t off, uint64_t len)
 	return data >= 0 && (uint64_t)data < off + len;
 }
 
-static bool wpage_is_loaded(const struct fl_image *image, uint64_t wpage)
+static uint16_t *present_of(const struct fl_image *image, uint64_t entry_idx)
+{
+	return &image->lazy->present[entry_idx - toc_image(image)->first_entry];
+}
+
+/* Which blocks of an entry's page are known to be in the file. */
+static uint32_t entry_blocks(const struct fl_image *image, uint64_t entry_idx)
+{
+	if (entry_is_loaded(image, entry_idx))
+		return fl__part_mask(FL__PART_WHOLE);
+	/* Pairs with fl__lazy_set_present(). */
+	return __atomic_load_n(present_of(image, entry_idx), __ATOMIC_ACQUIRE);
+}
+
+bool fl__lazy_has_part(const struct fl_image *image, uint64_t entry_idx,
+		       struct fl__part part)
+{
+	return !(fl__part_mask(part) & ~entry_blocks(image, entry_idx));
+}
+
+static uint32_t wpage_blocks(const struct fl_image *image, uint64_t wpage)
 {
 	uint64_t entry_idx;
 
 	return fl__toc_find(&image->origin->toc, image->origin_idx, wpage,
-			    &entry_idx) &&
-	       entry_is_loaded(image, entry_idx);
+			    &entry_idx) ?
+		       entry_blocks(image, entry_idx) :
+		       0;
 }
 
-/* Is every page of the range loaded? */
-static bool is_loaded(const struct fl_image *image, uint64_t off, uint64_t len)
+/* The first byte in [at, end) whose block is there, or is not; end: none. */
+static uint64_t seek(const struct fl_image *image, uint64_t at, uint64_t end,
+		     bool is_there)
 {
-	for (uint64_t w = off / FL_WPAGE_BYTES;
-	     w <= (off + len - 1) / FL_WPAGE_BYTES; w++) {
-		if (!wpage_is_loaded(image, w))
-			return false;
+	while (at < end) {
+		uint64_t start = fl_round_down(at, FL_WPAGE_BYTES);
+		uint64_t first = (at - start) / FL__PAGE_BLOCK_BYTES;
+		uint32_t blocks = wpage_blocks(image, start / FL_WPAGE_BYTES);
+
+		if (!is_there)
+			blocks ^= fl__part_mask(FL__PART_WHOLE);
+		blocks = blocks >> first << first;
+		if (!blocks) {
+			at = start + FL_WPAGE_BYTES;
+			continue;
+		}
+		first = (uint64_t)__builtin_ctz(blocks);
+		return fl_min_u64(
+			end,
+			fl_max_u64(at, start + first * FL__PAGE_BLOCK_BYTES));
 	}
-	return true;
+	return end;
 }
 
 bool fl__lazy_next(const struct fl_image *image, uint64_t at, uint64_t end,
 		   uint64_t *off, uint64_t *len)
 {
-	uint64_t wpage = at / FL_WPAGE_BYTES;
-
-	while (wpage * FL_WPAGE_BYTES < end && !wpage_is_loaded(image, wpage))
-		wpage++;
-	if (at >= end || wpage * FL_WPAGE_BYTES >= end)
+	*off = seek(image, at, end, true);
+	if (*off >= end)
 		return false;
-	*off = fl_max_u64(at, wpage * FL_WPAGE_BYTES);
-	while (wpage * FL_WPAGE_BYTES < end && wpage_is_loaded(image, wpage))
-		wpage++;
-	*len = fl_min_u64(end, wpage * FL_WPAGE_BYTES) - *off;
+	*len = seek(image, *off, end, false) - *off;
 	return true;
 }
 
@@ -201,33 +238,46 @@ const uint8_t *fl__lazy_bytes(const struct fl_image *image, uint64_t off,
 			      uint64_t len)
 {
 	/* What is in the file is final, and the file ends with no hole. */
-	if (!is_loaded(image, off, len) &&
+	if (seek(image, off, off + len, false) < off + len &&
 	    lseek(image->fd, (off_t)off, SEEK_HOLE) < (off_t)(off + len))
 		return NULL;
 	return image->lazy->window + (off - image->lazy->first_off);
 }
 
 int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
-		     const uint8_t *bytes)
+		     struct fl__part part, const uint8_t *bytes)
 {
 	const struct fl__lazy *lazy = image->lazy;
 	uint64_t to = (uintptr_t)lazy->window +
-		      (wpage * FL_WPAGE_BYTES - lazy->first_off);
-	uint64_t done = 0;
+		      (wpage * FL_WPAGE_BYTES - lazy->first_off) +
+		      part.first * FL__PAGE_BLOCK_BYTES;
+	uint64_t len = part.count * FL__PAGE_BLOCK_BYTES, done = 0;
 
-	while (done < FL_WPAGE_BYTES) {
+	while (done < len) {
 		uint64_t copied;
 		int err = fl__uffd_copy(lazy->uffd_fd, to + done, bytes + done,
-					FL_WPAGE_BYTES - done, &copied);
+					len - done, &copied);
 
 		done += copied;
-		/* A load that was left came to its end after all. */
+		/* A part of the page, or a load that was left, came before. */
 		if (err == -EEXIST)
 			done += image->map.hpage_bytes;
 		else if (err && err != -EAGAIN)
 			return err == -ENOMEM ? -ENOMEM : -EIO;
 	}
 	return 0;
+}
+
+void fl__lazy_set_present(const struct fl_image *image, uint64_t entry_idx,
+			  struct fl__part part, bool is_foreseen)
+{
+	/* Whoever sees this sees the blocks in the window. */
+	__atomic_or_fetch(present_of(image, entry_idx),
+			  (uint16_t)fl__part_mask(part), __ATOMIC_ACQ_REL);
+	fl__stats_add(image->loads, FL__LOADS_blocks_loaded, part.count);
+	if (is_foreseen)
+		fl__stats_add(image->loads, FL__LOADS_foreseen_blocks,
+			      part.count);
 }
 
 bool fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx,

@@ -16,6 +16,10 @@
  * page that is there already is left as it is. A state goes from absent to another
  * and never back. Only what is in the file may be read through the window.
  *
+ * Of a page that is absent some blocks of 4 KiB may be there, because they were
+ * foreseen and checked by the page's leaves. A bit says so of each; it is set after
+ * the block is in the file, and a block without a bit may be there all the same.
+ *
  * No part of this is inherited by a child: who reads a hole in the child would
  * make a page of zeroes of it, for the parent too.
  */
@@ -50,6 +54,7 @@ struct fl__lazy {
 	uint64_t first_off;
 	uint64_t span_bytes;
 	uint8_t *loaded;	/* atomic; how each entry's page came */
+	uint16_t *present;	/* atomic; blocks of absent pages in the file */
 	fl_atomic64 loaded_count;	/* atomic */
 	fl_atomic64 failed_count;	/* atomic */
 	int uffd_fd;
@@ -59,11 +64,12 @@ struct fl__lazy {
 	/* ahead.h's, under the desk's lock. Pages foreseen, which are loaded when
 	 * nothing else is to do: from ahead up to ahead_end; then, when a slot
 	 * shows the image, those of its working set from entry set_at on. The
-	 * kernel is asked to read those from entry ask_at on. How many pages of
-	 * the set were asked for, and how many loads were begun. */
+	 * kernel is asked to read those from entry ask_at on. How many bytes of
+	 * the set were asked for, and for how many loads were begun. */
 	uint64_t last_wpage, ahead, ahead_end;
-	uint64_t set_at, ask_at;
+	uint64_t set_at, ask_at;	/* blocks of the set */
 	uint64_t set_asked, set_begun;
+	uint64_t foreseen_wpage;	/* the last */
 	bool is_shown;
 	bool can_ask;		/* a local file, and the set may have more */
 	bool is_going;		/* there was room the last time */
@@ -85,6 +91,9 @@ void fl__lazy_destroy(struct fl_image *image, bool is_parents);
 
 /* Is a page loaded, or of no content? */
 bool fl__lazy_has(const struct fl_image *image, uint64_t wpage);
+/* Is a part of the page of an entry known to be in the file? */
+bool fl__lazy_has_part(const struct fl_image *image, uint64_t entry_idx,
+		       struct fl__part part);
 
 /* Is a host page of the range in the file, loaded or on its way? */
 bool fl__lazy_holds(const struct fl_image *image, uint64_t off, uint64_t len);
@@ -99,9 +108,12 @@ bool fl__lazy_next(const struct fl_image *image, uint64_t at, uint64_t end,
 const uint8_t *fl__lazy_bytes(const struct fl_image *image, uint64_t off,
 			      uint64_t len);
 
-/* Make a page visible to all slots. -ENOMEM, -EIO. */
+/* Make a part of a page visible to all slots. -ENOMEM, -EIO. */
 int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
-		     const uint8_t *bytes);
+		     struct fl__part part, const uint8_t *bytes);
+/* A part was published, and the page is not to count as loaded. */
+void fl__lazy_set_present(const struct fl_image *image, uint64_t entry_idx,
+			  struct fl__part part, bool is_foreseen);
 /* how: ASKED, FORESEEN or USED. False: the page was loaded before. */
 bool fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx,
 			 enum fl__lazy_page how);

@@ -510,11 +510,16 @@ static int loader_ready(const struct fl_image *image, uint64_t off,
 {
 	struct fl__desk *desk = image->lazy->desk;
 	struct fl_image *lent = (struct fl_image *)(uintptr_t)image;
+	uint64_t end = off + len, next;
 	int err = 0;
 
-	for (uint64_t w = off / FL_WPAGE_BYTES;
-	     !err && len && w <= (off + len - 1) / FL_WPAGE_BYTES; w++) {
-		if (fl__lazy_has(image, w))
+	for (; !err && off < end; off = next) {
+		uint64_t w = off / FL_WPAGE_BYTES;
+
+		next = fl_min_u64(end, (w + 1) * FL_WPAGE_BYTES);
+		/* Of a page that is not loaded these bytes may be there. */
+		if (fl__lazy_has(image, w) ||
+		    fl__lazy_bytes(image, off, next - off))
 			continue;
 		/* A child has no thread that would answer. */
 		err = loader_is_parents(loader_of(desk)) ?

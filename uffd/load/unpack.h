@@ -31,7 +31,7 @@ int fl__unpack_ready(struct fl__unpack *unpack, uint32_t count);
 /* No unpacker is held. All zeroes again. */
 void fl__unpack_fini(struct fl__unpack *unpack);
 
-/* Is the load's page stored packed? And how many bytes are to be read of it. */
+/* Is the load's page stored packed? And how many bytes are to be read for it. */
 static inline bool fl__unpack_is_for(const struct fl__load *load)
 {
 	return !load->is_zero &&
@@ -40,8 +40,8 @@ static inline bool fl__unpack_is_for(const struct fl__load *load)
 
 static inline uint64_t fl__unpack_stored(const struct fl__load *load)
 {
-	return load->is_zero ?
-		       FL_WPAGE_BYTES :
+	return load->is_zero || !fl__part_is_whole(load->part) ?
+		       load->part.count * FL__PAGE_BLOCK_BYTES :
 		       load->image->origin->toc.entries[load->entry_idx]
 			       .stored_bytes;
 }

@@ -1,0 +1,824 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/*
+ * lazy_blocks.c - lazy images of which some blocks come before their pages.
+ *
+ * A side file says which blocks of 4 KiB an earlier run's tenants touched, and what
+ * the pages' leaves are. The blocks come alone. Whoever wants another block has the
+ * whole page; a tenant never sees a wrong byte, whatever the side file says, however
+ * the source behaves, and whatever the tenant before wrote.
+ */
+#include "tests/conform/stats_page.h"
+#include "tests/kit/clock.h"
+#include "tests/kit/conform.h"
+#include "tests/kit/page_source.h"
+#include "tests/kit/procfs.h"
+#include "tests/kit/random.h"
+#include "tests/kit/toc_bytes.h"
+#include "tests/kit/trap.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PAGES ((uint64_t)24)
+#define BLOCK ((uint64_t)4096)
+#define BLOCKS 16
+#define LEAVES_BYTES (BLOCKS * 32)
+#define HEAD_BYTES 48
+#define RECORD_BYTES (16 + LEAVES_BYTES)
+
+/* What the side file has, and which parts that makes: gaps of up to two blocks are
+ * read, and pages of which most is there are loaded whole. */
+static const struct foreseen {
+	uint64_t wpage;
+	uint32_t blocks, loaded;
+	uint32_t parts;
+} foreseen[] = {
+	{ 2, 0x000c, 0x000c, 1 },  { 5, 0xc030, 0xc030, 2 },
+	{ 6, 0x0003, 0x0003, 1 },  { 7, 0xc000, 0xc000, 1 },
+	{ 9, 0x0264, 0x03fc, 1 },  { 13, 0x0ff0, 0x0ff0, 1 },
+	{ 19, 0x8001, 0x8001, 2 }, { 23, 0x00c3, 0x00c3, 2 },
+};
+
+#define FORESEEN (sizeof(foreseen) / sizeof(foreseen[0]))
+
+enum way {
+	WAY_NOW,
+	WAY_LATER,
+	WAY_FILE,
+	WAYS
+};
+
+struct lazy {
+	struct conform conform;
+	struct test_file file;
+	struct test_source source;
+	struct fl_page_source *pages; /* of the file, where that is the way */
+	struct fl_image *image;
+	uint8_t *bytes;
+	uint8_t digest[32];
+	char path[64], file_path[64];
+	uint64_t deadline_ms;
+};
+
+static struct fl_context *watched;
+static struct fl_fault seen;
+
+static void see(const void *addr)
+{
+	fl_fault_lookup(watched, addr, &seen);
+}
+
+static void ignore(const void *addr)
+{
+	(void)addr;
+}
+
+static void set(uint32_t *field, uint32_t value)
+{
+	__atomic_store_n(field, value, __ATOMIC_RELAXED);
+}
+
+/* ------------------------------------------------------------ the side file */
+
+static void record_make(const struct lazy *lazy, const struct foreseen *page,
+			uint8_t record[RECORD_BYTES])
+{
+	struct fl__page_leaves leaves;
+	struct fl__sha256 sha;
+
+	fl__sha256_init(&sha);
+	fl__page_leaves_of(&sha, lazy->bytes + page->wpage * WPAGE, 0, BLOCKS,
+			   &leaves);
+	memset(record, 0, 16);
+	toc_bytes_put(record, page->wpage, 8);
+	record[8] = 255;
+	toc_bytes_put(record + 10, page->blocks & 0xf0f0, 2);
+	toc_bytes_put(record + 12, page->blocks, 2);
+	toc_bytes_put(record + 14, BLOCKS, 2);
+	memcpy(record + 16, leaves.sha256, LEAVES_BYTES);
+}
+
+/* harm: the byte of each page's record that is wrong; 0: none. */
+static void set_make(const struct lazy *lazy, uint64_t harm)
+{
+	uint8_t record[RECORD_BYTES], head[HEAD_BYTES] = {
+		0x89, 'F', 'L', 'W', '\r', '\n', 0x1a, '\n', 3,
+	};
+	FILE *file = fopen(lazy->path, "wb");
+
+	MUST(file != NULL);
+	memcpy(head + 16, lazy->digest, 32);
+	MUST_EQ(fwrite(head, 1, sizeof(head), file), sizeof(head));
+	for (size_t i = 0; i < FORESEEN; i++) {
+		record_make(lazy, &foreseen[i], record);
+		if (harm)
+			record[harm] ^= 0x10;
+		MUST_EQ(fwrite(record, 1, sizeof(record), file),
+			sizeof(record));
+	}
+	MUST_EQ(fclose(file), 0);
+}
+
+/* ---------------------------------------------------------------- the image */
+
+static void image_open(struct lazy *lazy)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_load_config config;
+	int err;
+
+	fl_load_config_init(&config);
+	config.way = FL_LOAD_LAZY;
+	config.working_set_path = lazy->path;
+	config.deadline_ns = lazy->deadline_ms * 1000000;
+	/* Where the machine is busy, opening may take longer than a load may. */
+	do
+		err = fl_image_open_source(lazy->conform.context,
+					   lazy->pages ? lazy->pages :
+							 lazy->source.source,
+					   &config, &lazy->image, &error);
+	while (err == -ETIMEDOUT);
+	CONFORM_MUST(err, &error);
+}
+
+static void image_close(struct lazy *lazy)
+{
+	CHECK_EQ(fl_pool_purge(lazy->conform.pool, NULL, lazy->image, NULL), 0);
+	fl_image_release(lazy->image);
+}
+
+static void content_make(struct lazy *lazy)
+{
+	struct fl_error error = { .text = "" };
+	struct test_random random;
+	struct fl_image *plain;
+
+	lazy->bytes = malloc(PAGES * WPAGE);
+	MUST(lazy->bytes != NULL);
+	test_random_init(&random, 17);
+	for (uint64_t i = 0; i < PAGES * WPAGE; i += 8) {
+		uint64_t value = test_random_next(&random);
+
+		memcpy(lazy->bytes + i, &value, 8);
+	}
+	plain = conform_image_of(&lazy->conform, PAGES * WPAGE, 0, lazy->bytes,
+				 PAGES * WPAGE);
+	CONFORM_MUST(fl_image_digest(plain, lazy->digest, &error), &error);
+	lazy->file = test_file_of(plain);
+	fl_image_release(plain);
+}
+
+static void file_open(struct lazy *lazy)
+{
+	struct fl_error error = { .text = "" };
+	int fd;
+
+	strcpy(lazy->file_path, "/tmp/fl-blocks-XXXXXX");
+	fd = mkstemp(lazy->file_path);
+	MUST(fd >= 0);
+	MUST_EQ(write(fd, lazy->file.bytes, lazy->file.len),
+		(ssize_t)lazy->file.len);
+	close(fd);
+	CONFORM_MUST(fl_page_source_from_file(lazy->file_path, -1, &lazy->pages,
+					      &error),
+		     &error);
+}
+
+static void lazy_open(struct lazy *lazy, enum way way, uint64_t deadline_ms)
+{
+	struct fl_pool_config config;
+	int fd;
+
+	memset(lazy, 0, sizeof(*lazy));
+	lazy->deadline_ms = deadline_ms;
+	conform_pool_config(&config);
+	config.max_memories = config.max_instances = 8;
+	config.audit_every = 1;
+	conform_open(&lazy->conform, &config);
+	content_make(lazy);
+	strcpy(lazy->path, "/tmp/fl-blocks-set-XXXXXX");
+	fd = mkstemp(lazy->path);
+	MUST(fd >= 0);
+	close(fd);
+	set_make(lazy, 0);
+	test_source_open(&lazy->source, lazy->file, way == WAY_LATER);
+	if (way == WAY_FILE)
+		file_open(lazy);
+	image_open(lazy);
+	watched = lazy->conform.context;
+}
+
+static void lazy_close(struct lazy *lazy)
+{
+	CHECK_EQ(conform_info(&lazy->conform).retired_memories, 0);
+	fl_image_release(lazy->image);
+	conform_close(&lazy->conform);
+	fl_page_source_release(lazy->source.source);
+	fl_page_source_release(lazy->pages);
+	if (lazy->file_path[0])
+		unlink(lazy->file_path);
+	unlink(lazy->path);
+	free(lazy->file.bytes);
+	free(lazy->bytes);
+}
+
+static uint64_t now(const char *name)
+{
+	return number_of_fd(procfs_find_fd("faultline-loads", 0), name);
+}
+
+static void wait_for(const char *name, uint64_t value)
+{
+	for (int i = 0; i < 5000 && now(name) != value; i++)
+		usleep(1000);
+	CHECK_EQ(now(name), value);
+}
+
+static uint64_t foreseen_blocks(void)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < FORESEEN; i++)
+		sum += (uint64_t)__builtin_popcount(foreseen[i].loaded);
+	return sum;
+}
+
+static uint64_t foreseen_parts(void)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < FORESEEN; i++)
+		sum += foreseen[i].parts;
+	return sum;
+}
+
+static bool shows(const struct lazy *lazy, const struct fl_memory *memory)
+{
+	return !memcmp(memory->base, lazy->bytes, PAGES * WPAGE);
+}
+
+/* All blocks that come ahead, and no other byte. */
+static bool shows_foreseen(const struct lazy *lazy,
+			   const struct fl_memory *memory)
+{
+	for (uint32_t i = 0; i < FORESEEN * BLOCKS; i++) {
+		const struct foreseen *page = &foreseen[i / BLOCKS];
+		uint64_t off = page->wpage * WPAGE + i % BLOCKS * BLOCK;
+
+		if (page->loaded >> i % BLOCKS & 1 &&
+		    memcmp(memory->base + off, lazy->bytes + off, BLOCK) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Of each foreseen page the first block, the last, or one that nobody foresees. */
+static uint64_t a_block(const struct foreseen *page, bool is_foreseen)
+{
+	uint32_t blocks = is_foreseen ? page->loaded : ~page->loaded;
+
+	return page->wpage * WPAGE + (uint64_t)__builtin_ctz(blocks) * BLOCK;
+}
+
+/* -------------------------------------------------------------------- cases */
+
+static void check_way(enum way way)
+{
+	struct fl_image_loading loading = { .size = sizeof(loading) };
+	struct fl_memory *first, *second;
+	struct lazy lazy;
+
+	lazy_open(&lazy, way, 10000);
+	first = conform_take(&lazy.conform, lazy.image, 0);
+	wait_for("foreseen_blocks", foreseen_blocks());
+	wait_for("loads_ended", foreseen_parts());
+	CHECK(shows_foreseen(&lazy, first));
+	CHECK_EQ(now("blocks_loaded"), foreseen_blocks());
+	CHECK_EQ(now("foreseen_begun"), foreseen_parts());
+	CHECK_EQ(now("waits_begun"), 0);
+	CHECK_EQ(now("pages_loaded"), 0);
+	if (way != WAY_FILE)
+		CHECK_EQ(__atomic_load_n(&lazy.source.reads, __ATOMIC_RELAXED),
+			 foreseen_parts() - 2); /* two have one block */
+	fl_image_loading(lazy.image, &loading);
+	CHECK_EQ(loading.foreseen_wpages, FORESEEN);
+	CHECK_EQ(loading.loaded_wpages, 0);
+	/* Other blocks, in another slot; then all of it in the first. */
+	second = conform_take(&lazy.conform, lazy.image, 0);
+	for (size_t i = 0; i < FORESEEN; i++) {
+		uint64_t off = a_block(&foreseen[i], false);
+
+		CHECK_EQ(second->base[off], lazy.bytes[off]);
+	}
+	CHECK(shows(&lazy, first));
+	CHECK(shows(&lazy, second));
+	wait_for("pages_loaded", PAGES);
+	conform_give(second);
+	conform_give(first);
+	CHECK_EQ(now("loads_failed"), 0);
+	lazy_close(&lazy);
+}
+
+static void blocks_come_ahead(void)
+{
+	for (enum way way = 0; way < WAYS; way++)
+		check_way(way);
+}
+
+static const char *const disabled[] = {
+	"io-uring",
+	"io-uring,madv-collapse",
+	"madv-collapse",
+};
+
+#define DISABLED (sizeof(disabled) / sizeof(disabled[0]))
+
+/* By other means, as the kernel may lack the better ones. */
+static void each_means(void (*run)(void))
+{
+	const char *before = getenv("FAULTLINE_DISABLE");
+	char kept[200], without[300];
+
+	snprintf(kept, sizeof(kept), "%s", before ? before : "");
+	run();
+	for (size_t i = 0; i < DISABLED; i++) {
+		snprintf(without, sizeof(without), "%s%s%s", kept,
+			 kept[0] ? "," : "", disabled[i]);
+		setenv("FAULTLINE_DISABLE", without, 1);
+		run();
+	}
+	if (before)
+		setenv("FAULTLINE_DISABLE", kept, 1);
+	else
+		unsetenv("FAULTLINE_DISABLE");
+}
+
+static void run_file(void)
+{
+	check_way(WAY_FILE);
+}
+
+static void files_by_all_means(void)
+{
+	each_means(run_file);
+}
+
+/* A byte of each block, each host page, or the whole block. */
+static void scribble(const struct lazy *lazy, struct fl_memory *memory,
+		     int round)
+{
+	for (uint32_t i = 0; i < FORESEEN * BLOCKS; i++) {
+		const struct foreseen *page = &foreseen[i / BLOCKS];
+		uint64_t off = page->wpage * WPAGE + i % BLOCKS * BLOCK;
+
+		if (!(page->loaded >> i % BLOCKS & 1) || (round + i) % 4 == 3)
+			continue;
+		if (round % 3 == 2)
+			memset(memory->base + off, 0xe5, BLOCK);
+		else
+			memory->base[off + 77] =
+				(uint8_t)~lazy->bytes[off + 77];
+	}
+}
+
+/* No page is whole, and what a tenant wrote of its blocks is the next one's no
+ * more. */
+static void run_written(void)
+{
+	struct fl_memory *memory, *other;
+	struct lazy lazy;
+
+	lazy_open(&lazy, WAY_LATER, 10000);
+	other = conform_take(&lazy.conform, lazy.image, 0);
+	wait_for("blocks_loaded", foreseen_blocks());
+	for (int round = 0; round < 20; round++) {
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(shows_foreseen(&lazy, memory));
+		scribble(&lazy, memory, round);
+		CHECK(shows_foreseen(&lazy, other));
+		conform_give(memory);
+	}
+	CHECK_EQ(now("pages_loaded"), 0);
+	memory = conform_take(&lazy.conform, lazy.image, 0);
+	scribble(&lazy, memory, 2);
+	CHECK(shows(&lazy, other));
+	conform_give(memory);
+	memory = conform_take(&lazy.conform, lazy.image, 0);
+	CHECK(shows(&lazy, memory));
+	conform_give(memory);
+	conform_give(other);
+	lazy_close(&lazy);
+}
+
+static void written_blocks_are_clean_again(void)
+{
+	each_means(run_written);
+}
+
+/* Tenants write blocks the moment they come, and go while others come. */
+static void written_as_they_come(void)
+{
+	for (int i = 0; i < 40; i++) {
+		struct fl_memory *memory;
+		struct lazy lazy;
+
+		lazy_open(&lazy, i % 2 ? WAY_LATER : WAY_FILE, 10000);
+		set(&lazy.source.mischief.is_late, i % 4 == 1);
+		for (int round = 0; round < 4; round++) {
+			memory = conform_take(&lazy.conform, lazy.image, 0);
+			for (size_t f = 0; f < FORESEEN; f++) {
+				uint64_t off = a_block(&foreseen[f], true);
+
+				CHECK_EQ(memory->base[off], lazy.bytes[off]);
+				memory->base[off] ^= 0xff;
+				if ((int)f == i % 9)
+					break;
+			}
+			conform_give(memory);
+		}
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(shows(&lazy, memory));
+		conform_give(memory);
+		lazy_close(&lazy);
+	}
+}
+
+struct reader {
+	pthread_t thread;
+	const struct lazy *lazy;
+	struct fl_memory *memory; /* NULL: the library reads */
+	uint64_t off;
+	uint32_t wrong;
+};
+
+static void *read_one(void *arg)
+{
+	struct reader *reader = arg;
+	uint8_t page[WPAGE];
+
+	if (reader->memory)
+		reader->wrong = reader->memory->base[reader->off] !=
+				reader->lazy->bytes[reader->off];
+	else
+		reader->wrong = fl_image_read(reader->lazy->image,
+					      reader->off / WPAGE * WPAGE, page,
+					      WPAGE) != 0 ||
+				memcmp(page,
+				       reader->lazy->bytes +
+					       reader->off / WPAGE * WPAGE,
+				       WPAGE) != 0;
+	return NULL;
+}
+
+static void readers_join(struct reader *readers, int count)
+{
+	for (int i = 0; i < count; i++) {
+		pthread_join(readers[i].thread, NULL);
+		CHECK_EQ(readers[i].wrong, 0);
+	}
+}
+
+/* Parts are under way. A guest that wants a foreseen block waits for one; a guest
+ * that wants another block, and a call, have the page without it. */
+static void a_page_is_wanted_meanwhile(void)
+{
+	struct fl_memory *memory, *other;
+	struct reader readers[3];
+	struct lazy lazy;
+
+	for (uint32_t unordered = 0; unordered < 2; unordered++) {
+		lazy_open(&lazy, WAY_LATER, 20000);
+		set(&lazy.source.mischief.silent_below, WPAGE);
+		set(&lazy.source.mischief.is_silent, 1);
+		set(&lazy.source.mischief.is_unordered, unordered);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		other = conform_take(&lazy.conform, lazy.image, 0);
+		wait_for("queue_depth", foreseen_parts() - 2);
+		/* Page 2 a call's, page 5 a guest's, page 13 both of one slot. */
+		readers[0] =
+			(struct reader){ .lazy = &lazy,
+					 .off = foreseen[0].wpage * WPAGE };
+		readers[1] = (struct reader){
+			.lazy = &lazy,
+			.memory = other,
+			.off = a_block(&foreseen[1], false),
+		};
+		for (int i = 0; i < 2; i++)
+			MUST_EQ(pthread_create(&readers[i].thread, NULL,
+					       read_one, &readers[i]),
+				0);
+		readers_join(readers, 2);
+		CHECK_EQ(now("pages_loaded"), 2);
+		for (int i = 0; i < 3; i++) {
+			readers[i] = (struct reader){
+				.lazy = &lazy,
+				.memory = i == 2 ? NULL : memory,
+				.off = a_block(&foreseen[5], i != 1),
+			};
+			MUST_EQ(pthread_create(&readers[i].thread, NULL,
+					       read_one, &readers[i]),
+				0);
+			usleep(5000);
+		}
+		usleep(20000);
+		set(&lazy.source.mischief.is_silent, 0);
+		test_source_kick(&lazy.source);
+		readers_join(readers, 3);
+		wait_for("queue_depth", 0);
+		CHECK_EQ(now("loads_failed"), 0);
+		CHECK(shows(&lazy, memory) && shows(&lazy, other));
+		conform_give(memory);
+		conform_give(other);
+		lazy_close(&lazy);
+	}
+}
+
+/* Whole pages do not come, but the parts do: whoever has a block goes on. */
+static void a_block_is_enough(void)
+{
+	struct fl_memory *memory;
+	struct reader reader;
+	struct lazy lazy;
+
+	lazy_open(&lazy, WAY_NOW, 10000);
+	__atomic_store_n(&lazy.source.mischief.fail_err, -EIO,
+			 __ATOMIC_RELAXED);
+	set(&lazy.source.mischief.is_late, 1);
+	memory = conform_take(&lazy.conform, lazy.image, 0);
+	for (size_t i = FORESEEN; i--;) {
+		reader = (struct reader){
+			.lazy = &lazy,
+			.memory = memory,
+			.off = a_block(&foreseen[i], true),
+		};
+		read_one(&reader);
+		CHECK_EQ(reader.wrong, 0);
+	}
+	wait_for("blocks_loaded", foreseen_blocks());
+	wait_for("queue_depth", 0);
+	CHECK_EQ(now("pages_loaded"), 0);
+	CHECK_EQ(now("loads_failed"), 0);
+	CHECK(now("foreseen_blocks") <= now("blocks_loaded"));
+	conform_give(memory);
+	lazy_close(&lazy);
+}
+
+/* Leaves that are not the page's: the page comes whole, and checked. */
+static void leaves_that_do_not_fit(void)
+{
+	static const uint64_t harms[] = { 16, 16 + 2 * 32 + 5, 16 + 511 };
+
+	for (size_t h = 0; h < 3; h++) {
+		struct fl_error error = { .text = "" };
+		struct fl_memory *memory;
+		struct lazy lazy;
+
+		lazy_open(&lazy, h % 2 ? WAY_LATER : WAY_NOW, 10000);
+		image_close(&lazy);
+		set_make(&lazy, harms[h]);
+		image_open(&lazy);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		wait_for("pages_loaded", FORESEEN);
+		wait_for("queue_depth", 0);
+		CHECK_EQ(now("blocks_loaded"), 0);
+		CHECK_EQ(now("loads_failed"), 0);
+		CHECK(shows(&lazy, memory));
+		conform_give(memory);
+		/* The next side file does not have them. */
+		CONFORM_MUST(fl_image_write_working_set(lazy.image, lazy.path,
+							&error),
+			     &error);
+		image_close(&lazy);
+		image_open(&lazy);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(shows(&lazy, memory));
+		CHECK_EQ(now("loads_failed"), 0);
+		conform_give(memory);
+		lazy_close(&lazy);
+	}
+}
+
+/* err: why the guest's access is a trap; 0: it is not. */
+static void check_access(struct lazy *lazy, uint64_t off, int load_error)
+{
+	struct fl_memory *memory = conform_take(&lazy->conform, lazy->image, 0);
+	uint8_t byte = 0;
+
+	memset(&seen, 0, sizeof(seen));
+	test_threads_catch(see);
+	CHECK_EQ(test_thread_read(memory->base + off, &byte), !load_error);
+	test_threads_catch_end();
+	if (load_error)
+		CHECK_EQ(seen.kind, FL_FAULT_NOT_LOADED);
+	else
+		CHECK_EQ(byte, lazy->bytes[off]);
+	CHECK_EQ(seen.load_error, load_error);
+	conform_give(memory);
+}
+
+/* Blocks that are wrong, missing or late are traps of whoever wants them, and the
+ * next tenant has them. */
+static void blocks_that_do_not_come(void)
+{
+	for (int is_later = 0; is_later < 2; is_later++) {
+		struct test_mischief *m;
+		struct fl_memory *memory;
+		struct lazy lazy;
+
+		lazy_open(&lazy, is_later ? WAY_LATER : WAY_NOW, 300);
+		m = &lazy.source.mischief;
+		set(&m->wrong_every, 1);
+		check_access(&lazy, a_block(&foreseen[0], true), -ENOEXEC);
+		/* Parts of one block are not the mischief's. */
+		wait_for("blocks_loaded", 2);
+		CHECK_EQ(now("pages_loaded"), 0);
+		set(&m->wrong_every, 0);
+		check_access(&lazy, a_block(&foreseen[0], true), 0);
+		__atomic_store_n(&m->fail_err, -ENOMEM, __ATOMIC_RELAXED);
+		set(&m->fail_every, 1);
+		check_access(&lazy, a_block(&foreseen[1], true), -ENOMEM);
+		set(&m->fail_every, 0);
+		check_access(&lazy, a_block(&foreseen[1], true), 0);
+		if (is_later) {
+			set(&m->is_silent, 1);
+			check_access(&lazy, a_block(&foreseen[3], true),
+				     -ETIMEDOUT);
+			set(&m->is_deaf, 1);
+			check_access(&lazy, a_block(&foreseen[4], true),
+				     -ETIMEDOUT);
+			set(&m->is_silent, 0);
+			test_source_kick(&lazy.source);
+		}
+		CHECK_EQ(now("pages_loaded"), 0);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(shows(&lazy, memory));
+		conform_give(memory);
+		lazy_close(&lazy);
+	}
+}
+
+/* The image goes while parts are on their way. */
+static void the_image_goes_at_any_moment(void)
+{
+	struct fl_memory *memory;
+	struct lazy lazy;
+
+	for (enum way way = 0; way < WAYS; way++) {
+		lazy_open(&lazy, way, 10000);
+		set(&lazy.source.mischief.is_late, 1);
+		for (int i = 0; i < 20; i++) {
+			memory = conform_take(&lazy.conform, lazy.image, 0);
+			usleep((useconds_t)i * 41);
+			if (i % 3 == 0)
+				CHECK_EQ(memory->base[5 * WPAGE],
+					 lazy.bytes[5 * WPAGE]);
+			conform_give(memory);
+			image_close(&lazy);
+			image_open(&lazy);
+		}
+		lazy_close(&lazy);
+	}
+}
+
+/* ------------------------------------------------------------------- storm */
+
+struct stormer {
+	pthread_t thread;
+	struct lazy *lazy;
+	struct test_random random;
+	uint64_t end_ns;
+};
+
+static void storm_tenant(struct stormer *stormer)
+{
+	struct lazy *lazy = stormer->lazy;
+	struct fl_memory *memory = conform_take(&lazy->conform, lazy->image, 0);
+	uint64_t count = test_random_below(&stormer->random, 40);
+
+	while (count--) {
+		const struct foreseen *page =
+			&foreseen[test_random_below(&stormer->random, FORESEEN)];
+		uint64_t off = page->wpage * WPAGE +
+			       test_random_below(&stormer->random, WPAGE - 1);
+		uint8_t byte;
+
+		if (!test_thread_read(memory->base + off, &byte))
+			break;
+		CHECK_EQ(byte, lazy->bytes[off]);
+		/* A later read of this tenant may not find it changed. */
+		if (count % 4 == 0)
+			memset(memory->base + off / BLOCK * BLOCK, 0x77, BLOCK);
+		if (count % 4 == 0)
+			break;
+	}
+	conform_give(memory);
+}
+
+static void *storm_run(void *arg)
+{
+	struct stormer *stormer = arg;
+
+	while (test_now_ns() < stormer->end_ns && !test_has_failed())
+		storm_tenant(stormer);
+	return NULL;
+}
+
+static void storm_round(uint32_t round)
+{
+	struct stormer stormers[6];
+	struct test_mischief *m;
+	struct lazy lazy;
+
+	lazy_open(&lazy, round % WAYS, round % 5 == 4 ? 2 : 50);
+	m = &lazy.source.mischief;
+	__atomic_store_n(&m->fail_err, -EIO, __ATOMIC_RELAXED);
+	set(&m->fail_every, round % 3 ? 7 : 0);
+	set(&m->wrong_every, round % 4 ? 5 : 0);
+	set(&m->is_late, round % 5 > 2);
+	set(&m->is_short, round % 3 == 1);
+	set(&m->is_twice, 1);
+	set(&m->is_unordered, round % 2);
+	for (uint64_t i = 0; i < 6; i++) {
+		stormers[i] = (struct stormer){
+			.lazy = &lazy,
+			.random.state = round * 6 + i + 1,
+			.end_ns = test_now_ns() + 40000000,
+		};
+		MUST_EQ(pthread_create(&stormers[i].thread, NULL, storm_run,
+				       &stormers[i]),
+			0);
+	}
+	for (int i = 0; i < 6; i++)
+		pthread_join(stormers[i].thread, NULL);
+	lazy_close(&lazy);
+}
+
+static void a_storm_of_faults(void)
+{
+	test_threads_catch(ignore);
+	for (uint32_t i = 0; i < 20 && !test_has_failed(); i++)
+		storm_round(i);
+	test_threads_catch_end();
+}
+
+/* ---------------------------------------------------------------- recording */
+
+/* What a tenant touched comes ahead in the next run, and no block more, where the
+ * kernel can be kept from mapping blocks around. */
+static void blocks_are_recorded(void)
+{
+	static const uint32_t touched[] = { 0, 1, 5, 9, 15 };
+	struct fl_image_loading loading = { .size = sizeof(loading) };
+	struct fl_error error = { .text = "" };
+	struct fl_memory *memory;
+	struct lazy lazy;
+
+	lazy_open(&lazy, WAY_FILE, 10000);
+	image_close(&lazy);
+	MUST_EQ(truncate(lazy.path, 0), 0);
+	image_open(&lazy);
+	memory = conform_take(&lazy.conform, lazy.image, 0);
+	for (uint64_t w = 1; w < PAGES; w += 3) {
+		for (size_t i = 0; i < 5; i++)
+			CHECK_EQ(memory->base[w * WPAGE + touched[i] * BLOCK],
+				 lazy.bytes[w * WPAGE + touched[i] * BLOCK]);
+	}
+	conform_give(memory);
+	fl_image_loading(lazy.image, &loading);
+	CONFORM_MUST(fl_image_write_working_set(lazy.image, lazy.path, &error),
+		     &error);
+	image_close(&lazy);
+	image_open(&lazy);
+	memory = conform_take(&lazy.conform, lazy.image, 0);
+	if (loading.recorded_tenants)
+		/* Block by block, the gaps of more than two left out. */
+		wait_for("blocks_loaded", PAGES / 3 * 5);
+	CHECK_EQ(now("pages_loaded"), 0);
+	CHECK(shows(&lazy, memory));
+	conform_give(memory);
+	lazy_close(&lazy);
+}
+
+static const char *needs_blocks(void)
+{
+	return conform_hpage() > BLOCK ? "host pages have several blocks" :
+					 conform_needs_lazy();
+}
+
+static const struct test_case cases[] = {
+	TEST_CASE_NEEDS(blocks_come_ahead, needs_blocks),
+	TEST_CASE_NEEDS(files_by_all_means, needs_blocks),
+	TEST_CASE_NEEDS(written_blocks_are_clean_again, needs_blocks),
+	TEST_CASE_NEEDS(written_as_they_come, needs_blocks),
+	TEST_CASE_NEEDS(a_page_is_wanted_meanwhile, needs_blocks),
+	TEST_CASE_NEEDS(a_block_is_enough, needs_blocks),
+	TEST_CASE_NEEDS(leaves_that_do_not_fit, needs_blocks),
+	TEST_CASE_NEEDS(blocks_that_do_not_come, needs_blocks),
+	TEST_CASE_NEEDS(the_image_goes_at_any_moment, needs_blocks),
+	TEST_CASE_NEEDS(a_storm_of_faults, needs_blocks),
+	TEST_CASE_NEEDS(blocks_are_recorded, needs_blocks),
+};
+
+CONFORM_MAIN(cases)
