@@ -364,7 +364,7 @@ static uint8_t score(const uint8_t *count, uint8_t old, uint32_t tenants,
 	return (uint8_t)(now < GONE ? 0 : now);
 }
 
-/* The blocks of this run, or of the one before where no tenant was recorded. */
+/* The blocks of this run: exact ones, if there are any. */
 static uint16_t blocks_now(const struct fl__workset *set, uint64_t entry)
 {
 	uint16_t exact = __atomic_load_n(&set->blocks[entry], __ATOMIC_RELAXED);
@@ -374,12 +374,27 @@ static uint16_t blocks_now(const struct fl__workset *set, uint64_t entry)
 				       __ATOMIC_RELAXED);
 }
 
+/* The leaves go with a page of which the next run loads a part. */
+static uint64_t leaves_write(const struct fl__workset *set, uint64_t entry,
+			     uint32_t blocks, uint8_t *page)
+{
+	if (!has_leaves(set, entry) ||
+	    round_blocks(blocks, set->unit_blocks) == ALL_BLOCKS)
+		return 0;
+	put(page + 14, BLOCKS, 2);
+	memcpy(page + PAGE_BYTES, &set->leaves[entry], LEAVES_BYTES);
+	return LEAVES_BYTES;
+}
+
 /* How many bytes the page takes; 0: it has no score any more. */
 static uint64_t page_write(const struct fl__workset *set, uint64_t entry,
 			   uint32_t tenants, bool is_first, uint8_t *bytes)
 {
 	uint8_t read = score(&set->touched[entry], set->old_touched[entry],
 			     tenants, is_first);
+	uint16_t last = set->old_blocks[entry];
+	uint16_t blocks = tenants ? blocks_now(set, entry) : last;
+	uint16_t before = tenants ? last : set->older_blocks[entry];
 
 	if (!read)
 		return 0;
@@ -387,15 +402,9 @@ static uint64_t page_write(const struct fl__workset *set, uint64_t entry,
 	bytes[8] = read;
 	bytes[9] = score(&set->written[entry], set->old_written[entry], tenants,
 			 is_first);
-	put(bytes + 10,
-	    tenants ? blocks_now(set, entry) : set->old_blocks[entry], 2);
-	put(bytes + 12,
-	    tenants ? set->old_blocks[entry] : set->older_blocks[entry], 2);
-	if (!has_leaves(set, entry))
-		return PAGE_BYTES;
-	put(bytes + 14, BLOCKS, 2);
-	memcpy(bytes + PAGE_BYTES, &set->leaves[entry], LEAVES_BYTES);
-	return PAGE_BYTES + LEAVES_BYTES;
+	put(bytes + 10, blocks, 2);
+	put(bytes + 12, before, 2);
+	return PAGE_BYTES + leaves_write(set, entry, blocks | before, bytes);
 }
 
 int fl__workset_write(const struct fl__workset *set, uint8_t **out,

@@ -2,7 +2,8 @@
 /*
  * workset.c - working sets without an image: what tenants touch is foreseen in
  * the next run, by page and by block of 4 KiB, goes when nobody touches it any
- * more, and no side file whatever makes a byte foreseen that the index lacks.
+ * more, and no side file whatever makes a byte foreseen that the index lacks, or has
+ * leaves used that are not the page's.
  */
 #include "tests/kit/random.h"
 #include "tests/kit/test.h"
@@ -179,14 +180,287 @@ static void hostile_files(void)
 	free(file.bytes);
 }
 
+/* ------------------------------------------------------------------ parts */
+
+#define LEAVES_BYTES ((uint64_t)16 * 32)
+#define HEAD_BYTES 48
+#define RECORD_BYTES (16 + LEAVES_BYTES)
+
+/* Leaves of an entry's page, which are noise; the index's hash fits them. */
+static struct fl__page_leaves leaves_of(uint64_t entry)
+{
+	struct fl__page_leaves leaves;
+	struct test_random random;
+
+	random.state = entry + 1;
+	for (size_t i = 0; i < sizeof(leaves); i += 8) {
+		uint64_t value = test_random_next(&random);
+
+		memcpy((uint8_t *)&leaves + i, &value, 8);
+	}
+	return leaves;
+}
+
+static void index_make(void)
+{
+	struct fl__sha256 sha;
+
+	fl__sha256_init(&sha);
+	for (uint64_t i = 0; i < ENTRIES; i++) {
+		struct fl__page_leaves leaves = leaves_of(i);
+
+		fl__page_root(&sha, &leaves, entries[i].sha256);
+	}
+}
+
+static void begin_parts(struct fl__workset *set, const struct file *file,
+			uint64_t hpage)
+{
+	MUST_EQ(fl__workset_init(set, &toc, 0), 0);
+	MUST_EQ(fl__workset_take_parts(set, hpage), 0);
+	if (file)
+		CHECK(fl__workset_read(set, file->bytes, file->len));
+}
+
+/* A run in which one tenant touches blocks of entry 0's page, and some pages are
+ * loaded whole: their bits are set in loaded. */
+static void run_parts(struct file *file, bool is_first, uint32_t blocks,
+		      uint32_t loaded)
+{
+	struct fl__workset_tenant tenant = { .touched_end = 0 };
+	struct fl__workset set;
+
+	begin_parts(&set, is_first ? NULL : file, BLOCK);
+	CHECK(fl__workset_begin(&set));
+	for (uint64_t i = 0; i < ENTRIES; i++) {
+		struct fl__page_leaves leaves = leaves_of(i);
+
+		if (loaded >> i & 1)
+			fl__workset_learn(&set, i, &leaves);
+	}
+	for (uint64_t b = 0; b < 16; b++) {
+		uint64_t at = 2 * WPAGE + b * BLOCK;
+
+		if (blocks >> b & 1)
+			fl__workset_touch(&set, &tenant, at, at + BLOCK, false);
+	}
+	end(&set, file);
+}
+
+static void check_parts(const struct file *file, uint64_t hpage,
+			const struct fl__part *parts, size_t count)
+{
+	struct fl__workset set;
+	struct fl__part part;
+	uint64_t at = 0, entry;
+
+	begin_parts(&set, file, hpage);
+	for (size_t i = 0; i < count; i++) {
+		MUST(fl__workset_next_part(&set, &at, &entry, &part));
+		CHECK_EQ(entry, 0);
+		CHECK_EQ(part.first, parts[i].first);
+		CHECK_EQ(part.count, parts[i].count);
+		/* Whoever waits for a block of it waits for the same. */
+		for (uint32_t b = 0; b < part.count; b++) {
+			struct fl__part at_block =
+				fl__workset_part_at(&set, 0, part.first + b);
+
+			CHECK_EQ(at_block.first, part.first);
+			CHECK_EQ(at_block.count, part.count);
+		}
+	}
+	CHECK(!fl__workset_next_part(&set, &at, &entry, &part));
+	fl__workset_fini(&set);
+}
+
+static void pages_come_in_parts(void)
+{
+	static const struct {
+		uint32_t blocks;
+		uint64_t hpage;
+		struct fl__part parts[3];
+	} rows[] = {
+		{ 0x0001, BLOCK, { { 0, 1 } } },
+		{ 0x8000, BLOCK, { { 15, 1 } } },
+		{ 0x8001, BLOCK, { { 0, 1 }, { 15, 1 } } },
+		/* Gaps of one, two and three. */
+		{ 0x0005, BLOCK, { { 0, 3 } } },
+		{ 0x0012, BLOCK, { { 1, 4 } } },
+		{ 0x0022, BLOCK, { { 1, 1 }, { 5, 1 } } },
+		{ 0x0842, BLOCK, { { 1, 1 }, { 6, 1 }, { 11, 1 } } },
+		/* Most of it is the page. */
+		{ 0x07ff, BLOCK, { { 0, 11 } } },
+		{ 0x0fff, BLOCK, { { 0, 16 } } },
+		{ 0x9249, BLOCK, { { 0, 16 } } },
+		/* Host pages of four blocks, and of sixteen. */
+		{ 0x0010, 4 * BLOCK, { { 4, 4 } } },
+		{ 0x1008, 4 * BLOCK, { { 0, 4 }, { 12, 4 } } },
+		{ 0x0810, 4 * BLOCK, { { 4, 8 } } },
+		{ 0x0810, 16 * BLOCK, { { 0, 16 } } },
+	};
+
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(rows); i++) {
+		struct file file = { NULL, 0 };
+		size_t count = 0;
+
+		while (count < 3 && rows[i].parts[count].count)
+			count++;
+		run_parts(&file, true, rows[i].blocks, 1);
+		test_note("%#x", rows[i].blocks);
+		check_parts(&file, rows[i].hpage, rows[i].parts, count);
+		free(file.bytes);
+	}
+}
+
+/* Without leaves a page comes whole; leaves stay from run to run, whoever loads
+ * what; and rough blocks count only where nothing is known better. */
+static void leaves_are_kept(void)
+{
+	static const struct fl__part whole[] = { { 0, 16 } };
+	static const struct fl__part part[] = { { 3, 1 } };
+	struct fl__workset_tenant tenant = { .is_rough = true };
+	struct file file = { NULL, 0 };
+	struct fl__workset set;
+	struct fl__sha256 sha;
+
+	fl__sha256_init(&sha);
+	run_parts(&file, true, 1 << 3, 0);
+	CHECK_EQ(file.len, HEAD_BYTES + 16);
+	check_parts(&file, BLOCK, whole, 1);
+	run_parts(&file, false, 1 << 3, 0x3f);
+	CHECK_EQ(file.len, HEAD_BYTES + RECORD_BYTES);
+	check_parts(&file, BLOCK, part, 1);
+	run_parts(&file, false, 1 << 3, 0);
+	check_parts(&file, BLOCK, part, 1);
+	begin_parts(&set, &file, BLOCK);
+	CHECK(fl__workset_leaves(&set, 0, &sha) != NULL);
+	CHECK(fl__workset_leaves(&set, 1, &sha) == NULL);
+	CHECK(fl__workset_begin(&set));
+	fl__workset_touch(&set, &tenant, 2 * WPAGE, 3 * WPAGE, false);
+	CHECK_EQ(set.blocks[0], 0);
+	CHECK_EQ(set.rough_blocks[0], 0xffff);
+	end(&set, &file);
+	/* All of it is foreseen: the next run needs no leaves. */
+	CHECK_EQ(file.len, HEAD_BYTES + 16);
+	check_parts(&file, BLOCK, whole, 1);
+	free(file.bytes);
+}
+
+/* Eight tenants are recorded; pages that come later have no leaves. */
+static void leaves_end_with_the_record(void)
+{
+	struct fl__page_leaves leaves = leaves_of(0);
+	struct fl__workset set;
+	struct fl__sha256 sha;
+
+	fl__sha256_init(&sha);
+	begin_parts(&set, NULL, BLOCK);
+	for (int i = 0; i < FL__WORKSET_TENANTS; i++)
+		CHECK(fl__workset_begin(&set));
+	fl__workset_learn(&set, 0, &leaves);
+	CHECK(fl__workset_leaves(&set, 0, &sha) == NULL);
+	fl__workset_fini(&set);
+}
+
+/* What is used of leaves was checked: they are the page's, or are not used. */
+static void check_leaves(const struct file *file, uint64_t len)
+{
+	struct fl__workset set;
+	struct fl__sha256 sha;
+	struct fl__part part;
+	uint64_t at = 0, entry, total = 0;
+
+	fl__sha256_init(&sha);
+	MUST_EQ(fl__workset_init(&set, &toc, 0), 0);
+	MUST_EQ(fl__workset_take_parts(&set, BLOCK), 0);
+	(void)fl__workset_read(&set, file->bytes, len);
+	while (fl__workset_next_part(&set, &at, &entry, &part)) {
+		CHECK(entry < ENTRIES && part.count);
+		CHECK(part.first + part.count <= 16);
+		total += part.count;
+	}
+	CHECK(total <= ENTRIES * 16);
+	for (uint64_t i = 0; i < ENTRIES; i++) {
+		const struct fl__page_leaves *leaves =
+			fl__workset_leaves(&set, i, &sha);
+		struct fl__page_leaves own = leaves_of(i);
+
+		CHECK(!leaves || !memcmp(leaves, &own, sizeof(own)));
+		/* Those that were not are not asked for a second time. */
+		CHECK(leaves ||
+		      fl__part_is_whole(fl__workset_part_at(&set, i, 3)));
+	}
+	fl__workset_fini(&set);
+}
+
+static void file_of_leaves(struct file *file)
+{
+	struct fl__workset_tenant tenant = { .touched_end = 0 };
+	struct fl__workset set;
+
+	begin_parts(&set, NULL, BLOCK);
+	CHECK(fl__workset_begin(&set));
+	for (uint64_t i = 0; i < ENTRIES; i++) {
+		struct fl__page_leaves leaves = leaves_of(i);
+		uint64_t at = entries[i].wpage * WPAGE + 3 * BLOCK;
+
+		fl__workset_learn(&set, i, &leaves);
+		fl__workset_touch(&set, &tenant, at, at + i * BLOCK + 1, false);
+	}
+	end(&set, file);
+	CHECK_EQ(file->len, HEAD_BYTES + ENTRIES * RECORD_BYTES);
+}
+
+/* A file in place has no use for leaves, and reads on behind them. */
+static void leaves_are_skipped(void)
+{
+	uint64_t runs[ENTRIES][2];
+	struct file file = { NULL, 0 };
+
+	for (uint64_t i = 0; i < ENTRIES; i++) {
+		runs[i][0] = entries[i].file_off + 3 * BLOCK;
+		runs[i][1] = (i + 1) * BLOCK;
+	}
+	file_of_leaves(&file);
+	check_runs(&file, (const uint64_t(*)[2])runs, ENTRIES);
+	free(file.bytes);
+}
+
+static void hostile_leaves(void)
+{
+	struct file file = { NULL, 0 };
+	struct test_random random;
+
+	test_random_init(&random, 7);
+	file_of_leaves(&file);
+	for (uint64_t len = 0; len <= file.len; len++)
+		check_leaves(&file, len);
+	for (uint64_t at = 0; at < file.len; at++) {
+		uint8_t before = file.bytes[at];
+
+		file.bytes[at] ^= 1u << test_random_below(&random, 8);
+		check_leaves(&file, file.len);
+		file.bytes[at] = (uint8_t)test_random_next(&random);
+		check_leaves(&file, test_random_below(&random, file.len + 1));
+		file.bytes[at] = before;
+	}
+	free(file.bytes);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(blocks_make_runs),
 	TEST_CASE(a_page_counts_once),
 	TEST_CASE(blocks_are_forgotten),
 	TEST_CASE(hostile_files),
+	TEST_CASE(pages_come_in_parts),
+	TEST_CASE(leaves_are_kept),
+	TEST_CASE(leaves_end_with_the_record),
+	TEST_CASE(leaves_are_skipped),
+	TEST_CASE(hostile_leaves),
 };
 
 int main(int argc, char **argv)
 {
+	index_make();
 	return test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases), NULL, 0);
 }

@@ -14,10 +14,9 @@
 /* An answer that could not be given is given again after this time. */
 #define AGAIN_NS UINT64_C(50000000)
 
-/* What is foreseen takes so many loads at most: demands need the others. The ring
- * is told of room when there is room for several: each bell wakes a thread. */
-#define FORESEEN_LOADS (FL__DESK_LOADS / 2)
-#define BELL_LOADS (FORESEEN_LOADS / 2)
+/* The ring is told of room when there is room for several: each bell wakes a
+ * thread. */
+#define BELL_LOADS (FL__DESK_FORESEEN_LOADS / 2)
 
 int fl__desk_init(struct fl__desk *desk)
 {
@@ -77,9 +76,7 @@ static void ring_bell(const struct fl__desk *desk)
 		(void)!write(desk->wake_fd, &one, sizeof(one));
 }
 
-/* A thread other than the one that reads faults has begun something that is over at
- * deadline_ns. That thread keeps the time, and may sleep for longer. */
-static void deadline_watch(const struct fl__desk *desk, uint64_t deadline_ns)
+void fl__desk_watch_locked(const struct fl__desk *desk, uint64_t deadline_ns)
 {
 	if (deadline_ns < desk->watched_ns)
 		ring_bell(desk);
@@ -248,10 +245,9 @@ static bool load_is_of(const struct fl__load *load,
 	       load->wpage == wpage;
 }
 
-/* The load of a page that can be joined by whoever wants a part of the page. */
-static struct fl__load *load_find(struct fl__desk *desk,
-				  const struct fl_image *image, uint64_t wpage,
-				  struct fl__part part)
+struct fl__load *fl__desk_find_locked(struct fl__desk *desk,
+				      const struct fl_image *image,
+				      uint64_t wpage, struct fl__part part)
 {
 	uint32_t wanted = fl__part_mask(part);
 
@@ -265,10 +261,10 @@ static struct fl__load *load_find(struct fl__desk *desk,
 	return NULL;
 }
 
-static struct fl__load *load_begin(struct fl__desk *desk,
-				   struct fl_image *image, uint64_t wpage,
-				   struct fl__part part, uint64_t deadline_ns,
-				   bool is_foreseen)
+struct fl__load *fl__desk_begin_locked(struct fl__desk *desk,
+				       struct fl_image *image, uint64_t wpage,
+				       struct fl__part part,
+				       uint64_t deadline_ns, bool is_foreseen)
 {
 	const struct fl__toc *toc = &image->origin->toc;
 	struct fl__load *load = desk->loads;
@@ -314,7 +310,8 @@ static void load_free(struct fl__desk *desk, struct fl__load *load)
 	if (desk->may_collapse && !desk->taken_count)
 		fl__os_cond_signal(&desk->filler);
 	/* Such a source may be far away: as many reads as may be are under way. */
-	if (desk->is_caller_short && desk->taken_count < FORESEEN_LOADS) {
+	if (desk->is_caller_short &&
+	    desk->taken_count < FL__DESK_FORESEEN_LOADS) {
 		desk->is_caller_short = false;
 		fl__os_cond_signal(&desk->caller);
 	}
@@ -447,10 +444,11 @@ static bool waiter_join(struct fl__desk *desk, struct fl__waiter *waiter)
 		waiter_answer(desk, waiter, 0);
 		return true;
 	}
-	load = load_find(desk, image, waiter->wpage, waiter->part);
+	load = fl__desk_find_locked(desk, image, waiter->wpage, waiter->part);
 	if (!load && has_share(desk, image))
-		load = load_begin(desk, image, waiter->wpage, waiter->part,
-				  waiter->deadline_ns, false);
+		load = fl__desk_begin_locked(desk, image, waiter->wpage,
+					     waiter->part, waiter->deadline_ns,
+					     false);
 	if (!load)
 		return false;
 	load->is_demand = true;
@@ -559,7 +557,7 @@ int fl__desk_want(struct fl__desk *desk, struct fl_image *image, uint64_t wpage)
 
 	fl__os_lock(&desk->lock);
 	waiter_ask(desk, &waiter, image, wpage, FL__PART_WHOLE);
-	deadline_watch(desk, waiter.deadline_ns);
+	fl__desk_watch_locked(desk, waiter.deadline_ns);
 	while (!waiter.is_answered)
 		fl__os_cond_wait(&desk->answered, &desk->lock, UINT64_MAX, NULL,
 				 NULL);
@@ -619,127 +617,6 @@ uint64_t fl__desk_tick_locked(struct fl__desk *desk)
 	}
 	desk->watched_ns = first;
 	return first;
-}
-
-/* ----------------------------------------------------------------- filling */
-
-/* The part is in the file, or on its way. */
-static bool part_is_coming(struct fl__desk *desk, const struct fl_image *image,
-			   uint64_t wpage, struct fl__part part)
-{
-	uint64_t entry_idx;
-
-	return !fl__toc_find(&image->origin->toc, image->origin_idx, wpage,
-			     &entry_idx) ||
-	       fl__lazy_has_part(image, entry_idx, part) ||
-	       load_find(desk, image, wpage, part);
-}
-
-static struct fl__load *foreseen_begin(struct fl__desk *desk,
-				       struct fl__lazy *lazy)
-{
-	struct fl_image *image = lazy->image;
-	uint64_t wpage, deadline_ns;
-	struct fl__part part;
-
-	do {
-		if (!fl__ahead_next(lazy, &wpage, &part))
-			return NULL;
-	} while (part_is_coming(desk, image, wpage, part));
-	if (fl_add_overflow(fl__os_now_ns(), image->origin->deadline_ns,
-			    &deadline_ns))
-		deadline_ns = UINT64_MAX;
-	if (lazy->foreseen_wpage != wpage)
-		__atomic_add_fetch(&image->set.foreseen_count, 1,
-				   __ATOMIC_RELAXED);
-	lazy->foreseen_wpage = wpage;
-	if (!desk->may_ask && fl__ahead_wants(lazy)) {
-		desk->may_ask = true;
-		fl__os_cond_signal(&desk->filler);
-	}
-	deadline_watch(desk, deadline_ns);
-	return load_begin(desk, image, wpage, part, deadline_ns, true);
-}
-
-/* What is foreseen, if enough loads are free. */
-static struct fl__load *load_foreseen(struct fl__desk *desk,
-				      enum fl__lazy_reader who)
-{
-	struct fl__load *load = NULL;
-
-	if (desk->taken_count >= FORESEEN_LOADS) {
-		desk->is_ring_short |= who == FL__READER_RING;
-		desk->is_caller_short |= who == FL__READER_CALLER;
-		return NULL;
-	}
-	for (struct fl__lazy *lazy = desk->images; lazy && !load;
-	     lazy = lazy->next) {
-		if (lazy->reader == who)
-			load = foreseen_begin(desk, lazy);
-	}
-	return load;
-}
-
-/* Is there anything that a thread of this kind can do for the load? */
-static bool load_is_for(const struct fl__load *load, enum fl__lazy_reader who)
-{
-	if (load->users)
-		return false;
-	if (load->state == FL__LOAD_ANSWERED)
-		return who == FL__READER_FILLER;
-	return load->state == FL__LOAD_QUEUED &&
-	       who == (load->is_zero ? FL__READER_FILLER :
-				       load->image->lazy->reader);
-}
-
-/* The load that is most wanted of those that a thread of this kind can work on. */
-static struct fl__load *load_best(struct fl__desk *desk,
-				  enum fl__lazy_reader who)
-{
-	struct fl__load *best = NULL;
-
-	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
-		struct fl__load *load = &desk->loads[i];
-
-		if (!load_is_for(load, who))
-			continue;
-		if (!best || load->is_demand > best->is_demand ||
-		    (load->is_demand == best->is_demand &&
-		     load->order < best->order))
-			best = load;
-	}
-	return best;
-}
-
-struct fl__load *fl__desk_next_locked(struct fl__desk *desk,
-				      enum fl__lazy_reader who)
-{
-	struct fl__load *best = load_best(desk, who);
-
-	if (!best)
-		best = load_foreseen(desk, who);
-	if (best)
-		best->users++;
-	return best;
-}
-
-struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk,
-					   enum fl__lazy_reader who)
-{
-	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
-		struct fl__load *load = &desk->loads[i];
-
-		if (!load->is_to_cancel || !load->image ||
-		    load->image->lazy->reader != who)
-			continue;
-		load->is_to_cancel = false;
-		if (load->state != FL__LOAD_READING)
-			continue;
-		load->is_told = true;
-		load->users++;
-		return load;
-	}
-	return NULL;
 }
 
 /* ---------------------------------------------------------------- the end */

@@ -40,6 +40,8 @@
 
 #define FL__DESK_LOADS		32
 #define FL__DESK_WAITERS	256
+/* What is foreseen takes so many loads at most: demands need the others. */
+#define FL__DESK_FORESEEN_LOADS	(FL__DESK_LOADS / 2)
 
 enum fl__load_state {
 	FL__LOAD_FREE = 0,
@@ -134,14 +136,19 @@ void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr);
 /* Give waiters that have none a load, and answer those whose time is over. The
  * time of the next deadline; UINT64_MAX: none. */
 uint64_t fl__desk_tick_locked(struct fl__desk *desk);
-/* The load that a thread of this kind works on next, with users counted up; NULL:
- * none. What was read is for fillers, whichever thread read it. */
-struct fl__load *fl__desk_next_locked(struct fl__desk *desk,
-				      enum fl__lazy_reader who);
-/* A load whose read this thread is to cancel, with users counted up. */
-struct fl__load *fl__desk_to_cancel_locked(struct fl__desk *desk,
-					   enum fl__lazy_reader who);
-/* Count users down. */
+/* A load of all of a part, which can be joined; NULL: none. */
+struct fl__load *fl__desk_find_locked(struct fl__desk *desk,
+				      const struct fl_image *image,
+				      uint64_t wpage, struct fl__part part);
+/* Queue a load; NULL: none is free. */
+struct fl__load *fl__desk_begin_locked(struct fl__desk *desk,
+				       struct fl_image *image, uint64_t wpage,
+				       struct fl__part part,
+				       uint64_t deadline_ns, bool is_foreseen);
+/* A thread other than the one that reads faults has begun something that is over at
+ * deadline_ns. That thread keeps the time, and may sleep for longer. */
+void fl__desk_watch_locked(const struct fl__desk *desk, uint64_t deadline_ns);
+/* A thread does not work on a load any more: count its users down. */
 void fl__desk_put_locked(struct fl__desk *desk, struct fl__load *load);
 /* Some of the page is there, or the read was disturbed: read on. */
 void fl__desk_again_locked(struct fl__desk *desk, struct fl__load *load);

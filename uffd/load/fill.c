@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* fill.c - reading, checking and publishing; see fill.h. */
 #include "fill.h"
+#include "turns.h"
 
 void fl__fill_end(struct fl__load *load, int err)
 {
@@ -136,7 +137,7 @@ static bool load_fill(struct fl__load *load, bool is_answered)
 bool fl__fill_turn_locked(struct fl__desk *desk, struct fl__unpack *unpack,
 			  struct fl__sha256 *sha)
 {
-	struct fl__load *load = fl__desk_next_locked(desk, FL__READER_FILLER);
+	struct fl__load *load = fl__turns_next_locked(desk, FL__READER_FILLER);
 	bool is_answered;
 
 	if (!load)

@@ -7,6 +7,7 @@
 #include "loader.h"
 #include "chores.h"
 #include "fill.h"
+#include "turns.h"
 #include "uffd/filter.h"
 #include "uffd/ring.h"
 #include "uffd/uffd.h"
@@ -147,10 +148,10 @@ static void *caller_run(void *arg)
 	while (!desk->is_stopping) {
 		struct fl__load *cancelled, *load;
 
-		cancelled = fl__desk_to_cancel_locked(desk, FL__READER_CALLER);
+		cancelled = fl__turns_to_cancel_locked(desk, FL__READER_CALLER);
 		load = cancelled ?
 			       cancelled :
-			       fl__desk_next_locked(desk, FL__READER_CALLER);
+			       fl__turns_next_locked(desk, FL__READER_CALLER);
 		if (!load) {
 			fl__os_cond_wait(&desk->caller, &desk->lock, UINT64_MAX,
 					 NULL, NULL);
@@ -182,7 +183,7 @@ static bool ring_fill(struct fl__loader *loader)
 
 	fl__os_lock(&desk->lock);
 	while (has_room &&
-	       (load = fl__desk_next_locked(desk, FL__READER_RING))) {
+	       (load = fl__turns_next_locked(desk, FL__READER_RING))) {
 		has_room = fl__ring_read(
 			loader->ring,
 			fl__page_source_fd(load->image->origin->pages),
@@ -194,7 +195,7 @@ static bool ring_fill(struct fl__loader *loader)
 		fl__desk_put_locked(desk, load);
 	}
 	while (has_room &&
-	       (load = fl__desk_to_cancel_locked(desk, FL__READER_RING))) {
+	       (load = fl__turns_to_cancel_locked(desk, FL__READER_RING))) {
 		has_room = fl__ring_cancel(loader->ring, load);
 		load->is_to_cancel = load->is_told = has_room;
 		fl__desk_put_locked(desk, load);
