@@ -659,7 +659,9 @@ void fl__desk_drop_image(struct fl__desk *desk, struct fl_image *image)
 		fl__os_cond_wait(&desk->answered, &desk->lock, UINT64_MAX, NULL,
 				 NULL);
 	while ((load = load_of(desk, image))) {
-		uint64_t ticket = load->read.ticket;
+		/* A thread may be starting the read. */
+		uint64_t ticket =
+			__atomic_load_n(&load->read.ticket, __ATOMIC_RELAXED);
 
 		if (load->users) {
 			fl__os_cond_wait(&desk->answered, &desk->lock,
