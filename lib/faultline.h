@@ -1087,10 +1087,10 @@ struct fl_load_config {
 	/* A page that was not loaded within this time is a trap of the guest that
 	 * waits for it. Opening allows each of its reads as much. */
 	uint64_t deadline_ns;
-	/* A file of fl_image_write_working_set(), of this image file. The pages in
-	 * it are loaded ahead once a memory shows the image; of a file in place
-	 * (with FL_OPEN_UNCHECKED) the kernel reads the 4 KiB blocks in it ahead.
-	 * NULL: none. The file
+	/* A file of fl_image_write_working_set(), of this image file. The 4 KiB
+	 * blocks in it are loaded ahead, and checked, once a memory shows the
+	 * image (of a packed file their pages are); of a file in place
+	 * (with FL_OPEN_UNCHECKED) the kernel reads them ahead. NULL: none. The file
 	 * is advice: that it is missing, damaged or of another image is no
 	 * error. */
 	const char *working_set_path;
@@ -1136,8 +1136,9 @@ FL_API int fl_image_open_source(struct fl_context *context,
 				struct fl_error *error);
 
 /*
- * Write down which pages the first tenants of a lazy image, or of one that was
- * opened with FL_OPEN_UNCHECKED, touch, for the next run. Up to eight tenants in fresh slots are recorded, each at its release. What
+ * Write down which pages, and which 4 KiB blocks of them, the first tenants of a
+ * lazy image, or of one that was opened with FL_OPEN_UNCHECKED, touch, for the next
+ * run. Of a lazy image the file also has 512 bytes of hashes for most pages. Up to eight tenants in fresh slots are recorded, each at its release. What
  * an image was opened with counts half, so that pages go which nobody touches any
  * more. The image file and its digest stay as they are. Written as
  * fl_image_write() writes.
@@ -1156,10 +1157,10 @@ struct fl_image_loading {
 	const char *reason;	/* why this way; valid while the image lives */
 	/* On demand, in 64 KiB pages; otherwise zero. */
 	uint64_t wpages;	/* that hold data */
-	uint64_t loaded_wpages;
+	uint64_t loaded_wpages;	/* all of them, and not blocks alone */
 	uint64_t failed_loads;	/* each a trap, or an error of a call */
 	/* Of an image with a working set. */
-	uint64_t foreseen_wpages; /* loaded before anybody asked */
+	uint64_t foreseen_wpages; /* loaded, or blocks of them, unasked */
 	uint32_t recorded_tenants;
 	uint32_t reserved2;
 };

@@ -9,9 +9,8 @@
  *   has a ring and reads files by it, as many pages at a time as there are loads.
  * - A few fillers each take a load from the desk, check the hash of the page in
  *   the staging buffer, publish, and have the desk answer. Of a file without a
- *   ring, and of bytes in memory, a filler also reads the page. Two pages that are
- *   there are checked at once. How many fill is bounded, because they meet on one
- *   file. A filler also has the kernel read a working set ahead, and one with
+ *   ring, and of bytes in memory, a filler also reads the page. How many fill is
+ *   bounded, because they meet on one file. A filler also has the kernel read a working set ahead, and one with
  *   nothing to do makes large folios.
  * - Callers call what the host supplied: the read and the cancel of a page source
  *   of its own. What such a read gave is for a filler. Callers are started with
