@@ -633,6 +633,8 @@ static void blocks_that_do_not_come(void)
 		check_access(&lazy, a_block(&foreseen[0], true), -ENOEXEC);
 		/* Parts of one block are not the mischief's. */
 		wait_for("blocks_loaded", 2);
+		/* No read that was begun meanwhile is to be a good one. */
+		wait_for("queue_depth", 0);
 		CHECK_EQ(now("pages_loaded"), 0);
 		set(&m->wrong_every, 0);
 		check_access(&lazy, a_block(&foreseen[0], true), 0);
