@@ -535,6 +535,80 @@ static void a_page_is_wanted_meanwhile(void)
 	}
 }
 
+struct guest {
+	pthread_t thread;
+	const uint8_t *at;
+	uint8_t byte;
+	bool is_trapped;
+};
+
+static void *guest_run(void *arg)
+{
+	struct guest *guest = arg;
+
+	guest->is_trapped = !test_thread_read(guest->at, &guest->byte);
+	return NULL;
+}
+
+static void guest_start(struct guest *guest, const struct fl_memory *memory,
+			uint64_t off)
+{
+	uint64_t waits = now("waits_begun");
+
+	*guest = (struct guest){ .at = memory->base + off };
+	MUST_EQ(pthread_create(&guest->thread, NULL, guest_run, guest), 0);
+	for (int i = 0; i < 100 && now("waits_begun") == waits; i++)
+		usleep(1000);
+}
+
+static void guest_check(struct guest *guest, uint8_t byte)
+{
+	pthread_join(guest->thread, NULL);
+	CHECK(!guest->is_trapped);
+	CHECK_EQ(guest->byte, byte);
+}
+
+/* A part does not come, but its page does, which somebody else wants: a call, a
+ * guest of another slot, or one of the same slot. All have what they wait for. */
+static void a_page_comes_before_its_part(void)
+{
+	test_threads_catch(ignore);
+	for (int who = 0; who < 3; who++) {
+		struct fl_memory *memory, *other;
+		struct guest first, second;
+		uint8_t page[WPAGE];
+		struct lazy lazy;
+
+		lazy_open(&lazy, WAY_LATER, 3000);
+		set(&lazy.source.mischief.silent_below, WPAGE);
+		set(&lazy.source.mischief.is_silent, 1);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		other = conform_take(&lazy.conform, lazy.image, 0);
+		guest_start(&first, memory, a_block(&foreseen[5], true));
+		if (who == 0)
+			CHECK_EQ(fl_image_read(lazy.image,
+					       foreseen[5].wpage * WPAGE, page,
+					       WPAGE),
+				 0);
+		else
+			guest_start(&second, who == 1 ? other : memory,
+				    a_block(&foreseen[5], false));
+		guest_check(&first, lazy.bytes[a_block(&foreseen[5], true)]);
+		if (who)
+			guest_check(&second, lazy.bytes[a_block(&foreseen[5],
+								false)]);
+		CHECK_EQ(now("loads_failed"), 0);
+		wait_for("waiting", 0);
+		CHECK_EQ(now("pages_loaded"), 1);
+		set(&lazy.source.mischief.is_silent, 0);
+		test_source_kick(&lazy.source);
+		conform_give(memory);
+		conform_give(other);
+		lazy_close(&lazy);
+	}
+	test_threads_catch_end();
+}
+
 /* Whole pages do not come, but the parts do: whoever has a block goes on. */
 static void a_block_is_enough(void)
 {
@@ -815,6 +889,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(written_blocks_are_clean_again, needs_blocks),
 	TEST_CASE_NEEDS(written_as_they_come, needs_blocks),
 	TEST_CASE_NEEDS(a_page_is_wanted_meanwhile, needs_blocks),
+	TEST_CASE_NEEDS(a_page_comes_before_its_part, needs_blocks),
 	TEST_CASE_NEEDS(a_block_is_enough, needs_blocks),
 	TEST_CASE_NEEDS(leaves_that_do_not_fit, needs_blocks),
 	TEST_CASE_NEEDS(blocks_that_do_not_come, needs_blocks),

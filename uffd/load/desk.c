@@ -196,6 +196,34 @@ static void waiter_answer(struct fl__desk *desk, struct fl__waiter *waiter,
 	waiter_free(desk, waiter);
 }
 
+/* Is there what the waiter wants? */
+static bool is_there(const struct fl__waiter *waiter)
+{
+	const struct fl_image *image = waiter->image;
+	uint64_t entry_idx;
+
+	/* A hole that is not in the file is still to be filled with zeroes. */
+	if (!fl__toc_find(&image->origin->toc, image->origin_idx, waiter->wpage,
+			  &entry_idx))
+		return !waiter->space;
+	return fl__lazy_has_part(image, entry_idx, waiter->part);
+}
+
+/* Answer the waiters of a list that have what they want. */
+static void waiters_serve(struct fl__desk *desk, struct fl__waiter **link)
+{
+	while (*link) {
+		struct fl__waiter *waiter = *link;
+
+		if (!is_there(waiter)) {
+			link = &waiter->next;
+			continue;
+		}
+		*link = waiter->next;
+		waiter_answer(desk, waiter, 0);
+	}
+}
+
 /* Take the waiters of a slot off a list, without an answer. */
 static void waiters_drop(struct fl__desk *desk, struct fl__waiter **link,
 			 const struct fl__space *space)
@@ -330,7 +358,19 @@ static void load_answer(struct fl__desk *desk, struct fl__load *load, int err)
 	load->waiters = NULL;
 	for (; waiter; waiter = next) {
 		next = waiter->next;
-		waiter_answer(desk, waiter, err);
+		waiter_answer(desk, waiter, is_there(waiter) ? 0 : err);
+	}
+}
+
+/* What a load brought may be what others wait for: a page is loaded beside a part
+ * of it. */
+static void others_answer(struct fl__desk *desk, const struct fl__load *done)
+{
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
+		struct fl__load *load = &desk->loads[i];
+
+		if (load != done && load_is_of(load, done->image, done->wpage))
+			waiters_serve(desk, &load->waiters);
 	}
 }
 
@@ -368,6 +408,8 @@ void fl__desk_end_locked(struct fl__desk *desk, struct fl__load *load, int err)
 	if (err && !load->is_left)
 		failure_count(load->image);
 	load_answer(desk, load, err);
+	if (!err)
+		others_answer(desk, load);
 	load_free(desk, load);
 }
 
@@ -419,19 +461,6 @@ static bool has_share(const struct fl__desk *desk, const struct fl_image *image)
 		       desk->loads[i].asked == image->origin->pages;
 	}
 	return own < 2 * (FL__DESK_LOADS - desk->taken_count);
-}
-
-/* Is there what the waiter wants? */
-static bool is_there(const struct fl__waiter *waiter)
-{
-	const struct fl_image *image = waiter->image;
-	uint64_t entry_idx;
-
-	/* A hole that is not in the file is still to be filled with zeroes. */
-	if (!fl__toc_find(&image->origin->toc, image->origin_idx, waiter->wpage,
-			  &entry_idx))
-		return !waiter->space;
-	return fl__lazy_has_part(image, entry_idx, waiter->part);
 }
 
 /* True: the waiter is served, or joins a load. */
@@ -486,38 +515,41 @@ static void waiter_ask(struct fl__desk *desk, struct fl__waiter *waiter,
 	ring_bell(desk);
 }
 
+/* Does somebody wait for a block of the page that begins at start? */
 static bool is_among(const struct fl__waiter *waiter,
-		     const struct fl__place *place, uint64_t start)
+		     const struct fl__place *place, uint64_t start,
+		     uint32_t block)
 {
 	while (waiter &&
-	       (waiter->space != place->space || waiter->start != start))
+	       (waiter->space != place->space || waiter->start != start ||
+		!(fl__part_mask(waiter->part) >> block & 1)))
 		waiter = waiter->next;
 	return waiter;
 }
 
 /* The kernel tells of an access again when something disturbed its wait, a signal
- * above all. The answer to the slot's waiter is for all who wait for the page. */
+ * above all. The answer to the slot's waiter is for all who wait for the part. */
 static bool is_waited_for(struct fl__desk *desk, const struct fl__place *place,
-			  uint64_t wpage, uint64_t start)
+			  uint64_t wpage, uint64_t start, uint32_t block)
 {
-	bool is_waiting = is_among(desk->unserved, place, start);
+	bool is_waiting = is_among(desk->unserved, place, start, block);
 
 	for (uint32_t i = 0; i < FL__DESK_LOADS && !is_waiting; i++)
 		is_waiting = load_is_of(&desk->loads[i], place->image, wpage) &&
-			     is_among(desk->loads[i].waiters, place, start);
+			     is_among(desk->loads[i].waiters, place, start,
+				      block);
 	return is_waiting;
 }
 
 /* What is loaded for a guest. One that then wants another block faults again. */
-static struct fl__part fault_part(const struct fl_image *image, uint64_t off)
+static struct fl__part fault_part(const struct fl_image *image, uint64_t wpage,
+				  uint32_t block)
 {
 	uint64_t entry_idx;
 
-	return fl__toc_find(&image->origin->toc, image->origin_idx,
-			    off / FL_WPAGE_BYTES, &entry_idx) ?
-		       fl__workset_part_at(&image->set, entry_idx,
-					   (uint32_t)(off % FL_WPAGE_BYTES /
-						      FL__PAGE_BLOCK_BYTES)) :
+	return fl__toc_find(&image->origin->toc, image->origin_idx, wpage,
+			    &entry_idx) ?
+		       fl__workset_part_at(&image->set, entry_idx, block) :
 		       FL__PART_WHOLE;
 }
 
@@ -526,6 +558,7 @@ void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
 	const struct fl__place *place = fl__places_at(&desk->places, addr);
 	struct fl__waiter *waiter = desk->free_waiters;
 	uint64_t off, wpage, page_start, start;
+	uint32_t block;
 
 	/* The slot has gone: the access that is tried again finds what is. */
 	if (!place) {
@@ -536,9 +569,10 @@ void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
 	}
 	off = addr - (uintptr_t)place->space->base;
 	wpage = off / FL_WPAGE_BYTES;
+	block = (uint32_t)(off % FL_WPAGE_BYTES / FL__PAGE_BLOCK_BYTES);
 	page_start = (uintptr_t)place->space->base + wpage * FL_WPAGE_BYTES;
 	start = fl_max_u64(page_start, place->start);
-	if (is_waited_for(desk, place, wpage, start))
+	if (is_waited_for(desk, place, wpage, start, block))
 		return;
 	desk->free_waiters = waiter->next;
 	desk->free_waiter_count--;
@@ -547,7 +581,7 @@ void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
 	waiter->start = start;
 	waiter->end = fl_min_u64(page_start + FL_WPAGE_BYTES, place->end);
 	waiter_ask(desk, waiter, place->image, wpage,
-		   fault_part(place->image, off));
+		   fault_part(place->image, wpage, block));
 }
 
 int fl__desk_want(struct fl__desk *desk, struct fl_image *image, uint64_t wpage)

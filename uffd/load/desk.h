@@ -9,7 +9,8 @@
  *
  * A load is joined by all who want its page, so a page is read once. A load of a part
  * of a page is joined by guests that want a block of it, and by no call: whoever wants
- * another block, or the page, has the whole page loaded beside it. A demand
+ * another block, or the page, has the whole page loaded beside it, and whichever
+ * brings what a waiter wants is the waiter's answer. A demand
  * goes before a page that is merely foreseen. A load has a deadline; past it the
  * waiters get their answer, and the load is *left*: nobody joins it any more, and
  * its buffer stays lent until the source has answered. A source has a share of the
@@ -21,7 +22,7 @@
  * is answered under the lock, and a slot leaves the desk under the lock: so no answer
  * meets a slot's next tenant. A fault may be read, or be told again by the
  * kernel, long after its thread went on: a place leaves before its slot's memory
- * and its image do, and a slot has one waiter a page.
+ * and its image do, and a slot has one waiter for a part of a page.
  *
  * Lost means: the part of the page in this slot is made inaccessible before its
  * waiter is woken, so that the access becomes a SIGSEGV, and space->lost says
