@@ -104,6 +104,9 @@ static int watching_fd(const struct fl__arena *arena,
 {
 	const struct fl__host *host = arena->host;
 
+	/* A slot on demand is never reset, and so not recorded. */
+	if (arena->geometry.is_single_use)
+		return -1;
 	if (space->is_lazy)
 		return host->rung == FL__RUNG_TRACK ?
 			       fl__loader_uffd(host->loader) :

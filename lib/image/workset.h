@@ -44,6 +44,7 @@ struct fl__workset {
 	uint64_t first_entry, entry_count;
 	uint32_t image_idx;
 	uint32_t tenants;	/* atomic: recorded, or being recorded */
+	uint32_t watched;	/* atomic: tenants, by whoever records them */
 	/* One byte for each entry. Counts are atomic. */
 	uint8_t *touched, *written;
 	uint8_t *old_touched, *old_written;

@@ -7,6 +7,9 @@
  * whole page; a tenant never sees a wrong byte, whatever the side file says, however
  * the source behaves, and whatever the tenant before wrote.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "tests/conform/stats_page.h"
 #include "tests/kit/clock.h"
 #include "tests/kit/conform.h"
@@ -19,6 +22,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define PAGES ((uint64_t)24)
@@ -877,6 +881,59 @@ static void blocks_are_recorded(void)
 	lazy_close(&lazy);
 }
 
+/* Page faults of this thread while it reads each block of a memory. */
+static uint64_t faults_of(const struct lazy *lazy,
+			  const struct fl_memory *memory)
+{
+	struct rusage before, after;
+
+	MUST_EQ(getrusage(RUSAGE_THREAD, &before), 0);
+	for (uint64_t off = 0; off < PAGES * WPAGE; off += BLOCK)
+		CHECK_EQ(memory->base[off], lazy->bytes[off]);
+	MUST_EQ(getrusage(RUSAGE_THREAD, &after), 0);
+	return (uint64_t)(after.ru_minflt - before.ru_minflt);
+}
+
+/* A tenant that is watched takes a fault for each block, as long as it is there. So
+ * only one is, however many come before the first one goes; and none is whose slot
+ * nobody records. */
+static void check_watched(enum fl_allocation allocation)
+{
+	uint64_t most = PAGES * BLOCKS / 2, watched_count = 0;
+	struct fl_error error = { .text = "" };
+	struct fl_memory *memories[4];
+	struct fl_pool_config config;
+	struct lazy lazy;
+
+	lazy_open(&lazy, WAY_FILE, 10000);
+	image_close(&lazy);
+	CHECK_EQ(fl_pool_destroy(lazy.conform.pool), 0);
+	conform_pool_config(&config);
+	config.allocation = allocation;
+	CONFORM_MUST(fl_pool_create(lazy.conform.context, &config,
+				    &lazy.conform.pool, &error),
+		     &error);
+	MUST_EQ(truncate(lazy.path, 0), 0);
+	image_open(&lazy);
+	for (int i = 0; i < 4; i++)
+		memories[i] = conform_take(&lazy.conform, lazy.image, 0);
+	CHECK_EQ(fl_image_read(lazy.image, 0, lazy.file.bytes, PAGES * WPAGE),
+		 0);
+	for (int i = 0; i < 4; i++)
+		watched_count += faults_of(&lazy, memories[i]) > most;
+	test_note("%llu of 4 are watched", (unsigned long long)watched_count);
+	CHECK(watched_count <= (allocation == FL_ALLOCATION_POOLING));
+	for (int i = 0; i < 4; i++)
+		conform_give(memories[i]);
+	lazy_close(&lazy);
+}
+
+static void one_tenant_is_watched(void)
+{
+	check_watched(FL_ALLOCATION_POOLING);
+	check_watched(FL_ALLOCATION_ON_DEMAND);
+}
+
 static const char *needs_blocks(void)
 {
 	return conform_hpage() > BLOCK ? "host pages have several blocks" :
@@ -896,6 +953,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(the_image_goes_at_any_moment, needs_blocks),
 	TEST_CASE_NEEDS(a_storm_of_faults, needs_blocks),
 	TEST_CASE_NEEDS(blocks_are_recorded, needs_blocks),
+	TEST_CASE_NEEDS(one_tenant_is_watched, needs_blocks),
 };
 
 CONFORM_MAIN(cases)

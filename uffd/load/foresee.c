@@ -26,14 +26,17 @@ static uint64_t extent_bytes(const struct fl_image *image, uint32_t idx,
 }
 
 void fl__foresee_watch(int uffd_fd, struct fl__space *space,
-		       const struct fl_image *image)
+		       struct fl_image *image)
 {
 	uint32_t most = image->lazy ? LAZY_WATCHED : FL__WORKSET_TENANTS;
 	uint64_t modes = FL__UFFD_WP | (image->lazy ? FL__UFFD_MISSING : 0);
 	int err = 0;
 
+	/* Most attaches come later and only read. */
 	if (uffd_fd < 0 ||
-	    __atomic_load_n(&image->set.tenants, __ATOMIC_RELAXED) >= most)
+	    __atomic_load_n(&image->set.watched, __ATOMIC_RELAXED) >= most ||
+	    __atomic_fetch_add(&image->set.watched, 1, __ATOMIC_RELAXED) >=
+		    most)
 		return;
 	for (uint32_t i = 0; i < image->map.extent_count; i++) {
 		uint64_t start;

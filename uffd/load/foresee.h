@@ -16,11 +16,12 @@
 
 #include "backend.h"
 
-/* The slot was just mapped, and its tenant may be recorded:
- * the kernel maps no page that the tenant does not touch, as it would around each
- * fault. uffd_fd: what will track the slot; -1: the record has blocks too many. */
+/* The slot was just mapped, and its tenant may be recorded: of the first tenants of
+ * the image the kernel maps no page that the tenant does not touch, as it would
+ * around each fault. uffd_fd: what will track the slot; -1: nothing will, and the
+ * record, if there is one, has blocks too many. */
 void fl__foresee_watch(int uffd_fd, struct fl__space *space,
-		       const struct fl_image *image);
+		       struct fl_image *image);
 
 /* The image has a working set, and this tenant is to be recorded: note what it
  * touched. pagemap_fd is open. */
