@@ -662,6 +662,10 @@ static void leaves_that_do_not_fit(void)
 		wait_for("queue_depth", 0);
 		CHECK_EQ(now("blocks_loaded"), 0);
 		CHECK_EQ(now("loads_failed"), 0);
+		/* Once each, however many parts were under way; two have one
+		 * block. */
+		CHECK(__atomic_load_n(&lazy.source.reads, __ATOMIC_RELAXED) <=
+		      foreseen_parts() - 2 + FORESEEN);
 		CHECK(shows(&lazy, memory));
 		conform_give(memory);
 		/* The next side file does not have them. */

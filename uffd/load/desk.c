@@ -436,11 +436,36 @@ void fl__desk_again_locked(struct fl__desk *desk, struct fl__load *load)
 	reader_call(desk, load->image);
 }
 
+/* The page is being loaded by another, who answers from here on. */
+static void load_hand_over(struct fl__desk *desk, struct fl__load *load,
+			   struct fl__load *to)
+{
+	struct fl__waiter **link = &to->waiters;
+
+	while (*link)
+		link = &(*link)->next;
+	*link = load->waiters;
+	load->waiters = NULL;
+	to->is_demand |= load->is_demand;
+	load_free(desk, load);
+}
+
 void fl__desk_widen_locked(struct fl__desk *desk, struct fl__load *load)
 {
+	struct fl__load *whole = load_find(desk, load->image, load->wpage,
+					   FL__PART_WHOLE);
+
+	if (fl__lazy_has_part(load->image, load->entry_idx, load->part)) {
+		fl__desk_end_locked(desk, load, 0);
+		return;
+	}
 	/* Nobody waits for it. */
 	if (load->is_left) {
 		fl__desk_end_locked(desk, load, -ETIMEDOUT);
+		return;
+	}
+	if (whole) {
+		load_hand_over(desk, load, whole);
 		return;
 	}
 	load->part = FL__PART_WHOLE;

@@ -153,7 +153,7 @@ void fl__desk_watch_locked(const struct fl__desk *desk, uint64_t deadline_ns);
 void fl__desk_put_locked(struct fl__desk *desk, struct fl__load *load);
 /* Some of the page is there, or the read was disturbed: read on. */
 void fl__desk_again_locked(struct fl__desk *desk, struct fl__load *load);
-/* The part cannot be checked: read the whole page. */
+/* The part cannot be checked: have the whole page read, once. */
 void fl__desk_widen_locked(struct fl__desk *desk, struct fl__load *load);
 /* The load has come to its end: answer everybody. */
 void fl__desk_end_locked(struct fl__desk *desk, struct fl__load *load, int err);
