@@ -847,6 +847,119 @@ static void a_storm_of_faults(void)
 	test_threads_catch_end();
 }
 
+/* Threads of one slot, and of others, want blocks and pages in any order. The source
+ * is odd and no read fails: so each access has its byte. */
+static void *share_run(void *arg)
+{
+	struct reader *reader = arg;
+	const struct lazy *lazy = reader->lazy;
+	struct test_random random;
+
+	test_random_init(&random, reader->off);
+	for (int i = 0; i < 300 && !reader->wrong; i++) {
+		const struct foreseen *page =
+			&foreseen[test_random_below(&random, FORESEEN)];
+		uint64_t off = page->wpage * WPAGE +
+			       test_random_below(&random, WPAGE);
+
+		if (i % 3 == 0)
+			off = test_random_below(&random, PAGES * WPAGE);
+		reader->wrong = reader->memory->base[off] != lazy->bytes[off];
+	}
+	return NULL;
+}
+
+static void share_round(uint32_t round)
+{
+	struct fl_memory *memories[3];
+	struct reader readers[9];
+	struct test_mischief *m;
+	struct lazy lazy;
+
+	lazy_open(&lazy, round % WAYS, 30000);
+	if (round % 2) {
+		image_close(&lazy);
+		set_make(&lazy, 16 + round);
+		image_open(&lazy);
+	}
+	m = &lazy.source.mischief;
+	set(&m->is_late, round % 5 < 3);
+	set(&m->is_short, round % 4 > 1);
+	set(&m->is_twice, 1);
+	set(&m->is_unordered, round % 7 > 3);
+	for (int i = 0; i < 3; i++)
+		memories[i] = conform_take(&lazy.conform, lazy.image, 0);
+	for (uint32_t i = 0; i < 9; i++) {
+		readers[i] = (struct reader){ .lazy = &lazy,
+					      .memory = memories[i / 3],
+					      .off = round * 9 + i };
+		MUST_EQ(pthread_create(&readers[i].thread, NULL, share_run,
+				       &readers[i]),
+			0);
+	}
+	readers_join(readers, 9);
+	for (int i = 0; i < 3; i++) {
+		CHECK(shows(&lazy, memories[i]));
+		conform_give(memories[i]);
+	}
+	CHECK_EQ(now("loads_failed"), 0);
+	lazy_close(&lazy);
+}
+
+static void threads_of_one_slot(void)
+{
+	for (uint32_t i = 0; i < 30 && !test_has_failed(); i++)
+		share_round(i);
+}
+
+/* Any bytes may be in a side file: cut, doubled, grown, changed. */
+static void side_harm(const struct lazy *lazy, struct test_random *random)
+{
+	static uint8_t bytes[65536];
+	FILE *file = fopen(lazy->path, "r+b");
+	size_t len, flips = (size_t)test_random_below(random, 20);
+
+	MUST(file != NULL);
+	len = fread(bytes, 1, sizeof(bytes), file);
+	while (flips--)
+		bytes[HEAD_BYTES + test_random_below(random, len - HEAD_BYTES)] =
+			(uint8_t)test_random_next(random);
+	rewind(file);
+	if (test_random_below(random, 3) == 0)
+		len -= (size_t)test_random_below(random, len);
+	fwrite(bytes, 1, len, file);
+	if (test_random_below(random, 3) == 0 && len > HEAD_BYTES)
+		fwrite(bytes + HEAD_BYTES, 1, len - HEAD_BYTES, file);
+	MUST_EQ(ftruncate(fileno(file), ftell(file)), 0);
+	fclose(file);
+}
+
+static void any_side_file(void)
+{
+	struct test_random random;
+	struct fl_memory *memory;
+	struct lazy lazy;
+
+	test_random_init(&random, 5);
+	lazy_open(&lazy, WAY_FILE, 30000);
+	for (int i = 0; i < 150 && !test_has_failed(); i++) {
+		struct fl_error error = { .text = "" };
+
+		image_close(&lazy);
+		set_make(&lazy, 0);
+		side_harm(&lazy, &random);
+		image_open(&lazy);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(shows(&lazy, memory));
+		conform_give(memory);
+		CHECK_EQ(now("loads_failed"), 0);
+		CONFORM_MUST(fl_image_write_working_set(lazy.image, lazy.path,
+							&error),
+			     &error);
+	}
+	lazy_close(&lazy);
+}
+
 /* ---------------------------------------------------------------- recording */
 
 /* What a tenant touched comes ahead in the next run, and no block more, where the
@@ -956,6 +1069,8 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(blocks_that_do_not_come, needs_blocks),
 	TEST_CASE_NEEDS(the_image_goes_at_any_moment, needs_blocks),
 	TEST_CASE_NEEDS(a_storm_of_faults, needs_blocks),
+	TEST_CASE_NEEDS(threads_of_one_slot, needs_blocks),
+	TEST_CASE_NEEDS(any_side_file, needs_blocks),
 	TEST_CASE_NEEDS(blocks_are_recorded, needs_blocks),
 	TEST_CASE_NEEDS(one_tenant_is_watched, needs_blocks),
 };
