@@ -421,6 +421,53 @@ static void written_blocks_are_clean_again(void)
 	each_means(run_written);
 }
 
+/* What was written of pages that are there in part is told, and taken, and none of
+ * it makes the pages come but the taking. */
+static void written_blocks_are_told(void)
+{
+	struct fl_memory_run runs[FORESEEN * BLOCKS];
+	struct fl_written info = { .size = sizeof(info) };
+	struct fl_error error = { .text = "" };
+	struct fl_memory *memory, *again;
+	struct fl_image *copy;
+	struct lazy lazy;
+
+	for (int round = 0; round < 8; round++) {
+		uint64_t told = 0, written = 0;
+
+		lazy_open(&lazy, (enum way)(round % WAYS), 20000);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		wait_for("blocks_loaded", foreseen_blocks());
+		if (round % 2) {
+			conform_give(memory);
+			memory = conform_take(&lazy.conform, lazy.image, 0);
+		}
+		scribble(&lazy, memory, round);
+		for (uint32_t i = 0; i < FORESEEN * BLOCKS; i++)
+			written += foreseen[i / BLOCKS].loaded >> i % BLOCKS &
+				   1 && (round + i) % 4 != 3;
+		CONFORM_MUST(fl_memory_written(memory, 0, runs,
+					       FORESEEN * BLOCKS, &info,
+					       &error),
+			     &error);
+		for (uint64_t i = 0; i < info.run_count; i++)
+			told += runs[i].length_bytes;
+		CHECK_EQ(told, written * BLOCK);
+		CHECK_EQ(now("pages_loaded"), 0);
+		CONFORM_MUST(fl_image_from_memory(memory, NULL, &copy, &error),
+			     &error);
+		again = conform_take(&lazy.conform, copy, 0);
+		CHECK(!memcmp(memory->base, again->base, PAGES * WPAGE));
+		conform_give(again);
+		fl_image_release(copy);
+		conform_give(memory);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(shows(&lazy, memory));
+		conform_give(memory);
+		lazy_close(&lazy);
+	}
+}
+
 /* Tenants write blocks the moment they come, and go while others come. */
 static void written_as_they_come(void)
 {
@@ -1061,6 +1108,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(blocks_come_ahead, needs_blocks),
 	TEST_CASE_NEEDS(files_by_all_means, needs_blocks),
 	TEST_CASE_NEEDS(written_blocks_are_clean_again, needs_blocks),
+	TEST_CASE_NEEDS(written_blocks_are_told, needs_blocks),
 	TEST_CASE_NEEDS(written_as_they_come, needs_blocks),
 	TEST_CASE_NEEDS(a_page_is_wanted_meanwhile, needs_blocks),
 	TEST_CASE_NEEDS(a_page_comes_before_its_part, needs_blocks),
