@@ -452,8 +452,8 @@ static void load_hand_over(struct fl__desk *desk, struct fl__load *load,
 
 void fl__desk_widen_locked(struct fl__desk *desk, struct fl__load *load)
 {
-	struct fl__load *whole = load_find(desk, load->image, load->wpage,
-					   FL__PART_WHOLE);
+	struct fl__load *whole = fl__desk_find_locked(
+		desk, load->image, load->wpage, FL__PART_WHOLE);
 
 	if (fl__lazy_has_part(load->image, load->entry_idx, load->part)) {
 		fl__desk_end_locked(desk, load, 0);
@@ -560,9 +560,9 @@ static bool is_waited_for(struct fl__desk *desk, const struct fl__place *place,
 	bool is_waiting = is_among(desk->unserved, place, start, block);
 
 	for (uint32_t i = 0; i < FL__DESK_LOADS && !is_waiting; i++)
-		is_waiting = load_is_of(&desk->loads[i], place->image, wpage) &&
-			     is_among(desk->loads[i].waiters, place, start,
-				      block);
+		is_waiting =
+			load_is_of(&desk->loads[i], place->image, wpage) &&
+			is_among(desk->loads[i].waiters, place, start, block);
 	return is_waiting;
 }
 
