@@ -32,7 +32,8 @@
  *   workers then share their pages.
  * - The library installs no signal handler and never aborts. The library starts
  *   one thread at most for each pool, and only by fl_pool_trim_on_pressure(), and
- *   a few for a context while images live that load on demand. A runtime's own SIGSEGV handler asks fl_fault_lookup() what an address means.
+ *   a few for a context while images live that load on demand. A runtime's own
+ *   SIGSEGV handler asks fl_fault_lookup() what an address means.
  * - Any thread may make any call on any handle unless the call says otherwise.
  *   The bytes of a memory are the guest's: the library does not order accesses
  *   to them.
@@ -241,8 +242,9 @@ FL__DEFINE_INIT(fl_context_config, FL_CONTEXT_CONFIG)
  *
  * Descriptors: 2 for each of descriptor_shards and 1, for all pools; then 1 for
  * each image, 1 for each of the first 16 pools whose statistics are published, and
- * 3 for each fl_pool_trim_on_pressure(). All are close-on-exec. What pools need later is open from here on: the process may
- * change its user and its root, or lose /proc.
+ * 3 for each fl_pool_trim_on_pressure(). All are close-on-exec. What pools need
+ * later is open from here on: the process may change its user and its root, or
+ * lose /proc.
  *
  * The library makes no system call for what the backend, the rung or the
  * variable excludes: a seccomp filter may kill for it. What host and process
@@ -284,8 +286,8 @@ enum fl_support {
 	FL_SUPPORT_DENIED = 2,		/* the kernel denies this process */
 	FL_SUPPORT_BROKEN = 3,		/* the feature works wrongly */
 	FL_SUPPORT_DISABLED = 4,	/* taken away by FAULTLINE_DISABLE */
-	/* Not tried: the rung that was asked for, or FAULTLINE_DISABLE, leaves
-	 * no use for the feature. */
+	/* Not tried: the rung that was asked for, or FAULTLINE_DISABLE, excludes
+	 * each rung that uses the feature. */
 	FL_SUPPORT_UNTRIED = 5,
 };
 
@@ -387,8 +389,9 @@ FL__DEFINE_INIT(fl_module_config, FL_MODULE_CONFIG)
  * segments have offsets that are known here. fl_module_memory_type() says which
  * memories have an image. A module of the same bytes that is loaded in the
  * context has built them already: the two share them, and either may go first
- * (a borrowed module may then go with the call that shares). With context NULL the call builds no image: the
- * module can be looked at and rewritten, not instantiated.
+ * (a borrowed module may then go with the call that shares). With context NULL
+ * the call builds no image: the module can be looked at and rewritten, not
+ * instantiated.
  *
  * Errors: -EINVAL, -ENOEXEC (error->byte_off says where), -ENOTSUP (a
  * component, or a proposal that the error names), -E2BIG (more than 100,000
@@ -837,7 +840,8 @@ FL_API int fl_image_read(const struct fl_image *image, uint64_t offset_bytes,
  * file in the folder of path, which its owner alone may read, and gives it the
  * name at the end. A file that has the name is replaced then, and untouched
  * after an error; a symbolic link is replaced, not followed; what is no file, as
- * a device, is refused. Pages of zeroes are holes of the file. lib/image/toc.h describes the form byte by byte.
+ * a device, is refused. Pages of zeroes are holes of the file. In the library's
+ * sources lib/image/toc.h describes the form byte by byte.
  *
  * What the image holds is in the file as it is: keys and passwords too.
  *
@@ -1006,7 +1010,8 @@ struct fl_page_source_config {
 	 * The caller that needs the bytes is told -ENOMEM (what is used up),
 	 * -EPERM (what is denied) or -ETIMEDOUT, and -EIO for any other errno;
 	 * the text says which.
-	 * The library makes such calls on threads of its own, up to four at once.
+	 * The library makes such calls on the thread that opens the image, and
+	 * later on threads of its own, up to four at once.
 	 *
 	 * With is_async: start the read and return 0 without waiting for it, then
 	 * call fl_page_source_done() once, from any thread, at once or later. Or
@@ -1072,7 +1077,9 @@ enum fl_load_way {
 	/* Of these the first that can be had: in place, if the caller asks for
 	 * that by open_flags and the source is a file; on demand; whole. */
 	FL_LOAD_AUTO = 0,
-	/* When a guest first touches them, once for all slots. */
+	/* When a guest first touches them, once for all slots. Needs the features
+	 * userfaultfd and uffd-missing, which are not tried where the rung that
+	 * was asked for, or FAULTLINE_DISABLE, excludes the rung "track". */
 	FL_LOAD_LAZY = 1,
 	/* The file is mapped as FL_OPEN_IN_PLACE says. */
 	FL_LOAD_IN_PLACE = 2,
@@ -1138,9 +1145,11 @@ FL_API int fl_image_open_source(struct fl_context *context,
 /*
  * Write down which pages, and which 4 KiB blocks of them, the first tenants of a
  * lazy image, or of one that was opened with FL_OPEN_UNCHECKED, touch, for the next
- * run. Of a lazy image the file also has 512 bytes of hashes for most pages. Up to eight tenants in fresh slots are recorded, each at its release. What
- * an image was opened with counts half, so that pages go which nobody touches any
- * more. The image file and its digest stay as they are. Written as
+ * run. Of a lazy image the file also has 512 bytes of hashes for most pages. Up to
+ * eight tenants in fresh slots are recorded, each at its release; tenants that come
+ * one after another share a slot and count once, so hold several at the same time
+ * to record more. What an image was opened with counts half, so that pages go which
+ * nobody touches any more. The image file and its digest stay as they are. Written as
  * fl_image_write() writes.
  *
  * Errors: -EINVAL (the image has no working set; the path), -EPERM, -ENOMEM, -EIO.
@@ -1526,8 +1535,8 @@ struct fl_pool_usage {
 };
 
 /* Errors: -ENOTSUP (the backend cannot look: its rung is "dontneed" or
- * "discard"), -ENOMEM, -EPERM, -ECHILD, -EIO. The call walks the page tables. On demand, a
- * release waits for the look at what is released. */
+ * "discard"), -ENOMEM, -EPERM, -ECHILD, -EIO. The call walks the page tables. On
+ * demand, a release waits for the look at what is released. */
 FL_API int fl_pool_usage(struct fl_pool *pool, struct fl_pool_usage *usage,
 			 struct fl_error *error);
 
@@ -3107,8 +3116,9 @@ FL_API int fl_packed_info(const void *bytes, uint64_t length_bytes,
 /*
  * A fiber's stack, between two guards of stack_guard_bytes, where every access is
  * SIGSEGV; its code may be SEGV_MAPERR (feature guard-markers) or SEGV_ACCERR.
- * [low, high) is usable. top is where the first frame begins: high, rounded down to the alignment, or low
- * where stacks grow up. Stacks are never registered with userfaultfd.
+ * [low, high) is usable. top is where the first frame begins: high, rounded down
+ * to the alignment, or low where stacks grow up. Stacks are never registered with
+ * userfaultfd.
  */
 struct fl_stack {
 	uint8_t *low;

@@ -80,7 +80,7 @@ static void probe_UFFD_WP_ASYNC(struct fl__probe *probe)
 	int fd;
 
 	if (uffd->support != FL_SUPPORT_YES) {
-		say(probe, uffd->support, uffd->err, "there is no userfaultfd",
+		say(probe, uffd->support, uffd->err, uffd->reason,
 		    uffd->remedy);
 		return;
 	}
@@ -149,7 +149,7 @@ static void probe_UFFD_MISSING(struct fl__probe *probe)
 	int fd, err;
 
 	if (uffd->support != FL_SUPPORT_YES) {
-		say(probe, uffd->support, uffd->err, "there is no userfaultfd",
+		say(probe, uffd->support, uffd->err, uffd->reason,
 		    uffd->remedy);
 		return;
 	}
@@ -509,15 +509,24 @@ static void probe_PSI(struct fl__probe *probe)
 		    "boot with psi=1 on a kernel with CONFIG_PSI");
 }
 
+/* Others of these features may be of use all the same, but would need a call
+ * that the choice excludes. */
+#define UNTRIED \
+	" was not tried, because the rung that was asked for, or FAULTLINE_DISABLE, excludes each rung that uses it"
 static const struct {
 	struct fl_feature feature;
+	const char *disabled, *enable, *untried;
 	void (*probe)(struct fl__probe *probe);
 } rows[FL__FEATURE_COUNT] = {
 #define FL_FEATURE(id, name, since, note, gives)                          \
 	{ { 0, name, since, note, gives, FL_SUPPORT_YES, 0, NULL, NULL }, \
+	  name " is taken away by FAULTLINE_DISABLE",                     \
+	  "take " name " out of FAULTLINE_DISABLE",                       \
+	  name UNTRIED,                                                   \
 	  probe_##id },
 #include "features.def"
 #undef FL_FEATURE
+#undef UNTRIED
 };
 
 const char *fl__feature_name(enum fl__feature feature)
@@ -542,12 +551,10 @@ static int probe_one(struct fl__probe *probe, uint32_t idx,
 	probe->current = feature;
 	*feature = rows[idx].feature;
 	if (fl_name_is_listed(disabled, feature->name))
-		say(probe, FL_SUPPORT_DISABLED, 0,
-		    "taken away by FAULTLINE_DISABLE",
-		    "take its name out of FAULTLINE_DISABLE");
+		say(probe, FL_SUPPORT_DISABLED, 0, rows[idx].disabled,
+		    rows[idx].enable);
 	else if (unused & FL__FEATURE_BIT(idx))
-		say(probe, FL_SUPPORT_UNTRIED, 0,
-		    "not tried, because the rung or FAULTLINE_DISABLE leaves no use for it",
+		say(probe, FL_SUPPORT_UNTRIED, 0, rows[idx].untried,
 		    "ask for a better rung, or take names out of FAULTLINE_DISABLE");
 	else
 		rows[idx].probe(probe);

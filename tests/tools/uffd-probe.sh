@@ -163,8 +163,11 @@ for name in $features; do
 			failed "$name was taken away and is" \
 				"$(support_of "$name")"
 		run "$want"
-		grep -q 'change: take its name out of FAULTLINE_DISABLE' \
+		grep -q "change: take $name out of FAULTLINE_DISABLE" \
 			"$tmp/out" || failed "the remedy is not in the table"
+		test "$want" -eq "$as_it_is" ||
+			test "$REASON" = "$name is taken away by FAULTLINE_DISABLE" ||
+			failed "the rung's reason is \"$REASON\""
 	fi
 	run "$want" --json
 	check_json .exit_status
