@@ -36,6 +36,14 @@ for page in $pages "$srcdir"/tools/*.1 "$srcdir"/lib/manual/*.7; do
 	}
 done
 
+# The tag of an entry is one line; what is below it begins a sentence.
+for page in "$srcdir"/lib/manual/*.7; do
+	awk 'below == 1 && /^[a-z]/ { print FILENAME ": " FNR ": " $0; bad = 1 }
+		{ below-- }
+		/^\.TP/ { below = 2 }
+		END { exit bad }' "$page" || failed "a tag has several lines"
+done
+
 # The words of comments, but for what draws and what joins.
 words()
 {
