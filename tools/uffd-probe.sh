@@ -38,8 +38,9 @@ chooses here and why not a better one, and what the host's limits allow.
   --plan       a pool of this configuration: how much of it this process can
                have, which limit decides, and what raises it. Keys are fields
                of fl_pool_config and fl_pool_load
-  --help       this text
-  --version    the version of the library in use
+  -h, --help   this text
+  -V, --version
+               the version of the library in use
 
 Exit status: 0 the best rung, 1 a lower one, 2 only the portable backend,
 3 nothing works, 64 wrong usage. With --seccomp-profile 0 if it was printed.
@@ -135,7 +136,7 @@ facts_addresses()
 		bits=$((bits - 1))
 		fact ADDRESS_BITS "$bits" "bits of a user address"
 		fact SLOTS_ADDRESSES $((1 << (bits - 33))) \
-			"slots of 8 GiB (the default stride) in that, at most"
+			"slots of 8 GiB (the default stride) in that, at most; --plan knows in which pieces addresses lie"
 	fi
 	space=$(limit_of 'Max address space')
 	fact ULIMIT_V_BYTES "$space" \
@@ -428,7 +429,8 @@ format()
 		does["scan"] = "what was ever written is found in the page" \
 			" table and copied back"
 		does["dontneed"] = "all is dropped and faulted in again"
-		does["discard"] = "all is dropped and copied again"
+		does["discard"] = "what differs from the image is copied again" \
+			", and what a slot may not keep is dropped"
 		if (mode == "profile")
 			print_profile()
 		else if (mode == "json")
@@ -456,7 +458,7 @@ case ${1:-} in
 '') mode=text ;;
 --key-value | --json) mode=${1#--} ;;
 --seccomp-profile) mode=profile ;;
---version) mode=version ;;
+--version | -V) mode=version ;;
 --help | -h)
 	usage
 	exit 0

@@ -3,9 +3,10 @@
  * wasm-image-plan.c - which pool some modules need, and how many instances this
  * host holds.
  *
- * Takes modules; gives the smallest limits of fl_pool_config that all of them
- * fit, and what fl_pool_config_fit() makes of more instances than any host has
- * room for. Memory that guests touch is not counted, because no guest runs.
+ * Takes modules; gives limits of fl_pool_config that all of them fit, sizes not
+ * below the defaults, so that memories can grow, and what fl_pool_config_fit()
+ * makes of more instances than any host has room for. Memory that guests touch is
+ * not counted, because no guest runs.
  */
 #include "wasm-image.h"
 
@@ -130,7 +131,7 @@ static void print_text(const struct need *need, const struct fl_pool_fit *fit)
 	       config->max_instances, limit->name,
 	       fit->decided == FL_LIMIT_NONE ? "; no limit is near" : "");
 	if (limit->remedy[0])
-		printf("to have %-18u %s\n", ASKED, limit->remedy);
+		printf("for up to %-16u %s\n", ASKED, limit->remedy);
 }
 
 static void print_json(const struct need *need, const struct fl_pool_fit *fit)
