@@ -4,8 +4,8 @@
 #
 # Takes the public header on its input and the variables out (a folder), version
 # and date. Gives faultline.3 from the header's head, one page for each part of
-# the header that a line of dashes begins, fl_<part>.3, and for each function a
-# page of one line that refers to its part's page. The header is the one text:
+# the header that a line of dashes begins, fl_<part>.3, and for each function,
+# struct and enum a page of one line that refers to its part's page. The header is the one text:
 # what a comment there says, the page says.
 #
 # The header is read as items. An item is a comment, what is declared right
@@ -166,17 +166,24 @@ function part_open(s)
 	calls[part] = ""
 }
 
-function alias(name,	file)
+# A page that refers to this part's, unless the name is a part's own.
+function refer(name,	file)
+{
+	if (name == part || name in titles || name in referred)
+		return
+	referred[name] = 1
+	file = out "/" name ".3"
+	printf ".so man3/%s.3\n", part >file
+	close(file)
+}
+
+function alias(name)
 {
 	if (name in known)
 		return
 	known[name] = 1
 	calls[part] = calls[part] (calls[part] == "" ? "" : ", ") name
-	file = out "/" name ".3"
-	if (name == part)
-		return
-	printf ".so man3/%s.3\n", part >file
-	close(file)
+	refer(name)
 }
 
 # ----------------------------------------------------------------------- items
@@ -195,6 +202,7 @@ function item_close(	i, s, heads, shown, is_type, n, words, in_proto,
 			is_type = 1
 			n = s
 			sub(/ \{.*/, "", n)
+			refer(substr(n, index(n, " ") + 1))
 			heads = heads (heads == "" ? "" : ", ") n
 		}
 		if (is_type) {

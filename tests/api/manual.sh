@@ -3,8 +3,8 @@
 #
 # manual.sh - the manual pages say what faultline.h says.
 #
-# Every public function has a page; the page that it refers to has the
-# function's prototype; every word of the header's comments is on a page; and
+# Every public function, struct and enum has a page; the page that it refers to
+# has the prototype or the declaration; every word of the header's comments is on a page; and
 # mandoc finds nothing wrong with any page, those of the tools included.
 
 . "$srcdir/tests/kit/functions.sh"
@@ -25,6 +25,18 @@ while read -r call; do
 	grep -q "$call" "$man3/faultline.3" ||
 		failed "faultline(3) does not name $call()"
 done <"$tmp/calls"
+
+grep -E '^(struct|enum) fl_[a-z0-9_]+ \{' "$srcdir/lib/faultline.h" |
+	sed 's/ {.*//' >"$tmp/types"
+test -s "$tmp/types" || failed "faultline.h declares no type"
+while read -r keyword type; do
+	page=$man3/$type.3
+	test -f "$page" || failed "there is no page $type(3)"
+	target=$(sed -n 's/^\.so \(man3\/.*\)$/\1/p' "$page")
+	test -z "$target" || page=$FL_BUILDDIR/$target
+	grep -q "^$keyword $type {" "$page" ||
+		failed "${page##*/} does not declare $keyword $type"
+done <"$tmp/types"
 
 command -v mandoc >/dev/null || skipped "mandoc is not installed"
 pages=$(grep -L '^\.so' "$man3"/*.3)
