@@ -240,7 +240,8 @@ static void *answer_run(void *arg)
 			(threads->count - i - 1) * sizeof(open));
 		threads->count--;
 		pthread_mutex_unlock(&threads->lock);
-		result = open.is_cancelled ?
+		result = open.is_cancelled &&
+					 !get(&source->mischief.is_stubborn) ?
 				 -EIO :
 				 answer(source, &open.read, open.nth);
 		fl_page_source_done(open.read.source, open.read.ticket, result);
@@ -323,6 +324,7 @@ void test_source_behave(struct test_source *source)
 	test_source_set(&m->is_unordered, 0);
 	test_source_set(&m->is_silent, 0);
 	test_source_set(&m->is_deaf, 0);
+	test_source_set(&m->is_stubborn, 0);
 	test_source_set(&m->silent_below, 0);
 	test_source_set(&m->wrong_every, 0);
 	test_source_set(&m->end_early, 0);

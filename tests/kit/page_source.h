@@ -37,6 +37,7 @@ struct test_mischief {
 	uint32_t is_unordered;	/* the newest read is answered first */
 	uint32_t is_silent;	/* no answer until a cancel or the end */
 	uint32_t is_deaf;	/* nor after a cancel */
+	uint32_t is_stubborn;	/* what was cancelled is answered with its bytes */
 	uint32_t silent_below;	/* both of reads of fewer bytes alone; 0: of all */
 	uint32_t wrong_every;	/* each nth read has a wrong byte */
 	uint32_t end_early;	/* reads beyond this byte give nothing; 0: none */

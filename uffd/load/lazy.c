@@ -271,13 +271,16 @@ int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
 void fl__lazy_set_present(const struct fl_image *image, uint64_t entry_idx,
 			  struct fl__part part, bool is_foreseen)
 {
+	uint32_t mask = fl__part_mask(part);
 	/* Whoever sees this sees the blocks in the window. */
-	__atomic_or_fetch(present_of(image, entry_idx),
-			  (uint16_t)fl__part_mask(part), __ATOMIC_ACQ_REL);
-	fl__stats_add(image->loads, FL__LOADS_blocks_loaded, part.count);
+	uint32_t before = __atomic_fetch_or(present_of(image, entry_idx),
+					    (uint16_t)mask, __ATOMIC_ACQ_REL);
+	/* A load that was left may have come after all. */
+	uint64_t count = (uint64_t)__builtin_popcount(mask & ~before);
+
+	fl__stats_add(image->loads, FL__LOADS_blocks_loaded, count);
 	if (is_foreseen)
-		fl__stats_add(image->loads, FL__LOADS_foreseen_blocks,
-			      part.count);
+		fl__stats_add(image->loads, FL__LOADS_foreseen_blocks, count);
 }
 
 bool fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx,
