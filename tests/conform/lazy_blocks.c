@@ -441,7 +441,8 @@ static void written_blocks_are_told(void)
 		scribble(&lazy, memory, round);
 		for (uint32_t i = 0; i < FORESEEN * BLOCKS; i++)
 			written += foreseen[i / BLOCKS].loaded >> i % BLOCKS &
-				   1 && (round + i) % 4 != 3;
+					   1 &&
+				   (round + i) % 4 != 3;
 		CONFORM_MUST(fl_memory_written(memory, 0, runs,
 					       FORESEEN * BLOCKS, &info,
 					       &error),
@@ -642,8 +643,8 @@ static void a_page_comes_before_its_part(void)
 				    a_block(&foreseen[5], false));
 		guest_check(&first, lazy.bytes[a_block(&foreseen[5], true)]);
 		if (who)
-			guest_check(&second, lazy.bytes[a_block(&foreseen[5],
-								false)]);
+			guest_check(&second,
+				    lazy.bytes[a_block(&foreseen[5], false)]);
 		CHECK_EQ(now("loads_failed"), 0);
 		wait_for("waiting", 0);
 		CHECK_EQ(now("pages_loaded"), 1);
@@ -929,8 +930,8 @@ static void *share_run(void *arg)
 	for (int i = 0; i < 300 && !reader->wrong; i++) {
 		const struct foreseen *page =
 			&foreseen[test_random_below(&random, FORESEEN)];
-		uint64_t off = page->wpage * WPAGE +
-			       test_random_below(&random, WPAGE);
+		uint64_t off =
+			page->wpage * WPAGE + test_random_below(&random, WPAGE);
 
 		if (i % 3 == 0)
 			off = test_random_below(&random, PAGES * WPAGE);
