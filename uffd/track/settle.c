@@ -374,28 +374,34 @@ static int settle_run(struct fl__reset *reset, const struct fl__area *area,
  * state. */
 static uint64_t hot_end(struct fl__reset *reset, uint64_t start, uint64_t end)
 {
-	uint64_t addr = start;
+	uint64_t addr = start, stop;
 
-	while (addr < end) {
+	do {
 		size_t chunk_idx = fl__reset_chunk_of(reset, addr);
+		uint32_t idx = fl__reset_hpage_idx(reset, addr);
+		size_t limit;
 
-		if (!fl_bit_get(reset->dirty->chunks[chunk_idx].watch.hot,
-				fl__reset_hpage_idx(reset, addr)) ||
-		    !fl__policy_trusts(reset->dirty->resets, chunk_idx))
+		if (!fl__policy_trusts(reset->dirty->resets, chunk_idx))
 			break;
-		addr += reset->hpage_bytes;
-	}
+		stop = fl_min_u64(end, fl_round_down(addr, FL__CHUNK_BYTES) +
+					       FL__CHUNK_BYTES);
+		limit = idx + ((stop - addr) >> reset->hpage_shift);
+		addr += (fl_bits_next(reset->dirty->chunks[chunk_idx].watch.hot,
+				      limit, idx, false) -
+			 idx)
+			<< reset->hpage_shift;
+	} while (addr == stop && addr < end);
 	reset->found.hot += (addr - start) >> reset->hpage_shift;
 	return addr;
 }
 
-static int settle_region(struct fl__reset *reset,
-			 const struct fl__kernel_region *region)
+/* Apart, so that the loop over hot regions keeps its registers. */
+static __attribute__((noinline)) int
+settle_region(struct fl__reset *reset, const struct fl__kernel_region *region)
 {
 	uint64_t start = region->start;
 	int err = 0;
 
-	reset->reported_end = fl_max_u64(reset->reported_end, region->end);
 	while (start < region->end && !err) {
 		const struct fl__area *area = fl__reset_area_at(reset, start);
 		uint64_t end = fl_min_u64(region->end, area->end);
@@ -410,13 +416,70 @@ static int settle_region(struct fl__reset *reset,
 	return err;
 }
 
+/* A part of a chunk that lies in one area. Regions of it that are hot need no
+ * more than a copy. */
+struct window {
+	uint64_t start, end;
+	const uint64_t *hot; /* of the chunk; NULL: look at each region */
+	uint64_t chunk; /* its first address */
+	const uint8_t *image; /* the bytes that belong at start */
+};
+
+static void window_open(struct window *window, struct fl__reset *reset,
+			uint64_t addr)
+{
+	const struct fl__area *area = fl__reset_area_at(reset, addr);
+	size_t chunk_idx = fl__reset_chunk_of(reset, addr);
+	bool is_plain = area->way == FL__AREA_IMAGE &&
+			fl__policy_trusts(reset->dirty->resets, chunk_idx);
+
+	window->chunk = fl_round_down(addr, FL__CHUNK_BYTES);
+	window->start = fl_max_u64(area->start, window->chunk);
+	window->end = fl_min_u64(area->end, window->chunk + FL__CHUNK_BYTES);
+	window->hot = NULL;
+	if (!is_plain)
+		return;
+	window->hot = reset->dirty->chunks[chunk_idx].watch.hot;
+	window->image = area->image + (window->start - area->start);
+}
+
+/* False: not all of the region is hot and within the window. */
+static inline bool window_restore(const struct window *window,
+				  uint32_t hpage_shift,
+				  const struct fl__kernel_region *region)
+{
+	size_t from = (region->start - window->chunk) >> hpage_shift;
+	size_t to = (region->end - window->chunk) >> hpage_shift;
+
+	if (!window->hot || region->end > window->end ||
+	    fl_bits_next(window->hot, to, from, false) < to)
+		return false;
+	memcpy((void *)(uintptr_t)region->start,
+	       window->image + (region->start - window->start),
+	       (size_t)(region->end - region->start));
+	return true;
+}
+
 int fl__settle_written(void *user, const struct fl__kernel_region *region,
 		       size_t count, int step)
 {
+	struct fl__reset *reset = user;
+	struct window window = { .end = 0 };
+	uint64_t hot_bytes = 0;
 	int err = 0;
 
-	for (; count && !err; count--, region += step)
-		err = settle_region(user, region);
+	for (; count && !err; count--, region += step) {
+		reset->reported_end =
+			fl_max_u64(reset->reported_end, region->end);
+		if (region->start < window.start || region->start >= window.end)
+			window_open(&window, reset, region->start);
+		if (window_restore(&window, reset->hpage_shift, region))
+			hot_bytes += region->end - region->start;
+		else
+			err = settle_region(reset, region);
+	}
+	reset->found.hot += hot_bytes >> reset->hpage_shift;
+	reset->restored += (uint32_t)(hot_bytes >> reset->hpage_shift);
 	return err;
 }
 
@@ -438,7 +501,7 @@ int fl__settle_told(struct fl__reset *reset, uint64_t start, uint64_t end)
 		if (from >= end)
 			break;
 		if (region.start < region.end)
-			err = settle_region(reset, &region);
+			err = fl__settle_written(reset, &region, 1, 1);
 		/* The rest of the run is of another stretch. */
 		if (from + run->length_bytes > end)
 			break;
