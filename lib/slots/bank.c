@@ -97,6 +97,9 @@ void fl__slot_count_calls(struct fl__slot *slot)
 {
 	struct fl__stats *stats = slot->bank->pool->stats;
 
+	/* Of a warm slot there are none, nearly always. */
+	if (!__atomic_load_n(&slot->space.calls, __ATOMIC_RELAXED))
+		return;
 	fl__stats_add(stats, FL__WORD_system_calls,
 		      count_take(&slot->space.calls));
 	fl__stats_add(stats, FL__WORD_scans, count_take(&slot->space.scans));

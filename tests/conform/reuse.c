@@ -152,6 +152,125 @@ static void writes_in_changing_patterns(void)
 	free(data);
 }
 
+/* Host pages that each tenant writes, side by side, for a while: an engine that
+ * knows them must not lose what lies between, before or behind them. */
+static const struct {
+	uint64_t from, to, gap_from, gap_to;
+} written_runs[] = {
+	{ 0, 16, 16, 17 },	{ 0, 200, 60, 61 },	{ 0, 1000, 512, 513 },
+	{ 3, 400, 200, 201 },	{ 100, 1024, 0, 1 },	{ 64, 192, 192, 300 },
+	{ 500, 900, 511, 513 }, { 0, 1024, 0, 0 },	{ 0, 7, 300, 500 },
+	{ 10, 1020, 40, 700 },	{ 128, 512, 600, 601 },
+};
+
+static void write_run(volatile uint8_t *base, size_t run, uint64_t i)
+{
+	for (uint64_t k = written_runs[run].from; k < written_runs[run].to; k++)
+		if (k < written_runs[run].gap_from ||
+		    k >= written_runs[run].gap_to || i % 7 == 3)
+			base[k * 4096 + i % 4096] ^= 0xa5;
+	/* Beside the run, where nobody or only an earlier run wrote. */
+	if (i % 5 == 2)
+		base[written_runs[run].to * 4096 % (4 * MIB)] ^= 0x5a;
+	if (i % 5 == 4)
+		base[(written_runs[run].from + 1023) % 1024 * 4096 + 4095] ^= 1;
+	if (i % 9 == 5)
+		base[i * 977 * 4096 % (4 * MIB)] ^= 0xff;
+}
+
+static void long_runs_every_time(void)
+{
+	uint8_t *data = malloc(4 * MIB);
+	struct conform conform;
+	struct fl_pool_config config;
+	struct fl_image *image;
+
+	MUST(data != NULL);
+	for (size_t i = 0; i < 4 * MIB; i++)
+		data[i] = (uint8_t)(i % 251 + i / 4096);
+	conform_pool_config(&config);
+	config.max_memories = 1;
+	config.max_memory_bytes = 8 * MIB;
+	conform_open(&conform, &config);
+	image = conform_image_of(&conform, 4 * MIB, 0, data, 4 * MIB);
+	for (size_t run = 0; run < FL_ARRAY_SIZE(written_runs); run++) {
+		for (uint64_t i = 0; i < 45 && !test_has_failed(); i++) {
+			struct fl_memory *memory =
+				conform_take(&conform, image, 0);
+
+			CHECK(i % 3 == 1 ||
+			      !memcmp(memory->base, data, 4 * MIB));
+			write_run(memory->base, run, i);
+			conform_give(memory);
+		}
+	}
+	fl_image_release(image);
+	conform_close(&conform);
+	free(data);
+}
+
+#define FAR_IMAGE (48 * MIB)
+#define FAR_BYTES (64 * MIB)
+
+/* Some bytes of a chunk that nobody has touched, its first page among them. */
+static void far_bytes(struct fl_memory *memory, uint64_t chunk, bool writes)
+{
+	for (uint64_t at = chunk * 2 * MIB; at < (chunk + 1) * 2 * MIB;
+	     at += 300 * KIB) {
+		volatile uint8_t *byte = memory->base + at;
+
+		CHECK_EQ(*byte, at < FAR_IMAGE ? 0x5a : 0);
+		if (writes)
+			*byte ^= 0x11;
+	}
+}
+
+/* Most tenants write in the first page alone, and nothing reads what nobody has
+ * touched: then one tenant goes further than any before it, and may be followed
+ * by others that do. */
+static void further_than_any_before(void)
+{
+	uint8_t *data = malloc(FAR_IMAGE);
+	struct conform conform;
+	struct fl_pool_config config;
+	struct fl_image *image;
+
+	MUST(data != NULL);
+	memset(data, 0x5a, FAR_IMAGE);
+	conform_pool_config(&config);
+	config.max_memories = 1;
+	config.max_memory_bytes = FAR_BYTES + 4 * MIB;
+	/* No page table is shared with what lies behind the slot. */
+	config.guard_after_bytes = 4 * MIB;
+	conform_open(&conform, &config);
+	image = conform_image_of(&conform, FAR_BYTES, 0, data, FAR_IMAGE);
+	for (uint64_t i = 0; i < 32 * 6 && !test_has_failed(); i++) {
+		struct fl_memory *memory = conform_take(&conform, image, 0);
+
+		CHECK_EQ(memory->base[7], 0x5a);
+		memory->base[7] = (uint8_t)i;
+		/* Once, or in two tenancies: written, then looked at. */
+		if (i % 6 == 4 || (i % 6 == 5 && i % 4))
+			far_bytes(memory, i / 6, true);
+		if (i % 48 == 40) {
+			MUST_EQ(fl_memory_grow(memory, 20, NULL), 0);
+			CHECK_EQ(memory->base[FAR_BYTES + MIB], 0);
+			memory->base[FAR_BYTES + MIB] = 1;
+		}
+		conform_give(memory);
+	}
+	for (uint64_t chunk = 0; chunk < 32; chunk++) {
+		struct fl_memory *memory = conform_take(&conform, image, 0);
+
+		if (chunk)
+			far_bytes(memory, chunk, false);
+		conform_give(memory);
+	}
+	fl_image_release(image);
+	conform_close(&conform);
+	free(data);
+}
+
 /* What the tenant before left, image or bytes, shows in none of the
  * next ones. */
 static void switch_image_and_no_image(void)
@@ -510,6 +629,8 @@ static const struct test_case cases[] = {
 	TEST_CASE(image_after_ten_reuses),
 	TEST_CASE(sparse_writes_are_undone),
 	TEST_CASE(writes_in_changing_patterns),
+	TEST_CASE(long_runs_every_time),
+	TEST_CASE(further_than_any_before),
 	TEST_CASE(switch_image_and_no_image),
 	TEST_CASE(grown_memory_is_clean_again),
 	TEST_CASE(grow_over_an_old_image),

@@ -65,6 +65,8 @@ struct fl__dirty {
 	uint64_t kept_hpages;
 	uint32_t resets;
 	bool has_noted;			/* some bit of noted is set */
+	bool has_tail;			/* pages behind all that is registered,
+					 * at the last look */
 	uint32_t unwatched_until;	/* no chunk is marked before that reset */
 	struct fl__dirty_chunk *chunks;
 	size_t chunk_count;		/* allocated */

@@ -44,6 +44,7 @@ struct fl__reset {
 	const struct fl__dirty_host *host;
 	struct fl__whole *whole;
 	bool must_mark;			/* no chunk may stay unwatched */
+	bool may_split;			/* see fl__reset_may_split() */
 	struct fl__taker *taker;	/* NULL: nobody takes */
 	uint64_t taken_runs;		/* of the taker's, settled */
 	bool had_noted;			/* some page, before it was opened */
@@ -53,6 +54,7 @@ struct fl__reset {
 	uint64_t base;
 	uint64_t allowed_end, tracked_end;
 	bool was_touched; /* some chunk is_touched */
+	bool was_told; /* of some page by a scan of unmarked chunks */
 	uint64_t reported_end; /* of the highest written page */
 	struct fl__found found;
 	uint64_t quiet_end; /* of the last run of quiet pages */
@@ -116,6 +118,23 @@ static inline uint64_t fl__reset_chunk_start(const struct fl__reset *reset,
 	return fl_max_u64(fl__reset_chunk_addr(reset, chunk_idx), reset->base);
 }
 
+/* How far the host pages from addr on are in a set of the chunk's, up to end or the
+ * chunk's end, which is *stop. */
+static inline uint64_t fl__reset_set_end(const struct fl__reset *reset,
+					 const uint64_t *set, uint64_t addr,
+					 uint64_t end, uint64_t *stop)
+{
+	uint32_t idx = fl__reset_hpage_idx(reset, addr);
+	size_t limit;
+
+	*stop = fl_min_u64(end, fl_round_down(addr, FL__CHUNK_BYTES) +
+					FL__CHUNK_BYTES);
+	limit = idx + (size_t)((*stop - addr) >> reset->hpage_shift);
+	return addr +
+	       ((uint64_t)(fl_bits_next(set, limit, idx, false) - idx)
+		<< reset->hpage_shift);
+}
+
 /* The end of the chunk's registered part. */
 static inline uint64_t fl__reset_chunk_end(const struct fl__reset *reset,
 					   size_t chunk_idx)
@@ -129,6 +148,24 @@ static inline bool fl__reset_is_marked(const struct fl__reset *reset,
 {
 	return chunk_idx < reset->dirty->chunk_count &&
 	       reset->dirty->chunks[chunk_idx].is_marked;
+}
+
+/* In pools of more slots each mapping counts. */
+#define FL__SPLIT_MAX_SLOTS 4096
+
+/*
+ * May a slot be registered up to its last marked chunk alone? That is a mapping
+ * more, as after a memory that had grown. What lies behind is then no part of what
+ * counts as written when it is empty, so one scan is enough for both: see
+ * scan_to_end(). No page table may be shared with the next slot.
+ */
+static inline bool fl__reset_may_split(const struct fl__geometry *geometry)
+{
+	return !geometry->is_accessible &&
+	       geometry->slot_count <= FL__SPLIT_MAX_SLOTS &&
+	       geometry->stride_bytes >=
+		       geometry->max_bytes + geometry->prefix_bytes +
+			       FL__CHUNK_BYTES;
 }
 
 /* Where the stretch of chunks like the one at addr ends. */

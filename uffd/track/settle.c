@@ -378,18 +378,13 @@ static uint64_t hot_end(struct fl__reset *reset, uint64_t start, uint64_t end)
 
 	do {
 		size_t chunk_idx = fl__reset_chunk_of(reset, addr);
-		uint32_t idx = fl__reset_hpage_idx(reset, addr);
-		size_t limit;
+		const struct fl__dirty *dirty = reset->dirty;
 
-		if (!fl__policy_trusts(reset->dirty->resets, chunk_idx))
+		if (!fl__policy_trusts(dirty->resets, chunk_idx))
 			break;
-		stop = fl_min_u64(end, fl_round_down(addr, FL__CHUNK_BYTES) +
-					       FL__CHUNK_BYTES);
-		limit = idx + ((stop - addr) >> reset->hpage_shift);
-		addr += (fl_bits_next(reset->dirty->chunks[chunk_idx].watch.hot,
-				      limit, idx, false) -
-			 idx)
-			<< reset->hpage_shift;
+		addr = fl__reset_set_end(reset,
+					 dirty->chunks[chunk_idx].watch.hot,
+					 addr, end, &stop);
 	} while (addr == stop && addr < end);
 	reset->found.hot += (addr - start) >> reset->hpage_shift;
 	return addr;

@@ -27,6 +27,7 @@ static void since_init(struct since *since, struct fl__dirty *dirty,
 	since->reset = (struct fl__reset){
 		.dirty = dirty,
 		.host = host,
+		.may_split = fl__reset_may_split(geometry),
 		.space = space,
 		.hpage_bytes = geometry->hpage_bytes,
 		.hpage_shift = (uint32_t)__builtin_ctzll(geometry->hpage_bytes),

@@ -89,10 +89,12 @@ static int touched_region(struct fl__reset *reset,
 static int on_touched(void *user, const struct fl__kernel_region *region,
 		      size_t count, int step)
 {
+	struct fl__reset *reset = user;
 	int err = 0;
 
+	reset->was_told = true;
 	for (; count && !err; count--, region += step)
-		err = touched_region(user, region);
+		err = touched_region(reset, region);
 	return err;
 }
 
@@ -298,7 +300,8 @@ static int on_written_or_tail(void *user,
 static bool ends_in_tail(const struct fl__reset *reset, uint64_t end)
 {
 	return end == reset->tracked_end && end < reset->allowed_end &&
-	       (reset->allowed_end % FL__CHUNK_BYTES == 0 ||
+	       !reset->dirty->has_tail &&
+	       (reset->may_split || reset->allowed_end % FL__CHUNK_BYTES == 0 ||
 		reset->allowed_end - end > LONG_TAIL_BYTES) &&
 	       reset->host->written_form == FL__SCAN_WRITTEN && !reset->taker &&
 	       !__atomic_load_n(&reset->whole->is_registered, __ATOMIC_RELAXED);
@@ -317,8 +320,108 @@ static int scan_to_end(struct fl__reset *reset, uint64_t start)
 		err = fl__settle_flush(reset);
 	/* What is kept of the rest is counted anew. */
 	uncount_range(reset, tail.start, reset->allowed_end);
+	reset->dirty->has_tail = tail.to != 0;
 	if (!err && tail.to)
 		err = scan_unmarked(reset, tail.from, tail.to);
+	return err;
+}
+
+/* Or the two are scanned apart, as long as something is there: to ask twice for the
+ * same pages helps nobody. */
+static int scan_tail(struct fl__reset *reset, uint64_t start, uint64_t end)
+{
+	int err;
+
+	reset->was_told = false;
+	err = scan_unmarked(reset, start, end);
+	reset->dirty->has_tail = reset->was_told;
+	return err;
+}
+
+/* A scan goes around runs of open pages: the scan reports each of them whatever was
+ * written, which takes as long as thirty entries of others. The runs at the
+ * beginning save even where they are short, because no scan more is made for
+ * them. Elsewhere runs of two full words and more do. */
+#define OPEN_HPAGES_FIRST 8
+#define OPEN_HPAGES_NEXT 128
+
+static uint64_t open_end(const struct fl__reset *reset, uint64_t addr,
+			 uint64_t end)
+{
+	uint64_t stop;
+
+	do
+		addr = fl__reset_set_end(
+			reset, fl__reset_chunk_at(reset, addr)->watch.open,
+			addr, end, &stop);
+	while (addr == stop && addr < end);
+	return addr;
+}
+
+/* The next long run of open pages in marked chunks; end if there is none. A page
+ * that is open is kept. */
+static uint64_t open_next(const struct fl__reset *reset, uint64_t addr,
+			  uint64_t end)
+{
+	const uint64_t word_bytes = 64 * reset->hpage_bytes;
+
+	if (reset->dirty->kept_hpages < OPEN_HPAGES_NEXT)
+		return end;
+	for (addr = fl_round_up(addr, word_bytes); addr < end;
+	     addr += word_bytes) {
+		const uint64_t *open =
+			fl__reset_chunk_at(reset, addr)->watch.open;
+		uint32_t word = fl__reset_hpage_idx(reset, addr) / 64;
+
+		if (word + 1 < FL__CHUNK_WORDS && !~open[word] &&
+		    !~open[word + 1])
+			return addr;
+	}
+	return end;
+}
+
+static int settle_open(struct fl__reset *reset, uint64_t start, uint64_t end)
+{
+	struct fl__kernel_region open = { .start = start, .end = end };
+
+	return start < end ? fl__settle_written(reset, &open, 1, 1) : 0;
+}
+
+/* A marked stretch, all but what is open for long. *end becomes where the last scan
+ * ended. */
+static int scan_closed(struct fl__reset *reset, uint64_t start, uint64_t *end)
+{
+	int err = 0;
+
+	while (start < *end && !err) {
+		uint64_t open = open_next(reset, start, *end);
+
+		if (open == *end && ends_in_tail(reset, *end)) {
+			*end = reset->allowed_end;
+			return scan_to_end(reset, start);
+		}
+		err = scan_marked(reset, start, open);
+		start = open < *end ? open_end(reset, open, *end) : open;
+		if (!err)
+			err = settle_open(reset, open, start);
+	}
+	return err;
+}
+
+/* Upwards and downwards in turn, as the runs of a scan are settled. */
+static int scan_stretch(struct fl__reset *reset, uint64_t start, uint64_t *end)
+{
+	uint64_t from = open_end(reset, start, *end);
+	int err = 0;
+
+	if (from - start < OPEN_HPAGES_FIRST * reset->hpage_bytes)
+		from = start;
+	if (!reset->buffer.is_downward)
+		err = settle_open(reset, start, from);
+	if (!err)
+		err = scan_closed(reset, from, end);
+	if (!err && reset->buffer.is_downward)
+		err = settle_open(reset, start, from);
 	return err;
 }
 
@@ -337,10 +440,14 @@ static int scan_all(struct fl__reset *reset)
 					    fl__reset_chunk_of(reset, addr));
 
 		end = fl__reset_stretch_end(reset, addr, is_marked);
-		if (is_marked && ends_in_tail(reset, end))
-			return scan_to_end(reset, addr);
-		err = is_marked ? scan_marked(reset, addr, end) :
-				  scan_unmarked(reset, addr, end);
+		if (!is_marked)
+			err = addr == reset->tracked_end ?
+				      scan_tail(reset, addr, end) :
+				      scan_unmarked(reset, addr, end);
+		else if (fl_unlikely(reset->taker != NULL))
+			err = scan_marked(reset, addr, end);
+		else
+			err = scan_stretch(reset, addr, &end);
 	}
 	return err;
 }
@@ -396,28 +503,44 @@ static int register_lazy(const struct fl__reset *reset, uint64_t start,
 	return err;
 }
 
+/* The end of what is to be registered: what is accessible, or of that the chunks
+ * that are touched. */
+static uint64_t track_end(const struct fl__reset *reset)
+{
+	size_t idx = reset->dirty->chunk_count;
+
+	if (!reset->may_split || reset->whole->end || reset->space->is_lazy ||
+	    reset->host->written_form != FL__SCAN_WRITTEN)
+		return reset->allowed_end;
+	while (idx && !reset->dirty->chunks[idx - 1].is_touched)
+		idx--;
+	return idx ? fl_min_u64(reset->allowed_end,
+				fl__reset_chunk_addr(reset, idx)) :
+		     reset->base;
+}
+
 /* Register what is accessible now. A marked chunk of which that is a part has
  * to be protected once more. */
 static int track_more(struct fl__reset *reset)
 {
-	uint64_t start = reset->tracked_end;
+	uint64_t start = reset->tracked_end, end = track_end(reset);
 	size_t chunk_idx = fl__reset_chunk_of(reset, start);
 	int err;
 
-	if (start >= reset->allowed_end)
+	if (start >= end)
 		return 0;
 	register_whole(reset->whole, reset->work);
-	err = register_lazy(reset, start, reset->allowed_end);
+	err = register_lazy(reset, start, end);
 	if (!err) {
 		reset->work->calls++;
 		err = fl__uffd_register_wp(reset->whole->end ?
 						   reset->whole->uffd_fd :
 						   reset->host->uffd_fd,
-					   start, reset->allowed_end - start);
+					   start, end - start);
 	}
 	if (err)
 		return err;
-	reset->tracked_end = reset->allowed_end;
+	reset->tracked_end = end;
 	reset->dirty->tracked_bytes = reset->tracked_end - reset->base;
 	if (fl__reset_is_marked(reset, chunk_idx))
 		reset->dirty->chunks[chunk_idx].is_touched = true;
@@ -646,6 +769,7 @@ static int reset_slot(struct fl__dirty *dirty,
 	reset.host = host;
 	reset.whole = whole;
 	reset.must_mark = false;
+	reset.may_split = fl__reset_may_split(geometry);
 	reset.taker = taker;
 	reset.taken_runs = 0;
 	reset.had_noted = dirty->has_noted;
@@ -655,7 +779,7 @@ static int reset_slot(struct fl__dirty *dirty,
 	reset.base = base;
 	reset.allowed_end = base + space->allowed_bytes;
 	reset.tracked_end = base + dirty->tracked_bytes;
-	reset.was_touched = reset.is_uncounted = false;
+	reset.was_touched = reset.was_told = reset.is_uncounted = false;
 	reset.reported_end = reset.quiet_end = 0;
 	reset.restored = 0;
 	reset.protect_start = reset.protect_end = 0;
