@@ -9,6 +9,6 @@ _uffd_probe()
 
 	test "${COMP_WORDS[1]}" = --plan && test "$COMP_CWORD" -gt 1 && return
 	mapfile -t COMPREPLY < <(compgen -W "--json --key-value --plan
-		--seccomp-profile --help --version" -- "$word")
+		--seccomp-profile -h --help -V --version" -- "$word")
 }
 complete -F _uffd_probe uffd-probe

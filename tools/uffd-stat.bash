@@ -17,7 +17,7 @@ _uffd_stat()
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "-p -x --pid --extended --json
 			--openmetrics --prometheus --top --listen --record
-			--replay --help --version" -- "$word")
+			--replay -h --help -V --version" -- "$word")
 		;;
 	esac
 }

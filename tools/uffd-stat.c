@@ -7,7 +7,7 @@
  * targets, never stops them, and takes no lock of theirs: it reads what they
  * have published, and what /proc tells without walking page tables.
  *
- * Exit status: 0, 1 when something could not be done, 2 for a wrong command
+ * Exit status: 0, 1 when something could not be done, 64 for a wrong command
  * line.
  */
 #ifndef _GNU_SOURCE
@@ -23,6 +23,7 @@
 #include <string.h>
 #include <time.h>
 
+#define STATUS_USAGE 64
 #define MAX_PIDS 1024
 
 enum form {
@@ -49,16 +50,38 @@ static void usage(FILE *out)
 	      "                 [-p PID]... [--record FILE | --replay FILE]\n"
 	      "                 [interval [count]]\n"
 	      "       uffd-stat [-p PID]... --listen 127.0.0.1:PORT | --listen /SOCKET\n"
-	      "\n"
-	      "What the pools of running processes do: see uffd-stat(1).\n",
+	      "       uffd-stat --help | --version\n",
 	      out);
+}
+
+static void help(void)
+{
+	usage(stdout);
+	fputs("\n"
+	      "What the pools of running processes do, at once, or every interval (in\n"
+	      "seconds) as often as count says. uffd-stat(1) explains the columns.\n"
+	      "\n"
+	      "-p, --pid PID     only this process; also more than once\n"
+	      "-x, --extended    more columns, and a line for each lazy image\n"
+	      "--json            one JSON object for each interval\n"
+	      "--openmetrics     the OpenMetrics form, since the pools were made\n"
+	      "--prometheus      the older text form of Prometheus\n"
+	      "--top             the full screen\n"
+	      "--listen ADDRESS  serve /metrics at 127.0.0.1:PORT or at a socket\n"
+	      "--record FILE     also write what is read to FILE\n"
+	      "--replay FILE     print a recording in place of processes\n"
+	      "-h, --help        this text\n"
+	      "-V, --version     the version of this program\n"
+	      "\n"
+	      "Exit status: 0 done, 1 something could not be done, 64 wrong usage.\n",
+	      stdout);
 }
 
 static int wrong(const char *what, const char *value)
 {
 	fprintf(stderr, "uffd-stat: %s%s\n", what, value ? value : "");
 	usage(stderr);
-	return 2;
+	return STATUS_USAGE;
 }
 
 static bool number_read(const char *text, double least, double most,
@@ -111,7 +134,6 @@ enum {
 	OPT_LISTEN,
 	OPT_RECORD,
 	OPT_REPLAY,
-	OPT_VERSION
 };
 
 static const struct option long_options[] = {
@@ -125,7 +147,7 @@ static const struct option long_options[] = {
 	{ "record", required_argument, NULL, OPT_RECORD },
 	{ "replay", required_argument, NULL, OPT_REPLAY },
 	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -134,7 +156,7 @@ static int option_read(struct options *options, int option)
 {
 	switch (option) {
 	case 'p':
-		return pid_add(options, optarg) ? 2 : -1;
+		return pid_add(options, optarg) ? STATUS_USAGE : -1;
 	case 'x':
 		options->style.is_wide = true;
 		return -1;
@@ -161,14 +183,14 @@ static int option_read(struct options *options, int option)
 		options->replay = optarg;
 		return -1;
 	case 'h':
-		usage(stdout);
+		help();
 		return 0;
-	case OPT_VERSION:
+	case 'V':
 		printf("uffd-stat %s\n", FL_VERSION);
 		return 0;
 	default:
 		usage(stderr);
-		return 2;
+		return STATUS_USAGE;
 	}
 }
 
@@ -299,13 +321,13 @@ int main(int argc, char **argv)
 	static struct options options;
 	int option, status = -1;
 
-	while (status < 0 && (option = getopt_long(argc, argv, "p:xh",
+	while (status < 0 && (option = getopt_long(argc, argv, "p:xhV",
 						   long_options, NULL)) != -1)
 		status = option_read(&options, option);
 	if (status >= 0)
 		return status;
 	if (arguments_read(&options, argc - optind, argv + optind))
-		return 2;
+		return STATUS_USAGE;
 	if (options.record && options.replay)
 		return wrong("--record and --replay exclude each other", NULL);
 	if (options.listen && options.form != FORM_COLUMNS)

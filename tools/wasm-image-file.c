@@ -21,6 +21,50 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MAGIC_BYTES 8
+/* lib/image/toc.h */
+static const uint8_t image_magic[MAGIC_BYTES] = { 0x89, 'F',  'L',  'I',
+						  '\r', '\n', 0x1a, '\n' };
+
+const char *kind_of(const uint8_t *bytes, size_t length)
+{
+	static const struct {
+		const char *magic, *kind;
+	} kinds[] = {
+		{ "\x89"
+		  "FLI",
+		  "an image file or a snapshot's, where a module is needed: show and verify look at it, by its name" },
+		{ "\x89"
+		  "FLW",
+		  "a working set, which working_set_path of fl_load_config takes and no verb shows" },
+		{ "FLD",
+		  "a delta: the verb delta shows it, with its snapshot's file named behind it" },
+		{ "FLZ",
+		  "a packed delta: unpack it first, by fl_delta_unpack()" },
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		size_t len = strlen(kinds[i].magic);
+
+		if (length >= len && !memcmp(bytes, kinds[i].magic, len))
+			return kinds[i].kind;
+	}
+	return NULL;
+}
+
+/* An error of the library, or what the file is in place of what is needed. */
+static int refuse(const char *path, int fd, const struct fl_error *error)
+{
+	uint8_t begin[MAGIC_BYTES];
+	ssize_t got = pread(fd, begin, sizeof(begin), 0);
+	const char *kind = NULL;
+
+	/* The rest of the magic tells damage, which the library's error says. */
+	if (got == sizeof(begin) && memcmp(begin, image_magic, 4))
+		kind = kind_of(begin, sizeof(begin));
+	return kind ? fail("%s is %s", path, kind) : fail_with(path, error);
+}
+
 int file_open(struct fl_context *context, const char *path, struct file *file)
 {
 	struct fl_error error;
@@ -42,9 +86,11 @@ int file_open(struct fl_context *context, const char *path, struct file *file)
 			       &error);
 	if (!err)
 		err = fl_snapshot_digest(file->snapshot, file->digest, &error);
+	if (err)
+		err = refuse(path, fd, &error);
 	close(fd);
 	if (err)
-		return fail_with(path, &error);
+		return err;
 	fl_snapshot_info(file->snapshot, &file->info);
 	return 0;
 }
@@ -62,10 +108,7 @@ void print_hex(const uint8_t *bytes, size_t len)
 
 static bool has_magic(const char *path)
 {
-	/* lib/image/toc.h */
-	static const uint8_t magic[8] = { 0x89, 'F',  'L',  'I',
-					  '\r', '\n', 0x1a, '\n' };
-	uint8_t begin[sizeof(magic)];
+	uint8_t begin[MAGIC_BYTES];
 	struct stat stat_of;
 	bool is_one;
 	int fd;
@@ -77,7 +120,7 @@ static bool has_magic(const char *path)
 	if (fd < 0)
 		return false;
 	is_one = read(fd, begin, sizeof(begin)) == (ssize_t)sizeof(begin) &&
-		 !memcmp(begin, magic, sizeof(begin));
+		 !memcmp(begin, image_magic, sizeof(begin));
 	close(fd);
 	return is_one;
 }

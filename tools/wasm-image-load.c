@@ -271,6 +271,7 @@ int subject_open(struct subject *subject)
 {
 	struct fl_module_config config;
 	struct fl_error error;
+	const char *kind;
 	int status = file_read(subject->options->path, &subject->bytes,
 			       &subject->length_bytes);
 
@@ -280,6 +281,9 @@ int subject_open(struct subject *subject)
 		return fail(
 			"%s is in the text format; convert it first: wat2wasm %s -o module.wasm",
 			subject->options->path, subject->options->path);
+	kind = kind_of(subject->bytes, subject->length_bytes);
+	if (kind)
+		return fail("%s is %s", subject->options->path, kind);
 	/* What these two write needs no images, hence no context. */
 	if (subject->options->verb != VERB_DATA_FREE &&
 	    subject->options->verb != VERB_COMPANION &&

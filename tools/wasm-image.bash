@@ -9,14 +9,14 @@ _wasm_image()
 
 	if test "$COMP_CWORD" -eq 1; then
 		mapfile -t COMPREPLY < <(compgen -f -W "show verify diff delta save bake
-			cycle data-free companion plan --help --version" -- "$word")
+			cycle data-free companion plan -h --help -V --version" -- "$word")
 		return
 	fi
 	case $word in
 	-*)
 		mapfile -t COMPREPLY < <(compgen -W "--json --svg --digest --memory
-			--zstd --output --global --count --threads --touch-reads
-			--touch-writes" -- "$word")
+			--zstd -o --output --global --limit --count --threads
+			--touch-reads --touch-writes" -- "$word")
 		;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")

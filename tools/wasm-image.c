@@ -13,7 +13,7 @@
  * shows what the session has changed (delta). The tool never runs guest code. It uses the public
  * interface only, and so is an example of its use.
  *
- * Exit status: 0 done, 1 failed (one sentence on stderr), 2 usage.
+ * Exit status: 0 done, 1 failed (one sentence on stderr), 64 usage.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -31,6 +31,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define STATUS_USAGE 64
 #define MAX_COUNT 10000000
 #define MAX_THREADS 1024
 /* Samples of all threads together: 24 bytes each. */
@@ -208,19 +209,22 @@ static const struct option long_options[] = {
 };
 
 static const char usage_text[] =
-	"usage: wasm-image [show] [--json | --svg] [--global N=VALUE]... module.wasm\n"
-	"       wasm-image [show] [--json | --svg] file\n"
-	"       wasm-image verify [--json] [--digest HEX] file\n"
-	"       wasm-image diff [--json] file file\n"
-	"       wasm-image delta [--json] delta-file snapshot-file\n"
+	"usage: wasm-image [show] [--json | --svg] [--global N=VALUE]...\n"
+	"                  [--limit NAME=VALUE]... module.wasm\n"
+	"       wasm-image [show] [--json | --svg] [--limit NAME=VALUE]... file\n"
+	"       wasm-image verify [--json] [--digest HEX] [--limit NAME=VALUE]... file\n"
+	"       wasm-image diff [--json] [--limit NAME=VALUE]... file file\n"
+	"       wasm-image delta [--json] [--limit NAME=VALUE]...\n"
+	"                        delta-file snapshot-file\n"
 	"       wasm-image save [--memory N] [--zstd] [--global N=VALUE]...\n"
-	"                       module.wasm -o file\n"
-	"       wasm-image bake module.wasm file -o out.wasm\n"
+	"                       [--limit NAME=VALUE]... module.wasm -o file\n"
+	"       wasm-image bake [--limit NAME=VALUE]... module.wasm file -o out.wasm\n"
 	"       wasm-image cycle [--count N] [--threads T] [--touch-reads R]\n"
-	"                        [--touch-writes W] [--global N=VALUE]... module.wasm\n"
+	"                        [--touch-writes W] [--global N=VALUE]...\n"
+	"                        [--limit NAME=VALUE]... module.wasm\n"
 	"       wasm-image data-free in.wasm out.wasm\n"
 	"       wasm-image companion module.wasm wasm2c.c [-o FILE]\n"
-	"       wasm-image plan [--json] module.wasm...\n"
+	"       wasm-image plan [--json] [--limit NAME=VALUE]... module.wasm...\n"
 	"       wasm-image --help | --version\n"
 	"\n"
 	"show       the initial content of the module's memories, or the content of\n"
@@ -253,7 +257,14 @@ static const char usage_text[] =
 	"--limit NAME=VALUE  a field that an error names, of fl_context_config or, for\n"
 	"                  cycle, of fl_pool_config: max_module_image_bytes=0x10000000\n"
 	"\n"
-	"Exit status: 0 done, 1 failed, 2 usage.\n";
+	"--count N         cycles of each thread\n"
+	"--threads T       threads that cycle at the same time\n"
+	"--touch-reads R   host pages read in each cycle\n"
+	"--touch-writes W  host pages written in each cycle\n"
+	"-h, --help        this text\n"
+	"-V, --version     the version of the library in use\n"
+	"\n"
+	"Exit status: 0 done, 1 failed, 64 wrong usage.\n";
 
 __attribute__((format(printf, 1, 2), noreturn)) static void
 usage_error(const char *format, ...)
@@ -265,7 +276,7 @@ usage_error(const char *format, ...)
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputs(" (wasm-image --help says more)\n", stderr);
-	exit(2);
+	exit(STATUS_USAGE);
 }
 
 /* A number with nothing before or after it, in C's notation. */
@@ -426,7 +437,7 @@ static bool parse_option(struct options *options, int option)
 		fputs(usage_text, stdout);
 		return false;
 	case OPT_VERSION:
-		printf("wasm-image of Faultline %s\n", fl_version());
+		printf("wasm-image %s\n", fl_version());
 		return false;
 	case OPT_JSON:
 		options->is_json = true;
@@ -455,7 +466,7 @@ static bool parse_option(struct options *options, int option)
 	default:
 		/* getopt has said what is wrong. */
 		if (!parse_file_option(options, option))
-			exit(2);
+			exit(STATUS_USAGE);
 	}
 	return true;
 }
@@ -479,14 +490,30 @@ static const struct {
 	{ "bake", VERB_BAKE, "bake needs a module and a snapshot's file" },
 };
 
+/* A word behind the last that the verb takes; verb is NULL where none is named. */
+__attribute__((noreturn)) static void
+refuse_word(const struct options *options, const char *verb, const char *word)
+{
+	if (!verb)
+		usage_error(
+			"\"%s\" is no verb, and without a verb one file is shown",
+			options->path);
+	usage_error("%s takes %s, and \"%s\" is one more", verb,
+		    options->other_path || options->verb == VERB_DATA_FREE ?
+			    "two files" :
+			    "one file",
+		    word);
+}
+
 static void parse_words(struct options *options, char **words)
 {
-	const char *needs = NULL;
+	const char *needs = NULL, *verb = NULL;
 
 	for (size_t i = 0; *words && i < sizeof(verbs) / sizeof(*verbs); i++) {
 		if (strcmp(*words, verbs[i].name))
 			continue;
 		options->verb = verbs[i].verb;
+		verb = verbs[i].name;
 		needs = verbs[i].needs;
 		words++;
 		break;
@@ -503,7 +530,7 @@ static void parse_words(struct options *options, char **words)
 	if (options->verb == VERB_PLAN)
 		options->more_paths = words;
 	else if (*words)
-		usage_error("\"%s\" is one word too many", *words);
+		refuse_word(options, verb, *words);
 }
 
 static bool parse(struct options *options, int argc, char **argv)

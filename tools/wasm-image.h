@@ -146,6 +146,9 @@ void print_hex(const uint8_t *bytes, size_t len);
 
 /* Does the verb look at image files, and so read no module? For show the first
  * bytes of the file say that. */
+/* What a file is that begins so and that a verb did not expect, and what to do
+ * with it. NULL: it is none of the library's. */
+const char *kind_of(const uint8_t *bytes, size_t length);
 bool is_about_files(const struct options *options);
 /* The verb of such options. */
 int look_at_files(const struct options *options);

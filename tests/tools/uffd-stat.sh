@@ -75,6 +75,6 @@ wait $pid 2>/dev/null
 for bad in '-p 0' '-p x' '0' '1 2 3' '--record a --replay b' '--nothing'; do
 	# shellcheck disable=SC2086
 	"$stat" $bad >/dev/null 2>&1
-	test $? -eq 2 || failed "no exit status 2 for $bad"
+	test $? -eq 64 || failed "no exit status 64 for $bad"
 done
 passed

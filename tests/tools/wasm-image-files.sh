@@ -27,7 +27,7 @@ run()
 		cat out err
 		failed "wasm-image $*: exit status $status and not $want"
 	}
-	test $status -eq 2 || test "$(wc -l <err)" -eq "$status" || {
+	test $status -eq 64 || test "$(wc -l <err)" -eq "$status" || {
 		cat err
 		failed "wasm-image $*: not one sentence on stderr"
 	}
@@ -115,19 +115,22 @@ printf '\000asm\001\000\000\000\001\005\001\140\000\001\177'\
 	>rich.wasm
 
 echo "usage"
-run 2 verify
-run 2 verify own.img other.img
-run 2 verify --digest 12 own.img
-run 2 verify --digest "$(printf '%064d0' 0)" own.img
-run 2 verify --memory 0 own.img
-run 2 diff own.img
-run 2 diff --digest "$(printf '%064d' 0)" own.img own.img
-run 2 save own.wasm
-run 2 save own.wasm -o own.img own.img
-run 2 save --json own.wasm -o own.img
-run 2 bake own.wasm -o out.wasm
-run 2 bake own.wasm own.img
-run 2 show own.wasm -o own.img
+run 64 verify
+run 64 verify own.img other.img
+says err 'verify takes one file, and "other.img" is one more'
+run 64 diff own.img own.img own.img
+says err 'diff takes two files, and "own.img" is one more'
+run 64 verify --digest 12 own.img
+run 64 verify --digest "$(printf '%064d0' 0)" own.img
+run 64 verify --memory 0 own.img
+run 64 diff own.img
+run 64 diff --digest "$(printf '%064d' 0)" own.img own.img
+run 64 save own.wasm
+run 64 save own.wasm -o own.img own.img
+run 64 save --json own.wasm -o own.img
+run 64 bake own.wasm -o out.wasm
+run 64 bake own.wasm own.img
+run 64 show own.wasm -o own.img
 
 echo "save"
 run 0 save own.wasm -o own.img
@@ -148,7 +151,7 @@ if "$tool" save --zstd own.wasm -o packed.img >out 2>err; then
 else
 	grep -q libzstd-dev err || failed "save --zstd does not say what it lacks"
 fi
-run 2 verify --zstd own.img
+run 64 verify --zstd own.img
 run 0 save --global 0=100 side.wasm -o side.img
 run 1 save side.wasm -o no.img
 says err 'memory 0 has no image'
@@ -161,7 +164,7 @@ says err 'is the input'
 run 1 save own.wasm -o no-such-dir/no.img
 run 1 save own.wasm -o .
 run 1 save own.img -o no.img
-says err 'own.img: byte 0: '
+says err 'own.img is an image file'
 test ! -e no.img || failed "a failed save wrote a file"
 run 0 show own.wasm
 says out '2 active segments'
@@ -265,6 +268,15 @@ says out "  0x0000001000  $(printf '%014d!%049d' 0 0 | tr 0 .)"
 says out '  1 page, 1 line, 64 bytes'
 says out 'instance 0, state: 100 bytes'
 says out "$(digest a.img)"
+for verb in show verify; do
+	run 1 $verb a.delta
+	says err 'a.delta is a delta: the verb delta shows it'
+done
+run 1 delta a.img a.delta
+says err 'a.delta is a delta'
+printf '\211FLW\r\n\032\n' >a.ws
+run 1 a.ws
+says err 'a.ws is a working set'
 run 0 delta --json a.delta a.img
 check_json '.changed_lines == 2 and .changed_pages == 2 and
 	(.parts | length) == 2 and .parts[0].part == "memory" and
@@ -279,7 +291,7 @@ says err 'cut.delta: byte 16: the delta has 100 bytes'
 run 1 delta a.img a.img
 says err 'the bytes are no delta'
 run 1 delta none.delta a.img
-run 2 delta a.delta
+run 64 delta a.delta
 run 0 save start.wasm -o start.img
 run 0 diff start.img own0.img
 says out 'modules    differ'
