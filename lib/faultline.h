@@ -2362,16 +2362,16 @@ struct fl_instance_config {
 	 * nothing but the snapshot, the pointer user (not what it points to,
 	 * which the next tenant may share or find changed), and the addresses
 	 * of *instance, of its structure, its memories and its tables; it holds
-	 * nothing that a release gives back; the two do nothing else; and decode_elements does
-	 * not write there. Then fl_instance_acquire() may leave both calls out for
-	 * a structure that the two made for an earlier clone of the same
-	 * snapshot with all of these the same. It may have been changed since,
-	 * by its tenant, the runtime or restored: a slot keeps a copy from
-	 * before restored, and at a release each byte that differs gets the
-	 * copy's, up to the end of the structure's last host page. The cost is
-	 * that of comparing instance_bytes. The copy counts as one of
-	 * binds_tables does. Not with delta, nor in fl_snapshot_acquire(), and
-	 * not by the two halves. 0
+	 * nothing that a release gives back; the two do nothing else; and
+	 * decode_elements does not write there. Then fl_instance_acquire() may
+	 * leave both calls out for a structure that the two made for an earlier
+	 * clone of the same snapshot with all of these the same. It may have
+	 * been changed since, by its tenant, the runtime or restored: a slot
+	 * keeps a copy from before restored, and at a release each byte that
+	 * differs gets the copy's, up to the end of the structure's last host
+	 * page. The cost is that of comparing instance_bytes. The copy counts
+	 * as one of binds_tables does. Not with delta, nor in
+	 * fl_snapshot_acquire(), and not by the two halves. 0
 	 */
 	uint32_t binds_structure;
 };
@@ -2802,8 +2802,8 @@ FL__DEFINE_INIT(fl_delta_config, FL_DELTA_CONFIG)
  *
  * Errors: -EINVAL (also: the instances are not those of the snapshot; another
  * encoding, or plain where the snapshot is not), -ENOTSUP, -E2BIG, -ENOMEM, -ECHILD,
- * -EPERM, -EIO, as of fl_memory_delta() and fl_instance_snapshot(), and what the runtime's
- * calls return. After an error nothing has changed.
+ * -EPERM, -EIO, as of fl_memory_delta() and fl_instance_snapshot(), and what the
+ * runtime's calls return. After an error nothing has changed.
  */
 FL_API int fl_instance_delta(struct fl_instance *const *instances,
 			     uint32_t instance_count,
