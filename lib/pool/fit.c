@@ -94,7 +94,8 @@ static uint64_t memory_bytes(const struct fl_pool_config *config,
 }
 
 /* Accessible and not, and an extent of an image with the zeroes behind it. What
- * is registered is a mapping of its own: a prefix, and what had grown. */
+ * is registered is a mapping of its own: a prefix, and what had grown, or all but
+ * the end that nobody has touched. */
 static uint64_t memory_mappings(const struct fl_pool_config *config,
 				const struct fl_pool_load *load,
 				const struct fl__fit_host *host,
