@@ -13,6 +13,7 @@ pub const KEEPS: &[usize] = &[128 << 10, 1 << 20, 4 << 20, 16 << 20];
 
 pub const WAYS: [&str; 6] =
     ["on demand", "pooling", "no CoW", "keep", "its best", "faultline"];
+pub const POOLING: usize = 1;
 pub const BEST: usize = 4;
 pub const FAULTLINE: usize = 5;
 
