@@ -282,14 +282,37 @@ static int replay_run(struct options *options)
 	return why != NULL;
 }
 
+/* Say which of the processes asked for are none, and leave them out. */
+static int pids_check(struct options *options)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < options->pid_count; i++) {
+		int pid = options->pids[i];
+
+		if (kill(pid, 0) && errno == ESRCH)
+			fprintf(stderr, "uffd-stat: no process %d\n", pid);
+		else
+			options->pids[kept++] = pid;
+	}
+	if (kept == options->pid_count)
+		return 0;
+	options->pid_count = kept;
+	return 1;
+}
+
 static int run(struct options *options)
 {
 	struct stat_finder *finder;
 	FILE *record = NULL;
-	int status;
+	int status, missing;
 
 	if (options->replay)
 		return replay_run(options);
+	missing = pids_check(options);
+	/* Without a process to look at, all would be looked at. */
+	if (missing && !options->pid_count)
+		return missing;
 	finder = stat_finder_new(options->pids, options->pid_count,
 				 options->form == FORM_JSON || options->record);
 	if (!finder) {
@@ -313,7 +336,7 @@ static int run(struct options *options)
 		status = 1;
 	}
 	stat_finder_free(finder);
-	return status;
+	return status ? status : missing;
 }
 
 int main(int argc, char **argv)

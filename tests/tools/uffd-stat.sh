@@ -71,7 +71,18 @@ kill -STOP $pid
 kill -CONT $pid
 kill -9 $pid
 wait $pid 2>/dev/null
-"$stat" -p $pid | grep -q 'no process' || failed "a killed target is there"
+for form in '' --json --openmetrics; do
+	# shellcheck disable=SC2086
+	"$stat" -p $pid $form >"$tmp/out" 2>"$tmp/err"
+	test $? -eq 1 || failed "no exit status 1 for a killed target"
+	grep -qx "uffd-stat: no process $pid" "$tmp/err" ||
+		failed "a killed target is there: $(cat "$tmp/err")"
+	test ! -s "$tmp/out" || failed "a killed target has numbers"
+done
+# The others are looked at.
+"$stat" -p $pid -p $$ >"$tmp/out" 2>"$tmp/err"
+test $? -eq 1 || failed "no exit status 1 beside a killed target"
+grep -q no.process "$tmp/err" || failed "a killed target is not said"
 for bad in '-p 0' '-p x' '0' '1 2 3' '--record a --replay b' '--nothing'; do
 	# shellcheck disable=SC2086
 	"$stat" $bad >/dev/null 2>&1
