@@ -163,8 +163,10 @@ int fl__os_reserve(uint64_t len, uint64_t align_bytes, uint8_t **addr)
 		return -ENOMEM;
 	map = mmap(NULL, (size_t)(len + slack), PROT_NONE, RESERVE_FLAGS, -1,
 		   0);
+	/* EINVAL: more than this process can have, as emulators and valgrind say
+	 * it. Nothing else is wrong with these arguments. */
 	if (map == MAP_FAILED)
-		return fl__error_fold(-errno);
+		return errno == EINVAL ? -ENOMEM : fl__error_fold(-errno);
 	head = -(uintptr_t)map % align_bytes;
 	/* Unmapping the slack fails only when mappings run out. Then the slack
 	 * merely stays reserved. */

@@ -101,12 +101,12 @@ static void pool_unlink(struct fl_pool *pool)
 }
 
 /* The bank that takes most of the reservation is the one to make smaller. */
-static int pool_largest_bank(const struct fl_pool *pool)
+static enum fl__bank_idx pool_largest_bank(const struct fl_pool *pool)
 {
 	uint64_t most = 0;
-	int largest = 0;
+	enum fl__bank_idx largest = FL__BANK_MEMORY;
 
-	for (int i = 0; i < FL__BANK_COUNT; i++) {
+	for (enum fl__bank_idx i = FL__BANK_MEMORY; i < FL__BANK_COUNT; i++) {
 		const struct fl__geometry *geometry = &pool->layout.banks[i];
 		uint64_t bytes = geometry->stride_bytes * geometry->slot_count;
 
@@ -122,15 +122,9 @@ static int pool_largest_bank(const struct fl_pool *pool)
 static int pool_refused(const struct fl_pool *pool, int err,
 			struct fl_error *error)
 {
-	static const char *const sizes[FL__BANK_COUNT] = {
-		[FL__BANK_MEMORY] = "memory_stride_bytes",
-		[FL__BANK_TABLE] = "max_table_elements",
-		[FL__BANK_STRUCTURE] = "instance_bytes",
-		[FL__BANK_STACK] = "stack_bytes",
-	};
 	const struct fl__layout *layout = &pool->layout;
 	const char *remedy = fl__os_remedy(err);
-	int largest = pool_largest_bank(pool);
+	enum fl__bank_idx largest = pool_largest_bank(pool);
 
 	if (err != -ENOMEM)
 		return fl__error_set(
@@ -145,7 +139,8 @@ static int pool_refused(const struct fl_pool *pool, int err,
 		fl_llu(layout->banks[largest].stride_bytes),
 		largest == FL__BANK_STRUCTURE ? "instances" :
 						kinds[largest]->plural,
-		sizes[largest], remedy ? ", or " : "", remedy ? remedy : "");
+		fl__layout_largest_field(&pool->config, largest),
+		remedy ? ", or " : "", remedy ? remedy : "");
 }
 
 static int pool_reserve(struct fl_pool *pool, struct fl_error *error)

@@ -13,11 +13,75 @@
 
 #define LAYOUT_MAX_BYTES (UINT64_MAX >> 1)
 
-static int layout_too_large(struct fl_error *error, const char *field)
+/* count: what says how many slots there are, or NULL where one does not fit. */
+static int layout_too_large(struct fl_error *error, const char *count,
+			    const char *field)
 {
 	return fl__error_set(
 		error, -ENOMEM,
-		"the pool does not fit any address space; lower %s", field);
+		"the pool does not fit any address space; lower %s%s%s",
+		count ? count : "", count ? " or " : "", field);
+}
+
+struct term {
+	uint64_t bytes;
+	const char *field;
+};
+
+/* Of equal terms the first. */
+static const char *largest_term(const struct term *terms, size_t count)
+{
+	size_t largest = 0;
+
+	for (size_t i = 1; i < count; i++)
+		if (terms[i].bytes > terms[largest].bytes)
+			largest = i;
+	return terms[largest].field;
+}
+
+static const char *memory_term(const struct fl_pool_config *config)
+{
+	const struct term given[] = {
+		{ config->memory_stride_bytes, "memory_stride_bytes" },
+		{ config->prefix_bytes, "prefix_bytes" },
+	};
+	const struct term all[] = {
+		{ config->max_memory_bytes, "max_memory_bytes" },
+		{ config->guard_after_bytes, "guard_after_bytes" },
+		{ config->guard_before_bytes, "guard_before_bytes" },
+		{ config->prefix_bytes, "prefix_bytes" },
+		{ config->memory_alignment_bytes, "memory_alignment_bytes" },
+	};
+
+	/* A stride that is given holds all but the prefix. */
+	return config->memory_stride_bytes ?
+		       largest_term(given, FL_ARRAY_SIZE(given)) :
+		       largest_term(all, FL_ARRAY_SIZE(all));
+}
+
+const char *fl__layout_largest_field(const struct fl_pool_config *config,
+				     enum fl__bank_idx bank)
+{
+	const struct term structure[] = {
+		{ config->instance_bytes, "instance_bytes" },
+		{ config->instance_alignment_bytes,
+		  "instance_alignment_bytes" },
+	};
+	const struct term stack[] = {
+		{ config->stack_bytes, "stack_bytes" },
+		{ config->stack_guard_bytes, "stack_guard_bytes" },
+	};
+
+	switch (bank) {
+	case FL__BANK_TABLE:
+		return "max_table_elements";
+	case FL__BANK_STRUCTURE:
+		return largest_term(structure, FL_ARRAY_SIZE(structure));
+	case FL__BANK_STACK:
+		return largest_term(stack, FL_ARRAY_SIZE(stack));
+	default:
+		return memory_term(config);
+	}
 }
 
 static int layout_check_enums(const struct fl_pool_config *config,
@@ -56,21 +120,26 @@ static int layout_check_alignments(const struct fl_pool_config *config,
 		  "memory_alignment_bytes" },
 		{ config->instance_alignment_bytes, LARGE_PAGE_BYTES,
 		  "instance_alignment_bytes" },
-		{ config->stack_alignment_bytes ?
-			  config->stack_alignment_bytes :
-			  UINT64_MAX,
-		  FL__MAX_STACK_ALIGNMENT, "stack_alignment_bytes" },
+		{ config->stack_alignment_bytes, FL__MAX_STACK_ALIGNMENT,
+		  "stack_alignment_bytes" },
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_SIZE(alignments); i++) {
 		uint64_t value = alignments[i].value;
 
-		if (value && (!fl_is_pow2(value) || value > alignments[i].most))
-			return fl__error_set(
-				error, -EINVAL,
-				"%s is not a power of two up to %llu",
-				alignments[i].field,
-				fl_llu(alignments[i].most));
+		if (!value ||
+		    (fl_is_pow2(value) && value <= alignments[i].most))
+			continue;
+		if (alignments[i].most == UINT64_MAX)
+			return fl__error_set(error, -EINVAL,
+					     "%s is %llu; use a power of two",
+					     alignments[i].field,
+					     fl_llu(value));
+		return fl__error_set(
+			error, -EINVAL,
+			"%s is %llu; use a power of two up to %llu",
+			alignments[i].field, fl_llu(value),
+			fl_llu(alignments[i].most));
 	}
 	return 0;
 }
@@ -84,6 +153,12 @@ static int layout_check(const struct fl_pool_config *config,
 		err = layout_check_alignments(config, error);
 	if (err)
 		return err;
+	/* The default is none that a caller would set to 0. */
+	if (!config->stack_alignment_bytes)
+		return fl__error_set(
+			error, -EINVAL,
+			"stack_alignment_bytes is 0; fill struct fl_pool_config with its init call first, or use a power of two up to %u",
+			FL__MAX_STACK_ALIGNMENT);
 	if (config->max_tables &&
 	    !fl__table_width_is_valid(config->table_element_bytes))
 		return fl__error_set(
@@ -101,13 +176,14 @@ static int layout_stride(const struct fl_pool_config *config, uint64_t align,
 			 uint64_t need, uint64_t *stride,
 			 struct fl_error *error)
 {
-	need = fl_max_u64(need, align);
 	if (!config->memory_stride_bytes) {
+		need = fl_max_u64(need, align);
 		if (config->bounds == FL_BOUNDS_ACCESSIBLE &&
 		    need >= LONG_SLOT_BYTES && need > config->max_memory_bytes)
 			align = fl_max_u64(align, LARGE_PAGE_BYTES);
 		if (fl_round_up_overflow(need, align, stride))
-			return layout_too_large(error, "max_memory_bytes");
+			return layout_too_large(error, NULL,
+						memory_term(config));
 		return 0;
 	}
 	*stride = config->memory_stride_bytes;
@@ -147,19 +223,26 @@ static int layout_sizes(const struct fl_pool_config *config, uint64_t hpage,
 
 	for (size_t i = 0; i < FL_ARRAY_SIZE(sizes); i++) {
 		if (sizes[i].value > LAYOUT_MAX_BYTES / 8)
-			return layout_too_large(error, sizes[i].field);
+			return layout_too_large(error, NULL, sizes[i].field);
 		*sizes[i].rounded = fl_round_up(sizes[i].value, hpage);
 	}
 	if (config->memory_alignment_bytes > LAYOUT_MAX_BYTES / 8)
-		return layout_too_large(error, "memory_alignment_bytes");
+		return layout_too_large(error, NULL, "memory_alignment_bytes");
 	return 0;
 }
 
 /* Reserve geometry's slots after what is laid out already. */
-static int layout_reserve(struct fl__layout *layout,
-			  struct fl__geometry *geometry, uint32_t count,
-			  const char *field, struct fl_error *error)
+static int layout_reserve(const struct fl_pool_config *config,
+			  enum fl__bank_idx bank, uint32_t count,
+			  struct fl__layout *layout, struct fl_error *error)
 {
+	static const char *const counts[FL__BANK_COUNT] = {
+		[FL__BANK_MEMORY] = "max_memories",
+		[FL__BANK_TABLE] = "max_tables",
+		[FL__BANK_STRUCTURE] = "max_instances",
+		[FL__BANK_STACK] = "max_stacks",
+	};
+	struct fl__geometry *geometry = &layout->banks[bank];
 	uint64_t start = layout->reserved_bytes, bytes;
 
 	geometry->slot_count = count;
@@ -168,7 +251,8 @@ static int layout_reserve(struct fl__layout *layout,
 	if (fl_mul_overflow(geometry->stride_bytes, count, &bytes) ||
 	    fl_add_overflow(bytes, geometry->first_off, &bytes) ||
 	    fl_add_overflow(bytes, start, &bytes) || bytes > LAYOUT_MAX_BYTES)
-		return layout_too_large(error, field);
+		return layout_too_large(error, counts[bank],
+					fl__layout_largest_field(config, bank));
 	geometry->first_off += start;
 	layout->reserved_bytes = bytes;
 	return 0;
@@ -219,8 +303,7 @@ static int layout_memories(const struct fl_pool_config *config, uint64_t hpage,
 	geometry->dump = config->dumps_memories ? FL__DUMP_ACCESSIBLE :
 						  FL__DUMP_NONE;
 	layout->align_bytes = align;
-	return layout_reserve(layout, geometry, count,
-			      "max_memories or memory_stride_bytes", error);
+	return layout_reserve(config, FL__BANK_MEMORY, count, layout, error);
 }
 
 /* Slots that are accessible as a whole. */
@@ -228,7 +311,6 @@ struct row {
 	enum fl__bank_idx bank;
 	uint32_t count;
 	uint64_t slot_bytes, align_bytes, guard_bytes;
-	const char *fields;
 	bool guard_is_above;
 	/* May the slots lie side by side? Then neighbours are fewer
 	 * mappings. */
@@ -251,7 +333,9 @@ static int layout_row(const struct fl_pool_config *config,
 
 	if (row->slot_bytes > LAYOUT_MAX_BYTES / 8 ||
 	    row->guard_bytes > LAYOUT_MAX_BYTES / 8)
-		return layout_too_large(error, row->fields);
+		return layout_too_large(error, NULL,
+					fl__layout_largest_field(config,
+								 row->bank));
 	guard = fl_round_up(fl_max_u64(row->guard_bytes, 1), hpage);
 	between = is_dense ? 0 : guard;
 	*geometry = (struct fl__geometry){
@@ -277,7 +361,7 @@ static int layout_row(const struct fl_pool_config *config,
 		return 0;
 	}
 	layout->align_bytes = fl_max_u64(layout->align_bytes, align);
-	err = layout_reserve(layout, geometry, row->count, row->fields, error);
+	err = layout_reserve(config, row->bank, row->count, layout, error);
 	if (!err)
 		layout->reserved_bytes += geometry->trail_bytes;
 	return err;
@@ -303,16 +387,14 @@ int fl__layout_plan(const struct fl_pool_config *config, uint64_t hpage_bytes,
 	bool may_touch = config->bounds == FL_BOUNDS_ACCESSIBLE;
 	const struct row rows[] = {
 		{ FL__BANK_TABLE, is_apart ? 0 : config->max_tables,
-		  table_bytes(config), 0, 0, "max_tables or max_table_elements",
-		  false, may_touch },
+		  table_bytes(config), 0, 0, false, may_touch },
 		{ FL__BANK_STRUCTURE, is_apart ? 0 : config->max_instances,
 		  config->instance_bytes, config->instance_alignment_bytes, 0,
-		  "max_instances or instance_bytes", false, may_touch },
+		  false, may_touch },
 		{ FL__BANK_STACK, is_apart ? 0 : config->max_stacks,
 		  is_apart || config->max_stacks ? config->stack_bytes : 0, 0,
 		  is_apart || config->max_stacks ? config->stack_guard_bytes :
 						   0,
-		  "max_stacks, stack_bytes or stack_guard_bytes",
 		  config->stack_growth == FL_STACK_GROWS_DOWN, false },
 	};
 	int err = layout_check(config, error);

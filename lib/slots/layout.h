@@ -57,6 +57,11 @@ int fl__layout_plan(const struct fl_pool_config *config, uint64_t hpage_bytes,
 		    bool is_apart, struct fl__layout *layout,
 		    struct fl_error *error);
 
+/* The field to which a slot of the bank owes most of its stride: the one to lower
+ * where the bank does not fit. */
+const char *fl__layout_largest_field(const struct fl_pool_config *config,
+				     enum fl__bank_idx bank);
+
 /*
  * The backend marks guards: say where, in a layout that is not apart. Between slots
  * that are accessible as a whole guards need not be mappings. A guard of memories

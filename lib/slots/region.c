@@ -214,13 +214,15 @@ static int region_map(struct regions *from, struct region *region,
 
 		return fl__error_set(
 			error, err,
-			"cannot reserve %llu bytes of address space and their guards for a %s; %s, or lower what the pool allows a %s",
+			"cannot reserve %llu bytes of address space and their guards for a %s; %s, or lower %s",
 			fl_llu(fl_max_u64(from->like->max_bytes,
 					  request->initial_bytes)),
 			bank->kind->what,
 			remedy ? remedy :
 				 "raise `ulimit -v` or vm.max_map_count",
-			bank->kind->what);
+			fl__layout_largest_field(
+				&bank->pool->config,
+				(enum fl__bank_idx)(bank - bank->pool->banks)));
 	}
 	fl__geometry_zeroes(&region->geometry, region->start,
 			    region->length_bytes);

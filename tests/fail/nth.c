@@ -624,11 +624,44 @@ static void warm_slot_is_cheap(void)
 	wasm_free(&w);
 }
 
+/* Valgrind, and emulators, answer EINVAL to a mapping that is too large for them:
+ * that is address space, and the error says what to lower. */
+static void a_reservation_too_large_for_an_emulator(void)
+{
+	struct fl_context *context = conform_context();
+	struct fl_error error = { .text = "" };
+	struct fl_pool_config config;
+	struct fl_pool *pool = NULL;
+	bool was_mapped = false;
+	int err = 0;
+
+	conform_pool_config(&config);
+	for (uint64_t nth = 1; !err || !was_mapped; nth++) {
+		memset(&inject, 0, sizeof(inject));
+		inject.fail_at = nth;
+		inject.instead = EINVAL;
+		inject.is_armed = true;
+		err = fl_pool_create(context, &config, &pool, &error);
+		inject.is_armed = false;
+		if (!err)
+			fl_pool_destroy(pool);
+		if (!inject.failed)
+			break;
+		was_mapped = err && strstr(error.text, "address space");
+	}
+	CHECK(was_mapped);
+	CHECK_EQ(err, -ENOMEM);
+	CHECK_HAS(error.text, "lower max_memories or max_memory_bytes");
+	memset(&inject, 0, sizeof(inject));
+	fl_context_destroy(context);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(one_call_fails),
 	TEST_CASE(one_call_says_something_else),
 	TEST_CASE(all_calls_fail_from_then_on),
 	TEST_CASE(warm_slot_is_cheap),
+	TEST_CASE(a_reservation_too_large_for_an_emulator),
 };
 
 CONFORM_MAIN(cases)

@@ -10,6 +10,7 @@
 #include "slots/layout.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define HPAGE ((uint64_t)4096)
@@ -245,11 +246,112 @@ static void on_demand(void)
 	}
 }
 
+/* The field that is named is the one to lower, whatever the others are. */
+static void errors_name_the_largest_field(void)
+{
+#define FIELD(name, count)                                             \
+	{                                                              \
+		offsetof(struct fl_pool_config, name), #name,          \
+			offsetof(struct fl_pool_config, count), #count \
+	}
+	static const struct {
+		size_t off;
+		const char *name;
+		size_t count_off;
+		const char *count;
+	} rows[] = {
+		FIELD(max_memory_bytes, max_memories),
+		FIELD(guard_before_bytes, max_memories),
+		FIELD(guard_after_bytes, max_memories),
+		FIELD(prefix_bytes, max_memories),
+		FIELD(memory_alignment_bytes, max_memories),
+		FIELD(memory_stride_bytes, max_memories),
+		FIELD(max_table_elements, max_tables),
+		FIELD(instance_bytes, max_instances),
+		FIELD(stack_bytes, max_stacks),
+		FIELD(stack_guard_bytes, max_stacks),
+	};
+	const uint64_t large = (uint64_t)1 << 55;
+	const uint32_t many = 1000;
+
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(rows); i++) {
+		struct fl_error error = { .text = "" };
+		struct fl_pool_config config;
+		struct fl__layout layout;
+		char wanted[80];
+
+		fl_pool_config_init(&config);
+		config.memory_stride_bytes = 0;
+		config.max_memories = config.max_tables = 1;
+		config.table_element_bytes = 4;
+		config.stack_bytes = 65536;
+		config.max_stacks = config.max_instances = 1;
+		memcpy((char *)&config + rows[i].off, &large, sizeof(large));
+		memcpy((char *)&config + rows[i].count_off, &many,
+		       sizeof(many));
+		CHECK_EQ(fl__layout_plan(&config, HPAGE, false, &layout,
+					 &error),
+			 -ENOMEM);
+		snprintf(wanted, sizeof(wanted), "lower %s or %s",
+			 rows[i].count, rows[i].name);
+		if (!CHECK(strstr(error.text, wanted) != NULL))
+			test_note("%s: %s", rows[i].name, error.text);
+	}
+#undef FIELD
+}
+
+/* The alignment alone does not fit the stride; no sum of the others is said. */
+static void a_stride_below_the_alignment(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_pool_config config;
+	struct fl__layout layout;
+
+	fl_pool_config_init(&config);
+	config.max_memory_bytes = 65536;
+	config.guard_after_bytes = 0;
+	config.guard_before_bytes = 0;
+	config.memory_stride_bytes = 1 * MIB;
+	config.memory_alignment_bytes = 2 * MIB;
+	CHECK_EQ(fl__layout_plan(&config, HPAGE, false, &layout, &error),
+		 -EINVAL);
+	CHECK(strstr(error.text, "multiple of 2097152") != NULL);
+	CHECK(strstr(error.text, "max_memory_bytes") == NULL);
+}
+
+/* What was given, and that a struct which no call filled is not filled. */
+static void alignments_that_are_none(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_pool_config config;
+	struct fl__layout layout;
+
+	fl_pool_config_init(&config);
+	config.memory_alignment_bytes = 3000;
+	CHECK_EQ(fl__layout_plan(&config, HPAGE, false, &layout, &error),
+		 -EINVAL);
+	CHECK(strstr(error.text, "memory_alignment_bytes is 3000") != NULL);
+	CHECK(strstr(error.text, "up to") == NULL);
+	fl_pool_config_init(&config);
+	config.stack_alignment_bytes = 8192;
+	CHECK_EQ(fl__layout_plan(&config, HPAGE, false, &layout, &error),
+		 -EINVAL);
+	CHECK(strstr(error.text, "is 8192; use a power of two up to 4096") !=
+	      NULL);
+	memset(&config, 0, sizeof(config));
+	CHECK_EQ(fl__layout_plan(&config, HPAGE, false, &layout, &error),
+		 -EINVAL);
+	CHECK(strstr(error.text, "init call") != NULL);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(grid),
 	TEST_CASE(random_configs),
 	TEST_CASE(guards_that_are_not_there),
 	TEST_CASE(on_demand),
+	TEST_CASE(errors_name_the_largest_field),
+	TEST_CASE(a_stride_below_the_alignment),
+	TEST_CASE(alignments_that_are_none),
 };
 
 int main(int argc, char **argv)
