@@ -197,6 +197,21 @@ void fl__bank_recall(struct fl__bank *bank)
 	}
 }
 
+/* Of a slot of no bytes there is nothing to show and nothing to make clean. It is
+ * handed out and given back like others, and would halve what an attach and a
+ * reset seem to take. */
+static bool slot_holds(const struct fl__slot *slot)
+{
+	return slot->geometry->max_bytes || slot->geometry->prefix_bytes;
+}
+
+/* See fl__stats_begin(). */
+static uint64_t slot_begin(struct fl__stats *stats, const struct fl__slot *slot)
+{
+	return slot_holds(slot) ? fl__stats_begin(stats, fl__slot_turn(slot)) :
+				  0;
+}
+
 /* All that a release counts, by one claim. */
 static void count_reset(struct fl__slot *slot, struct fl__work *work,
 			uint64_t kept_more_bytes, bool is_release, int err)
@@ -207,7 +222,10 @@ static void count_reset(struct fl__slot *slot, struct fl__work *work,
 	if (is_release && slot->is_published)
 		fl__shard_add(shard, words_of(slot->bank)->released, 1);
 	slot->is_published &= !is_release;
-	fl__shard_add(shard, err ? FL__WORD_resets_failed : FL__WORD_resets, 1);
+	if (slot_holds(slot))
+		fl__shard_add(shard,
+			      err ? FL__WORD_resets_failed : FL__WORD_resets,
+			      1);
 	if (kept_more_bytes)
 		fl__shard_add(shard, FL__WORD_kept_bytes, kept_more_bytes);
 	if (work->restored) {
@@ -236,7 +254,7 @@ static int slot_reset(struct fl__slot *slot, bool is_release,
 {
 	struct fl__stats *stats = slot->bank->pool->stats;
 	uint64_t kept_bytes = slot->space.kept_bytes;
-	uint64_t start_ns = fl__stats_begin(stats, fl__slot_turn(slot));
+	uint64_t start_ns = slot_begin(stats, slot);
 	struct fl__work work = { .is_timed = start_ns != 0 };
 	const struct fl__backend *backend = slot->bank->backend;
 	int err = fl_unlikely(taker != NULL) ?
@@ -319,7 +337,7 @@ static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 		fl__slot_count(slot, 0);
 		return 0;
 	}
-	start_ns = fl__stats_begin(stats, fl__slot_turn(slot));
+	start_ns = slot_begin(stats, slot);
 	err = slot_show(slot, request);
 	old = slot->space.image;
 	fl__stats_end(stats, FL__TIMES_attach, start_ns);

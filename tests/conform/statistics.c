@@ -419,6 +419,42 @@ static void *cycle(void *arg)
 	return NULL;
 }
 
+/* An instance without a structure has a slot of no bytes, of which nothing is
+ * shown or made clean: the numbers are those of its memory. */
+static void empty_slots_are_not_timed(void)
+{
+	const uint64_t rounds = 640;
+	struct fl_pool_config config;
+	struct fl_module *module;
+	struct conform conform;
+
+	conform_pool_config(&config);
+	config.max_instances = config.max_memories;
+	conform_open(&conform, &config);
+	module = module_simple(&conform, 1, 0, "a");
+	for (uint64_t i = 0; i < rounds; i++) {
+		struct fl_instance *instance = instance_start(&conform, module);
+
+		fl_instance_memory(instance, 0)->base[0] = 1;
+		instance_stop(instance);
+	}
+	CHECK_EQ(number_now("resets"), rounds);
+	CHECK_EQ(number_now("instances_released"), rounds);
+	CHECK_EQ(number_now("memories_released"), rounds);
+	/* One in 64 of a slot's calls. */
+	for (uint32_t i = 0;; i++) {
+		struct fl_metric metric = { .size = sizeof(metric) };
+
+		if (fl_pool_metric(conform.pool, i, &metric))
+			break;
+		if (!strcmp(metric.name, "reset_timed") ||
+		    !strcmp(metric.name, "attach_timed"))
+			CHECK_EQ(metric.value, rounds / 64);
+	}
+	fl_module_release(module);
+	conform_close(&conform);
+}
+
 static void threads_lose_nothing(void)
 {
 	pthread_t threads[THREADS];
@@ -482,6 +518,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(names),
 	TEST_CASE_NEEDS(child_writes_nothing, makes_files),
 	TEST_CASE_NEEDS(threads_lose_nothing, makes_files),
+	TEST_CASE_NEEDS(empty_slots_are_not_timed, makes_files),
 };
 
 CONFORM_MAIN(cases)
