@@ -94,12 +94,22 @@ int fl__config_name(char name[FL__NAME_BYTES], const char *given,
 		    const char *what, struct fl_error *error)
 {
 	size_t len = given ? strnlen(given, FL__NAME_BYTES) : 0;
+	unsigned step;
 
 	if (len == FL__NAME_BYTES)
 		return fl__error_set(
 			error, -EINVAL,
 			"%s has more than %d bytes; give a shorter name", what,
 			FL__NAME_BYTES - 1);
+	for (size_t off = 0; off < len; off += step) {
+		step = fl_utf8_sequence((const uint8_t *)given + off,
+					len - off);
+		if (!step)
+			return fl__error_set(
+				error, -EINVAL,
+				"%s is not UTF-8: byte %zu, 0x%02x, is out of place",
+				what, off, (uint8_t)given[off]);
+	}
 	if (len)
 		memcpy(name, given, len);
 	memset(name + len, 0, FL__NAME_BYTES - len);

@@ -19,7 +19,7 @@ int fl__config_read(enum fl_config_kind kind, void *known, const void *config,
 #define FL__NAME_BYTES	64
 
 /* Copy a name; NULL becomes "". what is the field that holds the name. -EINVAL:
- * the name is too long. */
+ * the name is too long, or no UTF-8, which JSON and readers of the statistics need. */
 int fl__config_name(char name[FL__NAME_BYTES], const char *given,
 		    const char *what, struct fl_error *error);
 

@@ -135,6 +135,39 @@ static inline bool fl_name_is_listed(const char *list, const char *name)
 	return false;
 }
 
+/* The length of the well-formed sequence at p, 0 if there is none. Overlong
+ * forms, surrogates and what is past U+10FFFF are not well-formed. */
+static inline unsigned fl_utf8_sequence(const uint8_t *p, uint64_t left)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	unsigned len = p[0] < 0xc0 || p[0] > 0xf7 ? 0 :
+		       p[0] < 0xe0		  ? 2 :
+		       p[0] < 0xf0		  ? 3 :
+						    4;
+	uint32_t point = p[0];
+
+	if (point < 0x80)
+		return 1;
+	if (!len || left < len)
+		return 0;
+	point &= 0x7fu >> len;
+	for (unsigned i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		point = point << 6 | (p[i] & 0x3f);
+	}
+	if (point < least[len] || point > 0x10ffff || point >> 11 == 0x1b)
+		return 0;
+	return len;
+}
+
+/* For "%llu %s": a count that may be 1. */
+static inline const char *fl_noun(uint64_t count, const char *one,
+				  const char *many)
+{
+	return count == 1 ? one : many;
+}
+
 /* Does [off, off + len) lie within [0, size)? Never overflows. */
 static inline bool fl_range_fits(uint64_t off, uint64_t len, uint64_t size)
 {

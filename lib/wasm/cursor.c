@@ -157,32 +157,6 @@ uint32_t fl__cursor_count(struct fl__cursor *c, const char *what,
 	return c->err ? 0 : count;
 }
 
-/* The length of the well-formed sequence at p, 0 if there is none. Overlong
- * forms, surrogates and what is past U+10FFFF are not well-formed. */
-static unsigned utf8_sequence(const uint8_t *p, uint64_t left)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	unsigned len = p[0] < 0xc0 || p[0] > 0xf7 ? 0 :
-		       p[0] < 0xe0		  ? 2 :
-		       p[0] < 0xf0		  ? 3 :
-						    4;
-	uint32_t point = p[0];
-
-	if (point < 0x80)
-		return 1;
-	if (!len || left < len)
-		return 0;
-	point &= 0x7fu >> len;
-	for (unsigned i = 1; i < len; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		point = point << 6 | (p[i] & 0x3f);
-	}
-	if (point < least[len] || point > 0x10ffff || point >> 11 == 0x1b)
-		return 0;
-	return len;
-}
-
 struct fl__view fl__cursor_name(struct fl__cursor *c, const char *what)
 {
 	struct fl__view view =
@@ -191,7 +165,7 @@ struct fl__view fl__cursor_name(struct fl__cursor *c, const char *what)
 	unsigned step;
 
 	for (uint64_t off = view.off; off < end; off += step) {
-		step = utf8_sequence(c->bytes + off, end - off);
+		step = fl_utf8_sequence(c->bytes + off, end - off);
 		if (step)
 			continue;
 		fl__cursor_fail(
@@ -207,7 +181,11 @@ void fl__cursor_check_index(struct fl__cursor *c, uint64_t off,
 			    const char *what, uint32_t idx, uint32_t count,
 			    const char *of)
 {
-	if (idx >= count)
+	if (idx >= count && count == 1)
+		fl__cursor_fail(c, -ENOEXEC, off,
+				"the %s is %" PRIu32 ", but of %s there is 1",
+				what, idx, of);
+	else if (idx >= count)
 		fl__cursor_fail(c, -ENOEXEC, off,
 				"the %s is %" PRIu32 ", but there are %" PRIu32
 				" %s",

@@ -162,11 +162,37 @@ static void filled_structs_are_read(void)
 	}
 }
 
+/* JSON and readers of the statistics take names for UTF-8. */
+static void names_are_utf_8(void)
+{
+	static const char *const good[] = { "",		"a",
+					    "\xc3\xa4", "\xe2\x82\xac",
+					    "tab\t",	"\xf0\x9f\x98\x80" };
+	static const char *const bad[] = {
+		"bad\xff",	   "\x80",     "\xc3",
+		"cut\xe2\x82",	   "\xc0\xaf", "\xed\xa0\x80",
+		"\xf4\x90\x80\x80"
+	};
+	struct fl_error error = { .text = "" };
+	char name[FL__NAME_BYTES];
+
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(good); i++) {
+		CHECK_EQ(fl__config_name(name, good[i], "name", &error), 0);
+		CHECK(!strcmp(name, good[i]));
+	}
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(bad); i++) {
+		CHECK_EQ(fl__config_name(name, bad[i], "name", &error),
+			 -EINVAL);
+		CHECK(strstr(error.text, "name is not UTF-8: byte ") != NULL);
+	}
+	CHECK_EQ(fl__config_name(name, bad[0], "name", &error), -EINVAL);
+	CHECK(strstr(error.text, "byte 3, 0xff") != NULL);
+}
+
 static const struct test_case cases[] = {
-	TEST_CASE(structs_of_any_size),
-	TEST_CASE(initialisers_equal_calls),
-	TEST_CASE(kinds_of_a_newer_header),
-	TEST_CASE(filled_structs_are_read),
+	TEST_CASE(structs_of_any_size),	    TEST_CASE(initialisers_equal_calls),
+	TEST_CASE(kinds_of_a_newer_header), TEST_CASE(filled_structs_are_read),
+	TEST_CASE(names_are_utf_8),
 };
 
 int main(int argc, char **argv)

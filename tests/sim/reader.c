@@ -10,6 +10,8 @@
 #include "tests/kit/reader_check.h"
 #include "tests/kit/test.h"
 
+#include "wasm/cursor.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -784,6 +786,17 @@ static void many_exports_are_compared(void)
 	CHECK(!memcmp(m.bytes + error.byte_off, "name0", 5));
 	wasm_free(&exports);
 	wasm_free(&m);
+}
+
+/* One is one. */
+static void an_index_beyond_the_only_one(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl__cursor cursor = { .error = &error };
+
+	fl__cursor_check_index(&cursor, 0, "memory index", 1, 1, "memories");
+	CHECK_EQ(cursor.err, -ENOEXEC);
+	CHECK_HAS(error.text, "memory index is 1, but of memories there is 1");
 }
 
 static void the_start_function_exists(void)
@@ -1628,6 +1641,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(exports_are_read),
 	TEST_CASE(the_first_export_names_a_memory),
 	TEST_CASE(many_exports_are_compared),
+	TEST_CASE(an_index_beyond_the_only_one),
 	TEST_CASE(the_start_function_exists),
 	TEST_CASE(each_function_has_a_body),
 	TEST_CASE(bodies_fill_the_code_section),
