@@ -114,9 +114,10 @@ int fl__backend_open(const struct fl_context_config *config,
 		err = rung_check(rung, error);
 	if (err)
 		return err;
-	err = fl__error_set(&found, -ENOTSUP,
-			    "this library has no backend \"%s\"",
-			    name ? name : "");
+	err = fl__error_set(
+		&found, -ENOTSUP,
+		"this library has no backend \"%.80s\"; it has \"%s\" and \"%s\"",
+		name ? name : "", backends[0]->name, backends[1]->name);
 	for (size_t i = 0; backends[i]; i++) {
 		if (name && strcmp(name, backends[i]->name))
 			continue;

@@ -189,7 +189,8 @@ struct fl_context_config {
 	const char *backend;
 	/* How a slot is made clean: NULL for the best that this host allows, or
 	 * a name that fl_context_rung() lists; any other is -EINVAL. A rung that
-	 * the backend or this host lacks is -ENOTSUP. */
+	 * the backend or this host lacks is -ENOTSUP. With backend NULL the
+	 * rung chooses: "discard" is "segmented", the others are "linux". */
 	const char *rung;
 	/*
 	 * What images may take; beyond, the call that makes the image answers
@@ -369,8 +370,8 @@ struct fl_module_config {
 	 * that hold a reference. May be NULL. */
 	void (*release)(void *user, const void *bytes);
 	void *user;
-	/* By which tracers call the module: up to 63 bytes of UTF-8, copied.
-	 * NULL for none: NULL. */
+	/* By which tracers call the module: up to 63 bytes of UTF-8, copied;
+	 * other bytes are -EINVAL. NULL for none: NULL. */
 	const char *name;
 };
 
@@ -1099,7 +1100,9 @@ struct fl_load_config {
 	 * image (of a packed file their pages are); of a file in place
 	 * (with FL_OPEN_UNCHECKED) the kernel reads them ahead. NULL: none. The file
 	 * is advice: that it is missing, damaged or of another image is no
-	 * error. */
+	 * error. With or without it, where guests ask a lazy image for one page
+	 * of 64 KiB after another, up to eight that follow are loaded ahead;
+	 * nothing turns that off. */
 	const char *working_set_path;
 };
 
@@ -1168,8 +1171,10 @@ struct fl_image_loading {
 	uint64_t wpages;	/* that hold data */
 	uint64_t loaded_wpages;	/* all of them, and not blocks alone */
 	uint64_t failed_loads;	/* each a trap, or an error of a call */
-	/* Of an image with a working set. */
-	uint64_t foreseen_wpages; /* loaded, or blocks of them, unasked */
+	/* Pages of which a load was begun before anybody asked, of the page or of
+	 * blocks of it: of the working set, and read ahead (see fl_load_config).
+	 * loaded_wpages has those that are done. */
+	uint64_t foreseen_wpages;
 	uint32_t recorded_tenants;
 	uint32_t reserved2;
 };
@@ -1287,7 +1292,8 @@ struct fl_pool_config {
 	uint64_t max_idle_slot_bytes;
 	uint64_t max_idle_bytes;
 	/* By which tools and tracers call the pool: up to 63 bytes of UTF-8,
-	 * copied. Pools may share a name. NULL for none: NULL. */
+	 * copied; other bytes are -EINVAL. Pools may share a name. NULL for
+	 * none: NULL. */
 	const char *name;
 	/* Inaccessible before and after each stack, at least a host page. A
 	 * frame larger than this can step over it into a neighbour's stack,
@@ -1454,7 +1460,9 @@ struct fl_pool_info {
 	uint32_t retired_stacks;
 	uint32_t reserved;
 	/* Since the pool was made: handed out, and turned away for want of a
-	 * slot (-EAGAIN, -ETIMEDOUT) or of memory (-ENOMEM). */
+	 * slot (-EAGAIN, -ETIMEDOUT) or of memory (-ENOMEM). A call for an
+	 * instance counts where it was turned away: one that finds no memory
+	 * counts once in refused_memories, and not in refused_instances. */
 	uint64_t acquired_memories;
 	uint64_t acquired_tables;
 	uint64_t acquired_instances;
@@ -2445,8 +2453,8 @@ FL_API int fl_instance_release(struct fl_instance *instance);
  * stay as they are. The preconditions are those of fl_instance_release().
  *
  * Errors: -EINVAL (not a live instance, or a clone whose acquire is not over;
- * config has another snapshot, or one of several instances), -ECHILD: nothing was
- * done. -ENOMEM, -EPERM, -EIO (as fl_memory_reset(), for any part): the instance
+ * config has another snapshot, or one of several instances), -ENOTSUP (config has
+ * a snapshot that was opened without a binding), -ECHILD: nothing was done. -ENOMEM, -EPERM, -EIO (as fl_memory_reset(), for any part): the instance
  * is only to be released.
  */
 FL_API int fl_instance_reset(struct fl_instance *instance,
@@ -2622,7 +2630,10 @@ struct fl_snapshot_info {
 	uint32_t instance_count;
 	uint32_t image_count;	/* of memories, plain tables, structures */
 	uint64_t stored_bytes;	/* storage that the images take */
-	uint64_t state_bytes;	/* encoded elements, and the runtime's bytes */
+	/* Encoded elements, and the runtime's bytes. Of a file that was opened
+	 * only to be looked at, all that it holds beside images: also what the
+	 * library says there of each instance. */
+	uint64_t state_bytes;
 	const char *encoding;	/* lent while the snapshot lives */
 	/* Of a snapshot from a file: SHA-256 of each module's bytes, 32 bytes
 	 * each, lent; 0 and NULL otherwise. */
@@ -2705,7 +2716,11 @@ FL__DEFINE_INIT(fl_snapshot_binding, FL_SNAPSHOT_BINDING)
  * image. A clone of the snapshot calls the same decoders as a clone of the one
  * that was written; values and bytes that these get are as untrusted as the
  * file. FL_OPEN_IN_PLACE maps the images of memories; plain tables and plain
- * structures are copied. Without a binding, every image is mapped.
+ * structures are copied.
+ *
+ * binding may be NULL: then the snapshot is only to be looked at, as its deltas
+ * are, and to be written. Every image is mapped, fl_snapshot_info() says that there
+ * are 0 instances, and calls that clone, make a delta or wake one are -ENOTSUP.
  *
  * Errors: -EINVAL, -EPERM, -ENOEXEC, -ENOTSUP, -E2BIG, -ENOMEM, -EIO, as
  * fl_image_open(); -EINVAL (no module of the binding has the bytes
@@ -2996,8 +3011,9 @@ FL_API int fl_snapshot_differences(
  * which nothing checks.
  *
  * Errors: -EINVAL (the memory shows another image, or has another size or pages of
- * another size), -E2BIG (it may not grow as large), -ENOMEM, -EPERM, -ECHILD, -EIO
- * (an image in place was cut). After an error the memory is only to be released.
+ * another size), -ENOTSUP (the snapshot was opened without a binding), -E2BIG (it
+ * may not grow as large), -ENOMEM, -EPERM, -ECHILD, -EIO (an image in place was
+ * cut). After an error the memory is only to be released.
  */
 FL_API int fl_delta_restore_memory(const struct fl_delta *delta,
 				   uint32_t memory_idx,

@@ -154,7 +154,9 @@ static void show_text(const struct fl_context *context, const struct file *file)
 	print_hex(file->digest, DIGEST_BYTES);
 	printf("\nencoding   ");
 	print_quoted(info->encoding, strlen(info->encoding));
-	printf("\nstate      %" PRIu64 " bytes\n", info->state_bytes);
+	printf("\nstate      %" PRIu64 " bytes%s\n", info->state_bytes,
+	       info->module_count ? ", with what it says of each instance" :
+				    "");
 	for (uint32_t i = 0; i < info->module_count; i++) {
 		printf("module %u   ", i);
 		print_hex(info->module_digests + (size_t)i * DIGEST_BYTES,

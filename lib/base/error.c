@@ -81,6 +81,19 @@ int fl__error_answer(int answer)
 	return answer < 0 && error_find(answer) ? answer : -EIO;
 }
 
+int fl__error_set_file(struct fl_error *error, int code, const char *path,
+		       int fd, const char *fmt, ...)
+{
+	char text[sizeof(error->text)];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	return path ? fl__error_set(error, code, "%s: %s", text, path) :
+		      fl__error_set(error, code, "%s: descriptor %d", text, fd);
+}
+
 int fl__error_fill(struct fl_error *error, int code, enum fl_trap trap,
 		   uint64_t byte_off, const char *fmt, ...)
 {

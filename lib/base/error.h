@@ -27,6 +27,11 @@ int fl__error_fill(struct fl_error *error, int code, enum fl_trap trap,
 #define fl__error_set_at(error, code, byte_off, ...) \
 	fl__error_fill(error, code, FL_TRAP_NONE, byte_off, __VA_ARGS__)
 
+/* After the sentence, of which file it is: its path, as far as there is room, or
+ * where that is NULL its descriptor. */
+int fl__error_set_file(struct fl_error *error, int code, const char *path,
+		       int fd, const char *fmt, ...) FL_PRINTF(5, 6);
+
 /* -EFAULT with a trap. */
 #define fl__error_set_trap(error, trap, ...) \
 	fl__error_fill(error, -EFAULT, trap, FL_ERROR_NO_OFFSET, __VA_ARGS__)

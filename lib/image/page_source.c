@@ -105,9 +105,10 @@ int fl_page_source_from_file(const char *path, int fd,
 	}
 	source->fd = -1;
 	fl_page_source_release(source);
-	return fl__error_set(
-		error, fl__os_file_error(err), "cannot open the file: %s",
-		err == -EINVAL ? "not a regular file" : strerror(-err));
+	return fl__error_set_file(error, fl__os_file_error(err), path, fd,
+				  "cannot open the file: %s",
+				  err == -EINVAL ? "not a regular file" :
+						   strerror(-err));
 }
 
 static int64_t bytes_read(void *user, const struct fl_page_read *read)

@@ -44,9 +44,10 @@ int fl__toc_grow(struct fl__toc *toc, struct fl_error *error)
 		return 0;
 	entries = realloc(toc->entries, (size_t)capacity * sizeof(*entries));
 	if (!entries)
-		return fl__error_set(error, -ENOMEM,
-				     "no memory for an index of %llu pages",
-				     fl_llu(toc->entry_count));
+		return fl__error_set(
+			error, -ENOMEM, "no memory for an index of %llu %s",
+			fl_llu(toc->entry_count),
+			fl_noun(toc->entry_count, "page", "pages"));
 	toc->entries = entries;
 	toc->entry_capacity = capacity;
 	return 0;

@@ -154,9 +154,10 @@ int fl__toc_place(struct fl__toc *toc, uint8_t **bytes, struct fl_error *error)
 		err = place_image(toc, &toc->images[i]);
 	*bytes = err ? NULL : calloc(1, (size_t)toc->state_off);
 	if (!*bytes)
-		return fl__error_set(error, -ENOMEM,
-				     "no memory for an index of %llu pages",
-				     fl_llu(toc->entry_count));
+		return fl__error_set(
+			error, -ENOMEM, "no memory for an index of %llu %s",
+			fl_llu(toc->entry_count),
+			fl_noun(toc->entry_count, "page", "pages"));
 	toc->stored_bytes = toc->file_bytes;
 	place_entries(toc);
 	write_tables(toc, *bytes);

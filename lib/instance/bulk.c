@@ -140,8 +140,11 @@ int fl_memory_apply_segments(struct fl_memory *memory,
 	if (memory_idx >= module->reader.memory_count)
 		return fl__error_set(
 			error, -EINVAL,
-			"the module has %u memories; there is no memory %u",
-			module->reader.memory_count, memory_idx);
+			"the module has %u %s; there is no memory %u",
+			module->reader.memory_count,
+			fl_noun(module->reader.memory_count, "memory",
+				"memories"),
+			memory_idx);
 	fl__module_globals_begin(module, known.imported_globals,
 				 known.imported_global_count, &globals);
 	err = apply_all(memory, module, memory_idx, &globals, &found);

@@ -293,10 +293,10 @@ static void check_tables(struct check *check)
 	count = fl__cursor_count(&check->c, "number of instances", 1,
 				 FL__SNAPSHOT_MAX_INSTANCES);
 	if (!check->c.err && snapshot->count && count != snapshot->count)
-		fl__cursor_fail(
-			&check->c, -ENOEXEC, off,
-			"the delta is of %u instances, the snapshot of %u",
-			count, snapshot->count);
+		fl__cursor_fail(&check->c, -ENOEXEC, off,
+				"the delta is of %u %s, the snapshot of %u",
+				count, fl_noun(count, "instance", "instances"),
+				snapshot->count);
 	for (; check->instance_idx < count && !check->c.err;
 	     check->instance_idx++) {
 		check->captured =

@@ -522,8 +522,9 @@ int fl_packer_train(struct fl_delta *const *deltas, uint32_t delta_count,
 	else
 		err = fl__error_set(
 			error, -EINVAL,
-			"zstd makes no dictionary of %u deltas: %s; give more deltas that have something in common",
-			delta_count, ZDICT_getErrorName(done));
+			"zstd makes no dictionary of %u %s: %s; give more deltas that have something in common",
+			delta_count, fl_noun(delta_count, "delta", "deltas"),
+			ZDICT_getErrorName(done));
 out:
 	free(samples);
 	free(lengths);

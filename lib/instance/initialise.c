@@ -101,9 +101,10 @@ static int apply_segment(struct fl_instance *instance,
 	if (!fl_range_fits(offset, segment->count, fl_table_size(table)))
 		return fl__error_set_trap(
 			error, FL_TRAP_TABLE_OUT_OF_BOUNDS,
-			"element segment %u is out of bounds of table %u, which has %llu elements",
+			"element segment %u is out of bounds of table %u, which has %llu %s",
 			segment_idx, segment->table_idx,
-			fl_llu(fl_table_size(table)));
+			fl_llu(fl_table_size(table)),
+			fl_noun(fl_table_size(table), "element", "elements"));
 	if (!has_image(instance, segment->table_idx))
 		put_segment(instance, table, segment, offset, 0,
 			    segment->count);

@@ -602,6 +602,8 @@ int fl__instance_captured(const struct fl_instance_config *config,
 			"the delta is not of the snapshot; leave snapshot NULL, or give the delta's");
 	if (!snapshot || snapshot->count == 1)
 		return 0;
+	if (!snapshot->count)
+		return fl__snapshot_not_bound(error);
 	return fl__error_set(
 		error, -EINVAL,
 		"the snapshot holds %u instances; take them together by %s",

@@ -380,9 +380,7 @@ static int group_acquire(struct fl_pool *pool, struct fl_snapshot *snapshot,
 	int err = fl__pool_check_owner(pool, error);
 
 	if (!err && !snapshot->count)
-		err = fl__error_set(
-			error, -ENOTSUP,
-			"the snapshot was opened without a binding, only to be looked at");
+		err = fl__snapshot_not_bound(error);
 	if (err)
 		return err;
 	group.instances = calloc(snapshot->count, sizeof(*group.instances));

@@ -67,10 +67,12 @@ static int parts_check(const struct fl_snapshot_parts *parts,
 			error, -EINVAL,
 			"the parts of a snapshot need a module, and bytes and images where they have a length");
 	if (parts->image_count > parts->module->reader.memory_count)
-		return fl__error_set(
-			error, -EINVAL,
-			"the module has %u memories, image_count is %u",
-			parts->module->reader.memory_count, parts->image_count);
+		return fl__error_set(error, -EINVAL,
+				     "the module has %u %s, image_count is %u",
+				     parts->module->reader.memory_count,
+				     fl_noun(parts->module->reader.memory_count,
+					     "memory", "memories"),
+				     parts->image_count);
 	for (uint32_t i = 0; i < parts->image_count && !err; i++)
 		err = image_check(parts, i, error);
 	return err;
@@ -199,6 +201,13 @@ void fl_snapshot_info(const struct fl_snapshot *snapshot,
 		filled.state_bytes += captured->state_bytes;
 	}
 	fl__sized_write(info, &filled, sizeof(filled));
+}
+
+int fl__snapshot_not_bound(struct fl_error *error)
+{
+	return fl__error_set(
+		error, -ENOTSUP,
+		"the snapshot was opened without a binding, only to be looked at; give fl_snapshot_open() one");
 }
 
 static const struct fl__captured *

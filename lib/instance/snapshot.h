@@ -90,6 +90,10 @@ int fl__snapshot_alloc(uint32_t count, const char *encoding,
 /* Has a table an image, which only a plain one has? */
 bool fl__captured_has_plain_table(const struct fl__captured *captured);
 
+/* Say that no clone can be had of a snapshot that was opened only to be looked at;
+ * count is 0. -ENOTSUP. */
+int fl__snapshot_not_bound(struct fl_error *error);
+
 /* Let go of all that was captured of an instance. */
 void fl__captured_fini(struct fl__captured *captured);
 

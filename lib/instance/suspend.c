@@ -24,7 +24,9 @@ static int parts_read(const struct fl_delta_parts *parts,
 		return fl__error_set(
 			error, -EINVAL,
 			"the parts of a delta need a snapshot, and bytes and memories where they have a length");
-	if (!snapshot->count || !snapshot->instances[0].is_parts)
+	if (!snapshot->count)
+		return fl__snapshot_not_bound(error);
+	if (!snapshot->instances[0].is_parts)
 		return fl__error_set(
 			error, -EINVAL,
 			"the snapshot was not made by fl_snapshot_create(); use fl_instance_delta()");

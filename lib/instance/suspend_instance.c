@@ -118,6 +118,8 @@ static int group_check(const struct group *group, struct fl_error *error)
 	const char *encoding = group->capture.encoding;
 	int err;
 
+	if (snapshot && !snapshot->count)
+		return fl__snapshot_not_bound(error);
 	if (!snapshot || group->count != snapshot->count)
 		return fl__error_set(
 			error, -EINVAL,

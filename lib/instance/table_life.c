@@ -46,8 +46,9 @@ static int read_config(const struct fl_table_config *config,
 	if (known->initial_elements > known->max_elements)
 		return fl__error_set(
 			error, -EINVAL,
-			"the table starts with %llu elements, more than the %llu that max_elements and address_bits allow",
+			"the table starts with %llu %s, more than the %llu that max_elements and address_bits allow",
 			fl_llu(known->initial_elements),
+			fl_noun(known->initial_elements, "element", "elements"),
 			fl_llu(known->max_elements));
 	return 0;
 }
@@ -104,8 +105,10 @@ static int storage_open(struct fl__table *table,
 	if (!table->is_static)
 		return table_move(table, config->initial_elements) ?
 			       fl__error_set(error, -ENOMEM,
-					     "no memory for %llu elements",
-					     fl_llu(config->initial_elements)) :
+					     "no memory for %llu %s",
+					     fl_llu(config->initial_elements),
+					     fl_noun(config->initial_elements,
+						     "element", "elements")) :
 			       0;
 	if ((uintptr_t)config->storage % 8)
 		return fl__error_set(error, -EINVAL,
@@ -197,8 +200,10 @@ static int config_check(const struct fl_pool *pool,
 	if (config->initial_elements > pool->limits.max_table_elements)
 		return fl__error_set(
 			error, -E2BIG,
-			"the table starts with %llu elements, the pool allows %llu; raise max_table_elements",
+			"the table starts with %llu %s, the pool allows %llu; raise max_table_elements",
 			fl_llu(config->initial_elements),
+			fl_noun(config->initial_elements, "element",
+				"elements"),
 			fl_llu(pool->limits.max_table_elements));
 	return 0;
 }

@@ -169,8 +169,9 @@ static int check_memories(const struct fl_module *module,
 	    (count && !config->imported_memories))
 		return fl__error_set(
 			error, -EINVAL,
-			"the module imports %u memories, fl_instance_config gives %u",
-			count, config->imported_memory_count);
+			"the module imports %u %s, fl_instance_config gives %u",
+			count, fl_noun(count, "memory", "memories"),
+			config->imported_memory_count);
 	for (uint32_t i = 0; i < count && !err; i++) {
 		struct fl_memory *memory = config->imported_memories[i];
 
@@ -227,8 +228,9 @@ static int check_tables(const struct fl_pool *pool,
 	    (count && !config->imported_tables))
 		return fl__error_set(
 			error, -EINVAL,
-			"the module imports %u tables, fl_instance_config gives %u",
-			count, config->imported_table_count);
+			"the module imports %u %s, fl_instance_config gives %u",
+			count, fl_noun(count, "table", "tables"),
+			config->imported_table_count);
 	if (!config->clone_element != !config->drop_element)
 		return fl__error_set(
 			error, -EINVAL,
@@ -236,8 +238,9 @@ static int check_tables(const struct fl_pool *pool,
 	if (config->table_images && config->table_image_count != defined)
 		return fl__error_set(
 			error, -EINVAL,
-			"the module defines %u tables, table_image_count is %u",
-			defined, config->table_image_count);
+			"the module defines %u %s, table_image_count is %u",
+			defined, fl_noun(defined, "table", "tables"),
+			config->table_image_count);
 	for (uint32_t i = 0; i < count && !err; i++) {
 		const struct fl_table *table = config->imported_tables[i];
 
@@ -254,8 +257,10 @@ static int check_tables(const struct fl_pool *pool,
 		if (fl_table_size(table) < reader->tables[i].limits.min)
 			return fl__error_set(
 				error, -EINVAL,
-				"imported table %u has %llu elements, the module asks for %llu",
+				"imported table %u has %llu %s, the module asks for %llu",
 				i, fl_llu(fl_table_size(table)),
+				fl_noun(fl_table_size(table), "element",
+					"elements"),
 				fl_llu(reader->tables[i].limits.min));
 		err = check_table_type(table, i, &reader->tables[i], error);
 	}
@@ -340,15 +345,16 @@ int fl__instance_check(const struct fl_pool *pool,
 /* --------------------------------------------------- limits of one tenant */
 
 static int check_limit(const char *what, uint32_t idx, uint64_t start,
-		       uint64_t limit, const char *field,
+		       const char *unit, uint64_t limit, const char *field,
 		       struct fl_error *error)
 {
 	return start <= limit ?
 		       0 :
 		       fl__error_set(
 			       error, -E2BIG,
-			       "%s %u starts with %llu, the instance's %s is %llu; raise it",
-			       what, idx, fl_llu(start), field, fl_llu(limit));
+			       "%s %u starts with %llu %s, the instance's %s is %llu; raise it",
+			       what, idx, fl_llu(start), unit, field,
+			       fl_llu(limit));
 }
 
 static int check_total(uint64_t total, const struct fl_instance_config *config,
@@ -378,8 +384,9 @@ int fl__instance_check_limits(const struct fl_pool *pool,
 			captured ? captured->images[i]->map.initial_bytes :
 				   module->memories[i].min_bytes;
 
-		err = check_limit("memory", i, bytes, config->max_memory_bytes,
-				  "max_memory_bytes", error);
+		err = check_limit("memory", i, bytes, "bytes",
+				  config->max_memory_bytes, "max_memory_bytes",
+				  error);
 		if (fl_add_overflow(total, bytes, &total))
 			total = UINT64_MAX;
 	}
@@ -391,6 +398,7 @@ int fl__instance_check_limits(const struct fl_pool *pool,
 		uint64_t bytes;
 
 		err = check_limit("table", i, elements,
+				  fl_noun(elements, "element", "elements"),
 				  config->max_table_elements,
 				  "max_table_elements", error);
 		if (fl_mul_overflow(elements, pool->config.table_element_bytes,
@@ -410,8 +418,9 @@ static int captured_table(const struct fl_pool *pool,
 	if (table->length > pool->limits.max_table_elements)
 		return fl__error_set(
 			error, -E2BIG,
-			"table %u of the snapshot has %llu elements, the pool allows %llu; raise max_table_elements",
+			"table %u of the snapshot has %llu %s, the pool allows %llu; raise max_table_elements",
 			idx, fl_llu(table->length),
+			fl_noun(table->length, "element", "elements"),
 			fl_llu(pool->limits.max_table_elements));
 	if (!table->image)
 		return 0;

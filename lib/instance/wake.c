@@ -86,7 +86,9 @@ static int check_fresh(const struct fl_delta *delta, uint32_t memory_idx,
 
 	if (err)
 		return err;
-	if (!delta->snapshot->count || !image)
+	if (!delta->snapshot->count)
+		return fl__snapshot_not_bound(error);
+	if (!image)
 		return fl__error_set(
 			error, -EINVAL,
 			"the delta's snapshot has no memory %u to restore",
@@ -132,8 +134,10 @@ static int table_grow_to(struct fl_table *table, uint64_t length,
 
 	return err ? fl__error_set(
 			     error, err,
-			     "a table cannot grow to the %llu elements that it had: %s",
-			     fl_llu(length), fl_strerror(err)) :
+			     "a table cannot grow to the %llu %s that it had: %s",
+			     fl_llu(length),
+			     fl_noun(length, "element", "elements"),
+			     fl_strerror(err)) :
 		     0;
 }
 

@@ -212,8 +212,11 @@ static int explain(const struct answer *answer, int err, struct fl_error *error)
 	case -E2BIG:
 		return fl__error_set(
 			error, err,
-			"there are %llu runs; raise run_capacity, which is %llu",
-			fl_llu(answer->count), fl_llu(answer->capacity));
+			"there %s %llu %s; raise run_capacity, which is %llu",
+			fl_noun(answer->count, "is", "are"),
+			fl_llu(answer->count),
+			fl_noun(answer->count, "run", "runs"),
+			fl_llu(answer->capacity));
 	case -ENOTSUP:
 		return fl__error_set(
 			error, err,

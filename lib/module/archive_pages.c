@@ -68,8 +68,9 @@ static int pages_limit(const struct fl__archive_file *file,
 	if (file->origin->toc.is_packed && count > most / FL_WPAGE_BYTES)
 		return fl__error_set_at(
 			error, -E2BIG, FL__TOC_ENTRIES_BYTE,
-			"the file packs an image of %llu pages of 64 KiB; max_image_bytes of fl_context_config is %llu",
-			fl_llu(count), fl_llu(most));
+			"the file packs an image of %llu %s of 64 KiB; max_image_bytes of fl_context_config is %llu",
+			fl_llu(count), fl_noun(count, "page", "pages"),
+			fl_llu(most));
 	if (count > (SIZE_MAX - 1) / FL_WPAGE_BYTES)
 		return fl__error_set(error, -ENOMEM,
 				     "no memory to read %llu pages of an image",
@@ -93,8 +94,8 @@ static int pages_read(struct pages *pages, const struct fl__archive_file *file,
 	};
 	if (!pages->bytes || !pages->segments)
 		err = fl__error_set(error, -ENOMEM,
-				    "no memory to read %zu pages of an image",
-				    count);
+				    "no memory to read %zu %s of an image",
+				    count, fl_noun(count, "page", "pages"));
 	fl__toc_reader_init(&reader);
 	for (size_t i = 0; !err && i < count; i++) {
 		uint8_t *dst = pages->bytes + i * FL_WPAGE_BYTES;

@@ -38,8 +38,11 @@ static int file_read(const struct fl__toc_source *source, uint64_t off,
 	if (done < len)
 		return fl__error_set_at(
 			error, -ENOEXEC, off + done,
-			"the image file ends at byte %llu: it was cut while it was read",
-			fl_llu(off + done));
+			"the %s ends at byte %llu%s",
+			origin->pages ? "page source" : "image file",
+			fl_llu(off + done),
+			origin->pages ? ", before its length_bytes" :
+					": it was cut while it was read");
 	return 0;
 }
 
@@ -96,8 +99,10 @@ static int open_images(struct fl__archive *archive, struct fl_error *error)
 	archive->copies = calloc(room, sizeof(*archive->copies));
 	if (!archive->images || !archive->copies)
 		return fl__error_set(error, -ENOMEM,
-				     "no memory for a list of %u images",
-				     file->origin->toc.image_count);
+				     "no memory for a list of %u %s",
+				     file->origin->toc.image_count,
+				     fl_noun(file->origin->toc.image_count,
+					     "image", "images"));
 	while (!err && archive->image_count < file->origin->toc.image_count) {
 		uint32_t idx = archive->image_count;
 
@@ -157,10 +162,10 @@ static int open_path(struct fl__archive_file *file, const char *path, int fd,
 	err = path ? fl__os_file_open(path, &file->fd, length_bytes) :
 		     fl__os_file_look(fd, length_bytes);
 	if (err)
-		return fl__error_set(error, fl__os_file_error(err),
-				     "cannot open the image file: %s",
-				     err == -EINVAL ? "not a regular file" :
-						      strerror(-err));
+		return fl__error_set_file(
+			error, fl__os_file_error(err), path, fd,
+			"cannot open the image file: %s",
+			err == -EINVAL ? "not a regular file" : strerror(-err));
 	file->is_ours = path != NULL;
 	return 0;
 }

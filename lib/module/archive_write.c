@@ -234,17 +234,18 @@ static int write_file(struct fl__toc *toc, uint8_t *bytes,
 }
 
 static int write_failed(const struct fl__toc *toc, int err, bool is_there,
-			struct fl_error *error)
+			const char *path, struct fl_error *error)
 {
 	if (is_there)
-		return fl__error_set(
-			error, -EIO,
+		return fl__error_set_file(
+			error, -EIO, path, -1,
 			"the image file is written, but its name may not outlast a crash of the host: the folder cannot be synced: %s",
 			strerror(-err));
-	return fl__error_set(error, fl__os_file_error(err),
-			     "cannot write an image file of %llu bytes: %s%s",
-			     fl_llu(toc->stored_bytes), strerror(-err),
-			     err == -EFBIG ? "; raise `ulimit -f`" : "");
+	return fl__error_set_file(
+		error, fl__os_file_error(err), path, -1,
+		"cannot write an image file of %llu bytes: %s%s",
+		fl_llu(toc->stored_bytes), strerror(-err),
+		err == -EFBIG ? "; raise `ulimit -f`" : "");
 }
 
 static int write_contents(const struct fl__archive *archive, const char *path,
@@ -260,7 +261,7 @@ static int write_contents(const struct fl__archive *archive, const char *path,
 		return err;
 	err = write_file(&toc, bytes, archive, packer, path, &is_there);
 	if (err)
-		err = write_failed(&toc, err, is_there, error);
+		err = write_failed(&toc, err, is_there, path, error);
 	free(bytes);
 	fl__toc_fini(&toc);
 	return err;

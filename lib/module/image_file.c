@@ -56,8 +56,11 @@ static int image_take(struct fl__archive *archive, struct fl_image **image,
 	    archive->state_bytes || archive->encoding[0])
 		err = fl__error_set(
 			error, -EINVAL,
-			"the file holds a snapshot: %u images, %u modules, %llu bytes of state",
-			archive->image_count, archive->module_count,
+			"the file holds a snapshot, which fl_snapshot_open() opens: %u %s, %u %s, %llu bytes beside images",
+			archive->image_count,
+			fl_noun(archive->image_count, "image", "images"),
+			archive->module_count,
+			fl_noun(archive->module_count, "module", "modules"),
 			fl_llu(archive->state_bytes));
 	else
 		*image = fl_image_retain(archive->images[0]);
@@ -116,9 +119,9 @@ int fl_image_write_working_set(const struct fl_image *image, const char *path,
 			err = fl__os_new_file_commit(&file);
 	}
 	free(bytes);
-	return err ? fl__error_set(error, fl__os_file_error(err),
-				   "cannot write the working set: %s",
-				   strerror(-err)) :
+	return err ? fl__error_set_file(error, fl__os_file_error(err), path, -1,
+					"cannot write the working set: %s",
+					strerror(-err)) :
 		     0;
 }
 

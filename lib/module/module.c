@@ -591,8 +591,11 @@ int fl_image_from_module(struct fl_context *context,
 	if (memory_idx >= module->reader.memory_count)
 		return fl__error_set(
 			error, -EINVAL,
-			"the module has %u memories; there is no memory %u",
-			module->reader.memory_count, memory_idx);
+			"the module has %u %s; there is no memory %u",
+			module->reader.memory_count,
+			fl_noun(module->reader.memory_count, "memory",
+				"memories"),
+			memory_idx);
 	if (!known.initial_bytes)
 		known.initial_bytes = module->memories[memory_idx].min_bytes;
 	err = check_initial(module, memory_idx, known.initial_bytes, error);

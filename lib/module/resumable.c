@@ -181,13 +181,15 @@ static int find_types(struct fl__resumable *resumable, struct fl_error *error)
 
 static int check_memory(const struct fl__reader *reader, struct fl_error *error)
 {
-	if (reader->memory_count != 1 ||
-	    reader->func_count == reader->imported_func_count)
+	uint32_t defined = reader->func_count - reader->imported_func_count;
+
+	if (reader->memory_count != 1 || !defined)
 		return fl__error_set(
 			error, -ENOTSUP,
-			"a resumable module has one memory and code; this one has %u memories and %u functions",
+			"a resumable module has one memory and code; this one has %u %s and %u %s",
 			reader->memory_count,
-			reader->func_count - reader->imported_func_count);
+			fl_noun(reader->memory_count, "memory", "memories"),
+			defined, fl_noun(defined, "function", "functions"));
 	if (reader->memories[0].limits.is_64 ||
 	    reader->memories[0].limits.is_shared)
 		return fl__error_set(

@@ -335,7 +335,8 @@ int fl__image_create_lazy(struct fl_context *context, struct fl__image_map *map,
 	if (!err && lacks)
 		err = fl__error_set(
 			error, -ENOTSUP,
-			"images cannot be loaded on demand here: %s", lacks);
+			"images cannot be loaded on demand here: %s; use FL_LOAD_AUTO",
+			lacks);
 	/* What is loaded, and what guests make of holes meanwhile. */
 	else if (!err)
 		err = context_charge(context, image, NULL,

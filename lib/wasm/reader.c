@@ -54,8 +54,8 @@ static void begin_exports(struct fl__pass *p, uint32_t count)
 	p->exports = malloc((count + (size_t)1) * sizeof(*p->exports));
 	if (!p->exports)
 		fl__cursor_fail(&p->cursor, -ENOMEM, p->cursor.off,
-				"no memory to check %" PRIu32 " exports",
-				count);
+				"no memory to check %" PRIu32 " %s", count,
+				fl_noun(count, "export", "exports"));
 }
 
 static void read_export(struct fl__pass *p, uint32_t export_idx)

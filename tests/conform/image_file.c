@@ -370,6 +370,44 @@ static void check_refused(struct conform *conform, const char *path, int fd,
 		 expected);
 }
 
+/* Errors of files say which file. */
+static void errors_name_the_file(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_page_source *source;
+	struct conform conform;
+	struct fl_image *image;
+	struct folder folder;
+	char path[400];
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	CHECK_EQ(fl_image_open(conform.context, folder.file, -1, 0, &image,
+			       &error),
+		 -EINVAL);
+	CHECK_HAS(error.text, folder.file);
+	CHECK_EQ(fl_image_open(conform.context, NULL, 12345, 0, &image, &error),
+		 -EINVAL);
+	CHECK_HAS(error.text, "descriptor 12345");
+	CHECK_EQ(fl_page_source_from_file(folder.file, -1, &source, &error),
+		 -EINVAL);
+	CHECK_HAS(error.text, folder.file);
+	CHECK_EQ(fl_page_source_from_file(NULL, 12345, &source, &error),
+		 -EINVAL);
+	CHECK_HAS(error.text, "descriptor 12345");
+	image = small_image(&conform);
+	snprintf(path, sizeof(path), "%s/none/image", folder.path);
+	CHECK_EQ(fl_image_write(image, path, &error), -EINVAL);
+	CHECK_HAS(error.text, path);
+	/* What went wrong comes first, and a path of any length fits. */
+	snprintf(path, sizeof(path), "%s/%0300d", folder.path, 0);
+	CHECK_EQ(fl_image_write(image, path, &error), -EINVAL);
+	CHECK_HAS(error.text, folder.path);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
 static void by_descriptor(void)
 {
 	struct fl_error error = { .text = "" };
@@ -1540,6 +1578,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(a_memory_shows_the_file),
 	TEST_CASE(by_descriptor),
 	TEST_CASE(what_is_no_regular_file),
+	TEST_CASE(errors_name_the_file),
 	TEST_CASE(every_cut),
 	TEST_CASE_NEEDS(gib_behind_the_end, can_make_large_files),
 	TEST_CASE(changed_tables),

@@ -90,6 +90,8 @@ static void check_way(struct conform *conform, struct fl_page_source *source,
 
 	if (err == -ENOTSUP && way != FL_LOAD_WHOLE && way != FL_LOAD_AUTO) {
 		CHECK(error.text[0]);
+		if (way == FL_LOAD_LAZY)
+			CHECK_HAS(error.text, "use FL_LOAD_AUTO");
 		return;
 	}
 	CONFORM_MUST(err, &error);

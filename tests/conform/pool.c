@@ -88,6 +88,34 @@ static void rungs_of_no_or_another_backend(void)
 	CHECK_EQ(rung_answer(NULL, "discard"), 0);
 }
 
+/* A rung chooses the backend that has it, as fl_context_config.rung says. */
+static void a_rung_chooses_its_backend(void)
+{
+	struct fl_context *context = NULL;
+	struct fl_context_config config;
+
+	fl_context_config_init(&config);
+	config.rung = "discard";
+	MUST_EQ(fl_context_create(&config, &context, NULL), 0);
+	CHECK(!strcmp(fl_context_backend(context), "segmented"));
+	fl_context_destroy(context);
+}
+
+/* The names that there are. */
+static void a_backend_of_no_name(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_context *context = NULL;
+	struct fl_context_config config;
+
+	fl_context_config_init(&config);
+	config.backend = "linus";
+	CHECK_EQ(fl_context_create(&config, &context, &error), -ENOTSUP);
+	CHECK_HAS(error.text, "\"linus\"");
+	CHECK_HAS(error.text, "\"linux\"");
+	CHECK_HAS(error.text, "\"segmented\"");
+}
+
 /* Those that are built. */
 static const char *needs_all_backends(void)
 {
@@ -859,6 +887,8 @@ static const struct test_case cases[] = {
 	TEST_CASE(backend_is_the_one_asked_for),
 	TEST_CASE(rung_by_name),
 	TEST_CASE(rungs_of_no_or_another_backend),
+	TEST_CASE(a_rung_chooses_its_backend),
+	TEST_CASE(a_backend_of_no_name),
 	TEST_CASE_NEEDS(best_backend, needs_all_backends),
 	TEST_CASE(unknown_backend),
 	TEST_CASE(backends_taken_away),

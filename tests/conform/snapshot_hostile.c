@@ -864,6 +864,50 @@ static void what_was_looked_at_is_written_whole(void)
 	file_close(&file);
 }
 
+/* Whoever asks for a clone of it is told why there is none, by every call. */
+static void what_was_looked_at_has_no_clones(void)
+{
+	static const char why[] = "opened without a binding";
+	const struct fl_instance_config *configs;
+	struct fl_instance *instance = NULL;
+	struct fl_delta_parts parts = FL_DELTA_PARTS_INIT;
+	struct fl_instance_config config;
+	struct fl_snapshot *looked_at;
+	struct fl_delta_config delta_config = FL_DELTA_CONFIG_INIT;
+	struct fl_error error = { .text = "" };
+	struct fl_delta *delta = NULL;
+	struct file file;
+	struct runtime *rt = &file.liar.rt;
+
+	file_open(&file, true);
+	CONFORM_MUST(fl_snapshot_open(rt->conform.context, file.path, -1, 0,
+				      NULL, &looked_at, &error),
+		     &error);
+	config = file.liar.clone;
+	config.snapshot = looked_at;
+	CHECK_EQ(fl_instance_acquire(rt->conform.pool, rt->module, &config,
+				     &instance, &error),
+		 -ENOTSUP);
+	CHECK_HAS(error.text, why);
+	config.snapshot = NULL;
+	configs = &config;
+	CHECK_EQ(fl_snapshot_acquire(rt->conform.pool, looked_at, &configs,
+				     &instance, &error),
+		 -ENOTSUP);
+	CHECK_HAS(error.text, why);
+	parts.snapshot = delta_config.snapshot = looked_at;
+	CHECK_EQ(fl_memory_delta(&parts, &delta, &error), -ENOTSUP);
+	CHECK_HAS(error.text, why);
+	instance = runtime_start(rt);
+	CHECK_EQ(fl_instance_delta(&instance, 1, &delta_config, &delta, &error),
+		 -ENOTSUP);
+	CHECK_HAS(error.text, why);
+	CHECK(delta == NULL);
+	instance_stop(instance);
+	fl_snapshot_release(looked_at);
+	file_close(&file);
+}
+
 /* A runtime with pointers in its tables and structures opens a file that has
  * both as bytes. */
 static void bytes_do_not_become_pointers(void)
@@ -969,6 +1013,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(changed_bytes_of_pages),
 	TEST_CASE(a_file_changes_while_it_is_opened),
 	TEST_CASE(what_was_looked_at_is_written_whole),
+	TEST_CASE(what_was_looked_at_has_no_clones),
 	TEST_CASE(bytes_do_not_become_pointers),
 	TEST_CASE(bytes_of_another_system),
 };

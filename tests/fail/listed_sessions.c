@@ -95,6 +95,32 @@ static void of_restores(struct scene *scene)
 	conform_give(memory);
 }
 
+/* What a snapshot without a binding cannot give. */
+static void of_what_was_looked_at(struct scene *scene)
+{
+	struct fl_instance_config config = FL_INSTANCE_CONFIG_INIT;
+	struct fl_snapshot *snapshot;
+	struct fl_delta *delta;
+	uint64_t len;
+
+	CONFORM_MUST(fl_snapshot_open(scene->conform.context,
+				      scene->snapshot_path, -1, 0, NULL,
+				      &snapshot, &listed_error),
+		     &listed_error);
+	config.snapshot = snapshot;
+	ROW(-ENOTSUP,
+	    fl_instance_reset(scene->instance, &config, &listed_error));
+	(void)fl_delta_bytes(scene->delta, &len);
+	CONFORM_MUST(fl_delta_open(snapshot, fl_delta_bytes(scene->delta, &len),
+				   len, FL_BYTES_COPY, NULL, &delta,
+				   &listed_error),
+		     &listed_error);
+	ROW(-ENOTSUP,
+	    fl_delta_restore_memory(delta, 0, scene->memory, &listed_error));
+	fl_delta_release(delta);
+	fl_snapshot_release(snapshot);
+}
+
 void of_deltas(void)
 {
 	static const uint8_t tag[32] = { 1 };
@@ -116,6 +142,7 @@ void of_deltas(void)
 	ROW(-E2BIG, fl_delta_read_state(scene->delta, 0, bytes, &len));
 	ROW(-EINVAL, fl_delta_read_state(scene->delta, 9, NULL, &len));
 	of_restores(scene);
+	of_what_was_looked_at(scene);
 	of_deltas_of_instances(scene);
 	of_deltas_of_memories(scene);
 	scene_close(scene);

@@ -164,9 +164,11 @@ int fl_wasm2c_clones_init(struct fl_wasm2c_clones *clones, struct fl_pool *pool,
 		if (has_image != (i < layout->memory_count))
 			return fl_wasm2c_fail(
 				error, -EINVAL,
-				"%s has %u memories, the snapshot another "
-				"number: it is of another module",
-				layout->name, layout->memory_count);
+				"%s has %u %s, the snapshot another number: it "
+				"is of another module",
+				layout->name, layout->memory_count,
+				layout->memory_count == 1 ? "memory" :
+							    "memories");
 	}
 	*clones = made;
 	return 0;
