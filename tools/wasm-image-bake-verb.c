@@ -119,19 +119,21 @@ static int check_rest(const struct subject *subject,
 	if (info->state_bytes)
 		return fail(
 			"%s has %" PRIu64
-			" bytes of state (\"%s\"), and bake does not know this encoding: the values of %u globals and %u tables are missing",
+			" bytes of state (\"%s\"), and bake does not know this encoding: the values of %u %s and %u %s are missing",
 			path, info->state_bytes, info->encoding, globals,
-			tables);
+			noun(globals, "global", "globals"), tables,
+			noun(tables, "table", "tables"));
 	if (globals)
-		return fail("%s has no values of the module's %u globals", path,
-			    globals);
+		return fail("%s has no values of the module's %u %s", path,
+			    globals, noun(globals, "global", "globals"));
 	if (tables)
-		return fail("%s has no values of the module's %u tables", path,
-			    tables);
+		return fail("%s has no values of the module's %u %s", path,
+			    tables, noun(tables, "table", "tables"));
 	if (passive)
 		return fail(
-			"%s does not say which of the module's %u passive segments were dropped",
-			path, passive);
+			"%s does not say which of the module's %u passive %s dropped",
+			path, passive,
+			noun(passive, "segment was", "segments were"));
 	return 0;
 }
 
@@ -171,9 +173,13 @@ static void print_state(const struct bake_state *state)
 		dropped += state->elem_flags[i];
 	for (uint32_t i = 0; i < state->table_count; i++)
 		entries += state->tables[i].entry_count;
-	printf("state      %u globals, %u tables with %" PRIu64
-	       " functions, %" PRIu64 " dropped segments\n",
-	       state->global_count, state->table_count, entries, dropped);
+	printf("state      %u %s, %u %s with %" PRIu64 " %s, %" PRIu64
+	       " dropped %s\n",
+	       state->global_count,
+	       noun(state->global_count, "global", "globals"),
+	       state->table_count, noun(state->table_count, "table", "tables"),
+	       entries, noun(entries, "function", "functions"), dropped,
+	       noun(dropped, "segment", "segments"));
 }
 
 static void print_baked(const struct subject *subject,
@@ -181,10 +187,11 @@ static void print_baked(const struct subject *subject,
 			const struct baked *baked)
 {
 	printf("%s: %zu bytes, from %zu\n"
-	       "data       %u active segments of %" PRIu64
+	       "data       %u active %s of %" PRIu64
 	       " bytes; gaps below %" PRIu64 " bytes are stored\n",
 	       subject->options->out_path, baked->length_bytes,
 	       request->module_bytes, baked->segment_count,
+	       noun(baked->segment_count, "segment", "segments"),
 	       baked->segment_bytes, baked->gap_bytes);
 	if (request->state)
 		print_state(request->state);

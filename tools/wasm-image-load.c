@@ -148,10 +148,11 @@ static int check_globals(const struct subject *subject)
 	const struct options *options = subject->options;
 
 	if (options->global_count > subject->info.imported_global_count)
-		return fail(
-			"--global %u has a value, but %s imports %u globals",
-			options->global_count - 1, options->path,
-			subject->info.imported_global_count);
+		return fail("--global %u has a value, but %s imports %u %s",
+			    options->global_count - 1, options->path,
+			    subject->info.imported_global_count,
+			    noun(subject->info.imported_global_count, "global",
+				 "globals"));
 	for (uint32_t i = 0; i < options->global_count; i++) {
 		if (!options->given[i])
 			return fail(

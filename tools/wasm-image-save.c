@@ -31,9 +31,10 @@ static int save_image(const struct subject *subject)
 	struct fl_error error;
 
 	if (options->memory_idx >= subject->info.memory_count)
-		return fail("--memory is %u, but %s has %u memories",
-			    options->memory_idx, options->path,
-			    subject->info.memory_count);
+		return fail(
+			"--memory is %u, but %s has %u %s", options->memory_idx,
+			options->path, subject->info.memory_count,
+			noun(subject->info.memory_count, "memory", "memories"));
 	if (check_image(subject, options->memory_idx))
 		return 1;
 	if (fl_image_write_as(subject->memories[options->memory_idx].image,

@@ -249,16 +249,18 @@ static void show_text(const struct subject *subject)
 	const struct fl_module_info *info = &subject->info;
 
 	printf("%s: %" PRIu64 " bytes, backend %s\n"
-	       "data       %u active segments of %" PRIu64
+	       "data       %u active %s of %" PRIu64
 	       " bytes, %u passive of %" PRIu64 "\n"
-	       "elements   %u segments\n"
+	       "elements   %u %s\n"
 	       "globals    %u, of them %u imported\n"
 	       "start      %s\n",
 	       subject->options->path, info->length_bytes,
 	       fl_context_backend(subject->context), info->active_data_count,
+	       noun(info->active_data_count, "segment", "segments"),
 	       info->active_data_bytes,
 	       info->data_count - info->active_data_count,
 	       info->passive_data_bytes, info->element_count,
+	       noun(info->element_count, "segment", "segments"),
 	       info->global_count, info->imported_global_count,
 	       info->has_start ? "a function" : "none");
 	for (uint32_t i = 0; i < info->memory_count; i++)

@@ -160,10 +160,13 @@ static int data_free(const struct subject *subject)
 	if (status)
 		return status;
 	printf("%s: %" PRIu64 " bytes, from %" PRIu64 "\n"
-	       "emptied    %u active segments of %" PRIu64 " bytes\n"
-	       "kept       %u active segments of %" PRIu64 " bytes\n",
+	       "emptied    %u active %s of %" PRIu64 " bytes\n"
+	       "kept       %u active %s of %" PRIu64 " bytes\n",
 	       options->out_path, length, subject->info.length_bytes,
-	       report.emptied_count, report.emptied_bytes, report.kept_count,
+	       report.emptied_count,
+	       noun(report.emptied_count, "segment", "segments"),
+	       report.emptied_bytes, report.kept_count,
+	       noun(report.kept_count, "segment", "segments"),
 	       report.kept_bytes);
 	if (report.kept_count)
 		printf("           the first is data segment %u: %s\n",

@@ -86,6 +86,12 @@ uint64_t hpage_bytes(void);
 
 /* One sentence on stderr, without what could disturb a terminal; always 1. */
 __attribute__((format(printf, 1, 2))) int fail(const char *format, ...);
+/* For "%u %s": a count that may be 1. */
+static inline const char *noun(uint64_t count, const char *one,
+			       const char *many)
+{
+	return count == 1 ? one : many;
+}
 /* The same from an error of the library, with the place in the file. */
 int fail_with(const char *path, const struct fl_error *error);
 

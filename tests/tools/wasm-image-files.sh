@@ -157,7 +157,7 @@ run 1 save side.wasm -o no.img
 says err 'memory 0 has no image'
 run 1 save --memory 0 side.wasm -o no.img
 run 1 save --memory 1 own.wasm -o no.img
-says err '--memory is 1, but own.wasm has 1 memories'
+says err '--memory is 1, but own.wasm has 1 memory'
 run 1 save over.wasm -o no.img
 run 1 save own.wasm -o own.wasm
 says err 'is the input'
@@ -360,8 +360,8 @@ printf 'FLw2cs01\002\000\000\000\001\000\000\000'\
 "$write" rich.wasm rich.img 'faultline-wasm2c 1' @rich.state 65536 9 'nine' ||
 	failed "write-snapshot"
 run 0 bake rich.wasm rich.img -o rich.baked.wasm
-says out 'state      2 globals, 1 tables with 2 functions, 1 dropped segments'
-says out '1 active segments of 4 bytes'
+says out 'state      2 globals, 1 table with 2 functions, 1 dropped segment'
+says out '1 active segment of 4 bytes'
 validate rich.baked.wasm
 if command -v wasm-interp >/dev/null; then
 	wasm-interp rich.baked.wasm --run-all-exports >out 2>&1
@@ -415,11 +415,11 @@ for module in global table passive; do
 		failed "write-snapshot"
 	run 1 bake $module.wasm $module.img -o out.wasm
 done
-says err "module's 1 passive segments"
+says err "module's 1 passive segment was"
 run 1 bake global.wasm global.img -o out.wasm
-says err "no values of the module's 1 globals"
+says err "no values of the module's 1 global"
 run 1 bake table.wasm table.img -o out.wasm
-says err "no values of the module's 1 tables"
+says err "no values of the module's 1 table"
 run 1 bake own.wasm own0.img -o out.wasm
 says err 'names no module'
 "$write" side.wasm side.img mine '' 65536 0 x || failed "write-snapshot"

@@ -152,7 +152,7 @@ says out 'the first 1 of 1 with --global'
 run 0 --global 0=65533 side.wasm
 says out 'from byte 65533 up to 65538'
 run 1 --global 0=0 --global 1=0 side.wasm
-says err 'imports 1 globals'
+says err 'imports 1 global'
 run 0 over.wasm
 says out 'out of bounds memory access at data segment 0'
 run 0 tables.wasm
