@@ -293,10 +293,38 @@ static uint32_t last_step(const struct fl_pool_config *config,
 	return low;
 }
 
-static void fill_rows(const struct fl__fit_host *host,
+/* The field of the bank that takes most addresses; what fits no address space at
+ * all has a layout of one slot. */
+static const char *field_to_lower(const struct fl_pool_config *config,
+				  const struct fl__fit_host *host)
+{
+	enum fl__bank_idx largest = FL__BANK_MEMORY;
+	struct slots slots[FL__BANK_COUNT];
+	struct fl__layout apart;
+	uint64_t most = 0;
+
+	slots_of(config, slots);
+	if (fl__layout_plan(config, host->hpage_bytes, true, &apart, NULL))
+		return "memory_stride_bytes";
+	for (enum fl__bank_idx i = FL__BANK_MEMORY; i < FL__BANK_COUNT; i++) {
+		uint64_t bytes =
+			times(slots[i].all, apart.banks[i].stride_bytes);
+
+		if (bytes > most) {
+			most = bytes;
+			largest = i;
+		}
+	}
+	return fl__layout_largest_field(config, largest);
+}
+
+static void fill_rows(const struct fl_pool_config *config,
+		      const struct fl__fit_host *host,
 		      const uint64_t asked[FL_LIMIT_COUNT],
 		      struct fl_pool_fit *fit)
 {
+	const char *field = field_to_lower(config, host);
+
 	for (int i = 0; i < FL_LIMIT_COUNT; i++) {
 		struct fl_pool_limit *row = &fit->limits[i];
 		uint64_t needed = sum(host->used[i], asked[i]);
@@ -316,7 +344,7 @@ static void fill_rows(const struct fl__fit_host *host,
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 		/* The formats are those of fit.def. */
 		snprintf(row->remedy, sizeof(row->remedy), rows[i].remedy,
-			 fl_llu(needed));
+			 fl_llu(needed), field);
 #pragma GCC diagnostic pop
 	}
 }
@@ -334,7 +362,7 @@ int fl__fit(struct fl_pool_config *config, const struct fl_pool_load *load,
 		return err;
 	fit->decided = FL_LIMIT_NONE;
 	fit->reserved = 0;
-	fill_rows(host, cost, fit);
+	fill_rows(config, host, cost, fit);
 	for (int i = FL_LIMIT_NONE + 1; i < FL_LIMIT_COUNT && steps; i++) {
 		uint32_t step = last_step(config, load, host, i, best, steps);
 

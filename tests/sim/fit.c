@@ -96,6 +96,39 @@ static void each_limit_decides_alone(void)
 	}
 }
 
+/* What takes most of the addresses is what to lower. */
+static void remedies_name_the_largest_field(void)
+{
+	static const int limits[] = { FL_LIMIT_ADDRESSES,
+				      FL_LIMIT_ADDRESS_SPACE };
+	struct fl_pool_fit fit = { .size = sizeof(fit) };
+	struct fl_pool_config config;
+	struct fl_pool_load load;
+	struct fl__fit_host host;
+	struct fl_error error;
+
+	fl_pool_load_init(&load);
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(limits); i++) {
+		const char *remedy = fit.limits[limits[i]].remedy;
+
+		host_init(&host);
+		host.allowed[limits[i]] = 1024 * MIB * 1024;
+		fl_pool_config_init(&config);
+		CHECK_EQ(fl__fit(&config, &load, &host, &fit, &error), 0);
+		CHECK_HAS(remedy, "lower memory_stride_bytes");
+		fl_pool_config_init(&config);
+		config.prefix_bytes = 16384 * MIB;
+		CHECK_EQ(fl__fit(&config, &load, &host, &fit, &error), 0);
+		CHECK_HAS(remedy, "lower prefix_bytes");
+		fl_pool_config_init(&config);
+		config.memory_stride_bytes = 0;
+		config.stack_bytes = 65536 * MIB;
+		config.max_stacks = 1000;
+		CHECK_EQ(fl__fit(&config, &load, &host, &fit, &error), 0);
+		CHECK_HAS(remedy, "lower stack_bytes");
+	}
+}
+
 /* The number in a remedy is enough. */
 static void a_remedy_is_enough(void)
 {
@@ -285,6 +318,7 @@ static void random_limits(void)
 
 static const struct test_case cases[] = {
 	TEST_CASE(each_limit_decides_alone),
+	TEST_CASE(remedies_name_the_largest_field),
 	TEST_CASE(a_remedy_is_enough),
 	TEST_CASE(counts_stay_in_proportion),
 	TEST_CASE(what_no_limit_decides),
