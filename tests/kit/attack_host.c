@@ -220,7 +220,7 @@ static bool settings_lock(void)
 {
 	int fd = open(KSM "run", O_RDONLY | O_CLOEXEC);
 
-	for (int i = 0; fd >= 0 && i < 600; i++) {
+	for (int i = 0; fd >= 0 && i < 1500; i++) {
 		if (!flock(fd, LOCK_EX | LOCK_NB))
 			return true;
 		test_sleep_ms(100);

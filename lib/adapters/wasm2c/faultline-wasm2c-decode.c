@@ -275,8 +275,8 @@ static uint64_t decode_size(struct decoder *d, void *table, bool is_func)
 
 	if (!d->err && (size < old || size > max))
 		reject(d, off,
-		       "the size of a table is %llu, and this instance's may "
-		       "be from %u to %u",
+		       "a table of %llu elements, where this instance's may "
+		       "have from %u to %u",
 		       (unsigned long long)size, old, max);
 	if (!d->err && d->writes && more && is_func)
 		grown = wasm_rt_grow_funcref_table(functions, more,
