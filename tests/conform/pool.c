@@ -625,6 +625,8 @@ static void reuse_affinity(void)
 	uint8_t *bases[2];
 
 	conform_pool_config(&config);
+	/* So few that no processor has a shelf, which another one would not see. */
+	config.max_warm_memories = 4;
 	conform_open(&conform, &config);
 	for (int i = 0; i < 2; i++)
 		images[i] = conform_image_of(&conform, WPAGE, 0,
