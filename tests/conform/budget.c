@@ -71,6 +71,9 @@ static void budget_config(struct fl_pool_config *config, uint32_t slots)
 {
 	conform_pool_config(config);
 	config->max_memories = slots;
+	/* So few that no processor has a shelf: what was given last is young,
+	 * wherever the thread ran. */
+	config->max_warm_memories = fl_min_u64(slots, 15);
 	config->max_memory_bytes = MAX_BYTES;
 	config->memory_alignment_bytes = 2 * MIB;
 	/* What is mapped beside the pool must not become one mapping with it. */
@@ -993,6 +996,7 @@ static void trim_goes_by_age_on_two_processors(void)
 
 	CHECK_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
 	budget_config(&config, 4);
+	config.max_warm_memories = 100;
 	budget_open(&budget, &config);
 	for (int i = 0; i < 4; i++) {
 		memories[i] = budget_take(&budget);
