@@ -48,7 +48,9 @@ bool fl__ahead_next(struct fl__lazy *lazy, uint64_t *wpage,
 /* Bytes that were asked for and are not being loaded yet. */
 static uint64_t asked_bytes(const struct fl__lazy *lazy)
 {
-	return lazy->set_asked > lazy->set_begun ?
+	/* Leaves that came meanwhile make a part of what was asked for whole. */
+	return lazy->ask_at > lazy->set_at &&
+			       lazy->set_asked > lazy->set_begun ?
 		       lazy->set_asked - lazy->set_begun :
 		       0;
 }
@@ -96,8 +98,8 @@ bool fl__ahead_ask(struct fl__lazy *lazy, uint64_t *off, uint64_t *len)
 	lazy->is_going = fl__ahead_wants(lazy);
 	if (!lazy->is_going)
 		return false;
-	/* The loads went past what was asked for. */
-	if (lazy->ask_at < lazy->set_at) {
+	/* The loads have come to what was asked for, or past it. */
+	if (lazy->ask_at <= lazy->set_at) {
 		lazy->ask_at = lazy->set_at;
 		lazy->set_asked = lazy->set_begun;
 	}
