@@ -28,7 +28,7 @@ lib/image		image page_hash page_pack toc toc_form toc_read toc_pages toc_make pa
 lib			backend segmented
 uffd			kernel confine filter ring uffd scan features probe memfd
 uffd/load		lazy ahead large places desk turns unpack fill chores loader foresee
-uffd/track		policy dirty reset settle track since
+uffd/track		policy dirty reset settle sweep track since
 uffd			rung host storage arena ask show clean engine
 lib			backends context
 lib/module		holes store archive archive_write archive_pages archive_read image_file module describe element state_exports sink resumable datafree
