@@ -543,6 +543,8 @@ static void a_page_is_wanted_meanwhile(void)
 		set(&lazy.source.mischief.is_unordered, unordered);
 		memory = conform_take(&lazy.conform, lazy.image, 0);
 		other = conform_take(&lazy.conform, lazy.image, 0);
+		/* The queue has this depth on its way up too. */
+		wait_for("foreseen_begun", foreseen_parts());
 		wait_for("queue_depth", foreseen_parts() - 2);
 		/* Page 2 a call's, page 5 a guest's, page 13 both of one slot. */
 		readers[0] =
