@@ -5,16 +5,24 @@
  * Two lines a turn need fewer branches than one, and with four a long run of
  * pages that were written whole is slower. The loop is in the compiler's own
  * vectors, which every target has. On x86-64 the loop is compiled once more for
- * AVX2.
+ * AVX2, and once more for AVX-512, where one vector is one line.
  */
 #include "copy.h"
 
+#include <string.h>
+
 typedef uint64_t vector __attribute__((vector_size(32), may_alias));
+/* The same as a load from any address. */
+typedef uint64_t loose __attribute__((vector_size(32), may_alias, aligned(1)));
+/* A line, likewise. */
+typedef uint64_t line __attribute__((vector_size(64), may_alias, aligned(1)));
 
 /* from(i): what belongs at index i. any(v): is a bit of v set? */
 #define DEFINE(name, target, from, any)                                       \
-	target static bool name(vector *at, const vector *source, size_t len) \
+	target static bool name(void *start, const void *belongs, size_t len) \
 	{                                                                     \
+		const vector *source = belongs;                               \
+		vector *at = start;                                           \
 		bool is_changed = false;                                      \
                                                                               \
 		(void)source;                                                 \
@@ -34,24 +42,61 @@ typedef uint64_t vector __attribute__((vector_size(32), may_alias));
 		}                                                             \
 		return is_changed;                                            \
 	}
-/* The same as a load from any address. */
-typedef uint64_t loose __attribute__((vector_size(32), may_alias, aligned(1)));
 
-#define DEFINE_DIFFER(name, target, from, any)                              \
-	target static uint64_t name(const loose *here, const loose *source, \
-				    size_t count)                           \
-	{                                                                   \
-		uint64_t mask = 0;                                          \
-                                                                            \
-		(void)source;                                               \
-		for (size_t i = 0; i < count; i++) {                        \
-			vector a = here[2 * i], b = here[2 * i + 1];        \
-			vector differ = (a ^ from(2 * i)) |                 \
-					(b ^ from(2 * i + 1));              \
-                                                                            \
-			mask |= (uint64_t)(any(differ) != 0) << i;          \
-		}                                                           \
-		return mask;                                                \
+#define DEFINE_DIFFER(name, target, from, any)                            \
+	target static uint64_t name(const void *start, const void *other, \
+				    size_t count)                         \
+	{                                                                 \
+		const loose *here = start, *source = other;               \
+		uint64_t mask = 0;                                        \
+                                                                          \
+		(void)source;                                             \
+		for (size_t i = 0; i < count; i++) {                      \
+			vector a = here[2 * i], b = here[2 * i + 1];      \
+			vector differ = (a ^ from(2 * i)) |               \
+					(b ^ from(2 * i + 1));            \
+                                                                          \
+			mask |= (uint64_t)(any(differ) != 0) << i;        \
+		}                                                         \
+		return mask;                                              \
+	}
+
+/* Both with a vector for each line. */
+#define DEFINE_LINES(name, target, from, any)                                 \
+	target static bool name(void *start, const void *belongs, size_t len) \
+	{                                                                     \
+		const line *source = belongs;                                 \
+		line *at = start;                                             \
+		bool is_changed = false;                                      \
+                                                                              \
+		(void)source;                                                 \
+		for (size_t i = 0; i < len / sizeof(*at); i += 2) {           \
+			line a = from(i), b = from(i + 1);                    \
+			line differ = (a ^ at[i]) | (b ^ at[i + 1]);          \
+                                                                              \
+			if (!any(differ))                                     \
+				continue;                                     \
+			at[i] = a;                                            \
+			at[i + 1] = b;                                        \
+			is_changed = true;                                    \
+		}                                                             \
+		return is_changed;                                            \
+	}
+
+#define DEFINE_DIFFER_LINES(name, target, from, any)                      \
+	target static uint64_t name(const void *start, const void *other, \
+				    size_t count)                         \
+	{                                                                 \
+		const line *here = start, *source = other;                \
+		uint64_t mask = 0;                                        \
+                                                                          \
+		(void)source;                                             \
+		for (size_t i = 0; i < count; i++) {                      \
+			line differ = here[i] ^ from(i);                  \
+                                                                          \
+			mask |= (uint64_t)(any(differ) != 0) << i;        \
+		}                                                         \
+		return mask;                                              \
 	}
 
 #define SOURCE(i) source[i]
@@ -73,8 +118,33 @@ DEFINE(back_avx2, AVX2, SOURCE, ANY_AVX2)
 DEFINE(zeroes_avx2, AVX2, ZERO, ANY_AVX2)
 DEFINE_DIFFER(differ_from_avx2, AVX2, SOURCE, ANY_AVX2)
 DEFINE_DIFFER(differ_from_zeroes_avx2, AVX2, ZERO, ANY_AVX2)
-#define BEST(name) (__builtin_cpu_supports("avx2") ? name##_avx2 : name)
+
+#define AVX512 __attribute__((target("avx512f")))
+#define ANY_AVX512(v) _mm512_test_epi64_mask((__m512i)(v), (__m512i)(v))
+#define ZERO_LINE(i) ((line){ 0 })
+
+DEFINE_LINES(back_avx512, AVX512, SOURCE, ANY_AVX512)
+DEFINE_LINES(zeroes_avx512, AVX512, ZERO_LINE, ANY_AVX512)
+DEFINE_DIFFER_LINES(differ_from_avx512, AVX512, SOURCE, ANY_AVX512)
+DEFINE_DIFFER_LINES(differ_from_zeroes_avx512, AVX512, ZERO_LINE, ANY_AVX512)
+
+/* Older processors with AVX-512 lower their clock for it, or may; what has
+ * bfloat16 came later. */
+static inline bool has_avx512(void)
+{
+	return __builtin_cpu_supports("avx512f") &&
+	       __builtin_cpu_supports("avx512bf16");
+}
+
+#define BEST(name)                                        \
+	(has_avx512()			? name##_avx512 : \
+	 __builtin_cpu_supports("avx2") ? name##_avx2 :   \
+					  name)
 #else
+static inline bool has_avx512(void)
+{
+	return false;
+}
 #define BEST(name) name
 #endif
 
@@ -88,6 +158,14 @@ bool fl__copy_zeroes(void *at, size_t len)
 {
 	fl_assert(len % FL__COPY_UNIT == 0);
 	return BEST(zeroes)(at, NULL, len);
+}
+
+void fl__copy_restore(void *at, const void *source, size_t len)
+{
+	if (has_avx512())
+		(void)fl__copy_back(at, source, len);
+	else
+		memcpy(at, source, len);
 }
 
 uint64_t fl__copy_differ(const void *here, const void *there, size_t count)

@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* SPD * longer when all of a page was written; but pages that fit the smallest
+ * cache are copied faster blindly, by memcpy().
+-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
  * copy.h - bring bytes back to what they were, writing only what differs.
  *
@@ -31,6 +33,9 @@
 /* True: some byte differed. */
 bool fl__copy_back(void *at, const void *source, size_t len);
 bool fl__copy_zeroes(void *at, size_t len);
+/* For pages that are known to be written: as fl__copy_back() where comparing takes
+ * less than copying blindly, else memcpy(). */
+void fl__copy_restore(void *at, const void *source, size_t len);
 
 #define FL__COPY_LINE ((size_t)64)
 

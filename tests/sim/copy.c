@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
  * copy.c - copying back by comparing gives what copying blindly gives, says
- * whether anything differed, and writes nothing outside its range. Pure; the
- * loop that every processor runs is tried beside the one that this processor
- * takes.
+ * whether anything differed, and writes nothing outside its range. Pure; every
+ * loop that this processor can run is tried, beside the calls that choose one.
  */
 #include "tests/kit/random.h"
 #include "tests/kit/test.h"
@@ -17,6 +16,61 @@
 #define HPAGES 4
 #define HPAGE_BYTES 4096
 #define BYTES ((size_t)HPAGES * HPAGE_BYTES)
+
+struct loops {
+	const char *name;
+	bool (*back)(void *at, const void *source, size_t len);
+	bool (*zeroes)(void *at, const void *source, size_t len);
+	uint64_t (*differ_from)(const void *here, const void *there,
+				size_t count);
+	uint64_t (*differ_from_zeroes)(const void *here, const void *there,
+				       size_t count);
+};
+
+static bool chosen_zeroes(void *at, const void *source, size_t len)
+{
+	(void)source;
+	return fl__copy_zeroes(at, len);
+}
+
+/* Says nothing of what differed. */
+static bool restored(void *at, const void *source, size_t len)
+{
+	bool is_changed = memcmp(at, source, len) != 0;
+
+	fl__copy_restore(at, source, len);
+	return is_changed;
+}
+
+static const struct loops all_loops[] = {
+	{ "chosen", fl__copy_back, chosen_zeroes, fl__copy_differ,
+	  fl__copy_differ },
+	{ "chosen, known to be written", restored, chosen_zeroes,
+	  fl__copy_differ, fl__copy_differ },
+	{ "portable", back, zeroes, differ_from, differ_from_zeroes },
+#if defined(__x86_64__)
+	{ "AVX2", back_avx2, zeroes_avx2, differ_from_avx2,
+	  differ_from_zeroes_avx2 },
+	{ "AVX-512", back_avx512, zeroes_avx512, differ_from_avx512,
+	  differ_from_zeroes_avx512 },
+#endif
+};
+
+/* NULL after the last one that this processor can run. */
+static const struct loops *loops_next(size_t *i)
+{
+	const struct loops *loops = &all_loops[*i];
+
+	if (*i >= TEST_ARRAY_SIZE(all_loops))
+		return NULL;
+	++*i;
+#if defined(__x86_64__)
+	if ((loops->back == back_avx2 && !__builtin_cpu_supports("avx2")) ||
+	    (loops->back == back_avx512 && !__builtin_cpu_supports("avx512f")))
+		return loops_next(i);
+#endif
+	return loops;
+}
 
 struct bytes {
 	uint8_t *at, *source, *before;
@@ -50,50 +104,42 @@ static void fill(struct bytes *bytes, bool is_zero)
 }
 
 /* Restore [off, off + len) of what is there now, and look at all of it. */
-static void restore(struct bytes *bytes, bool is_zero, size_t off, size_t len,
-		    bool is_portable)
+static void restore(struct bytes *bytes, const struct loops *loops,
+		    bool is_zero, size_t off, size_t len)
 {
-	vector *at = (vector *)(void *)(bytes->at + off);
-	const vector *source = (const void *)(bytes->source + off);
-	bool is_changed;
+	const uint8_t *source = bytes->source + off;
+	uint8_t *at = bytes->at + off;
 
 	memcpy(bytes->before, bytes->at, BYTES);
 	if (is_zero) {
-		is_changed = is_portable ? zeroes(at, NULL, len) :
-					   fl__copy_zeroes(at, len);
-		CHECK_EQ(is_changed, !fl_is_zero(bytes->before + off, len));
+		CHECK_EQ(loops->zeroes(at, NULL, len),
+			 !fl_is_zero(bytes->before + off, len));
 		memset(bytes->before + off, 0, len);
 	} else {
-		is_changed = is_portable ? back(at, source, len) :
-					   fl__copy_back(at, source, len);
-		CHECK_EQ(is_changed,
+		CHECK_EQ(loops->back(at, source, len),
 			 memcmp(bytes->before + off, source, len) != 0);
 		memcpy(bytes->before + off, source, len);
 	}
 	CHECK(!memcmp(bytes->at, bytes->before, BYTES));
 }
 
-static void one_byte_anywhere(void)
+static void each_byte(struct bytes *bytes, const struct loops *loops)
 {
-	struct bytes bytes;
-
-	bytes_open(&bytes);
 	for (int is_zero = 0; is_zero < 2; is_zero++) {
-		fill(&bytes, is_zero);
+		fill(bytes, is_zero);
 		for (size_t i = 0; i < HPAGE_BYTES && !test_has_failed(); i++) {
-			bytes.at[i] ^= (uint8_t)(1u << i % 8);
-			restore(&bytes, is_zero, 0, HPAGE_BYTES, i & 1);
-			restore(&bytes, is_zero, 0, HPAGE_BYTES, i & 1);
+			bytes->at[i] ^= (uint8_t)(1u << i % 8);
+			restore(bytes, loops, is_zero, 0, HPAGE_BYTES);
+			restore(bytes, loops, is_zero, 0, HPAGE_BYTES);
 		}
 	}
-	bytes_close(&bytes);
 }
 
-static void random_writes(struct bytes *bytes, bool is_portable)
+static void random_writes(struct bytes *bytes, const struct loops *loops)
 {
 	struct test_random *random = &bytes->random;
 
-	for (int round = 0; round < 2000 && !test_has_failed(); round++) {
+	for (int round = 0; round < 1000 && !test_has_failed(); round++) {
 		bool is_zero = test_random_below(random, 2);
 		size_t first = test_random_below(random, HPAGES);
 		size_t count = 1 + test_random_below(random, HPAGES - first);
@@ -103,78 +149,76 @@ static void random_writes(struct bytes *bytes, bool is_portable)
 		for (uint64_t i = 0; i < writes; i++)
 			bytes->at[test_random_below(random, BYTES)] =
 				(uint8_t)test_random_next(random);
-		restore(bytes, is_zero, first * HPAGE_BYTES,
-			count * HPAGE_BYTES, is_portable);
+		restore(bytes, loops, is_zero, first * HPAGE_BYTES,
+			count * HPAGE_BYTES);
 	}
 }
 
-static void written_at_random(void)
+/* At any address. */
+static void lines_told(struct bytes *bytes, const struct loops *loops)
 {
-	struct bytes bytes;
-
-	bytes_open(&bytes);
-	random_writes(&bytes, false);
-	bytes_close(&bytes);
-}
-
-static void by_the_portable_loop(void)
-{
-	struct bytes bytes;
-
-	bytes_open(&bytes);
-	random_writes(&bytes, true);
-	bytes_close(&bytes);
-}
-
-/* Which lines differ, at any address, by both loops. */
-static void which_lines_differ(void)
-{
-	struct bytes bytes;
-
-	bytes_open(&bytes);
-	for (int round = 0; round < 2000 && !test_has_failed(); round++) {
-		struct test_random *random = &bytes.random;
+	for (int round = 0; round < 1000 && !test_has_failed(); round++) {
+		struct test_random *random = &bytes->random;
 		bool is_zero = test_random_below(random, 2);
 		size_t off = test_random_below(random, HPAGE_BYTES);
 		size_t count = test_random_below(random, 65);
 		uint64_t writes = UINT64_C(1) << test_random_below(random, 13);
-		uint64_t mask = 0, got, portable;
+		const uint8_t *here = bytes->at + off;
+		const uint8_t *there = bytes->source + off;
+		uint64_t mask = 0;
 
-		fill(&bytes, is_zero);
+		fill(bytes, is_zero);
 		for (uint64_t i = 0; i < writes; i++)
-			bytes.at[test_random_below(random, BYTES)] ^=
+			bytes->at[test_random_below(random, BYTES)] ^=
 				(uint8_t)test_random_next(random);
 		for (size_t i = 0; i < count; i++) {
-			const uint8_t *line = bytes.at + off + 64 * i;
-			bool differs =
-				is_zero ? !fl_is_zero(line, 64) :
-					  memcmp(line,
-						 bytes.source + off + 64 * i,
-						 64) != 0;
+			bool differs = is_zero ?
+					       !fl_is_zero(here + 64 * i, 64) :
+					       memcmp(here + 64 * i,
+						      there + 64 * i, 64) != 0;
 
 			mask |= (uint64_t)differs << i;
 		}
-		got = fl__copy_differ(bytes.at + off,
-				      is_zero ? NULL : bytes.source + off,
-				      count);
-		portable =
-			is_zero ?
-				differ_from_zeroes(
-					(const void *)(bytes.at + off), NULL,
-					count) :
-				differ_from((const void *)(bytes.at + off),
-					    (const void *)(bytes.source + off),
-					    count);
-		CHECK_EQ(got, mask);
-		CHECK_EQ(portable, mask);
+		CHECK_EQ(is_zero ?
+				 loops->differ_from_zeroes(here, NULL, count) :
+				 loops->differ_from(here, there, count),
+			 mask);
+	}
+}
+
+static void by_each_loop(void (*check)(struct bytes *bytes,
+				       const struct loops *loops))
+{
+	const struct loops *loops;
+	struct bytes bytes;
+
+	bytes_open(&bytes);
+	for (size_t i = 0; (loops = loops_next(&i)) && !test_has_failed();) {
+		check(&bytes, loops);
+		if (test_has_failed())
+			test_note("by the loop: %s", loops->name);
 	}
 	bytes_close(&bytes);
+}
+
+static void one_byte_anywhere(void)
+{
+	by_each_loop(each_byte);
+}
+
+static void written_at_random(void)
+{
+	by_each_loop(random_writes);
+}
+
+static void which_lines_differ(void)
+{
+	by_each_loop(lines_told);
 }
 
 static const struct test_case cases[] = {
 	TEST_CASE(one_byte_anywhere),
 	TEST_CASE(written_at_random),
-	TEST_CASE(by_the_portable_loop),
 	TEST_CASE(which_lines_differ),
 };
 

@@ -228,8 +228,8 @@ static int restore(struct fl__reset *reset, const struct fl__area *area,
 	reset->restored += (uint32_t)(len >> reset->hpage_shift);
 	if (fl_unlikely(area->way != FL__AREA_IMAGE))
 		return restore_other(reset, area, start, end);
-	memcpy((void *)(uintptr_t)start, area->image + (start - area->start),
-	       len);
+	fl__copy_restore((void *)(uintptr_t)start,
+			 area->image + (start - area->start), len);
 	return 0;
 }
 
@@ -449,9 +449,9 @@ static inline bool window_restore(const struct window *window,
 	if (!window->hot || region->end > window->end ||
 	    fl_bits_next(window->hot, to, from, false) < to)
 		return false;
-	memcpy((void *)(uintptr_t)region->start,
-	       window->image + (region->start - window->start),
-	       (size_t)(region->end - region->start));
+	fl__copy_restore((void *)(uintptr_t)region->start,
+			 window->image + (region->start - window->start),
+			 (size_t)(region->end - region->start));
 	return true;
 }
 
