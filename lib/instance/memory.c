@@ -48,13 +48,18 @@ struct fl_memory *fl__memory_begin(struct fl__slot *slot,
 	struct fl__memory *memory = fl__slot_side(slot);
 
 	memory->since = FL__SINCE_ACQUIRE;
-	memory->shape = *shape;
-	memory->quota = NULL;
-	memory->user = NULL;
+	/* Field by field: the struct as one would be read back from the stack
+	 * while the stores of its fields are still on their way. */
+	memory->shape.page_bytes = shape->page_bytes;
 	memory->shape.max_bytes =
 		fl_min_u64(shape->max_bytes,
 			   fl_max_u64(slot->bank->pool->config.max_memory_bytes,
 				      request->initial_bytes));
+	memory->shape.max_pages = shape->max_pages;
+	memory->shape.address_bits = shape->address_bits;
+	memory->shape.is_shared = shape->is_shared;
+	memory->quota = NULL;
+	memory->user = NULL;
 	__atomic_store_n(&memory->pub.length_bytes, request->initial_bytes,
 			 __ATOMIC_RELEASE);
 	return &memory->pub;
