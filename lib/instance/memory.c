@@ -201,6 +201,8 @@ static int memory_acquire(struct fl_pool *pool,
 			    &slot, error);
 	if (err)
 		return err;
+	/* Here, where few stores are on their way that the claim waits for. */
+	fl__stats_add(pool->stats, FL__WORD_memories_acquired, 1);
 	shape = shape_alone(&known);
 	*out = fl__memory_begin(slot, &request, &shape);
 	memory = fl__memory_of(*out);
@@ -208,7 +210,6 @@ static int memory_acquire(struct fl_pool *pool,
 	/* A division by page_bytes, which takes a tenth as long. */
 	memory->shape.max_pages = memory->shape.max_bytes >>
 				  __builtin_ctzll(memory->shape.page_bytes);
-	fl__stats_add(pool->stats, FL__WORD_memories_acquired, 1);
 	fl__slot_publish(slot, NULL);
 	return 0;
 }
