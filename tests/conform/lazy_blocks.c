@@ -236,6 +236,21 @@ static void wait_for(const char *name, uint64_t value)
 	CHECK_EQ(now(name), value);
 }
 
+/* All loads that were begun have ended. What has ended is read first: the numbers of
+ * one reading may be of two moments. */
+static void wait_idle(void)
+{
+	uint64_t ended = 0, begun = 1;
+
+	for (int i = 0; i < 5000 && ended != begun; i++) {
+		if (i)
+			usleep(1000);
+		ended = now("loads_ended");
+		begun = now("loads_begun");
+	}
+	CHECK_EQ(ended, begun);
+}
+
 static uint64_t foreseen_blocks(void)
 {
 	uint64_t sum = 0;
@@ -576,7 +591,7 @@ static void a_page_is_wanted_meanwhile(void)
 		set(&lazy.source.mischief.is_silent, 0);
 		test_source_kick(&lazy.source);
 		readers_join(readers, 3);
-		wait_for("queue_depth", 0);
+		wait_idle();
 		CHECK_EQ(now("loads_failed"), 0);
 		CHECK(shows(&lazy, memory) && shows(&lazy, other));
 		conform_give(memory);
@@ -629,7 +644,8 @@ static void a_page_comes_before_its_part(void)
 		uint8_t page[WPAGE];
 		struct lazy lazy;
 
-		lazy_open(&lazy, WAY_LATER, 3000);
+		/* The parts' time is not over before the case is. */
+		lazy_open(&lazy, WAY_LATER, 30000);
 		set(&lazy.source.mischief.silent_below, WPAGE);
 		set(&lazy.source.mischief.is_silent, 1);
 		memory = conform_take(&lazy.conform, lazy.image, 0);
@@ -681,7 +697,7 @@ static void a_block_is_enough(void)
 		CHECK_EQ(reader.wrong, 0);
 	}
 	wait_for("blocks_loaded", foreseen_blocks());
-	wait_for("queue_depth", 0);
+	wait_idle();
 	CHECK_EQ(now("pages_loaded"), 0);
 	CHECK_EQ(now("loads_failed"), 0);
 	CHECK(now("foreseen_blocks") <= now("blocks_loaded"));
@@ -705,7 +721,7 @@ static void leaves_that_do_not_fit(void)
 		image_open(&lazy);
 		memory = conform_take(&lazy.conform, lazy.image, 0);
 		wait_for("pages_loaded", FORESEEN);
-		wait_for("queue_depth", 0);
+		wait_idle();
 		CHECK_EQ(now("blocks_loaded"), 0);
 		CHECK_EQ(now("loads_failed"), 0);
 		/* Once each, however many parts were under way; two have one
@@ -728,22 +744,60 @@ static void leaves_that_do_not_fit(void)
 	}
 }
 
-/* err: why the guest's access is a trap; 0: it is not. */
-static void check_access(struct lazy *lazy, uint64_t off, int load_error)
+/* A new tenant reads there: why that is a trap; 0: it is not. */
+static int access_once(struct lazy *lazy, uint64_t off)
 {
 	struct fl_memory *memory = conform_take(&lazy->conform, lazy->image, 0);
 	uint8_t byte = 0;
 
 	memset(&seen, 0, sizeof(seen));
 	test_threads_catch(see);
-	CHECK_EQ(test_thread_read(memory->base + off, &byte), !load_error);
-	test_threads_catch_end();
-	if (load_error)
-		CHECK_EQ(seen.kind, FL_FAULT_NOT_LOADED);
-	else
+	if (test_thread_read(memory->base + off, &byte))
 		CHECK_EQ(byte, lazy->bytes[off]);
-	CHECK_EQ(seen.load_error, load_error);
+	else
+		CHECK_EQ(seen.kind, FL_FAULT_NOT_LOADED);
+	test_threads_catch_end();
 	conform_give(memory);
+	return seen.load_error;
+}
+
+/* Where the machine is busy, a load may take longer than it may though the source
+ * does nothing wrong: such an access is made again, by another tenant. */
+static void check_access(struct lazy *lazy, uint64_t off, int load_error)
+{
+	int err;
+
+	do
+		err = access_once(lazy, off);
+	while (err == -ETIMEDOUT && load_error != -ETIMEDOUT);
+	CHECK_EQ(err, load_error);
+}
+
+/* All of the image, with little time for each load. */
+static void check_all(struct lazy *lazy)
+{
+	for (uint64_t off = 0; off < PAGES * WPAGE; off += BLOCK)
+		check_access(lazy, off, 0);
+}
+
+/* The image is opened anew, and each load of it has little time. */
+static void check_late(struct lazy *lazy)
+{
+	struct test_mischief *m = &lazy->source.mischief;
+
+	image_close(lazy);
+	lazy->deadline_ms = 300;
+	image_open(lazy);
+	set(&m->is_silent, 1);
+	check_access(lazy, a_block(&foreseen[3], true), -ETIMEDOUT);
+	set(&m->is_deaf, 1);
+	check_access(lazy, a_block(&foreseen[4], true), -ETIMEDOUT);
+	set(&m->is_silent, 0);
+	test_source_kick(&lazy->source);
+	check_access(lazy, a_block(&foreseen[3], true), 0);
+	check_access(lazy, a_block(&foreseen[4], true), 0);
+	CHECK_EQ(now("pages_loaded"), 0);
+	check_all(lazy);
 }
 
 /* Blocks that are wrong, missing or late are traps of whoever wants them, and the
@@ -755,14 +809,14 @@ static void blocks_that_do_not_come(void)
 		struct fl_memory *memory;
 		struct lazy lazy;
 
-		lazy_open(&lazy, is_later ? WAY_LATER : WAY_NOW, 300);
+		lazy_open(&lazy, is_later ? WAY_LATER : WAY_NOW, 30000);
 		m = &lazy.source.mischief;
 		set(&m->wrong_every, 1);
 		check_access(&lazy, a_block(&foreseen[0], true), -ENOEXEC);
 		/* Parts of one block are not the mischief's. */
 		wait_for("blocks_loaded", 2);
 		/* No read that was begun meanwhile is to be a good one. */
-		wait_for("queue_depth", 0);
+		wait_idle();
 		CHECK_EQ(now("pages_loaded"), 0);
 		set(&m->wrong_every, 0);
 		check_access(&lazy, a_block(&foreseen[0], true), 0);
@@ -771,21 +825,50 @@ static void blocks_that_do_not_come(void)
 		check_access(&lazy, a_block(&foreseen[1], true), -ENOMEM);
 		set(&m->fail_every, 0);
 		check_access(&lazy, a_block(&foreseen[1], true), 0);
-		if (is_later) {
-			set(&m->is_silent, 1);
-			check_access(&lazy, a_block(&foreseen[3], true),
-				     -ETIMEDOUT);
-			set(&m->is_deaf, 1);
-			check_access(&lazy, a_block(&foreseen[4], true),
-				     -ETIMEDOUT);
-			set(&m->is_silent, 0);
-			test_source_kick(&lazy.source);
-		}
 		CHECK_EQ(now("pages_loaded"), 0);
 		memory = conform_take(&lazy.conform, lazy.image, 0);
 		CHECK(shows(&lazy, memory));
 		conform_give(memory);
+		if (is_later)
+			check_late(&lazy);
 		lazy_close(&lazy);
+	}
+}
+
+/* Each load that was begun is being read, and those of one block, which the source
+ * does not count, have ended. */
+static bool all_asked(const struct lazy *lazy)
+{
+	for (int i = 0; i < 1000; i++) {
+		uint64_t reads = __atomic_load_n(&lazy->source.reads,
+						 __ATOMIC_RELAXED);
+		uint64_t begun = now("loads_begun");
+
+		if (begun >= foreseen_parts() && begun == reads + 2 &&
+		    now("blocks_loaded") == 2)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+/* Where the machine is busy, a part's time may be over before it is read at all. Then
+ * the image is opened anew, and nothing is owed by the source. */
+static void all_are_late(struct lazy *lazy)
+{
+	struct test_mischief *m = &lazy->source.mischief;
+
+	for (;;) {
+		set(&m->is_silent, 1);
+		check_access(lazy, a_block(&foreseen[4], true), -ETIMEDOUT);
+		if (all_asked(lazy))
+			return;
+		set(&m->is_silent, 0);
+		test_source_kick(&lazy->source);
+		wait_idle();
+		image_close(lazy);
+		image_open(lazy);
+		__atomic_store_n(&lazy->source.reads, 0, __ATOMIC_RELAXED);
 	}
 }
 
@@ -799,14 +882,14 @@ static void a_part_that_comes_twice(void)
 
 	lazy_open(&lazy, WAY_LATER, 200);
 	m = &lazy.source.mischief;
-	set(&m->is_silent, 1);
 	set(&m->is_deaf, 1);
 	set(&m->is_stubborn, 1);
-	check_access(&lazy, a_block(&foreseen[4], true), -ETIMEDOUT);
+	all_are_late(&lazy);
 	set(&m->is_unordered, 1);
 	set(&m->is_silent, 0);
 	check_access(&lazy, a_block(&foreseen[4], true), 0);
-	wait_for("queue_depth", 0);
+	wait_for("blocks_loaded", foreseen_blocks());
+	wait_idle();
 	CHECK_EQ(now("blocks_loaded"), foreseen_blocks());
 	CHECK(now("foreseen_blocks") <= now("blocks_loaded"));
 	memory = conform_take(&lazy.conform, lazy.image, 0);
@@ -1071,21 +1154,31 @@ static void blocks_are_recorded(void)
 	lazy_close(&lazy);
 }
 
-/* What a tenant touches is mapped, and nothing around it, though the file has it. */
+/* What a tenant touches is mapped, and nothing around it, though the file has it. The
+ * kernel maps no page around that it holds at the moment, and may take one away: one
+ * that is mapped in any of several places says that the tenant is not watched. */
 static bool is_watched(const struct fl_memory *memory)
 {
-	const volatile uint8_t *block = memory->base + 4 * BLOCK;
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entries[2];
+	bool is_alone = true, is_there = false;
 
 	MUST(fd >= 0);
-	(void)*block;
-	MUST_EQ(pread(fd, entries, sizeof(entries),
-		      (off_t)((uintptr_t)block / BLOCK * sizeof(*entries))),
-		sizeof(entries));
+	for (uint64_t wpage = 0; wpage < PAGES; wpage += 3) {
+		const volatile uint8_t *block =
+			memory->base + wpage * WPAGE + 4 * BLOCK;
+		uint64_t entries[2];
+
+		(void)*block;
+		MUST_EQ(pread(fd, entries, sizeof(entries),
+			      (off_t)((uintptr_t)block / BLOCK *
+				      sizeof(*entries))),
+			sizeof(entries));
+		is_there |= entries[0] >> 63;
+		is_alone &= !(entries[1] >> 63);
+	}
 	close(fd);
-	CHECK_EQ(entries[0] >> 63, 1);
-	return !(entries[1] >> 63);
+	CHECK(is_there);
+	return is_alone;
 }
 
 /* A tenant that is watched takes a fault for each block, as long as it is there. So
