@@ -315,6 +315,43 @@ static void check_works(struct lazy *lazy)
 	conform_give(memory);
 }
 
+/* The same with little patience. Where the machine is busy, a load may take longer than
+ * it may: its page is read again, by another tenant. */
+static void check_works_in_the_end(struct lazy *lazy)
+{
+	struct fl_memory *memory = conform_take(&lazy->conform, lazy->image, 0);
+	uint8_t byte;
+
+	test_threads_catch(see);
+	for (uint64_t at = 77; at < PAGES * WPAGE; at += WPAGE) {
+		while (!test_thread_read(memory->base + at, &byte)) {
+			MUST_EQ(seen.load_error, -ETIMEDOUT);
+			conform_give(memory);
+			memory = conform_take(&lazy->conform, lazy->image, 0);
+		}
+		CHECK_EQ(byte, lazy->bytes[at]);
+	}
+	test_threads_catch_end();
+	conform_give(memory);
+}
+
+/* The source does not answer, and is told that nobody waits any more. Where the machine
+ * is busy, the time may be over before the source is asked: then once more. */
+static void check_cancelled(struct lazy *lazy, uint64_t at)
+{
+	uint64_t reads = get(&lazy->source.reads);
+	uint64_t cancels = get(&lazy->source.cancels);
+
+	do
+		check_trap(lazy, at, -ETIMEDOUT);
+	while (get(&lazy->source.reads) == reads && !test_has_failed());
+	/* A cancel may come a moment after the guest has its trap. */
+	for (int i = 0; i < 20000 && get(&lazy->source.cancels) == cancels; i++)
+		usleep(1000);
+	CHECK_EQ(get(&lazy->source.reads), reads + 1);
+	CHECK_EQ(get(&lazy->source.cancels), cancels + 1);
+}
+
 /* The same source, and little patience. */
 static void check_time_out(struct lazy *lazy)
 {
@@ -323,14 +360,10 @@ static void check_time_out(struct lazy *lazy)
 
 	lazy->image = must_open(&lazy->conform, lazy->source.source, 100000000);
 	set(&m->is_silent, 1);
-	check_trap(lazy, 33 * WPAGE + 5, -ETIMEDOUT);
+	check_cancelled(lazy, 33 * WPAGE + 5);
 	set(&m->is_deaf, 1);
-	check_trap(lazy, 33 * WPAGE + 5, -ETIMEDOUT);
+	check_cancelled(lazy, 33 * WPAGE + 5);
 	set(&m->is_silent, 0);
-	/* A cancel may come a moment after the guest has its trap. */
-	for (int i = 0; i < 20000 && get(&lazy->source.cancels) < 2; i++)
-		usleep(1000);
-	CHECK_EQ(get(&lazy->source.cancels), 2);
 	CHECK(loading_of(lazy->image).failed_loads >= 2);
 	CHECK_EQ(fl_pool_purge_image(lazy->conform.pool, lazy->image, NULL), 0);
 	fl_image_release(lazy->image);
@@ -454,7 +487,7 @@ static void all_who_wait_are_answered(void)
 		for (int i = 0; i < 3; i++)
 			conform_give(readers[i].memory);
 		set(&lazy.source.mischief.is_silent, 0);
-		check_works(&lazy);
+		check_works_in_the_end(&lazy);
 		lazy_close(&lazy);
 	}
 }
@@ -898,7 +931,7 @@ static void each_nth_read_fails(void)
 
 static void wait_foreseen(struct lazy *lazy, uint64_t wpages)
 {
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < 20000; i++) {
 		if (loading_of(lazy->image).foreseen_wpages >= wpages)
 			break;
 		usleep(1000);
