@@ -62,7 +62,7 @@ static void server_start(struct server *server, const char *delay)
 	server->delay = delay;
 	unlink(server->socket);
 	server->pid = test_spawn(child_serves, server, 60);
-	for (int i = 0; i < 1000 && !is_listening(server); i++)
+	for (int i = 0; i < 4000 && !is_listening(server); i++)
 		usleep(10000);
 	MUST(is_listening(server));
 }
@@ -281,11 +281,11 @@ static void what_cannot_be_opened(void)
 	struct fl_page_source *source = NULL;
 	struct fl_error error = { .text = "" };
 
-	CHECK_EQ(fl_nbd_source_open(NULL, SECOND, &source, &error), -EINVAL);
-	CHECK_EQ(fl_nbd_source_open("no uri", SECOND, &source, &error),
+	CHECK_EQ(fl_nbd_source_open(NULL, PATIENCE, &source, &error), -EINVAL);
+	CHECK_EQ(fl_nbd_source_open("no uri", PATIENCE, &source, &error),
 		 -EINVAL);
 	CHECK_EQ(fl_nbd_source_open("nbd+unix:///?socket=/nowhere/at/all",
-				    SECOND, &source, &error),
+				    PATIENCE, &source, &error),
 		 -EIO);
 	CHECK(error.text[0]);
 	CHECK(source == NULL);
