@@ -14,6 +14,7 @@
 #include "tests/kit/child.h"
 #include "tests/kit/conform.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
@@ -43,6 +44,19 @@ static uint32_t place_of(const struct crowd *crowd, uint32_t i)
 					      crowd->count / 2 + i;
 }
 
+/* What a release does with a slot also depends on what its processor gave last. */
+static void stay_here(void)
+{
+	cpu_set_t here;
+	int cpu = sched_getcpu();
+
+	if (cpu < 0)
+		return;
+	CPU_ZERO(&here);
+	CPU_SET((size_t)cpu, &here);
+	sched_setaffinity(0, sizeof(here), &here);
+}
+
 /* In a child: tenants come, some go between two stops, and the rest goes. */
 static int crowd_live(void *arg)
 {
@@ -54,6 +68,7 @@ static int crowd_live(void *arg)
 
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
 		return 1;
+	stay_here();
 	conform_pool_config(&config);
 	config.allocation = crowd->allocation;
 	config.max_memories = MANY;
