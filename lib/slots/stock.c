@@ -220,6 +220,22 @@ static int stock_wait(struct fl__stock *stock, const uint64_t *affinities,
 	return err;
 }
 
+/* With the lock, and the free list has too few. Announced, as by one who waits: else a
+ * thread that the kernel moves meanwhile could put an index on a shelf that was looked
+ * at, take another off one that was not yet, and who has looked at all shelves would
+ * find none of two. */
+static bool take_shelved(struct fl__stock *stock, const uint64_t *affinities,
+			 uint32_t count, uint32_t *idx)
+{
+	bool is_taken;
+
+	__atomic_add_fetch(&stock->waiters, 1, __ATOMIC_SEQ_CST);
+	shelves_clear(stock);
+	is_taken = take_locked(stock, affinities, count, idx);
+	__atomic_sub_fetch(&stock->waiters, 1, __ATOMIC_SEQ_CST);
+	return is_taken;
+}
+
 static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
 			   uint32_t count, const struct fl__os_wait *wait,
 			   uint64_t pokes, uint32_t *idx)
@@ -227,14 +243,11 @@ static int stock_take_slow(struct fl__stock *stock, const uint64_t *affinities,
 	int err = 0;
 
 	fl__os_lock(&stock->lock);
-	if (!take_locked(stock, affinities, count, idx)) {
-		shelves_clear(stock);
-		if (!take_locked(stock, affinities, count, idx))
-			err = wait->timeout_ns ?
-				      stock_wait(stock, affinities, count, wait,
-						 pokes, idx) :
-				      -EAGAIN;
-	}
+	if (!take_locked(stock, affinities, count, idx) &&
+	    !take_shelved(stock, affinities, count, idx))
+		err = wait->timeout_ns ? stock_wait(stock, affinities, count,
+						    wait, pokes, idx) :
+					 -EAGAIN;
 	stock_unlock(stock);
 	return err;
 }
@@ -311,41 +324,55 @@ uint32_t fl__stock_posting(const struct fl__stock *stock)
 	return __atomic_load_n(&stock->posting, __ATOMIC_ACQUIRE);
 }
 
-/* Put idx on this processor's shelf; gives what was there, plus 1. */
-static uint32_t shelf_swap(struct fl__stock *stock, uint32_t idx)
+/* Put idx on this processor's shelf, which is empty; false: it is not. So that a thread
+ * never has more indices in its hands than the one that it gives, what is on the shelf
+ * is moved with the lock. */
+static bool shelf_put(struct fl__stock *stock, uint32_t idx)
 {
-	uint32_t *shelf = shelf_here(stock), mine = idx + 1;
-	uint32_t before = __atomic_exchange_n(shelf, mine, __ATOMIC_SEQ_CST);
+	uint32_t *shelf = shelf_here(stock), mine = idx + 1, none = 0;
 
-	/* Sequentially consistent with a waiter that announces itself and
-	 * then clears the shelves: if the waiter has not seen this index, the
+	if (!__atomic_compare_exchange_n(shelf, &none, mine, false,
+					 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return false;
+	/* Sequentially consistent with a taker that announces itself and then
+	 * clears the shelves: if the taker has not seen this index, the
 	 * announcement is seen here. */
-	if (__atomic_load_n(&stock->waiters, __ATOMIC_SEQ_CST) &&
-	    __atomic_compare_exchange_n(shelf, &mine, 0, false,
-					__ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
-		fl__os_lock(&stock->lock);
+	return !__atomic_load_n(&stock->waiters, __ATOMIC_SEQ_CST) ||
+	       !__atomic_compare_exchange_n(shelf, &mine, 0, false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+/* With the lock, and so without a new waiter. What was given last stays on the shelf,
+ * and what was there goes to the free list. */
+static void shelf_renew(struct fl__stock *stock, uint32_t idx)
+{
+	uint32_t before;
+
+	if (__atomic_load_n(&stock->waiters, __ATOMIC_RELAXED)) {
 		give_locked(stock, idx);
-		stock_unlock(stock);
+		return;
 	}
-	return before;
+	before = __atomic_exchange_n(shelf_here(stock), idx + 1,
+				     __ATOMIC_SEQ_CST);
+	if (before)
+		give_locked(stock, before - 1);
 }
 
 void fl__stock_give(struct fl__stock *stock, uint32_t idx, uint64_t affinity)
 {
 	fl_atomic64 *last = affinity_of(stock, idx);
+	bool is_shelved = stock->has_shelves && affinity;
 
 	/* Written only if different: other threads use the cache line. */
 	if (__atomic_load_n(last, __ATOMIC_RELAXED) != affinity)
 		__atomic_store_n(last, affinity, __ATOMIC_RELAXED);
-	if (stock->has_shelves && affinity) {
-		uint32_t before = shelf_swap(stock, idx);
-
-		if (!before)
-			return;
-		idx = before - 1;
-	}
+	if (is_shelved && shelf_put(stock, idx))
+		return;
 	fl__os_lock(&stock->lock);
-	give_locked(stock, idx);
+	if (is_shelved)
+		shelf_renew(stock, idx);
+	else
+		give_locked(stock, idx);
 	stock_unlock(stock);
 }
 

@@ -14,7 +14,10 @@
  *
  * No wake-up is lost: a giver that uses its shelf looks for waiters after that,
  * and a waiter looks at all shelves after announcing itself. Both are in
- * sequentially consistent order, so that one of the two sees the other.
+ * sequentially consistent order, so that one of the two sees the other. Who does not
+ * wait announces itself too before it looks at the shelves, and a giver has one index
+ * in its hands at most: so with as many indices as threads that take one each, nobody
+ * is turned away, wherever the kernel moves the threads meanwhile.
  *
  * A caller that cannot block asks for an event: it arms the stock, and counts as a
  * waiter until an index is given. One index posts one event, and a stock that

@@ -526,6 +526,46 @@ static void enough_for_all_is_enough(void)
 	}
 }
 
+/* Two slots, two threads that the kernel moves all the time: one gives on a shelf that
+ * the other has just looked at, and takes from one that the other has yet to see. */
+static void *moved_loop(void *arg)
+{
+	struct crew *crew = arg;
+	struct test_random random;
+
+	crew_settle(crew, &random);
+	for (int i = 0; i < 400000; i++) {
+		uint32_t idx;
+
+		cpu_here = test_random_below(&random, 2) ? 0 : 15;
+		if (!CHECK_EQ(take(&crew->stock, 1, &idx), 0))
+			break;
+		crew_hold(crew, &idx, 1);
+		cpu_here = test_random_below(&random, 2) ? 0 : 15;
+		fl__stock_give(&crew->stock, idx, 1);
+	}
+	return NULL;
+}
+
+static void enough_for_two_who_are_moved(void)
+{
+	struct crew *crew = calloc(1, sizeof(*crew));
+	pthread_t threads[2];
+
+	MUST(crew != NULL);
+	crew->capacity = 2;
+	MUST_EQ(fl__stock_init(&crew->stock, "things", 2,
+			       FL_STRATEGY_REUSE_AFFINITY, 100, 5),
+		0);
+	for (int i = 0; i < 2; i++)
+		MUST_EQ(pthread_create(&threads[i], NULL, moved_loop, crew), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	CHECK_EQ(fl__stock_look(&crew->stock).used_count, 0);
+	fl__stock_fini(&crew->stock);
+	free(crew);
+}
+
 /* One gives on its shelf at the very moment that another begins to wait. */
 struct duel {
 	struct fl__stock stock;
@@ -592,6 +632,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(threads_that_take_several),
 	TEST_CASE(threads_on_real_processors),
 	TEST_CASE(enough_for_all_is_enough),
+	TEST_CASE(enough_for_two_who_are_moved),
 	TEST_CASE(give_beside_the_wait),
 };
 
