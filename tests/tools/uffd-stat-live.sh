@@ -46,8 +46,8 @@ def size(fd, rows, columns):
 
 # What is drawn, until a text is there or the time is over.
 def read(fd, seconds, text=None):
-    seen, end = b"", time.time() + seconds
-    while time.time() < end and (text is None or text not in seen):
+    seen, end = b"", time.monotonic() + seconds
+    while time.monotonic() < end and (text is None or text not in seen):
         if select.select([fd], [], [], 0.05)[0]:
             try:
                 seen += os.read(fd, 65536)
@@ -77,6 +77,9 @@ def drive(tool, target, end):
         read(master, 0.1)
     os.write(master, b"m")
     drawn = read(master, PATIENCE, b"watched")
+    # What is drawn may come in pieces.
+    if b"P" not in drawn:
+        drawn += read(master, PATIENCE, b"P")
     assert b"slot 0 of pool" in drawn and b"P" in drawn, "no page map"
     os.write(master, b">")
     assert b"no fixed place" not in read(master, 0.3), "no second slot"
@@ -110,9 +113,9 @@ def hang_up(tool, target):
         os.execv(tool, [tool, "--top", "-p", target, "1"])
     assert b"the-pool" in read(master, PATIENCE, b"the-pool"), "no pool drawn"
     os.close(master)
-    end = time.time() + PATIENCE
+    end = time.monotonic() + PATIENCE
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
-        assert time.time() < end, "goes on without a terminal"
+        assert time.monotonic() < end, "goes on without a terminal"
         time.sleep(0.05)
 
 hang_up(sys.argv[1], sys.argv[2])
@@ -134,10 +137,14 @@ for bad in 127.0.0.1: 127.0.0.1:0 127.0.0.1:65536 127.0.0.1:x 192.0.2.1:9 x; do
 	test $? -eq 1 || failed "--listen $bad is taken"
 done
 # One that is free; whoever takes it meanwhile is told by --listen.
-port=$($python -c 'import socket
+listen_begin()
+{
+	port=$($python -c 'import socket
 print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
-"$stat" -p $pid --listen 127.0.0.1:$port >"$tmp/listen" 2>&1 &
-listener=$!
+	"$stat" -p $pid --listen 127.0.0.1:$port >"$tmp/listen" 2>&1 &
+	listener=$!
+}
+listen_begin
 i=0
 while ! grep -q serving "$tmp/listen"; do
 	if grep -q 'built without' "$tmp/listen"; then
@@ -146,6 +153,10 @@ while ! grep -q serving "$tmp/listen"; do
 	fi
 	i=$((i + 1))
 	test "$i" -lt 400 || failed "--listen: $(cat "$tmp/listen")"
+	if grep -q 'in use' "$tmp/listen"; then
+		wait $listener
+		listen_begin
+	fi
 	sleep 0.1
 done
 cat >"$tmp/ask.py" <<'EOF'
