@@ -329,8 +329,12 @@ static void files_hold_a_group(void)
 	binding.module_count = 1;
 	binding.encoding = FL_WASM2C_GROUP_ENCODING;
 	for (int i = 0; i < PARTS; i++) {
-		snprintf(path[i], sizeof(path[i]), "/tmp/state-group-%d-%d",
-			 (int)getpid(), i);
+		int fd;
+
+		strcpy(path[i], "/tmp/state-group-XXXXXX");
+		fd = mkstemp(path[i]);
+		MUST(fd >= 0);
+		close(fd);
 		CONFORM_MUST(fl_snapshot_write(scene.snapshots[i], path[i],
 					       &scene.error),
 			     &scene.error);
