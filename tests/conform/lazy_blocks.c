@@ -840,8 +840,8 @@ static void blocks_that_do_not_come(void)
 static bool all_asked(const struct lazy *lazy)
 {
 	for (int i = 0; i < 1000; i++) {
-		uint64_t reads = __atomic_load_n(&lazy->source.reads,
-						 __ATOMIC_RELAXED);
+		uint64_t reads =
+			__atomic_load_n(&lazy->source.reads, __ATOMIC_RELAXED);
 		uint64_t begun = now("loads_begun");
 
 		if (begun >= foreseen_parts() && begun == reads + 2 &&
