@@ -606,6 +606,9 @@ static void warm_slot_is_cheap(void)
 	struct wasm w = { 0 };
 
 	conform_pool_config(&pool_config);
+	/* The same slot again, also where the thread was moved meanwhile. */
+	pool_config.max_instances = 1;
+	pool_config.max_memories = 1;
 	/* The pages of one memory are in one page table, wherever the pool lies:
 	 * what is known of them is allocated for each. */
 	pool_config.memory_alignment_bytes = 2 * MIB;
