@@ -8,6 +8,7 @@
  * allocation.
  */
 #include "base/config.h"
+#include "base/sized.h"
 #include "instance/instance.h"
 #include "instance/stack.h"
 #include "instance/table_life.h"
@@ -271,6 +272,16 @@ static int pool_plan(struct fl_pool *pool, const struct fl_pool_config *config,
 	if (pool->source->raise)
 		pool->source->raise(&pool->limits);
 	return err;
+}
+
+void fl_pool_config_of(const struct fl_pool *pool,
+		       struct fl_pool_config *config)
+{
+	struct fl_pool_config filled = pool->config;
+
+	filled.memory_stride_bytes =
+		pool->layout.banks[FL__BANK_MEMORY].stride_bytes;
+	fl__sized_write(config, &filled, sizeof(filled));
 }
 
 int fl_pool_create(struct fl_context *context,

@@ -11,7 +11,7 @@
 . "$srcdir/tests/kit/functions.sh"
 make_tmp
 libs=$FL_BUILDDIR/.libs
-max_count=137
+max_count=138
 
 awk '/^FL_API/ {
 	text = $0

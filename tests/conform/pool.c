@@ -248,6 +248,42 @@ static void shorter_pool_info(void)
 	conform_close(&conform);
 }
 
+static void configuration_is_told(void)
+{
+	struct fl_pool_config asked, told;
+	struct fl_pool_info info = { .size = sizeof(info) };
+	struct conform conform;
+
+	conform_pool_config(&asked);
+	asked.memory_stride_bytes = 0;
+	asked.max_memory_bytes = 3 * WPAGE;
+	asked.max_memories = 7;
+	asked.prefix_bytes = 4096;
+	asked.max_tables = 5;
+	asked.name = "told";
+	conform_open(&conform, &asked);
+	fl_pool_info(conform.pool, &info);
+	memset(&told, 0x5a, sizeof(told));
+	told.size = sizeof(told);
+	fl_pool_config_of(conform.pool, &told);
+	CHECK_EQ(told.size, sizeof(told));
+	CHECK_EQ(told.max_memory_bytes, 3 * WPAGE);
+	CHECK_EQ(told.max_memories, 7);
+	CHECK_EQ(told.max_tables, 5);
+	CHECK_EQ(told.prefix_bytes, 4096);
+	CHECK_EQ(told.memory_stride_bytes, info.memory_stride_bytes);
+	CHECK(told.memory_stride_bytes >= 3 * WPAGE + 4096);
+	CHECK_EQ(told.table_element_bytes, asked.table_element_bytes);
+	CHECK(told.name != asked.name && !strcmp(told.name, "told"));
+	/* An older host's struct. */
+	memset(&told, 0x5a, sizeof(told));
+	told.size = offsetof(struct fl_pool_config, max_memory_bytes);
+	fl_pool_config_of(conform.pool, &told);
+	CHECK_EQ(told.max_tables, 5);
+	CHECK_EQ(told.max_memory_bytes, 0x5a5a5a5a5a5a5a5aull);
+	conform_close(&conform);
+}
+
 static void defaults(void)
 {
 	struct fl_memory_config memory;
@@ -896,6 +932,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(backends_taken_away),
 	TEST_CASE(newer_and_older_structs),
 	TEST_CASE(shorter_pool_info),
+	TEST_CASE(configuration_is_told),
 	TEST_CASE(defaults),
 	TEST_CASE(layout_of_a_memory),
 	TEST_CASE(values_that_contradict),

@@ -299,6 +299,43 @@ static void image_is_there_each_time(void)
 	close_pool();
 }
 
+/* WRAPPED:
+ * fl_pool_info */
+static int infos;
+void __real_fl_pool_info(const struct fl_pool *of, struct fl_pool_info *info);
+void __wrap_fl_pool_info(const struct fl_pool *of, struct fl_pool_info *info);
+void __wrap_fl_pool_info(const struct fl_pool *of, struct fl_pool_info *info)
+{
+	infos++;
+	__real_fl_pool_info(of, info);
+}
+
+/* fl_pool_info() looks at each slot that was ever used, and takes the slots that
+ * processors have at hand away. No instance pays for that. */
+static void taking_looks_at_no_other_slot(void)
+{
+	struct fl_memory_config config;
+	struct fl_error error = { .text = "" };
+	struct fl_module *module;
+	wasm_rt_memory_t memory;
+	struct guest guest;
+
+	open_pool(2, 0);
+	module = load("small");
+	infos = 0;
+	make_must(&guest, module);
+	Z_small_free(&guest.small);
+	fl_memory_config_init(&config);
+	config.initial_bytes = WPAGE;
+	MUST_EQ(fl_wasm2c_acquire(pool, &config, &memory, &error), 0);
+	wasm_rt_free_memory(&memory);
+	CHECK_EQ(infos, 0);
+	CHECK_EQ(live(), 0);
+	CHECK_EQ(infos, 1);
+	fl_module_release(module);
+	close_pool();
+}
+
 static void out_of_bounds_is_a_trap(void)
 {
 	static const uint32_t outside[] = {
@@ -1112,6 +1149,7 @@ static void faults_of_the_host_are_passed_on(void)
 
 static const struct test_case cases[] = {
 	TEST_CASE(image_is_there_each_time),
+	TEST_CASE(taking_looks_at_no_other_slot),
 	TEST_CASE(out_of_bounds_is_a_trap),
 	TEST_CASE(grow_is_in_place),
 	TEST_CASE(unused_memories_go_back),

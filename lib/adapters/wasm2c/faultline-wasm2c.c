@@ -233,25 +233,25 @@ static void describe(wasm_rt_memory_t *memory, const struct fl_memory *from,
 int fl_wasm2c_read_offer(const struct fl_pool *pool,
 			 struct fl_wasm2c_offer *offer, struct fl_error *error)
 {
-	struct fl_pool_info info = { .size = sizeof(info) };
+	struct fl_pool_config config = { .size = sizeof(config) };
 
-	fl_pool_info(pool, &info);
+	fl_pool_config_of(pool, &config);
 #if WASM_RT_MEMCHECK_SIGNAL_HANDLER
-	if (info.memory_stride_bytes < MIN_STRIDE_BYTES)
+	if (config.memory_stride_bytes < MIN_STRIDE_BYTES)
 		return fl_wasm2c_fail(
 			error, -ENOTSUP,
 			"wasm2c's code checks no bounds "
 			"and needs a memory_stride_bytes of at least "
 			"8 GiB: the pool has %llu",
-			(unsigned long long)info.memory_stride_bytes);
+			(unsigned long long)config.memory_stride_bytes);
 #else
 	(void)error;
 #endif
 	offer->max_bytes = MAX_WPAGES * WPAGE_BYTES;
-	if (info.max_memory_bytes < offer->max_bytes)
-		offer->max_bytes = info.max_memory_bytes;
+	if (config.max_memory_bytes < offer->max_bytes)
+		offer->max_bytes = config.max_memory_bytes;
 	/* A pool's elements are 24 bytes wide, not the 12 of 32-bit hosts. */
-	offer->has_tables = info.max_tables > 0 &&
+	offer->has_tables = config.max_tables > 0 &&
 			    sizeof(wasm_rt_funcref_t) % 8 == 0;
 	return 0;
 }

@@ -263,15 +263,15 @@ static int memory_begin(struct fl_pool *pool, const struct fl_module *module,
 /* Is there room for the header? Only the prefix is accessible before a base. */
 static int check_prefix(const struct fl_pool *pool, struct fl_error *error)
 {
-	struct fl_pool_info info = { .size = sizeof(info) };
+	struct fl_pool_config config = { .size = sizeof(config) };
 
-	fl_pool_info(pool, &info);
-	if (info.prefix_bytes >= FL_WASM3_PREFIX_BYTES)
+	fl_pool_config_of(pool, &config);
+	if (config.prefix_bytes >= FL_WASM3_PREFIX_BYTES)
 		return 0;
 	return fail(
 		error, -ENOTSUP,
 		"wasm3 keeps a header before the memory: give the pool a prefix_bytes of %d, it has %llu",
-		FL_WASM3_PREFIX_BYTES, (unsigned long long)info.prefix_bytes);
+		FL_WASM3_PREFIX_BYTES, (unsigned long long)config.prefix_bytes);
 }
 
 static int load_with(struct load *load, IM3Runtime runtime, IM3Module parsed,

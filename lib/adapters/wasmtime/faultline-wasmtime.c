@@ -227,7 +227,7 @@ static wasmtime_error_t *memory_new(void *env, const wasm_memorytype_t *type,
 int fl_wasmtime_use(struct wasm_config_t *config, struct fl_pool *pool,
 		    struct fl_error *error)
 {
-	struct fl_pool_info info = { .size = sizeof(info) };
+	struct fl_pool_config pooled = { .size = sizeof(pooled) };
 	wasmtime_memory_creator_t calls = {
 		.new_memory = memory_new,
 		.finalizer = free,
@@ -247,9 +247,9 @@ int fl_wasmtime_use(struct wasm_config_t *config, struct fl_pool *pool,
 	creator = malloc(sizeof(*creator));
 	if (!creator)
 		return fail(error, -ENOMEM, "no memory for a creator");
-	fl_pool_info(pool, &info);
+	fl_pool_config_of(pool, &pooled);
 	creator->pool = pool;
-	creator->capacity = (size_t)info.max_memory_bytes;
+	creator->capacity = (size_t)pooled.max_memory_bytes;
 	creator->reserved = (size_t)tunables.memory_reservation_bytes;
 	creator->guard = (size_t)tunables.memory_guard_bytes;
 	calls.env = creator;
