@@ -44,7 +44,7 @@ static size_t sum_steps(uint64_t *lanes, const uint8_t *at, uint64_t len)
 	return off;
 }
 
-#if defined(__x86_64__)
+#if FL_HAS_WIDE_VECTORS
 #include <immintrin.h>
 
 /* All lanes are one register's. */

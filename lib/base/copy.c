@@ -5,7 +5,8 @@
  * Two lines a turn need fewer branches than one, and with four a long run of
  * pages that were written whole is slower. The loop is in the compiler's own
  * vectors, which every target has. On x86-64 the loop is compiled once more for
- * AVX2, and once more for AVX-512, where one vector is one line.
+ * AVX2, and once more for AVX-512, where one vector is one line; on Windows only
+ * with optimisation (FL_HAS_WIDE_VECTORS).
  */
 #include "copy.h"
 
@@ -108,7 +109,7 @@ DEFINE(zeroes, , ZERO, ANY)
 DEFINE_DIFFER(differ_from, , SOURCE, ANY)
 DEFINE_DIFFER(differ_from_zeroes, , ZERO, ANY)
 
-#if defined(__x86_64__)
+#if FL_HAS_WIDE_VECTORS
 #include <immintrin.h>
 
 #define AVX2 __attribute__((target("avx2")))

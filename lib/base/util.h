@@ -29,6 +29,20 @@
 #else
 #define FL_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #endif
+
+/*
+ * Loops for processors with vectors of more than 16 bytes. Windows aligns the
+ * stack to 16 bytes. gcc aligns temporaries no further there, but moves them as
+ * if it had (gcc.gnu.org/PR54412), or fails. Without optimisation each value is
+ * a temporary on the stack; optimised, the loops have registers for all, which
+ * row windows of tests/hosts/run.sh looks at.
+ */
+#if defined(__x86_64__) && (!defined(_WIN32) || defined(__OPTIMIZE__))
+#define FL_HAS_WIDE_VECTORS 1
+#else
+#define FL_HAS_WIDE_VECTORS 0
+#endif
+
 #define fl_unlikely(x)		__builtin_expect(!!(x), 0)
 
 #if defined(FL_CHECKS) && FL_CHECKS >= 1

@@ -48,7 +48,7 @@ static const struct loops all_loops[] = {
 	{ "chosen, known to be written", restored, chosen_zeroes,
 	  fl__copy_differ, fl__copy_differ },
 	{ "portable", back, zeroes, differ_from, differ_from_zeroes },
-#if defined(__x86_64__)
+#if FL_HAS_WIDE_VECTORS
 	{ "AVX2", back_avx2, zeroes_avx2, differ_from_avx2,
 	  differ_from_zeroes_avx2 },
 	{ "AVX-512", back_avx512, zeroes_avx512, differ_from_avx512,
@@ -64,7 +64,7 @@ static const struct loops *loops_next(size_t *i)
 	if (*i >= TEST_ARRAY_SIZE(all_loops))
 		return NULL;
 	++*i;
-#if defined(__x86_64__)
+#if FL_HAS_WIDE_VECTORS
 	if ((loops->back == back_avx2 && !__builtin_cpu_supports("avx2")) ||
 	    (loops->back == back_avx512 && !__builtin_cpu_supports("avx512f")))
 		return loops_next(i);
