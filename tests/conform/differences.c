@@ -183,7 +183,7 @@ static struct fl_delta *session(struct scene *scene,
 	return delta;
 }
 
-static int tell(void *user, const struct fl_difference *d)
+static int told_of(void *user, const struct fl_difference *d)
 {
 	static const char *const names[] = {
 		[FL_PART_MEMORY] = "memory",
@@ -236,16 +236,16 @@ static void play(bool is_plain, const char *of_both, const char *of_session)
 	change_version(&scene, instance);
 	now = capture(&scene, instance);
 	delta = session(&scene, was);
-	CONFORM_MUST(fl_snapshot_differences(was, now, delta, tell, &told,
+	CONFORM_MUST(fl_snapshot_differences(was, now, delta, told_of, &told,
 					     &error),
 		     &error);
 	check_told(&told, of_both);
 	told = (struct told){ .length = 0 };
-	CHECK_EQ(fl_delta_differences(delta, tell, &told), 0);
+	CHECK_EQ(fl_delta_differences(delta, told_of, &told), 0);
 	check_told(&told, of_session);
 	/* A snapshot does not differ from itself. */
 	told = (struct told){ .length = 0 };
-	CONFORM_MUST(fl_snapshot_differences(was, was, delta, tell, &told,
+	CONFORM_MUST(fl_snapshot_differences(was, was, delta, told_of, &told,
 					     &error),
 		     &error);
 	check_told(&told, "");

@@ -128,8 +128,8 @@ static wasmtime_error_t *check_bounds(const struct creator *creator,
 	    tunables.memory_guard_bytes >= guard)
 		return NULL;
 	return refuse(
-		"Wasmtime's code needs a reservation of %zu and a guard of %zu bytes, the pool has %llu and %llu: call fl_wasmtime_use() last on the configuration",
-		reserved, guard,
+		"Wasmtime's code needs a reservation of %llu and a guard of %llu bytes, the pool has %llu and %llu: call fl_wasmtime_use() last on the configuration",
+		(unsigned long long)reserved, (unsigned long long)guard,
 		(unsigned long long)tunables.memory_reservation_bytes,
 		(unsigned long long)tunables.memory_guard_bytes);
 }

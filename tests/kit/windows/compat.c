@@ -390,6 +390,12 @@ uint64_t procfs_status_kib(const char *field)
 	compat_lacks("/proc");
 }
 
+uint64_t procfs_frame(const void *addr)
+{
+	(void)addr;
+	return 0;
+}
+
 struct procfs_resident procfs_resident(const void *start, const void *end)
 {
 	(void)start;

@@ -114,6 +114,22 @@ static inline int fork(void)
 	compat_lacks("fork()");
 }
 
+#define SA_RESTART 1
+#define SA_ONSTACK 2
+struct sigaction {
+	void (*sa_handler)(int signo);
+	int sa_flags;
+};
+
+static inline int sigaction(int signo, const struct sigaction *action,
+			    struct sigaction *before)
+{
+	(void)signo;
+	(void)action;
+	(void)before;
+	compat_lacks("signals to a thread");
+}
+
 static inline int symlink(const char *to, const char *from)
 {
 	(void)to;

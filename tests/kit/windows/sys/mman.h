@@ -15,6 +15,7 @@
 #define MAP_FIXED 16
 #define MAP_ANONYMOUS 32
 #define MAP_NORESERVE 64
+#define MAP_FIXED_NOREPLACE 128
 #define MAP_FAILED ((void *)-1)
 
 #define MCL_FUTURE 2
