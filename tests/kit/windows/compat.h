@@ -109,10 +109,11 @@ static inline int unsetenv(const char *name)
 	return _putenv_s(name, "");
 }
 
-static inline int fork(void)
+static inline int compat_fork(void)
 {
 	compat_lacks("fork()");
 }
+#define fork compat_fork
 
 #define SA_RESTART 1
 #define SA_ONSTACK 2
@@ -136,6 +137,7 @@ static inline int symlink(const char *to, const char *from)
 	(void)from;
 	compat_lacks("symbolic links for everybody");
 }
+#define lstat stat
 
 static inline int mkfifo(const char *path, int mode)
 {
