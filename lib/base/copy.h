@@ -1,6 +1,4 @@
-/* SPD * longer when all of a page was written; but pages that fit the smallest
- * cache are copied faster blindly, by memcpy().
--License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
  * copy.h - bring bytes back to what they were, writing only what differs.
  *
@@ -15,7 +13,8 @@
  *
  * 1 MiB of zeroes, one word a page written: 11.5 us, memset 18.3. All of it
  * written: 42.4 us, memset 42.5. Image pages that are known to be written are
- * copied back by memcpy(): comparing them first gained nothing.
+ * copied back by memcpy() where a vector is not a whole line: comparing them
+ * first gained nothing there.
  *
  * A delta takes lines of 64 bytes that differ. Which these are is asked apart from
  * moving them: a branch for each line is guessed wrong at most lines that changed,
