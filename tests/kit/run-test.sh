@@ -20,6 +20,8 @@ limit=${FAULTLINE_TEST_TIMEOUT:-240}
 counts='^[0-9][0-9]* passed, [0-9][0-9]* failed, [0-9][0-9]* skipped$'
 splats='BUG:|WARNING:|Oops|general protection fault|Call Trace|soft lockup'
 splats="$splats|blocked for more than|rcu.*stall|KASAN|KCSAN|UBSAN"
+# Names whom the kernel killed for memory, beside the trace that it wrote of that.
+splats="$splats|[Oo]ut of memory: Killed"
 
 if test -z "${MALLOC_PERTURB_+set}"; then
 	MALLOC_PERTURB_=$(od -An -N1 -tu1 /dev/urandom | tr -d ' ')
