@@ -1487,12 +1487,12 @@ struct fl_pool_info {
 	uint64_t overflowed_stacks;
 };
 
-/* Looks at each slot that was used, and takes locks: for people and tools. */
+/* Looks at each slot that was ever used, and takes locks: for people and tools. */
 FL_API void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info);
 
 /*
- * The configuration that the pool was made with, defaults included; *config has
- * its size. memory_stride_bytes is what lies between two bases also where that was
+ * The configuration that the pool was made with, defaults included; the caller sets
+ * config->size. memory_stride_bytes is what lies between two bases also where that was
  * left to the library. name ("" for none) and table_null are the pool's copies, and
  * go with the pool. Constant time, any thread, no lock: for adapters and compilers
  * that ask again for each instance.

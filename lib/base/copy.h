@@ -14,7 +14,8 @@
  * 1 MiB of zeroes, one word a page written: 11.5 us, memset 18.3. All of it
  * written: 42.4 us, memset 42.5. Image pages that are known to be written are
  * copied back by memcpy() where a vector is not a whole line: comparing them
- * first gained nothing there.
+ * first gained nothing there. Where a vector is a line, comparing takes 0.7 of
+ * what memcpy() takes if a word of each page was written, 0.95 to 1.06 if all was.
  *
  * A delta takes lines of 64 bytes that differ. Which these are is asked apart from
  * moving them: a branch for each line is guessed wrong at most lines that changed,
