@@ -62,6 +62,7 @@ int fl_context_create(const struct fl_context_config *config,
 	if (!context)
 		return fl__error_set(error, -ENOMEM, "no memory for a context");
 	context->refs = 1;
+	context->is_commit_strict = fl__os_is_commit_strict();
 	context->limits = known;
 	/* The caller's names may go after the call. */
 	context->limits.backend = context->limits.rung = NULL;

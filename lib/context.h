@@ -38,6 +38,8 @@ struct fl_context {
 	struct fl_image *holes;
 	struct fl__os_fork_guard fork_guard;	/* also of its pools */
 	int status_fd;	/* fl__os_status_open() */
+	/* fl__os_is_commit_strict() as the context began. */
+	bool is_commit_strict;
 	/* Loaded modules by the hash of their bytes, see module/module.c. */
 	struct fl__os_lock twins_lock;
 	struct fl_module *twins[256];

@@ -2029,7 +2029,10 @@ static inline uint64_t fl_memory_length(const struct fl_memory *memory)
 }
 
 /* memory.copy and memory.fill. Both check bounds before they write. dst and src
- * may be the same memory and overlap. Specification: "Memory Instructions". */
+ * may be the same memory and overlap. Both access the bytes as the guest itself
+ * would: where an access of the guest is a signal (a file in place that was cut, or
+ * nothing left under vm.overcommit_memory 2), so is theirs; fl_memory_prefault()
+ * answers with an error. Specification: "Memory Instructions". */
 FL_API enum fl_trap fl_memory_copy(struct fl_memory *dst, uint64_t dst_off,
 				   const struct fl_memory *src,
 				   uint64_t src_off, uint64_t length_bytes);
@@ -2044,8 +2047,9 @@ FL_API enum fl_trap fl_memory_fill(struct fl_memory *memory, uint64_t offset,
  * written. Specification: "Instantiation".
  *
  * Errors: -EINVAL when a segment's offset cannot be known, -EIO when the memory
- * shows a file in place that was cut, -ECHILD. *trap is FL_TRAP_NONE then, and
- * the segments before are written.
+ * shows a file in place that was cut, -ENOMEM and -EPERM when the system gives no
+ * memory for what is written, -ECHILD. *trap is FL_TRAP_NONE then, and the segments
+ * before are written.
  */
 FL_API int fl_memory_apply_segments(struct fl_memory *memory,
 				    const struct fl_module *module,
@@ -2441,8 +2445,9 @@ FL_API int fl_instance_allocate(struct fl_pool *pool, struct fl_module *module,
  * The second half, once, with the same config: the table initialisers and
  * active segments that no image has covered, for tables, then for memories,
  * each in order. Errors: -EFAULT, -EINVAL, -EIO (an imported memory shows a file in
- * place that was cut), -ECHILD. After any but -ECHILD what came before is written,
- * and the instance is still to be released.
+ * place that was cut), -ENOMEM, -EPERM (as fl_memory_apply_segments()), -ECHILD.
+ * After any but -ECHILD what came before is written, and the instance is still to
+ * be released.
  */
 FL_API int fl_instance_initialise(struct fl_instance *instance,
 				  const struct fl_instance_config *config,

@@ -189,6 +189,33 @@ static int slot_load(const struct fl__space *space, uint64_t off, uint64_t len)
 	return err;
 }
 
+/* Either a file in place was cut, or a hole of our own file could not become
+ * memory: every byte is charged, and none is left. */
+static int would_be_signal(const struct fl__space *space)
+{
+	return space->image && space->image->bytes ? -ENOMEM : -EIO;
+}
+
+/* Without MADV_POPULATE_WRITE. Where the storage has holes the kernel reads first,
+ * and answers if it has no memory for one. */
+static int slot_touch(const struct fl__space *space, uint8_t *start,
+		      uint64_t len)
+{
+	const struct fl_image *image = space->image;
+	uint64_t off = (uint64_t)(start - space->base);
+	uint64_t hpage = fl__os_hpage_bytes();
+	uint8_t byte;
+
+	if (image && image->bytes &&
+	    fl__image_map_has_hole(&image->map, off, len)) {
+		for (uint64_t at = 0; at < len; at += hpage)
+			if (fl__os_peek(&byte, start + at, 1) == -EFAULT)
+				return would_be_signal(space);
+	}
+	fl__os_touch(start, len);
+	return 0;
+}
+
 int fl__show_prefault(struct fl__arena *arena, struct fl__space *space,
 		      uint64_t offset_bytes, uint64_t length_bytes)
 {
@@ -201,9 +228,9 @@ int fl__show_prefault(struct fl__arena *arena, struct fl__space *space,
 		return err;
 	fl__space_called(space, 1);
 	if (!fl__probe_has(&arena->host->probe, FL__FEATURE_POPULATE))
-		fl__os_touch(start, length_bytes);
-	/* EFAULT: a file in place was cut. */
-	else if (madvise(start, (size_t)length_bytes, FL_MADV_POPULATE_WRITE))
-		return errno == EFAULT ? -EIO : fl__error_fold(-errno);
-	return 0;
+		return slot_touch(space, start, length_bytes);
+	if (!madvise(start, (size_t)length_bytes, FL_MADV_POPULATE_WRITE))
+		return 0;
+	return errno == EFAULT ? would_be_signal(space) :
+				 fl__error_fold(-errno);
 }

@@ -331,3 +331,22 @@ uint64_t fl__image_map_extent_bytes(const struct fl__image_map *map)
 		hpages += map->extents[i].hpage_len;
 	return hpages * map->hpage_bytes;
 }
+
+bool fl__image_map_has_hole(const struct fl__image_map *map, uint64_t off,
+			    uint64_t len)
+{
+	uint64_t first = off / map->hpage_bytes;
+	uint64_t end =
+		fl_round_up(off + len, map->hpage_bytes) / map->hpage_bytes;
+	uint64_t hpages = 0;
+
+	for (uint32_t i = 0; i < map->extent_count; i++) {
+		const struct fl__run *extent = &map->extents[i];
+		uint64_t from = fl_max_u64(first, extent->hpage_off);
+		uint64_t to =
+			fl_min_u64(end, extent->hpage_off + extent->hpage_len);
+
+		hpages += to > from ? to - from : 0;
+	}
+	return hpages > fl__runs_overlap(&map->data, first, end - first);
+}

@@ -112,6 +112,11 @@ uint64_t fl__image_map_span_bytes(const struct fl__image_map *map);
 /* The bytes of the extents alone. */
 uint64_t fl__image_map_extent_bytes(const struct fl__image_map *map);
 
+/* Are there zeroes within extents at [off, off + len), for which a store needs
+ * memory of the storage too? */
+bool fl__image_map_has_hole(const struct fl__image_map *map, uint64_t off,
+			    uint64_t len);
+
 /* A stretch of a memory that is all in the storage, or all zeroes. */
 struct fl__piece {
 	uint64_t off;			/* in the memory */

@@ -70,23 +70,14 @@ void fl_data_drop(struct fl_instance *instance, uint32_t data_idx)
 	fl__dropped_set(&instance->dropped_data, data_idx);
 }
 
-/* A host's own write, which a file that was cut must not make a signal of. */
 static int segment_write(struct fl_memory *memory,
 			 const struct fl_segment *segment,
 			 struct fl_error *error)
 {
-	const struct fl_image *image = fl__slot_of_side(memory)->space.image;
-	uint8_t *dst = memory->base + segment->offset_bytes;
+	int err = fl__memory_put(memory, segment->offset_bytes, segment->bytes,
+				 segment->length_bytes);
 
-	if (!image || !fl__image_is_in_place(image)) {
-		memcpy(dst, segment->bytes, (size_t)segment->length_bytes);
-		return 0;
-	}
-	if (!fl__os_poke(dst, segment->bytes, segment->length_bytes))
-		return 0;
-	return fl__error_set(
-		error, -EIO,
-		"a data segment cannot be written: the memory's image file was cut");
+	return err ? fl__memory_cannot_put("a data segment", err, error) : 0;
 }
 
 int fl__data_write(struct fl_memory *memory, const struct fl_module *module,

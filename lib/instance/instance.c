@@ -65,6 +65,7 @@ const struct fl__kind fl__kind_structure = {
 	.plural = "instances",
 	.what = "structure",
 	.side_bytes = sizeof(struct fl_instance),
+	.is_hosts = true,
 	.end = instance_end,
 	.held_bytes = instance_held_bytes,
 	.describe = instance_describe,

@@ -436,3 +436,45 @@ int fl_memory_prefault(struct fl_memory *memory, uint64_t offset_bytes,
 		slot->arena, &slot->space, first,
 		fl_round_up(offset_bytes + length_bytes - first, hpage));
 }
+
+/*
+ * A page of the image's file that somebody cut, or that is not loaded yet, is
+ * written by the kernel, which answers. So is asked for memory, where every byte is
+ * charged, a page that is a hole of the image's storage: a store would be SIGBUS
+ * when nothing is left.
+ */
+int fl__memory_put(struct fl_memory *memory, uint64_t off, const void *bytes,
+		   uint64_t len)
+{
+	const struct fl__slot *slot = fl__slot_of_side(memory);
+	const struct fl_image *image = slot->space.image;
+	bool is_fetched = image && fl__image_is_fetched(image);
+	int err = 0;
+
+	if (!len)
+		return 0;
+	if (is_fetched ||
+	    (image && slot->bank->pool->context->is_commit_strict &&
+	     fl__image_map_has_hole(&image->map, off, len)))
+		err = fl_memory_prefault(memory, off, len);
+	if (err)
+		return err == -ENOMEM || err == -EPERM ? err : -EIO;
+	if (is_fetched)
+		return fl__os_poke(memory->base + off, bytes, len) ? -EIO : 0;
+	memcpy(memory->base + off, bytes, (size_t)len);
+	return 0;
+}
+
+int fl__memory_cannot_put(const char *what, int err, struct fl_error *error)
+{
+	const char *remedy = fl__os_remedy(err);
+
+	if (err == -EIO)
+		return fl__error_set(
+			error, err,
+			"%s cannot be written: the memory's image file was cut or cannot be read",
+			what);
+	return fl__error_set(error, err, "%s cannot be written: %s%s%s", what,
+			     fl_strerror(err), remedy ? "; " : "",
+			     remedy ? remedy : "");
+}

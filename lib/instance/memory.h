@@ -48,6 +48,13 @@ struct fl_memory *fl__memory_begin(struct fl__slot *slot,
 				   const struct fl__request *request,
 				   const struct fl__memory_shape *shape);
 
+/* Store bytes that lie within the memory, as the host: what would be a signal of
+ * the guest is -ENOMEM, -EPERM or -EIO here. */
+int fl__memory_put(struct fl_memory *memory, uint64_t off, const void *bytes,
+		   uint64_t len);
+/* Say that what could not be stored, because of err; gives err. */
+int fl__memory_cannot_put(const char *what, int err, struct fl_error *error);
+
 /* The shape of memories that a module defines. */
 struct fl__memory_shape fl__memory_shape_of(const struct fl_module *module,
 					    uint32_t memory_idx);

@@ -170,6 +170,7 @@ const struct fl__kind fl__kind_table = {
 	.plural = "tables",
 	.what = "table",
 	.side_bytes = sizeof(struct fl__table),
+	.is_hosts = true,
 	.open = fl__nulls_open,
 	.close = fl__nulls_close,
 	.describe = table_describe,

@@ -7,8 +7,7 @@
  * snapshot and grown from there, so that a reset in place returns to the snapshot.
  *
  * The lines are stored by the processor, and the kernel notes the pages like those
- * that a guest writes. Into a memory whose image is read by calls they are stored
- * by a call too.
+ * that a guest writes. fl__memory_put() knows where a call has to store them.
  */
 #include "wake.h"
 #include "base/bits.h"
@@ -17,22 +16,11 @@
 static int memory_put(struct fl_memory *memory, const struct fl__delta_run *run,
 		      uint64_t length_bytes)
 {
-	const struct fl__slot *slot = fl__slot_of_side(memory);
-	const struct fl_image *image = slot->space.image;
 	uint64_t off = run->first * FL__DELTA_LINE_BYTES;
-	uint64_t len = fl_min_u64(run->count * FL__DELTA_LINE_BYTES,
-				  length_bytes - off);
-	int err;
 
-	if (!image || !fl__image_is_fetched(image)) {
-		memcpy(memory->base + off, run->lines, (size_t)len);
-		return 0;
-	}
-	err = fl_memory_prefault(memory, off, len);
-	if (err == -ENOMEM || err == -EPERM)
-		return err;
-	return err || fl__os_poke(memory->base + off, run->lines, len) ? -EIO :
-									 0;
+	return fl__memory_put(memory, off, run->lines,
+			      fl_min_u64(run->count * FL__DELTA_LINE_BYTES,
+					 length_bytes - off));
 }
 
 static int memory_grow_to(struct fl_memory *memory, uint64_t length_bytes,
@@ -66,12 +54,8 @@ static int memory_restore(struct fl_memory *memory, struct fl__delta_part *part,
 	while (!err && fl__delta_next_run(part, &run)) {
 		err = memory_put(memory, &run, part->length);
 		if (err)
-			return fl__error_set(
-				error, err,
-				"a line of the delta cannot be written: %s",
-				err == -EIO ?
-					"the memory's image file was cut or cannot be read" :
-					fl_strerror(err));
+			return fl__memory_cannot_put("a line of the delta", err,
+						     error);
 	}
 	return err;
 }

@@ -296,6 +296,43 @@ static bool slot_suits(const struct fl__slot *slot,
 	       !request->is_lent;
 }
 
+/* The holes of an extent become memory of the slot. */
+static int extent_fill(struct fl__slot *slot, const struct fl__run *extent)
+{
+	const struct fl__image_map *map = &slot->space.image->map;
+	uint64_t at = extent->hpage_off * map->hpage_bytes;
+	uint64_t end = fl_min_u64(at + extent->hpage_len * map->hpage_bytes,
+				  fl_round_up(slot->space.attached_bytes,
+					      map->hpage_bytes));
+	struct fl__piece piece;
+	int err = 0;
+
+	for (; !err && fl__image_map_next_data(map, NULL, at, end, &piece);
+	     at += piece.len)
+		if (!piece.is_data)
+			err = slot->bank->backend->prefault(slot->arena,
+							    &slot->space,
+							    piece.off,
+							    piece.len);
+	return err;
+}
+
+/* Where every byte is charged, a page of the image's storage for which nothing is
+ * left would be a signal of whoever first reads it, and a call that reads a table
+ * has no answer for it. */
+static int slot_fill(struct fl__slot *slot)
+{
+	const struct fl_image *image = slot->space.image;
+	int err = 0;
+
+	if (!image || !slot->bank->kind->is_hosts ||
+	    !slot->bank->pool->context->is_commit_strict)
+		return 0;
+	for (uint32_t i = 0; i < image->map.extent_count && !err; i++)
+		err = extent_fill(slot, &image->map.extents[i]);
+	return err;
+}
+
 static int slot_show(struct fl__slot *slot, const struct fl__request *request)
 {
 	int err = slot->bound ? slot_loosen(slot) : 0;
@@ -343,20 +380,21 @@ static int slot_attach(struct fl__slot *slot, const struct fl__request *request,
 	fl__stats_end(stats, FL__TIMES_attach, start_ns);
 	fl__slot_count_open(slot, slot->space.is_open);
 	fl__slot_count_calls(slot);
-	if (err) {
-		err = fl__slot_refused(slot, "initial content", err, error);
-		/* The old image may still be mapped in part. */
-		slot->space.image = old;
-		(void)slot_clear(slot, true);
-		return err;
-	}
-	if (old != request->image) {
+	if (!err && old != request->image) {
 		if (request->image)
 			fl_image_retain(request->image);
 		fl__image_show(request->image);
 		slot->space.image = request->image;
 		fl__image_unshow(old);
 		fl_image_release(old);
+	}
+	if (!err)
+		err = slot_fill(slot);
+	if (err) {
+		err = fl__slot_refused(slot, "initial content", err, error);
+		/* The old image may still be mapped in part. */
+		(void)slot_clear(slot, true);
+		return err;
 	}
 	fl__slot_count(slot, 0);
 	__atomic_store_n(&slot->is_lent, request->is_lent, __ATOMIC_RELAXED);
@@ -659,6 +697,8 @@ static int slot_renew(struct fl__slot *slot)
 	if (!err)
 		err = backend->attach(slot->arena, &slot->space,
 				      slot->space.image, bytes);
+	if (!err)
+		err = slot_fill(slot);
 	slot->space.is_torn |= err != 0;
 	fl__slot_count_calls(slot);
 	return err;
@@ -683,7 +723,8 @@ int fl__slot_restart(struct fl__slot *slot, uint64_t used_bytes)
 	}
 	if (verdict == FL__AUDIT_UNSURE ||
 	    backend->attach(slot->arena, &slot->space, slot->space.image,
-			    slot->space.attached_bytes))
+			    slot->space.attached_bytes) ||
+	    slot_fill(slot))
 		return slot_renew(slot);
 	return 0;
 }

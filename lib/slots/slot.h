@@ -79,6 +79,9 @@ struct fl__kind {
 	/* No backend knows of the slots: no slot is attached, reset, audited or
 	 * counted, and the kind makes its slots accessible. */
 	bool is_bare;
+	/* What lies in the slots is read and written by code of the host, which
+	 * expects no signal, and not by guests alone. */
+	bool is_hosts;
 	/* Once for each bank: make what its slots share, in bank->shared. */
 	int (*open)(struct fl__bank *bank, struct fl_error *error);
 	void (*close)(struct fl__bank *bank);

@@ -30,6 +30,38 @@ static void try_instance(struct scene *scene)
 	injected_settle(scene);
 }
 
+/* A module that writes into a file in place, which it imports. */
+static void try_initialise_import(struct scene *scene)
+{
+	struct fl_instance_config config = FL_INSTANCE_CONFIG_INIT;
+	struct fl_image *image = scene_in_place(scene);
+	struct wasm_parts parts = { 0 };
+	struct fl_instance *instance;
+	struct fl_memory *imported;
+	struct fl_module *module;
+	struct wasm w = { 0 };
+
+	if (!image)
+		return;
+	wasm_import_memory(&parts, 1);
+	wasm_add_data(&parts, 300, "filled");
+	wasm_parts_build(&parts, &w);
+	module = module_load(&scene->conform, &w);
+	imported = conform_take(&scene->conform, image, WPAGE);
+	config.imported_memories = &imported;
+	config.imported_memory_count = 1;
+	config.fills_imports = 1;
+	MUST_EQ(fl_instance_allocate(scene->conform.pool, module, &config,
+				     &instance, NULL),
+		0);
+	TRY(fl_instance_initialise(instance, &config, &listed_error));
+	(void)fl_instance_release(instance);
+	(void)fl_memory_release(imported);
+	fl_module_release(module);
+	fl_image_release(image);
+	injected_settle(scene);
+}
+
 static void try_snapshot_acquire(struct scene *scene)
 {
 	struct fl_instance_config clone = FL_INSTANCE_CONFIG_INIT;
@@ -264,6 +296,7 @@ static void try_restore_in_place(struct scene *scene)
 
 const struct injected_try injected_sessions[] = {
 	{ try_instance, EVERYWHERE },
+	{ try_initialise_import, EVERYWHERE },
 	{ try_snapshot_acquire, EVERYWHERE },
 	{ try_snapshot, EVERYWHERE },
 	{ try_captures, EVERYWHERE },
