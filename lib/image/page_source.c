@@ -105,10 +105,11 @@ int fl_page_source_from_file(const char *path, int fd,
 	}
 	source->fd = -1;
 	fl_page_source_release(source);
-	return fl__error_set_file(error, fl__os_file_error(err), path, fd,
-				  "cannot open the file: %s",
-				  err == -EINVAL ? "not a regular file" :
-						   strerror(-err));
+	return fl__error_set_file(
+		error, fl__os_file_error(err), path, fd,
+		"cannot open the file: %s%s%s",
+		err == -EINVAL ? "not a regular file" : strerror(-err),
+		fl__os_remedy_lead(err), fl__os_remedy_text(err));
 }
 
 static int64_t bytes_read(void *user, const struct fl_page_read *read)

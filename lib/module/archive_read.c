@@ -164,8 +164,9 @@ static int open_path(struct fl__archive_file *file, const char *path, int fd,
 	if (err)
 		return fl__error_set_file(
 			error, fl__os_file_error(err), path, fd,
-			"cannot open the image file: %s",
-			err == -EINVAL ? "not a regular file" : strerror(-err));
+			"cannot open the image file: %s%s%s",
+			err == -EINVAL ? "not a regular file" : strerror(-err),
+			fl__os_remedy_lead(err), fl__os_remedy_text(err));
 	file->is_ours = path != NULL;
 	return 0;
 }

@@ -243,9 +243,9 @@ static int write_failed(const struct fl__toc *toc, int err, bool is_there,
 			strerror(-err));
 	return fl__error_set_file(
 		error, fl__os_file_error(err), path, -1,
-		"cannot write an image file of %llu bytes: %s%s",
+		"cannot write an image file of %llu bytes: %s%s%s",
 		fl_llu(toc->stored_bytes), strerror(-err),
-		err == -EFBIG ? "; raise `ulimit -f`" : "");
+		fl__os_remedy_lead(err), fl__os_remedy_text(err));
 }
 
 static int write_contents(const struct fl__archive *archive, const char *path,

@@ -120,8 +120,9 @@ int fl_image_write_working_set(const struct fl_image *image, const char *path,
 	}
 	free(bytes);
 	return err ? fl__error_set_file(error, fl__os_file_error(err), path, -1,
-					"cannot write the working set: %s",
-					strerror(-err)) :
+					"cannot write the working set: %s%s%s",
+					strerror(-err), fl__os_remedy_lead(err),
+					fl__os_remedy_text(err)) :
 		     0;
 }
 

@@ -177,10 +177,10 @@ static int in_place_fill(struct fl_context *context, struct fl_image *image,
 		return 0;
 	err = fl__os_file_dup(fd, &image->fd);
 	if (err)
-		return fl__error_set(
-			error, fl__error_fold(err),
-			"cannot keep the image file open: %s%s", strerror(-err),
-			err == -EMFILE ? "; raise `ulimit -n`" : "");
+		return fl__error_set(error, fl__error_fold(err),
+				     "cannot keep the image file open: %s%s%s",
+				     strerror(-err), fl__os_remedy_lead(err),
+				     fl__os_remedy_text(err));
 	memcpy(image->file_offs, file_offs, sizeof(image->file_offs));
 	err = context->backend->image_map(context->host, image, error);
 	if (err)

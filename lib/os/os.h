@@ -26,6 +26,23 @@ uint64_t fl__os_hpage_bytes(void);
  */
 const char *fl__os_remedy(int err);
 
+/* For the end of a sentence, by %s%s: what leads over to the remedy, and the remedy;
+ * "" and "" without one. */
+static inline const char *fl__os_remedy_lead(int err)
+{
+	return fl__os_remedy(err) ? "; " : "";
+}
+
+static inline const char *fl__os_remedy_text(int err)
+{
+	const char *remedy = fl__os_remedy(err);
+
+	return remedy ? remedy : "";
+}
+
+/* The same where no thread could be started: a phrase, always. */
+const char *fl__os_thread_remedy(void);
+
 /*
  * What this process may have, and what it has, as far as the system tells:
  * UINT64_MAX for what is not limited or not told, 0 for what it has and is not

@@ -123,6 +123,14 @@ static const char *memory_remedy(void)
 	return NULL;
 }
 
+/* The C library says EAGAIN also where it has no memory for a stack. */
+const char *fl__os_thread_remedy(void)
+{
+	return memory_remedy() ?
+		       "raise `ulimit -u`, the control group's pids.max, or `ulimit -v`, `ulimit -d` and `ulimit -l`" :
+		       "raise `ulimit -u` or the control group's pids.max";
+}
+
 const char *fl__os_remedy(int err)
 {
 	switch (-err) {
@@ -433,7 +441,7 @@ int fl__os_event_open(void)
 {
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
 
-	return fd < 0 ? fl__error_fold(-errno) : fd;
+	return fd < 0 ? -errno : fd;
 }
 
 /* Fails only beyond 2^64 - 2 events, where the descriptor is readable anyway. */

@@ -58,13 +58,29 @@ static void *watch_run(void *arg)
 	}
 }
 
+static const char no_psi[] =
+	"the kernel needs CONFIG_PSI, and `psi=1` when it boots";
+
 static int open_error(const char **why)
 {
-	*why = fl__os_remedy(-errno);
-	return errno == ENOENT || errno == EOPNOTSUPP ? -ENOTSUP :
-	       errno == EISDIR || errno == ENOTDIR || errno == ELOOP ?
-							-EINVAL :
-							fl__error_fold(-errno);
+	int code = errno;
+
+	switch (code) {
+	case ENOENT:
+		*why = "there is no such file: name the memory.pressure of a control group, mount /proc as a whole, or boot with `psi=1`";
+		return -ENOTSUP;
+	case EOPNOTSUPP:
+		*why = no_psi;
+		return -ENOTSUP;
+	case EISDIR:
+	case ENOTDIR:
+	case ELOOP:
+		*why = "it is no pressure file of /proc or of a control group";
+		return -EINVAL;
+	default:
+		*why = fl__os_remedy(-code);
+		return fl__error_fold(-code);
+	}
 }
 
 /* -EINVAL: no file of the kernel's. */
@@ -104,7 +120,7 @@ static int pressure_look(const char *path, struct stat *status,
 	if (fd < 0)
 		return open_error(why);
 	if (read(fd, text, sizeof(first) - 1) < 0 && errno == EOPNOTSUPP)
-		err = -ENOTSUP;
+		err = open_error(why);
 	else if (strcmp(text, first))
 		err = -EINVAL;
 	close(fd);
@@ -134,11 +150,10 @@ static int trigger_write(int fd, uint32_t stall_us, uint32_t window_us,
 	/* The kernel wants the NUL too. */
 	if (write(fd, trigger, (size_t)len + 1) == len + 1)
 		return 0;
+	if (errno != EINVAL)
+		return open_error(why);
 	*why = "the window is 500,000 to 10,000,000 us and, without privilege, a multiple of 2,000,000";
-	/* With "psi=0" nothing is watched. */
-	return errno == EINVAL	   ? -EINVAL :
-	       errno == EOPNOTSUPP ? -ENOTSUP :
-				     fl__error_fold(-errno);
+	return -EINVAL;
 }
 
 static int watch_open(struct fl__os_watch *watch, const char *path,
@@ -174,7 +189,7 @@ static int watch_start(struct fl__os_watch *watch, const char **why)
 	err = pthread_create(&watch->thread, NULL, watch_run, watch);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (err) {
-		*why = "no thread can be started: raise `ulimit -u` or the control group's pids.max";
+		*why = fl__os_thread_remedy();
 		close(watch->stop_fds[0]);
 		close(watch->stop_fds[1]);
 	}

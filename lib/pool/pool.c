@@ -360,10 +360,15 @@ int fl_pool_wait_fd(struct fl_pool *pool, int *fd, struct fl_error *error)
 	if (opened >= 0)
 		__atomic_store_n(&pool->event_fd, opened, __ATOMIC_RELAXED);
 	fl__os_unlock(&pool->trim_lock);
-	if (opened < 0)
+	if (opened == -ENOTSUP)
 		return fl__error_set(error, opened,
-				     "cannot open an event descriptor: %s",
-				     fl_strerror(opened));
+				     "this system has no event descriptors");
+	if (opened < 0)
+		return fl__error_set(error, fl__error_fold(opened),
+				     "cannot open an event descriptor: %s%s%s",
+				     strerror(-opened),
+				     fl__os_remedy_lead(opened),
+				     fl__os_remedy_text(opened));
 	*fd = opened;
 	return 0;
 }

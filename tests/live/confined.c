@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -344,6 +345,84 @@ static void few_descriptors(void)
 	}
 	test_note("a context needs %d descriptors", enough);
 	CHECK(enough > 0);
+}
+
+static void check_limit(int err, const struct fl_error *error, const char *says)
+{
+	CHECK_EQ(err, -ENOMEM);
+	CHECK_HAS(error->text, says);
+}
+
+/* Of a descriptor, and of the address space of a thread's stack. */
+static int child_that_may_open_no_more(void *arg)
+{
+	const struct rlimit limit = { SOME_FDS, SOME_FDS };
+	const char *path = arg;
+	struct fl_error error = { .text = "" };
+	struct fl_page_source *source;
+	struct conform conform;
+	struct fl_image *image, *opened;
+	int fd;
+
+	conform_open(&conform, NULL);
+	image = conform_image_of(&conform, WPAGE, 5, "x", 1);
+	CHECK_EQ(fl_image_write(image, path, &error), 0);
+	MUST_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	while (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0)
+		;
+	check_limit(fl_pool_wait_fd(conform.pool, &fd, &error), &error,
+		    "ulimit -n");
+	check_limit(fl_pool_trim_on_pressure(conform.pool, NULL, &error),
+		    &error, "ulimit -n");
+	check_limit(fl_image_write(image, path, &error), &error, "ulimit -n");
+	check_limit(fl_image_open(conform.context, path, -1, 0, &opened,
+				  &error),
+		    &error, "ulimit -n");
+	check_limit(fl_page_source_from_file(path, -1, &source, &error), &error,
+		    "ulimit -n");
+	fl_image_release(image);
+	CHECK_EQ(fl_pool_destroy(conform.pool), 0);
+	return 0;
+}
+
+static void *never_ends(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+static int child_that_may_map_no_more(void *arg)
+{
+	const struct rlimit limit = { WPAGE, WPAGE };
+	struct fl_error error = { .text = "" };
+	struct conform conform;
+	pthread_t thread;
+
+	(void)arg;
+	conform_open(&conform, NULL);
+	MUST_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+	/* The C library has kept stacks of threads that ended. */
+	while (!pthread_create(&thread, NULL, never_ends, NULL))
+		;
+	check_limit(fl_pool_trim_on_pressure(conform.pool, NULL, &error),
+		    &error, "ulimit -u");
+	CHECK_HAS(error.text, "ulimit -v");
+	CHECK_EQ(fl_pool_destroy(conform.pool), 0);
+	return 0;
+}
+
+static void errors_name_the_limit(void)
+{
+	char path[] = "confined-XXXXXX";
+	int fd = mkstemp(path);
+
+	MUST(fd >= 0);
+	close(fd);
+	conform_check_child(child_that_may_open_no_more, path);
+	unlink(path);
+	if (!access("/proc/pressure/memory", R_OK))
+		conform_check_child(child_that_may_map_no_more, NULL);
 }
 
 /* What a context, a pool, an image and a tenant take, as the header says. */
@@ -713,6 +792,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(what_is_excluded_is_not_called, needs_filters),
 	TEST_CASE(large_folios_are_turned_off),
 	TEST_CASE(few_descriptors),
+	TEST_CASE(errors_name_the_limit),
 	TEST_CASE(descriptors_are_as_documented),
 	TEST_CASE(shards_are_bounded),
 	TEST_CASE(pools_take_no_descriptors),

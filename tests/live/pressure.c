@@ -146,6 +146,7 @@ static void missing_paths(void)
 		 -ENOTSUP);
 	CHECK_EQ(error.code, -ENOTSUP);
 	CHECK_HAS(error.text, "/nonexistent/memory.pressure");
+	CHECK_HAS(error.text, "no such file");
 	test_check_resources(&before);
 	conform_close(&conform);
 }

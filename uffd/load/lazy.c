@@ -131,11 +131,9 @@ int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 		lazy_free(lazy);
 	return fl__error_set(
 		error, fl__error_fold(err),
-		"cannot make the memory file of a lazy image: %s%s",
-		strerror(-err),
-		err == -EFBIG  ? "; raise `ulimit -f`" :
-		err == -EMFILE ? "; raise `ulimit -n`" :
-				 "");
+		"cannot make the memory file of a lazy image: %s%s%s",
+		strerror(-err), fl__os_remedy_lead(err),
+		fl__os_remedy_text(err));
 }
 
 void fl__lazy_destroy(struct fl_image *image, bool is_parents)

@@ -424,7 +424,7 @@ static void threads_stop(struct fl__loader *loader, bool has_handler)
 	fl__os_unlock(&desk->lock);
 }
 
-/* The new threads take no signals, and run on return: a host may confine itself
+/* The system's number. The new threads take no signals, and run on return: a host may confine itself
  * then, by a filter that lets no thread begin. */
 static int threads_make(struct fl__loader *loader, void *(*run)(void *arg),
 			pthread_t *threads, uint32_t *count, uint32_t wanted)
@@ -452,7 +452,7 @@ static int threads_make(struct fl__loader *loader, void *(*run)(void *arg),
 	if (!err && loader->confine_err)
 		err = -loader->confine_err;
 	fl__os_unlock(&desk->lock);
-	return err == EAGAIN ? -ENOMEM : fl__error_fold(-err);
+	return -err;
 }
 
 static int threads_start(struct fl__loader *loader)
@@ -461,7 +461,7 @@ static int threads_start(struct fl__loader *loader)
 	int err = fds_open(loader);
 
 	if (err)
-		return err == -ENOTSUP ? err : fl__error_fold(err);
+		return err;
 	err = threads_make(loader, handler_run, &loader->handler, &handlers, 1);
 	if (!err)
 		err = threads_make(loader, filler_run, loader->fillers,
@@ -530,6 +530,14 @@ static int loader_ready(const struct fl_image *image, uint64_t off,
 	return err;
 }
 
+static const char *start_remedy(int err)
+{
+	const char *remedy = err == -EAGAIN ? fl__os_thread_remedy() :
+					      fl__os_remedy(err);
+
+	return remedy ? remedy : "FL_LOAD_WHOLE needs none";
+}
+
 int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		   struct fl_error *error)
 {
@@ -540,9 +548,9 @@ int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 
 	if (err)
 		return fl__error_set(
-			error, err,
-			"cannot start the threads that load images: %s",
-			fl_strerror(err));
+			error, err == -ENOTSUP ? err : fl__error_fold(err),
+			"cannot start the threads that load images: %s; %s",
+			strerror(-err), start_remedy(err));
 	err = fl__lazy_create(image, &loader->desk, loader->desk.uffd_fd,
 			      error);
 	if (err) {
