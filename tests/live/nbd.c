@@ -13,6 +13,7 @@
 #include "lib/adapters/nbd/faultline-nbd.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -276,6 +277,37 @@ static void export_that_is_longer(void)
 	fixture_close(&fixture);
 }
 
+struct opening {
+	const struct fixture *fixture;
+	struct fl_page_source *source;
+};
+
+static void *open_cancelled(void *arg)
+{
+	struct opening *opening = arg;
+
+	pthread_cancel(pthread_self());
+	opening->source = source_open(opening->fixture);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void a_cancelled_thread_opens(void)
+{
+	struct fixture fixture;
+	struct opening opening = { &fixture, NULL };
+	pthread_t thread;
+	void *result;
+
+	fixture_open(&fixture, "0");
+	MUST_EQ(pthread_create(&thread, NULL, open_cancelled, &opening), 0);
+	CHECK_EQ(pthread_join(thread, &result), 0);
+	CHECK(result == PTHREAD_CANCELED);
+	CHECK(opening.source != NULL);
+	fl_page_source_release(opening.source);
+	fixture_close(&fixture);
+}
+
 static void what_cannot_be_opened(void)
 {
 	struct fl_page_source *source = NULL;
@@ -311,6 +343,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(server_goes_and_comes, needs_nbdkit),
 	TEST_CASE_NEEDS(server_is_slow, needs_nbdkit),
 	TEST_CASE_NEEDS(export_that_is_longer, needs_nbdkit),
+	TEST_CASE_NEEDS(a_cancelled_thread_opens, needs_nbdkit),
 	TEST_CASE(what_cannot_be_opened),
 };
 

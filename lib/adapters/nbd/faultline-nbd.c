@@ -435,7 +435,7 @@ static int nbd_new(const char *uri, uint64_t timeout_ns, struct nbd **out)
 	return 0;
 }
 
-int fl_nbd_source_open(const char *uri, uint64_t connect_timeout_ns,
+static int source_open(const char *uri, uint64_t connect_timeout_ns,
 		       struct fl_page_source **source, struct fl_error *error)
 {
 	struct fl_page_source_config config;
@@ -471,5 +471,18 @@ int fl_nbd_source_open(const char *uri, uint64_t connect_timeout_ns,
 
 free_nbd:
 	nbd_free(nbd);
+	return err;
+}
+
+/* To connect is to wait, and a thread that were cancelled there would take the
+ * connection with it. */
+int fl_nbd_source_open(const char *uri, uint64_t connect_timeout_ns,
+		       struct fl_page_source **source, struct fl_error *error)
+{
+	int err, cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	err = source_open(uri, connect_timeout_ns, source, error);
+	pthread_setcancelstate(cancel, NULL);
 	return err;
 }
