@@ -67,7 +67,7 @@ static int open_error(const char **why)
 
 	switch (code) {
 	case ENOENT:
-		*why = "there is no such file: name the memory.pressure of a control group, mount /proc as a whole, or boot with `psi=1`";
+		*why = "no such file: name a control group's memory.pressure, mount all of /proc, or boot with `psi=1`";
 		return -ENOTSUP;
 	case EOPNOTSUPP:
 		*why = no_psi;
