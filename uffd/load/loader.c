@@ -424,8 +424,8 @@ static void threads_stop(struct fl__loader *loader, bool has_handler)
 	fl__os_unlock(&desk->lock);
 }
 
-/* The system's number. The new threads take no signals, and run on return: a host may confine itself
- * then, by a filter that lets no thread begin. */
+/* The system's number. The new threads take no signals, and run on return: a host
+ * may confine itself then, by a filter that lets no thread begin. */
 static int threads_make(struct fl__loader *loader, void *(*run)(void *arg),
 			pthread_t *threads, uint32_t *count, uint32_t wanted)
 {
