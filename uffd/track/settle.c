@@ -443,8 +443,8 @@ static inline bool window_restore(const struct window *window,
 				  uint32_t hpage_shift,
 				  const struct fl__kernel_region *region)
 {
-	size_t from = (region->start - window->chunk) >> hpage_shift;
-	size_t to = (region->end - window->chunk) >> hpage_shift;
+	size_t from = (size_t)((region->start - window->chunk) >> hpage_shift);
+	size_t to = (size_t)((region->end - window->chunk) >> hpage_shift);
 
 	if (!window->hot || region->end > window->end ||
 	    fl_bits_next(window->hot, to, from, false) < to)
