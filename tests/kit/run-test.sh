@@ -3,8 +3,10 @@
 #
 # run-test.sh - runs one test of "make check": run-test.sh PROGRAM [ARG...]
 #
-# - Under a time limit, FAULTLINE_TEST_TIMEOUT seconds (240): the typical bug
-#   of this library is a wake-up that never comes.
+# - Under a time limit, FAULTLINE_TEST_TIMEOUT seconds (900): the typical bug
+#   of this library is a wake-up that never comes. A case has a limit of its own,
+#   which ends such a one earlier (test.c); this one is for scripts that run many
+#   programs, on a host that other work shares.
 # - With a random MALLOC_PERTURB_, printed, so that a read of freed or fresh
 #   heap memory shows; set it to the printed value to see a failure again.
 # - Fails the test if the kernel complained while it ran, where the kernel log
@@ -16,7 +18,7 @@
 # Exits like the test, but never with 0 when a case failed.
 
 set -u
-limit=${FAULTLINE_TEST_TIMEOUT:-240}
+limit=${FAULTLINE_TEST_TIMEOUT:-900}
 counts='^[0-9][0-9]* passed, [0-9][0-9]* failed, [0-9][0-9]* skipped$'
 splats='BUG:|WARNING:|Oops|general protection fault|Call Trace|soft lockup'
 splats="$splats|blocked for more than|rcu.*stall|KASAN|KCSAN|UBSAN"

@@ -28,7 +28,7 @@ static unsigned int case_timeout_s(void)
 
 	if (asked)
 		return (unsigned int)strtoul(asked, NULL, 10);
-	return test_is_sanitized() ? 180 : 60;
+	return test_is_sanitized() ? 300 : 120;
 }
 
 const struct test_rung *test_rung;
