@@ -656,7 +656,8 @@ static int reader_run(void *arg)
 
 static void squeeze_start(struct squeeze *squeeze)
 {
-	squeeze->reader = test_spawn(reader_run, squeeze, 50);
+	/* The case is over before, however long its waits take. */
+	squeeze->reader = test_spawn(reader_run, squeeze, 400);
 }
 
 /* "total=" of the line for some. */
@@ -826,6 +827,7 @@ static void pressure_trims_the_pool(void)
 	struct conform conform;
 	uint64_t start_ns;
 
+	test_more_time(80);
 	pressure_open(&conform, 2 * MIB);
 	MUST(!squeeze_begin(&squeeze));
 	fill_slots(&conform, live, 2, 2 * MIB);
@@ -870,6 +872,7 @@ static void the_pool_ends_under_pressure(void)
 	struct squeeze squeeze;
 	bool was_at_work = false;
 
+	test_more_time(120);
 	MUST(!squeeze_begin(&squeeze));
 	squeeze_start(&squeeze);
 	for (int i = 0; i < 3; i++) {
