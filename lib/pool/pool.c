@@ -279,8 +279,9 @@ void fl_pool_config_of(const struct fl_pool *pool,
 {
 	struct fl_pool_config filled = pool->config;
 
-	filled.memory_stride_bytes =
-		pool->layout.banks[FL__BANK_MEMORY].stride_bytes;
+	/* Not the distance of two bases: the next memory's prefix, which is
+	 * writable, is no part of what code may reach. */
+	filled.memory_stride_bytes = pool->layout.memory_reach_bytes;
 	fl__sized_write(config, &filled, sizeof(filled));
 }
 
