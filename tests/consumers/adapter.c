@@ -454,15 +454,29 @@ static void errors_hold_nothing(void)
 	close_pool();
 }
 
+static void check_refused(const struct fl_pool_config *config, const char *says)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_wasm2c_batch batch;
+	struct fl_module *module;
+	struct guest guest;
+
+	open_pool_as(config);
+	module = load("small");
+	CHECK_EQ(fl_wasm2c_begin(&batch, pool, module, &guest, sizeof(guest), 0,
+				 &error),
+		 -ENOTSUP);
+	CHECK_HAS(error.text, says);
+	CHECK_EQ(live(), 0);
+	fl_module_release(module);
+	close_pool();
+}
+
 /* Two bases are 8 GiB apart, but before the second one is its prefix, which the code
  * of the first memory would reach. */
 static void no_code_reaches_a_prefix(void)
 {
-	struct fl_error error = { .text = "" };
 	struct fl_pool_config config;
-	struct fl_wasm2c_batch batch;
-	struct fl_module *module;
-	struct guest guest;
 
 	fl_pool_config_init(&config);
 	config.max_instances = 0;
@@ -470,15 +484,19 @@ static void no_code_reaches_a_prefix(void)
 	config.max_memory_bytes = 4 * WPAGE;
 	config.memory_stride_bytes = ((uint64_t)8 << 30) - WPAGE;
 	config.prefix_bytes = WPAGE;
-	open_pool_as(&config);
-	module = load("small");
-	CHECK_EQ(fl_wasm2c_begin(&batch, pool, module, &guest, sizeof(guest), 0,
-				 &error),
-		 -ENOTSUP);
-	CHECK_HAS(error.text, "memory_stride_bytes");
-	CHECK_EQ(live(), 0);
-	fl_module_release(module);
-	close_pool();
+	check_refused(&config, "memory_stride_bytes");
+}
+
+/* All up to the maximum would be the guest's, whatever its length. */
+static void no_pool_is_accessible(void)
+{
+	struct fl_pool_config config;
+
+	fl_pool_config_init(&config);
+	config.max_instances = 0;
+	config.max_memories = 2;
+	config.bounds = FL_BOUNDS_ACCESSIBLE;
+	check_refused(&config, "FL_BOUNDS_GUARDED");
 }
 
 /* Begun for the module of that name, what instantiates another one traps. */
@@ -1182,6 +1200,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(unused_memories_go_back),
 	TEST_CASE(errors_hold_nothing),
 	TEST_CASE(no_code_reaches_a_prefix),
+	TEST_CASE(no_pool_is_accessible),
 	TEST_CASE(wrong_module_is_a_trap),
 	TEST_CASE(other_memories_fall_through),
 	TEST_CASE(bad_segment_traps_without_pool),

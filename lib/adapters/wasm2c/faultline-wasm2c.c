@@ -244,6 +244,12 @@ int fl_wasm2c_read_offer(const struct fl_pool *pool,
 			"and needs a memory_stride_bytes of at least "
 			"8 GiB: the pool has %llu",
 			(unsigned long long)config.memory_stride_bytes);
+	if (config.bounds == FL_BOUNDS_ACCESSIBLE)
+		return fl_wasm2c_fail(
+			error, -ENOTSUP,
+			"wasm2c's code checks no bounds, and nothing would stop "
+			"it at the end of a memory: make the pool "
+			"FL_BOUNDS_GUARDED");
 #else
 	(void)error;
 #endif

@@ -41,7 +41,8 @@
  *   wasm2c copies the segments again: correct, but no faster than without a
  *   pool.
  * - Keep the pool's default stride of 8 GiB and FL_BOUNDS_GUARDED: the
- *   generated code checks no bounds. A smaller stride is refused.
+ *   generated code checks no bounds. A smaller stride is refused, and an
+ *   accessible pool.
  * - Tables are the pool's if its max_tables is not 0, and wasm-rt's otherwise.
  *   Give it as many as instances have together, max_table_elements of the
  *   largest, growth included, and table_element_bytes of 24 or more. They
@@ -109,7 +110,8 @@ struct fl_wasm2c_batch {
  *
  * Errors: as fl_memory_acquire() and fl_table_acquire(), among them -EFAULT for
  * a module whose instantiation traps; -ENOTSUP: the pool's stride is below
- * 8 GiB, or a memory or table is of a kind that wasm2c cannot translate;
+ * 8 GiB, the pool is accessible, or a memory or table is of a kind that wasm2c
+ * cannot translate;
  * -E2BIG: more memories than FL_WASM2C_MAX_MEMORIES, more tables than
  * FL_WASM2C_MAX_TABLES. After an error nothing is held and the batch need not
  * be ended.
