@@ -130,11 +130,15 @@ DEFINE_DIFFER_LINES(differ_from_avx512, AVX512, SOURCE, ANY_AVX512)
 DEFINE_DIFFER_LINES(differ_from_zeroes_avx512, AVX512, ZERO_LINE, ANY_AVX512)
 
 /* Older processors with AVX-512 lower their clock for it, or may; what has
- * bfloat16 came later. */
+ * bfloat16 came later. gcc 9 cannot ask for that. */
 static inline bool has_avx512(void)
 {
+#if defined(__clang__) || __GNUC__ > 9
 	return __builtin_cpu_supports("avx512f") &&
 	       __builtin_cpu_supports("avx512bf16");
+#else
+	return false;
+#endif
 }
 
 #define BEST(name)                                        \
