@@ -1492,10 +1492,10 @@ FL_API void fl_pool_info(const struct fl_pool *pool, struct fl_pool_info *info);
 
 /*
  * The configuration that the pool was made with, defaults included; the caller sets
- * config->size. memory_stride_bytes is what code can reach from a base also where that
- * was left to the library; two bases are a prefix farther apart. name ("" for none) and table_null are the pool's copies, and
- * go with the pool. Constant time, any thread, no lock: for adapters and compilers
- * that ask again for each instance.
+ * config->size. memory_stride_bytes is what code can reach from a base, also where
+ * that was left to the library; two bases are a prefix farther apart. name ("" for
+ * none) and table_null are the pool's copies, and go with the pool. Constant time,
+ * any thread, no lock: for adapters and compilers that ask again for each instance.
  */
 FL_API void fl_pool_config_of(const struct fl_pool *pool,
 			      struct fl_pool_config *config);
