@@ -474,7 +474,7 @@ free_nbd:
 	return err;
 }
 
-/* To connect is to wait, and a thread that were cancelled there would take the
+/* To connect is to wait. A thread that was cancelled meanwhile would take the
  * connection with it. */
 int fl_nbd_source_open(const char *uri, uint64_t connect_timeout_ns,
 		       struct fl_page_source **source, struct fl_error *error)
