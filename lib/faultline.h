@@ -1169,7 +1169,9 @@ struct fl_image_loading {
 	const char *reason;	/* why this way; valid while the image lives */
 	/* On demand, in 64 KiB pages; otherwise zero. */
 	uint64_t wpages;	/* that hold data */
-	uint64_t loaded_wpages;	/* all of them, and not blocks alone */
+	/* All of them, and not blocks alone. A page is counted a moment after
+	 * guests may see it. */
+	uint64_t loaded_wpages;
 	uint64_t failed_loads;	/* each a trap, or an error of a call */
 	/* Pages of which a load was begun before anybody asked, of the page or of
 	 * blocks of it: of the working set, and read ahead (see fl_load_config).

@@ -160,17 +160,6 @@ static bool shows(const struct lazy *lazy, const struct fl_memory *memory)
 	return !memcmp(memory->base, lazy->bytes, PAGES * WPAGE);
 }
 
-/* A guest sees a page a moment before the page is counted. */
-static void wait_loaded(struct lazy *lazy, uint64_t wpages)
-{
-	for (int i = 0; i < 20000; i++) {
-		if (loading_of(lazy->image).loaded_wpages >= wpages)
-			break;
-		usleep(1000);
-	}
-	CHECK_EQ(loading_of(lazy->image).loaded_wpages, wpages);
-}
-
 static void tenants_see_the_image(void)
 {
 	for (int way = 0; way < ways(); way++) {
@@ -188,7 +177,7 @@ static void tenants_see_the_image(void)
 				memory->base[at] ^= 0x55;
 			conform_give(memory);
 		}
-		wait_loaded(&lazy, DATA);
+		(void)conform_loading(lazy.image, DATA);
 		CHECK_EQ(loading_of(lazy.image).failed_loads, 0);
 		CHECK_EQ(get(&lazy.source.reads), DATA);
 		lazy_close(&lazy);
@@ -280,7 +269,7 @@ static void many_read_while_it_loads(void)
 			pthread_join(readers[i].thread, NULL);
 			CHECK_EQ(readers[i].wrong, 0);
 		}
-		wait_loaded(&lazy, DATA);
+		(void)conform_loading(lazy.image, DATA);
 		if (!is_async)
 			CHECK_EQ(get(&lazy.source.reads), DATA);
 		for (int i = 0; i < 7; i++)

@@ -170,7 +170,7 @@ static void check_source(struct packed *packed, struct fl_page_source *source)
 	fl_image_loading(opened, &loading);
 	CHECK(loading.way != FL_LOAD_IN_PLACE);
 	if (loading.way == FL_LOAD_LAZY)
-		CHECK_EQ(loading.loaded_wpages, loading.wpages);
+		loading = conform_loading(opened, loading.wpages);
 	CHECK_EQ(loading.failed_loads, 0);
 	/* A free slot would keep the image, and the image its source. */
 	CHECK_EQ(fl_pool_purge(packed->conform.pool, NULL, opened, NULL), 0);

@@ -172,6 +172,22 @@ static inline void conform_give(struct fl_memory *memory)
 	CHECK_EQ(fl_memory_release(memory), 0);
 }
 
+/* A guest sees a page of a lazy image a moment before the page is counted. */
+static inline struct fl_image_loading
+conform_loading(const struct fl_image *image, uint64_t loaded_wpages)
+{
+	struct fl_image_loading loading = { .size = sizeof(loading) };
+
+	for (int i = 0; i < 20000; i++) {
+		fl_image_loading(image, &loading);
+		if (loading.loaded_wpages >= loaded_wpages)
+			break;
+		usleep(1000);
+	}
+	CHECK_EQ(loading.loaded_wpages, loaded_wpages);
+	return loading;
+}
+
 static inline struct fl_pool_info conform_info(const struct conform *conform)
 {
 	struct fl_pool_info info = { .size = sizeof(info) };
