@@ -12,14 +12,9 @@
  *   come, keeps memories and tables apart that a host function allocates while
  *   an instance is made.
  * - grow and free: is the memory or table one of ours? wasm-rt has no room for
- *   a handle in its structs, so a map from base to handle answers. A map and
- *   not fl_memory_find(), because that needs the pool, and a list of pools
- *   would have to be kept in step with their destruction.
- *
- * A map has a fixed size and bounded probing, and is lock-free. An entry is
- * made before anyone knows the base and removed before the memory or table is
- * released, so that no base is in the map twice. A caller that looks for a base
- * owns the memory or table of that base: no found entry can change meanwhile.
+ *   a handle in its structs, so a map from base to handle answers, that of
+ *   wasm2c-map.h. A map and not fl_memory_find(), because that needs the pool,
+ *   and a list of pools would have to be kept in step with their destruction.
  *
  * wasm2c's null references are all zero, and so are the tables that are taken
  * here, whatever null the pool has for others.
@@ -33,12 +28,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #define FL_WASM2C_NO_ROUTE
 #include "faultline-wasm2c-route.h"
+#include "wasm2c-map.h"
 #include "wasm2c-offer.h"
 
 _Static_assert(_Generic(&wasm_rt_allocate_memory,
@@ -69,17 +64,6 @@ _Static_assert(FL_WASM2C_MAX_TABLES <= 32, "is_funcref has 32 bits");
 #define MEMORY_MAP_BITS 15
 /* Tables lie closer: four for each memory that fits. */
 #define TABLE_MAP_BITS 17
-#define MAP_PROBES 32u
-
-struct map_entry {
-	_Atomic(uintptr_t) base; /* 0: empty */
-	_Atomic(void *) handle;
-};
-
-struct map {
-	struct map_entry *entries;
-	unsigned int bits;
-};
 
 static struct map_entry memory_entries[1u << MEMORY_MAP_BITS];
 static struct map_entry table_entries[1u << TABLE_MAP_BITS];
@@ -127,73 +111,16 @@ int fl_wasm2c_fail(struct fl_error *error, int err, const char *format, ...)
 	return err;
 }
 
-/* -------------------------------------------------------------------- maps */
-
-static struct map_entry *map_probe(const struct map *map, uintptr_t base,
-				   unsigned int probe)
+static int add(const struct map *map, const void *base, void *handle,
+	       bool is_defined, struct fl_error *error)
 {
-	/* Fibonacci hashing: bases differ in few and high bits. */
-	uint64_t hash = (uint64_t)(base >> 12) * 0x9e3779b97f4a7c15u;
-
-	return &map->entries[((hash >> (64 - map->bits)) + probe) %
-			     (1u << map->bits)];
-}
-
-static struct map_entry *map_find(const struct map *map, const void *base)
-{
-	unsigned int i;
-
-	for (i = 0; base && i < MAP_PROBES; i++) {
-		struct map_entry *entry = map_probe(map, (uintptr_t)base, i);
-
-		if (atomic_load_explicit(&entry->base, memory_order_relaxed) ==
-		    (uintptr_t)base)
-			return entry;
-	}
-	return NULL;
-}
-
-/* In a handle's lowest bit, which is 0 in every address of one: the memory lies in
- * the instance that defines it. */
-#define DEFINED ((uintptr_t)1)
-
-static uintptr_t map_word(const struct map_entry *entry)
-{
-	return (uintptr_t)atomic_load_explicit(&entry->handle,
-					       memory_order_relaxed);
-}
-
-static void *map_handle(const struct map_entry *entry)
-{
-	return entry ? (void *)(map_word(entry) & ~DEFINED) : NULL;
-}
-
-static int map_add(const struct map *map, const void *base, void *handle,
-		   struct fl_error *error)
-{
-	unsigned int i;
-
-	for (i = 0; i < MAP_PROBES; i++) {
-		struct map_entry *entry = map_probe(map, (uintptr_t)base, i);
-		uintptr_t empty = 0;
-
-		if (!atomic_compare_exchange_strong(&entry->base, &empty,
-						    (uintptr_t)base))
-			continue;
-		atomic_store_explicit(&entry->handle, handle,
-				      memory_order_relaxed);
+	if (map_add(map, base, handle, is_defined))
 		return 0;
-	}
 	return fl_wasm2c_fail(
 		error, -ENOMEM,
 		"too many wasm2c memories or tables live at once: the "
 		"adapter knows at most %u of this kind",
 		1u << map->bits);
-}
-
-static void map_remove(struct map_entry *entry)
-{
-	atomic_store_explicit(&entry->base, 0, memory_order_release);
 }
 
 /* ---------------------------------------------------------------- memories */
@@ -206,8 +133,7 @@ static int acquire(struct fl_pool *pool, const struct fl_memory_config *config,
 
 	if (err)
 		return err;
-	err = map_add(&memories, (*memory)->base,
-		      (char *)*memory + (is_defined ? DEFINED : 0), error);
+	err = add(&memories, (*memory)->base, *memory, is_defined, error);
 	if (err)
 		fl_memory_release(*memory);
 	return err;
@@ -323,7 +249,7 @@ static int table_acquire(struct fl_pool *pool,
 
 	if (err)
 		return err;
-	err = map_add(&tables, (*table)->base, *table, error);
+	err = add(&tables, (*table)->base, *table, false, error);
 	if (err)
 		fl_table_release(*table);
 	return err;
@@ -608,7 +534,7 @@ bool fl_wasm2c_is_defined(const wasm_rt_memory_t *memory)
 {
 	const struct map_entry *entry = map_find(&memories, memory->data);
 
-	return entry && map_word(entry) & DEFINED;
+	return entry && map_is_defined(entry);
 }
 
 /* ---------------------------------------------------- in place of wasm-rt's */
