@@ -767,8 +767,8 @@ FL__DEFINE_INIT(fl_image_config, FL_IMAGE_CONFIG)
  * fl_image_info() reports the trap. Specification: "Instantiation".
  *
  * Errors: -EINVAL (also: a global that an offset needs has no value;
- * initial_bytes is more than the memory's type allows), -E2BIG, -ENOMEM, -EPERM,
- * -EIO.
+ * initial_bytes is less or more than the memory's type allows), -E2BIG, -ENOMEM,
+ * -EPERM, -EIO.
  */
 FL_API int fl_image_from_module(struct fl_context *context,
 				const struct fl_module *module,
@@ -2623,8 +2623,8 @@ FL__DEFINE_INIT(fl_snapshot_parts, FL_SNAPSHOT_PARTS)
  * Make a snapshot of parts that the runtime captured: images of memories
  * (fl_image_from_memory()) and its own bytes. The runtime clones such a snapshot
  * itself, by fl_snapshot_image() and fl_snapshot_state(); the acquires refuse it
- * (-ENOTSUP). Errors: -EINVAL (also: an image larger than the type of its memory
- * allows), -EFAULT (an image ends in an out-of-bounds segment), -ENOMEM.
+ * (-ENOTSUP). Errors: -EINVAL (also: an image smaller or larger than the type of
+ * its memory allows), -EFAULT (an image ends in an out-of-bounds segment), -ENOMEM.
  */
 FL_API int fl_snapshot_create(const struct fl_snapshot_parts *parts,
 			      struct fl_snapshot **snapshot,

@@ -40,14 +40,15 @@ static int image_check(const struct fl_snapshot_parts *parts, uint32_t idx,
 		       struct fl_error *error)
 {
 	const struct fl_image *image = parts->images[idx];
-	uint64_t most = parts->module->memories[idx].most_bytes;
+	const struct fl__module_memory *memory = &parts->module->memories[idx];
 
-	if (image && image->map.initial_bytes > most)
+	if (image && (image->map.initial_bytes < memory->min_bytes ||
+		      image->map.initial_bytes > memory->most_bytes))
 		return fl__error_set(
 			error, -EINVAL,
-			"images[%u] has %llu bytes, memory %u of the module at most %llu",
+			"images[%u] has %llu bytes, memory %u of the module from %llu to %llu",
 			idx, fl_llu(image->map.initial_bytes), idx,
-			fl_llu(most));
+			fl_llu(memory->min_bytes), fl_llu(memory->most_bytes));
 	if (image && image->map.trap)
 		return fl__error_set_trap(
 			error, image->map.trap,

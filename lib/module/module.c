@@ -559,14 +559,20 @@ int fl__module_survey(const struct fl_module *module,
 	return 0;
 }
 
-/* No memory of the type is ever larger. */
+/* No memory of the type is ever smaller or larger. */
 static int check_initial(const struct fl_module *module, uint32_t memory_idx,
 			 uint64_t initial_bytes, struct fl_error *error)
 {
 	const struct fl__limits *limits =
 		&module->reader.memories[memory_idx].limits;
+	uint64_t least = module->memories[memory_idx].min_bytes;
 	uint64_t most = module->memories[memory_idx].most_bytes;
 
+	if (initial_bytes < least)
+		return fl__error_set(
+			error, -EINVAL,
+			"initial_bytes is %llu; memory %u has %llu at least by its type, which 0 takes",
+			fl_llu(initial_bytes), memory_idx, fl_llu(least));
 	if (initial_bytes <= most)
 		return 0;
 	return fl__error_set(

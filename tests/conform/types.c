@@ -180,7 +180,7 @@ static void memories_alone_end_with_their_addresses(void)
 	}
 }
 
-static void image_is_no_larger_than_the_type(void)
+static void image_has_a_size_of_the_type(void)
 {
 	struct type bounded = { LIMITS_MAX, 1, 2, 0 }, open = { 0, 1, 0, 0 };
 	struct fl_module *modules[2];
@@ -204,15 +204,25 @@ static void image_is_no_larger_than_the_type(void)
 					      &image_config, &image, &error),
 			 -EINVAL);
 		CHECK_HAS(error.text, "initial_bytes");
+		image_config.initial_bytes = WPAGE - 1;
+		CHECK_EQ(fl_image_from_module(conform.context, modules[i], 0,
+					      &image_config, &image, &error),
+			 -EINVAL);
+		CHECK_HAS(error.text, "65536 at least");
 		image_config.initial_bytes = most[i];
 		MUST_EQ(fl_image_from_module(conform.context, modules[i], 0,
 					     &image_config, &image, &error),
 			0);
 		fl_image_release(image);
-		image = conform_image(&conform, most[i] + 1, NULL, 0);
 		parts.module = modules[i];
 		parts.images = &image;
 		parts.image_count = 1;
+		image = conform_image(&conform, WPAGE - 1, NULL, 0);
+		CHECK_EQ(fl_snapshot_create(&parts, &snapshot, &error),
+			 -EINVAL);
+		CHECK_HAS(error.text, "from 65536 to");
+		fl_image_release(image);
+		image = conform_image(&conform, most[i] + 1, NULL, 0);
 		CHECK_EQ(fl_snapshot_create(&parts, &snapshot, &error),
 			 -EINVAL);
 		fl_memory_config_init(&config);
@@ -623,7 +633,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(memories_end_with_their_addresses, test_needs_space),
 	TEST_CASE_NEEDS(memories_alone_end_with_their_addresses,
 			test_needs_space),
-	TEST_CASE_NEEDS(image_is_no_larger_than_the_type, test_needs_space),
+	TEST_CASE_NEEDS(image_has_a_size_of_the_type, test_needs_space),
 	TEST_CASE_NEEDS(tables_end_with_their_indices, test_needs_space),
 	TEST_CASE(imports_of_memories_match),
 	TEST_CASE(imports_of_memories_alone_match),
