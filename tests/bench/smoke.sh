@@ -97,6 +97,15 @@ for program in capture coldstart cycle fault firsttouch grow density empty; do
 	"$bench/bench_$program" --no-such-option 1 2>/dev/null
 	test $? -eq 2 || failed "bench_$program takes an option it has not"
 done
+# A library against itself.
+if test -x "$bench/bench_duel" && test -n "${FAULTLINE_SO-}"; then
+	"$bench/bench_duel" --rounds 2 --turns 2 "$FAULTLINE_SO" \
+		"$FAULTLINE_SO" >"$tmp/out" || failed "bench_duel fails"
+	grep -q 'new by old [0-9.]* (' "$tmp/out" ||
+		failed "bench_duel says nothing"
+	"$bench/bench_duel" "$FAULTLINE_SO" 2>/dev/null
+	test $? -eq 2 || failed "bench_duel takes one library"
+fi
 for args in "--table 4 --table-writes 5" \
 	"--structure 4096 --structure-writes 17"; do
 	"$bench/bench_cycle" $args >/dev/null 2>&1
