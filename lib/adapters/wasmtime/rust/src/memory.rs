@@ -8,14 +8,10 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use wasmtime::{Error, LinearMemory, MemoryCreator, MemoryType, Result};
 
-/// The memory's user pointer leads here.
-pub(crate) struct Held {
-    /// Null: the content sleeps, and the store is about to end.
-    pub(crate) memory: AtomicPtr<fl_memory>,
-}
-
+/// Always in a box: the memory's user pointer leads here, and Wasmtime takes the box.
 pub(crate) struct Memory {
-    held: Box<Held>,
+    /// Null: the content sleeps, and the store is about to end.
+    memory: AtomicPtr<fl_memory>,
     page_bytes: u64,
     /// The pool lives as long as its memories.
     pool: Pool,
@@ -33,10 +29,11 @@ impl Memory {
         initial_bytes: u64,
         max_bytes: u64,
         page_bytes: u64,
-    ) -> Result<Memory> {
+    ) -> Result<Box<Memory>> {
         let mut config: fl_memory_config = defaults(FL_MEMORY_CONFIG);
         let mut memory = ptr::null_mut();
-        let held = Box::new(Held { memory: AtomicPtr::new(ptr::null_mut()) });
+        let held =
+            Box::new(Memory { memory: AtomicPtr::default(), page_bytes, pool: pool.clone() });
         config.user = (&raw const *held).cast_mut().cast();
         config.image = image;
         config.initial_bytes = initial_bytes;
@@ -44,11 +41,16 @@ impl Memory {
         config.page_bytes = page_bytes;
         call(|e| unsafe { fl_memory_acquire(pool.inner.pool, &config, &mut memory, e) })?;
         held.memory.store(memory, Ordering::Relaxed);
-        Ok(Memory { held, page_bytes, pool: pool.clone() })
+        Ok(held)
     }
 
     pub(crate) fn raw(&self) -> *mut fl_memory {
-        self.held.memory.load(Ordering::Relaxed)
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// It was put to sleep, and is not to be given back again.
+    pub(crate) fn forget(&self) {
+        self.memory.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
     fn length(&self) -> u64 {
@@ -135,7 +137,7 @@ unsafe impl MemoryCreator for Creator {
     ) -> Result<Box<dyn LinearMemory>, String> {
         self.check(reserved.unwrap_or(0) as u64, guard as u64)
             .and_then(|()| module::next_memory(&self.pool, &ty, minimum, maximum))
-            .map(|memory| Box::new(memory) as Box<dyn LinearMemory>)
+            .map(|memory| memory as Box<dyn LinearMemory>)
             .map_err(|error| error.to_string())
     }
 }

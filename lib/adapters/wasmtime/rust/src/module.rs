@@ -5,7 +5,6 @@ use crate::memory::Memory;
 use crate::pool::{Pool, call, defaults};
 use crate::sys::*;
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 use std::mem;
@@ -66,19 +65,29 @@ type Content<'a> =
 
 /// A memory that Wasmtime is going to ask for.
 struct Waiting {
-    memory: Memory,
+    memory: Box<Memory>,
     ty: MemoryType,
 }
 
 enum Batch {
-    /// One instantiation of a module: its memories, in order.
-    Of { pool: *mut fl_pool, waiting: VecDeque<Waiting> },
+    /// One instantiation of a module: its memories, the next one last.
+    Of { pool: *mut fl_pool, waiting: Vec<Waiting> },
     /// Memories of zeroes, as many as are asked for.
     Plain { asked: u32 },
 }
 
+/// What a thread has announced. Both lists stay allocated from one instantiation to the
+/// next.
+struct Announcements {
+    /// Outer before inner.
+    batches: Vec<Batch>,
+    /// Empty: room for the memories of the next batch.
+    spare: Vec<Waiting>,
+}
+
 thread_local! {
-    static BATCHES: RefCell<Vec<Batch>> = const { RefCell::new(Vec::new()) };
+    static ANNOUNCED: RefCell<Announcements> =
+        const { RefCell::new(Announcements { batches: Vec::new(), spare: Vec::new() }) };
 }
 
 /// While this lives, the thread may make the instantiation that was announced.
@@ -92,21 +101,26 @@ pub struct Announced {
 
 impl Announced {
     fn new(batch: Batch) -> Announced {
-        BATCHES.with_borrow_mut(|batches| {
-            batches.push(batch);
-            Announced { depth: batches.len(), _thread: PhantomData }
+        ANNOUNCED.with_borrow_mut(|announced| {
+            announced.batches.push(batch);
+            Announced { depth: announced.batches.len(), _thread: PhantomData }
         })
     }
 }
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        // A batch that is dropped later than its outer one is gone with that.
-        let gone = BATCHES.with_borrow_mut(|batches| {
-            let keep = (self.depth - 1).min(batches.len());
-            batches.split_off(keep)
-        });
-        drop(gone);
+        // A batch that is dropped later than its outer one is gone with that. Memories
+        // go back while nothing is borrowed.
+        while let Some(batch) = ANNOUNCED.with_borrow_mut(|announced| {
+            let is_open = announced.batches.len() >= self.depth;
+            announced.batches.pop_if(|_| is_open)
+        }) {
+            if let Batch::Of { mut waiting, .. } = batch {
+                waiting.clear();
+                ANNOUNCED.with_borrow_mut(|announced| announced.spare = waiting);
+            }
+        }
     }
 }
 
@@ -121,8 +135,8 @@ pub(crate) fn next_memory(
     ty: &MemoryType,
     minimum: usize,
     maximum: Option<usize>,
-) -> Result<Memory> {
-    BATCHES.with_borrow_mut(|batches| match batches.last_mut() {
+) -> Result<Box<Memory>> {
+    ANNOUNCED.with_borrow_mut(|announced| match announced.batches.last_mut() {
         None => Err(Error::msg(
             "nobody has announced this memory: instantiate by Module::instantiate(), \
              or under Module::announce() on the same thread",
@@ -136,7 +150,7 @@ pub(crate) fn next_memory(
             if *theirs != pool.inner.pool {
                 return Err(Error::msg("the module was loaded for another pool than this engine's"));
             }
-            match waiting.pop_front() {
+            match waiting.pop() {
                 None => Err(Error::msg(
                     "another module is instantiated in between: announce it too",
                 )),
@@ -154,7 +168,7 @@ fn try_engine(engine: &Engine) -> Result<()> {
     let mut store = wasmtime::Store::new(engine, ());
     let announced = announce_plain();
     Instance::new(&mut store, &module, &[])?;
-    let asked = BATCHES.with_borrow(|batches| match batches.last() {
+    let asked = ANNOUNCED.with_borrow(|announced| match announced.batches.last() {
         Some(Batch::Plain { asked }) => *asked,
         _ => 0,
     });
@@ -366,10 +380,11 @@ impl Module {
         &self,
         mut content: impl FnMut(u32, Option<*mut fl_memory>) -> Result<(*mut fl_image, Option<u64>)>,
     ) -> Result<Announced> {
-        let waiting = (self.kinds.first..)
-            .zip(self.kinds.list.iter())
-            .map(|(idx, kind)| self.take(idx, kind, &mut content))
-            .collect::<Result<_>>()?;
+        let mut waiting = ANNOUNCED.with_borrow_mut(|announced| mem::take(&mut announced.spare));
+        for (idx, kind) in (self.kinds.first..).zip(self.kinds.list.iter()) {
+            waiting.push(self.take(idx, kind, &mut content)?);
+        }
+        waiting.reverse();
         Ok(Announced::new(Batch::Of { pool: self.pool.inner.pool, waiting }))
     }
 

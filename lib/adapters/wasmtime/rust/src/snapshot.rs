@@ -5,7 +5,7 @@
 //! in the form that faultline-wasmtime-snapshot.c describes: files and deltas of
 //! the C adapter are those of this crate.
 
-use crate::memory::Held;
+use crate::memory::Memory;
 use crate::module::{Announced, Module};
 use crate::pool::{call, defaults};
 use crate::sys::*;
@@ -14,7 +14,6 @@ use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use wasmtime::{
     AsContextMut, Error, Extern, Func, Global, Instance, Ref, Result, Store, Table, Val,
 };
@@ -408,12 +407,12 @@ impl Snapshot {
         instance: &Instance,
     ) -> std::result::Result<Delta, (Store<T>, Error)> {
         let result = memories(&mut store, instance, &self.module).and_then(|memories| {
-            let held: Vec<*mut Held> =
+            let held: Vec<*mut Memory> =
                 memories.iter().map(|at| unsafe { fl_memory_user(*at).cast() }).collect();
             let delta = self.take(&mut store, instance, &memories, fl_memory_suspend)?;
             // They are gone, and the store is not to give them back again.
             for at in held {
-                unsafe { (*at).memory.store(ptr::null_mut(), Ordering::Relaxed) };
+                unsafe { (*at).forget() };
             }
             Ok(delta)
         });
