@@ -7,7 +7,8 @@
  * packed alone, so that each can be had alone.
  *
  * Packed bytes are one frame of zstd, format of RFC 8878, which says that its
- * content has 65536 bytes; no other frame, no dictionary, no older format. Nothing
+ * content has 65536 bytes; no other frame, no dictionary, no older format. Whoever
+ * wants the page's first bytes need not unpack the others. Nothing
  * is allocated for a page, and nothing is written beyond one, whatever the frame
  * holds: an unpacker has all its memory from the start.
  *
@@ -56,5 +57,17 @@ uint8_t *fl__page_unpacker_buffer(struct fl__page_unpacker *unpacker);
 const char *fl__page_unpack(struct fl__page_unpacker *unpacker,
 			    const uint8_t *stored, uint32_t stored_bytes,
 			    uint8_t *bytes);
+
+/*
+ * A page's first bytes can be had alone, 4096 or more, from a frame's first bytes:
+ * what comes later in the frame is not looked at. How many bytes of a frame that takes
+ * only the frame says; fl__page_stored_for() guesses. An error also means that the
+ * guess was too low: it is one when all of the frame was given. A frame of another
+ * writer, whose window is not the page, is needed and unpacked whole.
+ */
+uint32_t fl__page_stored_for(uint32_t stored_bytes, uint32_t wanted);
+const char *fl__page_unpack_start(struct fl__page_unpacker *unpacker,
+				  const uint8_t *stored, uint32_t got_bytes,
+				  uint8_t *bytes, uint32_t wanted);
 
 #endif

@@ -3,13 +3,18 @@
  * toc_packed.c - image files whose pages are packed, without a file: what is made
  * is read back, under the digest of the file that is not packed, and neither a
  * number nor a frame of zstd misleads the reader, whoever made it. Files have a page
- * of each kind: packed, stored as it is, and of zeroes.
+ * of each kind: packed, stored as it is, and of zeroes. The first bytes of a page come
+ * from the first of its frame, and nothing that is unpacked takes memory.
  */
 #include "tests/kit/random.h"
 #include "tests/kit/test.h"
 #include "tests/kit/toc_bytes.h"
 
 #include <stdio.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #if FL_WITH_ZSTD
 #include <zstd.h>
@@ -417,9 +422,265 @@ static void a_frame_with_a_dictionary(void)
 	free(frame);
 }
 
+/* ------------------------------------------------------- a page's first bytes */
+
+#define BLOCK 4096u
+
+struct frame {
+	uint8_t page[TOC_WPAGE];
+	uint8_t bytes[2 * TOC_WPAGE];
+	uint32_t len;
+	struct fl__page_unpacker *unpacker;
+};
+
+/* The page packs to half of it, and each part of it does. */
+static struct frame *frame_open(void)
+{
+	struct frame *frame = malloc(sizeof(*frame));
+
+	MUST(frame != NULL);
+	page_fill(2, frame->page);
+	for (uint32_t i = 0; i < TOC_WPAGE; i++)
+		frame->page[i] &= 0x0f;
+	MUST_EQ(fl__page_unpacker_create(&frame->unpacker, NULL), 0);
+	return frame;
+}
+
+static void frame_close(struct frame *frame)
+{
+	fl__page_unpacker_destroy(frame->unpacker);
+	free(frame);
+}
+
+/* By the library's packer. */
+static void frame_pack(struct frame *frame)
+{
+	struct fl__page_packer *packer;
+	const uint8_t *stored;
+
+	MUST_EQ(fl__page_packer_create(&packer, NULL), 0);
+	frame->len = fl__page_pack(packer, frame->page, &stored);
+	MUST(frame->len < TOC_WPAGE);
+	memcpy(frame->bytes, stored, frame->len);
+	fl__page_packer_destroy(packer);
+}
+
+/* By another writer: one block, a checksum, or a window that is less than the page. */
+static void frame_write(struct frame *frame, ZSTD_cParameter parameter,
+			int value)
+{
+	ZSTD_CCtx *zstd = ZSTD_createCCtx();
+	size_t len;
+
+	MUST(zstd != NULL);
+	MUST(!ZSTD_isError(ZSTD_CCtx_setParameter(zstd, parameter, value)));
+	len = ZSTD_compress2(zstd, frame->bytes, sizeof(frame->bytes),
+			     frame->page, TOC_WPAGE);
+	MUST(!ZSTD_isError(len));
+	frame->len = (uint32_t)len;
+	ZSTD_freeCCtx(zstd);
+}
+
+/* The page's first bytes from the frame's first bytes, in an allocation of their
+ * length. What is given is right, and nothing else is written. */
+static bool gives_start(struct frame *frame, uint32_t got_bytes,
+			uint32_t wanted)
+{
+	uint8_t *got = malloc(got_bytes ? got_bytes : 1);
+	uint8_t *page = malloc(TOC_WPAGE);
+	bool is_given;
+
+	MUST(got && page);
+	memcpy(got, frame->bytes, got_bytes);
+	memset(page, 0xa5, TOC_WPAGE);
+	is_given = !fl__page_unpack_start(frame->unpacker, got, got_bytes, page,
+					  wanted);
+	if (is_given)
+		CHECK(!memcmp(page, frame->page, wanted));
+	free(got);
+	free(page);
+	return is_given;
+}
+
+/* The fewest bytes of the frame that give the page's first ones. */
+static uint32_t least_for(struct frame *frame, uint32_t wanted)
+{
+	uint32_t low = 0, high = frame->len;
+
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+
+		if (gives_start(frame, mid, wanted))
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+/* Any part's end, from all of the frame and from no more than the part takes, which
+ * is guessed well where the page packs evenly. What follows may be anything. */
+static void a_page_can_be_had_in_part(void)
+{
+	struct frame *frame = frame_open();
+
+	frame_pack(frame);
+	for (uint32_t wanted = BLOCK; wanted <= TOC_WPAGE; wanted += BLOCK) {
+		uint32_t least = least_for(frame, wanted);
+		uint32_t guess = fl__page_stored_for(frame->len, wanted);
+		uint8_t after[2 * TOC_WPAGE];
+
+		CHECK(gives_start(frame, frame->len, wanted));
+		CHECK(guess >= least && guess <= frame->len);
+		CHECK(guess < least + frame->len / 4);
+		memcpy(after, frame->bytes, frame->len);
+		memset(frame->bytes + least, 0xff, frame->len - least);
+		CHECK(gives_start(frame, frame->len, wanted));
+		memcpy(frame->bytes, after, frame->len);
+	}
+	CHECK_EQ(fl__page_stored_for(frame->len, TOC_WPAGE), frame->len);
+	CHECK(least_for(frame, BLOCK) < frame->len * 3 / 5);
+	CHECK_EQ(least_for(frame, BLOCK), least_for(frame, 8 * BLOCK));
+	frame_close(frame);
+}
+
+/* Noise, and then hardly anything: the guess is too low, and an error says so. */
+static void a_page_that_packs_unevenly(void)
+{
+	struct frame *frame = frame_open();
+	uint32_t guess;
+
+	page_fill(2, frame->page); /* noise */
+	memset(frame->page + 3 * BLOCK, 3, TOC_WPAGE - 3 * BLOCK);
+	frame_pack(frame);
+	guess = fl__page_stored_for(frame->len, BLOCK);
+	CHECK(guess < frame->len);
+	CHECK(!gives_start(frame, guess, BLOCK));
+	CHECK(gives_start(frame, frame->len, BLOCK));
+	frame_close(frame);
+}
+
+static void frames_of_other_writers(void)
+{
+	static const struct {
+		ZSTD_cParameter parameter;
+		int value;
+		bool is_needed_whole;
+	} rows[] = {
+		{ ZSTD_c_compressionLevel, 19, false },
+		{ ZSTD_c_checksumFlag, 1, false },
+		{ ZSTD_c_windowLog, 10, true },
+		{ ZSTD_c_windowLog, 15, true },
+	};
+	struct frame *frame = frame_open();
+
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(rows); i++) {
+		frame_write(frame, rows[i].parameter, rows[i].value);
+		test_note("row %zu, %u bytes", i, frame->len);
+		for (uint32_t wanted = BLOCK; wanted <= TOC_WPAGE;
+		     wanted += BLOCK) {
+			CHECK(gives_start(frame, frame->len, wanted));
+			CHECK(!rows[i].is_needed_whole ||
+			      least_for(frame, wanted) == frame->len);
+		}
+	}
+	frame_close(frame);
+}
+
+/* A frame that is no page's is none of a part's. */
+static void a_start_that_is_none(void)
+{
+	struct frame *frame = frame_open();
+	uint8_t *page = calloc(1, TOC_WPAGE + 1);
+
+	MUST(page != NULL);
+	memset(page, 0x31, TOC_WPAGE + 1);
+	frame->len = (uint32_t)frame_of(page, TOC_WPAGE + 1, frame->bytes);
+	CHECK(!gives_start(frame, frame->len, BLOCK));
+	frame->len = (uint32_t)frame_of(page, 3 * BLOCK, frame->bytes);
+	CHECK(!gives_start(frame, frame->len, BLOCK));
+	/* It says that it holds a page, and ends early. */
+	MUST_EQ(toc_bytes_get(frame->bytes + LENGTH_OFF, 2), 3 * BLOCK - 256);
+	toc_bytes_put(frame->bytes + LENGTH_OFF, TOC_WPAGE - 256, 2);
+	CHECK(!gives_start(frame, frame->len, 3 * BLOCK));
+	CHECK(!gives_start(frame, frame->len, 4 * BLOCK));
+	for (uint32_t len = 0; len < 8; len++)
+		CHECK(!gives_start(frame, len, BLOCK));
+	free(page);
+	frame_close(frame);
+}
+
+static uint64_t taken_bytes(void)
+{
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+	struct mallinfo2 info = mallinfo2();
+
+	return (uint64_t)info.uordblks + info.hblkhd;
+#else
+	return 0;
+#endif
+}
+
+/* Whatever comes, and however often: right frames, hostile ones, pages and parts. zstd
+ * itself would make a stream's memory larger and smaller. */
+static void unpacking_takes_no_memory(void)
+{
+	struct frame *frame = frame_open();
+	uint8_t *page = malloc(TOC_WPAGE), *kept = malloc(TOC_WPAGE);
+	struct test_random random;
+	uint64_t before;
+
+	MUST(page && kept);
+	test_random_init(&random, 23);
+	frame_pack(frame);
+	memcpy(kept, frame->bytes, frame->len);
+	before = taken_bytes();
+	for (int i = 0; i < 20000; i++) {
+		uint32_t wanted =
+			BLOCK * (uint32_t)(1 + test_random_below(&random, 16));
+		uint32_t at = (uint32_t)test_random_below(&random, frame->len);
+
+		/* Its head, where the window's size is; or any byte. */
+		if (i % 3 == 1)
+			at = 4 + at % 4;
+		if (i % 3)
+			frame->bytes[at] = (uint8_t)test_random_next(&random);
+		/* Only right bytes are known to be given. */
+		if (fl__page_unpack_start(frame->unpacker, frame->bytes,
+					  frame->len, page, wanted) == NULL &&
+		    i % 3 == 0)
+			CHECK(!memcmp(page, frame->page, wanted));
+		frame->bytes[at] = kept[at];
+	}
+	CHECK_EQ(taken_bytes(), before);
+	free(page);
+	free(kept);
+	frame_close(frame);
+}
+
 #else
 
 static void a_frame_that_is_no_page(void)
+{
+}
+
+static void a_page_can_be_had_in_part(void)
+{
+}
+
+static void a_page_that_packs_unevenly(void)
+{
+}
+
+static void frames_of_other_writers(void)
+{
+}
+
+static void a_start_that_is_none(void)
+{
+}
+
+static void unpacking_takes_no_memory(void)
 {
 }
 
@@ -441,6 +702,11 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(a_frame_that_is_no_page, needs_zstd),
 	TEST_CASE_NEEDS(a_frame_that_lies, needs_zstd),
 	TEST_CASE_NEEDS(a_frame_with_a_dictionary, needs_zstd),
+	TEST_CASE_NEEDS(a_page_can_be_had_in_part, needs_zstd),
+	TEST_CASE_NEEDS(a_page_that_packs_unevenly, needs_zstd),
+	TEST_CASE_NEEDS(frames_of_other_writers, needs_zstd),
+	TEST_CASE_NEEDS(a_start_that_is_none, needs_zstd),
+	TEST_CASE_NEEDS(unpacking_takes_no_memory, needs_zstd),
 };
 
 int main(int argc, char **argv)
