@@ -1095,10 +1095,10 @@ struct fl_load_config {
 	/* A page that was not loaded within this time is a trap of the guest that
 	 * waits for it. Opening allows each of its reads as much. */
 	uint64_t deadline_ns;
-	/* A file of fl_image_write_working_set(), of this image file. The 4 KiB
-	 * blocks in it are loaded ahead, and checked, once a memory shows the
-	 * image (of a packed file their pages are); of a file in place
-	 * (with FL_OPEN_UNCHECKED) the kernel reads them ahead. NULL: none. The file
+	/* A file of fl_image_write_working_set(), of this image file, packed or
+	 * not. The 4 KiB blocks in it are loaded ahead, and checked, once a memory
+	 * shows the image (of a packed page those between them too); of a file in
+	 * place (with FL_OPEN_UNCHECKED) the kernel reads them ahead. NULL: none. The file
 	 * is advice: that it is missing, damaged or of another image is no
 	 * error. With or without it, where guests ask a lazy image for one page
 	 * of 64 KiB after another, up to eight that follow are loaded ahead;

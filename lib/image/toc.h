@@ -88,6 +88,8 @@
  * the digest of the one that is not packed, whatever zstd made of the pages; what
  * the digest does not cover (bytes 8 and 80, and of an index entry 4 to 7 and 16 to
  * 31) only says where to read, and the hash of the page says whether that was right.
+ * A writer ends a block of zstd after 32 KiB of a page, so that a reader can stop
+ * there; no reader relies on that.
  *
  * A newer version changes the number at byte 8, and may change all that follows
  * but not the first 12 bytes.
@@ -196,12 +198,14 @@ int fl__toc_read_wpage(const struct fl__toc *toc,
 		       struct fl__toc_reader *reader, uint8_t *dst,
 		       struct fl_error *error);
 
-/* Unpack a packed page of the index, whose stored bytes were read, to dst. The page
- * is still to be checked. Errors: -ENOEXEC. */
+/* Unpack the first bytes wanted of a packed page of the index, 65536 or up to the end of
+ * a block, to dst, 64 KiB, from the first got_bytes of what is stored. They are still
+ * to be checked. Errors: -ENOEXEC; -EAGAIN, when not all that is stored was given:
+ * more is needed. */
 int fl__toc_unpack_wpage(const struct fl__toc *toc, uint64_t entry_idx,
 			 struct fl__page_unpacker *unpacker,
-			 const uint8_t *stored, uint8_t *dst,
-			 struct fl_error *error);
+			 const uint8_t *stored, uint32_t got_bytes,
+			 uint8_t *dst, uint32_t wanted, struct fl_error *error);
 
 /* Is this page of an image in the index? *entry_idx says where. */
 bool fl__toc_find(const struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,

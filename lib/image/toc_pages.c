@@ -103,13 +103,15 @@ int fl__toc_check_blocks(const struct fl__toc *toc, uint64_t entry_idx,
 
 int fl__toc_unpack_wpage(const struct fl__toc *toc, uint64_t entry_idx,
 			 struct fl__page_unpacker *unpacker,
-			 const uint8_t *stored, uint8_t *dst,
-			 struct fl_error *error)
+			 const uint8_t *stored, uint32_t got_bytes,
+			 uint8_t *dst, uint32_t wanted, struct fl_error *error)
 {
 	const struct fl__toc_entry *entry = &toc->entries[entry_idx];
 	const char *wrong =
-		fl__page_unpack(unpacker, stored, entry->stored_bytes, dst);
+		fl__page_unpack_start(unpacker, stored, got_bytes, dst, wanted);
 
+	if (wrong && got_bytes < entry->stored_bytes)
+		return -EAGAIN;
 	return wrong ? fl__error_set_at(
 			       error, -ENOEXEC, entry->file_off,
 			       "the image file is damaged at byte %llu: page %llu of image %u cannot be unpacked: %s",
@@ -147,7 +149,8 @@ static int read_packed(const struct fl__toc *toc,
 			   error);
 	return err ? err :
 		     fl__toc_unpack_wpage(toc, entry_idx, reader->unpacker,
-					  stored, dst, error);
+					  stored, entry->stored_bytes, dst,
+					  FL_WPAGE_BYTES, error);
 }
 
 int fl__toc_read_wpage(const struct fl__toc *toc,

@@ -76,7 +76,7 @@ int fl__workset_take_parts(struct fl__workset *set, uint64_t hpage_bytes)
 {
 	size_t count = (size_t)set->entry_count;
 
-	if (set->toc->is_packed || hpage_bytes >= FL_WPAGE_BYTES)
+	if (hpage_bytes >= FL_WPAGE_BYTES)
 		return 0;
 	set->leaf_states = calloc(count + 1, 1);
 	/* Memory of pages that are never loaded is not touched. */
@@ -231,15 +231,43 @@ bool fl__workset_next_run(const struct fl__workset *set, uint64_t *at,
 	return true;
 }
 
-/* Whole units of a part; and a gap that is not worth two loads is filled. */
-static uint32_t round_blocks(uint32_t blocks, uint32_t unit)
+/* The longest gap that is not worth two loads. Of a packed page each load would unpack
+ * the page from its start. */
+static uint32_t gap_blocks(const struct fl__workset *set, uint64_t entry)
 {
+	return fl__toc_is_packed(set->toc, set->first_entry + entry) ?
+		       BLOCKS :
+		       GAP_BLOCKS;
+}
+
+uint64_t fl__workset_place(const struct fl__workset *set, uint64_t entry_idx,
+			   struct fl__part part, uint64_t *len)
+{
+	const struct fl__toc_entry *entry = &set->toc->entries[entry_idx];
+	uint64_t start = part.first * BLOCK_BYTES, end;
+
+	*len = part.count * BLOCK_BYTES;
+	if (!fl__toc_is_packed(set->toc, entry_idx))
+		return entry->file_off + start;
+	end = entry->file_off + fl__page_stored_for(entry->stored_bytes,
+						    (uint32_t)(start + *len));
+	/* A page cache reads no less. */
+	*len = fl_min_u64(fl_round_up(end, BLOCK_BYTES) - entry->file_off,
+			  entry->stored_bytes);
+	return entry->file_off;
+}
+
+/* Whole units of a part; and a gap that is not worth two loads is filled. */
+static uint32_t round_blocks(const struct fl__workset *set, uint64_t entry,
+			     uint32_t blocks)
+{
+	uint32_t unit = set->unit_blocks, gap = gap_blocks(set, entry);
 	uint32_t unit_mask = (1u << unit) - 1, all = 0, end = 0;
 
 	for (uint32_t b = 0; b < BLOCKS; b += unit) {
 		if (!(blocks >> b & unit_mask))
 			continue;
-		if (all && b - end <= GAP_BLOCKS)
+		if (all && b - end <= gap)
 			all |= ((1u << b) - 1) & ~((1u << end) - 1);
 		all |= unit_mask << b;
 		end = b + unit;
@@ -269,7 +297,7 @@ static uint32_t ahead_blocks(const struct fl__workset *set, uint64_t entry)
 
 	if (!blocks || !has_leaves(set, entry))
 		return blocks ? ALL_BLOCKS : 0;
-	return round_blocks(blocks, set->unit_blocks);
+	return round_blocks(set, entry, blocks);
 }
 
 /* The blocks that follow one another from block first on, which is one of them. */
@@ -379,7 +407,7 @@ static uint64_t leaves_write(const struct fl__workset *set, uint64_t entry,
 			     uint32_t blocks, uint8_t *page)
 {
 	if (!has_leaves(set, entry) ||
-	    round_blocks(blocks, set->unit_blocks) == ALL_BLOCKS)
+	    round_blocks(set, entry, blocks) == ALL_BLOCKS)
 		return 0;
 	put(page + 14, BLOCKS, 2);
 	memcpy(page + PAGE_BYTES, &set->leaves[entry], LEAVES_BYTES);

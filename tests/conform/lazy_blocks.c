@@ -6,6 +6,9 @@
  * the pages' leaves are. The blocks come alone. Whoever wants another block has the
  * whole page; a tenant never sees a wrong byte, whatever the side file says, however
  * the source behaves, and whatever the tenant before wrote.
+ *
+ * Of a packed file a page's foreseen blocks come as one part, from its first bytes that
+ * are stored: most cases are run with such a file too.
  */
 #include "tests/conform/stats_page.h"
 #include "tests/kit/clock.h"
@@ -30,18 +33,40 @@
 
 /* What the side file has, and which parts that makes: gaps of up to two blocks are
  * read, and pages of which most is there are loaded whole. */
-static const struct foreseen {
+struct foreseen {
 	uint64_t wpage;
 	uint32_t blocks, loaded;
 	uint32_t parts;
-} foreseen[] = {
+};
+
+#define FORESEEN 8
+
+static const struct foreseen plain_foreseen[FORESEEN] = {
 	{ 2, 0x000c, 0x000c, 1 },  { 5, 0xc030, 0xc030, 2 },
 	{ 6, 0x0003, 0x0003, 1 },  { 7, 0xc000, 0xc000, 1 },
 	{ 9, 0x0264, 0x03fc, 1 },  { 13, 0x0ff0, 0x0ff0, 1 },
 	{ 19, 0x8001, 0x8001, 2 }, { 23, 0x00c3, 0x00c3, 2 },
 };
 
-#define FORESEEN (sizeof(foreseen) / sizeof(foreseen[0]))
+/* Each gap of a packed page is read. This page is stored as it is. Of the others the
+ * second quarter is wanted, so that what is stored of it lies around the middle of what
+ * is read, and less is read than for a whole page. */
+#define NOISE_PAGE 19
+
+static const struct foreseen packed_foreseen[FORESEEN] = {
+	{ 2, 0x00f0, 0x00f0, 1 },	   { 5, 0x0081, 0x00ff, 1 },
+	{ 6, 0x0090, 0x00f0, 1 },	   { 7, 0x00f0, 0x00f0, 1 },
+	{ 9, 0x00a4, 0x00fc, 1 },	   { 13, 0x00f0, 0x00f0, 1 },
+	{ NOISE_PAGE, 0x8001, 0x8001, 2 }, { 23, 0x00c3, 0x00ff, 1 },
+};
+
+static const struct foreseen *foreseen = plain_foreseen;
+/* How each page packs. */
+static enum {
+	CONTENT_PLAIN,
+	CONTENT_EVEN,
+	CONTENT_UNEVEN, /* its first blocks take most of what is stored */
+} content;
 
 enum way {
 	WAY_NOW,
@@ -149,6 +174,19 @@ static void image_close(struct lazy *lazy)
 	fl_image_release(lazy->image);
 }
 
+/* Half of each byte is noise, or some of each page. */
+static void content_soften(struct lazy *lazy)
+{
+	for (uint64_t i = 0; i < PAGES * WPAGE; i++) {
+		if (i / WPAGE == NOISE_PAGE)
+			continue;
+		if (content == CONTENT_EVEN)
+			lazy->bytes[i] &= 0x0f;
+		else if (i % WPAGE >= 6 * BLOCK)
+			lazy->bytes[i] = (uint8_t)(i / BLOCK);
+	}
+}
+
 static void content_make(struct lazy *lazy)
 {
 	struct fl_error error = { .text = "" };
@@ -163,11 +201,34 @@ static void content_make(struct lazy *lazy)
 
 		memcpy(lazy->bytes + i, &value, 8);
 	}
+	if (content != CONTENT_PLAIN)
+		content_soften(lazy);
 	plain = conform_image_of(&lazy->conform, PAGES * WPAGE, 0, lazy->bytes,
 				 PAGES * WPAGE);
 	CONFORM_MUST(fl_image_digest(plain, lazy->digest, &error), &error);
-	lazy->file = test_file_of(plain);
+	lazy->file = content == CONTENT_PLAIN ? test_file_of(plain) :
+						test_packed_file_of(plain);
 	fl_image_release(plain);
+}
+
+/* What is stored of a page, and where. All pages are in the index. */
+static uint64_t stored(const struct lazy *lazy, uint64_t wpage, uint64_t *off)
+{
+	const uint8_t *entry = lazy->file.bytes +
+			       toc_bytes_index(lazy->file.bytes) + 64 * wpage;
+
+	*off = toc_bytes_get(entry + 16, 8);
+	return toc_bytes_get(entry + 24, 8);
+}
+
+/* No read for a whole page is shorter, and each for a part is. */
+static uint32_t whole_bytes(const struct lazy *lazy)
+{
+	uint64_t least = WPAGE, off;
+
+	for (uint64_t w = 0; w < PAGES; w++)
+		least = fl_min_u64(least, stored(lazy, w, &off));
+	return (uint32_t)least;
 }
 
 static void file_open(struct lazy *lazy)
@@ -553,7 +614,7 @@ static void a_page_is_wanted_meanwhile(void)
 
 	for (uint32_t unordered = 0; unordered < 2; unordered++) {
 		lazy_open(&lazy, WAY_LATER, 20000);
-		set(&lazy.source.mischief.silent_below, WPAGE);
+		set(&lazy.source.mischief.silent_below, whole_bytes(&lazy));
 		set(&lazy.source.mischief.is_silent, 1);
 		set(&lazy.source.mischief.is_unordered, unordered);
 		memory = conform_take(&lazy.conform, lazy.image, 0);
@@ -646,7 +707,7 @@ static void a_page_comes_before_its_part(void)
 
 		/* The parts' time is not over before the case is. */
 		lazy_open(&lazy, WAY_LATER, 30000);
-		set(&lazy.source.mischief.silent_below, WPAGE);
+		set(&lazy.source.mischief.silent_below, whole_bytes(&lazy));
 		set(&lazy.source.mischief.is_silent, 1);
 		memory = conform_take(&lazy.conform, lazy.image, 0);
 		other = conform_take(&lazy.conform, lazy.image, 0);
@@ -1127,7 +1188,9 @@ static void any_side_file(void)
  * kernel can be kept from mapping blocks around. */
 static void blocks_are_recorded(void)
 {
-	static const uint32_t touched[] = { 0, 1, 5, 9, 15 };
+	static const uint32_t touched[2][5] = { { 0, 1, 5, 9, 15 },
+						{ 9, 10, 11, 12, 13 } };
+	const uint32_t *block = touched[content != CONTENT_PLAIN];
 	struct fl_image_loading loading = { .size = sizeof(loading) };
 	struct fl_error error = { .text = "" };
 	struct fl_memory *memory;
@@ -1140,8 +1203,8 @@ static void blocks_are_recorded(void)
 	memory = conform_take(&lazy.conform, lazy.image, 0);
 	for (uint64_t w = 1; w < PAGES; w += 3) {
 		for (size_t i = 0; i < 5; i++)
-			CHECK_EQ(memory->base[w * WPAGE + touched[i] * BLOCK],
-				 lazy.bytes[w * WPAGE + touched[i] * BLOCK]);
+			CHECK_EQ(memory->base[w * WPAGE + block[i] * BLOCK],
+				 lazy.bytes[w * WPAGE + block[i] * BLOCK]);
 	}
 	conform_give(memory);
 	fl_image_loading(lazy.image, &loading);
@@ -1151,7 +1214,8 @@ static void blocks_are_recorded(void)
 	image_open(&lazy);
 	memory = conform_take(&lazy.conform, lazy.image, 0);
 	if (loading.recorded_tenants)
-		/* Block by block, the gaps of more than two left out. */
+		/* Block by block, the gaps of more than two left out where a page
+		 * is stored as it is. */
 		wait_for("blocks_loaded", PAGES / 3 * 5);
 	CHECK_EQ(now("pages_loaded"), 0);
 	CHECK(shows(&lazy, memory));
@@ -1226,10 +1290,166 @@ static void one_tenant_is_watched(void)
 	check_watched(FL_ALLOCATION_ON_DEMAND);
 }
 
+/* ------------------------------------------------------------- packed files */
+
+static void run_packed(void (*run)(void))
+{
+	foreseen = packed_foreseen;
+	content = CONTENT_EVEN;
+	run();
+	foreseen = plain_foreseen;
+	content = CONTENT_PLAIN;
+}
+
+#define PACKED(name)                    \
+	static void packed_##name(void) \
+	{                               \
+		run_packed(name);       \
+	}
+
+PACKED(blocks_come_ahead)
+PACKED(files_by_all_means)
+PACKED(written_blocks_are_clean_again)
+PACKED(written_blocks_are_told)
+PACKED(written_as_they_come)
+PACKED(a_page_is_wanted_meanwhile)
+PACKED(a_page_comes_before_its_part)
+PACKED(a_block_is_enough)
+PACKED(leaves_that_do_not_fit)
+PACKED(blocks_that_do_not_come)
+PACKED(a_part_that_comes_twice)
+PACKED(the_image_goes_at_any_moment)
+PACKED(a_storm_of_faults)
+PACKED(threads_of_one_slot)
+PACKED(any_side_file)
+PACKED(blocks_are_recorded)
+
+/* Bytes of each foreseen page's frame change, from a part of it on. */
+static void frames_harm(struct lazy *lazy, uint64_t part, uint64_t parts)
+{
+	for (size_t i = 0; i < FORESEEN; i++) {
+		uint64_t off;
+		uint64_t len = stored(lazy, foreseen[i].wpage, &off);
+
+		if (len == WPAGE)
+			continue;
+		for (uint64_t at = len * part / parts; at < len; at++)
+			lazy->file.bytes[off + at] ^= 0x5a;
+	}
+}
+
+/* The parts come, and whoever wants more has an error, again and again. */
+static void run_later_harm(void)
+{
+	struct fl_memory *memory;
+	struct lazy lazy;
+
+	for (int is_later = 0; is_later < 2; is_later++) {
+		lazy_open(&lazy, is_later ? WAY_LATER : WAY_NOW, PATIENT_MS);
+		frames_harm(&lazy, 3, 4);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		wait_for("foreseen_blocks", foreseen_blocks());
+		CHECK(shows_foreseen(&lazy, memory));
+		wait_idle();
+		CHECK_EQ(now("loads_failed"), 0);
+		CHECK_EQ(now("pages_loaded"), 0);
+		/* A page that follows another would have the next ones loaded. */
+		for (size_t i = 0; i < 6; i += 2) {
+			check_access(&lazy, a_block(&foreseen[i], false),
+				     -ENOEXEC);
+			check_access(&lazy, a_block(&foreseen[i], true), 0);
+		}
+		CHECK(shows_foreseen(&lazy, memory));
+		CHECK_EQ(now("pages_loaded"), 0);
+		frames_harm(&lazy, 3, 4);
+		conform_give(memory);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(shows(&lazy, memory));
+		conform_give(memory);
+		lazy_close(&lazy);
+	}
+}
+
+static void a_frame_is_wrong_after_the_part(void)
+{
+	run_packed(run_later_harm);
+}
+
+/* So is the part: no byte of it is shown. All is read before that is said. */
+static void run_early_harm(void)
+{
+	for (uint64_t part = 0; part < 3; part++) {
+		struct fl_memory *memory;
+		struct lazy lazy;
+
+		lazy_open(&lazy, part ? WAY_LATER : WAY_NOW, PATIENT_MS);
+		frames_harm(&lazy, part, 8);
+		for (size_t i = 0; i < 3; i++)
+			check_access(&lazy, a_block(&foreseen[i], true),
+				     -ENOEXEC);
+		/* Of the page that is stored as it is. */
+		wait_for("blocks_loaded", 2);
+		wait_idle();
+		CHECK_EQ(now("pages_loaded"), 0);
+		frames_harm(&lazy, part, 8);
+		for (size_t i = 0; i < 3; i++)
+			check_access(&lazy, a_block(&foreseen[i], true), 0);
+		CHECK_EQ(now("pages_loaded"), 0);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(shows(&lazy, memory));
+		conform_give(memory);
+		lazy_close(&lazy);
+	}
+}
+
+static void a_frame_is_wrong_before_the_part(void)
+{
+	run_packed(run_early_harm);
+}
+
+/* What a part takes is guessed too low: the rest is read, and the part alone comes all
+ * the same. */
+static void run_uneven(void)
+{
+	content = CONTENT_UNEVEN;
+	for (enum way way = 0; way < WAYS; way++) {
+		struct fl_memory *memory;
+		struct lazy lazy;
+
+		lazy_open(&lazy, way, PATIENT_MS);
+		set(&lazy.source.mischief.is_short, way == WAY_LATER);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		wait_for("foreseen_blocks", foreseen_blocks());
+		wait_idle();
+		CHECK(shows_foreseen(&lazy, memory));
+		CHECK_EQ(now("pages_loaded"), 0);
+		CHECK_EQ(now("loads_failed"), 0);
+		CHECK_EQ(now("loads_begun"), foreseen_parts());
+		CHECK(way == WAY_FILE ||
+		      __atomic_load_n(&lazy.source.reads, __ATOMIC_RELAXED) >
+			      foreseen_parts() - 2);
+		CHECK(shows(&lazy, memory));
+		conform_give(memory);
+		lazy_close(&lazy);
+	}
+}
+
+static void a_guess_that_is_too_low(void)
+{
+	run_packed(run_uneven);
+}
+
 static const char *needs_blocks(void)
 {
 	return conform_hpage() > BLOCK ? "host pages have several blocks" :
 					 conform_needs_lazy();
+}
+
+static const char *needs_packed(void)
+{
+	const char *lacks = test_needs_zstd();
+
+	return lacks ? lacks : needs_blocks();
 }
 
 static const struct test_case cases[] = {
@@ -1250,6 +1470,25 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(any_side_file, needs_blocks),
 	TEST_CASE_NEEDS(blocks_are_recorded, needs_blocks),
 	TEST_CASE_NEEDS(one_tenant_is_watched, needs_blocks),
+	TEST_CASE_NEEDS(packed_blocks_come_ahead, needs_packed),
+	TEST_CASE_NEEDS(packed_files_by_all_means, needs_packed),
+	TEST_CASE_NEEDS(packed_written_blocks_are_clean_again, needs_packed),
+	TEST_CASE_NEEDS(packed_written_blocks_are_told, needs_packed),
+	TEST_CASE_NEEDS(packed_written_as_they_come, needs_packed),
+	TEST_CASE_NEEDS(packed_a_page_is_wanted_meanwhile, needs_packed),
+	TEST_CASE_NEEDS(packed_a_page_comes_before_its_part, needs_packed),
+	TEST_CASE_NEEDS(packed_a_block_is_enough, needs_packed),
+	TEST_CASE_NEEDS(packed_leaves_that_do_not_fit, needs_packed),
+	TEST_CASE_NEEDS(packed_blocks_that_do_not_come, needs_packed),
+	TEST_CASE_NEEDS(packed_a_part_that_comes_twice, needs_packed),
+	TEST_CASE_NEEDS(packed_the_image_goes_at_any_moment, needs_packed),
+	TEST_CASE_NEEDS(packed_a_storm_of_faults, needs_packed),
+	TEST_CASE_NEEDS(packed_threads_of_one_slot, needs_packed),
+	TEST_CASE_NEEDS(packed_any_side_file, needs_packed),
+	TEST_CASE_NEEDS(packed_blocks_are_recorded, needs_packed),
+	TEST_CASE_NEEDS(a_frame_is_wrong_after_the_part, needs_packed),
+	TEST_CASE_NEEDS(a_frame_is_wrong_before_the_part, needs_packed),
+	TEST_CASE_NEEDS(a_guess_that_is_too_low, needs_packed),
 };
 
 CONFORM_MAIN(cases)

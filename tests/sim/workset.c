@@ -19,12 +19,12 @@
 
 /* Pages 2 3 4 8 9 12; in the file page 8 does not follow page 4. */
 static struct fl__toc_entry entries[ENTRIES] = {
-	{ .wpage = 2, .file_off = 10 * WPAGE },
-	{ .wpage = 3, .file_off = 11 * WPAGE },
-	{ .wpage = 4, .file_off = 12 * WPAGE },
-	{ .wpage = 8, .file_off = 20 * WPAGE },
-	{ .wpage = 9, .file_off = 21 * WPAGE },
-	{ .wpage = 12, .file_off = 24 * WPAGE },
+	{ .wpage = 2, .file_off = 10 * WPAGE, .stored_bytes = WPAGE },
+	{ .wpage = 3, .file_off = 11 * WPAGE, .stored_bytes = WPAGE },
+	{ .wpage = 4, .file_off = 12 * WPAGE, .stored_bytes = WPAGE },
+	{ .wpage = 8, .file_off = 20 * WPAGE, .stored_bytes = WPAGE },
+	{ .wpage = 9, .file_off = 21 * WPAGE, .stored_bytes = WPAGE },
+	{ .wpage = 12, .file_off = 24 * WPAGE, .stored_bytes = WPAGE },
 };
 
 static struct fl__toc_image image = { .entry_count = ENTRIES };
@@ -312,6 +312,50 @@ static void pages_come_in_parts(void)
 	}
 }
 
+/* A packed page is unpacked from its start: one part has all that is foreseen. Its
+ * place in the file begins where the page's does, and ends where a page of a page
+ * cache ends, or with what is stored. */
+static void packed_pages_come_in_one_part(void)
+{
+	static const struct {
+		uint32_t blocks;
+		struct fl__part part;
+		uint64_t most_bytes; /* of 32,000 at byte 10 * 65536 + 100 */
+	} rows[] = {
+		{ 0x0001, { 0, 1 }, 5 * BLOCK - 100 },
+		{ 0x0008, { 3, 1 }, 5 * BLOCK - 100 },
+		{ 0x0022, { 1, 5 }, 5 * BLOCK - 100 },
+		{ 0x0081, { 0, 8 }, 5 * BLOCK - 100 },
+		{ 0x0101, { 0, 9 }, 32000 },
+		{ 0x1010, { 4, 9 }, 32000 },
+		{ 0x8010, { 0, 16 }, 32000 },
+		{ 0x8000, { 15, 1 }, 32000 },
+	};
+	uint64_t len;
+
+	entries[0].file_off += 100;
+	entries[0].stored_bytes = 32000;
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(rows); i++) {
+		struct file file = { NULL, 0 };
+		struct fl__workset set;
+
+		run_parts(&file, true, rows[i].blocks, 1);
+		test_note("%#x", rows[i].blocks);
+		check_parts(&file, BLOCK, &rows[i].part, 1);
+		begin_parts(&set, NULL, BLOCK);
+		CHECK_EQ(fl__workset_place(&set, 0, rows[i].part, &len),
+			 10 * WPAGE + 100);
+		CHECK_EQ(len, rows[i].most_bytes);
+		CHECK_EQ(fl__workset_place(&set, 1, rows[i].part, &len),
+			 11 * WPAGE + rows[i].part.first * BLOCK);
+		CHECK_EQ(len, rows[i].part.count * BLOCK);
+		fl__workset_fini(&set);
+		free(file.bytes);
+	}
+	entries[0].file_off -= 100;
+	entries[0].stored_bytes = WPAGE;
+}
+
 /* Without leaves a page comes whole; leaves stay from run to run, whoever loads
  * what; and rough blocks count only where nothing is known better. */
 static void leaves_are_kept(void)
@@ -453,6 +497,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(blocks_are_forgotten),
 	TEST_CASE(hostile_files),
 	TEST_CASE(pages_come_in_parts),
+	TEST_CASE(packed_pages_come_in_one_part),
 	TEST_CASE(leaves_are_kept),
 	TEST_CASE(leaves_end_with_the_record),
 	TEST_CASE(leaves_are_skipped),

@@ -63,16 +63,6 @@ bool fl__ahead_wants(const struct fl__lazy *lazy)
 	return lazy->is_shown && lazy->can_ask && asked_bytes(lazy) <= most;
 }
 
-/* Where a part lies in the file: of a packed page, all of it. */
-static uint64_t part_place(const struct fl__workset *set, uint64_t entry_idx,
-			   struct fl__part part, uint64_t *len)
-{
-	const struct fl__toc_entry *entry = &set->toc->entries[entry_idx];
-
-	*len = fl__part_is_whole(part) ? entry->stored_bytes : part_bytes(part);
-	return entry->file_off + part.first * FL__PAGE_BLOCK_BYTES;
-}
-
 /* The next part from *at on, if it is the first or follows what was taken. */
 static bool ask_more(struct fl__lazy *lazy, uint64_t *off, uint64_t *len)
 {
@@ -82,7 +72,7 @@ static bool ask_more(struct fl__lazy *lazy, uint64_t *off, uint64_t *len)
 
 	if (!fl__workset_next_part(set, &at, &entry_idx, &part))
 		return false;
-	place = part_place(set, entry_idx, part, &bytes);
+	place = fl__workset_place(set, entry_idx, part, &bytes);
 	if (!*len)
 		*off = place;
 	else if (place != *off + *len)

@@ -27,7 +27,7 @@ static void load_publish(struct fl__load *load, const uint8_t *bytes, int err)
 }
 
 /* A whole page. What its leaves are is known then. */
-static int load_check(const struct fl__load *load, const uint8_t *bytes,
+static int page_check(const struct fl__load *load, const uint8_t *bytes,
 		      struct fl__sha256 *sha)
 {
 	struct fl__page_leaves leaves;
@@ -40,54 +40,80 @@ static int load_check(const struct fl__load *load, const uint8_t *bytes,
 	return err;
 }
 
-/* A packed page, of which all that is stored is there. */
-static void load_unpack(struct fl__load *load, struct fl__unpack *unpack,
-			struct fl__sha256 *sha)
+/* Is there what the load is checked by? *leaves are the page's; NULL: the page is
+ * checked as a whole. Else the whole page is to be read. */
+static bool load_can_be_checked(struct fl__load *load, struct fl__sha256 *sha,
+				const struct fl__page_leaves **leaves)
 {
-	const uint8_t *bytes;
-	uint32_t held;
-	int err = fl__unpack_take(unpack, load, &held, &bytes);
-
-	if (!err)
-		err = load_check(load, bytes, sha);
-	if (!err)
-		err = fl__lazy_publish(load->image, load->wpage, load->part,
-				       bytes);
-	fl__unpack_give(unpack, held);
-	fl__fill_end(load, err);
-}
-
-static void part_check(struct fl__load *load, struct fl__sha256 *sha)
-{
-	const struct fl__page_leaves *leaves =
-		fl__workset_leaves(&load->image->set, load->entry_idx, sha);
-
-	if (leaves) {
-		load_publish(load, load->bytes,
-			     fl__toc_check_blocks(
-				     &load->image->origin->toc, load->entry_idx,
-				     sha, leaves, load->part.first,
-				     load->part.count, load->bytes));
-		return;
-	}
+	*leaves = NULL;
+	if (fl__part_is_whole(load->part))
+		return true;
+	*leaves = fl__workset_leaves(&load->image->set, load->entry_idx, sha);
+	if (*leaves)
+		return true;
 	fl__os_lock(&load->desk->lock);
 	fl__desk_widen_locked(load->desk, load);
 	fl__os_unlock(&load->desk->lock);
+	return false;
+}
+
+static int load_check(const struct fl__load *load,
+		      const struct fl__page_leaves *leaves,
+		      const uint8_t *bytes, struct fl__sha256 *sha)
+{
+	return leaves ? fl__toc_check_blocks(&load->image->origin->toc,
+					     load->entry_idx, sha, leaves,
+					     load->part.first, load->part.count,
+					     bytes) :
+			page_check(load, bytes, sha);
+}
+
+/* What was read of a packed page does not reach to the part's end. */
+static void load_read_all(struct fl__load *load)
+{
+	fl__os_lock(&load->desk->lock);
+	load->needs_all = true;
+	fl__desk_again_locked(load->desk, load);
+	fl__os_unlock(&load->desk->lock);
+}
+
+/* A packed page, of which all that was to be read is there. */
+static void load_unpack(struct fl__load *load, struct fl__unpack *unpack,
+			struct fl__sha256 *sha)
+{
+	const struct fl__page_leaves *leaves;
+	const uint8_t *bytes;
+	uint32_t held;
+	int err;
+
+	if (!load_can_be_checked(load, sha, &leaves))
+		return;
+	err = fl__unpack_take(unpack, load, &held, &bytes);
+	if (!err)
+		err = load_check(load, leaves, bytes, sha);
+	if (err == -EAGAIN)
+		load_read_all(load);
+	else
+		load_publish(load, bytes, err);
+	fl__unpack_give(unpack, held);
 }
 
 void fl__fill_check(struct fl__load *load, struct fl__sha256 *sha)
 {
-	if (fl__part_is_whole(load->part))
+	const struct fl__page_leaves *leaves;
+
+	if (load_can_be_checked(load, sha, &leaves))
 		load_publish(load, load->bytes,
-			     load_check(load, load->bytes, sha));
-	else
-		part_check(load, sha);
+			     load_check(load, leaves, load->bytes, sha));
 }
 
 uint64_t fl__fill_off(const struct fl__load *load)
 {
-	return load->image->origin->toc.entries[load->entry_idx].file_off +
-	       load->part.first * FL__PAGE_BLOCK_BYTES + load->got_bytes;
+	uint64_t len;
+
+	return fl__workset_place(&load->image->set, load->entry_idx, load->part,
+				 &len) +
+	       load->got_bytes;
 }
 
 int64_t fl__fill_read(const struct fl__load *load)

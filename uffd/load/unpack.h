@@ -5,7 +5,9 @@
  * Takes what a source gave of a page, in the staging buffer of its load; gives the
  * page, in the memory of an unpacker that the caller holds until it has published
  * the page. Sources know nothing of it: they are asked for the bytes that the index
- * says are stored.
+ * says are stored. Of a part of a page they are asked for the first of these bytes, and
+ * for all when those do not reach to the part's end; what follows the part is not
+ * unpacked.
  *
  * Only fillers unpack. The thread that reads faults never does (it would keep every
  * other guest waiting), and gives even a page that came alone to a filler. All
@@ -31,7 +33,8 @@ int fl__unpack_ready(struct fl__unpack *unpack, uint32_t count);
 /* No unpacker is held. All zeroes again. */
 void fl__unpack_fini(struct fl__unpack *unpack);
 
-/* Is the load's page stored packed? And how many bytes are to be read for it. */
+/* Is the load's page stored packed? And where in the file it lies, and how many bytes
+ * are to be read for it. */
 static inline bool fl__unpack_is_for(const struct fl__load *load)
 {
 	return !load->is_zero &&
@@ -40,15 +43,19 @@ static inline bool fl__unpack_is_for(const struct fl__load *load)
 
 static inline uint64_t fl__unpack_stored(const struct fl__load *load)
 {
-	return load->is_zero || !fl__part_is_whole(load->part) ?
-		       load->part.count * FL__PAGE_BLOCK_BYTES :
-		       load->image->origin->toc.entries[load->entry_idx]
-			       .stored_bytes;
+	uint64_t len;
+
+	if (load->is_zero)
+		return FL_WPAGE_BYTES;
+	(void)fl__workset_place(&load->image->set, load->entry_idx,
+				load->needs_all ? FL__PART_WHOLE : load->part,
+				&len);
+	return len;
 }
 
-/* Unpack the load's page, of which all that is stored is in its buffer. *bytes is
- * the page, not checked yet, and *held the unpacker, which the caller gives back
- * whatever is returned. -ENOEXEC. */
+/* Unpack the load's part of a page from what was read. *bytes is the part, not checked
+ * yet, and *held the unpacker, which the caller gives back whatever is returned.
+ * -ENOEXEC; -EAGAIN: more is to be read. */
 int fl__unpack_take(struct fl__unpack *unpack, const struct fl__load *load,
 		    uint32_t *held, const uint8_t **bytes);
 void fl__unpack_give(struct fl__unpack *unpack, uint32_t held);
