@@ -1384,12 +1384,14 @@ static void run_early_harm(void)
 
 		lazy_open(&lazy, part ? WAY_LATER : WAY_NOW, PATIENT_MS);
 		frames_harm(&lazy, part, 8);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		/* The two are of the page that is stored as it is. */
+		wait_for("blocks_loaded", 2);
+		wait_for("loads_failed", foreseen_parts() - 2);
+		conform_give(memory);
 		for (size_t i = 0; i < 3; i++)
 			check_access(&lazy, a_block(&foreseen[i], true),
 				     -ENOEXEC);
-		/* Of the page that is stored as it is. */
-		wait_for("blocks_loaded", 2);
-		wait_idle();
 		CHECK_EQ(now("pages_loaded"), 0);
 		frames_harm(&lazy, part, 8);
 		for (size_t i = 0; i < 3; i++)
