@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define LARGE_FOLIO_BYTES ((uint64_t)2 << 20)
+#define SEAL_RETRIES 20
 
 int fl__memfd_open(void)
 {
@@ -145,6 +146,23 @@ static int memfd_put(void *user, uint64_t off, const void *bytes, uint64_t len)
 	return 0;
 }
 
+/*
+ * Whatever holds a page of the file for long makes the kernel answer EBUSY, after it
+ * has waited 150 ms: a thread of the kernel's own that other threads keep from running
+ * while it looks at the page, too.
+ */
+static int memfd_seal(int fd)
+{
+	for (int i = 0;
+	     fcntl(fd, F_ADD_SEALS,
+		   F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+	     i++) {
+		if (errno != EBUSY || i >= SEAL_RETRIES)
+			return -errno;
+	}
+	return 0;
+}
+
 static int memfd_fill(int fd, struct fl_image *image,
 		      const struct fl__segments *segments, bool can_collapse)
 {
@@ -161,9 +179,9 @@ static int memfd_fill(int fd, struct fl_image *image,
 	err = fl__image_map_fill(&image->map, segments, memfd_put, &target);
 	if (err)
 		return err;
-	if (fcntl(fd, F_ADD_SEALS,
-		  F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
-		return -errno;
+	err = memfd_seal(fd);
+	if (err)
+		return err;
 	err = memfd_map(fd, image, &bytes);
 	if (err)
 		return err;

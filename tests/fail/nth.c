@@ -659,12 +659,46 @@ static void a_reservation_too_large_for_an_emulator(void)
 	fl_context_destroy(context);
 }
 
+/* A thread of the kernel holds a page while the file is sealed. */
+static void a_seal_that_is_busy(void)
+{
+	struct fl_context *context = conform_context();
+	const struct fl_segment segment = { 3, "abc", 3 };
+	struct fl_image *image;
+	bool was_busy = false;
+	int err;
+
+	for (uint64_t nth = 1;; nth++) {
+		memset(&inject, 0, sizeof(inject));
+		inject.fail_at = nth;
+		inject.instead = EBUSY;
+		inject.is_armed = true;
+		err = fl_image_from_segments(context, WPAGE, &segment, 1,
+					     &image, NULL);
+		inject.is_armed = false;
+		if (!err)
+			fl_image_release(image);
+		if (!inject.failed)
+			break;
+		if (!strcmp(inject.first_failed, "fcntl") ||
+		    !strcmp(inject.first_failed, "fcntl64")) {
+			was_busy = true;
+			CHECK_EQ(err, 0);
+		}
+	}
+	CHECK_EQ(err, 0);
+	CHECK(was_busy || strcmp(fl_context_backend(context), "linux"));
+	memset(&inject, 0, sizeof(inject));
+	fl_context_destroy(context);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(one_call_fails),
 	TEST_CASE(one_call_says_something_else),
 	TEST_CASE(all_calls_fail_from_then_on),
 	TEST_CASE(warm_slot_is_cheap),
 	TEST_CASE(a_reservation_too_large_for_an_emulator),
+	TEST_CASE(a_seal_that_is_busy),
 };
 
 CONFORM_MAIN(cases)
