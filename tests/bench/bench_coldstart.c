@@ -409,7 +409,7 @@ static double run_second(const struct bench *b, int i)
 	run_tenant(b, image);
 	fl_pool_trim(b->pool, UINT64_MAX, NULL);
 	/* With nothing to load, what is loaded whole moves into large folios. */
-	usleep(100000);
+	usleep(500000);
 	start = now_ms();
 	run_tenant(b, image);
 	start = touched_ms - start;
