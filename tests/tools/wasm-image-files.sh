@@ -422,7 +422,7 @@ run 1 bake table.wasm table.img -o out.wasm
 says err "no values of the module's 1 table"
 run 1 bake own.wasm own0.img -o out.wasm
 says err 'names no module'
-"$write" side.wasm side.img mine '' 65536 0 x || failed "write-snapshot"
+"$write" side.wasm side.img mine '' 131072 0 x || failed "write-snapshot"
 run 1 bake side.wasm side.img -o out.wasm
 says err 'memory 0 is imported and holds data'
 run 1 bake plain.wasm own.img -o out.wasm
@@ -430,8 +430,11 @@ says err 'is none of the 1 that were given'
 "$write" own.wasm none.img mine '' || failed "write-snapshot"
 run 1 bake own.wasm none.img -o out.wasm
 says err 'has no image of memory 0'
-# The library takes no image that is larger than its memory may become.
+# The library takes no image that is larger than its memory may become, or smaller
+# than its memory is.
 ! "$write" own.wasm large.img mine '' 327680 0 x 2>/dev/null ||
+	failed "write-snapshot"
+! "$write" own.wasm small.img mine '' 65536 0 x 2>/dev/null ||
 	failed "write-snapshot"
 run 1 bake own.wasm own.img -o own.wasm
 run 1 bake own.wasm own.img -o own.img
