@@ -14,9 +14,9 @@
 uint32_t fl__page_stored_for(uint32_t stored_bytes, uint32_t wanted)
 {
 	uint64_t end = fl_round_up(wanted, STEP_BYTES);
-	/* Some steps pack worse than others. */
+	/* Some steps pack worse than others; and nobody reads nothing. */
 	uint64_t likely =
-		stored_bytes * end / FL_WPAGE_BYTES + stored_bytes / 8;
+		stored_bytes * end / FL_WPAGE_BYTES + stored_bytes / 8 + 1;
 
 	return (uint32_t)fl_min_u64(likely, stored_bytes);
 }

@@ -356,6 +356,32 @@ static void packed_pages_come_in_one_part(void)
 	entries[0].stored_bytes = WPAGE;
 }
 
+/* Of whatever a hostile index says is stored something is read, and no more. */
+static void something_is_read_of_a_packed_page(void)
+{
+	const struct fl__part part = { 0, 1 };
+	struct fl__workset set;
+	uint64_t len;
+
+	begin_parts(&set, NULL, BLOCK);
+	for (uint64_t off = 0; off < 2; off++) {
+		entries[0].file_off = 10 * WPAGE + off;
+		for (uint32_t stored = 1; stored < WPAGE; stored++) {
+			entries[0].stored_bytes = stored;
+			CHECK_EQ(fl__workset_place(&set, 0, part, &len),
+				 10 * WPAGE + off);
+			CHECK(len && len <= stored);
+			CHECK_EQ(fl__workset_place(&set, 0, FL__PART_WHOLE,
+						   &len),
+				 10 * WPAGE + off);
+			CHECK_EQ(len, stored);
+		}
+	}
+	entries[0].file_off = 10 * WPAGE;
+	entries[0].stored_bytes = WPAGE;
+	fl__workset_fini(&set);
+}
+
 /* Without leaves a page comes whole; leaves stay from run to run, whoever loads
  * what; and rough blocks count only where nothing is known better. */
 static void leaves_are_kept(void)
@@ -498,6 +524,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(hostile_files),
 	TEST_CASE(pages_come_in_parts),
 	TEST_CASE(packed_pages_come_in_one_part),
+	TEST_CASE(something_is_read_of_a_packed_page),
 	TEST_CASE(leaves_are_kept),
 	TEST_CASE(leaves_end_with_the_record),
 	TEST_CASE(leaves_are_skipped),
