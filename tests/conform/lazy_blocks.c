@@ -1031,9 +1031,26 @@ static void *storm_run(void *arg)
 	return NULL;
 }
 
-static void storm_round(uint32_t round)
+static void storm(struct lazy *lazy, uint32_t round)
 {
 	struct stormer stormers[6];
+
+	for (uint64_t i = 0; i < 6; i++) {
+		stormers[i] = (struct stormer){
+			.lazy = lazy,
+			.random.state = round * 6 + i + 1,
+			.end_ns = test_now_ns() + 40000000,
+		};
+		MUST_EQ(pthread_create(&stormers[i].thread, NULL, storm_run,
+				       &stormers[i]),
+			0);
+	}
+	for (int i = 0; i < 6; i++)
+		pthread_join(stormers[i].thread, NULL);
+}
+
+static void storm_round(uint32_t round)
+{
 	struct test_mischief *m;
 	struct lazy lazy;
 
@@ -1046,18 +1063,7 @@ static void storm_round(uint32_t round)
 	set(&m->is_short, round % 3 == 1);
 	set(&m->is_twice, 1);
 	set(&m->is_unordered, round % 2);
-	for (uint64_t i = 0; i < 6; i++) {
-		stormers[i] = (struct stormer){
-			.lazy = &lazy,
-			.random.state = round * 6 + i + 1,
-			.end_ns = test_now_ns() + 40000000,
-		};
-		MUST_EQ(pthread_create(&stormers[i].thread, NULL, storm_run,
-				       &stormers[i]),
-			0);
-	}
-	for (int i = 0; i < 6; i++)
-		pthread_join(stormers[i].thread, NULL);
+	storm(&lazy, round);
 	lazy_close(&lazy);
 }
 
@@ -1441,6 +1447,96 @@ static void a_guess_that_is_too_low(void)
 	run_packed(run_uneven);
 }
 
+/* The file of a source that is one, too. */
+static void file_write(const struct lazy *lazy)
+{
+	int fd;
+
+	if (!lazy->pages)
+		return;
+	fd = open(lazy->file_path, O_WRONLY);
+	MUST(fd >= 0);
+	MUST_EQ(pwrite(fd, lazy->file.bytes, lazy->file.len, 0),
+		(ssize_t)lazy->file.len);
+	close(fd);
+}
+
+/* Some bytes of frames are others: those of the heads above all, or of blocks. */
+static void frames_change(struct lazy *lazy, struct test_random *random)
+{
+	for (size_t i = 0; i < FORESEEN; i++) {
+		uint64_t off, count = test_random_below(random, 4);
+		uint64_t len = stored(lazy, foreseen[i].wpage, &off);
+
+		while (count--) {
+			uint64_t most = count % 2 ? len : 24;
+
+			lazy->file.bytes[off + test_random_below(random, most)] =
+				(uint8_t)test_random_next(random);
+		}
+	}
+	file_write(lazy);
+}
+
+static void change_round(uint32_t round)
+{
+	struct test_random random;
+	struct test_mischief *m;
+	struct fl_memory *memory;
+	struct lazy lazy;
+	uint8_t *kept;
+
+	test_random_init(&random, round);
+	content = round % 3 ? CONTENT_EVEN : CONTENT_UNEVEN;
+	lazy_open(&lazy, round % WAYS, round % 5 == 4 ? 3 : 50);
+	kept = malloc(lazy.file.len);
+	MUST(kept != NULL);
+	memcpy(kept, lazy.file.bytes, lazy.file.len);
+	frames_change(&lazy, &random);
+	m = &lazy.source.mischief;
+	set(&m->is_late, round % 5 > 2);
+	set(&m->is_short, round % 4 == 1);
+	set(&m->is_unordered, round % 2);
+	set(&m->is_silent, round % 7 == 6);
+	set(&m->is_stubborn, round % 2);
+	set(&m->silent_below, (uint32_t)test_random_below(&random, WPAGE));
+	test_threads_catch(ignore);
+	storm(&lazy, round);
+	test_threads_catch_end();
+	test_source_behave(&lazy.source);
+	if (round % WAYS == WAY_LATER)
+		test_source_kick(&lazy.source);
+	wait_idle();
+	memcpy(lazy.file.bytes, kept, lazy.file.len);
+	file_write(&lazy);
+	free(kept);
+	for (size_t i = 0; i < FORESEEN; i++) {
+		check_access(&lazy, a_block(&foreseen[i], true), 0);
+		check_access(&lazy, a_block(&foreseen[i], false), 0);
+	}
+	/* There is nothing left of these pages that could be late. */
+	memory = conform_take(&lazy.conform, lazy.image, 0);
+	for (size_t i = 0; i < FORESEEN; i++)
+		CHECK(!memcmp(memory->base + foreseen[i].wpage * WPAGE,
+			      lazy.bytes + foreseen[i].wpage * WPAGE, WPAGE));
+	conform_give(memory);
+	lazy_close(&lazy);
+}
+
+/* Whatever frames hold, whoever wants what of them, and however the source gives it:
+ * what is shown is right, each load ends, and the next one of a file that was mended
+ * has its bytes. */
+static void run_any_frames(void)
+{
+	for (uint32_t i = 0; i < 21 && !test_has_failed(); i++)
+		change_round(i);
+}
+
+static void any_frames(void)
+{
+	run_packed(run_any_frames);
+}
+
 static const char *needs_blocks(void)
 {
 	return conform_hpage() > BLOCK ? "host pages have several blocks" :
@@ -1491,6 +1587,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(a_frame_is_wrong_after_the_part, needs_packed),
 	TEST_CASE_NEEDS(a_frame_is_wrong_before_the_part, needs_packed),
 	TEST_CASE_NEEDS(a_guess_that_is_too_low, needs_packed),
+	TEST_CASE_NEEDS(any_frames, needs_packed),
 };
 
 CONFORM_MAIN(cases)
