@@ -1447,6 +1447,47 @@ static void a_guess_that_is_too_low(void)
 	run_packed(run_uneven);
 }
 
+/* The first read of a part is answered, and the one for the rest is not: not in time,
+ * not after a cancel, and then it is after all. */
+static void run_late_rest(void)
+{
+	content = CONTENT_UNEVEN;
+	for (uint32_t is_deaf = 0; is_deaf < 2; is_deaf++) {
+		const struct foreseen *page = &foreseen[0];
+		struct test_mischief *m;
+		struct fl_memory *memory;
+		struct lazy lazy;
+		uint64_t off;
+
+		lazy_open(&lazy, WAY_LATER, 300);
+		m = &lazy.source.mischief;
+		/* Half of what is stored, an eighth and more come first. */
+		set(&m->silent_below,
+		    (uint32_t)stored(&lazy, page->wpage, &off) / 2);
+		set(&m->is_silent, 1);
+		set(&m->is_deaf, is_deaf);
+		check_access(&lazy, a_block(page, true), -ETIMEDOUT);
+		CHECK_EQ(now("pages_loaded"), 0);
+		set(&m->is_silent, 0);
+		set(&m->is_deaf, 0);
+		test_source_kick(&lazy.source);
+		wait_idle();
+		check_access(&lazy, a_block(page, true), 0);
+		CHECK_EQ(now("pages_loaded"), 0);
+		check_access(&lazy, a_block(page, false), 0);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(!memcmp(memory->base + page->wpage * WPAGE,
+			      lazy.bytes + page->wpage * WPAGE, WPAGE));
+		conform_give(memory);
+		lazy_close(&lazy);
+	}
+}
+
+static void the_rest_comes_late(void)
+{
+	run_packed(run_late_rest);
+}
+
 /* The file of a source that is one, too. */
 static void file_write(const struct lazy *lazy)
 {
@@ -1587,6 +1628,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(a_frame_is_wrong_after_the_part, needs_packed),
 	TEST_CASE_NEEDS(a_frame_is_wrong_before_the_part, needs_packed),
 	TEST_CASE_NEEDS(a_guess_that_is_too_low, needs_packed),
+	TEST_CASE_NEEDS(the_rest_comes_late, needs_packed),
 	TEST_CASE_NEEDS(any_frames, needs_packed),
 };
 
