@@ -226,3 +226,39 @@ fn several_and_large_memories() {
         b.data_mut(&mut store)[70000] = 0;
     }
 }
+
+#[test]
+fn announcements_end_in_any_order() {
+    let pool = pool(3);
+    let engine = engine(&pool, Config::new());
+    let two = load(&engine, &pool, "(module (memory 1) (memory (export \"m\") 1 2))");
+    let one = load(&engine, &pool, WORK);
+    let mut guest = Guest::new(&engine, &one);
+    for _ in 0..3 {
+        // The first memory is taken, and the second; then the first alone.
+        let outer = two.announce().unwrap();
+        assert!(one.announce().is_err());
+        drop(outer);
+        let other = Guest::new(&engine, &one);
+        assert!(two.announce().is_err());
+        // What the outer one had is gone, and the inner one with it.
+        let outer = announce_plain();
+        let inner = one.announce().unwrap();
+        drop(outer);
+        let mut store = Store::new(&engine, ());
+        assert!(Instance::new(&mut store, one.compiled(), &[]).is_err());
+        drop(inner);
+        drop(other);
+        // Two at once, the inner one used and ended first.
+        let outer = one.announce().unwrap();
+        let mut next = Guest::new(&engine, &one);
+        assert_eq!(next.load(1000).unwrap(), SOME);
+        drop(next);
+        Instance::new(&mut store, one.compiled(), &[]).unwrap();
+        drop(outer);
+        drop(store);
+        Instance::new(&mut Store::new(&engine, ()), two.compiled(), &[]).unwrap_err();
+        two.instantiate(&mut Store::new(&engine, ()), &[]).unwrap();
+    }
+    assert_eq!(guest.load(1000).unwrap(), SOME);
+}
