@@ -16,7 +16,8 @@
  * copied back by memcpy() where a vector is not a whole line: comparing them
  * first gained nothing there. Where a vector is a line, comparing takes 0.7 of
  * what memcpy() takes if a word of each page was written, 0.95 to 1.06 if all was;
- * but on AMD's Zen 5 1.16 to 1.36 up to 200 pages, and as long for 500.
+ * but on AMD's Zen 5 1.16 to 1.36 up to 200 pages, and as long for 500 (the copy
+ * alone, of pages that lie in a cache).
  *
  * A delta takes lines of 64 bytes that differ. Which these are is asked apart from
  * moving them: a branch for each line is guessed wrong at most lines that changed,

@@ -10,7 +10,7 @@
  * poll() and fork(), and before write().
  *
  * A test that fails so waits for too little, or the library loses a wake-up. A
- * program is late by 40 seconds altogether, and goes on as usual then.
+ * process is late by 40 seconds altogether, and goes on as usual then.
  *
  * For "make check-delays".
  */

@@ -61,8 +61,9 @@ done >"$tmp/uses"
 srcdir=$(pwd)
 cd "$FL_BUILDDIR" || failed "no build directory"
 for object in $(find lib uffd -name 'libfaultline_internal_la-*.o' \
-		! -path '*/.libs/*' 2>/dev/null); do
-	source=$(echo "$object" | sed 's,libfaultline_internal_la-,,;s,o$,c,')
+		2>/dev/null); do
+	source=$(echo "$object" |
+		sed 's,\.libs/,,;s,libfaultline_internal_la-,,;s,o$,c,')
 	# Left over from a source that has gone.
 	test -f "$srcdir/$source" || continue
 	$NM -g "$object" | sed "s,^,$source ,"

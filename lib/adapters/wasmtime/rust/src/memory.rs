@@ -4,6 +4,7 @@
 use crate::module;
 use crate::pool::{Pool, call, defaults};
 use crate::sys::*;
+use std::marker::PhantomPinned;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use wasmtime::{Error, LinearMemory, MemoryCreator, MemoryType, Result};
@@ -15,6 +16,8 @@ pub(crate) struct Memory {
     page_bytes: u64,
     /// The pool lives as long as its memories.
     pool: Pool,
+    /// Others have the address too, whoever has the box.
+    _pinned: PhantomPinned,
 }
 
 // One store owns the memory, and the library takes calls from any thread.
@@ -32,8 +35,12 @@ impl Memory {
     ) -> Result<Box<Memory>> {
         let mut config: fl_memory_config = defaults(FL_MEMORY_CONFIG);
         let mut memory = ptr::null_mut();
-        let held =
-            Box::new(Memory { memory: AtomicPtr::default(), page_bytes, pool: pool.clone() });
+        let held = Box::new(Memory {
+            memory: AtomicPtr::default(),
+            page_bytes,
+            pool: pool.clone(),
+            _pinned: PhantomPinned,
+        });
         config.user = (&raw const *held).cast_mut().cast();
         config.image = image;
         config.initial_bytes = initial_bytes;
