@@ -42,10 +42,19 @@ static bool restored(void *at, const void *source, size_t len)
 	return is_changed;
 }
 
+static bool zeroes_restored(void *at, const void *source, size_t len)
+{
+	bool is_changed = !fl_is_zero(at, len);
+
+	(void)source;
+	fl__copy_restore(at, NULL, len);
+	return is_changed;
+}
+
 static const struct loops all_loops[] = {
 	{ "chosen", fl__copy_back, chosen_zeroes, fl__copy_differ,
 	  fl__copy_differ },
-	{ "chosen, known to be written", restored, chosen_zeroes,
+	{ "chosen, known to be written", restored, zeroes_restored,
 	  fl__copy_differ, fl__copy_differ },
 	{ "portable", back, zeroes, differ_from, differ_from_zeroes },
 #if FL_HAS_WIDE_VECTORS
@@ -216,7 +225,30 @@ static void which_lines_differ(void)
 	by_each_loop(lines_told);
 }
 
+/* And not one byte before or behind. */
+static void more_than_a_cache_holds(void)
+{
+	static uint8_t there[FL__COPY_LONG + FL__COPY_UNIT]
+		__attribute__((aligned(64)));
+	static uint8_t here[sizeof(there) + 2 * HPAGE_BYTES]
+		__attribute__((aligned(64)));
+	uint8_t *at = here + HPAGE_BYTES;
+
+	for (size_t i = 0; i < sizeof(there); i++)
+		there[i] = (uint8_t)(i * 7 >> 3);
+	memset(here, 0x5a, sizeof(here));
+	fl__copy_restore(at, there, sizeof(there));
+	CHECK(!memcmp(at, there, sizeof(there)));
+	fl__copy_restore(at, NULL, sizeof(there));
+	CHECK(fl_is_zero(at, sizeof(there)));
+	for (size_t i = 0; i < HPAGE_BYTES; i++) {
+		MUST_EQ(here[i], 0x5a);
+		MUST_EQ(at[sizeof(there) + i], 0x5a);
+	}
+}
+
 static const struct test_case cases[] = {
+	TEST_CASE(more_than_a_cache_holds),
 	TEST_CASE(one_byte_anywhere),
 	TEST_CASE(written_at_random),
 	TEST_CASE(which_lines_differ),

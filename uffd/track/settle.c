@@ -153,7 +153,7 @@ static void restore_pieces(const struct fl__reset *reset,
 			memcpy(at, area->image + (addr - area->start),
 			       (size_t)piece.len);
 		else
-			(void)fl__copy_zeroes(at, (size_t)piece.len);
+			fl__copy_restore(at, NULL, (size_t)piece.len);
 	}
 }
 
@@ -214,8 +214,8 @@ restore_other(const struct fl__reset *reset, const struct fl__area *area,
 	else if (area->file)
 		return file_restore(reset, area, start, end);
 	else
-		(void)fl__copy_zeroes((void *)(uintptr_t)start,
-				      (size_t)(end - start));
+		fl__copy_restore((void *)(uintptr_t)start, NULL,
+				 (size_t)(end - start));
 	return 0;
 }
 
