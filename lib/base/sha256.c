@@ -10,25 +10,6 @@
 #define HAVE_X86 0
 #endif
 
-static const uint32_t initial_state[8] = {
-	0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-	0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
-};
-
-static const uint32_t round_constants[64] = {
-	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1,
-	0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3,
-	0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786,
-	0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-	0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147,
-	0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13,
-	0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,
-	0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-	0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a,
-	0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208,
-	0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
-};
-
 static uint32_t rotate(uint32_t value, unsigned int bits)
 {
 	return value >> bits | value << (32 - bits);
@@ -56,7 +37,7 @@ static void block_portable(uint32_t state[8], const uint8_t *bytes)
 	memcpy(s, state, sizeof(s));
 	for (int i = 0; i < 64; i++) {
 		uint32_t a = s[0], e = s[4];
-		uint32_t up = s[7] + w[i] + round_constants[i] +
+		uint32_t up = s[7] + w[i] + fl__sha256_constants[i] +
 			      (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) +
 			      ((e & s[5]) ^ (~e & s[6]));
 		uint32_t down = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) +
@@ -127,7 +108,7 @@ X86_TARGET static inline __attribute__((always_inline)) void
 x86_rounds(struct x86 *x, int i)
 {
 	const __m128i *constants =
-		(const __m128i *)(const void *)&round_constants[4 * i];
+		(const __m128i *)(const void *)&fl__sha256_constants[4 * i];
 	__m128i *now = &x->w[i % 4];
 	__m128i sum = _mm_add_epi32(*now, _mm_loadu_si128(constants));
 
@@ -209,6 +190,7 @@ void fl__sha256_init(struct fl__sha256 *sha)
 {
 	sha->blocks = fl__sha256_blocks_portable;
 	sha->pair = NULL;
+	sha->lanes = fl__sha256_has_lanes() ? fl__sha256_lanes : NULL;
 #if HAVE_X86
 	if (has_x86()) {
 		sha->blocks = blocks_x86;
@@ -220,7 +202,7 @@ void fl__sha256_init(struct fl__sha256 *sha)
 
 void fl__sha256_restart(struct fl__sha256 *sha)
 {
-	memcpy(sha->state, initial_state, sizeof(sha->state));
+	memcpy(sha->state, fl__sha256_initial_state, sizeof(sha->state));
 	sha->length_bytes = 0;
 }
 
@@ -268,25 +250,65 @@ void fl__sha256_end(struct fl__sha256 *sha, uint8_t digest[FL__SHA256_BYTES])
 		digest[i] = (uint8_t)(sha->state[i / 4] >> (24 - i % 4 * 8));
 }
 
-void fl__sha256_two(struct fl__sha256 *sha, const uint8_t *const bytes[2],
-		    uint64_t len, uint8_t digests[2][FL__SHA256_BYTES])
+static void hash_one(struct fl__sha256 *sha, const uint8_t *bytes, uint64_t len,
+		     uint8_t digest[FL__SHA256_BYTES])
 {
-	uint64_t blocks = len / FL__SHA256_BLOCK_BYTES;
-	uint64_t done = blocks * FL__SHA256_BLOCK_BYTES;
+	fl__sha256_restart(sha);
+	fl__sha256_add(sha, bytes, len);
+	fl__sha256_end(sha, digest);
+}
+
+/* Messages of whole blocks. */
+static void hash_pair(struct fl__sha256 *sha, const uint8_t *bytes,
+		      uint64_t len, uint8_t (*digests)[FL__SHA256_BYTES])
+{
 	uint32_t states[2][8];
 
-	if (!sha->pair)
-		blocks = done = 0;
-	memcpy(states[0], initial_state, sizeof(initial_state));
-	memcpy(states[1], initial_state, sizeof(initial_state));
-	if (blocks)
-		sha->pair(states[0], bytes[0], states[1], bytes[1],
-			  (size_t)blocks);
+	memcpy(states[0], fl__sha256_initial_state, sizeof(states[0]));
+	memcpy(states[1], fl__sha256_initial_state, sizeof(states[1]));
+	sha->pair(states[0], bytes, states[1], bytes + len,
+		  (size_t)(len / FL__SHA256_BLOCK_BYTES));
 	for (int i = 0; i < 2; i++) {
 		memcpy(sha->state, states[i], sizeof(states[i]));
-		sha->length_bytes = done;
-		fl__sha256_add(sha, bytes[i] + done, len - done);
+		sha->length_bytes = len;
 		fl__sha256_end(sha, digests[i]);
+	}
+}
+
+/* Lanes that are not wanted hash the first message again. */
+static void hash_lanes(const struct fl__sha256 *sha, const uint8_t *bytes,
+		       uint64_t len, size_t count,
+		       uint8_t (*digests)[FL__SHA256_BYTES])
+{
+	uint8_t all[FL__SHA256_LANES][FL__SHA256_BYTES];
+	const uint8_t *messages[FL__SHA256_LANES];
+
+	for (size_t i = 0; i < FL__SHA256_LANES; i++)
+		messages[i] = bytes + (i < count ? i * len : 0);
+	sha->lanes(messages, (size_t)(len / FL__SHA256_BLOCK_BYTES), all);
+	memcpy(digests, all, count * sizeof(all[0]));
+}
+
+void fl__sha256_many(struct fl__sha256 *sha, const uint8_t *bytes, uint64_t len,
+		     size_t count, uint8_t (*digests)[FL__SHA256_BYTES])
+{
+	bool is_whole = len % FL__SHA256_BLOCK_BYTES == 0;
+	/* So many pairs, or messages, take as long as all lanes. */
+	size_t worth = sha->pair ? 10 : 2;
+
+	for (size_t part; count; count -= part, bytes += part * len) {
+		part = 1;
+		if (is_whole && sha->lanes && count >= worth) {
+			part = count < FL__SHA256_LANES ? count :
+							  FL__SHA256_LANES;
+			hash_lanes(sha, bytes, len, part, digests);
+		} else if (is_whole && sha->pair && count >= 2) {
+			part = 2;
+			hash_pair(sha, bytes, len, digests);
+		} else {
+			hash_one(sha, bytes, len, digests[0]);
+		}
+		digests += part;
 	}
 }
 

@@ -11,10 +11,7 @@
 #ifndef FL_SHA256_H
 #define FL_SHA256_H
 
-#include "util.h"
-
-#define FL__SHA256_BYTES 32
-#define FL__SHA256_BLOCK_BYTES 64
+#include "sha256_lanes.h"
 
 struct fl__sha256 {
 	uint32_t state[8];
@@ -26,6 +23,11 @@ struct fl__sha256 {
 	 * NULL: the processor gains nothing by it. */
 	void (*pair)(uint32_t state_a[8], const uint8_t *a, uint32_t state_b[8],
 		     const uint8_t *b, size_t count);
+	/* The digests of many messages of as many whole blocks, in the same time for
+	 * up to FL__SHA256_LANES of them. NULL: the processor cannot. */
+	void (*lanes)(const uint8_t *const messages[FL__SHA256_LANES],
+		      size_t blocks,
+		      uint8_t digests[FL__SHA256_LANES][FL__SHA256_BYTES]);
 };
 
 /* The same whatever the processor: for tests, and where it has no better. */
@@ -39,10 +41,10 @@ void fl__sha256_add(struct fl__sha256 *sha, const void *bytes, uint64_t len);
 /* The struct must be restarted before its next use. */
 void fl__sha256_end(struct fl__sha256 *sha, uint8_t digest[FL__SHA256_BYTES]);
 
-/* The digests of two messages of the same length, at once. Begins and ends by
- * itself. */
-void fl__sha256_two(struct fl__sha256 *sha, const uint8_t *const bytes[2],
-		    uint64_t len, uint8_t digests[2][FL__SHA256_BYTES]);
+/* The digests of messages of len bytes each that lie one after the other. Begins and
+ * ends by itself. */
+void fl__sha256_many(struct fl__sha256 *sha, const uint8_t *bytes, uint64_t len,
+		     size_t count, uint8_t (*digests)[FL__SHA256_BYTES]);
 
 /* A digest that is computed when it is first asked for. All zero: unknown. Any
  * thread; each thread that asks early computes the same digest, and the first

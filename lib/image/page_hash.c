@@ -6,18 +6,8 @@ void fl__page_leaves_of(struct fl__sha256 *sha, const uint8_t *bytes,
 			uint32_t first, uint32_t count,
 			struct fl__page_leaves *leaves)
 {
-	uint32_t end = first + count;
-
-	for (; end - first >= 2; first += 2, bytes += 2 * FL__PAGE_BLOCK_BYTES)
-		fl__sha256_two(sha,
-			       (const uint8_t *const[2]){
-				       bytes, bytes + FL__PAGE_BLOCK_BYTES },
-			       FL__PAGE_BLOCK_BYTES, &leaves->sha256[first]);
-	if (first < end) {
-		fl__sha256_restart(sha);
-		fl__sha256_add(sha, bytes, FL__PAGE_BLOCK_BYTES);
-		fl__sha256_end(sha, leaves->sha256[first]);
-	}
+	fl__sha256_many(sha, bytes, FL__PAGE_BLOCK_BYTES, count,
+			&leaves->sha256[first]);
 }
 
 void fl__page_root(struct fl__sha256 *sha, const struct fl__page_leaves *leaves,

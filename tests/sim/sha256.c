@@ -135,36 +135,61 @@ static void parts_make_the_whole(void)
 	}
 }
 
-static void hash_two(const uint8_t *const bytes[2], uint64_t len,
-		     bool is_portable)
+/* The ways to hash many: by the plain code alone, and with what the processor has. */
+enum {
+	WAY_PLAIN,
+	WAY_PAIRS,
+	WAY_LANES,
+	WAY_ALL,
+	WAYS
+};
+
+static void init_way(struct fl__sha256 *sha, int way)
 {
-	uint8_t digests[2][FL__SHA256_BYTES], digest[FL__SHA256_BYTES];
+	init(sha, way == WAY_PLAIN);
+	if (way == WAY_PLAIN || way == WAY_PAIRS)
+		sha->lanes = NULL;
+	if (way == WAY_LANES)
+		sha->pair = NULL;
+}
+
+#define MOST_MESSAGES 35
+
+static void hash_many(const uint8_t *bytes, uint64_t len, size_t count, int way)
+{
+	uint8_t digests[MOST_MESSAGES + 1][FL__SHA256_BYTES];
+	uint8_t digest[FL__SHA256_BYTES];
 	struct fl__sha256 sha;
 
-	init(&sha, is_portable);
-	fl__sha256_two(&sha, bytes, len, digests);
-	for (int i = 0; i < 2; i++) {
+	memset(digests, 0x5a, sizeof(digests));
+	init_way(&sha, way);
+	fl__sha256_many(&sha, bytes, len, count, digests);
+	for (size_t i = 0; i < count; i++) {
 		init(&sha, true);
-		fl__sha256_add(&sha, bytes[i], len);
+		fl__sha256_add(&sha, bytes + i * len, len);
 		fl__sha256_end(&sha, digest);
 		CHECK(!memcmp(digest, digests[i], sizeof(digest)));
 	}
+	for (size_t i = 0; i < FL__SHA256_BYTES; i++)
+		CHECK_EQ(digests[count][i], 0x5a);
 }
 
-/* Two messages at once have the digests that each has alone. */
-static void two_at_once(void)
+/* Many messages have the digests that each has alone, and no others are written. */
+static void many_at_once(void)
 {
-	uint8_t bytes[2][1000];
-	const uint8_t *const both[2] = { bytes[0], bytes[1] };
+	static const uint64_t lens[] = { 0, 1, 63, 64, 65, 512, 1000, 4096 };
+	uint8_t *bytes = malloc(MOST_MESSAGES * 4096);
 	struct test_random random;
 
+	MUST(bytes != NULL);
 	test_random_init(&random, 512);
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i / 1000][i % 1000] = (uint8_t)test_random_next(&random);
-	for (uint64_t len = 0; len <= 1000; len++) {
-		hash_two(both, len, true);
-		hash_two(both, len, false);
-	}
+	for (size_t i = 0; i < MOST_MESSAGES * 4096; i++)
+		bytes[i] = (uint8_t)test_random_next(&random);
+	for (int way = 0; way < WAYS; way++)
+		for (size_t l = 0; l < TEST_ARRAY_SIZE(lens); l++)
+			for (size_t count = 0; count <= MOST_MESSAGES; count++)
+				hash_many(bytes, lens[l], count, way);
+	free(bytes);
 }
 
 static const struct test_case cases[] = {
@@ -172,7 +197,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(the_same_by_instructions),
 	TEST_CASE(a_page_of_zeroes),
 	TEST_CASE(parts_make_the_whole),
-	TEST_CASE(two_at_once),
+	TEST_CASE(many_at_once),
 };
 
 int main(int argc, char **argv)

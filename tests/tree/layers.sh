@@ -20,7 +20,7 @@ make_tmp
 
 cat >"$tmp/floors" <<'EOF'
 lib			faultline
-lib/base		util copy bits error stats loads ctypes probes sized config run sha256 checksum
+lib/base		util copy bits error stats loads ctypes probes sized config run sha256_lanes sha256 checksum
 lib/os			os threads windows windows_file posix watch file publish limits touch
 lib/slots		stats
 lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities reader_segments reader code survey
