@@ -424,20 +424,13 @@ static void threads_stop(struct fl__loader *loader, bool has_handler)
 	fl__os_unlock(&desk->lock);
 }
 
-/* The system's number. The new threads take no signals, and run on return: a host
- * may confine itself then, by a filter that lets no thread begin. */
+/* The system's number. The new threads take no signals. */
 static int threads_make(struct fl__loader *loader, void *(*run)(void *arg),
 			pthread_t *threads, uint32_t *count, uint32_t wanted)
 {
-	struct fl__desk *desk = &loader->desk;
 	sigset_t all, before;
-	uint32_t first = *count;
 	int err = 0;
 
-	fl__os_lock(&desk->lock);
-	loader->running_count = 0;
-	loader->confine_err = 0;
-	fl__os_unlock(&desk->lock);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (!err && *count < wanted) {
@@ -445,14 +438,24 @@ static int threads_make(struct fl__loader *loader, void *(*run)(void *arg),
 		*count += !err;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -err;
+}
+
+/* All threads that were made run on return, or have said why they cannot: a host may
+ * confine itself then, by a filter that lets no thread begin. */
+static int threads_wait(struct fl__loader *loader)
+{
+	struct fl__desk *desk = &loader->desk;
+	uint32_t made = 1 + loader->filler_count + loader->caller_count;
+	int err;
+
 	fl__os_lock(&desk->lock);
-	while (loader->running_count < *count - first)
+	while (loader->running_count < made)
 		fl__os_cond_wait(&desk->answered, &desk->lock, UINT64_MAX, NULL,
 				 NULL);
-	if (!err && loader->confine_err)
-		err = -loader->confine_err;
+	err = loader->confine_err;
 	fl__os_unlock(&desk->lock);
-	return -err;
+	return err;
 }
 
 static int threads_start(struct fl__loader *loader)
@@ -462,10 +465,14 @@ static int threads_start(struct fl__loader *loader)
 
 	if (err)
 		return err;
+	loader->running_count = 0;
+	loader->confine_err = 0;
 	err = threads_make(loader, handler_run, &loader->handler, &handlers, 1);
 	if (!err)
 		err = threads_make(loader, filler_run, loader->fillers,
 				   &loader->filler_count, FILLERS);
+	if (!err)
+		err = threads_wait(loader);
 	if (err)
 		threads_stop(loader, handlers);
 	return err;
@@ -488,6 +495,8 @@ static int loader_enter(struct fl__loader *loader, bool is_foreign,
 	if (!err && is_foreign)
 		err = threads_make(loader, caller_run, loader->callers,
 				   &loader->caller_count, CALLERS);
+	if (!err && is_foreign)
+		err = threads_wait(loader);
 	if (!err && is_packed)
 		err = fl__unpack_ready(&loader->unpack, FILLERS);
 	if (err && is_started)
