@@ -11,6 +11,9 @@
 #define SET_VERSION 3
 #define WORTH 64 /* of 255: a quarter of the tenants */
 #define GONE 16 /* a score below this is not kept */
+/* Pages ascend within a batch. A guest that runs right behind the loads waits for each;
+ * one that comes a batch later waits once. */
+#define BATCH 64
 #define BLOCK_BYTES ((uint64_t)FL__PAGE_BLOCK_BYTES)
 #define BLOCKS ((uint64_t)FL__PAGE_BLOCKS)
 #define ALL_BLOCKS 0xffffu
@@ -49,17 +52,23 @@ int fl__workset_init(struct fl__workset *set, const struct fl__toc *toc,
 {
 	const struct fl__toc_image *image = &toc->images[image_idx];
 	size_t count = (size_t)image->entry_count;
-	uint16_t *blocks = calloc(count + 1, 4 * sizeof(*blocks) + 4);
+	uint32_t *turns = calloc(count + 1, 3 * sizeof(uint32_t) +
+						    4 * sizeof(uint16_t) + 4);
+	uint16_t *blocks;
 	uint8_t *bytes;
 
-	if (!blocks)
+	if (!turns)
 		return -ENOMEM;
+	blocks = (uint16_t *)(turns + 3 * count);
 	bytes = (uint8_t *)(blocks + 4 * count);
 	*set = (struct fl__workset){
 		.toc = toc,
 		.first_entry = image->first_entry,
 		.entry_count = image->entry_count,
 		.image_idx = image_idx,
+		.turns = turns,
+		.places = turns + count,
+		.waits = turns + 2 * count,
 		.touched = bytes,
 		.written = bytes + count,
 		.old_touched = bytes + 2 * count,
@@ -89,7 +98,7 @@ void fl__workset_fini(struct fl__workset *set)
 {
 	free(set->leaves);
 	free(set->leaf_states);
-	free(set->blocks);
+	free(set->turns);
 }
 
 static void page_read(struct fl__workset *set, const uint8_t *bytes,
@@ -100,6 +109,11 @@ static void page_read(struct fl__workset *set, const uint8_t *bytes,
 	if (!fl__toc_find(set->toc, set->image_idx, get(bytes, 8), &entry))
 		return;
 	entry -= set->first_entry;
+	/* A second record of a page is nobody's. */
+	if (set->places[entry])
+		return;
+	set->turns[set->turn_count++] = (uint32_t)entry;
+	set->places[entry] = (uint32_t)set->turn_count;
 	set->old_touched[entry] = bytes[8];
 	set->old_written[entry] = bytes[9];
 	set->old_blocks[entry] = (uint16_t)get(bytes + 10, 2);
@@ -108,6 +122,24 @@ static void page_read(struct fl__workset *set, const uint8_t *bytes,
 		return;
 	memcpy(&set->leaves[entry], leaves, LEAVES_BYTES);
 	set->leaf_states[entry] = LEAVES_CLAIMED;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void turns_sort(struct fl__workset *set)
+{
+	uint64_t len;
+
+	for (uint64_t at = 0; at < set->turn_count; at += len) {
+		len = fl_min_u64(BATCH, set->turn_count - at);
+		qsort(set->turns + at, (size_t)len, sizeof(*set->turns),
+		      compare_entries);
+	}
 }
 
 bool fl__workset_read(struct fl__workset *set, const uint8_t *bytes,
@@ -128,6 +160,7 @@ bool fl__workset_read(struct fl__workset *set, const uint8_t *bytes,
 		page_read(set, page, leaves ? bytes + at : NULL);
 		at += leaves ? LEAVES_BYTES : 0;
 	}
+	turns_sort(set);
 	return true;
 }
 
@@ -179,11 +212,24 @@ void fl__workset_touch(struct fl__workset *set,
 	}
 }
 
+void fl__workset_wait(struct fl__workset *set, uint64_t entry_idx)
+{
+	uint32_t *wait = &set->waits[entry_idx - set->first_entry];
+	uint32_t none = 0;
+
+	if (__atomic_load_n(wait, __ATOMIC_RELAXED))
+		return;
+	(void)__atomic_compare_exchange_n(
+		wait, &none,
+		__atomic_add_fetch(&set->wait_count, 1, __ATOMIC_RELAXED),
+		false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 bool fl__workset_next(const struct fl__workset *set, uint64_t *at,
 		      uint64_t *wpage)
 {
-	while (*at < set->entry_count) {
-		uint64_t entry = (*at)++;
+	while (*at < set->turn_count) {
+		uint64_t entry = set->turns[(*at)++];
 
 		if (set->old_touched[entry] < WORTH)
 			continue;
@@ -201,21 +247,23 @@ static uint32_t foreseen_blocks(const struct fl__workset *set, uint64_t entry)
 		       0;
 }
 
+/* Of a block by its turn: turns are pages, whose blocks ascend. */
 static bool block_is_foreseen(const struct fl__workset *set, uint64_t at)
 {
-	return foreseen_blocks(set, at / BLOCKS) >> at % BLOCKS & 1;
+	return foreseen_blocks(set, set->turns[at / BLOCKS]) >> at % BLOCKS & 1;
 }
 
 static uint64_t block_file_off(const struct fl__workset *set, uint64_t at)
 {
-	return set->toc->entries[set->first_entry + at / BLOCKS].file_off +
-	       at % BLOCKS * BLOCK_BYTES;
+	uint64_t entry = set->first_entry + set->turns[at / BLOCKS];
+
+	return set->toc->entries[entry].file_off + at % BLOCKS * BLOCK_BYTES;
 }
 
 bool fl__workset_next_run(const struct fl__workset *set, uint64_t *at,
 			  uint64_t *file_off, uint64_t *len)
 {
-	uint64_t end = set->entry_count * BLOCKS;
+	uint64_t end = set->turn_count * BLOCKS;
 
 	while (*at < end && !block_is_foreseen(set, *at))
 		++*at;
@@ -313,18 +361,18 @@ static struct fl__part part_from(uint32_t blocks, uint32_t first)
 bool fl__workset_next_part(const struct fl__workset *set, uint64_t *at,
 			   uint64_t *entry_idx, struct fl__part *part)
 {
-	while (*at < set->entry_count * BLOCKS) {
-		uint64_t entry = *at / BLOCKS;
+	while (*at < set->turn_count * BLOCKS) {
+		uint64_t turn = *at / BLOCKS, entry = set->turns[turn];
 		uint32_t left = ahead_blocks(set, entry) >>
 				*at % BLOCKS << *at % BLOCKS;
 
 		if (!left) {
-			*at = (entry + 1) * BLOCKS;
+			*at = (turn + 1) * BLOCKS;
 			continue;
 		}
 		*part = part_from(left, (uint32_t)__builtin_ctz(left));
 		*entry_idx = set->first_entry + entry;
-		*at = entry * BLOCKS + part->first + part->count;
+		*at = turn * BLOCKS + part->first + part->count;
 		return true;
 	}
 	return false;
@@ -435,6 +483,36 @@ static uint64_t page_write(const struct fl__workset *set, uint64_t entry,
 	return PAGE_BYTES + leaves_write(set, entry, blocks | before, bytes);
 }
 
+/* A page in its order: its key above, and its entry below. */
+static int compare_turns(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* All entries in the order of the pages. The caller frees. NULL: no memory. */
+static uint64_t *order_make(const struct fl__workset *set)
+{
+	uint64_t *order = calloc((size_t)set->entry_count + 1, sizeof(*order));
+	uint64_t key = 0;
+
+	for (uint64_t i = 0; order && i < set->entry_count; i++) {
+		uint32_t wait =
+			__atomic_load_n(&set->waits[i], __ATOMIC_RELAXED);
+
+		if (set->places[i])
+			key = set->places[i];
+		else if (wait)
+			key = set->turn_count + wait;
+		order[i] = key << 32 | i;
+	}
+	if (order)
+		qsort(order, (size_t)set->entry_count, sizeof(*order),
+		      compare_turns);
+	return order;
+}
+
 int fl__workset_write(const struct fl__workset *set, uint8_t **out,
 		      uint64_t *len)
 {
@@ -442,17 +520,22 @@ int fl__workset_write(const struct fl__workset *set, uint8_t **out,
 	uint8_t *bytes =
 		calloc((size_t)set->entry_count + 1, PAGE_BYTES + LEAVES_BYTES);
 	bool is_first = fl_is_zero(set->old_touched, set->entry_count);
-	uint64_t at = HEAD_BYTES;
+	uint64_t *order = order_make(set), at = HEAD_BYTES;
 
-	if (!bytes)
+	if (!bytes || !order) {
+		free(bytes);
+		free(order);
 		return -ENOMEM;
+	}
 	tenants = tenants < FL__WORKSET_TENANTS ? tenants : FL__WORKSET_TENANTS;
 	memcpy(bytes, magic, sizeof(magic));
 	put(bytes + 8, SET_VERSION, 4);
 	put(bytes + 12, set->image_idx, 4);
 	memcpy(bytes + 16, set->toc->digest, FL__SHA256_BYTES);
 	for (uint64_t i = 0; i < set->entry_count; i++)
-		at += page_write(set, i, tenants, is_first, bytes + at);
+		at += page_write(set, order[i] & UINT32_MAX, tenants, is_first,
+				 bytes + at);
+	free(order);
 	*out = bytes;
 	*len = at;
 	return 0;

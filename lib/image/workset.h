@@ -13,6 +13,12 @@
  * wrong guess costs the load of a page until then. A page is foreseen when a
  * quarter of the tenants or more touched it.
  *
+ * Foreseen pages have an order: that in which guests first waited for them, so that
+ * a guest that does the same again runs behind the loads and not after the last of
+ * them; within a batch of 64 pages they ascend. A page that nobody waited for follows the
+ * page before it in memory. A page
+ * keeps its place from run to run; new pages come last.
+ *
  * Each page also has sixteen blocks of 4 KiB, and a bit for each that a tenant of
  * this run touched, and of the run before. Whoever can have a part of a page asks
  * for the blocks of both. Where the kernel mapped pages around those that a tenant
@@ -26,7 +32,8 @@
  * unpacked from its start: one part of it has all blocks that are foreseen.
  *
  * The side file: 8 bytes 89 46 4c 57 0d 0a 1a 0a; version 3, 4 bytes; image, 4
- * bytes; digest of the image file, 32 bytes; then for each page with a score: page,
+ * bytes; digest of the image file, 32 bytes; then, in their order, for each page with a
+ * score: page,
  * 8 bytes; score read, score written, 1 byte each; blocks of the run that wrote the
  * file, and of the run before it, 2 bytes each; 2 bytes that say how many leaves
  * follow, 0 or 16, of 32 bytes each. Numbers are little-endian. The file is advice:
@@ -56,6 +63,14 @@ struct fl__workset {
 	 * no use. */
 	struct fl__page_leaves *leaves;
 	uint8_t *leaf_states;
+	/* The entries of the side file in its order, and the place of each entry, from
+	 * 1 on; 0: none. */
+	uint32_t *turns, *places;
+	uint64_t turn_count;
+	/* When a guest first waited for the entry in this run, from 1 on; 0: none
+	 * did. Atomic. */
+	uint32_t *waits;
+	uint32_t wait_count;	/* atomic */
 	uint32_t unit_blocks;	/* a part is whole units */
 	uint32_t asked;		/* atomic: the set was asked for */
 	fl_atomic64 foreseen_count;	/* atomic */
@@ -108,12 +123,17 @@ void fl__workset_touch(struct fl__workset *set,
 		       struct fl__workset_tenant *tenant, uint64_t from,
 		       uint64_t to, bool is_written);
 
-/* The next page foreseen, from entry *at on, which moves behind the page. */
+/* A guest waits for a page of the index. */
+void fl__workset_wait(struct fl__workset *set, uint64_t entry_idx);
+
+/* Parts and runs are told in the set's order; *at is 0 to begin with, and moves behind
+ * what was told. */
+
+/* The next page foreseen. */
 bool fl__workset_next(const struct fl__workset *set, uint64_t *at,
 		      uint64_t *wpage);
-/* The next part that is worth a load of its own, from block *at on, which moves
- * behind the part: of a page without leaves, or of which most blocks are foreseen,
- * the page. *entry_idx is the index's. */
+/* The next part that is worth a load of its own: of a page without leaves, or of which
+ * most blocks are foreseen, the page. *entry_idx is the index's. */
 bool fl__workset_next_part(const struct fl__workset *set, uint64_t *at,
 			   uint64_t *entry_idx, struct fl__part *part);
 /* The part to load when somebody waits for a block: as above, and the page where the
@@ -125,7 +145,7 @@ struct fl__part fl__workset_part_at(const struct fl__workset *set,
 uint64_t fl__workset_place(const struct fl__workset *set, uint64_t entry_idx,
 			   struct fl__part part, uint64_t *len);
 /* The next bytes of the file that hold foreseen blocks, as many as follow one
- * another, from block *at on, which moves behind them. */
+ * another. */
 bool fl__workset_next_run(const struct fl__workset *set, uint64_t *at,
 			  uint64_t *file_off, uint64_t *len);
 

@@ -14,6 +14,7 @@
 #include "tests/kit/random.h"
 #include "tests/kit/trap.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -928,6 +929,54 @@ static void wait_foreseen(struct lazy *lazy, uint64_t wpages)
 	CHECK_EQ(loading_of(lazy->image).foreseen_wpages, wpages);
 }
 
+/* The pages of a working set's file, in their order: see image/workset.h. */
+static size_t set_pages(const char *path, uint64_t *wpages, size_t room)
+{
+	uint8_t bytes[8192];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = read(fd, bytes, sizeof(bytes));
+	size_t count = 0;
+
+	MUST(fd >= 0 && len >= 0);
+	for (ssize_t at = 48; at + 16 <= len && count < room;) {
+		wpages[count++] = bytes[at];
+		at += 16 + 32 * bytes[at + 14];
+	}
+	close(fd);
+	return count;
+}
+
+/* What a guest waited for first is first in the working set. */
+static void a_working_set_has_the_guests_order(void)
+{
+	static const uint64_t order[] = { 26, 6, 31, 1, 16, 11 };
+	struct fl_error error = { .text = "" };
+	char path[64] = "/tmp/fl-set-XXXXXX";
+	struct fl_memory *memory;
+	uint64_t wpages[16];
+	struct lazy lazy;
+	int fd = mkstemp(path);
+
+	MUST(fd >= 0);
+	close(fd);
+	lazy_open(&lazy, true, PATIENCE_MS);
+	memory = conform_take(&lazy.conform, lazy.image, 0);
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(order); i++)
+		CHECK_EQ(memory->base[order[i] * WPAGE + 9],
+			 lazy.bytes[order[i] * WPAGE + 9]);
+	conform_give(memory);
+	CONFORM_MUST(fl_image_write_working_set(lazy.image, path, &error),
+		     &error);
+	/* Without a record of tenants the file is empty. */
+	if (loading_of(lazy.image).recorded_tenants) {
+		CHECK_EQ(set_pages(path, wpages, 16), TEST_ARRAY_SIZE(order));
+		for (size_t i = 0; i < TEST_ARRAY_SIZE(order); i++)
+			CHECK_EQ(wpages[i], order[i]);
+	}
+	unlink(path);
+	lazy_close(&lazy);
+}
+
 /* What the tenants of one run touch is there before the next run's tenant asks,
  * and goes when nobody touches it any more. */
 static void working_set(void)
@@ -1147,6 +1196,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(a_fork_with_faults_pending, conform_needs_lazy),
 	TEST_CASE_NEEDS(audits_load_nothing, conform_needs_lazy),
 	TEST_CASE_NEEDS(working_set, conform_needs_lazy),
+	TEST_CASE_NEEDS(a_working_set_has_the_guests_order, conform_needs_lazy),
 	TEST_CASE_NEEDS(without_privilege, needs_unprivileged),
 	TEST_CASE_NEEDS(a_storm_of_faults, conform_needs_lazy),
 };

@@ -45,8 +45,11 @@ static void ground_open(struct ground *ground)
 	MUST_EQ(fl__workset_init(set, &ground->toc, 0), 0);
 	MUST_EQ(fl__workset_take_parts(set, FL__PAGE_BLOCK_BYTES), 0);
 	memset(set->old_touched, 255, ENTRIES);
-	for (uint64_t i = 0; i < ENTRIES; i++)
+	for (uint64_t i = 0; i < ENTRIES; i++) {
 		set->old_blocks[i] = (uint16_t)(1u << i % 16);
+		set->turns[i] = (uint32_t)i;
+	}
+	set->turn_count = ENTRIES;
 	ground->lazy.image = &ground->image;
 	ground->lazy.is_shown = ground->lazy.can_ask = true;
 }

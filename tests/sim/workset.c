@@ -517,6 +517,127 @@ static void hostile_leaves(void)
 	free(file.bytes);
 }
 
+/* ------------------------------------------------------------------ order */
+
+#define BATCH 64u
+#define MANY (3 * BATCH)
+
+static struct fl__toc_entry many_entries[MANY];
+static struct fl__toc_image many_image = { .entry_count = MANY };
+static const struct fl__toc many_toc = {
+	.images = &many_image,
+	.entries = many_entries,
+	.entry_count = MANY,
+	.image_count = 1,
+	.digest = { 4, 5, 6 },
+};
+
+/* A tenant touches pages [0, touched), and guests wait for some in this order. */
+static void run_many(struct file *file, bool is_first, const uint32_t *waits,
+		     size_t wait_count, uint64_t touched)
+{
+	struct fl__workset_tenant tenant = { .touched_end = 0 };
+	struct fl__workset set;
+
+	for (uint64_t i = 0; i < MANY; i++)
+		many_entries[i] = (struct fl__toc_entry){
+			.wpage = i, .file_off = i * WPAGE, .stored_bytes = WPAGE
+		};
+	MUST_EQ(fl__workset_init(&set, &many_toc, 0), 0);
+	if (!is_first)
+		CHECK(fl__workset_read(&set, file->bytes, file->len));
+	CHECK(fl__workset_begin(&set));
+	fl__workset_touch(&set, &tenant, 0, touched * WPAGE, false);
+	for (size_t i = 0; i < wait_count; i++)
+		fl__workset_wait(&set, waits[i]);
+	end(&set, file);
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Pages are foreseen in this order, but that they ascend in a batch. */
+static void check_order(const struct file *file, uint32_t *order, size_t count)
+{
+	struct fl__workset set;
+	struct fl__part part;
+	uint64_t at = 0, entry;
+
+	MUST_EQ(fl__workset_init(&set, &many_toc, 0), 0);
+	CHECK(fl__workset_read(&set, file->bytes, file->len));
+	for (size_t i = 0; i < count; i++) {
+		if (i % BATCH == 0)
+			qsort(order + i, fl_min_u64(BATCH, count - i),
+			      sizeof(*order), compare_entries);
+		MUST(fl__workset_next_part(&set, &at, &entry, &part));
+		CHECK_EQ(entry, order[i]);
+		CHECK(fl__part_is_whole(part));
+	}
+	CHECK(!fl__workset_next_part(&set, &at, &entry, &part));
+	fl__workset_fini(&set);
+}
+
+/* A page that nobody waited for follows the one before it: the odd ones here. A
+ * second wait for a page says nothing. */
+static void pages_come_as_guests_waited(void)
+{
+	uint32_t waits[MANY], order[MANY];
+	struct file file = { NULL, 0 };
+
+	for (uint32_t i = 0; i < MANY / 2; i++) {
+		waits[i] = i * 37 % (MANY / 2) * 2;
+		waits[MANY / 2 + i] = i * 2;
+		order[2 * i] = waits[i];
+		order[2 * i + 1] = waits[i] + 1;
+	}
+	run_many(&file, true, waits, MANY, MANY);
+	check_order(&file, order, MANY);
+	free(file.bytes);
+}
+
+static void pages_keep_their_places(void)
+{
+	uint32_t waits[BATCH], order[2 * BATCH];
+	struct file file = { NULL, 0 };
+
+	for (uint32_t i = 0; i < BATCH; i++) {
+		waits[i] = BATCH - 1 - i;
+		order[i] = waits[i];
+	}
+	run_many(&file, true, waits, BATCH, BATCH);
+	/* The pages of the first run are there before anybody waits; others are not,
+	 * of which the first one that is waited for comes first. */
+	for (uint32_t i = 0; i < BATCH; i++) {
+		waits[i] = 2 * BATCH - 1 - i;
+		order[BATCH + i] = waits[i];
+	}
+	run_many(&file, false, waits, BATCH, 2 * BATCH);
+	check_order(&file, order, 2 * BATCH);
+	free(file.bytes);
+}
+
+/* However often a side file names a page, the page has the first place. */
+static void a_page_has_one_place(void)
+{
+	static const uint32_t waits[] = { 3, 1, 2 };
+	struct file file = { NULL, 0 };
+	uint8_t *twice;
+
+	run_many(&file, true, waits, 3, 4);
+	twice = malloc(2 * file.len);
+	MUST(twice != NULL);
+	memcpy(twice, file.bytes, file.len);
+	memcpy(twice + file.len, file.bytes + 48, file.len - 48);
+	free(file.bytes);
+	file = (struct file){ twice, 2 * file.len - 48 };
+	check_order(&file, (uint32_t[]){ 0, 1, 2, 3 }, 4);
+	free(twice);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(blocks_make_runs),
 	TEST_CASE(a_page_counts_once),
@@ -529,6 +650,9 @@ static const struct test_case cases[] = {
 	TEST_CASE(leaves_end_with_the_record),
 	TEST_CASE(leaves_are_skipped),
 	TEST_CASE(hostile_leaves),
+	TEST_CASE(pages_come_as_guests_waited),
+	TEST_CASE(pages_keep_their_places),
+	TEST_CASE(a_page_has_one_place),
 };
 
 int main(int argc, char **argv)

@@ -567,16 +567,18 @@ static bool is_waited_for(struct fl__desk *desk, const struct fl__place *place,
 	return is_waiting;
 }
 
-/* What is loaded for a guest. One that then wants another block faults again. */
-static struct fl__part fault_part(const struct fl_image *image, uint64_t wpage,
+/* What is loaded for a guest that waits for a block. One that then wants another block
+ * faults again. */
+static struct fl__part fault_part(struct fl_image *image, uint64_t wpage,
 				  uint32_t block)
 {
 	uint64_t entry_idx;
 
-	return fl__toc_find(&image->origin->toc, image->origin_idx, wpage,
-			    &entry_idx) ?
-		       fl__workset_part_at(&image->set, entry_idx, block) :
-		       FL__PART_WHOLE;
+	if (!fl__toc_find(&image->origin->toc, image->origin_idx, wpage,
+			  &entry_idx))
+		return FL__PART_WHOLE;
+	fl__workset_wait(&image->set, entry_idx);
+	return fl__workset_part_at(&image->set, entry_idx, block);
 }
 
 void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
