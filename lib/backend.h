@@ -45,6 +45,7 @@
 
 /* The most shards of descriptors that a context may be asked for. */
 #define FL__MAX_SHARDS 64
+#define FL__MAX_LOAD_THREADS 16
 
 /* A backend opens a host once for a context, and an arena once for a source.
  * Each backend defines both structs. */

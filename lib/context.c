@@ -51,6 +51,11 @@ int fl_context_create(const struct fl_context_config *config,
 			error, -EINVAL,
 			"descriptor_shards is %u; use 1 to %d, or 0 for the default",
 			known.descriptor_shards, FL__MAX_SHARDS);
+	if (!err && known.load_threads > FL__MAX_LOAD_THREADS)
+		err = fl__error_set(
+			error, -EINVAL,
+			"load_threads is %u; use 1 to %d, or 0 for the default",
+			known.load_threads, FL__MAX_LOAD_THREADS);
 	if (!err && (unsigned int)known.statistics > FL_STATISTICS_OFF)
 		err = fl__error_set(
 			error, -EINVAL,

@@ -218,7 +218,10 @@ struct fl_context_config {
 	uint32_t descriptor_shards;
 	/* Of the context's pools: FL_STATISTICS_PUBLISHED. */
 	enum fl_statistics statistics;
-	uint32_t reserved;
+	/* How many threads unpack, check and publish the pages of lazy images,
+	 * beside the one that reads faults. They run while the context has such an
+	 * image. 0: four. At most 16. */
+	uint32_t load_threads;
 };
 
 #define FL_CONTEXT_CONFIG_INIT {					\

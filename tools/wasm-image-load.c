@@ -197,6 +197,7 @@ static const struct {
 	CONTEXT(max_image_bytes),
 	CONTEXT(max_image_span_bytes),
 	CONTEXT(descriptor_shards),
+	CONTEXT(load_threads),
 	POOL(max_instances),
 	POOL(max_memories),
 	POOL(max_memories_per_instance),

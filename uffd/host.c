@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define DEFAULT_SHARDS 16
+#define DEFAULT_LOAD_THREADS 4
 
 static int shard_error(struct fl_error *error, const char *what, int err)
 {
@@ -92,6 +93,8 @@ int fl__host_open(const char *disabled, const struct fl_context_config *config,
 		free(host);
 		return fl__error_set(error, -ENOMEM, "no memory for a context");
 	}
+	host->load_threads = config->load_threads ? config->load_threads :
+						    DEFAULT_LOAD_THREADS;
 	err = fl__probe_run(&host->probe, disabled,
 			    fl__rung_unused(disabled, rung), error);
 	if (!err)

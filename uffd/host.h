@@ -25,6 +25,7 @@ struct fl__host {
 	/* Made with the first lazy image, under the lock. */
 	struct fl__os_lock lock;
 	struct fl__loader *loader;
+	uint32_t load_threads;
 	/* Atomic: where the next arena begins, so that many small pools do not
 	 * all use the first shard. */
 	uint32_t turn;

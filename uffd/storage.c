@@ -64,6 +64,7 @@ int fl__storage_load(struct fl__host *host, struct fl_image *image,
 		.with_filter = fl__probe_has(probe, FL__FEATURE_SECCOMP),
 		.can_wipe = fl__probe_has(probe, FL__FEATURE_WIPEONFORK),
 		.can_collapse = fl__probe_has(probe, FL__FEATURE_COLLAPSE),
+		.filler_count = host->load_threads,
 	};
 	int err = 0;
 

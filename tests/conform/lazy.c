@@ -1125,6 +1125,58 @@ static void *storm_run(void *arg)
 	return NULL;
 }
 
+/* The handler, and as many as the host says; they load what four would. */
+static void check_load_threads(uint32_t count)
+{
+	struct fl_context_config context = FL_CONTEXT_CONFIG_INIT;
+	struct fl_pool_config pool = FL_POOL_CONFIG_INIT;
+	struct fl_error error = { .text = "" };
+	struct lazy lazy = { .bytes = malloc(PAGES * WPAGE) };
+	struct fl_page_source *source;
+	unsigned int before;
+
+	context.load_threads = count;
+	CONFORM_MUST(fl_context_create(&context, &lazy.conform.context, &error),
+		     &error);
+	conform_pool_config(&pool);
+	CONFORM_MUST(fl_pool_create(lazy.conform.context, &pool,
+				    &lazy.conform.pool, &error),
+		     &error);
+	MUST(lazy.bytes != NULL);
+	bytes_fill(lazy.bytes);
+	lazy.plain = conform_image_of(&lazy.conform, PAGES * WPAGE, 0,
+				      lazy.bytes, PAGES * WPAGE);
+	lazy.file = test_file_of(lazy.plain);
+	CONFORM_MUST(fl_page_source_from_bytes(lazy.file.bytes, lazy.file.len,
+					       NULL, NULL, &source, &error),
+		     &error);
+	before = procfs_count_threads();
+	lazy.image = must_open(&lazy.conform, source, UINT64_C(10000000000));
+	CHECK_EQ(procfs_count_threads() - before, 1 + count);
+	check_works(&lazy);
+	CHECK_EQ(fl_pool_destroy(lazy.conform.pool), 0);
+	fl_image_release(lazy.image);
+	CHECK_EQ(procfs_count_threads(), before);
+	fl_image_release(lazy.plain);
+	fl_context_destroy(lazy.conform.context);
+	fl_page_source_release(source);
+	free(lazy.file.bytes);
+	free(lazy.bytes);
+}
+
+static void the_host_says_how_many_threads(void)
+{
+	struct fl_context_config config = FL_CONTEXT_CONFIG_INIT;
+	struct fl_context *context = NULL;
+	struct fl_error error;
+
+	check_load_threads(1);
+	check_load_threads(16);
+	config.load_threads = 17;
+	CHECK_EQ(fl_context_create(&config, &context, &error), -EINVAL);
+	CHECK_HAS(error.text, "load_threads is 17");
+}
+
 /* Eight threads, a source that does all it can, and fresh images all the time. */
 static void storm_round(struct storm *storm, uint32_t round, uint64_t ns)
 {
@@ -1197,6 +1249,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(audits_load_nothing, conform_needs_lazy),
 	TEST_CASE_NEEDS(working_set, conform_needs_lazy),
 	TEST_CASE_NEEDS(a_working_set_has_the_guests_order, conform_needs_lazy),
+	TEST_CASE_NEEDS(the_host_says_how_many_threads, conform_needs_lazy),
 	TEST_CASE_NEEDS(without_privilege, needs_unprivileged),
 	TEST_CASE_NEEDS(a_storm_of_faults, conform_needs_lazy),
 };

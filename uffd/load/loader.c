@@ -20,7 +20,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define FILLERS 4
 #define CALLERS 4
 #define MESSAGES 16
 #define RING_AGAIN_NS 1000000u
@@ -35,7 +34,7 @@ struct fl__loader {
 	struct fl__unpack unpack; /* the fillers', once an image is packed */
 	struct fl__filter filter; /* of all threads but the callers */
 	pthread_t handler;
-	pthread_t fillers[FILLERS];
+	pthread_t fillers[FL__MAX_LOAD_THREADS];
 	uint32_t filler_count;
 	pthread_t callers[CALLERS];
 	uint32_t caller_count;
@@ -470,7 +469,8 @@ static int threads_start(struct fl__loader *loader)
 	err = threads_make(loader, handler_run, &loader->handler, &handlers, 1);
 	if (!err)
 		err = threads_make(loader, filler_run, loader->fillers,
-				   &loader->filler_count, FILLERS);
+				   &loader->filler_count,
+				   loader->config.filler_count);
 	if (!err)
 		err = threads_wait(loader);
 	if (err)
@@ -498,7 +498,8 @@ static int loader_enter(struct fl__loader *loader, bool is_foreign,
 	if (!err && is_foreign)
 		err = threads_wait(loader);
 	if (!err && is_packed)
-		err = fl__unpack_ready(&loader->unpack, FILLERS);
+		err = fl__unpack_ready(&loader->unpack,
+				       loader->config.filler_count);
 	if (err && is_started)
 		threads_stop(loader, true);
 	loader->image_count += !err;

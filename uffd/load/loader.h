@@ -9,9 +9,10 @@
  *   has a ring and reads files by it, as many pages at a time as there are loads.
  * - A few fillers each take a load from the desk, check the hash of the page in
  *   the staging buffer, publish, and have the desk answer. Of a file without a
- *   ring, and of bytes in memory, a filler also reads the page. How many fill is
- *   bounded, because they meet on one file. A filler also has the kernel read a working set ahead, and one with
- *   nothing to do makes large folios.
+ *   ring, and of bytes in memory, a filler also reads the page. How many fill the
+ *   host says, and few are enough, because they meet on one file. A filler also has
+ *   the kernel read a working set ahead, and one with nothing to do makes large
+ *   folios.
  * - Callers call what the host supplied: the read and the cancel of a page source
  *   of its own. What such a read gave is for a filler. Callers are started with
  *   the first image that needs them.
@@ -44,6 +45,7 @@ struct fl__loader_config {
 	bool with_filter;
 	bool can_wipe;		/* see fl__os_fork_guard */
 	bool can_collapse;	/* what is loaded may lie in large folios */
+	uint32_t filler_count;	/* 1 to FL__MAX_LOAD_THREADS */
 };
 
 /* -ENOMEM. */

@@ -6,7 +6,7 @@ int fl__unpack_ready(struct fl__unpack *unpack, uint32_t count)
 {
 	int err = 0;
 
-	fl_assert(count <= FL__UNPACK_MAX);
+	fl_assert(count <= FL__MAX_LOAD_THREADS);
 	while (!err && unpack->count < count) {
 		err = fl__page_unpacker_create(
 			&unpack->unpackers[unpack->count], NULL);

@@ -19,11 +19,8 @@
 
 #include "desk.h"
 
-/* At least as many as threads unpack at once. */
-#define FL__UNPACK_MAX 16
-
 struct fl__unpack {
-	struct fl__page_unpacker *unpackers[FL__UNPACK_MAX];
+	struct fl__page_unpacker *unpackers[FL__MAX_LOAD_THREADS];
 	uint32_t count;
 	uint32_t busy;	/* atomic; a bit for each that is held */
 };
