@@ -1100,8 +1100,8 @@ struct fl_load_config {
 	uint64_t deadline_ns;
 	/* A file of fl_image_write_working_set(), of this image file, packed or
 	 * not. The 4 KiB blocks in it are loaded ahead, and checked, once a memory
-	 * shows the image (of a packed page those between them too), in about the
-	 * order in which guests waited for them; of a file in
+	 * shows the image (of a packed page the quarters that have them), in about
+	 * the order in which guests waited for them; of a file in
 	 * place (with FL_OPEN_UNCHECKED) the kernel reads them ahead. NULL: none.
 	 * The file is advice: that it is missing, damaged or of another image is
 	 * no error. With or without it, where guests ask a lazy image for one page

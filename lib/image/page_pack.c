@@ -5,22 +5,6 @@
 
 #include <stdlib.h>
 
-/* A block of zstd ends with each step of a page, so that whoever wants the first step
- * need not unpack the other. Smaller steps pack as well, but a page has more tables to
- * be read then: a whole page takes longer to unpack, 4 to 7 % by steps of 32 KiB, 7 to
- * 15 by 16, and 20 to 30 by 8 (data and code of WebAssembly modules). */
-#define STEP_BYTES 32768u
-
-uint32_t fl__page_stored_for(uint32_t stored_bytes, uint32_t wanted)
-{
-	uint64_t end = fl_round_up(wanted, STEP_BYTES);
-	/* Some steps pack worse than others; and nobody reads nothing. */
-	uint64_t likely =
-		stored_bytes * end / FL_WPAGE_BYTES + stored_bytes / 8 + 1;
-
-	return (uint32_t)fl_min_u64(likely, stored_bytes);
-}
-
 #if FL_WITH_ZSTD
 
 #include <zstd.h>
@@ -28,15 +12,13 @@ uint32_t fl__page_stored_for(uint32_t stored_bytes, uint32_t wanted)
 /* A higher one takes twice the time and more for a tenth of the bytes. */
 #define LEVEL 3
 
-/* A bit of a frame's descriptor, which follows the magic. */
-#define ONE_SEGMENT 0x20
-
 /* What is saved must be worth unpacking. */
 #define MOST_BYTES (FL_WPAGE_BYTES - 4096)
 
 struct fl__page_packer {
 	ZSTD_CCtx *zstd;
-	uint8_t stored[MOST_BYTES];
+	uint8_t stored[FL__PAGE_FRAMES *
+		       ZSTD_COMPRESSBOUND(FL__PAGE_FRAME_BYTES)];
 };
 
 struct fl__page_unpacker {
@@ -80,40 +62,29 @@ void fl__page_packer_destroy(struct fl__page_packer *packer)
 	free(packer);
 }
 
-uint32_t fl__page_pack(struct fl__page_packer *packer, const uint8_t *bytes,
-		       const uint8_t **stored)
+int fl__page_pack(struct fl__page_packer *packer, const uint8_t *bytes,
+		  uint16_t frame_bytes[FL__PAGE_FRAMES], const uint8_t **stored)
 {
-	ZSTD_outBuffer out = { packer->stored, sizeof(packer->stored), 0 };
-	size_t left;
+	size_t at = 0;
 
-	(void)ZSTD_CCtx_reset(packer->zstd, ZSTD_reset_session_only);
-	left = ZSTD_CCtx_setPledgedSrcSize(packer->zstd, FL_WPAGE_BYTES);
-	for (uint64_t at = 0; !left && at < FL_WPAGE_BYTES; at += STEP_BYTES) {
-		ZSTD_inBuffer in = { bytes + at, STEP_BYTES, 0 };
+	for (uint32_t i = 0; i < FL__PAGE_FRAMES && at <= MOST_BYTES; i++) {
+		/* There is room, so only memory can be short. */
+		size_t len = ZSTD_compress2(packer->zstd, packer->stored + at,
+					    sizeof(packer->stored) - at,
+					    bytes + i * FL__PAGE_FRAME_BYTES,
+					    FL__PAGE_FRAME_BYTES);
 
-		left = ZSTD_compressStream2(packer->zstd, &out, &in,
-					    at + STEP_BYTES < FL_WPAGE_BYTES ?
-						    ZSTD_e_flush :
-						    ZSTD_e_end);
+		if (ZSTD_isError(len))
+			return -ENOMEM;
+		frame_bytes[i] = (uint16_t)len;
+		at += len;
 	}
-	*stored = left ? bytes : packer->stored;
-	if (ZSTD_isError(left))
-		return 0;
-	return left ? (uint32_t)FL_WPAGE_BYTES : (uint32_t)out.pos;
-}
-
-/* A stream has its buffers from its first frame on. They are as large for each frame
- * of one segment that holds a page: this is the head of one. */
-static bool stream_make(ZSTD_DCtx *zstd)
-{
-	static const uint8_t head[] = {
-		0x28, 0xb5, 0x2f, 0xfd, 0x40 | ONE_SEGMENT, 0x00, 0xff,
-	};
-	ZSTD_inBuffer in = { head, sizeof(head), 0 };
-	uint8_t byte;
-	ZSTD_outBuffer out = { &byte, sizeof(byte), 0 };
-
-	return !ZSTD_isError(ZSTD_decompressStream(zstd, &out, &in));
+	*stored = packer->stored;
+	if (at > MOST_BYTES) {
+		*stored = bytes;
+		memset(frame_bytes, 0, FL__PAGE_FRAMES * sizeof(*frame_bytes));
+	}
+	return 0;
 }
 
 int fl__page_unpacker_create(struct fl__page_unpacker **out,
@@ -124,7 +95,7 @@ int fl__page_unpacker_create(struct fl__page_unpacker **out,
 	if (!unpacker)
 		return no_memory(error);
 	unpacker->zstd = ZSTD_createDCtx();
-	if (!unpacker->zstd || !stream_make(unpacker->zstd)) {
+	if (!unpacker->zstd) {
 		fl__page_unpacker_destroy(unpacker);
 		return no_memory(error);
 	}
@@ -163,52 +134,19 @@ static bool is_one_frame(const uint8_t *stored, uint32_t stored_bytes)
 
 const char *fl__page_unpack(struct fl__page_unpacker *unpacker,
 			    const uint8_t *stored, uint32_t stored_bytes,
-			    uint8_t *bytes)
+			    uint8_t *bytes, uint32_t len)
 {
 	size_t done;
 
 	if (!is_one_frame(stored, stored_bytes))
 		return "what is stored is not one frame of zstd";
-	if (ZSTD_getFrameContentSize(stored, stored_bytes) != FL_WPAGE_BYTES)
-		return "the frame does not say that it holds a page";
-	done = ZSTD_decompressDCtx(unpacker->zstd, bytes, FL_WPAGE_BYTES,
-				   stored, stored_bytes);
+	if (ZSTD_getFrameContentSize(stored, stored_bytes) != len)
+		return "the frame does not say that it holds so many bytes";
+	done = ZSTD_decompressDCtx(unpacker->zstd, bytes, len, stored,
+				   stored_bytes);
 	if (ZSTD_isError(done))
 		return ZSTD_getErrorName(done);
-	return done == FL_WPAGE_BYTES ? NULL : "the frame holds no whole page";
-}
-
-/* A page's frame whose window is the page: a stream has the memory for it. */
-static bool is_one_segment(const uint8_t *stored, uint32_t got_bytes)
-{
-	return is_frame(stored, got_bytes) && stored[4] & ONE_SEGMENT &&
-	       ZSTD_getFrameContentSize(stored, got_bytes) == FL_WPAGE_BYTES;
-}
-
-const char *fl__page_unpack_start(struct fl__page_unpacker *unpacker,
-				  const uint8_t *stored, uint32_t got_bytes,
-				  uint8_t *bytes, uint32_t wanted)
-{
-	ZSTD_inBuffer in = { stored, got_bytes, 0 };
-	ZSTD_outBuffer out = { bytes, wanted - 1, 0 };
-	size_t done;
-
-	if (wanted == FL_WPAGE_BYTES || !is_one_segment(stored, got_bytes))
-		return fl__page_unpack(unpacker, stored, got_bytes, bytes);
-	(void)ZSTD_DCtx_reset(unpacker->zstd, ZSTD_reset_session_only);
-	done = ZSTD_decompressStream(unpacker->zstd, &out, &in);
-	/* Where it may, a stream unpacks a block more than it gives. So the last byte is
-	 * asked for when there is nothing to unpack. */
-	in.size = in.pos;
-	out.size = wanted;
-	if (!ZSTD_isError(done))
-		done = ZSTD_decompressStream(unpacker->zstd, &out, &in);
-	in.size = got_bytes;
-	if (!ZSTD_isError(done) && out.pos < wanted)
-		done = ZSTD_decompressStream(unpacker->zstd, &out, &in);
-	if (ZSTD_isError(done))
-		return ZSTD_getErrorName(done);
-	return out.pos == wanted ? NULL : "the frame holds too little";
+	return done == len ? NULL : "the frame holds too little";
 }
 
 #else
@@ -236,12 +174,14 @@ void fl__page_packer_destroy(struct fl__page_packer *packer)
 	(void)packer;
 }
 
-uint32_t fl__page_pack(struct fl__page_packer *packer, const uint8_t *bytes,
-		       const uint8_t **stored)
+int fl__page_pack(struct fl__page_packer *packer, const uint8_t *bytes,
+		  uint16_t frame_bytes[FL__PAGE_FRAMES], const uint8_t **stored)
 {
 	(void)packer;
-	*stored = bytes;
-	return FL_WPAGE_BYTES;
+	(void)bytes;
+	(void)frame_bytes;
+	(void)stored;
+	return -ENOTSUP;
 }
 
 int fl__page_unpacker_create(struct fl__page_unpacker **unpacker,
@@ -264,21 +204,14 @@ uint8_t *fl__page_unpacker_buffer(struct fl__page_unpacker *unpacker)
 
 const char *fl__page_unpack(struct fl__page_unpacker *unpacker,
 			    const uint8_t *stored, uint32_t stored_bytes,
-			    uint8_t *bytes)
+			    uint8_t *bytes, uint32_t len)
 {
 	(void)unpacker;
 	(void)stored;
 	(void)stored_bytes;
 	(void)bytes;
+	(void)len;
 	return fl__page_pack_lacks();
-}
-
-const char *fl__page_unpack_start(struct fl__page_unpacker *unpacker,
-				  const uint8_t *stored, uint32_t got_bytes,
-				  uint8_t *bytes, uint32_t wanted)
-{
-	(void)wanted;
-	return fl__page_unpack(unpacker, stored, got_bytes, bytes);
 }
 
 #endif

@@ -50,11 +50,15 @@
  *
  *	index, from byte
  *	  0   4	image, counted from 0
- *	  4   4	encoding: 0, the page's bytes as they are; version 2 also has 1,
- *		one frame of zstd (RFC 8878) that says that it holds 65536 bytes
+ *	  4   4	encoding: 0, the page's bytes as they are; version 2 also has 2,
+ *		four frames of zstd (RFC 8878), one for each 16 KiB of the page,
+ *		each of which says that it holds 16384 bytes; and 1, which is not
+ *		written any more: one frame that says that it holds 65536
  *	  8   8	page, counted from the image's byte 0
  *	 16   8	byte in the file where the page is stored
- *	 24   8	stored bytes: 65536 of encoding 0, 1 to 65535 of encoding 1
+ *	 24   8	stored bytes: 65536 of encoding 0, 1 to 65535 of encoding 1; of
+ *		encoding 2 those of each frame, 2 bytes each: 1 or more, 65535
+ *		together at most. The frames follow one another without a gap
  *	 32  32	hash of the page: SHA-256 of the SHA-256s of its sixteen blocks of
  *		4 KiB, one after the other
  *
@@ -88,8 +92,8 @@
  * the digest of the one that is not packed, whatever zstd made of the pages; what
  * the digest does not cover (bytes 8 and 80, and of an index entry 4 to 7 and 16 to
  * 31) only says where to read, and the hash of the page says whether that was right.
- * A writer ends a block of zstd after 32 KiB of a page, so that a reader can stop
- * there; no reader relies on that.
+ * A frame is found by the lengths of those before it, so that a reader can take one
+ * alone; without the lengths, the frames of a page are still a file of zstd.
  *
  * A newer version changes the number at byte 8, and may change all that follows
  * but not the first 12 bytes.
@@ -139,6 +143,8 @@ struct fl__toc_entry {
 	uint64_t file_off;
 	uint32_t image_idx;
 	uint32_t stored_bytes;	/* fewer than a page has: packed */
+	/* Of a packed page; zeroes: it is one frame. */
+	uint16_t frame_bytes[FL__PAGE_FRAMES];
 	uint8_t sha256[FL__SHA256_BYTES];
 };
 
@@ -163,6 +169,17 @@ static inline bool fl__toc_is_packed(const struct fl__toc *toc,
 				     uint64_t entry_idx)
 {
 	return toc->entries[entry_idx].stored_bytes != FL_WPAGE_BYTES;
+}
+
+/* Of what is stored, so many blocks can be had without the others. */
+static inline uint32_t fl__toc_unit_blocks(const struct fl__toc *toc,
+					   uint64_t entry_idx)
+{
+	if (!fl__toc_is_packed(toc, entry_idx))
+		return 1;
+	return toc->entries[entry_idx].frame_bytes[0] ?
+		       FL__PAGE_BLOCKS / FL__PAGE_FRAMES :
+		       FL__PAGE_BLOCKS;
 }
 
 /* What one thread reads pages with. */
@@ -198,14 +215,13 @@ int fl__toc_read_wpage(const struct fl__toc *toc,
 		       struct fl__toc_reader *reader, uint8_t *dst,
 		       struct fl_error *error);
 
-/* Unpack the first bytes wanted of a packed page of the index, 65536 or up to the end of
- * a block, to dst, 64 KiB, from the first got_bytes of what is stored. They are still
- * to be checked. Errors: -ENOEXEC; -EAGAIN, when not all that is stored was given:
- * more is needed. */
-int fl__toc_unpack_wpage(const struct fl__toc *toc, uint64_t entry_idx,
-			 struct fl__page_unpacker *unpacker,
-			 const uint8_t *stored, uint32_t got_bytes,
-			 uint8_t *dst, uint32_t wanted, struct fl_error *error);
+/* Unpack blocks [first, first + count) of a packed page of the index, whole units of
+ * it, to dst, from what is stored of them. They are still to be checked.
+ * Errors: -ENOEXEC. */
+int fl__toc_unpack_blocks(const struct fl__toc *toc, uint64_t entry_idx,
+			  struct fl__page_unpacker *unpacker,
+			  const uint8_t *stored, uint32_t first, uint32_t count,
+			  uint8_t *dst, struct fl_error *error);
 
 /* Is this page of an image in the index? *entry_idx says where. */
 bool fl__toc_find(const struct fl__toc *toc, uint32_t image_idx, uint64_t wpage,
@@ -263,12 +279,13 @@ int fl__toc_place(struct fl__toc *toc, uint8_t **bytes, struct fl_error *error);
 
 /*
  * To make a packed file of what was placed: begin, then say of each page, in order,
- * how many bytes are stored of it; each page's file_off is set by that. end turns
+ * how long its frames are, or zeroes of one that is stored as it is; each page's
+ * file_off and stored_bytes are set by that. end turns
  * the bytes that place gave into those of version 2. The digest stays.
  */
 void fl__toc_pack_begin(struct fl__toc *toc);
 void fl__toc_pack_wpage(struct fl__toc *toc, uint64_t entry_idx,
-			uint32_t stored_bytes);
+			const uint16_t frame_bytes[FL__PAGE_FRAMES]);
 void fl__toc_pack_end(const struct fl__toc *toc, uint8_t *bytes);
 
 void fl__toc_fini(struct fl__toc *toc);

@@ -17,6 +17,7 @@
 #define KIND_BYTES 1
 #define ENCODING_RAW 0
 #define ENCODING_ZSTD 1
+#define ENCODING_FRAMES 2
 #define VERSION_RAW 1
 #define VERSION_PACKED 2
 

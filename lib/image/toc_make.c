@@ -112,7 +112,7 @@ static uint8_t *write_entry(const struct fl__toc_entry *entry, uint8_t *at)
 	put32(at + ENTRY_ENCODING, ENCODING_RAW);
 	put64(at + ENTRY_WPAGE, entry->wpage);
 	put64(at + ENTRY_FILE, entry->file_off);
-	put64(at + ENTRY_STORED, entry->stored_bytes);
+	put64(at + ENTRY_STORED, FL_WPAGE_BYTES);
 	memcpy(at + ENTRY_SHA256, entry->sha256, FL__SHA256_BYTES);
 	return at + ENTRY_BYTES;
 }
@@ -171,13 +171,25 @@ void fl__toc_pack_begin(struct fl__toc *toc)
 }
 
 void fl__toc_pack_wpage(struct fl__toc *toc, uint64_t entry_idx,
-			uint32_t stored_bytes)
+			const uint16_t frame_bytes[FL__PAGE_FRAMES])
 {
 	struct fl__toc_entry *entry = &toc->entries[entry_idx];
+	uint32_t len = 0;
 
+	for (uint32_t i = 0; i < FL__PAGE_FRAMES; i++) {
+		entry->frame_bytes[i] = frame_bytes[i];
+		len += frame_bytes[i];
+	}
 	entry->file_off = toc->stored_bytes;
-	entry->stored_bytes = stored_bytes;
-	toc->stored_bytes += stored_bytes;
+	entry->stored_bytes = len ? len : (uint32_t)FL_WPAGE_BYTES;
+	toc->stored_bytes += entry->stored_bytes;
+}
+
+static void write_frames(const struct fl__toc_entry *entry, uint8_t *at)
+{
+	put32(at + ENTRY_ENCODING, ENCODING_FRAMES);
+	for (uint32_t i = 0; i < FL__PAGE_FRAMES; i++)
+		put(at + ENTRY_STORED + 2 * i, entry->frame_bytes[i], 2);
 }
 
 void fl__toc_pack_end(const struct fl__toc *toc, uint8_t *bytes)
@@ -189,6 +201,6 @@ void fl__toc_pack_end(const struct fl__toc *toc, uint8_t *bytes)
 	for (uint64_t i = 0; i < toc->entry_count; i++) {
 		at = write_entry(&toc->entries[i], at);
 		if (fl__toc_is_packed(toc, i))
-			put32(at - ENTRY_BYTES + ENTRY_ENCODING, ENCODING_ZSTD);
+			write_frames(&toc->entries[i], at - ENTRY_BYTES);
 	}
 }

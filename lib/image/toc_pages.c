@@ -101,17 +101,37 @@ int fl__toc_check_blocks(const struct fl__toc *toc, uint64_t entry_idx,
 		       0;
 }
 
-int fl__toc_unpack_wpage(const struct fl__toc *toc, uint64_t entry_idx,
-			 struct fl__page_unpacker *unpacker,
-			 const uint8_t *stored, uint32_t got_bytes,
-			 uint8_t *dst, uint32_t wanted, struct fl_error *error)
+static const char *unpack_frames(const struct fl__toc_entry *entry,
+				 struct fl__page_unpacker *unpacker,
+				 const uint8_t *stored, uint32_t first,
+				 uint32_t end, uint8_t *dst)
+{
+	const char *wrong = NULL;
+
+	for (uint32_t i = first; !wrong && i < end; i++) {
+		wrong = fl__page_unpack(unpacker, stored, entry->frame_bytes[i],
+					dst, FL__PAGE_FRAME_BYTES);
+		stored += entry->frame_bytes[i];
+		dst += FL__PAGE_FRAME_BYTES;
+	}
+	return wrong;
+}
+
+int fl__toc_unpack_blocks(const struct fl__toc *toc, uint64_t entry_idx,
+			  struct fl__page_unpacker *unpacker,
+			  const uint8_t *stored, uint32_t first, uint32_t count,
+			  uint8_t *dst, struct fl_error *error)
 {
 	const struct fl__toc_entry *entry = &toc->entries[entry_idx];
-	const char *wrong =
-		fl__page_unpack_start(unpacker, stored, got_bytes, dst, wanted);
+	uint32_t unit = fl__toc_unit_blocks(toc, entry_idx);
+	const char *wrong;
 
-	if (wrong && got_bytes < entry->stored_bytes)
-		return -EAGAIN;
+	fl_assert(first % unit == 0 && count % unit == 0);
+	wrong = unit == FL__PAGE_BLOCKS ?
+			fl__page_unpack(unpacker, stored, entry->stored_bytes,
+					dst, FL_WPAGE_BYTES) :
+			unpack_frames(entry, unpacker, stored, first / unit,
+				      (first + count) / unit, dst);
 	return wrong ? fl__error_set_at(
 			       error, -ENOEXEC, entry->file_off,
 			       "the image file is damaged at byte %llu: page %llu of image %u cannot be unpacked: %s",
@@ -148,9 +168,9 @@ static int read_packed(const struct fl__toc *toc,
 	err = source->read(source, entry->file_off, stored, entry->stored_bytes,
 			   error);
 	return err ? err :
-		     fl__toc_unpack_wpage(toc, entry_idx, reader->unpacker,
-					  stored, entry->stored_bytes, dst,
-					  FL_WPAGE_BYTES, error);
+		     fl__toc_unpack_blocks(toc, entry_idx, reader->unpacker,
+					   stored, 0, FL__PAGE_BLOCKS, dst,
+					   error);
 }
 
 int fl__toc_read_wpage(const struct fl__toc *toc,

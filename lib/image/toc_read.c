@@ -318,20 +318,39 @@ static int walk_tables(struct walk *walk)
 	return err;
 }
 
+static int entry_frames(struct walk *walk, const uint8_t *bytes,
+			struct fl__toc_entry *entry)
+{
+	bool is_good = true;
+
+	entry->stored_bytes = 0;
+	for (uint32_t i = 0; i < FL__PAGE_FRAMES; i++) {
+		entry->frame_bytes[i] =
+			(uint16_t)get(bytes + ENTRY_STORED + 2 * i, 2);
+		entry->stored_bytes += entry->frame_bytes[i];
+		is_good &= entry->frame_bytes[i] > 0;
+	}
+	return is_good && entry->stored_bytes < FL_WPAGE_BYTES ?
+		       0 :
+		       walk_bad(
+			       walk, ENTRY_BYTES, ENTRY_STORED,
+			       "a packed page is stored as four frames of 1 byte and more, 65535 together at most");
+}
+
 /* What is stored of a page: all of the page, or less that zstd made of it. */
 static int entry_encoding(struct walk *walk, const uint8_t *bytes,
-			  const struct fl__toc_entry *entry)
+			  struct fl__toc_entry *entry)
 {
 	uint32_t encoding = get32(bytes + ENTRY_ENCODING);
 	const char *lacks = fl__page_pack_lacks();
 	uint64_t byte = walk->off - ENTRY_BYTES + ENTRY_ENCODING;
 
-	if (encoding > (walk->toc->is_packed ? ENCODING_ZSTD : ENCODING_RAW))
+	if (encoding > (walk->toc->is_packed ? ENCODING_FRAMES : ENCODING_RAW))
 		return fl__error_set_at(
 			walk->error, -ENOTSUP, byte,
 			"page %llu of image %u is stored by encoding %u, which this library does not know in a file of this version",
 			fl_llu(entry->wpage), entry->image_idx, encoding);
-	if (encoding == ENCODING_ZSTD && lacks)
+	if (encoding != ENCODING_RAW && lacks)
 		return fl__error_set_at(walk->error, -ENOTSUP, byte,
 					"page %llu of image %u is packed: %s",
 					fl_llu(entry->wpage), entry->image_idx,
@@ -343,7 +362,8 @@ static int entry_encoding(struct walk *walk, const uint8_t *bytes,
 	    (!entry->stored_bytes || entry->stored_bytes >= FL_WPAGE_BYTES))
 		return walk_bad(walk, ENTRY_BYTES, ENTRY_STORED,
 				"a packed page is stored as 1 to 65535 bytes");
-	return 0;
+	return encoding == ENCODING_FRAMES ? entry_frames(walk, bytes, entry) :
+					     0;
 }
 
 /* Packed pages follow one another. */
@@ -411,6 +431,7 @@ static int walk_entry(struct walk *walk)
 	entry.file_off = get64(bytes + ENTRY_FILE);
 	entry.stored_bytes =
 		(uint32_t)fl_min_u64(get64(bytes + ENTRY_STORED), UINT32_MAX);
+	memset(entry.frame_bytes, 0, sizeof(entry.frame_bytes));
 	memcpy(entry.sha256, bytes + ENTRY_SHA256, FL__SHA256_BYTES);
 	err = entry_encoding(walk, bytes, &entry);
 	if (!err)

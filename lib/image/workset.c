@@ -279,43 +279,48 @@ bool fl__workset_next_run(const struct fl__workset *set, uint64_t *at,
 	return true;
 }
 
-/* The longest gap that is not worth two loads. Of a packed page each load would unpack
- * the page from its start. */
-static uint32_t gap_blocks(const struct fl__workset *set, uint64_t entry)
+/* Of frames [first, end) of a page. */
+static uint64_t frames_bytes(const struct fl__toc_entry *entry, uint32_t first,
+			     uint32_t end)
 {
-	return fl__toc_is_packed(set->toc, set->first_entry + entry) ?
-		       BLOCKS :
-		       GAP_BLOCKS;
+	uint64_t sum = 0;
+
+	while (first < end)
+		sum += entry->frame_bytes[first++];
+	return sum;
 }
 
 uint64_t fl__workset_place(const struct fl__workset *set, uint64_t entry_idx,
 			   struct fl__part part, uint64_t *len)
 {
 	const struct fl__toc_entry *entry = &set->toc->entries[entry_idx];
-	uint64_t start = part.first * BLOCK_BYTES, end;
+	uint32_t unit = fl__toc_unit_blocks(set->toc, entry_idx);
 
+	*len = entry->stored_bytes;
+	if (fl__part_is_whole(part))
+		return entry->file_off;
 	*len = part.count * BLOCK_BYTES;
 	if (!fl__toc_is_packed(set->toc, entry_idx))
-		return entry->file_off + start;
-	end = entry->file_off + fl__page_stored_for(entry->stored_bytes,
-						    (uint32_t)(start + *len));
-	/* A page cache reads no less. */
-	*len = fl_min_u64(fl_round_up(end, BLOCK_BYTES) - entry->file_off,
-			  entry->stored_bytes);
-	return entry->file_off;
+		return entry->file_off + part.first * BLOCK_BYTES;
+	*len = frames_bytes(entry, part.first / unit,
+			    (part.first + part.count) / unit);
+	return entry->file_off + frames_bytes(entry, 0, part.first / unit);
 }
 
 /* Whole units of a part; and a gap that is not worth two loads is filled. */
 static uint32_t round_blocks(const struct fl__workset *set, uint64_t entry,
 			     uint32_t blocks)
 {
-	uint32_t unit = set->unit_blocks, gap = gap_blocks(set, entry);
+	uint32_t stored_unit =
+		fl__toc_unit_blocks(set->toc, set->first_entry + entry);
+	uint32_t unit = set->unit_blocks > stored_unit ? set->unit_blocks :
+							 stored_unit;
 	uint32_t unit_mask = (1u << unit) - 1, all = 0, end = 0;
 
 	for (uint32_t b = 0; b < BLOCKS; b += unit) {
 		if (!(blocks >> b & unit_mask))
 			continue;
-		if (all && b - end <= gap)
+		if (all && b - end <= GAP_BLOCKS)
 			all |= ((1u << b) - 1) & ~((1u << end) - 1);
 		all |= unit_mask << b;
 		end = b + unit;

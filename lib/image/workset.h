@@ -28,8 +28,8 @@
  * A part of a page can be checked by the page's leaves (page_hash.h). A set of a
  * file that is loaded keeps those of pages that were loaded whole while tenants are
  * recorded, and those of the side file: 512 bytes for such a page. What a side file
- * says are leaves is checked against the index before it is used. A packed page is
- * unpacked from its start: one part of it has all blocks that are foreseen.
+ * says are leaves is checked against the index before it is used. Of a packed page a
+ * part is whole frames (page_pack.h); of one that is a single frame, the page.
  *
  * The side file: 8 bytes 89 46 4c 57 0d 0a 1a 0a; version 3, 4 bytes; image, 4
  * bytes; digest of the image file, 32 bytes; then, in their order, for each page with a
@@ -140,8 +140,7 @@ bool fl__workset_next_part(const struct fl__workset *set, uint64_t *at,
  * block is not foreseen. */
 struct fl__part fl__workset_part_at(const struct fl__workset *set,
 				    uint64_t entry_idx, uint32_t block);
-/* Where a part lies in the file; of a packed page, whose start it takes too, where it
- * most likely lies. */
+/* Where a part lies in the file; of a packed page, where its frames do. */
 uint64_t fl__workset_place(const struct fl__workset *set, uint64_t entry_idx,
 			   struct fl__part part, uint64_t *len);
 /* The next bytes of the file that hold foreseen blocks, as many as follow one

@@ -169,18 +169,20 @@ static int write_wpage(struct fl__os_new_file *file, struct fl__toc *toc,
 		       uint64_t entry_idx, struct fl__page_packer *packer,
 		       const uint8_t *bytes)
 {
-	uint32_t len = FL_WPAGE_BYTES;
+	const struct fl__toc_entry *entry = &toc->entries[entry_idx];
+	uint16_t frame_bytes[FL__PAGE_FRAMES];
 
 	if (packer) {
-		len = fl__page_pack(packer, bytes, &bytes);
-		if (!len)
-			return -ENOMEM;
-		fl__toc_pack_wpage(toc, entry_idx, len);
+		int err = fl__page_pack(packer, bytes, frame_bytes, &bytes);
+
+		if (err)
+			return err;
+		fl__toc_pack_wpage(toc, entry_idx, frame_bytes);
 		if (!fl__os_file_may_reach(toc->stored_bytes))
 			return -EFBIG;
 	}
-	return fl__os_new_file_write(file, toc->entries[entry_idx].file_off,
-				     bytes, len);
+	return fl__os_new_file_write(file, entry->file_off, bytes,
+				     entry->stored_bytes);
 }
 
 static int write_wpages(struct fl__os_new_file *file, struct fl__toc *toc,

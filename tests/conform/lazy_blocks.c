@@ -7,8 +7,8 @@
  * whole page; a tenant never sees a wrong byte, whatever the side file says, however
  * the source behaves, and whatever the tenant before wrote.
  *
- * Of a packed file a page's foreseen blocks come as one part, from its first bytes that
- * are stored: most cases are run with such a file too.
+ * Of a packed file a part is whole frames of 16 KiB: most cases are run with such a
+ * file too.
  */
 #include "tests/conform/stats_page.h"
 #include "tests/kit/clock.h"
@@ -48,15 +48,16 @@ static const struct foreseen plain_foreseen[FORESEEN] = {
 	{ 19, 0x8001, 0x8001, 2 }, { 23, 0x00c3, 0x00c3, 2 },
 };
 
-/* Each gap of a packed page is read. This page is stored as it is. Of the others the
- * second quarter is wanted, so that what is stored of it lies around the middle of what
- * is read, and less is read than for a whole page. */
+/* Of a packed page whole frames come, of four blocks each. This page is stored as it
+ * is. */
 #define NOISE_PAGE 19
+#define FRAMES 4
+#define FRAME_BLOCKS 4
 
 static const struct foreseen packed_foreseen[FORESEEN] = {
-	{ 2, 0x00f0, 0x00f0, 1 },	   { 5, 0x0081, 0x00ff, 1 },
-	{ 6, 0x0090, 0x00f0, 1 },	   { 7, 0x00f0, 0x00f0, 1 },
-	{ 9, 0x00a4, 0x00fc, 1 },	   { 13, 0x00f0, 0x00f0, 1 },
+	{ 2, 0x000c, 0x000f, 1 },	   { 5, 0xc030, 0xf0f0, 2 },
+	{ 6, 0x0090, 0x00f0, 1 },	   { 7, 0xc000, 0xf000, 1 },
+	{ 9, 0x0240, 0x0ff0, 1 },	   { 13, 0x0ff0, 0x0ff0, 1 },
 	{ NOISE_PAGE, 0x8001, 0x8001, 2 }, { 23, 0x00c3, 0x00ff, 1 },
 };
 
@@ -66,6 +67,7 @@ static enum {
 	CONTENT_PLAIN,
 	CONTENT_EVEN,
 	CONTENT_UNEVEN, /* its first blocks take most of what is stored */
+	CONTENT_OLDER, /* even, and each packed page is one frame */
 } content;
 
 enum way {
@@ -180,11 +182,27 @@ static void content_soften(struct lazy *lazy)
 	for (uint64_t i = 0; i < PAGES * WPAGE; i++) {
 		if (i / WPAGE == NOISE_PAGE)
 			continue;
-		if (content == CONTENT_EVEN)
+		if (content != CONTENT_UNEVEN)
 			lazy->bytes[i] &= 0x0f;
 		else if (i % WPAGE >= 6 * BLOCK)
 			lazy->bytes[i] = (uint8_t)(i / BLOCK);
 	}
+}
+
+/* As an older library would have written it. */
+static void file_age(struct test_file *file)
+{
+#if FL_WITH_ZSTD
+	uint8_t *bytes;
+
+	if (content != CONTENT_OLDER)
+		return;
+	bytes = toc_bytes_older(file->bytes, &file->len);
+	free(file->bytes);
+	file->bytes = bytes;
+#else
+	(void)file;
+#endif
 }
 
 static void content_make(struct lazy *lazy)
@@ -209,16 +227,23 @@ static void content_make(struct lazy *lazy)
 	lazy->file = content == CONTENT_PLAIN ? test_file_of(plain) :
 						test_packed_file_of(plain);
 	fl_image_release(plain);
+	file_age(&lazy->file);
 }
 
-/* What is stored of a page, and where. All pages are in the index. */
+/* All pages are in the index. */
+static const uint8_t *entry_of(const struct lazy *lazy, uint64_t wpage)
+{
+	return lazy->file.bytes + toc_bytes_index(lazy->file.bytes) +
+	       64 * wpage;
+}
+
+/* What is stored of a page, and where. */
 static uint64_t stored(const struct lazy *lazy, uint64_t wpage, uint64_t *off)
 {
-	const uint8_t *entry = lazy->file.bytes +
-			       toc_bytes_index(lazy->file.bytes) + 64 * wpage;
+	const uint8_t *entry = entry_of(lazy, wpage);
 
 	*off = toc_bytes_get(entry + 16, 8);
-	return toc_bytes_get(entry + 24, 8);
+	return toc_bytes_stored(entry);
 }
 
 /* No read for a whole page is shorter, and each for a part is. */
@@ -1196,7 +1221,8 @@ static void blocks_are_recorded(void)
 {
 	static const uint32_t touched[2][5] = { { 0, 1, 5, 9, 15 },
 						{ 9, 10, 11, 12, 13 } };
-	const uint32_t *block = touched[content != CONTENT_PLAIN];
+	bool is_packed = content != CONTENT_PLAIN;
+	const uint32_t *block = touched[is_packed];
 	struct fl_image_loading loading = { .size = sizeof(loading) };
 	struct fl_error error = { .text = "" };
 	struct fl_memory *memory;
@@ -1221,8 +1247,10 @@ static void blocks_are_recorded(void)
 	memory = conform_take(&lazy.conform, lazy.image, 0);
 	if (loading.recorded_tenants)
 		/* Block by block, the gaps of more than two left out where a page
-		 * is stored as it is. */
-		wait_for("blocks_loaded", PAGES / 3 * 5);
+		 * is stored as it is; else two frames. */
+		wait_for("blocks_loaded",
+			 is_packed ? (PAGES / 3 - 1) * 2 * FRAME_BLOCKS + 5 :
+				     PAGES / 3 * 5);
 	CHECK_EQ(now("pages_loaded"), 0);
 	CHECK(shows(&lazy, memory));
 	conform_give(memory);
@@ -1330,29 +1358,43 @@ PACKED(threads_of_one_slot)
 PACKED(any_side_file)
 PACKED(blocks_are_recorded)
 
-/* Bytes of each foreseen page's frame change, from a part of it on. */
-static void frames_harm(struct lazy *lazy, uint64_t part, uint64_t parts)
+static void frame_harm(struct lazy *lazy, uint64_t wpage, int frame,
+		       uint64_t from_eighth)
 {
-	for (size_t i = 0; i < FORESEEN; i++) {
-		uint64_t off;
-		uint64_t len = stored(lazy, foreseen[i].wpage, &off);
+	const uint8_t *entry = entry_of(lazy, wpage);
+	uint64_t off = toc_bytes_get(entry + 16, 8);
+	uint64_t len = toc_bytes_frame(entry, frame);
 
-		if (len == WPAGE)
-			continue;
-		for (uint64_t at = len * part / parts; at < len; at++)
-			lazy->file.bytes[off + at] ^= 0x5a;
+	for (int i = 0; i < frame; i++)
+		off += toc_bytes_frame(entry, i);
+	for (uint64_t at = len * from_eighth / 8; at < len; at++)
+		lazy->file.bytes[off + at] ^= 0x5a;
+}
+
+/* Bytes of frames change from a part of each on: of those that come ahead, or of the
+ * others. What was changed is as it was when this is called again. */
+static void frames_harm(struct lazy *lazy, bool is_foreseen,
+			uint64_t from_eighth)
+{
+	for (int i = 0; i < FORESEEN * FRAMES; i++) {
+		const struct foreseen *page = &foreseen[i / FRAMES];
+		int frame = i % FRAMES;
+
+		if (page->wpage != NOISE_PAGE &&
+		    is_foreseen == (page->loaded >> frame * FRAME_BLOCKS & 1))
+			frame_harm(lazy, page->wpage, frame, from_eighth);
 	}
 }
 
 /* The parts come, and whoever wants more has an error, again and again. */
-static void run_later_harm(void)
+static void run_other_harm(void)
 {
 	struct fl_memory *memory;
 	struct lazy lazy;
 
 	for (int is_later = 0; is_later < 2; is_later++) {
 		lazy_open(&lazy, is_later ? WAY_LATER : WAY_NOW, PATIENT_MS);
-		frames_harm(&lazy, 3, 4);
+		frames_harm(&lazy, false, 0);
 		memory = conform_take(&lazy.conform, lazy.image, 0);
 		wait_for("foreseen_blocks", foreseen_blocks());
 		CHECK(shows_foreseen(&lazy, memory));
@@ -1367,7 +1409,7 @@ static void run_later_harm(void)
 		}
 		CHECK(shows_foreseen(&lazy, memory));
 		CHECK_EQ(now("pages_loaded"), 0);
-		frames_harm(&lazy, 3, 4);
+		frames_harm(&lazy, false, 0);
 		conform_give(memory);
 		memory = conform_take(&lazy.conform, lazy.image, 0);
 		CHECK(shows(&lazy, memory));
@@ -1376,20 +1418,20 @@ static void run_later_harm(void)
 	}
 }
 
-static void a_frame_is_wrong_after_the_part(void)
+static void a_frame_is_wrong_beside_the_part(void)
 {
-	run_packed(run_later_harm);
+	run_packed(run_other_harm);
 }
 
-/* So is the part: no byte of it is shown. All is read before that is said. */
-static void run_early_harm(void)
+/* So is the part: no byte of it is shown. */
+static void run_part_harm(void)
 {
-	for (uint64_t part = 0; part < 3; part++) {
+	for (uint64_t eighth = 0; eighth < 8; eighth += 3) {
 		struct fl_memory *memory;
 		struct lazy lazy;
 
-		lazy_open(&lazy, part ? WAY_LATER : WAY_NOW, PATIENT_MS);
-		frames_harm(&lazy, part, 8);
+		lazy_open(&lazy, eighth ? WAY_LATER : WAY_NOW, PATIENT_MS);
+		frames_harm(&lazy, true, eighth);
 		memory = conform_take(&lazy.conform, lazy.image, 0);
 		/* The two are of the page that is stored as it is. */
 		wait_for("blocks_loaded", 2);
@@ -1399,7 +1441,7 @@ static void run_early_harm(void)
 			check_access(&lazy, a_block(&foreseen[i], true),
 				     -ENOEXEC);
 		CHECK_EQ(now("pages_loaded"), 0);
-		frames_harm(&lazy, part, 8);
+		frames_harm(&lazy, true, eighth);
 		for (size_t i = 0; i < 3; i++)
 			check_access(&lazy, a_block(&foreseen[i], true), 0);
 		CHECK_EQ(now("pages_loaded"), 0);
@@ -1410,13 +1452,52 @@ static void run_early_harm(void)
 	}
 }
 
-static void a_frame_is_wrong_before_the_part(void)
+static void a_frame_is_wrong_in_the_part(void)
 {
-	run_packed(run_early_harm);
+	run_packed(run_part_harm);
 }
 
-/* What a part takes is guessed too low: the rest is read, and the part alone comes all
- * the same. */
+/* A page has two parts, of which one is wrong: the other comes, and so does what is
+ * foreseen of other pages. */
+static void run_one_harm(void)
+{
+	const struct foreseen *page = &foreseen[1];
+
+	for (int frame = 1; frame < FRAMES; frame += 2) {
+		uint64_t start = page->wpage * WPAGE;
+		uint64_t bad = start + (uint64_t)frame * FRAME_BLOCKS * BLOCK;
+		uint64_t good = start + (uint64_t)(FRAMES - frame) *
+						FRAME_BLOCKS * BLOCK;
+		struct fl_memory *memory;
+		struct lazy lazy;
+
+		lazy_open(&lazy, frame == 1 ? WAY_NOW : WAY_LATER, PATIENT_MS);
+		frame_harm(&lazy, page->wpage, frame, 0);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		wait_for("blocks_loaded", foreseen_blocks() - FRAME_BLOCKS);
+		wait_for("loads_failed", 1);
+		conform_give(memory);
+		check_access(&lazy, good, 0);
+		check_access(&lazy, bad, -ENOEXEC);
+		check_access(&lazy, good, 0);
+		CHECK_EQ(now("pages_loaded"), 0);
+		frame_harm(&lazy, page->wpage, frame, 0);
+		check_access(&lazy, bad, 0);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(shows_foreseen(&lazy, memory));
+		CHECK_EQ(now("pages_loaded"), 0);
+		CHECK(shows(&lazy, memory));
+		conform_give(memory);
+		lazy_close(&lazy);
+	}
+}
+
+static void one_part_of_a_page_is_wrong(void)
+{
+	run_packed(run_one_harm);
+}
+
+/* Frames of a few bytes and of as many as they hold, read by many reads or by one. */
 static void run_uneven(void)
 {
 	content = CONTENT_UNEVEN;
@@ -1433,59 +1514,59 @@ static void run_uneven(void)
 		CHECK_EQ(now("pages_loaded"), 0);
 		CHECK_EQ(now("loads_failed"), 0);
 		CHECK_EQ(now("loads_begun"), foreseen_parts());
-		CHECK(way == WAY_FILE ||
-		      __atomic_load_n(&lazy.source.reads, __ATOMIC_RELAXED) >
-			      foreseen_parts() - 2);
 		CHECK(shows(&lazy, memory));
 		conform_give(memory);
 		lazy_close(&lazy);
 	}
 }
 
-static void a_guess_that_is_too_low(void)
+static void frames_of_any_length(void)
 {
 	run_packed(run_uneven);
 }
 
-/* The first read of a part is answered, and the one for the rest is not: not in time,
- * not after a cancel, and then it is after all. */
-static void run_late_rest(void)
+/* Pages of one frame come whole, and what the run recorded makes them come so again. */
+static void run_older(void)
 {
-	content = CONTENT_UNEVEN;
-	for (uint32_t is_deaf = 0; is_deaf < 2; is_deaf++) {
-		const struct foreseen *page = &foreseen[0];
-		struct test_mischief *m;
+	content = CONTENT_OLDER;
+	for (enum way way = 0; way < WAYS; way++) {
+		struct fl_error error = { .text = "" };
 		struct fl_memory *memory;
 		struct lazy lazy;
-		uint64_t off;
 
-		lazy_open(&lazy, WAY_LATER, 300);
-		m = &lazy.source.mischief;
-		/* Half of what is stored, an eighth and more come first. */
-		set(&m->silent_below,
-		    (uint32_t)stored(&lazy, page->wpage, &off) / 2);
-		set(&m->is_silent, 1);
-		set(&m->is_deaf, is_deaf);
-		check_access(&lazy, a_block(page, true), -ETIMEDOUT);
-		CHECK_EQ(now("pages_loaded"), 0);
-		set(&m->is_silent, 0);
-		set(&m->is_deaf, 0);
-		test_source_kick(&lazy.source);
-		wait_idle();
-		check_access(&lazy, a_block(page, true), 0);
-		CHECK_EQ(now("pages_loaded"), 0);
-		check_access(&lazy, a_block(page, false), 0);
+		lazy_open(&lazy, way, PATIENT_MS);
+		for (int run = 0; run < 2; run++) {
+			memory = conform_take(&lazy.conform, lazy.image, 0);
+			wait_for("pages_loaded", FORESEEN - 1);
+			wait_for("blocks_loaded", 2);
+			wait_idle();
+			CHECK_EQ(now("waits_begun"), 0);
+			CHECK(shows_foreseen(&lazy, memory));
+			CHECK_EQ(now("pages_loaded"), FORESEEN - 1);
+			CHECK_EQ(now("loads_failed"), 0);
+			conform_give(memory);
+			image_close(&lazy);
+			image_open(&lazy);
+		}
 		memory = conform_take(&lazy.conform, lazy.image, 0);
-		CHECK(!memcmp(memory->base + page->wpage * WPAGE,
-			      lazy.bytes + page->wpage * WPAGE, WPAGE));
+		CHECK(shows(&lazy, memory));
+		conform_give(memory);
+		CONFORM_MUST(fl_image_write_working_set(lazy.image, lazy.path,
+							&error),
+			     &error);
+		image_close(&lazy);
+		image_open(&lazy);
+		memory = conform_take(&lazy.conform, lazy.image, 0);
+		CHECK(shows(&lazy, memory));
+		CHECK_EQ(now("loads_failed"), 0);
 		conform_give(memory);
 		lazy_close(&lazy);
 	}
 }
 
-static void the_rest_comes_late(void)
+static void a_file_of_the_older_form(void)
 {
-	run_packed(run_late_rest);
+	run_packed(run_older);
 }
 
 /* The file of a source that is one, too. */
@@ -1528,7 +1609,9 @@ static void change_round(uint32_t round)
 	uint8_t *kept;
 
 	test_random_init(&random, round);
-	content = round % 3 ? CONTENT_EVEN : CONTENT_UNEVEN;
+	content = round % 4 == 3 ? CONTENT_OLDER :
+		  round % 3	 ? CONTENT_EVEN :
+				   CONTENT_UNEVEN;
 	lazy_open(&lazy, round % WAYS, round % 5 == 4 ? 3 : 50);
 	kept = malloc(lazy.file.len);
 	MUST(kept != NULL);
@@ -1624,10 +1707,11 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(packed_threads_of_one_slot, needs_packed),
 	TEST_CASE_NEEDS(packed_any_side_file, needs_packed),
 	TEST_CASE_NEEDS(packed_blocks_are_recorded, needs_packed),
-	TEST_CASE_NEEDS(a_frame_is_wrong_after_the_part, needs_packed),
-	TEST_CASE_NEEDS(a_frame_is_wrong_before_the_part, needs_packed),
-	TEST_CASE_NEEDS(a_guess_that_is_too_low, needs_packed),
-	TEST_CASE_NEEDS(the_rest_comes_late, needs_packed),
+	TEST_CASE_NEEDS(a_frame_is_wrong_beside_the_part, needs_packed),
+	TEST_CASE_NEEDS(a_frame_is_wrong_in_the_part, needs_packed),
+	TEST_CASE_NEEDS(one_part_of_a_page_is_wrong, needs_packed),
+	TEST_CASE_NEEDS(frames_of_any_length, needs_packed),
+	TEST_CASE_NEEDS(a_file_of_the_older_form, needs_packed),
 	TEST_CASE_NEEDS(any_frames, needs_packed),
 };
 

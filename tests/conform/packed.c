@@ -5,7 +5,8 @@
  * the file that is not packed. It cannot be mapped, and says so; it takes no memory
  * beyond the context's limit, and what is damaged is a trap or an error.
  *
- * Images have pages of each kind: packed, stored as they are, and of zeroes. Without
+ * Images have pages of each kind: packed, stored as they are, and of zeroes; packed
+ * pages also as older libraries wrote them. Without
  * libzstd the cases skip, but for the one that sees such a file refused by name.
  */
 #include "tests/kit/conform.h"
@@ -246,6 +247,63 @@ static void not_in_place(void)
 	packed_close(&packed);
 }
 
+static void file_put(const char *path, const uint8_t *bytes, uint64_t len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	MUST(fd >= 0);
+	MUST_EQ(write(fd, bytes, len), len);
+	close(fd);
+}
+
+#if FL_WITH_ZSTD
+
+/* As older libraries wrote it: whole, and from each source. */
+static void a_file_of_the_older_form(void)
+{
+	struct fl_error error = { .text = "" };
+	struct fl_page_source *source;
+	struct fl_image *opened = NULL;
+	struct test_source own;
+	struct packed packed;
+	struct test_file file;
+	uint8_t *older;
+
+	packed_open(&packed);
+	file = test_packed_file_of(packed.image);
+	older = toc_bytes_older(file.bytes, &file.len);
+	free(file.bytes);
+	file.bytes = older;
+	file_put(packed.path, file.bytes, file.len);
+	check_digests_in_files(&packed);
+	CONFORM_MUST(fl_image_open(packed.conform.context, packed.path, -1, 0,
+				   &opened, &error),
+		     &error);
+	check_image(&packed, opened);
+	/* Written anew, it has the newer form. */
+	CONFORM_MUST(fl_image_write_as(opened, packed.plain_path, FL_WRITE_ZSTD,
+				       &error),
+		     &error);
+	CHECK(file_length(packed.plain_path) != file_length(packed.path));
+	fl_image_release(opened);
+	MUST_EQ(fl_page_source_from_file(packed.path, -1, &source, NULL), 0);
+	check_source(&packed, source);
+	fl_page_source_release(source);
+	test_source_open(&own, file, true);
+	check_source(&packed, own.source);
+	fl_page_source_release(own.source);
+	free(file.bytes);
+	packed_close(&packed);
+}
+
+#else
+
+static void a_file_of_the_older_form(void)
+{
+}
+
+#endif
+
 /* A byte of each page's bytes, one after the other: each open is an error that
  * names the page's byte, and no other page is. */
 static void each_damaged_page_is_named(void)
@@ -264,7 +322,7 @@ static void each_damaged_page_is_named(void)
 	for (uint64_t i = 0; i < count; i++) {
 		const uint8_t *entry = file.bytes + index + 64 * i;
 		uint64_t off = toc_bytes_get(entry + 16, 8);
-		uint64_t len = toc_bytes_get(entry + 24, 8);
+		uint64_t len = toc_bytes_stored(entry);
 		int fd = open(packed.path, O_WRONLY | O_CLOEXEC);
 		uint8_t byte = file.bytes[off + len / 2] ^ 4;
 
@@ -281,15 +339,6 @@ static void each_damaged_page_is_named(void)
 	}
 	free(file.bytes);
 	packed_close(&packed);
-}
-
-static void file_put(const char *path, const uint8_t *bytes, uint64_t len)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	MUST(fd >= 0);
-	MUST_EQ(write(fd, bytes, len), len);
-	close(fd);
 }
 
 /* A small file of many pages is refused before the first one is unpacked. */
@@ -400,6 +449,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(whole, test_needs_zstd),
 	TEST_CASE_NEEDS(from_each_source, test_needs_zstd),
 	TEST_CASE_NEEDS(not_in_place, test_needs_zstd),
+	TEST_CASE_NEEDS(a_file_of_the_older_form, test_needs_zstd),
 	TEST_CASE_NEEDS(each_damaged_page_is_named, test_needs_zstd),
 	TEST_CASE_NEEDS(many_pages_in_a_small_file, test_needs_zstd),
 	TEST_CASE_NEEDS(the_limit_of_files_is_an_error, test_needs_zstd),

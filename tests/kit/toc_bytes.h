@@ -5,7 +5,8 @@
  * toc_bytes_try() reads any bytes and says what it found wrong with the reader.
  * toc_bytes_mend() makes sizes and hashes fit whatever the bytes are, so that a
  * change gets past the digest and meets the checks behind it. It knows the form
- * from the description in lib/image/toc.h, not from the code.
+ * from the description in lib/image/toc.h, not from the code. toc_bytes_older() makes
+ * of a packed file the form that is not written any more.
  */
 #ifndef TOC_BYTES_H
 #define TOC_BYTES_H
@@ -13,6 +14,10 @@
 #include "image/toc.h"
 
 #include <stdlib.h>
+
+#if FL_WITH_ZSTD
+#include <zstd.h>
+#endif
 
 #define TOC_HEADER 512
 #define TOC_WPAGE 65536
@@ -134,27 +139,125 @@ static inline bool toc_bytes_is_packed(const uint8_t *bytes)
 	return toc_bytes_get(bytes + 8, 4) == 2;
 }
 
+static inline bool toc_bytes_is_one_frame(const uint8_t *entry)
+{
+	return toc_bytes_get(entry + 4, 4) == 1;
+}
+
+/* The length of a packed page's frame. */
+static inline uint64_t toc_bytes_frame(const uint8_t *entry, int idx)
+{
+	return toc_bytes_get(entry + 24 + 2 * idx,
+			     toc_bytes_is_one_frame(entry) ? 8 : 2);
+}
+
+/* The bytes that an entry says are stored. */
+static inline uint64_t toc_bytes_stored(const uint8_t *entry)
+{
+	uint64_t sum = 0;
+
+	if (toc_bytes_get(entry + 4, 4) != 2)
+		return toc_bytes_get(entry + 24, 8);
+	for (int i = 0; i < 4; i++)
+		sum += toc_bytes_frame(entry, i);
+	return sum;
+}
+
+/* Unpack a page, of which room bytes are there. False: that is not possible. */
+static inline bool toc_bytes_unpack(const uint8_t *entry, const uint8_t *stored,
+				    uint64_t room,
+				    struct fl__page_unpacker *unpacker,
+				    uint8_t *page)
+{
+	int frames = toc_bytes_is_one_frame(entry) ? 1 : 4;
+
+	for (int i = 0; i < frames; i++) {
+		uint64_t len = toc_bytes_frame(entry, i);
+
+		if (len > room || len > TOC_WPAGE ||
+		    fl__page_unpack(unpacker, stored, (uint32_t)len, page,
+				    (uint32_t)(TOC_WPAGE / frames)))
+			return false;
+		stored += len;
+		room -= len;
+		page += TOC_WPAGE / frames;
+	}
+	return true;
+}
+
 /* The hash of what an entry says is stored, whatever it is. */
 static inline void toc_bytes_mend_wpage(uint8_t *bytes, uint64_t len,
 					uint64_t tables, uint8_t *entry,
 					struct fl__page_unpacker *unpacker)
 {
 	uint64_t off = toc_bytes_get(entry + 16, 8);
-	uint64_t stored = toc_bytes_get(entry + 24, 8);
+	uint64_t encoding = toc_bytes_get(entry + 4, 4);
 	uint8_t *page;
 
-	if (off < tables || off >= len || stored > TOC_WPAGE)
+	if (off < tables || off >= len || toc_bytes_stored(entry) > TOC_WPAGE)
 		return;
-	if (toc_bytes_get(entry + 4, 4) != 1 || !unpacker) {
+	if ((encoding != 1 && encoding != 2) || !unpacker) {
 		if (len - off >= TOC_WPAGE)
 			toc_bytes_hash_wpage(bytes + off, entry + 32);
 		return;
 	}
 	page = fl__page_unpacker_buffer(unpacker);
-	if (stored <= len - off &&
-	    !fl__page_unpack(unpacker, bytes + off, (uint32_t)stored, page))
+	if (toc_bytes_unpack(entry, bytes + off, len - off, unpacker, page))
 		toc_bytes_hash_wpage(page, entry + 32);
 }
+
+#if FL_WITH_ZSTD
+
+/* What an older library stored of the page: the page, or one frame. */
+static inline uint64_t toc_bytes_older_wpage(uint8_t *entry,
+					     const uint8_t *stored,
+					     struct fl__page_unpacker *unpacker,
+					     uint8_t *to)
+{
+	uint64_t len = toc_bytes_stored(entry);
+	uint8_t *page = fl__page_unpacker_buffer(unpacker);
+
+	if (toc_bytes_get(entry + 4, 4) != 2) {
+		memcpy(to, stored, (size_t)len);
+		return len;
+	}
+	if (!toc_bytes_unpack(entry, stored, len, unpacker, page))
+		abort();
+	len = ZSTD_compress(to, TOC_WPAGE, page, TOC_WPAGE, 3);
+	if (ZSTD_isError((size_t)len))
+		abort();
+	toc_bytes_put(entry + 4, 1, 4);
+	toc_bytes_put(entry + 24, len, 8);
+	return len;
+}
+
+/* The caller frees it. *len: of the file that is given, and of the older one. */
+static inline uint8_t *toc_bytes_older(const uint8_t *bytes, uint64_t *len)
+{
+	uint64_t index = toc_bytes_index(bytes);
+	uint64_t count = toc_bytes_get(bytes + 32, 8);
+	uint64_t at = index + count * 64 + 32 + toc_bytes_get(bytes + 40, 8);
+	uint8_t *older = calloc(1, (size_t)(at + count * TOC_WPAGE));
+	struct fl__page_unpacker *unpacker;
+
+	if (!older || fl__page_unpacker_create(&unpacker, NULL))
+		abort();
+	memcpy(older, bytes, (size_t)at);
+	for (uint64_t i = 0; i < count; i++) {
+		uint8_t *entry = older + index + i * 64;
+		uint64_t off = toc_bytes_get(entry + 16, 8);
+
+		toc_bytes_put(entry + 16, at, 8);
+		at += toc_bytes_older_wpage(entry, bytes + off, unpacker,
+					    older + at);
+	}
+	fl__page_unpacker_destroy(unpacker);
+	toc_bytes_put(older + 80, at, 8);
+	*len = at;
+	return older;
+}
+
+#endif
 
 static inline void toc_bytes_mend(uint8_t *bytes, uint64_t len)
 {

@@ -312,74 +312,77 @@ static void pages_come_in_parts(void)
 	}
 }
 
-/* A packed page is unpacked from its start: one part has all that is foreseen. Its
- * place in the file begins where the page's does, and ends where a page of a page
- * cache ends, or with what is stored. */
-static void packed_pages_come_in_one_part(void)
+/* Of a packed page a part is whole frames, or host pages where those are larger, and
+ * lies where its frames do. */
+static void packed_pages_come_by_frames(void)
 {
+	static const uint16_t frame_bytes[4] = { 8000, 20, 16504, 9000 };
 	static const struct {
 		uint32_t blocks;
-		struct fl__part part;
-		uint64_t most_bytes; /* of 32,000 at byte 10 * 65536 + 100 */
+		uint64_t hpage;
+		struct fl__part parts[2];
+		uint64_t at, len; /* of the first */
 	} rows[] = {
-		{ 0x0001, { 0, 1 }, 5 * BLOCK - 100 },
-		{ 0x0008, { 3, 1 }, 5 * BLOCK - 100 },
-		{ 0x0022, { 1, 5 }, 5 * BLOCK - 100 },
-		{ 0x0081, { 0, 8 }, 5 * BLOCK - 100 },
-		{ 0x0101, { 0, 9 }, 32000 },
-		{ 0x1010, { 4, 9 }, 32000 },
-		{ 0x8010, { 0, 16 }, 32000 },
-		{ 0x8000, { 15, 1 }, 32000 },
+		{ 0x0001, BLOCK, { { 0, 4 } }, 0, 8000 },
+		{ 0x0008, BLOCK, { { 0, 4 } }, 0, 8000 },
+		{ 0x0010, BLOCK, { { 4, 4 } }, 8000, 20 },
+		{ 0x0018, BLOCK, { { 0, 8 } }, 0, 8020 },
+		{ 0x0101, BLOCK, { { 0, 4 }, { 8, 4 } }, 0, 8000 },
+		{ 0x8010, BLOCK, { { 4, 4 }, { 12, 4 } }, 8000, 20 },
+		{ 0x1800, BLOCK, { { 8, 8 } }, 8020, 25504 },
+		{ 0x8000, BLOCK, { { 12, 4 } }, 24524, 9000 },
+		{ 0x0111, BLOCK, { { 0, 16 } }, 0, 33524 },
+		{ 0x0800, 4 * BLOCK, { { 8, 4 } }, 8020, 16504 },
+		{ 0x0800, 8 * BLOCK, { { 8, 8 } }, 8020, 25504 },
+		{ 0x0800, 16 * BLOCK, { { 0, 16 } }, 0, 33524 },
 	};
 	uint64_t len;
 
-	entries[0].file_off += 100;
-	entries[0].stored_bytes = 32000;
+	entries[0].stored_bytes = 33524;
+	memcpy(entries[0].frame_bytes, frame_bytes, sizeof(frame_bytes));
 	for (size_t i = 0; i < TEST_ARRAY_SIZE(rows); i++) {
+		const struct fl__part *part = rows[i].parts;
 		struct file file = { NULL, 0 };
 		struct fl__workset set;
 
 		run_parts(&file, true, rows[i].blocks, 1);
 		test_note("%#x", rows[i].blocks);
-		check_parts(&file, BLOCK, &rows[i].part, 1);
+		check_parts(&file, rows[i].hpage, part, part[1].count ? 2 : 1);
 		begin_parts(&set, NULL, BLOCK);
-		CHECK_EQ(fl__workset_place(&set, 0, rows[i].part, &len),
-			 10 * WPAGE + 100);
-		CHECK_EQ(len, rows[i].most_bytes);
-		CHECK_EQ(fl__workset_place(&set, 1, rows[i].part, &len),
-			 11 * WPAGE + rows[i].part.first * BLOCK);
-		CHECK_EQ(len, rows[i].part.count * BLOCK);
+		CHECK_EQ(fl__workset_place(&set, 0, *part, &len),
+			 10 * WPAGE + rows[i].at);
+		CHECK_EQ(len, rows[i].len);
+		/* Of a page that is stored as it is. */
+		CHECK_EQ(fl__workset_place(&set, 1, *part, &len),
+			 11 * WPAGE + part->first * BLOCK);
+		CHECK_EQ(len, part->count * BLOCK);
 		fl__workset_fini(&set);
 		free(file.bytes);
 	}
-	entries[0].file_off -= 100;
+	memset(entries[0].frame_bytes, 0, sizeof(frame_bytes));
 	entries[0].stored_bytes = WPAGE;
 }
 
-/* Of whatever a hostile index says is stored something is read, and no more. */
-static void something_is_read_of_a_packed_page(void)
+/* One that is a single frame comes whole, whatever is foreseen of it. */
+static void a_page_of_one_frame_comes_whole(void)
 {
-	const struct fl__part part = { 0, 1 };
-	struct fl__workset set;
+	static const struct fl__part whole = { 0, 16 };
 	uint64_t len;
 
-	begin_parts(&set, NULL, BLOCK);
-	for (uint64_t off = 0; off < 2; off++) {
-		entries[0].file_off = 10 * WPAGE + off;
-		for (uint32_t stored = 1; stored < WPAGE; stored++) {
-			entries[0].stored_bytes = stored;
-			CHECK_EQ(fl__workset_place(&set, 0, part, &len),
-				 10 * WPAGE + off);
-			CHECK(len && len <= stored);
-			CHECK_EQ(fl__workset_place(&set, 0, FL__PART_WHOLE,
-						   &len),
-				 10 * WPAGE + off);
-			CHECK_EQ(len, stored);
-		}
+	entries[0].stored_bytes = 32000;
+	for (uint32_t blocks = 1; blocks < 0x10000; blocks <<= 1) {
+		struct file file = { NULL, 0 };
+		struct fl__workset set;
+
+		run_parts(&file, true, blocks, 1);
+		check_parts(&file, BLOCK, &whole, 1);
+		begin_parts(&set, NULL, BLOCK);
+		CHECK_EQ(fl__workset_place(&set, 0, whole, &len), 10 * WPAGE);
+		CHECK_EQ(len, 32000);
+		fl__workset_fini(&set);
+		free(file.bytes);
 	}
-	entries[0].file_off = 10 * WPAGE;
 	entries[0].stored_bytes = WPAGE;
-	fl__workset_fini(&set);
 }
 
 /* Without leaves a page comes whole; leaves stay from run to run, whoever loads
@@ -644,8 +647,8 @@ static const struct test_case cases[] = {
 	TEST_CASE(blocks_are_forgotten),
 	TEST_CASE(hostile_files),
 	TEST_CASE(pages_come_in_parts),
-	TEST_CASE(packed_pages_come_in_one_part),
-	TEST_CASE(something_is_read_of_a_packed_page),
+	TEST_CASE(packed_pages_come_by_frames),
+	TEST_CASE(a_page_of_one_frame_comes_whole),
 	TEST_CASE(leaves_are_kept),
 	TEST_CASE(leaves_end_with_the_record),
 	TEST_CASE(leaves_are_skipped),

@@ -315,7 +315,6 @@ struct fl__load *fl__desk_begin_locked(struct fl__desk *desk,
 	if (is_foreseen)
 		fl__stats_add(image->loads, FL__LOADS_foreseen_begun, 1);
 	load->got_bytes = 0;
-	load->needs_all = false;
 	load->order = ++desk->order;
 	load->is_demand = load->is_left = false;
 	load->is_to_cancel = load->is_told = false;

@@ -83,7 +83,6 @@ struct fl__load {
 	enum fl__load_state state;
 	uint32_t users;			/* threads that work on it unlocked */
 	bool is_zero;			/* the index does not name the page */
-	bool needs_all;			/* that is stored, though of a part */
 	bool is_demand;
 	bool is_foreseen;		/* begun before anybody asked */
 	bool is_left;

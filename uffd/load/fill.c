@@ -68,15 +68,6 @@ static int load_check(const struct fl__load *load,
 			page_check(load, bytes, sha);
 }
 
-/* What was read of a packed page does not reach to the part's end. */
-static void load_read_all(struct fl__load *load)
-{
-	fl__os_lock(&load->desk->lock);
-	load->needs_all = true;
-	fl__desk_again_locked(load->desk, load);
-	fl__os_unlock(&load->desk->lock);
-}
-
 /* A packed page, of which all that was to be read is there. */
 static void load_unpack(struct fl__load *load, struct fl__unpack *unpack,
 			struct fl__sha256 *sha)
@@ -91,10 +82,7 @@ static void load_unpack(struct fl__load *load, struct fl__unpack *unpack,
 	err = fl__unpack_take(unpack, load, &held, &bytes);
 	if (!err)
 		err = load_check(load, leaves, bytes, sha);
-	if (err == -EAGAIN)
-		load_read_all(load);
-	else
-		load_publish(load, bytes, err);
+	load_publish(load, bytes, err);
 	fl__unpack_give(unpack, held);
 }
 

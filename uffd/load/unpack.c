@@ -44,13 +44,10 @@ int fl__unpack_take(struct fl__unpack *unpack, const struct fl__load *load,
 
 	*held = hold(unpack);
 	unpacker = unpack->unpackers[*held];
-	to = fl__page_unpacker_buffer(unpacker);
-	*bytes = to + load->part.first * FL__PAGE_BLOCK_BYTES;
-	return fl__toc_unpack_wpage(
-		&load->image->origin->toc, load->entry_idx, unpacker,
-		load->bytes, (uint32_t)load->got_bytes, to,
-		(load->part.first + load->part.count) * FL__PAGE_BLOCK_BYTES,
-		NULL);
+	*bytes = to = fl__page_unpacker_buffer(unpacker);
+	return fl__toc_unpack_blocks(&load->image->origin->toc, load->entry_idx,
+				     unpacker, load->bytes, load->part.first,
+				     load->part.count, to, NULL);
 }
 
 void fl__unpack_give(struct fl__unpack *unpack, uint32_t held)

@@ -5,9 +5,7 @@
  * Takes what a source gave of a page, in the staging buffer of its load; gives the
  * page, in the memory of an unpacker that the caller holds until it has published
  * the page. Sources know nothing of it: they are asked for the bytes that the index
- * says are stored. Of a part of a page they are asked for the first of these bytes, and
- * for all when those do not reach to the part's end; what follows the part is not
- * unpacked.
+ * says are stored of the part.
  *
  * Only fillers unpack. The thread that reads faults never does (it would keep every
  * other guest waiting), and gives even a page that came alone to a filler. All
@@ -45,14 +43,13 @@ static inline uint64_t fl__unpack_stored(const struct fl__load *load)
 	if (load->is_zero)
 		return FL_WPAGE_BYTES;
 	(void)fl__workset_place(&load->image->set, load->entry_idx,
-				load->needs_all ? FL__PART_WHOLE : load->part,
-				&len);
+				load->part, &len);
 	return len;
 }
 
 /* Unpack the load's part of a page from what was read. *bytes is the part, not checked
  * yet, and *held the unpacker, which the caller gives back whatever is returned.
- * -ENOEXEC; -EAGAIN: more is to be read. */
+ * -ENOEXEC. */
 int fl__unpack_take(struct fl__unpack *unpack, const struct fl__load *load,
 		    uint32_t *held, const uint8_t **bytes);
 void fl__unpack_give(struct fl__unpack *unpack, uint32_t held);
