@@ -1477,9 +1477,9 @@ static void run_one_harm(void)
 		wait_for("blocks_loaded", foreseen_blocks() - FRAME_BLOCKS);
 		wait_for("loads_failed", 1);
 		conform_give(memory);
-		check_access(&lazy, good, 0);
 		check_access(&lazy, bad, -ENOEXEC);
 		check_access(&lazy, good, 0);
+		check_access(&lazy, bad, -ENOEXEC);
 		CHECK_EQ(now("pages_loaded"), 0);
 		frame_harm(&lazy, page->wpage, frame, 0);
 		check_access(&lazy, bad, 0);
