@@ -1091,6 +1091,23 @@ enum fl_load_way {
 	FL_LOAD_WHOLE = 3,
 };
 
+/* How a page that is loaded on demand becomes visible to those who wait for it. */
+enum fl_load_publish {
+	/* What was measured to be the better way: FL_PUBLISH_COPY. */
+	FL_PUBLISH_DEFAULT = 0,
+	/* The page is read into a buffer, checked there, and copied (UFFDIO_COPY). */
+	FL_PUBLISH_COPY = 1,
+	/* The disk writes the page to where it stays, and no processor copies it:
+	 * it is checked there, and then shown (UFFDIO_CONTINUE). For a local file
+	 * that is not packed, whose file system reads past the page cache
+	 * (O_DIRECT); needs the features uffd-minor and io-uring. Each memory
+	 * takes a fault of its own for a page that is loaded after the memory
+	 * began, and where userfaultfd is in user-mode-only form, a system call
+	 * gets EFAULT for a page that this memory has not touched, loaded or not;
+	 * fl_memory_prefault() helps against both. */
+	FL_PUBLISH_CONTINUE = 2,
+};
+
 struct fl_load_config {
 	size_t size;
 	enum fl_load_way way;	/* another than AUTO is had or is an error */
@@ -1108,6 +1125,9 @@ struct fl_load_config {
 	 * of 64 KiB after another, up to eight that follow are loaded ahead;
 	 * nothing turns that off. */
 	const char *working_set_path;
+	/* Another than DEFAULT is had or is an error, and needs FL_LOAD_LAZY. */
+	enum fl_load_publish publish;
+	uint32_t reserved;
 };
 
 #define FL_LOAD_CONFIG_INIT                            \
@@ -1140,8 +1160,8 @@ FL__DEFINE_INIT(fl_load_config, FL_LOAD_CONFIG)
  * - A forked child does not have the memories that show the image.
  *
  * Errors: -EINVAL, -EPERM, -ENOEXEC, -ENOTSUP, -E2BIG, -ENOMEM, -EIO, as
- * fl_image_open(); -ENOTSUP (the way), -ETIMEDOUT (deadline_ns), -EIO (the source
- * failed).
+ * fl_image_open(); -ENOTSUP (the way, or publish), -ETIMEDOUT (deadline_ns), -EIO
+ * (the source failed).
  */
 FL_API int fl_image_open_source(struct fl_context *context,
 				struct fl_page_source *source,
@@ -1169,7 +1189,7 @@ FL_API int fl_image_write_working_set(const struct fl_image *image,
 struct fl_image_loading {
 	size_t size;		/* set by the caller to sizeof */
 	enum fl_load_way way;	/* never AUTO */
-	uint32_t reserved;
+	enum fl_load_publish publish;	/* DEFAULT: not on demand */
 	const char *reason;	/* why this way; valid while the image lives */
 	/* On demand, in 64 KiB pages; otherwise zero. */
 	uint64_t wpages;	/* that hold data */

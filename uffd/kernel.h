@@ -31,9 +31,29 @@ static inline int fl__kernel_ioctl(int fd, unsigned long request, void *arg)
  * one. linux/userfaultfd.h: */
 #define FL_USERFAULTFD_IOC_NEW	_IO(0xAA, 0x00)
 #define FL_UFFD_USER_MODE_ONLY	1
+#define FL_UFFD_FEATURE_MINOR_SHMEM		(1 << 10)
 #define FL_UFFD_FEATURE_WP_HUGETLBFS_SHMEM	(1 << 12)
 #define FL_UFFD_FEATURE_WP_UNPOPULATED		(1 << 13)
 #define FL_UFFD_FEATURE_WP_ASYNC		(1 << 15)
+#define FL_UFFD_FEATURE_MOVE			(1 << 16)
+#define FL_UFFDIO_REGISTER_MODE_MINOR		((uint64_t)1 << 2)
+#define FL_UFFDIO_CONTINUE_MODE_DONTWAKE	((uint64_t)1 << 0)
+#define FL_UFFDIO_CONTINUE_MODE_WP		((uint64_t)1 << 1)
+
+struct fl__kernel_continue {
+	struct uffdio_range range;
+	uint64_t mode;
+	int64_t mapped;
+};
+
+#define FL_UFFDIO_CONTINUE	_IOWR(UFFDIO, 0x07, struct fl__kernel_continue)
+
+struct fl__kernel_move {
+	uint64_t dst, src, len, mode;
+	int64_t moved;
+};
+
+#define FL_UFFDIO_MOVE		_IOWR(UFFDIO, 0x05, struct fl__kernel_move)
 
 /* fcntl.h, since 5.1. */
 #define FL_F_SEAL_FUTURE_WRITE	0x0010
@@ -79,6 +99,8 @@ struct fl__kernel_scan {
 
 _Static_assert(sizeof(struct fl__kernel_region) == 24, "page_region");
 _Static_assert(sizeof(struct uffdio_copy) == 40, "uffdio_copy");
+_Static_assert(sizeof(struct fl__kernel_continue) == 32, "uffdio_continue");
+_Static_assert(sizeof(struct fl__kernel_move) == 40, "uffdio_move");
 _Static_assert(sizeof(struct uffd_msg) == 32, "uffd_msg");
 _Static_assert(sizeof(struct fl__kernel_scan) == 96, "pm_scan_arg");
 _Static_assert(sizeof(struct uffdio_api) == 24, "uffdio_api");

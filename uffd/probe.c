@@ -153,7 +153,7 @@ static void probe_UFFD_MISSING(struct fl__probe *probe)
 		    uffd->remedy);
 		return;
 	}
-	fd = fl__uffd_open_missing(false);
+	fd = fl__uffd_open_missing(false, false);
 	err = fd < 0 ? fd : missing_try(fd);
 	if (fd >= 0)
 		close(fd);
@@ -163,6 +163,52 @@ static void probe_UFFD_MISSING(struct fl__probe *probe)
 		say(probe, FL_SUPPORT_MISSING, err,
 		    "the kernel's userfaultfd does not fill missing pages of memory files",
 		    "use Linux 4.11 or newer with CONFIG_SHMEM");
+}
+
+/* Show the first page of a memory file, which is in the file, in a private mapping. */
+static int minor_try(int uffd_fd)
+{
+	size_t len = (size_t)fl__os_hpage_bytes();
+	uint8_t *page = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t mapped = 0;
+	int err;
+
+	if (page == MAP_FAILED)
+		return -errno;
+	err = lay_file(page, len, MAP_PRIVATE);
+	if (!err)
+		err = fl__uffd_register(uffd_fd, (uintptr_t)page, len,
+					FL__UFFD_MISSING | FL__UFFD_MINOR);
+	if (!err)
+		err = fl__uffd_continue(uffd_fd, (uintptr_t)page, len, false,
+					&mapped);
+	if (!err && mapped != len)
+		err = -EIO;
+	munmap(page, len);
+	return err;
+}
+
+static void probe_UFFD_MINOR(struct fl__probe *probe)
+{
+	int fd, err;
+
+	if (!fl__probe_has(probe, FL__FEATURE_UFFD_MISSING)) {
+		say(probe, FL_SUPPORT_UNTRIED, 0,
+		    "not tried, because no image is loaded on demand here",
+		    NULL);
+		return;
+	}
+	fd = fl__uffd_open_missing(false, true);
+	err = fd < 0 ? fd : minor_try(fd);
+	if (fd >= 0)
+		close(fd);
+	if (err == -EFBIG)
+		say(probe, FL_SUPPORT_DENIED, err, short_files, longer_files);
+	else if (err)
+		say(probe, FL_SUPPORT_MISSING, err,
+		    "the kernel's userfaultfd does not tell of pages of memory files that are not mapped yet",
+		    "use Linux 5.14 or newer with CONFIG_SHMEM");
 }
 
 static void say_no_ring(struct fl__probe *probe, int err)

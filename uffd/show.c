@@ -6,6 +6,7 @@
 #include "show.h"
 #include "storage.h"
 #include "uffd/load/foresee.h"
+#include "uffd/load/lazy.h"
 #include "uffd/track/track.h"
 
 #include <sys/mman.h>
@@ -22,7 +23,13 @@ static int slot_show(const struct fl__arena *arena, struct fl__space *space,
 	fl__space_called(space, 3);
 	err = fl__loader_show(arena->host->loader, image, space, start,
 			      start + piece->len);
-	return err ? err : fl__os_allow(space->base + piece->off, piece->len);
+	if (!err)
+		err = fl__os_allow(space->base + piece->off, piece->len);
+	if (!err && image->lazy->is_continue)
+		fl__space_called(space, fl__lazy_show_ahead(
+						image, (uintptr_t)space->base,
+						start, start + piece->len));
+	return err;
 }
 
 /* Lay an image over an inaccessible slot: its extents from the file, zeroes
@@ -77,7 +84,8 @@ int fl__show_detach(struct fl__arena *arena, struct fl__space *space)
 	if (err)
 		return err;
 	fl__track_forget(&arena->dirty[space->idx]);
-	space->is_lazy = space->is_watched = false;
+	space->is_lazy = false;
+	__atomic_store_n(&space->is_watched, false, __ATOMIC_RELAXED);
 	__atomic_store_n(&space->load_error, 0, __ATOMIC_RELAXED);
 	return 0;
 }
@@ -189,6 +197,29 @@ static int slot_load(const struct fl__space *space, uint64_t off, uint64_t len)
 	return err;
 }
 
+/* What the kernel maps for nobody by itself, and in user-mode-only form for no call:
+ * the image is loaded there. */
+static int slot_map_loaded(const struct fl__space *space, uint64_t off,
+			   uint64_t len)
+{
+	const struct fl_image *image = space->image;
+	uint64_t base = (uintptr_t)space->base;
+	struct fl__piece piece;
+	int err = 0;
+
+	if (!image->lazy->is_continue)
+		return 0;
+	for (uint64_t at = off;
+	     !err &&
+	     fl__image_map_next(&image->map, NULL, at, off + len, &piece);
+	     at += piece.len) {
+		if (piece.is_data)
+			err = fl__lazy_show(image, base, base + piece.off,
+					    base + piece.off + piece.len);
+	}
+	return err;
+}
+
 /* Either a file in place was cut, or a hole of our own file could not become
  * memory: every byte is charged, and none is left. */
 static int would_be_signal(const struct fl__space *space)
@@ -224,6 +255,10 @@ int fl__show_prefault(struct fl__arena *arena, struct fl__space *space,
 			  slot_load(space, offset_bytes, length_bytes) :
 			  0;
 
+	if (err)
+		return err;
+	if (space->is_lazy)
+		err = slot_map_loaded(space, offset_bytes, length_bytes);
 	if (err)
 		return err;
 	fl__space_called(space, 1);

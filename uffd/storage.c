@@ -53,6 +53,22 @@ const char *fl__storage_load_lacks(const struct fl__host *host)
 	return NULL;
 }
 
+/* Why no page can be read to where it stays and shown there; NULL: it can. */
+static const char *continue_lacks(const struct fl__host *host,
+				  const struct fl__origin *origin)
+{
+	const struct fl_feature *features = host->probe.features;
+
+	if (features[FL__FEATURE_UFFD_MINOR].support != FL_SUPPORT_YES)
+		return features[FL__FEATURE_UFFD_MINOR].reason;
+	if (features[FL__FEATURE_IO_URING].support != FL_SUPPORT_YES)
+		return features[FL__FEATURE_IO_URING].reason;
+	if (fl__page_source_fd(origin->pages) < 0)
+		return "the page source is no file";
+	return origin->toc.is_packed ? "the pages of the file are packed" :
+				       NULL;
+}
+
 int fl__storage_load(struct fl__host *host, struct fl_image *image,
 		     struct fl_error *error)
 {
@@ -60,14 +76,20 @@ int fl__storage_load(struct fl__host *host, struct fl_image *image,
 	const struct fl__probe *probe = &host->probe;
 	const struct fl__loader_config config = {
 		.with_wp = host->rung == FL__RUNG_TRACK,
+		.with_minor = fl__probe_has(probe, FL__FEATURE_UFFD_MINOR),
 		.with_ring = fl__probe_has(probe, FL__FEATURE_IO_URING),
 		.with_filter = fl__probe_has(probe, FL__FEATURE_SECCOMP),
 		.can_wipe = fl__probe_has(probe, FL__FEATURE_WIPEONFORK),
 		.can_collapse = fl__probe_has(probe, FL__FEATURE_COLLAPSE),
 		.filler_count = host->load_threads,
 	};
+	const char *lacks = image->origin->publish == FL_PUBLISH_CONTINUE ?
+				    continue_lacks(host, image->origin) :
+				    NULL;
 	int err = 0;
 
+	if (lacks)
+		return fl__loader_refuse(lacks, error);
 	fl__os_lock(&host->lock);
 	if (!host->loader)
 		err = fl__loader_open(&config, &host->loader);

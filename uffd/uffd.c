@@ -59,10 +59,11 @@ int fl__uffd_open(void)
 	return open_features(WP_FEATURES);
 }
 
-int fl__uffd_open_missing(bool with_wp)
+int fl__uffd_open_missing(bool with_wp, bool with_minor)
 {
 	return open_features(UFFD_FEATURE_MISSING_SHMEM |
-			     (with_wp ? WP_FEATURES : 0));
+			     (with_wp ? WP_FEATURES : 0) |
+			     (with_minor ? FL_UFFD_FEATURE_MINOR_SHMEM : 0));
 }
 
 int fl__uffd_register(int fd, uint64_t start, uint64_t len, uint64_t modes)
@@ -93,6 +94,20 @@ int fl__uffd_copy(int fd, uint64_t to, const void *from, uint64_t len,
 	int err = fl__kernel_ioctl(fd, UFFDIO_COPY, &copy) ? -errno : 0;
 
 	*copied = copy.copy > 0 ? (uint64_t)copy.copy : 0;
+	return err;
+}
+
+int fl__uffd_continue(int fd, uint64_t start, uint64_t len, bool with_wp,
+		      uint64_t *mapped)
+{
+	struct fl__kernel_continue show = {
+		.range = { .start = start, .len = len },
+		.mode = FL_UFFDIO_CONTINUE_MODE_DONTWAKE |
+			(with_wp ? FL_UFFDIO_CONTINUE_MODE_WP : 0),
+	};
+	int err = fl__kernel_ioctl(fd, FL_UFFDIO_CONTINUE, &show) ? -errno : 0;
+
+	*mapped = show.mapped > 0 ? (uint64_t)show.mapped : 0;
 	return err;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * uffd.h - a userfaultfd for asynchronous write-protection and missing pages.
+ * uffd.h - a userfaultfd for asynchronous write-protection, and for pages that are
+ * missing or not shown yet.
  *
  * Takes ranges of this process; gives write-protect tracking of their pages.
  * After a page is protected, the first write clears its mark in the kernel, and
@@ -25,17 +26,23 @@ int fl__uffd_open_plain(void);
 int fl__uffd_open(void);
 
 /* Open for missing pages, of shared memory too, beside write-protection if
- * with_wp. The descriptor can be read without waiting. -EIO: the kernel does not
+ * with_wp, and for pages of memory files that are there and not mapped yet if
+ * with_minor. The descriptor can be read without waiting. -EIO: the kernel does not
  * have it. */
-int fl__uffd_open_missing(bool with_wp);
+int fl__uffd_open_missing(bool with_wp, bool with_minor);
 
 #define FL__UFFD_MISSING	UFFDIO_REGISTER_MODE_MISSING
+#define FL__UFFD_MINOR		FL_UFFDIO_REGISTER_MODE_MINOR
 #define FL__UFFD_WP		UFFDIO_REGISTER_MODE_WP
 int fl__uffd_register(int fd, uint64_t start, uint64_t len, uint64_t modes);
 int fl__uffd_register_wp(int fd, uint64_t start, uint64_t len);
 /* Fill missing pages; *copied bytes were, also after an error. Wakes nobody. */
 int fl__uffd_copy(int fd, uint64_t to, const void *from, uint64_t len,
 		  uint64_t *copied);
+/* Map pages that are in the file, watched for writes if with_wp; *mapped bytes were,
+ * also after an error. Wakes nobody. -EEXIST: the first page is mapped already. */
+int fl__uffd_continue(int fd, uint64_t start, uint64_t len, bool with_wp,
+		      uint64_t *mapped);
 /* Let whoever waits for pages of a range try again. */
 void fl__uffd_wake(int fd, uint64_t start, uint64_t len);
 int fl__uffd_protect(int fd, uint64_t start, uint64_t len);

@@ -16,6 +16,7 @@ struct fl__origin {
 	uint32_t refs;			/* atomic */
 	struct fl_page_source *pages;	/* a reference; NULL: none */
 	uint64_t deadline_ns;		/* of one load */
+	enum fl_load_publish publish;	/* as the caller wants it */
 	struct fl__toc toc;
 };
 

@@ -266,6 +266,15 @@ static int check_way(const struct fl_load_config *config,
 		return fl__error_set(error, -EINVAL,
 				     "way %u of fl_load_config is none",
 				     (unsigned int)config->way);
+	if ((unsigned int)config->publish > FL_PUBLISH_CONTINUE)
+		return fl__error_set(error, -EINVAL,
+				     "publish %u of fl_load_config is none",
+				     (unsigned int)config->publish);
+	if (config->publish != FL_PUBLISH_DEFAULT &&
+	    config->way != FL_LOAD_LAZY)
+		return fl__error_set(
+			error, -EINVAL,
+			"publish of fl_load_config is for FL_LOAD_LAZY: pages that come at once need no way to be published");
 	if (config->way == FL_LOAD_IN_PLACE && fl__page_source_fd(pages) < 0)
 		return fl__error_set(
 			error, -ENOTSUP,
@@ -294,6 +303,7 @@ int fl__archive_open_source(struct fl_context *context,
 				    known.open_flags, &archive, error);
 	if (err)
 		return err;
+	archive.file->origin->publish = known.publish;
 	archive.file->way = known.way;
 	archive.file->way_reason = "fl_load_config asks for it";
 	archive.file->fd = fl__page_source_fd(pages);

@@ -15,7 +15,8 @@
  * page cache and past it (O_DIRECT); the same of the working set alone. Ways of
  * Faultline: whole, lazy, in place and unchecked, the last two also with the
  * working set that an earlier run recorded; whole and lazy also from a file whose
- * pages are packed, which takes the set of the other. The content packs about as
+ * pages are packed, which takes the set of the other; lazy also with pages that are
+ * read to where they stay. The content packs about as
  * well as a program's heap: lines of which a third is noise. The last rows are the second slot of an
  * image: one that is resident, one of which a tenant has loaded the working set,
  * and one of which a tenant has loaded all.
@@ -183,13 +184,17 @@ static void drop_cache(const struct bench *b)
 
 /* --------------------------------------------------------- ways of Faultline */
 
-static struct fl_image *open_image(const struct bench *b, const char *path,
-				   enum fl_load_way way, const char *set_path)
+/* NULL: FL_PUBLISH_CONTINUE cannot be had. */
+static struct fl_image *open_published(const struct bench *b, const char *path,
+				       enum fl_load_way way,
+				       enum fl_load_publish publish,
+				       const char *set_path)
 {
 	struct fl_error error = { .text = "" };
 	struct fl_page_source *source;
 	struct fl_load_config config;
 	struct fl_image *image;
+	int err;
 
 	must(fl_page_source_from_file(path, -1, &source, &error), &error);
 	fl_load_config_init(&config);
@@ -197,10 +202,19 @@ static struct fl_image *open_image(const struct bench *b, const char *path,
 	if (way == FL_LOAD_IN_PLACE)
 		config.open_flags = FL_OPEN_IN_PLACE | FL_OPEN_UNCHECKED;
 	config.working_set_path = set_path;
-	must(fl_image_open_source(b->context, source, &config, &image, &error),
-	     &error);
+	config.publish = publish;
+	err = fl_image_open_source(b->context, source, &config, &image, &error);
 	fl_page_source_release(source);
+	if (err == -ENOTSUP && publish == FL_PUBLISH_CONTINUE)
+		return NULL;
+	must(err, &error);
 	return image;
+}
+
+static struct fl_image *open_image(const struct bench *b, const char *path,
+				   enum fl_load_way way, const char *set_path)
+{
+	return open_published(b, path, way, FL_PUBLISH_DEFAULT, set_path);
 }
 
 static struct fl_memory *tenant_begin(const struct bench *b,
@@ -225,6 +239,12 @@ static bool run_tenant(const struct bench *b, struct fl_image *image)
 	return is_right;
 }
 
+static void close_image(const struct bench *b, struct fl_image *image)
+{
+	fl_pool_purge(b->pool, NULL, image, NULL);
+	fl_image_release(image);
+}
+
 static bool run_file(const struct bench *b, const char *path,
 		     enum fl_load_way way, const char *set_path,
 		     const char *write_path)
@@ -236,8 +256,7 @@ static bool run_file(const struct bench *b, const char *path,
 	if (write_path)
 		must(fl_image_write_working_set(image, write_path, &error),
 		     &error);
-	fl_pool_purge(b->pool, NULL, image, NULL);
-	fl_image_release(image);
+	close_image(b, image);
 	return is_right;
 }
 
@@ -277,6 +296,27 @@ static bool run_lazy_set(const struct bench *b)
 	return run_image(b, FL_LOAD_LAZY, b->set_path, NULL);
 }
 
+static bool run_published(const struct bench *b, enum fl_load_publish publish,
+			  const char *set_path)
+{
+	struct fl_image *image =
+		open_published(b, b->path, FL_LOAD_LAZY, publish, set_path);
+	bool is_right = run_tenant(b, image);
+
+	close_image(b, image);
+	return is_right;
+}
+
+static bool run_continue(const struct bench *b)
+{
+	return run_published(b, FL_PUBLISH_CONTINUE, NULL);
+}
+
+static bool run_continue_set(const struct bench *b)
+{
+	return run_published(b, FL_PUBLISH_CONTINUE, b->set_path);
+}
+
 static bool run_place(const struct bench *b)
 {
 	return run_image(b, FL_LOAD_IN_PLACE, NULL, NULL);
@@ -290,6 +330,15 @@ static bool run_place_set(const struct bench *b)
 static const char *needs_packing(const struct bench *b)
 {
 	return b->packed_fd < 0 ? "the library is built without zstd" : NULL;
+}
+
+static const char *needs_continue(const struct bench *b)
+{
+	struct fl_image *image = open_published(b, b->path, FL_LOAD_LAZY,
+						FL_PUBLISH_CONTINUE, NULL);
+
+	fl_image_release(image);
+	return image ? NULL : "pages cannot be published by UFFDIO_CONTINUE";
 }
 
 static const struct way {
@@ -315,6 +364,10 @@ static const struct way {
 	{ "faultline-lazy", "pages when touched, checked", run_lazy, NULL },
 	{ "faultline-set", "the same with the recorded set", run_lazy_set,
 	  NULL },
+	{ "continue-lazy", "faultline-lazy, read to where it stays",
+	  run_continue, needs_continue },
+	{ "continue-set", "the same with the recorded set", run_continue_set,
+	  needs_continue },
 	{ "packed-whole", "faultline-whole of the packed file",
 	  run_packed_whole, needs_packing },
 	{ "packed-lazy", "faultline-lazy of the packed file", run_packed_lazy,
@@ -378,14 +431,19 @@ static const struct second {
 	const char *name;
 	const char *note;
 	enum fl_load_way way;
+	enum fl_load_publish publish;
 	bool is_complete;
 } seconds[] = {
 	{ "second-whole", "second slot of a resident image", FL_LOAD_WHOLE,
-	  false },
+	  FL_PUBLISH_DEFAULT, false },
 	{ "second-lazy", "of a lazy image, its set loaded", FL_LOAD_LAZY,
-	  false },
+	  FL_PUBLISH_DEFAULT, false },
+	{ "second-continue", "the same, read to where it stays", FL_LOAD_LAZY,
+	  FL_PUBLISH_CONTINUE, false },
 	{ "second-lazy-all", "of a lazy image, all of it loaded", FL_LOAD_LAZY,
-	  true },
+	  FL_PUBLISH_DEFAULT, true },
+	{ "second-continue-all", "the same, read to where it stays",
+	  FL_LOAD_LAZY, FL_PUBLISH_CONTINUE, true },
 };
 
 #define SECONDS ((int)(sizeof(seconds) / sizeof(seconds[0])))
@@ -404,9 +462,15 @@ static struct fl_memory *first_begin(const struct bench *b,
 	return memory;
 }
 
+static bool is_possible(const struct bench *b, int i)
+{
+	return seconds[i].publish != FL_PUBLISH_CONTINUE || !needs_continue(b);
+}
+
 static double run_second(const struct bench *b, int i)
 {
-	struct fl_image *image = open_image(b, b->path, seconds[i].way, NULL);
+	struct fl_image *image = open_published(b, b->path, seconds[i].way,
+						seconds[i].publish, NULL);
 	struct fl_memory *first = first_begin(b, image, seconds[i].is_complete);
 	double start;
 
@@ -416,8 +480,7 @@ static double run_second(const struct bench *b, int i)
 	run_tenant(b, image);
 	start = touched_ms - start;
 	check(!fl_memory_release(first), "release");
-	fl_pool_purge(b->pool, NULL, image, NULL);
-	fl_image_release(image);
+	close_image(b, image);
 	return start;
 }
 
@@ -442,7 +505,7 @@ static void run_rounds(struct bench *b, const struct options *options)
 			times[w][r] = touched_ms - start;
 		}
 		for (int i = 0; i < SECONDS && !options->way; i++)
-			second[i][r] = run_second(b, i);
+			second[i][r] = is_possible(b, i) ? run_second(b, i) : 0;
 	}
 	base_ms = median(times[0], rounds);
 	for (size_t w = 0; w < WAYS; w++) {
@@ -458,10 +521,13 @@ static void run_rounds(struct bench *b, const struct options *options)
 	if (options->way)
 		return;
 	base_ms = median(second[0], rounds);
-	for (int i = 0; i < SECONDS; i++)
+	for (int i = 0; i < SECONDS; i++) {
+		if (!is_possible(b, i))
+			continue;
 		report(b, seconds[i].name, seconds[i].note,
 		       i ? median(second[i], rounds) : base_ms, base_ms,
 		       as_json);
+	}
 }
 
 static void usage(FILE *out)

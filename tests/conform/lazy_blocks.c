@@ -7,6 +7,7 @@
  * whole page; a tenant never sees a wrong byte, whatever the side file says, however
  * the source behaves, and whatever the tenant before wrote.
  *
+ * Where a page is read to where it stays, what is there of it is read no second time.
  * Of a packed file a part is whole frames of 16 KiB: most cases are run with such a
  * file too.
  */
@@ -74,6 +75,7 @@ enum way {
 	WAY_NOW,
 	WAY_LATER,
 	WAY_FILE,
+	WAY_CONTINUE, /* the file, read to where pages stay */
 	WAYS
 };
 
@@ -87,6 +89,7 @@ struct lazy {
 	uint8_t digest[32];
 	char path[64], file_path[64];
 	uint64_t deadline_ms;
+	enum way way;
 };
 
 static struct fl_context *watched;
@@ -160,6 +163,8 @@ static void image_open(struct lazy *lazy)
 	config.way = FL_LOAD_LAZY;
 	config.working_set_path = lazy->path;
 	config.deadline_ns = lazy->deadline_ms * 1000000;
+	if (lazy->way == WAY_CONTINUE)
+		config.publish = FL_PUBLISH_CONTINUE;
 	/* Where the machine is busy, opening may take longer than a load may. */
 	do
 		err = fl_image_open_source(lazy->conform.context,
@@ -290,7 +295,8 @@ static void lazy_open(struct lazy *lazy, enum way way, uint64_t deadline_ms)
 	close(fd);
 	set_make(lazy, 0);
 	test_source_open(&lazy->source, lazy->file, way == WAY_LATER);
-	if (way == WAY_FILE)
+	lazy->way = way;
+	if (way >= WAY_FILE)
 		file_open(lazy);
 	image_open(lazy);
 	watched = lazy->conform.context;
@@ -383,6 +389,21 @@ static uint64_t a_block(const struct foreseen *page, bool is_foreseen)
 	return page->wpage * WPAGE + (uint64_t)__builtin_ctz(blocks) * BLOCK;
 }
 
+/* Packed pages are not read to where they stay. */
+static enum way ways(void)
+{
+	return content == CONTENT_PLAIN && !conform_needs_continue() ?
+		       WAYS :
+		       WAY_CONTINUE;
+}
+
+/* Whoever wants a file, by each way of publishing that can be had. */
+static void each_file_way(void (*run)(enum way way))
+{
+	for (enum way way = WAY_FILE; way < ways(); way++)
+		run(way);
+}
+
 /* -------------------------------------------------------------------- cases */
 
 static void check_way(enum way way)
@@ -398,9 +419,11 @@ static void check_way(enum way way)
 	CHECK(shows_foreseen(&lazy, first));
 	CHECK_EQ(now("blocks_loaded"), foreseen_blocks());
 	CHECK_EQ(now("foreseen_begun"), foreseen_parts());
-	CHECK_EQ(now("waits_begun"), 0);
+	/* What is read to where it stays is shown when it is touched. */
+	if (way != WAY_CONTINUE)
+		CHECK_EQ(now("waits_begun"), 0);
 	CHECK_EQ(now("pages_loaded"), 0);
-	if (way != WAY_FILE)
+	if (way < WAY_FILE)
 		CHECK_EQ(__atomic_load_n(&lazy.source.reads, __ATOMIC_RELAXED),
 			 foreseen_parts() - 2); /* two have one block */
 	fl_image_loading(lazy.image, &loading);
@@ -416,6 +439,7 @@ static void check_way(enum way way)
 	CHECK(shows(&lazy, first));
 	CHECK(shows(&lazy, second));
 	wait_for("pages_loaded", PAGES);
+	CHECK_EQ(now("bytes_copied"), way == WAY_CONTINUE ? 0 : PAGES * WPAGE);
 	conform_give(second);
 	conform_give(first);
 	CHECK_EQ(now("loads_failed"), 0);
@@ -424,7 +448,7 @@ static void check_way(enum way way)
 
 static void blocks_come_ahead(void)
 {
-	for (enum way way = 0; way < WAYS; way++)
+	for (enum way way = 0; way < ways(); way++)
 		check_way(way);
 }
 
@@ -532,7 +556,7 @@ static void written_blocks_are_told(void)
 	for (int round = 0; round < 8; round++) {
 		uint64_t told = 0, written = 0;
 
-		lazy_open(&lazy, (enum way)(round % WAYS), 20000);
+		lazy_open(&lazy, (enum way)(round % ways()), 20000);
 		memory = conform_take(&lazy.conform, lazy.image, 0);
 		wait_for("blocks_loaded", foreseen_blocks());
 		if (round % 2) {
@@ -573,7 +597,9 @@ static void written_as_they_come(void)
 		struct fl_memory *memory;
 		struct lazy lazy;
 
-		lazy_open(&lazy, i % 2 ? WAY_LATER : WAY_FILE, 10000);
+		enum way way = i % 4 == 2 ? (enum way)(ways() - 1) : WAY_FILE;
+
+		lazy_open(&lazy, i % 2 ? WAY_LATER : way, 10000);
 		set(&lazy.source.mischief.is_late, i % 4 == 1);
 		for (int round = 0; round < 4; round++) {
 			memory = conform_take(&lazy.conform, lazy.image, 0);
@@ -996,7 +1022,7 @@ static void the_image_goes_at_any_moment(void)
 	struct fl_memory *memory;
 	struct lazy lazy;
 
-	for (enum way way = 0; way < WAYS; way++) {
+	for (enum way way = 0; way < ways(); way++) {
 		lazy_open(&lazy, way, 10000);
 		set(&lazy.source.mischief.is_late, 1);
 		for (int i = 0; i < 20; i++) {
@@ -1079,7 +1105,7 @@ static void storm_round(uint32_t round)
 	struct test_mischief *m;
 	struct lazy lazy;
 
-	lazy_open(&lazy, round % WAYS, round % 5 == 4 ? 2 : 50);
+	lazy_open(&lazy, round % ways(), round % 5 == 4 ? 2 : 50);
 	m = &lazy.source.mischief;
 	__atomic_store_n(&m->fail_err, -EIO, __ATOMIC_RELAXED);
 	set(&m->fail_every, round % 3 ? 7 : 0);
@@ -1129,7 +1155,7 @@ static void share_round(uint32_t round)
 	struct test_mischief *m;
 	struct lazy lazy;
 
-	lazy_open(&lazy, round % WAYS, 30000);
+	lazy_open(&lazy, round % ways(), 30000);
 	if (round % 2) {
 		image_close(&lazy);
 		set_make(&lazy, 16 + round);
@@ -1187,14 +1213,14 @@ static void side_harm(const struct lazy *lazy, struct test_random *random)
 	fclose(file);
 }
 
-static void any_side_file(void)
+static void run_any_side_file(enum way way)
 {
 	struct test_random random;
 	struct fl_memory *memory;
 	struct lazy lazy;
 
 	test_random_init(&random, 5);
-	lazy_open(&lazy, WAY_FILE, 30000);
+	lazy_open(&lazy, way, 30000);
 	for (int i = 0; i < 150 && !test_has_failed(); i++) {
 		struct fl_error error = { .text = "" };
 
@@ -1213,11 +1239,16 @@ static void any_side_file(void)
 	lazy_close(&lazy);
 }
 
+static void any_side_file(void)
+{
+	each_file_way(run_any_side_file);
+}
+
 /* ---------------------------------------------------------------- recording */
 
 /* What a tenant touched comes ahead in the next run, and no block more, where the
  * kernel can be kept from mapping blocks around. */
-static void blocks_are_recorded(void)
+static void run_recorded(enum way way)
 {
 	static const uint32_t touched[2][5] = { { 0, 1, 5, 9, 15 },
 						{ 9, 10, 11, 12, 13 } };
@@ -1228,7 +1259,7 @@ static void blocks_are_recorded(void)
 	struct fl_memory *memory;
 	struct lazy lazy;
 
-	lazy_open(&lazy, WAY_FILE, 10000);
+	lazy_open(&lazy, way, 10000);
 	image_close(&lazy);
 	MUST_EQ(truncate(lazy.path, 0), 0);
 	image_open(&lazy);
@@ -1255,6 +1286,11 @@ static void blocks_are_recorded(void)
 	CHECK(shows(&lazy, memory));
 	conform_give(memory);
 	lazy_close(&lazy);
+}
+
+static void blocks_are_recorded(void)
+{
+	each_file_way(run_recorded);
 }
 
 /* What a tenant touches is mapped, and nothing around it, though the file has it. The
@@ -1287,7 +1323,7 @@ static bool is_watched(const struct fl_memory *memory)
 /* A tenant that is watched takes a fault for each block, as long as it is there. So
  * only one is, however many come before the first one goes; and none is whose slot
  * nobody records. */
-static void check_watched(enum fl_allocation allocation)
+static void check_watched(enum way way, enum fl_allocation allocation)
 {
 	uint64_t watched_count = 0;
 	struct fl_error error = { .text = "" };
@@ -1295,7 +1331,7 @@ static void check_watched(enum fl_allocation allocation)
 	struct fl_pool_config config;
 	struct lazy lazy;
 
-	lazy_open(&lazy, WAY_FILE, 10000);
+	lazy_open(&lazy, way, 10000);
 	image_close(&lazy);
 	CHECK_EQ(fl_pool_destroy(lazy.conform.pool), 0);
 	conform_pool_config(&config);
@@ -1318,10 +1354,15 @@ static void check_watched(enum fl_allocation allocation)
 	lazy_close(&lazy);
 }
 
+static void run_watched(enum way way)
+{
+	check_watched(way, FL_ALLOCATION_POOLING);
+	check_watched(way, FL_ALLOCATION_ON_DEMAND);
+}
+
 static void one_tenant_is_watched(void)
 {
-	check_watched(FL_ALLOCATION_POOLING);
-	check_watched(FL_ALLOCATION_ON_DEMAND);
+	each_file_way(run_watched);
 }
 
 /* ------------------------------------------------------------- packed files */
@@ -1501,7 +1542,7 @@ static void one_part_of_a_page_is_wrong(void)
 static void run_uneven(void)
 {
 	content = CONTENT_UNEVEN;
-	for (enum way way = 0; way < WAYS; way++) {
+	for (enum way way = 0; way < ways(); way++) {
 		struct fl_memory *memory;
 		struct lazy lazy;
 
@@ -1529,7 +1570,7 @@ static void frames_of_any_length(void)
 static void run_older(void)
 {
 	content = CONTENT_OLDER;
-	for (enum way way = 0; way < WAYS; way++) {
+	for (enum way way = 0; way < ways(); way++) {
 		struct fl_error error = { .text = "" };
 		struct fl_memory *memory;
 		struct lazy lazy;
@@ -1612,7 +1653,7 @@ static void change_round(uint32_t round)
 	content = round % 4 == 3 ? CONTENT_OLDER :
 		  round % 3	 ? CONTENT_EVEN :
 				   CONTENT_UNEVEN;
-	lazy_open(&lazy, round % WAYS, round % 5 == 4 ? 3 : 50);
+	lazy_open(&lazy, round % ways(), round % 5 == 4 ? 3 : 50);
 	kept = malloc(lazy.file.len);
 	MUST(kept != NULL);
 	memcpy(kept, lazy.file.bytes, lazy.file.len);
@@ -1628,7 +1669,7 @@ static void change_round(uint32_t round)
 	storm(&lazy, round);
 	test_threads_catch_end();
 	test_source_behave(&lazy.source);
-	if (round % WAYS == WAY_LATER)
+	if (round % ways() == WAY_LATER)
 		test_source_kick(&lazy.source);
 	wait_idle();
 	/* Nobody reads the file while it is mended. */
@@ -1637,7 +1678,7 @@ static void change_round(uint32_t round)
 	memcpy(lazy.file.bytes, kept, lazy.file.len);
 	file_write(&lazy);
 	free(kept);
-	test_source_open(&lazy.source, lazy.file, round % WAYS == WAY_LATER);
+	test_source_open(&lazy.source, lazy.file, round % ways() == WAY_LATER);
 	lazy.deadline_ms = PATIENT_MS;
 	image_open(&lazy);
 	memory = conform_take(&lazy.conform, lazy.image, 0);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * lazy_file.c - lazy images of a local file, read by io_uring and by pread().
+ * lazy_file.c - lazy images of a local file, read by io_uring and by pread(), and by
+ * io_uring to where the pages stay.
  *
- * Each case runs both ways and expects the same of both: every tenant sees the
+ * Each case runs all ways and expects the same of both: every tenant sees the
  * image, a page that the file lacks or has wrong is a trap with a reason, and the
  * image and its context may go while pages are on their way.
  */
@@ -32,6 +33,7 @@ struct host {
 	char path[64];
 	int fd;
 	bool has_ring;
+	enum fl_load_publish publish;
 };
 
 static struct fl_context *watched;
@@ -62,6 +64,7 @@ static struct fl_image *open_image(struct host *host, const char *set_path)
 	fl_load_config_init(&config);
 	config.way = FL_LOAD_LAZY;
 	config.working_set_path = set_path;
+	config.publish = host->publish;
 	CONFORM_MUST(fl_image_open_source(host->conform.context, host->source,
 					  &config, &image, &error),
 		     &error);
@@ -128,6 +131,20 @@ static struct fl_image_loading loading_of(const struct fl_image *image)
 	return loading;
 }
 
+static void run_one(struct host *host, enum fl_load_publish publish,
+		    void (*run)(struct host *host))
+{
+	struct fl_image_loading loading;
+
+	host->publish = publish;
+	host_open(host);
+	loading = loading_of(host->image);
+	CHECK_EQ(loading.publish,
+		 publish == FL_PUBLISH_CONTINUE ? publish : FL_PUBLISH_COPY);
+	run(host);
+	host_close(host);
+}
+
 /* Run by the ring, if there is one, and then without. */
 static void both_ways(void (*run)(struct host *host))
 {
@@ -138,18 +155,24 @@ static void both_ways(void (*run)(struct host *host))
 	snprintf(kept, sizeof(kept), "%s", before ? before : "");
 	snprintf(without, sizeof(without), "%s%sio-uring", kept,
 		 kept[0] ? "," : "");
-	host_open(&host);
-	run(&host);
-	host_close(&host);
+	run_one(&host, FL_PUBLISH_DEFAULT, run);
 	setenv("FAULTLINE_DISABLE", without, 1);
-	host_open(&host);
+	run_one(&host, FL_PUBLISH_COPY, run);
 	CHECK(!host.has_ring);
-	run(&host);
-	host_close(&host);
 	if (before)
 		setenv("FAULTLINE_DISABLE", kept, 1);
 	else
 		unsetenv("FAULTLINE_DISABLE");
+}
+
+/* And to where the pages stay. */
+static void all_ways(void (*run)(struct host *host))
+{
+	struct host host;
+
+	both_ways(run);
+	if (!conform_needs_continue())
+		run_one(&host, FL_PUBLISH_CONTINUE, run);
 }
 
 struct reader {
@@ -201,7 +224,7 @@ static void run_readers(struct host *host)
 
 static void many_read_a_file(void)
 {
-	both_ways(run_readers);
+	all_ways(run_readers);
 }
 
 /* A page of the file is read whole, in part or not at all. */
@@ -249,7 +272,7 @@ static void run_trouble(struct host *host)
 
 static void a_file_that_is_wrong_or_short(void)
 {
-	both_ways(run_trouble);
+	all_ways(run_trouble);
 }
 
 /* Pages are foreseen, and the image goes before they have come. */
@@ -284,7 +307,7 @@ static void run_leaving(struct host *host)
 
 static void images_leave_while_pages_come(void)
 {
-	both_ways(run_leaving);
+	all_ways(run_leaving);
 }
 
 /* The frames of the first 2 MiB follow one another. */

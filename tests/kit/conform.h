@@ -12,6 +12,7 @@
 
 #include "child.h"
 #include "faultline.h"
+#include "host.h"
 #include "model.h"
 #include "test.h"
 
@@ -307,6 +308,23 @@ static inline const char *conform_needs_lazy(void)
 	return lacks;
 }
 
+/* Why pages of a file in /tmp are not read to where they stay; NULL: they are. */
+static inline const char *conform_needs_continue(void)
+{
+	struct fl_context *context = conform_context();
+	struct fl_feature feature = { .size = sizeof(feature) };
+	const char *lacks = test_needs_direct();
+
+	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++)
+		if (feature.support != FL_SUPPORT_YES &&
+		    (!strcmp(feature.name, "uffd-minor") ||
+		     !strcmp(feature.name, "io-uring")))
+			lacks = TEST_NOT_BUILT
+				"pages are not read to where they stay";
+	fl_context_destroy(context);
+	return conform_needs_lazy() ? conform_needs_lazy() : lacks;
+}
+
 static const struct test_rung conform_rungs[] = {
 #if FL_WITH_UFFD
 	{ "linux", "linux", "track", NULL, conform_rung_needs },
@@ -317,7 +335,7 @@ static const struct test_rung conform_rungs[] = {
 	{ "linux_dontneed", "linux", "dontneed", "pagemap-scan",
 	  conform_rung_needs },
 	{ "linux_bare", "linux", "dontneed",
-	  "userfaultfd,uffd-wp-async,uffd-missing,io-uring,seccomp-filter,pagemap-scan,pagemap-fast-scan,"
+	  "userfaultfd,uffd-wp-async,uffd-missing,uffd-minor,io-uring,seccomp-filter,pagemap-scan,pagemap-fast-scan,"
 	  "madv-collapse,madv-populate,guard-markers,madv-wipeonfork,memory-pressure",
 	  conform_rung_needs },
 #endif

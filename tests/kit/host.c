@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 #ifdef __linux__
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
@@ -133,6 +134,19 @@ const char *test_needs_process_writes(void)
 	return "process_vm_writev() is Linux's";
 }
 #endif
+
+const char *test_needs_direct(void)
+{
+#ifdef __linux__
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
+
+	if (fd >= 0) {
+		close(fd);
+		return NULL;
+	}
+#endif
+	return "a file system of /tmp that reads past the page cache";
+}
 
 const char *test_needs_events(void)
 {

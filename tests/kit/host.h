@@ -35,6 +35,9 @@ const char *test_needs_limits(void);
 /* NULL: the kernel writes into a process by process_vm_writev(). */
 const char *test_needs_process_writes(void);
 
+/* NULL: files in /tmp can be read past the page cache. */
+const char *test_needs_direct(void);
+
 /* NULL: events have a descriptor. */
 const char *test_needs_events(void);
 

@@ -2,8 +2,8 @@
 /*
  * minor.c - what the kernel does with minor faults of private mappings of a memory
  * file: pages are read straight into the file, and UFFDIO_CONTINUE lets those who
- * wait have them. The library does not publish so; kernel-notes/uffd-missing.md
- * says why, and these cases show what it says.
+ * wait have them. The library can publish so (uffd/load/lazy.h); these cases show what
+ * kernel-notes/uffd-missing.md says of the kernel alone.
  */
 #include "tests/kit/test.h"
 
@@ -20,21 +20,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifndef UFFD_FEATURE_MINOR_SHMEM
-#define UFFD_FEATURE_MINOR_SHMEM (1 << 10)
-#endif
-#ifndef UFFDIO_REGISTER_MODE_MINOR
-#define UFFDIO_REGISTER_MODE_MINOR (1 << 2)
-#endif
-#ifndef UFFDIO_CONTINUE
-struct uffdio_continue {
-	struct uffdio_range range;
-	uint64_t mode;
-	int64_t mapped;
-};
-#define UFFDIO_CONTINUE _IOWR(UFFDIO, 7, struct uffdio_continue)
-#endif
-
 #define BLOCK ((uint64_t)65536)
 #define BLOCKS 256
 #define HPAGE ((uint64_t)4096)
@@ -50,27 +35,9 @@ struct host {
 	bool is_over; /* atomic */
 };
 
-static int open_minor(void)
-{
-	struct uffdio_api api = {
-		.api = UFFD_API,
-		.features = UFFD_FEATURE_MINOR_SHMEM |
-			    UFFD_FEATURE_MISSING_SHMEM,
-	};
-	int fd = fl__uffd_open_plain();
-
-	if (fd < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) ||
-	    ioctl(fd, UFFDIO_API, &api)) {
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
-	return fd;
-}
-
 static const char *needs_minor(void)
 {
-	int fd = open_minor();
+	int fd = fl__uffd_open_missing(false, true);
 
 	if (fd < 0)
 		return "there are no minor faults of shared memory";
@@ -89,7 +56,7 @@ static uint8_t *map(const struct host *host, int flags)
 
 static void host_open(struct host *host)
 {
-	*host = (struct host){ .uffd_fd = open_minor() };
+	*host = (struct host){ .uffd_fd = fl__uffd_open_missing(false, true) };
 	MUST(host->uffd_fd >= 0);
 	host->fd = (int)syscall(SYS_memfd_create, "minor", 0);
 	MUST(host->fd >= 0);
@@ -100,8 +67,7 @@ static void host_open(struct host *host)
 		MUST_EQ(fl__uffd_register(host->uffd_fd,
 					  (uintptr_t)host->slots[i],
 					  BLOCKS * BLOCK,
-					  UFFDIO_REGISTER_MODE_MISSING |
-						  UFFDIO_REGISTER_MODE_MINOR),
+					  FL__UFFD_MISSING | FL__UFFD_MINOR),
 			0);
 	}
 }
@@ -134,13 +100,11 @@ static void block_fill(struct host *host, uint64_t idx)
 static void block_publish(const struct host *host, const uint8_t *slot,
 			  uint64_t idx)
 {
-	struct uffdio_continue publish = {
-		.range = { (uintptr_t)slot + idx * BLOCK, BLOCK },
-	};
+	uint64_t start = (uintptr_t)slot + idx * BLOCK, mapped;
 
 	/* EEXIST: a page of the block is mapped; whoever waits tries again. */
-	if (ioctl(host->uffd_fd, UFFDIO_CONTINUE, &publish))
-		fl__uffd_wake(host->uffd_fd, publish.range.start, BLOCK);
+	(void)fl__uffd_continue(host->uffd_fd, start, BLOCK, false, &mapped);
+	fl__uffd_wake(host->uffd_fd, start, BLOCK);
 }
 
 static void fault_serve(struct host *host, uint64_t addr)
@@ -226,18 +190,17 @@ static void blocks_are_seen_whole(void)
  * when it begins; a write makes a private page, as ever. */
 static void a_later_slot_is_continued_at_once(void)
 {
-	struct uffdio_continue publish;
 	struct pollfd ready;
 	struct host host;
+	uint64_t mapped;
 
 	host_open(&host);
 	for (uint64_t i = 0; i < BLOCKS; i++)
 		block_fill(&host, i);
-	publish = (struct uffdio_continue){
-		.range = { (uintptr_t)host.slots[0], BLOCKS * BLOCK },
-	};
-	CHECK_EQ(ioctl(host.uffd_fd, UFFDIO_CONTINUE, &publish), 0);
-	CHECK_EQ(publish.mapped, (int64_t)(BLOCKS * BLOCK));
+	CHECK_EQ(fl__uffd_continue(host.uffd_fd, (uintptr_t)host.slots[0],
+				   BLOCKS * BLOCK, false, &mapped),
+		 0);
+	CHECK_EQ(mapped, BLOCKS * BLOCK);
 	for (uint64_t off = 0; off < BLOCKS * BLOCK; off += HPAGE)
 		CHECK_EQ(host.slots[0][off], byte_of(off));
 	ready = (struct pollfd){ .fd = host.uffd_fd, .events = POLLIN };
@@ -247,9 +210,77 @@ static void a_later_slot_is_continued_at_once(void)
 	host_close(&host);
 }
 
+/* The kernel answers to a move of a page: 0 or an errno. */
+static int move(const struct host *host, uint8_t *to, const uint8_t *from)
+{
+	struct fl__kernel_move page = {
+		.dst = (uintptr_t)to,
+		.src = (uintptr_t)from,
+		.len = HPAGE,
+	};
+
+	return fl__kernel_ioctl(host->uffd_fd, FL_UFFDIO_MOVE, &page) ? errno :
+									0;
+}
+
+/* A page that is there, or missing. */
+static uint8_t *anonymous(const struct host *host, bool is_there)
+{
+	uint8_t *bytes = mmap(NULL, HPAGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	MUST(bytes != MAP_FAILED);
+	if (is_there)
+		*bytes = 7;
+	MUST_EQ(fl__uffd_register(host->uffd_fd, (uintptr_t)bytes, HPAGE,
+				  FL__UFFD_MISSING),
+		0);
+	return bytes;
+}
+
+/* A page moves from anonymous memory to anonymous memory, and neither into a private
+ * mapping of a memory file nor out of one: a slot that shows a file cannot be given a
+ * page so. */
+static void a_page_does_not_move_to_a_file(void)
+{
+	uint8_t *from, *to, *other;
+	struct host host;
+
+	host_open(&host);
+	from = anonymous(&host, true);
+	to = anonymous(&host, false);
+	other = anonymous(&host, false);
+	CHECK_EQ(move(&host, host.slots[0], from), EINVAL);
+	CHECK_EQ(move(&host, host.window, from), EINVAL);
+	block_fill(&host, 0);
+	CHECK_EQ(move(&host, other, host.window), EINVAL);
+	CHECK_EQ(move(&host, to, from), 0);
+	CHECK_EQ(*to, 7);
+	munmap(from, HPAGE);
+	munmap(to, HPAGE);
+	munmap(other, HPAGE);
+	host_close(&host);
+}
+
+/* Since 6.8. */
+static const char *needs_move(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = fl__uffd_open_plain(), err = -1;
+
+	if (fd >= 0) {
+		err = ioctl(fd, UFFDIO_API, &api);
+		close(fd);
+	}
+	return err || !(api.features & FL_UFFD_FEATURE_MOVE) ?
+		       "the kernel moves no pages" :
+		       needs_minor();
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(blocks_are_seen_whole, needs_minor),
 	TEST_CASE_NEEDS(a_later_slot_is_continued_at_once, needs_minor),
+	TEST_CASE_NEEDS(a_page_does_not_move_to_a_file, needs_move),
 };
 
 int main(int argc, char **argv)

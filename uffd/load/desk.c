@@ -173,10 +173,27 @@ static void unserved_add(struct fl__desk *desk, struct fl__waiter *waiter)
 	*link = waiter;
 }
 
+/* Where the kernel does not map what is loaded by itself. Of a tenant that is
+ * watched, what it touched alone. */
+static int waiter_show(const struct fl__waiter *waiter)
+{
+	const struct fl__space *space = waiter->space;
+	uint64_t base = (uintptr_t)space->base;
+
+	if (!waiter->image->lazy->is_continue)
+		return 0;
+	if (__atomic_load_n(&space->is_watched, __ATOMIC_RELAXED))
+		return fl__lazy_show(waiter->image, base, waiter->touched,
+				     waiter->touched + fl__os_hpage_bytes());
+	return fl__lazy_show(waiter->image, base, waiter->start, waiter->end);
+}
+
 /* err 0: the page is there. */
 static void waiter_answer(struct fl__desk *desk, struct fl__waiter *waiter,
 			  int err)
 {
+	if (!err && waiter->space)
+		err = waiter_show(waiter);
 	if (!waiter->space) {
 		waiter->err = err;
 	} else if (err) {
@@ -287,6 +304,31 @@ struct fl__load *fl__desk_find_locked(struct fl__desk *desk,
 			return load;
 	}
 	return NULL;
+}
+
+static bool is_lent_but_by(const struct fl__desk *desk,
+			   const struct fl_image *image, uint64_t wpage,
+			   struct fl__part part, const struct fl__load *but)
+{
+	uint32_t wanted = fl__part_mask(part);
+
+	if (!image->lazy->is_continue)
+		return false;
+	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
+		const struct fl__load *load = &desk->loads[i];
+
+		if (load != but && load_is_of(load, image, wpage) &&
+		    wanted & fl__part_mask(load->part))
+			return true;
+	}
+	return false;
+}
+
+bool fl__desk_is_lent_locked(const struct fl__desk *desk,
+			     const struct fl_image *image, uint64_t wpage,
+			     struct fl__part part)
+{
+	return is_lent_but_by(desk, image, wpage, part, NULL);
 }
 
 struct fl__load *fl__desk_begin_locked(struct fl__desk *desk,
@@ -450,6 +492,20 @@ static void load_hand_over(struct fl__desk *desk, struct fl__load *load,
 	load_free(desk, load);
 }
 
+/* Other blocks of the page are on their way: whoever waits gets the page later. */
+static void load_put_back(struct fl__desk *desk, struct fl__load *load)
+{
+	struct fl__waiter *waiter = load->waiters, *next;
+
+	load->waiters = NULL;
+	for (; waiter; waiter = next) {
+		next = waiter->next;
+		waiter->part = FL__PART_WHOLE;
+		unserved_add(desk, waiter);
+	}
+	load_free(desk, load);
+}
+
 void fl__desk_widen_locked(struct fl__desk *desk, struct fl__load *load)
 {
 	struct fl__load *whole = fl__desk_find_locked(
@@ -466,6 +522,11 @@ void fl__desk_widen_locked(struct fl__desk *desk, struct fl__load *load)
 	}
 	if (whole) {
 		load_hand_over(desk, load, whole);
+		return;
+	}
+	if (is_lent_but_by(desk, load->image, load->wpage, FL__PART_WHOLE,
+			   load)) {
+		load_put_back(desk, load);
 		return;
 	}
 	load->part = FL__PART_WHOLE;
@@ -499,7 +560,8 @@ static bool waiter_join(struct fl__desk *desk, struct fl__waiter *waiter)
 		return true;
 	}
 	load = fl__desk_find_locked(desk, image, waiter->wpage, waiter->part);
-	if (!load && has_share(desk, image))
+	if (!load && has_share(desk, image) &&
+	    !fl__desk_is_lent_locked(desk, image, waiter->wpage, waiter->part))
 		load = fl__desk_begin_locked(desk, image, waiter->wpage,
 					     waiter->part, waiter->deadline_ns,
 					     false);
@@ -606,6 +668,7 @@ void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
 	waiter->space = place->space;
 	waiter->err = 0;
 	waiter->start = start;
+	waiter->touched = fl_round_down(addr, fl__os_hpage_bytes());
 	waiter->end = fl_min_u64(page_start + FL_WPAGE_BYTES, place->end);
 	waiter_ask(desk, waiter, place->image, wpage,
 		   fault_part(place->image, wpage, block));

@@ -10,7 +10,10 @@
  * A load is joined by all who want its page, so a page is read once. A load of a part
  * of a page is joined by guests that want a block of it, and by no call: whoever wants
  * another block, or the page, has the whole page loaded beside it, and whichever
- * brings what a waiter wants is the waiter's answer. A demand
+ * brings what a waiter wants is the waiter's answer. Where pages are read to where
+ * they stay (lazy.h), no two loads have a block in common as long as either may be
+ * written by its source: whoever wants such a block waits for the end of that load,
+ * within the deadline. A demand
  * goes before a page that is merely foreseen. A load has a deadline; past it the
  * waiters get their answer, and the load is *left*: nobody joins it any more, and
  * its buffer stays lent until the source has answered. A source has a share of the
@@ -57,6 +60,7 @@ struct fl__waiter {
 	/* A guest's: where the page lies in its slot. */
 	struct fl__space *space;	/* NULL: a thread that made a call */
 	uint64_t start, end;
+	uint64_t touched;		/* the host page */
 	/* Of one for which no load is free yet. */
 	struct fl_image *image;
 	uint64_t wpage;
@@ -88,7 +92,7 @@ struct fl__load {
 	bool is_left;
 	bool is_to_cancel;
 	bool is_told;			/* the source, of the cancel */
-	uint8_t *bytes;			/* a page */
+	uint8_t *bytes;			/* a page; not of what is continued */
 };
 
 struct fl__desk {
@@ -141,6 +145,10 @@ uint64_t fl__desk_tick_locked(struct fl__desk *desk);
 struct fl__load *fl__desk_find_locked(struct fl__desk *desk,
 				      const struct fl_image *image,
 				      uint64_t wpage, struct fl__part part);
+/* Is a block of the part where the source of another load may still write? */
+bool fl__desk_is_lent_locked(const struct fl__desk *desk,
+			     const struct fl_image *image, uint64_t wpage,
+			     struct fl__part part);
 /* Queue a load; NULL: none is free. */
 struct fl__load *fl__desk_begin_locked(struct fl__desk *desk,
 				       struct fl_image *image, uint64_t wpage,

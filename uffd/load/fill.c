@@ -18,7 +18,7 @@ static void load_publish(struct fl__load *load, const uint8_t *bytes, int err)
 {
 	struct fl_image *image = load->image;
 
-	if (!err)
+	if (!err && !image->lazy->is_continue)
 		err = fl__lazy_publish(image, load->wpage, load->part, bytes);
 	if (!err && !fl__part_is_whole(load->part))
 		fl__lazy_set_present(image, load->entry_idx, load->part,
@@ -86,13 +86,44 @@ static void load_unpack(struct fl__load *load, struct fl__unpack *unpack,
 	fl__unpack_give(unpack, held);
 }
 
+/* Where in the memory the load's part lies. */
+static uint64_t part_off(const struct fl__load *load)
+{
+	return load->wpage * FL_WPAGE_BYTES +
+	       load->part.first * FL__PAGE_BLOCK_BYTES;
+}
+
+static uint64_t part_end(const struct fl__load *load)
+{
+	return part_off(load) + load->part.count * FL__PAGE_BLOCK_BYTES;
+}
+
+/* Where the part is read to. */
+static uint8_t *load_bytes(const struct fl__load *load)
+{
+	return load->image->lazy->is_continue ?
+		       fl__lazy_at(load->image, part_off(load)) :
+		       load->bytes;
+}
+
 void fl__fill_check(struct fl__load *load, struct fl__sha256 *sha)
 {
 	const struct fl__page_leaves *leaves;
 
 	if (load_can_be_checked(load, sha, &leaves))
-		load_publish(load, load->bytes,
-			     load_check(load, leaves, load->bytes, sha));
+		load_publish(load, load_bytes(load),
+			     load_check(load, leaves, load_bytes(load), sha));
+}
+
+/* How much of the part is there or need not be read: guests may see blocks that were
+ * published before. */
+static uint64_t load_got(const struct fl__load *load)
+{
+	if (!load->image->lazy->is_continue)
+		return load->got_bytes;
+	return fl__lazy_seek(load->image, part_off(load) + load->got_bytes,
+			     part_end(load), false) -
+	       part_off(load);
 }
 
 uint64_t fl__fill_off(const struct fl__load *load)
@@ -101,18 +132,35 @@ uint64_t fl__fill_off(const struct fl__load *load)
 
 	return fl__workset_place(&load->image->set, load->entry_idx, load->part,
 				 &len) +
-	       load->got_bytes;
+	       load_got(load);
+}
+
+uint64_t fl__fill_missing(const struct fl__load *load)
+{
+	uint64_t got = load_got(load);
+
+	if (!load->image->lazy->is_continue)
+		return fl__unpack_stored(load) - got;
+	return fl__lazy_seek(load->image, part_off(load) + got, part_end(load),
+			     true) -
+	       part_off(load) - got;
+}
+
+uint8_t *fl__fill_to(const struct fl__load *load)
+{
+	return load_bytes(load) + load_got(load);
 }
 
 int64_t fl__fill_read(const struct fl__load *load)
 {
 	struct fl_page_source *pages = load->image->origin->pages;
-	uint64_t missing = fl__unpack_stored(load) - load->got_bytes, done = 0;
+	uint64_t missing = fl__fill_missing(load), done = 0;
 
 	while (done < missing) {
-		int64_t got = fl__page_source_now(
-			pages, fl__fill_off(load) + done,
-			load->bytes + load->got_bytes + done, missing - done);
+		int64_t got = fl__page_source_now(pages,
+						  fl__fill_off(load) + done,
+						  fl__fill_to(load) + done,
+						  missing - done);
 
 		if (got <= 0)
 			return fl__page_source_error(got);
@@ -123,12 +171,15 @@ int64_t fl__fill_read(const struct fl__load *load)
 
 bool fl__fill_answered(struct fl__load *load, int64_t result)
 {
+	/* No page for the bytes: of a buffer of ours that cannot be. */
+	if (result == -EFAULT && load->image->lazy->is_continue)
+		result = -ENOMEM;
 	if (result <= 0) {
 		fl__fill_end(load, fl__page_source_error(result));
 		return false;
 	}
-	load->got_bytes += (uint64_t)result;
-	if (load->got_bytes >= fl__unpack_stored(load))
+	load->got_bytes = load_got(load) + (uint64_t)result;
+	if (load_got(load) >= fl__unpack_stored(load))
 		return true;
 	fl__os_lock(&load->desk->lock);
 	fl__desk_again_locked(load->desk, load);
@@ -143,6 +194,11 @@ static bool load_fill(struct fl__load *load, bool is_answered)
 		return fl__fill_answered(load, load->result);
 	if (!load->is_zero)
 		return fl__fill_answered(load, fl__fill_read(load));
+	if (load->image->lazy->is_continue) {
+		fl__fill_end(load,
+			     fl__lazy_make_zeroes(load->image, load->wpage));
+		return false;
+	}
 	memset(load->bytes, 0, FL_WPAGE_BYTES);
 	load_publish(load, load->bytes, 0);
 	return false;

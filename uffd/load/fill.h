@@ -6,7 +6,8 @@
  * may wait for that, checks the page against the index of its file, and publishes
  * it. A part of a page is checked by the page's leaves. Each load comes to its end
  * here, with the page or with an error, or is given back to the desk: to be read on,
- * or, where the leaves are not the page's, to be read whole.
+ * or, where the leaves are not the page's, to be read whole. What is continued
+ * (lazy.h) is read to where it stays, around blocks that were published before.
  *
  * Any thread of the loader calls; only fillers unpack.
  */
@@ -15,8 +16,11 @@
 
 #include "unpack.h"
 
-/* Where in the file the next missing byte of the load's page lies. */
+/* What is to be read next: where in the file it lies, how long it is, and where it
+ * goes. */
 uint64_t fl__fill_off(const struct fl__load *load);
+uint64_t fl__fill_missing(const struct fl__load *load);
+uint8_t *fl__fill_to(const struct fl__load *load);
 /* Read what is missing, on a thread that may wait. The bytes, or an error. */
 int64_t fl__fill_read(const struct fl__load *load);
 /* The load has come to its end. */

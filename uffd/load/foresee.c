@@ -29,7 +29,8 @@ void fl__foresee_watch(int uffd_fd, struct fl__space *space,
 		       struct fl_image *image)
 {
 	uint32_t most = image->lazy ? LAZY_WATCHED : FL__WORKSET_TENANTS;
-	uint64_t modes = FL__UFFD_WP | (image->lazy ? FL__UFFD_MISSING : 0);
+	uint64_t modes = FL__UFFD_WP |
+			 (image->lazy ? fl__lazy_modes(image) : 0);
 	int err = 0;
 
 	/* Most attaches come later and only read. */
@@ -45,7 +46,8 @@ void fl__foresee_watch(int uffd_fd, struct fl__space *space,
 		fl__space_called(space, 1);
 		err |= fl__uffd_register(uffd_fd, start, len, modes);
 	}
-	space->is_watched = !err;
+	/* A thread that loads may have read a fault of the tenant before. */
+	__atomic_store_n(&space->is_watched, !err, __ATOMIC_RELAXED);
 }
 
 struct record {
@@ -99,6 +101,8 @@ void fl__foresee_record(int pagemap_fd, struct fl__space *space)
 			       &buffer, on_recorded, &record);
 	}
 	fl__space_scanned(space, buffer.calls);
+	/* Later tenants of the slot are not recorded. */
+	__atomic_store_n(&space->is_watched, false, __ATOMIC_RELAXED);
 }
 
 bool fl__foresee_ask(struct fl_image *image)

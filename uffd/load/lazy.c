@@ -40,6 +40,12 @@ static int window_map(struct fl__lazy *lazy, int fd)
 		       0;
 }
 
+/* Nobody writes by the window any more. A mere precaution. */
+static void window_close(const struct fl__lazy *lazy)
+{
+	(void)mprotect(lazy->window, (size_t)lazy->span_bytes, PROT_READ);
+}
+
 static int lazy_map(struct fl__lazy *lazy, int fd)
 {
 	uint64_t end = lazy->first_off + lazy->span_bytes;
@@ -58,15 +64,20 @@ static int lazy_map(struct fl__lazy *lazy, int fd)
 	/* The window can be filled all the same; nobody else writes. */
 	if (fcntl(fd, F_ADD_SEALS,
 		  FL_F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) ||
-	    mprotect(lazy->window, (size_t)lazy->span_bytes, PROT_READ) ||
 	    madvise(lazy->window, (size_t)lazy->span_bytes, MADV_DONTFORK))
 		return -errno;
+	/* The ring writes to it. */
+	if (lazy->is_continue)
+		return 0;
+	window_close(lazy);
 	return fl__uffd_register(lazy->uffd_fd, (uintptr_t)lazy->window,
 				 lazy->span_bytes, FL__UFFD_MISSING);
 }
 
 static void lazy_free(struct fl__lazy *lazy)
 {
+	if (lazy->direct_fd >= 0)
+		close(lazy->direct_fd);
 	if (lazy->window)
 		fl__os_release(lazy->window, lazy->span_bytes);
 	free(lazy->chunk_loaded);
@@ -105,7 +116,7 @@ static int books_make(struct fl_image *image, struct fl__lazy *lazy)
 }
 
 int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
-		    struct fl_error *error)
+		    int direct_fd, bool with_wp, struct fl_error *error)
 {
 	struct fl__lazy *lazy = calloc(1, sizeof(*lazy));
 	int fd = -1, err = -ENOMEM;
@@ -113,6 +124,10 @@ int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 	if (lazy) {
 		lazy->desk = desk;
 		lazy->uffd_fd = uffd_fd;
+		lazy->direct_fd = direct_fd;
+		lazy->is_continue = image->origin->publish ==
+				    FL_PUBLISH_CONTINUE;
+		lazy->with_wp = with_wp;
 		lazy->last_wpage = lazy->foreseen_wpage = UINT64_MAX;
 		err = books_make(image, lazy);
 	}
@@ -129,6 +144,8 @@ int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 		close(fd);
 	if (lazy)
 		lazy_free(lazy);
+	else if (direct_fd >= 0)
+		close(direct_fd);
 	return fl__error_set(
 		error, fl__error_fold(err),
 		"cannot make the memory file of a lazy image: %s%s%s",
@@ -161,13 +178,6 @@ bool fl__lazy_has(const struct fl_image *image, uint64_t wpage)
 	       entry_is_loaded(image, entry_idx);
 }
 
-bool fl__lazy_holds(const struct fl_image *image, uint64_t off, uint64_t len)
-{
-	off_t data = lseek(image->fd, (off_t)off, SEEK_DATA);
-
-	return data >= 0 && (uint64_t)data < off + len;
-}
-
 static uint16_t *present_of(const struct fl_image *image, uint64_t entry_idx)
 {
 	return &image->lazy->present[entry_idx - toc_image(image)->first_entry];
@@ -198,16 +208,15 @@ static uint32_t wpage_blocks(const struct fl_image *image, uint64_t wpage)
 		       0;
 }
 
-/* The first byte in [at, end) whose block is there, or is not; end: none. */
-static uint64_t seek(const struct fl_image *image, uint64_t at, uint64_t end,
-		     bool is_there)
+uint64_t fl__lazy_seek(const struct fl_image *image, uint64_t at, uint64_t end,
+		       bool is_loaded)
 {
 	while (at < end) {
 		uint64_t start = fl_round_down(at, FL_WPAGE_BYTES);
 		uint64_t first = (at - start) / FL__PAGE_BLOCK_BYTES;
 		uint32_t blocks = wpage_blocks(image, start / FL_WPAGE_BYTES);
 
-		if (!is_there)
+		if (!is_loaded)
 			blocks ^= fl__part_mask(FL__PART_WHOLE);
 		blocks = blocks >> first << first;
 		if (!blocks) {
@@ -225,30 +234,101 @@ static uint64_t seek(const struct fl_image *image, uint64_t at, uint64_t end,
 bool fl__lazy_next(const struct fl_image *image, uint64_t at, uint64_t end,
 		   uint64_t *off, uint64_t *len)
 {
-	*off = seek(image, at, end, true);
+	*off = fl__lazy_seek(image, at, end, true);
 	if (*off >= end)
 		return false;
-	*len = seek(image, *off, end, false) - *off;
+	*len = fl__lazy_seek(image, *off, end, false) - *off;
+	return true;
+}
+
+/* Is a byte of [off, end) in the file, whatever it is? */
+static bool file_has(const struct fl_image *image, uint64_t off, uint64_t end)
+{
+	off_t data = lseek(image->fd, (off_t)off, SEEK_DATA);
+
+	return data >= 0 && (uint64_t)data < end;
+}
+
+/* Are all of them? The file ends with no hole. */
+static bool file_has_all(const struct fl_image *image, uint64_t off,
+			 uint64_t end)
+{
+	return lseek(image->fd, (off_t)off, SEEK_HOLE) >= (off_t)end;
+}
+
+static bool is_named(const struct fl_image *image, uint64_t off)
+{
+	uint64_t entry_idx;
+
+	return fl__toc_find(&image->origin->toc, image->origin_idx,
+			    off / FL_WPAGE_BYTES, &entry_idx);
+}
+
+static uint64_t wpage_end(uint64_t off, uint64_t end)
+{
+	return fl_min_u64(end,
+			  fl_round_down(off, FL_WPAGE_BYTES) + FL_WPAGE_BYTES);
+}
+
+/* What the file has of a page that the index names, the state says. The file says
+ * it of others, which have nothing but zeroes. */
+static bool states_hold(const struct fl_image *image, uint64_t off,
+			uint64_t end)
+{
+	bool holds = false;
+
+	for (uint64_t next; off < end && !holds; off = next) {
+		next = wpage_end(off, end);
+		holds = is_named(image, off) ?
+				fl__lazy_seek(image, off, next, true) < next :
+				file_has(image, off, next);
+	}
+	return holds;
+}
+
+bool fl__lazy_holds(const struct fl_image *image, uint64_t off, uint64_t len)
+{
+	return image->lazy->is_continue ? states_hold(image, off, off + len) :
+					  file_has(image, off, off + len);
+}
+
+uint8_t *fl__lazy_at(const struct fl_image *image, uint64_t off)
+{
+	return image->lazy->window + (off - image->lazy->first_off);
+}
+
+/* Of [off, end) a byte is not loaded. */
+static bool is_published(const struct fl_image *image, uint64_t off,
+			 uint64_t end)
+{
+	if (!image->lazy->is_continue)
+		return file_has_all(image, off, end);
+	for (uint64_t next; off < end; off = next) {
+		next = wpage_end(off, end);
+		if (is_named(image, off) ?
+			    fl__lazy_seek(image, off, next, false) < next :
+			    !file_has_all(image, off, next))
+			return false;
+	}
 	return true;
 }
 
 const uint8_t *fl__lazy_bytes(const struct fl_image *image, uint64_t off,
 			      uint64_t len)
 {
-	/* What is in the file is final, and the file ends with no hole. */
-	if (seek(image, off, off + len, false) < off + len &&
-	    lseek(image->fd, (off_t)off, SEEK_HOLE) < (off_t)(off + len))
+	if (fl__lazy_seek(image, off, off + len, false) < off + len &&
+	    !is_published(image, off, off + len))
 		return NULL;
-	return image->lazy->window + (off - image->lazy->first_off);
+	return fl__lazy_at(image, off);
 }
 
 int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
 		     struct fl__part part, const uint8_t *bytes)
 {
 	const struct fl__lazy *lazy = image->lazy;
-	uint64_t to = (uintptr_t)lazy->window +
-		      (wpage * FL_WPAGE_BYTES - lazy->first_off) +
-		      part.first * FL__PAGE_BLOCK_BYTES;
+	uint64_t to = (uintptr_t)fl__lazy_at(
+		image,
+		wpage * FL_WPAGE_BYTES + part.first * FL__PAGE_BLOCK_BYTES);
 	uint64_t len = part.count * FL__PAGE_BLOCK_BYTES, done = 0;
 
 	while (done < len) {
@@ -257,6 +337,7 @@ int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
 					len - done, &copied);
 
 		done += copied;
+		fl__stats_add(image->loads, FL__LOADS_bytes_copied, copied);
 		/* A part of the page, or a load that was left, came before. */
 		if (err == -EEXIST)
 			done += image->map.hpage_bytes;
@@ -264,6 +345,112 @@ int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
 			return err == -ENOMEM ? -ENOMEM : -EIO;
 	}
 	return 0;
+}
+
+int fl__lazy_make_zeroes(const struct fl_image *image, uint64_t wpage)
+{
+	/* An access would be a signal where there is no memory. */
+	return madvise(fl__lazy_at(image, wpage * FL_WPAGE_BYTES),
+		       FL_WPAGE_BYTES, FL_MADV_POPULATE_READ) ?
+		       -ENOMEM :
+		       0;
+}
+
+/* Map as much as one call does of what is in the file. Part of the range may be
+ * mapped otherwise than the rest, or gone: then a page. */
+static int pages_map_some(const struct fl_image *image, uint64_t start,
+			  uint64_t len, uint64_t *mapped, uint32_t *calls)
+{
+	const struct fl__lazy *lazy = image->lazy;
+	int err = fl__uffd_continue(lazy->uffd_fd, start, len, lazy->with_wp,
+				    mapped);
+
+	++*calls;
+	if (err == -ENOENT && len > image->map.hpage_bytes && ++*calls)
+		err = fl__uffd_continue(lazy->uffd_fd, start,
+					image->map.hpage_bytes, lazy->with_wp,
+					mapped);
+	return err == -EAGAIN ? 0 : err;
+}
+
+/* A slot that goes, and one that began when the image was whole (-EINVAL), need no
+ * answer but to try again. */
+static int pages_map(const struct fl_image *image, uint64_t start, uint64_t len,
+		     uint64_t skip, uint32_t *calls)
+{
+	uint64_t done = 0, mapped;
+
+	while (done < len) {
+		uint64_t at = start + done;
+		int err = pages_map_some(image, at, len - done, &mapped, calls);
+
+		done += mapped;
+		if (err == -EEXIST || err == -ENOENT)
+			done = fl_round_down(start + done + skip, skip) - start;
+		else if (err == -EINVAL || err == -ESRCH)
+			return 0;
+		else if (err)
+			return err == -ENOMEM ? -ENOMEM : -EIO;
+	}
+	return 0;
+}
+
+static int runs_map(const struct fl_image *image, uint64_t base, uint64_t at,
+		    uint64_t end, uint64_t skip, uint32_t *calls)
+{
+	uint64_t off, len;
+	int err = 0;
+
+	for (; !err && fl__lazy_next(image, at, end, &off, &len);
+	     at = off + len)
+		err = pages_map(image, base + off, len, skip, calls);
+	return err;
+}
+
+uint32_t fl__lazy_show_ahead(const struct fl_image *image, uint64_t base,
+			     uint64_t start, uint64_t end)
+{
+	uint32_t calls = 0;
+
+	(void)runs_map(image, base, start - base, end - base, FL_WPAGE_BYTES,
+		       &calls);
+	return calls;
+}
+
+int fl__lazy_show(const struct fl_image *image, uint64_t base, uint64_t start,
+		  uint64_t end)
+{
+	uint64_t hpage = image->map.hpage_bytes;
+	uint32_t calls = 0;
+	int err = 0;
+
+	for (uint64_t at = start - base, next; !err && at < end - base;
+	     at = next) {
+		next = wpage_end(at, end - base);
+		if (is_named(image, at)) {
+			err = runs_map(image, base, at, next, hpage, &calls);
+			continue;
+		}
+		err = fl__lazy_make_zeroes(image, at / FL_WPAGE_BYTES);
+		if (!err)
+			err = pages_map(image, base + at, next - at, hpage,
+					&calls);
+	}
+	return err;
+}
+
+uint64_t fl__lazy_modes(const struct fl_image *image)
+{
+	const struct fl__lazy *lazy = image->lazy;
+
+	if (!lazy->is_continue ||
+	    /* Pairs with fl__lazy_set_loaded(): no page that may be wrong is in
+	     * the file any more. */
+	    __atomic_load_n(&lazy->loaded_count, __ATOMIC_ACQUIRE) ==
+		    toc_image(image)->entry_count)
+		return FL__UFFD_MISSING;
+	return FL__UFFD_MISSING | FL__UFFD_MINOR |
+	       (lazy->with_wp ? FL__UFFD_WP : 0);
 }
 
 void fl__lazy_set_present(const struct fl_image *image, uint64_t entry_idx,
@@ -293,7 +480,10 @@ bool fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx,
 	if (!__atomic_compare_exchange_n(loaded, &absent, (uint8_t)how, false,
 					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return false;
-	__atomic_add_fetch(&lazy->loaded_count, 1, __ATOMIC_RELAXED);
+	if (__atomic_add_fetch(&lazy->loaded_count, 1, __ATOMIC_ACQ_REL) ==
+		    toc_image(image)->entry_count &&
+	    lazy->is_continue)
+		window_close(lazy);
 	fl__stats_add(image->loads, FL__LOADS_pages_loaded, 1);
 	if (how != FL__PAGE_ASKED)
 		fl__stats_add(image->loads, FL__LOADS_foreseen_loaded, 1);

@@ -7,14 +7,23 @@
  * page that the origin's index names. Offsets in the file are offsets in the
  * memory.
  *
- * Publishing is UFFDIO_COPY from a buffer that was checked into the window, which
- * is registered for missing pages: the kernel fills a page before the page is in
- * the file, so that each slot sees a host page whole or not at all. Reading
- * straight into the file would show other slots zeroes meanwhile.
+ * There are two ways to publish, of which an image has one for its whole life.
  *
- * A page is written at most once: the file is sealed against new writers, and a
+ * - *Copy*: UFFDIO_COPY from a buffer that was checked into the window, which is
+ *   registered for missing pages: the kernel fills a page before the page is in the
+ *   file, so that each slot sees a host page whole or not at all. What is in the
+ *   file is checked.
+ * - *Continue*: the ring reads into the window, which is not registered, and so into
+ *   the file's own pages. What is in the file is checked only where the state says
+ *   so: it may be on its way, or wrong. So the states decide everywhere, and every
+ *   slot is registered for minor faults besides until the last page is loaded: the
+ *   kernel shows a slot no page of the file but by UFFDIO_CONTINUE, and a page is
+ *   continued after its state was set. A block is never read once its state is set,
+ *   and by one read at a time (desk.h).
+ *
+ * A page is published at most once: the file is sealed against new writers, and a
  * page that is there already is left as it is. A state goes from absent to another
- * and never back. Only what is in the file may be read through the window.
+ * and never back. Only what was published may be read through the window.
  *
  * Of a page that is absent some blocks of 4 KiB may be there, because they were
  * foreseen and checked by the page's leaves. A bit says so of each; it is set after
@@ -58,6 +67,9 @@ struct fl__lazy {
 	fl_atomic64 loaded_count;	/* atomic */
 	fl_atomic64 failed_count;	/* atomic */
 	int uffd_fd;
+	int direct_fd;		/* reads past the page cache; -1: none */
+	bool is_continue;	/* how pages are published */
+	bool with_wp;		/* and slots are registered for writes as well */
 	enum fl__lazy_reader reader;
 	struct fl__lazy *next;	/* the desk's list */
 	struct fl_image *image;	/* whose this is */
@@ -82,9 +94,11 @@ struct fl__lazy {
 };
 
 /* Sets image->fd, lazy and file_offs; uffd_fd is open for missing pages of shared
- * memory. -ENOMEM, -EPERM, -ENOTSUP. */
+ * memory, and for minor faults where the image's origin wants its pages continued.
+ * direct_fd is the image's from here on. with_wp: slots are tracked by uffd_fd.
+ * -ENOMEM, -EPERM, -ENOTSUP. */
 int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
-		    struct fl_error *error);
+		    int direct_fd, bool with_wp, struct fl_error *error);
 /* No slot shows the image, and no load is under way. is_parents: in a forked child,
  * which may have memory of its own where the window was. */
 void fl__lazy_destroy(struct fl_image *image, bool is_parents);
@@ -95,7 +109,11 @@ bool fl__lazy_has(const struct fl_image *image, uint64_t wpage);
 bool fl__lazy_has_part(const struct fl_image *image, uint64_t entry_idx,
 		       struct fl__part part);
 
-/* Is a host page of the range in the file, loaded or on its way? */
+/* For what slots that show the image have to be registered from now on, beside
+ * what tracks them. */
+uint64_t fl__lazy_modes(const struct fl_image *image);
+
+/* May guests see a host page of the range, now or in a moment? */
 bool fl__lazy_holds(const struct fl_image *image, uint64_t off, uint64_t len);
 
 /* The next loaded bytes in [at, end) of the memory; false: there are none. Whoever
@@ -103,14 +121,33 @@ bool fl__lazy_holds(const struct fl_image *image, uint64_t off, uint64_t len);
 bool fl__lazy_next(const struct fl_image *image, uint64_t at, uint64_t end,
 		   uint64_t *off, uint64_t *len);
 
-/* Bytes that can be read: all of [off, off + len) is in the file. Else NULL; of a
- * host page that is not, no slot has a copy. */
+/* The first byte in [at, end) of a page's memory that is loaded, or that is not; end:
+ * there is none. */
+uint64_t fl__lazy_seek(const struct fl_image *image, uint64_t at, uint64_t end,
+		       bool is_loaded);
+
+/* Where the window shows a byte of the memory. */
+uint8_t *fl__lazy_at(const struct fl_image *image, uint64_t off);
+
+/* Bytes that can be read: all of [off, off + len) was published. Else NULL; of a
+ * host page that was not, no slot has a copy. */
 const uint8_t *fl__lazy_bytes(const struct fl_image *image, uint64_t off,
 			      uint64_t len);
 
-/* Make a part of a page visible to all slots. -ENOMEM, -EIO. */
+/* By copy: make a part of a page visible to all slots. -ENOMEM, -EIO. */
 int fl__lazy_publish(const struct fl_image *image, uint64_t wpage,
 		     struct fl__part part, const uint8_t *bytes);
+/* To be continued: a page that the index does not name gets its zeroes. -ENOMEM. */
+int fl__lazy_make_zeroes(const struct fl_image *image, uint64_t wpage);
+/* To be continued: map what is loaded of [start, end) of a slot, and the zeroes of
+ * pages that the index does not name. base is the slot's. Wakes nobody. -ENOMEM,
+ * -EIO. */
+int fl__lazy_show(const struct fl_image *image, uint64_t base, uint64_t start,
+		  uint64_t end);
+/* Map what is loaded before anybody asks: what would take many calls is left out. How
+ * many it took. */
+uint32_t fl__lazy_show_ahead(const struct fl_image *image, uint64_t base,
+			     uint64_t start, uint64_t end);
 /* A part was published, and the page is not to count as loaded. */
 void fl__lazy_set_present(const struct fl_image *image, uint64_t entry_idx,
 			  struct fl__part part, bool is_foreseen);

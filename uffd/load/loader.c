@@ -6,6 +6,7 @@
 #endif
 #include "loader.h"
 #include "chores.h"
+#include "direct.h"
 #include "fill.h"
 #include "turns.h"
 #include "uffd/filter.h"
@@ -120,8 +121,8 @@ static void load_call(struct fl__load *load)
 		return;
 	}
 	load->read.off = fl__fill_off(load);
-	load->read.len = fl__unpack_stored(load) - load->got_bytes;
-	load->read.dst = load->bytes + load->got_bytes;
+	load->read.len = fl__fill_missing(load);
+	load->read.dst = fl__fill_to(load);
 	load->read.done = on_done;
 	err = fl__page_source_start(pages, &load->read);
 	if (err)
@@ -172,6 +173,13 @@ static void *caller_run(void *arg)
 
 /* -------------------------------------------------------------- reading ahead */
 
+static int read_fd(const struct fl_image *image)
+{
+	return image->lazy->direct_fd >= 0 ?
+		       image->lazy->direct_fd :
+		       fl__page_source_fd(image->origin->pages);
+}
+
 /* Give the ring all that it is to read and to cancel. False: it has to be asked
  * again soon. */
 static bool ring_fill(struct fl__loader *loader)
@@ -183,12 +191,10 @@ static bool ring_fill(struct fl__loader *loader)
 	fl__os_lock(&desk->lock);
 	while (has_room &&
 	       (load = fl__turns_next_locked(desk, FL__READER_RING))) {
-		has_room = fl__ring_read(
-			loader->ring,
-			fl__page_source_fd(load->image->origin->pages),
-			fl__fill_off(load), load->bytes + load->got_bytes,
-			(uint32_t)(fl__unpack_stored(load) - load->got_bytes),
-			load);
+		has_room = fl__ring_read(loader->ring, read_fd(load->image),
+					 fl__fill_off(load), fl__fill_to(load),
+					 (uint32_t)fl__fill_missing(load),
+					 load);
 		if (has_room)
 			load->state = FL__LOAD_READING;
 		fl__desk_put_locked(desk, load);
@@ -372,7 +378,8 @@ static int fds_open(struct fl__loader *loader)
 	struct fl__desk *desk = &loader->desk;
 	int err;
 
-	desk->uffd_fd = fl__uffd_open_missing(loader->config.with_wp);
+	desk->uffd_fd = fl__uffd_open_missing(loader->config.with_wp,
+					      loader->config.with_minor);
 	if (desk->uffd_fd < 0)
 		return desk->uffd_fd;
 	desk->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -548,21 +555,38 @@ static const char *start_remedy(int err)
 	return remedy ? remedy : "FL_LOAD_WHOLE needs none";
 }
 
+int fl__loader_refuse(const char *reason, struct fl_error *error)
+{
+	return fl__error_set(
+		error, -ENOTSUP,
+		"FL_PUBLISH_CONTINUE cannot be had here: %s; use FL_PUBLISH_DEFAULT",
+		reason);
+}
+
 int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		   struct fl_error *error)
 {
 	const struct fl_page_source *pages = image->origin->pages;
 	bool is_foreign = fl__page_source_is_foreign(pages);
-	int err =
-		loader_enter(loader, is_foreign, image->origin->toc.is_packed);
+	bool is_continue = image->origin->publish == FL_PUBLISH_CONTINUE;
+	int direct_fd =
+		is_continue ? fl__direct_open(fl__page_source_fd(pages)) : -1;
+	int err;
 
+	if (is_continue && direct_fd < 0)
+		return fl__loader_refuse(
+			"the file cannot be read past the page cache (O_DIRECT)",
+			error);
+	err = loader_enter(loader, is_foreign, image->origin->toc.is_packed);
+	if (err && direct_fd >= 0)
+		close(direct_fd);
 	if (err)
 		return fl__error_set(
 			error, err == -ENOTSUP ? err : fl__error_fold(err),
 			"cannot start the threads that load images: %s; %s",
 			strerror(-err), start_remedy(err));
 	err = fl__lazy_create(image, &loader->desk, loader->desk.uffd_fd,
-			      error);
+			      direct_fd, loader->config.with_wp, error);
 	if (err) {
 		loader_leave(loader);
 		return err;
@@ -571,8 +595,10 @@ int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		image->lazy->reader = FL__READER_CALLER;
 	else if (loader->ring && fl__page_source_fd(pages) >= 0)
 		image->lazy->reader = FL__READER_RING;
-	image->lazy->can_collapse = loader->config.can_collapse;
-	image->lazy->can_ask = fl__page_source_fd(pages) >= 0;
+	/* What is read past the page cache is not asked for ahead. And a folio would
+	 * be shown to slots page by page again. */
+	image->lazy->can_collapse = loader->config.can_collapse && !is_continue;
+	image->lazy->can_ask = fl__page_source_fd(pages) >= 0 && !is_continue;
 	fl__desk_add_image(&loader->desk, image);
 	image->ready = loader_ready;
 	image->has = fl__lazy_holds;
@@ -618,13 +644,15 @@ int fl__loader_show(struct fl__loader *loader, struct fl_image *image,
 	 * maps what is loaded around each fault. */
 	if (!err)
 		err = fl__uffd_register(loader->desk.uffd_fd, start,
-					end - start, FL__UFFD_MISSING);
+					end - start, fl__lazy_modes(image));
 	return fl__error_fold(err);
 }
 
 void fl__loader_tell(const struct fl_image *image,
 		     struct fl_image_loading *loading)
 {
+	loading->publish = image->lazy->is_continue ? FL_PUBLISH_CONTINUE :
+						      FL_PUBLISH_COPY;
 	loading->loaded_wpages =
 		__atomic_load_n(&image->lazy->loaded_count, __ATOMIC_RELAXED);
 	loading->failed_loads =

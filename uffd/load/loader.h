@@ -40,6 +40,7 @@ struct fl__loader;
 
 struct fl__loader_config {
 	bool with_wp;		/* slots are tracked by the same descriptor */
+	bool with_minor;	/* pages may be read to where they stay */
 	bool with_ring;		/* files are read by io_uring */
 	/* Threads that run no code of the host are confined, or none starts. */
 	bool with_filter;
@@ -57,6 +58,8 @@ void fl__loader_close(struct fl__loader *loader);
 /* The image has its map and its origin. Errors: those of fl__lazy_create(). */
 int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		   struct fl_error *error);
+/* The image was to be published without a copy. -ENOTSUP. */
+int fl__loader_refuse(const char *reason, struct fl_error *error);
 /* No slot shows the image. */
 void fl__loader_remove(struct fl_image *image);
 

@@ -11,7 +11,8 @@ static bool part_is_coming(struct fl__desk *desk, const struct fl_image *image,
 	return !fl__toc_find(&image->origin->toc, image->origin_idx, wpage,
 			     &entry_idx) ||
 	       fl__lazy_has_part(image, entry_idx, part) ||
-	       fl__desk_find_locked(desk, image, wpage, part);
+	       fl__desk_find_locked(desk, image, wpage, part) ||
+	       fl__desk_is_lent_locked(desk, image, wpage, part);
 }
 
 static struct fl__load *foreseen_begin(struct fl__desk *desk,

@@ -406,8 +406,9 @@ static void go_unwatched(struct fl__reset *reset)
 	reset->dirty->unwatched_until = reset->dirty->resets + UNWATCHED_RESETS;
 }
 
-/* Where a slot shows a lazy image, missing pages are told of too. To register such
- * a part for less would lose that, and to do so afterwards changes nothing. */
+/* Where a slot shows a lazy image, missing pages are told of too, and pages that may be
+ * wrong yet. To register such a part for less would lose that, and to do so afterwards
+ * changes nothing. */
 static int register_lazy(const struct fl__reset *reset, uint64_t start,
 			 uint64_t end)
 {
@@ -426,7 +427,7 @@ static int register_lazy(const struct fl__reset *reset, uint64_t start,
 		reset->work->calls++;
 		err = fl__uffd_register(reset->host->uffd_fd,
 					reset->base + piece.off, piece.len,
-					FL__UFFD_MISSING | FL__UFFD_WP);
+					fl__lazy_modes(image) | FL__UFFD_WP);
 	}
 	return err;
 }
@@ -506,6 +507,12 @@ static void populate(const struct fl__reset *reset, uint64_t start,
 	uint64_t at = start - reset->base;
 	struct fl__piece piece;
 
+	/* The kernel would ask the loader for each. */
+	if (image && image->lazy && image->lazy->is_continue) {
+		reset->work->calls +=
+			fl__lazy_show_ahead(image, reset->base, start, end);
+		return;
+	}
 	if (!reset->host->can_populate || !image)
 		return;
 	/* One call more for each run of data is the price of many holes. Of a
