@@ -158,6 +158,9 @@ struct fl__space {
 	bool is_lazy;
 	/* The backend's: what is mapped of the image is what the tenant touched. */
 	bool is_watched;
+	/* The backend's: of a fresh slot more of the image is mapped than its tenant
+	 * touched, and so nothing is recorded. */
+	bool is_ahead;
 	/* The backend's: a slot that could not be emptied, and in which no fault
 	 * is answered any more. No tenant gets it before it is mapped anew. */
 	bool is_adrift;

@@ -11,6 +11,18 @@
 
 #include <sys/mman.h>
 
+/* What is loaded by now in one go: each fault would take as long as many pages. */
+static void slot_show_ahead(struct fl__space *space,
+			    const struct fl_image *image, uint64_t start,
+			    uint64_t len)
+{
+	uint32_t calls = fl__lazy_show_ahead(image, (uintptr_t)space->base,
+					     start, start + len);
+
+	space->is_ahead |= calls != 0;
+	fl__space_called(space, calls);
+}
+
 /* A page that is missing would be read as zeroes by all who show the image: the
  * piece is opened once its faults are told of. */
 static int slot_show(const struct fl__arena *arena, struct fl__space *space,
@@ -26,9 +38,7 @@ static int slot_show(const struct fl__arena *arena, struct fl__space *space,
 	if (!err)
 		err = fl__os_allow(space->base + piece->off, piece->len);
 	if (!err && image->lazy->is_continue)
-		fl__space_called(space, fl__lazy_show_ahead(
-						image, (uintptr_t)space->base,
-						start, start + piece->len));
+		slot_show_ahead(space, image, start, piece->len);
 	return err;
 }
 
@@ -84,7 +94,7 @@ int fl__show_detach(struct fl__arena *arena, struct fl__space *space)
 	if (err)
 		return err;
 	fl__track_forget(&arena->dirty[space->idx]);
-	space->is_lazy = false;
+	space->is_lazy = space->is_ahead = false;
 	__atomic_store_n(&space->is_watched, false, __ATOMIC_RELAXED);
 	__atomic_store_n(&space->load_error, 0, __ATOMIC_RELAXED);
 	return 0;
@@ -130,7 +140,7 @@ static int watching_fd(const struct fl__arena *arena,
 static void slot_foresee(const struct fl__arena *arena, struct fl__space *space,
 			 struct fl_image *image)
 {
-	if (!fl__foresee_ask(image))
+	if (!fl__foresee_ask(image) && !space->is_ahead)
 		fl__foresee_watch(watching_fd(arena, space), space, image);
 }
 

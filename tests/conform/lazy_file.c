@@ -402,7 +402,7 @@ static void run_collapses(struct host *host)
 
 static void loaded_chunks_become_one_folio(void)
 {
-	both_ways(run_collapses);
+	all_ways(run_collapses);
 }
 
 static const char *needs_collapse(void)

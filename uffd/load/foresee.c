@@ -90,7 +90,8 @@ void fl__foresee_record(int pagemap_fd, struct fl__space *space)
 		.tenant.is_rough = image->lazy && !space->is_watched,
 	};
 
-	if (pagemap_fd < 0 || !fl__workset_begin(&image->set))
+	if (pagemap_fd < 0 || space->is_ahead ||
+	    !fl__workset_begin(&image->set))
 		return;
 	for (uint32_t i = 0; i < image->map.extent_count; i++) {
 		uint64_t start;

@@ -24,7 +24,7 @@ void fl__foresee_watch(int uffd_fd, struct fl__space *space,
 		       struct fl_image *image);
 
 /* The image has a working set, and this tenant is to be recorded: note what it
- * touched. pagemap_fd is open. */
+ * touched. Not of a slot in which pages were mapped ahead. pagemap_fd is open. */
 void fl__foresee_record(int pagemap_fd, struct fl__space *space);
 
 /* The first slot that shows an image in place asks for the image's set. Does not

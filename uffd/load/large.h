@@ -11,6 +11,10 @@
  * are, and so does whatever slots have written; slots that show the chunk map it
  * anew. The kernel may refuse: a mere gain, never an error.
  *
+ * Of an image whose pages are continued (lazy.h) chunks are given once all of the
+ * image is loaded: slots that began before get each page by itself, and the ring
+ * writes to no page of such a chunk any more.
+ *
  * Counts are the lazy image's, under the desk's lock. See
  * kernel-notes/large-folios.md.
  */
@@ -19,7 +23,7 @@
 
 #include "lazy.h"
 
-/* A page was loaded that was not. True: its chunk is whole now. */
+/* A page was loaded that was not. True: there is a chunk to be given. */
 bool fl__large_count(struct fl__lazy *lazy, uint64_t wpage);
 /* A chunk that is whole and was not given yet: where the window shows it; NULL:
  * none. */

@@ -439,15 +439,18 @@ int fl__lazy_show(const struct fl_image *image, uint64_t base, uint64_t start,
 	return err;
 }
 
+bool fl__lazy_is_whole(const struct fl_image *image)
+{
+	/* Pairs with fl__lazy_set_loaded(). */
+	return __atomic_load_n(&image->lazy->loaded_count, __ATOMIC_ACQUIRE) ==
+	       toc_image(image)->entry_count;
+}
+
 uint64_t fl__lazy_modes(const struct fl_image *image)
 {
 	const struct fl__lazy *lazy = image->lazy;
 
-	if (!lazy->is_continue ||
-	    /* Pairs with fl__lazy_set_loaded(): no page that may be wrong is in
-	     * the file any more. */
-	    __atomic_load_n(&lazy->loaded_count, __ATOMIC_ACQUIRE) ==
-		    toc_image(image)->entry_count)
+	if (!lazy->is_continue || fl__lazy_is_whole(image))
 		return FL__UFFD_MISSING;
 	return FL__UFFD_MISSING | FL__UFFD_MINOR |
 	       (lazy->with_wp ? FL__UFFD_WP : 0);
@@ -480,9 +483,8 @@ bool fl__lazy_set_loaded(const struct fl_image *image, uint64_t entry_idx,
 	if (!__atomic_compare_exchange_n(loaded, &absent, (uint8_t)how, false,
 					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return false;
-	if (__atomic_add_fetch(&lazy->loaded_count, 1, __ATOMIC_ACQ_REL) ==
-		    toc_image(image)->entry_count &&
-	    lazy->is_continue)
+	__atomic_add_fetch(&lazy->loaded_count, 1, __ATOMIC_ACQ_REL);
+	if (lazy->is_continue && fl__lazy_is_whole(image))
 		window_close(lazy);
 	fl__stats_add(image->loads, FL__LOADS_pages_loaded, 1);
 	if (how != FL__PAGE_ASKED)

@@ -109,6 +109,10 @@ bool fl__lazy_has(const struct fl_image *image, uint64_t wpage);
 bool fl__lazy_has_part(const struct fl_image *image, uint64_t entry_idx,
 		       struct fl__part part);
 
+/* Are all pages that the index names loaded? Then nothing that may be wrong is in the
+ * file. */
+bool fl__lazy_is_whole(const struct fl_image *image);
+
 /* For what slots that show the image have to be registered from now on, beside
  * what tracks them. */
 uint64_t fl__lazy_modes(const struct fl_image *image);

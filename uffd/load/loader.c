@@ -595,9 +595,8 @@ int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		image->lazy->reader = FL__READER_CALLER;
 	else if (loader->ring && fl__page_source_fd(pages) >= 0)
 		image->lazy->reader = FL__READER_RING;
-	/* What is read past the page cache is not asked for ahead. And a folio would
-	 * be shown to slots page by page again. */
-	image->lazy->can_collapse = loader->config.can_collapse && !is_continue;
+	image->lazy->can_collapse = loader->config.can_collapse;
+	/* What is read past the page cache is not asked for ahead. */
 	image->lazy->can_ask = fl__page_source_fd(pages) >= 0 && !is_continue;
 	fl__desk_add_image(&loader->desk, image);
 	image->ready = loader_ready;
