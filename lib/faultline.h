@@ -1104,7 +1104,9 @@ enum fl_load_publish {
 	 * takes a fault of its own for a page that is loaded after the memory
 	 * began, and where userfaultfd is in user-mode-only form, a system call
 	 * gets EFAULT for a page that this memory has not touched, loaded or not;
-	 * fl_memory_prefault() helps against both. */
+	 * fl_memory_prefault() helps against both. A working set that is recorded
+	 * so has whole pages, and is of tenants alone whose memory began before
+	 * any page was loaded. */
 	FL_PUBLISH_CONTINUE = 2,
 };
 

@@ -94,8 +94,7 @@ int fl__show_detach(struct fl__arena *arena, struct fl__space *space)
 	if (err)
 		return err;
 	fl__track_forget(&arena->dirty[space->idx]);
-	space->is_lazy = space->is_ahead = false;
-	__atomic_store_n(&space->is_watched, false, __ATOMIC_RELAXED);
+	space->is_lazy = space->is_watched = space->is_ahead = false;
 	__atomic_store_n(&space->load_error, 0, __ATOMIC_RELAXED);
 	return 0;
 }
@@ -140,7 +139,7 @@ static int watching_fd(const struct fl__arena *arena,
 static void slot_foresee(const struct fl__arena *arena, struct fl__space *space,
 			 struct fl_image *image)
 {
-	if (!fl__foresee_ask(image) && !space->is_ahead)
+	if (!fl__foresee_ask(image))
 		fl__foresee_watch(watching_fd(arena, space), space, image);
 }
 

@@ -173,19 +173,15 @@ static void unserved_add(struct fl__desk *desk, struct fl__waiter *waiter)
 	*link = waiter;
 }
 
-/* Where the kernel does not map what is loaded by itself. Of a tenant that is
- * watched, what it touched alone. */
+/* Where the kernel does not map what is loaded by itself. */
 static int waiter_show(const struct fl__waiter *waiter)
 {
-	const struct fl__space *space = waiter->space;
-	uint64_t base = (uintptr_t)space->base;
+	uint64_t base = (uintptr_t)waiter->space->base;
 
-	if (!waiter->image->lazy->is_continue)
-		return 0;
-	if (__atomic_load_n(&space->is_watched, __ATOMIC_RELAXED))
-		return fl__lazy_show(waiter->image, base, waiter->touched,
-				     waiter->touched + fl__os_hpage_bytes());
-	return fl__lazy_show(waiter->image, base, waiter->start, waiter->end);
+	return waiter->image->lazy->is_continue ?
+		       fl__lazy_show(waiter->image, base, waiter->start,
+				     waiter->end) :
+		       0;
 }
 
 /* err 0: the page is there. */
@@ -668,7 +664,6 @@ void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
 	waiter->space = place->space;
 	waiter->err = 0;
 	waiter->start = start;
-	waiter->touched = fl_round_down(addr, fl__os_hpage_bytes());
 	waiter->end = fl_min_u64(page_start + FL_WPAGE_BYTES, place->end);
 	waiter_ask(desk, waiter, place->image, wpage,
 		   fault_part(place->image, wpage, block));

@@ -60,7 +60,6 @@ struct fl__waiter {
 	/* A guest's: where the page lies in its slot. */
 	struct fl__space *space;	/* NULL: a thread that made a call */
 	uint64_t start, end;
-	uint64_t touched;		/* the host page */
 	/* Of one for which no load is free yet. */
 	struct fl_image *image;
 	uint64_t wpage;

@@ -33,8 +33,9 @@ void fl__foresee_watch(int uffd_fd, struct fl__space *space,
 			 (image->lazy ? fl__lazy_modes(image) : 0);
 	int err = 0;
 
-	/* Most attaches come later and only read. */
-	if (uffd_fd < 0 ||
+	/* Where a fault for each host page would be the loader's, the tenant would
+	 * take three times as long. And most attaches come later and only read. */
+	if (uffd_fd < 0 || (image->lazy && image->lazy->is_continue) ||
 	    __atomic_load_n(&image->set.watched, __ATOMIC_RELAXED) >= most ||
 	    __atomic_fetch_add(&image->set.watched, 1, __ATOMIC_RELAXED) >=
 		    most)
@@ -46,8 +47,7 @@ void fl__foresee_watch(int uffd_fd, struct fl__space *space,
 		fl__space_called(space, 1);
 		err |= fl__uffd_register(uffd_fd, start, len, modes);
 	}
-	/* A thread that loads may have read a fault of the tenant before. */
-	__atomic_store_n(&space->is_watched, !err, __ATOMIC_RELAXED);
+	space->is_watched = !err;
 }
 
 struct record {
@@ -102,8 +102,6 @@ void fl__foresee_record(int pagemap_fd, struct fl__space *space)
 			       &buffer, on_recorded, &record);
 	}
 	fl__space_scanned(space, buffer.calls);
-	/* Later tenants of the slot are not recorded. */
-	__atomic_store_n(&space->is_watched, false, __ATOMIC_RELAXED);
 }
 
 bool fl__foresee_ask(struct fl_image *image)

@@ -19,7 +19,8 @@
 /* The slot was just mapped, and its tenant may be recorded: of the first tenants of
  * the image the kernel maps no page that the tenant does not touch, as it would
  * around each fault. uffd_fd: what will track the slot; -1: nothing will, and the
- * record, if there is one, has blocks too many. */
+ * record, if there is one, has blocks too many. So it has where pages are continued
+ * (lazy.h): nobody is watched there. */
 void fl__foresee_watch(int uffd_fd, struct fl__space *space,
 		       struct fl_image *image);
 
