@@ -37,7 +37,7 @@ static int slot_show(const struct fl__arena *arena, struct fl__space *space,
 			      start + piece->len);
 	if (!err)
 		err = fl__os_allow(space->base + piece->off, piece->len);
-	if (!err && image->lazy->is_continue)
+	if (!err && image->lazy->is_continue && !fl__lazy_is_whole(image))
 		slot_show_ahead(space, image, start, piece->len);
 	return err;
 }

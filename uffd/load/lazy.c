@@ -396,16 +396,22 @@ static int pages_map(const struct fl_image *image, uint64_t start, uint64_t len,
 }
 
 static int runs_map(const struct fl_image *image, uint64_t base, uint64_t at,
-		    uint64_t end, uint64_t skip, uint32_t *calls)
+		    uint64_t end, uint64_t skip, uint64_t most, uint32_t *calls)
 {
 	uint64_t off, len;
 	int err = 0;
 
-	for (; !err && fl__lazy_next(image, at, end, &off, &len);
-	     at = off + len)
+	for (; !err && most && fl__lazy_next(image, at, end, &off, &len);
+	     at = off + len) {
+		len = fl_min_u64(len, most);
+		most -= len;
 		err = pages_map(image, base + off, len, skip, calls);
+	}
 	return err;
 }
+
+/* To map so much takes some milliseconds. */
+#define AHEAD_BYTES (UINT64_C(128) << 20)
 
 uint32_t fl__lazy_show_ahead(const struct fl_image *image, uint64_t base,
 			     uint64_t start, uint64_t end)
@@ -413,7 +419,7 @@ uint32_t fl__lazy_show_ahead(const struct fl_image *image, uint64_t base,
 	uint32_t calls = 0;
 
 	(void)runs_map(image, base, start - base, end - base, FL_WPAGE_BYTES,
-		       &calls);
+		       AHEAD_BYTES, &calls);
 	return calls;
 }
 
@@ -428,7 +434,8 @@ int fl__lazy_show(const struct fl_image *image, uint64_t base, uint64_t start,
 	     at = next) {
 		next = wpage_end(at, end - base);
 		if (is_named(image, at)) {
-			err = runs_map(image, base, at, next, hpage, &calls);
+			err = runs_map(image, base, at, next, hpage,
+				       FL_WPAGE_BYTES, &calls);
 			continue;
 		}
 		err = fl__lazy_make_zeroes(image, at / FL_WPAGE_BYTES);

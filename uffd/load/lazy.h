@@ -148,8 +148,8 @@ int fl__lazy_make_zeroes(const struct fl_image *image, uint64_t wpage);
  * -EIO. */
 int fl__lazy_show(const struct fl_image *image, uint64_t base, uint64_t start,
 		  uint64_t end);
-/* Map what is loaded before anybody asks: what would take many calls is left out. How
- * many it took. */
+/* Map what is loaded before anybody asks: what would take many calls, or long, is left
+ * out. How many calls it took. */
 uint32_t fl__lazy_show_ahead(const struct fl_image *image, uint64_t base,
 			     uint64_t start, uint64_t end);
 /* A part was published, and the page is not to count as loaded. */
