@@ -11,6 +11,7 @@
  */
 #include "faultline.h"
 #include "lib/adapters/nbd/faultline-nbd.h"
+#include "tests/kit/nbdkit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,7 +34,7 @@ struct bench {
 	uint64_t bytes, *offs;
 	size_t count;
 	char folder[64], file[96], socket[96], set[96], uri[128];
-	char delay[32];
+	const char *delay;
 	pid_t pid;
 };
 
@@ -103,19 +103,6 @@ static void make_offs(struct bench *b)
 		j = i + (size_t)(rng % (all - i));
 		b->offs[i] = b->offs[j];
 		b->offs[j] = kept;
-	}
-}
-
-static void server_start(struct bench *b)
-{
-	b->pid = fork();
-	must(b->pid < 0, NULL);
-	if (!b->pid) {
-		execlp("nbdkit", "nbdkit", "-f", "-r", "--exit-with-parent",
-		       "-U", b->socket, "--filter=delay", "file", b->file,
-		       b->delay, (char *)NULL);
-		fprintf(stderr, "bench_nbd: install nbdkit\n");
-		_exit(1);
 	}
 }
 
@@ -204,8 +191,7 @@ int main(int argc, char **argv)
 				"(1ms)\n");
 		return 2;
 	}
-	snprintf(b.delay, sizeof(b.delay), "rdelay=%s",
-		 argc > 1 ? argv[1] : "1ms");
+	b.delay = argc > 1 ? argv[1] : "1ms";
 	paths_make(&b);
 	must(fl_context_create(NULL, &b.context, &error), &error);
 	fl_pool_config_init(&config);
@@ -214,11 +200,12 @@ int main(int argc, char **argv)
 	must(fl_pool_create(b.context, &config, &b.pool, &error), &error);
 	make_file(&b);
 	make_offs(&b);
-	server_start(&b);
-	for (int i = 0; i < 500 && access(b.socket, F_OK); i++)
-		usleep(10000);
-	usleep(100000);
-	printf("image 64 MiB, %zu clusters of %d host pages, %s, 1 connection, nbdkit with its 16 threads, %d rounds\n",
+	b.pid = nbdkit_start(b.socket, b.file, b.delay);
+	if (b.pid < 0) {
+		fprintf(stderr, "bench_nbd: install nbdkit\n");
+		return 1;
+	}
+	printf("image 64 MiB, %zu clusters of %d host pages, rdelay=%s, 1 connection, nbdkit with its 16 threads, %d rounds\n",
 	       b.count, CLUSTER, b.delay, ROUNDS);
 	run_rounds(&b);
 	kill(b.pid, SIGTERM);

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "tests/kit/clock.h"
 #include "tests/kit/conform.h"
+#include "tests/kit/nbdkit.h"
 #include "tests/kit/page_source.h"
 
 #include "lib/adapters/nbd/faultline-nbd.h"
@@ -15,9 +16,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #define SECOND UINT64_C(1000000000)
 /* In which the server answers, however busy the host. */
@@ -33,29 +32,10 @@ struct server {
 static int child_serves(void *arg)
 {
 	const struct server *server = arg;
-	char delay[32];
 
-	snprintf(delay, sizeof(delay), "rdelay=%s",
-		 server->delay ? server->delay : "0");
-	execlp("nbdkit", "nbdkit", "-f", "-r", "--exit-with-parent", "-U",
-	       server->socket, "--filter=delay", "file", server->file, delay,
-	       (char *)NULL);
+	nbdkit_become(server->socket, server->file,
+		      server->delay ? server->delay : "0");
 	return 1;
-}
-
-/* The socket's name is there before anybody listens. */
-static bool is_listening(const struct server *server)
-{
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
-
-	MUST(fd >= 0);
-	strcpy(name.sun_path, server->socket);
-	do
-		err = connect(fd, (const void *)&name, sizeof(name));
-	while (err && errno == EINTR);
-	close(fd);
-	return !err;
 }
 
 static void server_start(struct server *server, const char *delay)
@@ -63,9 +43,9 @@ static void server_start(struct server *server, const char *delay)
 	server->delay = delay;
 	unlink(server->socket);
 	server->pid = test_spawn(child_serves, server, 60);
-	for (int i = 0; i < 4000 && !is_listening(server); i++)
+	for (int i = 0; i < 4000 && !nbdkit_listens(server->socket); i++)
 		usleep(10000);
-	MUST(is_listening(server));
+	MUST(nbdkit_listens(server->socket));
 }
 
 static void server_open(struct server *server, struct test_file file,
