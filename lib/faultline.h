@@ -1122,6 +1122,8 @@ struct fl_load_config {
 	 * shows the image (of a packed page the quarters that have them), in about
 	 * the order in which guests waited for them; of a file in
 	 * place (with FL_OPEN_UNCHECKED) the kernel reads them ahead. NULL: none.
+	 * Of a snapshot with several memories it is the set of the one whose image
+	 * (fl_snapshot_image()) wrote it.
 	 * The file is advice: that it is missing, damaged or of another image is
 	 * no error. With or without it, where guests ask a lazy image for one page
 	 * of 64 KiB after another, up to eight that follow are loaded ahead;

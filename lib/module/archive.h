@@ -79,7 +79,8 @@ int fl__archive_open(struct fl_context *context, const char *path, int fd,
 		     uint32_t flags, struct fl__archive *archive,
 		     struct fl_error *error);
 
-/* The same of a page source, by the way that config asks for; NULL: the defaults.
+/* The same of a page source, by the way that config asks for; NULL: the defaults. The
+ * working set that config names goes to the image that it is of, if one can take it.
  * Errors: as above, without those of paths; -ENOTSUP (the way), -ETIMEDOUT. */
 int fl__archive_open_source(struct fl_context *context,
 			    struct fl_page_source *pages,

@@ -3,7 +3,8 @@
  * archive_read.c - image files and page sources, opened; see archive.h.
  *
  * Takes a file, or a page source; reads its tables and its state, decides by which
- * way each image's pages come, and has the images made.
+ * way each image's pages come, and has the images made. One of them gets the working
+ * set that an earlier run has recorded.
  */
 #include "archive_pages.h"
 #include "base/config.h"
@@ -287,6 +288,24 @@ static int check_way(const struct fl_load_config *config,
 	return check_flags(config->open_flags, error);
 }
 
+/* The image that the side file is of takes it; for the others it is no side file. */
+static void set_read(struct fl_image *image, const char *path)
+{
+	uint64_t len, done = 0;
+	uint8_t *bytes;
+	int fd;
+
+	if (fl__os_file_open(path, &fd, &len))
+		return;
+	bytes = len <= fl__workset_max_bytes(&image->set) ?
+			malloc((size_t)len + 1) :
+			NULL;
+	if (bytes && !fl__os_file_read(fd, 0, bytes, len, &done))
+		(void)fl__workset_read(&image->set, bytes, done);
+	free(bytes);
+	fl__os_file_close(fd);
+}
+
 int fl__archive_open_source(struct fl_context *context,
 			    struct fl_page_source *pages,
 			    const struct fl_load_config *config,
@@ -308,7 +327,12 @@ int fl__archive_open_source(struct fl_context *context,
 	archive.file->way_reason = "fl_load_config asks for it";
 	archive.file->fd = fl__page_source_fd(pages);
 	archive.file->source.length_bytes = fl__page_source_length(pages);
-	return archive_fill(&archive, out, 0, error);
+	err = archive_fill(&archive, out, 0, error);
+	for (uint32_t i = 0;
+	     !err && known.working_set_path && i < out->image_count; i++)
+		if (out->images[i]->origin)
+			set_read(out->images[i], known.working_set_path);
+	return err;
 }
 
 void fl__archive_fini(struct fl__archive *archive)

@@ -6,7 +6,6 @@
  * has one image, no module and no state, and names no encoding.
  */
 #include "archive.h"
-#include "base/config.h"
 
 #include <stdlib.h>
 
@@ -78,23 +77,6 @@ int fl_image_open(struct fl_context *context, const char *path, int fd,
 	return err ? err : image_take(&archive, image, error);
 }
 
-static void set_read(struct fl_image *image, const char *path)
-{
-	uint64_t len, done = 0;
-	uint8_t *bytes;
-	int fd;
-
-	if (fl__os_file_open(path, &fd, &len))
-		return;
-	bytes = len <= fl__workset_max_bytes(&image->set) ?
-			malloc((size_t)len + 1) :
-			NULL;
-	if (bytes && !fl__os_file_read(fd, 0, bytes, len, &done))
-		(void)fl__workset_read(&image->set, bytes, done);
-	free(bytes);
-	fl__os_file_close(fd);
-}
-
 int fl_image_write_working_set(const struct fl_image *image, const char *path,
 			       struct fl_error *error)
 {
@@ -131,16 +113,9 @@ int fl_image_open_source(struct fl_context *context,
 			 const struct fl_load_config *config,
 			 struct fl_image **image, struct fl_error *error)
 {
-	struct fl_load_config known;
 	struct fl__archive archive;
-	int err = fl__config_read(FL_LOAD_CONFIG, &known, config, error);
+	int err = fl__archive_open_source(context, source, config, &archive,
+					  error);
 
-	if (!err)
-		err = fl__archive_open_source(context, source, config, &archive,
-					      error);
-	if (!err)
-		err = image_take(&archive, image, error);
-	if (!err && (*image)->origin && known.working_set_path)
-		set_read(*image, known.working_set_path);
-	return err;
+	return err ? err : image_take(&archive, image, error);
 }

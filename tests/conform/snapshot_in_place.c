@@ -2,7 +2,8 @@
 /*
  * snapshot_in_place.c - snapshots whose file is mapped in place: clones are
  * those of a copy and share pages; captures, files and segments of memories that
- * show the file; a file that somebody cuts or changes meanwhile.
+ * show the file; a file that somebody cuts or changes meanwhile. And snapshots of
+ * a page source, whose memory has a recorded set.
  */
 #define _GNU_SOURCE
 #include "tests/kit/conform_module.h"
@@ -670,6 +671,97 @@ static void changed_while_it_is_written_again(void)
 	scene_close(&scene);
 }
 
+/* ------------------------------------------------------------- recorded sets */
+
+static struct fl_snapshot *open_by(struct scene *scene, enum fl_load_way way,
+				   const char *set_path)
+{
+	struct fl_snapshot_binding binding = FL_SNAPSHOT_BINDING_INIT;
+	struct fl_load_config config = FL_LOAD_CONFIG_INIT;
+	struct fl_snapshot *snapshot = NULL;
+	struct fl_page_source *source;
+
+	binding.modules = &scene->module;
+	binding.module_count = 1;
+	binding.plain_tables = binding.plain_structure = 1;
+	config.way = way;
+	if (way == FL_LOAD_IN_PLACE)
+		config.open_flags = FL_OPEN_IN_PLACE | FL_OPEN_UNCHECKED;
+	config.working_set_path = set_path;
+	CONFORM_MUST(fl_page_source_from_file(scene->path, -1, &source,
+					      &scene->error),
+		     &scene->error);
+	CONFORM_MUST(fl_snapshot_open_source(scene->conform.context, source,
+					     &config, &binding, &snapshot,
+					     &scene->error),
+		     &scene->error);
+	fl_page_source_release(source);
+	return snapshot;
+}
+
+static struct fl_image_loading memory_loading(struct fl_snapshot *snapshot)
+{
+	struct fl_image_loading loading = { .size = sizeof(loading) };
+
+	fl_image_loading(fl_snapshot_image(snapshot, 0, 0), &loading);
+	return loading;
+}
+
+/* A clone looks at two pages; what it touched is written to set_path. False:
+ * nothing tells on this rung. */
+static bool set_record(struct scene *scene, enum fl_load_way way,
+		       const char *set_path)
+{
+	struct fl_snapshot *snapshot = open_by(scene, way, NULL);
+	struct fl_image *image = fl_snapshot_image(snapshot, 0, 0);
+	struct fl_instance *clone = take(scene, snapshot);
+	const uint8_t *base = fl_instance_memory(clone, 0)->base;
+	bool is_told;
+
+	CHECK_EQ(base[WPAGE] + base[45 * WPAGE], 2 * 0x21);
+	instance_stop(clone);
+	is_told = memory_loading(snapshot).recorded_tenants;
+	CONFORM_MUST(fl_image_write_working_set(image, set_path, &scene->error),
+		     &scene->error);
+	CHECK_EQ(fl_pool_purge(scene->conform.pool, NULL, image, NULL), 0);
+	fl_snapshot_release(snapshot);
+	return is_told;
+}
+
+static void set_is_used(struct scene *scene, enum fl_load_way way,
+			const char *set_path)
+{
+	struct fl_snapshot *snapshot = open_by(scene, way, set_path);
+	struct fl_instance *clone = take(scene, snapshot);
+
+	for (int i = 0;
+	     i < 20000 && memory_loading(snapshot).foreseen_wpages < 2; i++)
+		usleep(1000);
+	CHECK(memory_loading(snapshot).foreseen_wpages >= 2);
+	check_filled(clone, 0x21);
+	instance_stop(clone);
+	CHECK_EQ(fl_pool_purge(scene->conform.pool, NULL,
+			       fl_snapshot_image(snapshot, 0, 0), NULL),
+		 0);
+	fl_snapshot_release(snapshot);
+}
+
+static void a_recorded_set_comes_ahead(void)
+{
+	static const enum fl_load_way load_ways[] = { FL_LOAD_IN_PLACE,
+						      FL_LOAD_LAZY };
+	struct scene scene;
+	char set_path[80];
+
+	scene_open(&scene);
+	snprintf(set_path, sizeof(set_path), "%s.set", scene.path);
+	for (int i = 0; i < (conform_needs_lazy() ? 1 : 2); i++)
+		if (set_record(&scene, load_ways[i], set_path))
+			set_is_used(&scene, load_ways[i], set_path);
+	(void)unlink(set_path);
+	scene_close(&scene);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(in_place_or_not),
 	TEST_CASE_NEEDS(clones_equal_those_of_a_copy, can_map_files),
@@ -684,6 +776,7 @@ static const struct test_case cases[] = {
 	TEST_CASE_NEEDS(tables_and_structures_refuse_such_images,
 			can_map_files),
 	TEST_CASE_NEEDS(changed_while_it_is_written_again, can_map_files),
+	TEST_CASE_NEEDS(a_recorded_set_comes_ahead, can_map_files),
 };
 
 CONFORM_MAIN(cases)
