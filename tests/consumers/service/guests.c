@@ -91,8 +91,8 @@ static void answers_make(struct guest *guest)
 			answer_keep(guest, kind, seed);
 }
 
-static void module_load(struct guest *guest, struct fl_context *context,
-			const char *guests_dir)
+void guest_load(struct guest *guest, struct fl_context *context,
+		const char *guests_dir)
 {
 	struct fl_module_config config;
 	struct fl_error error;
@@ -159,7 +159,7 @@ void guest_open(struct guest *guest, struct fl_context *context,
 {
 	guest->whole->init();
 	guest->free->init();
-	module_load(guest, context, guests_dir);
+	guest_load(guest, context, guests_dir);
 	answers_make(guest);
 	capture(guest, context);
 }

@@ -7,6 +7,8 @@
  *		[--sessions N] [--json] [--hold]
  *	service --smoke
  *	service [--guest NAME] --write-snapshot DIR
+ *	service --cold [--guest NAME] [--kind NAME] [--rounds N] [--more MIB]
+ *		[--folder DIR] [--delay TIME] [--json | --smoke]
  *
  * For each guest, kind of request and number of workers (one, two), five ways of
  * having an instance take turns for S seconds in all (2); ways.c says what they
@@ -25,6 +27,9 @@
  *
  * --write-snapshot writes NAME.snapshot for each guest, the instance that
  * clones are of, and does nothing else.
+ *
+ * --cold measures instead how long the first answer takes from a snapshot that
+ * is in no memory (cold.c).
  *
  * The guests' modules lie where the build left them, beside this program's
  * folder. A guest's pre-started module (baked.so), which the build makes of that
@@ -45,7 +50,9 @@
 static const char usage[] =
 	"usage: service [--guest NAME] [--kind NAME] [--workers 1|2]\n"
 	"               [--seconds S] [--sessions N] [--json] [--hold] | --smoke |\n"
-	"               [--guest NAME] --write-snapshot DIR\n\n"
+	"               [--guest NAME] --write-snapshot DIR |\n"
+	"               --cold [--guest NAME] [--kind NAME] [--rounds N]\n"
+	"               [--more MIB] [--folder DIR] [--delay TIME] [--json]\n\n"
 	"  --guest    quickjs or sqlite; both\n"
 	"  --kind     greeting, mustache, markdown; lookup, report, order; all\n"
 	"  --workers  1 or 2; both\n"
@@ -55,7 +62,12 @@ static const char usage[] =
 	"  --json     one object a line\n"
 	"  --hold     wait for a line of input before a pool goes\n"
 	"  --smoke    a few requests of each kind in each way; no figures\n"
-	"  --write-snapshot  write the started guests to files there\n";
+	"  --write-snapshot  write the started guests to files there\n"
+	"  --cold     the first answer from a snapshot in a cold file instead\n"
+	"  --rounds   in each, a process for each way; 15\n"
+	"  --more     of memory that no request touches, in a second file; 64\n"
+	"  --folder   where these files are; /var/tmp\n"
+	"  --delay    of each read over NBD, as nbdkit takes it; 1ms\n";
 
 void die(const char *format, ...)
 {
@@ -118,6 +130,17 @@ static bool is_guest(void *user, const void *address)
 	struct fl_fault fault;
 
 	return fl_fault_lookup(user, address, &fault) && fault.is_trap;
+}
+
+struct fl_context *context_open(void)
+{
+	struct fl_context *context;
+	struct fl_error error;
+
+	if (fl_context_create(NULL, &context, &error))
+		die("%s", error.text);
+	rt_set_lookup(is_guest, context);
+	return context;
 }
 
 /* --------------------------------------------------------------------- run */
@@ -219,6 +242,12 @@ static void for_each_guest(struct run *run,
 			call(run, &guests[i]);
 }
 
+static void report_cases(const struct run *run)
+{
+	if (run->options->is_smoke)
+		printf("%u passed, 0 failed, 0 skipped\n", run->cases);
+}
+
 static void report_all(struct run *run)
 {
 	const struct options *options = run->options;
@@ -230,8 +259,20 @@ static void report_all(struct run *run)
 		report_summaries(options, run->summaries, run->count);
 	if (options->sessions)
 		for_each_guest(run, run_sessions);
-	if (options->is_smoke)
-		printf("%u passed, 0 failed, 0 skipped\n", run->cases);
+	report_cases(run);
+}
+
+static void run_cold(struct run *run, struct guest *guest)
+{
+	guest_open(guest, run->context, run->options->guests_dir);
+	run->cases += cold_run(run->options, guest, run->context);
+}
+
+static void report_cold(struct run *run)
+{
+	cold_report_head(run->options);
+	for_each_guest(run, run_cold);
+	report_cases(run);
 }
 
 static void close_guest(struct run *run, struct guest *guest)
@@ -243,15 +284,14 @@ static void close_guest(struct run *run, struct guest *guest)
 static void run_all(struct options *options)
 {
 	struct run *run = must_allocate(sizeof(*run));
-	struct fl_error error;
 
 	run->options = options;
-	if (fl_context_create(NULL, &run->context, &error))
-		die("%s", error.text);
+	run->context = context_open();
 	options->rung = fl_context_rung(run->context, NULL);
-	rt_set_lookup(is_guest, run->context);
 	if (options->snapshot_dir)
 		for_each_guest(run, write_snapshot);
+	else if (options->is_cold)
+		report_cold(run);
 	else
 		report_all(run);
 	for_each_guest(run, close_guest);
@@ -298,6 +338,10 @@ static bool flag_set(struct options *options, const char *name)
 	} else if (!strcmp(name, "--smoke")) {
 		options->is_smoke = true;
 		options->seconds = 0;
+		options->rounds = 1;
+		options->more_mib = 1;
+	} else if (!strcmp(name, "--cold")) {
+		options->is_cold = true;
 	} else if (!strcmp(name, "--hold")) {
 		is_held = true;
 	} else if (!strcmp(name, "--help")) {
@@ -326,9 +370,19 @@ static void option_set(struct options *options, const char *name,
 		options->sessions = atol(value);
 	else if (!strcmp(name, "--write-snapshot"))
 		options->snapshot_dir = value;
+	else if (!strcmp(name, "--rounds"))
+		options->rounds = atoi(value);
+	else if (!strcmp(name, "--more"))
+		options->more_mib = atol(value);
+	else if (!strcmp(name, "--folder"))
+		options->folder = value;
+	else if (!strcmp(name, "--delay"))
+		options->delay = value;
 	else
 		wrong_usage();
 	if (options->sessions < -1 || options->sessions > 100000000 ||
+	    options->rounds < 1 || options->rounds > MAX_COLD_ROUNDS ||
+	    options->more_mib < 0 || options->more_mib > 1024 ||
 	    !options->workers || options->workers > (int)MAX_WORKERS ||
 	    !(options->seconds >= 0 && options->seconds < 1e5))
 		wrong_usage();
@@ -359,6 +413,10 @@ int main(int argc, char **argv)
 		.kind = -1,
 		.workers = -1,
 		.sessions = -1,
+		.rounds = 15,
+		.more_mib = 64,
+		.folder = "/var/tmp",
+		.delay = "1ms",
 	};
 	char path[4096];
 

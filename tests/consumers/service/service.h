@@ -9,6 +9,7 @@
  *	memory.c	what instances take, and what a request writes
  *	check.c	traps and random numbers, and a few requests each way
  *	report.c	the table and the JSON
+ *	cold.c		the first answer from a snapshot that is not in memory
  *	sessions.h	sessions of the guests, which sleep between requests
  */
 #ifndef SERVICE_H
@@ -69,6 +70,9 @@ void guest_open(struct guest *guest, struct fl_context *context,
 /* The pre-started module, if the build has left one. */
 void baked_load(struct guest *guest, const char *guests_dir);
 void guest_close(struct guest *guest);
+/* The module alone, by another context than the one that guest_open() got. */
+void guest_load(struct guest *guest, struct fl_context *context,
+		const char *guests_dir);
 
 /* -------------------------------------------------------------------- ways */
 
@@ -150,6 +154,10 @@ struct options {
 	int guest, kind, workers; /* -1: all */
 	bool is_json, is_smoke;
 	long sessions; /* 0: none; -1: as many as memory holds */
+	bool is_cold; /* first answers of cold files in place of all else */
+	int rounds; /* of these; at most MAX_COLD_ROUNDS */
+	long more_mib; /* of memory in the larger snapshot; 0: there is none */
+	const char *folder, *delay; /* where files are; of each read over NBD */
 	const char *rung; /* set once there is a context */
 };
 
@@ -195,6 +203,14 @@ unsigned int sessions_run(const struct options *options,
 			  const struct guest *guest,
 			  struct fl_context *context);
 
+#define MAX_COLD_ROUNDS 100
+
+/* First answers from cold snapshots of a guest, in all ways. Answers how many ways
+ * gave one. */
+unsigned int cold_run(const struct options *options, const struct guest *guest,
+		      struct fl_context *context);
+void cold_report_head(const struct options *options);
+
 /* Traps, random numbers, and a few requests of each kind in each way, with one
  * worker and with two. Answers the number of cases; ends the program where one
  * fails. */
@@ -225,6 +241,8 @@ __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format,
 							 ...);
 void *must_allocate(size_t bytes); /* zeroed */
 uint64_t now_ns(void);
+/* A context by which this process knows a guest's traps. */
+struct fl_context *context_open(void);
 /* Of memories and tables, so many. */
 void pool_configure(struct fl_pool_config *config, uint32_t slots);
 struct fl_pool *pool_open(struct fl_context *context);

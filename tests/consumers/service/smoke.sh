@@ -55,8 +55,20 @@ else
 	echo "no strace or python3: system calls were not counted"
 fi
 
+# First answers from cold files: every answer is compared, and a way that is not
+# there says why.
+out=$("$service/service" --cold --smoke) || {
+	echo "$out"
+	failed "the service does not start from a cold file"
+}
+echo "$out"
+test "${FAULTLINE_TEST_REQUIRE:-}" != all ||
+	! echo "$out" | grep -q ' skipped: ' ||
+	failed "a way to start from a cold file is not there"
+n=$(echo "$out" | sed -n '$s/^\([0-9]*\) passed, 0 failed, 0 skipped$/\1/p')
+test -n "$n" || failed "the service does not count its cold starts"
+
 # Each takes away what the rung before it needs.
-n=0
 for disabled in '' userfaultfd pagemap-scan linux; do
 	echo "FAULTLINE_DISABLE=$disabled"
 	out=$(FAULTLINE_DISABLE=$disabled "$service/service" --smoke) || {
