@@ -1073,58 +1073,6 @@ static void without_privilege(void)
 	conform_check_child(unprivileged, NULL);
 }
 
-/* ------------------------------------------------------------------- storm */
-
-struct storm {
-	struct lazy lazy;
-	uint64_t end_ns;
-	uint64_t reads, traps; /* atomic */
-};
-
-struct stormer {
-	struct storm *storm;
-	uint64_t seed;
-};
-
-/* Of one tenant: random reads, some writes. */
-static void storm_tenant(struct storm *storm, struct test_random *random)
-{
-	struct lazy *lazy = &storm->lazy;
-	struct fl_memory *memory = conform_take(&lazy->conform, lazy->image, 0);
-	uint64_t count = 1 + test_random_below(random, 60);
-
-	while (count--) {
-		uint64_t at = test_random_below(random, PAGES * WPAGE);
-		uint8_t byte;
-
-		if (!test_thread_read(memory->base + at, &byte)) {
-			__atomic_add_fetch(&storm->traps, 1, __ATOMIC_RELAXED);
-			break;
-		}
-		CHECK_EQ(byte, lazy->bytes[at]);
-		if (count % 4 == 0 && (at + 1) % HPAGE) {
-			memory->base[at + 1] ^= 0xff;
-			CHECK_EQ(memory->base[at + 1],
-				 lazy->bytes[at + 1] ^ 0xff);
-			memory->base[at + 1] ^= 0xff;
-			memory->base[at] = byte;
-		}
-		__atomic_add_fetch(&storm->reads, 1, __ATOMIC_RELAXED);
-	}
-	CHECK_EQ(fl_memory_release(memory), 0);
-}
-
-static void *storm_run(void *arg)
-{
-	const struct stormer *stormer = arg;
-	struct test_random random;
-
-	random.state = stormer->seed;
-	while (test_now_ns() < stormer->storm->end_ns && !test_has_failed())
-		storm_tenant(stormer->storm, &random);
-	return NULL;
-}
-
 /* The handler, and as many as the host says; they load what four would. */
 static void check_load_threads(uint32_t count)
 {
@@ -1178,6 +1126,58 @@ static void the_host_says_how_many_threads(void)
 }
 
 /* Eight threads, a source that does all it can, and fresh images all the time. */
+/* ------------------------------------------------------------------- storm */
+
+struct storm {
+	struct lazy lazy;
+	uint64_t end_ns;
+	uint64_t reads, traps; /* atomic */
+};
+
+struct stormer {
+	struct storm *storm;
+	uint64_t seed;
+};
+
+/* Of one tenant: random reads, some writes. */
+static void storm_tenant(struct storm *storm, struct test_random *random)
+{
+	struct lazy *lazy = &storm->lazy;
+	struct fl_memory *memory = conform_take(&lazy->conform, lazy->image, 0);
+	uint64_t count = 1 + test_random_below(random, 60);
+
+	while (count--) {
+		uint64_t at = test_random_below(random, PAGES * WPAGE);
+		uint8_t byte;
+
+		if (!test_thread_read(memory->base + at, &byte)) {
+			__atomic_add_fetch(&storm->traps, 1, __ATOMIC_RELAXED);
+			break;
+		}
+		CHECK_EQ(byte, lazy->bytes[at]);
+		if (count % 4 == 0 && (at + 1) % HPAGE) {
+			memory->base[at + 1] ^= 0xff;
+			CHECK_EQ(memory->base[at + 1],
+				 lazy->bytes[at + 1] ^ 0xff);
+			memory->base[at + 1] ^= 0xff;
+			memory->base[at] = byte;
+		}
+		__atomic_add_fetch(&storm->reads, 1, __ATOMIC_RELAXED);
+	}
+	CHECK_EQ(fl_memory_release(memory), 0);
+}
+
+static void *storm_run(void *arg)
+{
+	const struct stormer *stormer = arg;
+	struct test_random random;
+
+	random.state = stormer->seed;
+	while (test_now_ns() < stormer->storm->end_ns && !test_has_failed())
+		storm_tenant(stormer->storm, &random);
+	return NULL;
+}
+
 static void storm_round(struct storm *storm, uint32_t round, uint64_t ns)
 {
 	struct test_mischief *m;
