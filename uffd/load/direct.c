@@ -5,8 +5,8 @@
 #endif
 #include "direct.h"
 
+#include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,4 +33,13 @@ int fl__direct_open(int fd)
 		return direct;
 	close(direct);
 	return -1;
+}
+
+bool fl__direct_reads(int direct_fd, uint64_t off)
+{
+	_Alignas(FL__DIRECT_BYTES) uint8_t block[FL__DIRECT_BYTES];
+
+	/* Whatever else goes wrong, the loads will say. */
+	return pread(direct_fd, block, sizeof(block), (off_t)off) >= 0 ||
+	       errno != EINVAL;
 }

@@ -14,9 +14,16 @@
 #ifndef FL_DIRECT_H
 #define FL_DIRECT_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #define FL__DIRECT_BYTES 4096u
 
 /* -1: the file cannot be read so, or /proc is not there to open it by. */
 int fl__direct_open(int fd);
+
+/* Does the file system read FL__DIRECT_BYTES from a multiple of them? Waits for the
+ * read. */
+bool fl__direct_reads(int direct_fd, uint64_t off);
 
 #endif

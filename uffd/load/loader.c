@@ -563,14 +563,27 @@ int fl__loader_refuse(const char *reason, struct fl_error *error)
 		reason);
 }
 
+/* The image is to be read to where its pages stay. -1: its file cannot be. */
+static int direct_open(const struct fl_image *image)
+{
+	const struct fl__toc *toc = &image->origin->toc;
+	const struct fl__toc_image *from = &toc->images[image->origin_idx];
+	int fd = fl__direct_open(fl__page_source_fd(image->origin->pages));
+
+	if (fd < 0 || !from->entry_count ||
+	    fl__direct_reads(fd, toc->entries[from->first_entry].file_off))
+		return fd;
+	close(fd);
+	return -1;
+}
+
 int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		   struct fl_error *error)
 {
 	const struct fl_page_source *pages = image->origin->pages;
 	bool is_foreign = fl__page_source_is_foreign(pages);
 	bool is_continue = image->origin->publish == FL_PUBLISH_CONTINUE;
-	int direct_fd =
-		is_continue ? fl__direct_open(fl__page_source_fd(pages)) : -1;
+	int direct_fd = is_continue ? direct_open(image) : -1;
 	int err;
 
 	if (is_continue && direct_fd < 0)
