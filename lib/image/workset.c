@@ -371,7 +371,9 @@ bool fl__workset_next_part(const struct fl__workset *set, uint64_t *at,
 		uint32_t left = ahead_blocks(set, entry) >>
 				*at % BLOCKS << *at % BLOCKS;
 
-		if (!left) {
+		/* Whoever found that the leaves are not the page's loads all of
+		 * it. */
+		if (!left || (*at % BLOCKS && !has_leaves(set, entry))) {
 			*at = (turn + 1) * BLOCKS;
 			continue;
 		}

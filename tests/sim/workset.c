@@ -520,6 +520,29 @@ static void hostile_leaves(void)
 	free(file.bytes);
 }
 
+/* Once a part's leaves were found to be wrong, the page is loaded whole: no other part
+ * of it is worth a load. */
+static void no_part_follows_bad_leaves(void)
+{
+	struct file file = { NULL, 0 };
+	struct fl__workset set;
+	struct fl__sha256 sha;
+	struct fl__part part;
+	uint64_t at = 0, entry;
+
+	run_parts(&file, true, 0xf00f, 1);
+	begin_parts(&set, &file, BLOCK);
+	MUST(fl__workset_next_part(&set, &at, &entry, &part));
+	CHECK_EQ(part.first, 0);
+	CHECK_EQ(part.count, 4);
+	set.leaves[0].sha256[9][0] ^= 1;
+	fl__sha256_init(&sha);
+	CHECK(fl__workset_leaves(&set, 0, &sha) == NULL);
+	CHECK(!fl__workset_next_part(&set, &at, &entry, &part));
+	fl__workset_fini(&set);
+	free(file.bytes);
+}
+
 /* ------------------------------------------------------------------ order */
 
 #define BATCH 64u
@@ -653,6 +676,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(leaves_end_with_the_record),
 	TEST_CASE(leaves_are_skipped),
 	TEST_CASE(hostile_leaves),
+	TEST_CASE(no_part_follows_bad_leaves),
 	TEST_CASE(pages_come_as_guests_waited),
 	TEST_CASE(pages_keep_their_places),
 	TEST_CASE(a_page_has_one_place),
