@@ -356,19 +356,30 @@ uint64_t procfs_blocked_signals(pid_t tid)
 	return strtoull(value, NULL, 16);
 }
 
+/* Kernels before 5.9 say whether there are filters, and not how many. */
+static long filters_of(const char *path)
+{
+	char value[256];
+
+	if (status_field(path, "Seccomp_filters", value, sizeof(value)))
+		return strtol(value, NULL, 10);
+	return status_field(path, "Seccomp", value, sizeof(value)) &&
+	       strtol(value, NULL, 10) == 2;
+}
+
 unsigned int procfs_count_filtered_threads(void)
 {
+	long inherited = filters_of("/proc/self/status");
 	struct dirent *entry;
 	DIR *dir = opendir("/proc/self/task");
 	unsigned int count = 0;
 
 	while (dir && (entry = readdir(dir))) {
-		char path[300], value[256];
+		char path[300];
 
 		snprintf(path, sizeof(path), "/proc/self/task/%s/status",
 			 entry->d_name);
-		count += status_field(path, "Seccomp", value, sizeof(value)) &&
-			 strtol(value, NULL, 10) == 2;
+		count += filters_of(path) > inherited;
 	}
 	if (dir)
 		closedir(dir);

@@ -93,7 +93,8 @@ int procfs_open_pagemap(pid_t pid);
 pid_t procfs_newest_thread(void);
 /* Bit n - 1: the thread blocks signal n. */
 uint64_t procfs_blocked_signals(pid_t tid);
-/* Threads of this process under a filter of system calls. */
+/* Threads of this process with a filter of system calls that its first thread does
+ * not have: a container's filter is on all. */
 unsigned int procfs_count_filtered_threads(void);
 
 /* --------------------------------------------------------------------- host */
