@@ -322,7 +322,7 @@ static int child_with_few_descriptors(void *arg)
 	}
 	CHECK(!strcmp(fl_context_backend(context), "linux"));
 	CHECK(!strcmp(fl_context_rung(context, &reason), test_rung->how));
-	CHECK(reason == NULL);
+	CHECK_EQ(reason == NULL, !strcmp(test_rung->how, "track"));
 	fl_context_destroy(context);
 	return 0;
 }
@@ -446,7 +446,9 @@ static void descriptors_are_as_documented(void)
 		unsigned int per_shard;
 	} rungs[] = { { "track", 2 }, { "scan", 1 } };
 
-	for (size_t i = 0; i < TEST_ARRAY_SIZE(rungs); i++) {
+	/* Where "scan" is the best rung, there is no "track". */
+	for (size_t i = !strcmp(test_rung->how, "scan");
+	     i < TEST_ARRAY_SIZE(rungs); i++) {
 		for (unsigned int shards = 1; shards <= 64; shards *= 4) {
 			unsigned int before = procfs_count_fds(), with;
 			struct fl_context_config config;
@@ -820,5 +822,5 @@ static const struct test_case cases[] = {
 int main(int argc, char **argv)
 {
 	return test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases),
-			 conform_rungs, 1);
+			 conform_best_rung(), 1);
 }

@@ -208,5 +208,5 @@ static const struct test_case cases[] = {
 int main(int argc, char **argv)
 {
 	return test_main(argc, argv, cases, TEST_ARRAY_SIZE(cases),
-			 conform_rungs, 1);
+			 conform_best_rung(), 1);
 }
