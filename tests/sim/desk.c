@@ -309,8 +309,34 @@ static void what_guests_see_is_not_read(void)
 	ground_close(&ground);
 }
 
+/* A load past its deadline is cancelled, but not once its answer has come: a thread that
+ * looks at the answer ends the load, and its image goes. */
+static void an_answer_comes_before_the_cancel(void)
+{
+	struct ground ground;
+	struct fl__desk *desk = &ground.desk;
+	struct fl__load *answered, *silent;
+
+	ground_open(&ground, false);
+	answered = reading(&ground, 0, FL__PART_WHOLE, 1);
+	silent = reading(&ground, 1, FL__PART_WHOLE, 1);
+	(void)fl__desk_tick_locked(desk);
+	CHECK(answered->is_left && answered->is_to_cancel);
+	CHECK(!fl__desk_answer(desk, answered, FL_WPAGE_BYTES));
+	MUST(fl__turns_next_locked(desk, FL__READER_FILLER) == answered);
+	answered->state = FL__LOAD_READING;
+	CHECK(fl__turns_to_cancel_locked(desk, FL__READER_RING) == silent);
+	CHECK(!fl__turns_to_cancel_locked(desk, FL__READER_RING));
+	fl__desk_end_locked(desk, answered, -ETIMEDOUT);
+	fl__desk_put_locked(desk, answered);
+	CHECK(!fl__turns_to_cancel_locked(desk, FL__READER_RING));
+	fl__desk_put_locked(desk, silent);
+	ground_close(&ground);
+}
+
 static const struct test_case cases[] = {
 	TEST_CASE(a_late_read_is_alone),
+	TEST_CASE(an_answer_comes_before_the_cancel),
 	TEST_CASE(buffers_are_not_lent),
 	TEST_CASE(a_part_is_not_widened_over_another),
 	TEST_CASE(what_guests_see_is_not_read),

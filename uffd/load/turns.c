@@ -114,7 +114,8 @@ struct fl__load *fl__turns_to_cancel_locked(struct fl__desk *desk,
 		    load->image->lazy->reader != who)
 			continue;
 		load->is_to_cancel = false;
-		if (load->state != FL__LOAD_READING)
+		/* The answer came first, and a thread may be ending the load. */
+		if (load->state != FL__LOAD_READING || load->users)
 			continue;
 		load->is_told = true;
 		load->users++;
