@@ -44,7 +44,8 @@ static int file_differs(const struct fl__space *space, uint64_t off,
 	return 0;
 }
 
-/* Zeroes that a file in place may have as its hole. */
+/* Zeroes that a file in place may have as its hole, or that a lazy image may not be
+ * able to make: a page that cannot be had is an error, and no signal. */
 static int file_is_dirty(const struct fl__space *space, uint64_t off,
 			 uint64_t len, bool *is_dirty)
 {
@@ -69,8 +70,7 @@ static int piece_differs(const struct fl__space *space,
 		*differs = memcmp(here, piece->bytes, (size_t)piece->len) != 0;
 	else if (piece->is_data)
 		return file_differs(space, piece->off, piece->len, differs);
-	/* Nobody cuts the file of a lazy image. */
-	else if (fl__image_is_in_place(image) && !image->lazy)
+	else if (fl__image_is_in_place(image))
 		return file_is_dirty(space, piece->off, piece->len, differs);
 	else
 		*differs = !fl_is_zero(here, piece->len);
@@ -114,6 +114,17 @@ static void answer_add(struct answer *answer, uint64_t off, uint64_t end)
 	answer->last_end = end;
 }
 
+/* Of a lazy image a page that the slot has not mapped is one that nobody wrote, and to
+ * look at it would load it. */
+static bool may_differ(const struct fl__slot *slot, uint64_t off, uint64_t len)
+{
+	const struct fl__backend *backend = slot->bank->backend;
+
+	return !slot->space.image || !slot->space.image->lazy ||
+	       !backend->is_touched ||
+	       backend->is_touched(slot->arena, &slot->space, off, len, false);
+}
+
 static int on_written(void *user, uint64_t off, uint64_t len)
 {
 	struct answer *answer = user;
@@ -129,6 +140,8 @@ static int on_written(void *user, uint64_t off, uint64_t len)
 	}
 	for (uint64_t next; off < stop && !err; off = next) {
 		next = fl_min_u64(fl_round_down(off, hpage) + hpage, stop);
+		if (!may_differ(answer->slot, off, next - off))
+			continue;
 		err = page_differs(&answer->slot->space, off, next, &differs);
 		if (!err && differs)
 			answer_add(answer, off, next);

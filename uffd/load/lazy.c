@@ -396,12 +396,14 @@ static int pages_map(const struct fl_image *image, uint64_t start, uint64_t len,
 }
 
 static int runs_map(const struct fl_image *image, uint64_t base, uint64_t at,
-		    uint64_t end, uint64_t skip, uint64_t most, uint32_t *calls)
+		    uint64_t end, uint64_t skip, uint64_t most,
+		    uint32_t most_calls, uint32_t *calls)
 {
 	uint64_t off, len;
 	int err = 0;
 
-	for (; !err && most && fl__lazy_next(image, at, end, &off, &len);
+	for (; !err && most && *calls < most_calls &&
+	       fl__lazy_next(image, at, end, &off, &len);
 	     at = off + len) {
 		len = fl_min_u64(len, most);
 		most -= len;
@@ -410,8 +412,9 @@ static int runs_map(const struct fl_image *image, uint64_t base, uint64_t at,
 	return err;
 }
 
-/* To map so much takes some milliseconds. */
+/* To map so much takes some milliseconds, in so many calls too. */
 #define AHEAD_BYTES (UINT64_C(128) << 20)
+#define AHEAD_CALLS 4096
 
 uint32_t fl__lazy_show_ahead(const struct fl_image *image, uint64_t base,
 			     uint64_t start, uint64_t end)
@@ -419,7 +422,7 @@ uint32_t fl__lazy_show_ahead(const struct fl_image *image, uint64_t base,
 	uint32_t calls = 0;
 
 	(void)runs_map(image, base, start - base, end - base, FL_WPAGE_BYTES,
-		       AHEAD_BYTES, &calls);
+		       AHEAD_BYTES, AHEAD_CALLS, &calls);
 	return calls;
 }
 
@@ -435,7 +438,7 @@ int fl__lazy_show(const struct fl_image *image, uint64_t base, uint64_t start,
 		next = wpage_end(at, end - base);
 		if (is_named(image, at)) {
 			err = runs_map(image, base, at, next, hpage,
-				       FL_WPAGE_BYTES, &calls);
+				       FL_WPAGE_BYTES, UINT32_MAX, &calls);
 			continue;
 		}
 		err = fl__lazy_make_zeroes(image, at / FL_WPAGE_BYTES);
