@@ -2044,7 +2044,8 @@ struct fl_written {
  * Errors: -E2BIG (run_capacity is less than run_count, and nothing was begun),
  * -ENOTSUP (the rung is "discard", or the page table cannot be read; or the
  * memory is lent: who holds its pages writes unseen), -EINVAL (flags; the memory
- * is not live), -ENOMEM, -EPERM, -EIO (also: a file in place was cut), -ECHILD.
+ * is not live), -ENOMEM, -EPERM, -EIO (also: a file in place was cut, or zeroes of
+ * an image that is loaded on demand cannot be made), -ECHILD.
  * After any other error than -E2BIG a beginning may be lost: the next answer since
  * the last one is a superset. written may be NULL.
  */
