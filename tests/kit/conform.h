@@ -346,19 +346,21 @@ static const struct test_rung conform_rungs[] = {
  * themselves: where a container's profile denies userfaultfd, not "track". */
 static inline const struct test_rung *conform_best_rung(void)
 {
+	const struct test_rung *best = conform_rungs;
+	const struct test_rung *last =
+		conform_rungs + TEST_ARRAY_SIZE(conform_rungs) - 1;
 	struct fl_context_config config;
 	struct fl_context *context = NULL;
-	size_t best = 0;
 
 	fl_context_config_init(&config);
-	config.backend = conform_rungs[0].backend;
+	config.backend = best->backend;
 	if (fl_context_create(&config, &context, NULL))
-		return conform_rungs;
-	while (best < TEST_ARRAY_SIZE(conform_rungs) - 1 &&
-	       strcmp(conform_rungs[best].how, fl_context_rung(context, NULL)))
+		return best;
+	while (best < last &&
+	       strcmp(best->how, fl_context_rung(context, NULL)) != 0)
 		best++;
 	fl_context_destroy(context);
-	return &conform_rungs[best];
+	return best;
 }
 
 #define CONFORM_MAIN(cases)                                                 \
