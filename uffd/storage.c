@@ -53,18 +53,21 @@ const char *fl__storage_load_lacks(const struct fl__host *host)
 	return NULL;
 }
 
-/* Why no page can be read to where it stays and shown there; NULL: it can. */
-static const char *continue_lacks(const struct fl__host *host,
-				  const struct fl__origin *origin)
+/* Why the image cannot be read or published as its origin wants; NULL: it can. */
+static const char *wish_lacks(const struct fl__host *host,
+			      const struct fl__origin *origin)
 {
 	const struct fl_feature *features = host->probe.features;
 
+	if (origin->read != FL_READ_DEFAULT &&
+	    fl__page_source_fd(origin->pages) < 0)
+		return "the page source is no file";
+	if (origin->publish != FL_PUBLISH_CONTINUE)
+		return NULL;
 	if (features[FL__FEATURE_UFFD_MINOR].support != FL_SUPPORT_YES)
 		return features[FL__FEATURE_UFFD_MINOR].reason;
 	if (features[FL__FEATURE_IO_URING].support != FL_SUPPORT_YES)
 		return features[FL__FEATURE_IO_URING].reason;
-	if (fl__page_source_fd(origin->pages) < 0)
-		return "the page source is no file";
 	return origin->toc.is_packed ? "the pages of the file are packed" :
 				       NULL;
 }
@@ -83,13 +86,11 @@ int fl__storage_load(struct fl__host *host, struct fl_image *image,
 		.can_collapse = fl__probe_has(probe, FL__FEATURE_COLLAPSE),
 		.filler_count = host->load_threads,
 	};
-	const char *lacks = image->origin->publish == FL_PUBLISH_CONTINUE ?
-				    continue_lacks(host, image->origin) :
-				    NULL;
+	const char *lacks = wish_lacks(host, image->origin);
 	int err = 0;
 
 	if (lacks)
-		return fl__loader_refuse(lacks, error);
+		return fl__loader_refuse(image->origin, lacks, error);
 	fl__os_lock(&host->lock);
 	if (!host->loader)
 		err = fl__loader_open(&config, &host->loader);

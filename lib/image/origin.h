@@ -17,6 +17,8 @@ struct fl__origin {
 	struct fl_page_source *pages;	/* a reference; NULL: none */
 	uint64_t deadline_ns;		/* of one load */
 	enum fl_load_publish publish;	/* as the caller wants it */
+	enum fl_load_read read;		/* the same */
+	const char *set_path;	/* the caller's, while images are opened; NULL: none */
 	struct fl__toc toc;
 };
 

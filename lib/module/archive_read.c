@@ -271,11 +271,24 @@ static int check_way(const struct fl_load_config *config,
 		return fl__error_set(error, -EINVAL,
 				     "publish %u of fl_load_config is none",
 				     (unsigned int)config->publish);
+	if ((unsigned int)config->read > FL_READ_DIRECT)
+		return fl__error_set(error, -EINVAL,
+				     "read %u of fl_load_config is none",
+				     (unsigned int)config->read);
 	if (config->publish != FL_PUBLISH_DEFAULT &&
 	    config->way != FL_LOAD_LAZY)
 		return fl__error_set(
 			error, -EINVAL,
 			"publish of fl_load_config is for FL_LOAD_LAZY: pages that come at once need no way to be published");
+	if (config->read != FL_READ_DEFAULT && config->way != FL_LOAD_LAZY)
+		return fl__error_set(
+			error, -EINVAL,
+			"read of fl_load_config is for FL_LOAD_LAZY: by the other ways the kernel's page cache is used");
+	if (config->read == FL_READ_CACHED &&
+	    config->publish == FL_PUBLISH_CONTINUE)
+		return fl__error_set(
+			error, -EINVAL,
+			"FL_PUBLISH_CONTINUE reads past the page cache: leave read of fl_load_config at FL_READ_DEFAULT");
 	if (config->way == FL_LOAD_IN_PLACE && fl__page_source_fd(pages) < 0)
 		return fl__error_set(
 			error, -ENOTSUP,
@@ -286,24 +299,6 @@ static int check_way(const struct fl_load_config *config,
 			error, -EINVAL,
 			"FL_LOAD_IN_PLACE needs FL_OPEN_IN_PLACE in open_flags: the promise is the caller's");
 	return check_flags(config->open_flags, error);
-}
-
-/* The image that the side file is of takes it; for the others it is no side file. */
-static void set_read(struct fl_image *image, const char *path)
-{
-	uint64_t len, done = 0;
-	uint8_t *bytes;
-	int fd;
-
-	if (fl__os_file_open(path, &fd, &len))
-		return;
-	bytes = len <= fl__workset_max_bytes(&image->set) ?
-			malloc((size_t)len + 1) :
-			NULL;
-	if (bytes && !fl__os_file_read(fd, 0, bytes, len, &done))
-		(void)fl__workset_read(&image->set, bytes, done);
-	free(bytes);
-	fl__os_file_close(fd);
 }
 
 int fl__archive_open_source(struct fl_context *context,
@@ -323,15 +318,17 @@ int fl__archive_open_source(struct fl_context *context,
 	if (err)
 		return err;
 	archive.file->origin->publish = known.publish;
+	archive.file->origin->read = known.publish == FL_PUBLISH_CONTINUE ?
+					     FL_READ_DIRECT :
+					     known.read;
 	archive.file->way = known.way;
 	archive.file->way_reason = "fl_load_config asks for it";
 	archive.file->fd = fl__page_source_fd(pages);
 	archive.file->source.length_bytes = fl__page_source_length(pages);
+	archive.file->origin->set_path = known.working_set_path;
 	err = archive_fill(&archive, out, 0, error);
-	for (uint32_t i = 0;
-	     !err && known.working_set_path && i < out->image_count; i++)
-		if (out->images[i]->origin)
-			set_read(out->images[i], known.working_set_path);
+	if (!err)
+		out->file->origin->set_path = NULL;
 	return err;
 }
 

@@ -224,14 +224,41 @@ static int image_finish(struct fl_context *context, struct fl_image *image,
 	return 0;
 }
 
-static int image_set(struct fl_image *image, struct fl__origin *origin,
-		     uint32_t image_idx, struct fl_error *error)
+/* The image that the side file is of takes it; for the others it is no side file. */
+static void set_read(struct fl_image *image, const char *path)
 {
+	uint64_t len, done = 0;
+	uint8_t *bytes;
+	int fd;
+
+	if (fl__os_file_open(path, &fd, &len))
+		return;
+	bytes = len <= fl__workset_max_bytes(&image->set) ?
+			malloc((size_t)len + 1) :
+			NULL;
+	if (bytes && !fl__os_file_read(fd, 0, bytes, len, &done))
+		(void)fl__workset_read(&image->set, bytes, done);
+	free(bytes);
+	fl__os_file_close(fd);
+}
+
+/* has_parts: parts of pages can be had. */
+static int image_set(struct fl_image *image, struct fl__origin *origin,
+		     uint32_t image_idx, bool has_parts, struct fl_error *error)
+{
+	struct fl__workset *set = &image->set;
+	int err;
+
 	image->origin = fl__origin_retain(origin);
 	image->origin_idx = image_idx;
-	if (fl__workset_init(&image->set, &origin->toc, image_idx))
+	err = fl__workset_init(set, &origin->toc, image_idx);
+	if (!err && has_parts)
+		err = fl__workset_take_parts(set, image->map.hpage_bytes);
+	if (err)
 		return fl__error_set(error, -ENOMEM,
 				     "no memory for a working set");
+	if (origin->set_path)
+		set_read(image, origin->set_path);
 	return 0;
 }
 
@@ -248,7 +275,7 @@ int fl__image_create_in_place(struct fl_context *context,
 		return err;
 	(void)map_bytes(&image->map, &image->has_holes);
 	if (origin)
-		err = image_set(image, origin, image_idx, error);
+		err = image_set(image, origin, image_idx, false, error);
 	if (!err)
 		err = in_place_fill(context, image, fd, file_offs, error);
 	return image_finish(context, image, err, out);
@@ -328,10 +355,7 @@ int fl__image_create_lazy(struct fl_context *context, struct fl__image_map *map,
 
 	if (err)
 		return err;
-	err = image_set(image, origin, image_idx, error);
-	if (!err && fl__workset_take_parts(&image->set, image->map.hpage_bytes))
-		err = fl__error_set(error, -ENOMEM,
-				    "no memory for a working set");
+	err = image_set(image, origin, image_idx, true, error);
 	if (!err && lacks)
 		err = fl__error_set(
 			error, -ENOTSUP,

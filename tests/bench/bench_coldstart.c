@@ -185,10 +185,10 @@ static void drop_cache(const struct bench *b)
 /* --------------------------------------------------------- ways of Faultline */
 
 /* NULL: FL_PUBLISH_CONTINUE cannot be had. */
-static struct fl_image *open_published(const struct bench *b, const char *path,
-				       enum fl_load_way way,
-				       enum fl_load_publish publish,
-				       const char *set_path)
+static struct fl_image *open_as(const struct bench *b, const char *path,
+				enum fl_load_way way,
+				enum fl_load_publish publish,
+				enum fl_load_read read, const char *set_path)
 {
 	struct fl_error error = { .text = "" };
 	struct fl_page_source *source;
@@ -203,12 +203,21 @@ static struct fl_image *open_published(const struct bench *b, const char *path,
 		config.open_flags = FL_OPEN_IN_PLACE | FL_OPEN_UNCHECKED;
 	config.working_set_path = set_path;
 	config.publish = publish;
+	config.read = read;
 	err = fl_image_open_source(b->context, source, &config, &image, &error);
 	fl_page_source_release(source);
 	if (err == -ENOTSUP && publish == FL_PUBLISH_CONTINUE)
 		return NULL;
 	must(err, &error);
 	return image;
+}
+
+static struct fl_image *open_published(const struct bench *b, const char *path,
+				       enum fl_load_way way,
+				       enum fl_load_publish publish,
+				       const char *set_path)
+{
+	return open_as(b, path, way, publish, FL_READ_DEFAULT, set_path);
 }
 
 static struct fl_image *open_image(const struct bench *b, const char *path,
@@ -317,6 +326,33 @@ static bool run_continue_set(const struct bench *b)
 	return run_published(b, FL_PUBLISH_CONTINUE, b->set_path);
 }
 
+static bool run_read_past(const struct bench *b, const char *path,
+			  const char *set_path)
+{
+	struct fl_image *image = open_as(b, path, FL_LOAD_LAZY,
+					 FL_PUBLISH_DEFAULT, FL_READ_DIRECT,
+					 set_path);
+	bool is_right = run_tenant(b, image);
+
+	close_image(b, image);
+	return is_right;
+}
+
+static bool run_direct(const struct bench *b)
+{
+	return run_read_past(b, b->path, NULL);
+}
+
+static bool run_direct_set(const struct bench *b)
+{
+	return run_read_past(b, b->path, b->set_path);
+}
+
+static bool run_packed_direct_set(const struct bench *b)
+{
+	return run_read_past(b, b->packed_path, b->set_path);
+}
+
 static bool run_place(const struct bench *b)
 {
 	return run_image(b, FL_LOAD_IN_PLACE, NULL, NULL);
@@ -330,6 +366,13 @@ static bool run_place_set(const struct bench *b)
 static const char *needs_packing(const struct bench *b)
 {
 	return b->packed_fd < 0 ? "the library is built without zstd" : NULL;
+}
+
+static const char *needs_packed_direct(const struct bench *b)
+{
+	const char *lacks = needs_packing(b);
+
+	return lacks ? lacks : needs_direct(b);
 }
 
 static const char *needs_continue(const struct bench *b)
@@ -364,6 +407,10 @@ static const struct way {
 	{ "faultline-lazy", "pages when touched, checked", run_lazy, NULL },
 	{ "faultline-set", "the same with the recorded set", run_lazy_set,
 	  NULL },
+	{ "direct-lazy", "faultline-lazy, read past the page cache", run_direct,
+	  needs_direct },
+	{ "direct-set", "the same with the recorded set", run_direct_set,
+	  needs_direct },
 	{ "continue-lazy", "faultline-lazy, read to where it stays",
 	  run_continue, needs_continue },
 	{ "continue-set", "the same with the recorded set", run_continue_set,
@@ -374,6 +421,8 @@ static const struct way {
 	  needs_packing },
 	{ "packed-set", "faultline-set of the packed file", run_packed_set,
 	  needs_packing },
+	{ "packed-direct-set", "the same, read past the page cache",
+	  run_packed_direct_set, needs_packed_direct },
 	{ "faultline-place", "the file in place, unchecked", run_place, NULL },
 	{ "faultline-place-set", "the same with the recorded set",
 	  run_place_set, NULL },

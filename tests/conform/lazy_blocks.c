@@ -75,6 +75,7 @@ enum way {
 	WAY_NOW,
 	WAY_LATER,
 	WAY_FILE,
+	WAY_DIRECT, /* the file, past the page cache */
 	WAY_CONTINUE, /* the file, read to where pages stay */
 	WAYS
 };
@@ -165,6 +166,8 @@ static void image_open(struct lazy *lazy)
 	config.deadline_ns = lazy->deadline_ms * 1000000;
 	if (lazy->way == WAY_CONTINUE)
 		config.publish = FL_PUBLISH_CONTINUE;
+	if (lazy->way == WAY_DIRECT)
+		config.read = FL_READ_DIRECT;
 	/* Where the machine is busy, opening may take longer than a load may. */
 	do
 		err = fl_image_open_source(lazy->conform.context,
@@ -392,12 +395,14 @@ static uint64_t a_block(const struct foreseen *page, bool is_foreseen)
 /* Packed pages are not read to where they stay. */
 static enum way ways(void)
 {
+	if (test_needs_direct())
+		return WAY_DIRECT;
 	return content == CONTENT_PLAIN && !conform_needs_continue() ?
 		       WAYS :
 		       WAY_CONTINUE;
 }
 
-/* Whoever wants a file, by each way of publishing that can be had. */
+/* Whoever wants a file, by each way of reading and publishing that can be had. */
 static void each_file_way(void (*run)(enum way way))
 {
 	for (enum way way = WAY_FILE; way < ways(); way++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * lazy_file.c - lazy images of a local file, read by io_uring and by pread(), and by
- * io_uring to where the pages stay.
+ * lazy_file.c - lazy images of a local file, read by io_uring and by pread(), through
+ * the page cache and past it, and by io_uring to where the pages stay.
  *
  * Each case runs all ways and expects the same of both: every tenant sees the
  * image, a page that the file lacks or has wrong is a trap with a reason, and the
@@ -34,6 +34,7 @@ struct host {
 	int fd;
 	bool has_ring;
 	enum fl_load_publish publish;
+	enum fl_load_read read;
 };
 
 static struct fl_context *watched;
@@ -65,6 +66,7 @@ static struct fl_image *open_image(struct host *host, const char *set_path)
 	config.way = FL_LOAD_LAZY;
 	config.working_set_path = set_path;
 	config.publish = host->publish;
+	config.read = host->read;
 	CONFORM_MUST(fl_image_open_source(host->conform.context, host->source,
 					  &config, &image, &error),
 		     &error);
@@ -132,22 +134,28 @@ static struct fl_image_loading loading_of(const struct fl_image *image)
 }
 
 static void run_one(struct host *host, enum fl_load_publish publish,
-		    void (*run)(struct host *host))
+		    enum fl_load_read read, void (*run)(struct host *host))
 {
 	struct fl_image_loading loading;
 
 	host->publish = publish;
+	host->read = read;
 	host_open(host);
 	loading = loading_of(host->image);
 	CHECK_EQ(loading.publish,
 		 publish == FL_PUBLISH_CONTINUE ? publish : FL_PUBLISH_COPY);
+	CHECK_EQ(loading.read,
+		 read == FL_READ_DIRECT || publish == FL_PUBLISH_CONTINUE ?
+			 FL_READ_DIRECT :
+			 FL_READ_CACHED);
 	run(host);
 	host_close(host);
 }
 
-/* Run by the ring, if there is one, and then without. */
+/* Run by the ring, if there is one, and then without; past the page cache too. */
 static void both_ways(void (*run)(struct host *host))
 {
+	bool has_direct = !test_needs_direct();
 	const char *before = getenv("FAULTLINE_DISABLE");
 	char kept[200], without[240];
 	struct host host;
@@ -155,10 +163,14 @@ static void both_ways(void (*run)(struct host *host))
 	snprintf(kept, sizeof(kept), "%s", before ? before : "");
 	snprintf(without, sizeof(without), "%s%sio-uring", kept,
 		 kept[0] ? "," : "");
-	run_one(&host, FL_PUBLISH_DEFAULT, run);
+	run_one(&host, FL_PUBLISH_DEFAULT, FL_READ_DEFAULT, run);
+	if (has_direct)
+		run_one(&host, FL_PUBLISH_COPY, FL_READ_DIRECT, run);
 	setenv("FAULTLINE_DISABLE", without, 1);
-	run_one(&host, FL_PUBLISH_COPY, run);
+	run_one(&host, FL_PUBLISH_COPY, FL_READ_CACHED, run);
 	CHECK(!host.has_ring);
+	if (has_direct)
+		run_one(&host, FL_PUBLISH_DEFAULT, FL_READ_DIRECT, run);
 	if (before)
 		setenv("FAULTLINE_DISABLE", kept, 1);
 	else
@@ -172,7 +184,7 @@ static void all_ways(void (*run)(struct host *host))
 
 	both_ways(run);
 	if (!conform_needs_continue())
-		run_one(&host, FL_PUBLISH_CONTINUE, run);
+		run_one(&host, FL_PUBLISH_CONTINUE, FL_READ_DEFAULT, run);
 }
 
 struct reader {

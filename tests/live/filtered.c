@@ -109,6 +109,9 @@ static void pools_go_on(void)
 	CHECK_EQ(end.status, 0);
 }
 
+/* How a child reads the file of a lazy image. */
+static enum fl_load_read child_read;
+
 static struct fl_image *open_lazily(struct host *host, const char *path)
 {
 	struct fl_error error = { .text = "" };
@@ -121,6 +124,7 @@ static struct fl_image *open_lazily(struct host *host, const char *path)
 		     &error);
 	fl_load_config_init(&config);
 	config.way = FL_LOAD_LAZY;
+	config.read = child_read;
 	CONFORM_MUST(fl_image_open_source(host->conform.context, source,
 					  &config, &image, &error),
 		     &error);
@@ -306,6 +310,9 @@ static void images_load_under_a_filter(void)
 		 kept[0] ? "," : "");
 	setenv("FAULTLINE_DISABLE", without, 1);
 	check_child_with_path(child_loads);
+	child_read = test_needs_direct() ? FL_READ_CACHED : FL_READ_DIRECT;
+	check_child_with_path(child_loads);
+	child_read = FL_READ_DEFAULT;
 	if (before)
 		setenv("FAULTLINE_DISABLE", kept, 1);
 	else

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * desk.c - loads of pages that are read to where they stay, without a kernel: no
+ * desk.c - loads without a kernel. Of pages that are read to where they stay, no
  * block is where two sources may write, and none is read once guests may see it,
- * however late an answer comes.
+ * however late an answer comes. Of a file that is read past the page cache, a disk has
+ * reads under way while pages are filled.
  */
 #include "tests/kit/test.h"
 
@@ -12,9 +13,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
-#define ENTRIES 8u
+#define ENTRIES 128u
 #define BLOCK FL__PAGE_BLOCK_BYTES
 #define FOR_EVER UINT64_MAX
 
@@ -309,6 +311,138 @@ static void what_guests_see_is_not_read(void)
 	ground_close(&ground);
 }
 
+/* All pages are foreseen, and a slot shows the image. */
+static void foresee_all(struct ground *ground)
+{
+	struct fl__workset *set = &ground->image.set;
+
+	memset(set->old_touched, 255, ENTRIES);
+	for (uint32_t i = 0; i < ENTRIES; i++) {
+		set->old_blocks[i] = 1;
+		set->turns[i] = i;
+	}
+	set->turn_count = ENTRIES;
+	ground->lazy.is_shown = true;
+}
+
+/* The ring takes all that it may. */
+static uint32_t ring_takes(struct fl__desk *desk, struct fl__load **taken)
+{
+	struct fl__load *load;
+	uint32_t count = 0;
+
+	while ((load = fl__turns_next_locked(desk, FL__READER_RING))) {
+		load->state = FL__LOAD_READING;
+		desk->reading_count++;
+		fl__desk_put_locked(desk, load);
+		taken[count++] = load;
+	}
+	return count;
+}
+
+static void ring_gives(struct fl__desk *desk, struct fl__load **taken,
+		       uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		desk->reading_count--;
+		fl__desk_answer_locked(desk, taken[i], FL_WPAGE_BYTES);
+	}
+}
+
+static bool has_rung(const struct fl__desk *desk)
+{
+	uint64_t rings = 0;
+
+	return read(desk->wake_fd, &rings, sizeof(rings)) == sizeof(rings);
+}
+
+/* A disk reads while what it read before is filled, and the ring is told when there is
+ * room for half of what may be foreseen. */
+static void a_disk_reads_meanwhile(void)
+{
+	struct fl__load *first[FL__DESK_LOADS], *second[FL__DESK_LOADS];
+	struct ground ground;
+	struct fl__desk *desk = &ground.desk;
+	uint32_t ended = 0;
+
+	ground_open(&ground, false);
+	ground.lazy.direct.unit_bytes = 512;
+	foresee_all(&ground);
+	desk->wake_fd = eventfd(0, EFD_NONBLOCK);
+	MUST(desk->wake_fd >= 0);
+	CHECK_EQ(ring_takes(desk, first), FL__DESK_DIRECT_READS);
+	ring_gives(desk, first, FL__DESK_DIRECT_READS);
+	CHECK_EQ(ring_takes(desk, second), FL__DESK_DIRECT_READS);
+	ring_gives(desk, second, FL__DESK_DIRECT_READS);
+	CHECK_EQ(ring_takes(desk, second), 0);
+	(void)has_rung(desk);
+	while (ended < FL__DESK_DIRECT_READS && !has_rung(desk))
+		fl__desk_end_locked(desk, first[ended++], 0);
+	CHECK_EQ(ended, FL__DESK_DIRECT_READS);
+	CHECK(has_rung(desk));
+	CHECK_EQ(ring_takes(desk, second), FL__DESK_DIRECT_READS);
+	close(desk->wake_fd);
+	ground_close(&ground);
+}
+
+/* Through the page cache, where the kernel reads ahead, fewer pages are under way; and
+ * somebody who waits for a page has it read whatever is foreseen. */
+static void demands_find_a_load(void)
+{
+	struct fl__load *taken[FL__DESK_LOADS];
+	struct ground ground;
+	struct fl__load *load;
+
+	for (int is_direct = 0; is_direct < 2; is_direct++) {
+		ground_open(&ground, false);
+		ground.lazy.direct.unit_bytes = is_direct ? 4096 : 0;
+		foresee_all(&ground);
+		CHECK_EQ(ring_takes(&ground.desk, taken),
+			 is_direct ? FL__DESK_DIRECT_READS :
+				     FL__DESK_FORESEEN_LOADS);
+		load = reading(&ground, ENTRIES - 1, FL__PART_WHOLE, FOR_EVER);
+		CHECK_EQ(load->wpage, ENTRIES - 1);
+		ground_close(&ground);
+	}
+}
+
+/* What is read past the page cache begins and ends at multiples of a unit, and the part
+ * is found within. */
+static void units_are_read_around_a_part(void)
+{
+	struct ground ground;
+	struct fl__load *load;
+	uint64_t at;
+
+	ground_open(&ground, false);
+	ground.lazy.direct.unit_bytes = 512;
+	ground.entries[3].file_off = at = 3 * FL_WPAGE_BYTES + 700;
+	load = reading(&ground, 3, FL__PART_WHOLE, FOR_EVER);
+	CHECK_EQ(fl__fill_off(load), at - 188);
+	CHECK_EQ(fl__fill_missing(load), FL_WPAGE_BYTES + 512);
+	CHECK(fl__fill_to(load) == load->bytes);
+	/* The disk gave less, and the file ends behind the part. */
+	CHECK(!answer(load, 512));
+	CHECK_EQ(fl__fill_off(load), at - 188 + 512);
+	CHECK_EQ(fl__fill_missing(load), FL_WPAGE_BYTES);
+	CHECK(fl__fill_to(load) == load->bytes + 512);
+	CHECK(!answer(load, FL_WPAGE_BYTES - 512));
+	CHECK(answer(load, 188));
+	/* A part of a page, at such a place or not. */
+	load = reading(&ground, 3, part(2, 3), FOR_EVER);
+	CHECK_EQ(fl__fill_off(load), at + 2 * BLOCK - 188);
+	CHECK_EQ(fl__fill_missing(load), 3 * BLOCK + 512);
+	load = reading(&ground, 4, part(2, 3), FOR_EVER);
+	CHECK_EQ(fl__fill_off(load), 5 * FL_WPAGE_BYTES + 2 * BLOCK);
+	CHECK_EQ(fl__fill_missing(load), 3 * BLOCK);
+	/* The most that a buffer takes. */
+	ground.lazy.direct.unit_bytes = FL__DIRECT_MAX_BYTES;
+	ground.entries[5].file_off = 9 * FL_WPAGE_BYTES - 1;
+	load = reading(&ground, 5, FL__PART_WHOLE, FOR_EVER);
+	CHECK_EQ(fl__fill_missing(load), FL__DESK_BUFFER_BYTES);
+	ground_close(&ground);
+}
+
 /* A load past its deadline is cancelled, but not once its answer has come: a thread that
  * looks at the answer ends the load, and its image goes. */
 static void an_answer_comes_before_the_cancel(void)
@@ -335,10 +469,13 @@ static void an_answer_comes_before_the_cancel(void)
 }
 
 static const struct test_case cases[] = {
+	TEST_CASE(a_disk_reads_meanwhile),
 	TEST_CASE(a_late_read_is_alone),
 	TEST_CASE(an_answer_comes_before_the_cancel),
 	TEST_CASE(buffers_are_not_lent),
+	TEST_CASE(demands_find_a_load),
 	TEST_CASE(a_part_is_not_widened_over_another),
+	TEST_CASE(units_are_read_around_a_part),
 	TEST_CASE(what_guests_see_is_not_read),
 };
 

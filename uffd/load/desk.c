@@ -14,20 +14,59 @@
 /* An answer that could not be given is given again after this time. */
 #define AGAIN_NS UINT64_C(50000000)
 
-/* The ring is told of room when there is room for several: each bell wakes a
- * thread. */
-#define BELL_LOADS (FL__DESK_FORESEEN_LOADS / 2)
+#define LARGE_BYTES (UINT64_C(2) << 20)
+#define BUFFERS_BYTES (FL__DESK_LOADS * FL__DESK_BUFFER_BYTES)
+
+static int buffers_make(struct fl__desk *desk)
+{
+	int err = fl__os_reserve(BUFFERS_BYTES, LARGE_BYTES, &desk->buffers);
+
+	if (!err)
+		err = fl__os_allow(desk->buffers, BUFFERS_BYTES);
+	if (err && desk->buffers)
+		fl__os_release(desk->buffers, BUFFERS_BYTES);
+	return err;
+}
+
+static void buffers_forget_locked(struct fl__desk *desk)
+{
+	if (!desk->taken_count)
+		(void)madvise(desk->buffers, (size_t)BUFFERS_BYTES,
+			      MADV_DONTNEED);
+}
+
+void fl__desk_enlarge(struct fl__desk *desk)
+{
+	fl__os_lock(&desk->lock);
+	if (!desk->is_large) {
+		/* Without it the same is slower. Where pages are shared with a child the
+		 * kernel would break them up. */
+		buffers_forget_locked(desk);
+		(void)madvise(desk->buffers, (size_t)BUFFERS_BYTES,
+			      MADV_DONTFORK);
+		(void)madvise(desk->buffers, (size_t)BUFFERS_BYTES,
+			      MADV_HUGEPAGE);
+	}
+	desk->is_large = true;
+	fl__os_unlock(&desk->lock);
+}
+
+void fl__desk_rest_locked(struct fl__desk *desk)
+{
+	buffers_forget_locked(desk);
+	(void)madvise(desk->buffers, (size_t)BUFFERS_BYTES, MADV_NOHUGEPAGE);
+	desk->is_large = false;
+}
 
 int fl__desk_init(struct fl__desk *desk)
 {
+	int err;
+
 	memset(desk, 0, sizeof(*desk));
 	desk->uffd_fd = desk->wake_fd = -1;
-	desk->buffers = mmap(NULL, FL__DESK_LOADS * FL_WPAGE_BYTES,
-			     PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			     0);
-	if (desk->buffers == MAP_FAILED)
-		return fl__error_fold(-errno);
+	err = buffers_make(desk);
+	if (err)
+		return err;
 	if (fl__os_lock_init(&desk->lock))
 		goto err_buffers;
 	if (fl__os_cond_init(&desk->filler))
@@ -38,7 +77,8 @@ int fl__desk_init(struct fl__desk *desk)
 		goto err_caller;
 	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
 		desk->loads[i].desk = desk;
-		desk->loads[i].bytes = desk->buffers + i * FL_WPAGE_BYTES;
+		desk->loads[i].bytes =
+			desk->buffers + i * FL__DESK_BUFFER_BYTES;
 	}
 	for (uint32_t i = 0; i < FL__DESK_WAITERS; i++) {
 		desk->waiters[i].next = desk->free_waiters;
@@ -53,7 +93,7 @@ err_filler:
 err_lock:
 	fl__os_lock_fini(&desk->lock);
 err_buffers:
-	(void)munmap(desk->buffers, FL__DESK_LOADS * FL_WPAGE_BYTES);
+	fl__os_release(desk->buffers, BUFFERS_BYTES);
 	return -ENOMEM;
 }
 
@@ -64,7 +104,7 @@ void fl__desk_fini(struct fl__desk *desk)
 	fl__os_cond_fini(&desk->caller);
 	fl__os_cond_fini(&desk->filler);
 	fl__os_lock_fini(&desk->lock);
-	(void)munmap(desk->buffers, FL__DESK_LOADS * FL_WPAGE_BYTES);
+	fl__os_release(desk->buffers, BUFFERS_BYTES);
 }
 
 /* The thread that reads faults is to look again. */
@@ -381,8 +421,8 @@ static void load_free(struct fl__desk *desk, struct fl__load *load)
 		desk->is_caller_short = false;
 		fl__os_cond_signal(&desk->caller);
 	}
-	if (desk->is_ring_short && desk->taken_count <= BELL_LOADS) {
-		desk->is_ring_short = false;
+	if (desk->taken_count < desk->bell_count) {
+		desk->bell_count = 0;
 		ring_bell(desk);
 	} else if (desk->unserved) {
 		ring_bell(desk);
@@ -818,6 +858,15 @@ static bool is_owed(const struct fl__desk *desk)
 	return false;
 }
 
+void fl__desk_answer_locked(struct fl__desk *desk, struct fl__load *load,
+			    int64_t result)
+{
+	load->result = result;
+	load->state = FL__LOAD_ANSWERED;
+	fl__os_cond_signal(&desk->filler);
+	fl__os_cond_broadcast(&desk->answered);
+}
+
 bool fl__desk_answer(struct fl__desk *desk, struct fl__load *load,
 		     int64_t result)
 {
@@ -825,10 +874,7 @@ bool fl__desk_answer(struct fl__desk *desk, struct fl__load *load,
 
 	fl__os_lock(&desk->lock);
 	if (load->image) {
-		load->result = result;
-		load->state = FL__LOAD_ANSWERED;
-		fl__os_cond_signal(&desk->filler);
-		fl__os_cond_broadcast(&desk->answered);
+		fl__desk_answer_locked(desk, load, result);
 	} else {
 		load_free(desk, load);
 		is_over = desk->is_closed && !is_owed(desk);

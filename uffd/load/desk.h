@@ -39,13 +39,21 @@
 #define FL_DESK_H
 
 #include "ahead.h"
+#include "direct.h"
 #include "large.h"
 #include "places.h"
 
-#define FL__DESK_LOADS		32
+#define FL__DESK_LOADS		96
 #define FL__DESK_WAITERS	256
-/* What is foreseen takes so many loads at most: demands need the others. */
-#define FL__DESK_FORESEEN_LOADS	(FL__DESK_LOADS / 2)
+/* What is foreseen takes so many loads at most: demands need the others. The first is
+ * for what the kernel reads ahead, and for sources of the host. */
+#define FL__DESK_FORESEEN_LOADS	16
+#define FL__DESK_DIRECT_LOADS	80
+/* Past the page cache a disk is given so many reads at a time, and threads fill as
+ * many pages meanwhile: some disks tell of none before all that they have are read. */
+#define FL__DESK_DIRECT_READS	40
+/* A page, and what is read before and behind its bytes. */
+#define FL__DESK_BUFFER_BYTES	(FL_WPAGE_BYTES + FL__DIRECT_MAX_BYTES)
 
 enum fl__load_state {
 	FL__LOAD_FREE = 0,
@@ -91,7 +99,7 @@ struct fl__load {
 	bool is_left;
 	bool is_to_cancel;
 	bool is_told;			/* the source, of the cancel */
-	uint8_t *bytes;			/* a page; not of what is continued */
+	uint8_t *bytes;			/* a buffer; not of what is continued */
 };
 
 struct fl__desk {
@@ -103,7 +111,7 @@ struct fl__desk {
 	int wake_fd;			/* an eventfd: look again */
 	bool is_stopping;
 	bool is_closed;
-	bool is_ring_short;		/* the ring takes more when loads end */
+	bool is_large;			/* the buffers are in large pages */
 	bool is_caller_short;		/* so do those that call the host */
 	bool may_ask;			/* some file may be asked for ahead */
 	bool is_asking;			/* a thread does */
@@ -111,6 +119,9 @@ struct fl__desk {
 	bool is_collapsing;		/* a thread makes a folio of one */
 	uint64_t watched_ns;		/* the deadline of the last tick */
 	uint32_t taken_count;		/* loads that are not free */
+	uint32_t reading_count;		/* those that the ring reads */
+	/* The ring takes more when so few are taken; 0: it needs not be told. */
+	uint32_t bell_count;
 	uint64_t order;
 	struct fl__places places;
 	struct fl__lazy *images;
@@ -124,6 +135,10 @@ struct fl__desk {
 
 int fl__desk_init(struct fl__desk *desk);
 void fl__desk_fini(struct fl__desk *desk);
+/* Some image is read past the page cache: a disk writes faster to large pages. No
+ * image is left: the buffers take no memory. */
+void fl__desk_enlarge(struct fl__desk *desk);
+void fl__desk_rest_locked(struct fl__desk *desk);
 
 /* A slot shows an image from here on, and does so no more. Add before the slot
  * is registered; drop after its mappings have gone. end: where the slot
@@ -176,6 +191,9 @@ void fl__desk_drop_image(struct fl__desk *desk, struct fl_image *image);
  * more: the caller ends the desk. */
 bool fl__desk_answer(struct fl__desk *desk, struct fl__load *load,
 		     int64_t result);
+/* The same of a read of the ring, whose image is there. */
+void fl__desk_answer_locked(struct fl__desk *desk, struct fl__load *load,
+			    int64_t result);
 /* No image is left. True: no answer is owed, and the caller ends the desk. Else
  * the last answer does. */
 bool fl__desk_close(struct fl__desk *desk);

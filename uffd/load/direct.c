@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,7 +20,26 @@ static bool is_same(int a, int b)
 	       first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
-int fl__direct_open(int fd)
+static bool reads(int direct_fd, uint32_t unit_bytes)
+{
+	_Alignas(FL__DIRECT_MAX_BYTES) uint8_t block[FL__DIRECT_MAX_BYTES];
+
+	/* Whatever else goes wrong, the loads will say. */
+	return pread(direct_fd, block, unit_bytes, (off_t)unit_bytes) >= 0 ||
+	       errno != EINVAL;
+}
+
+/* What disks have, smallest first. 0: more. */
+static uint32_t unit_of(int direct_fd)
+{
+	uint32_t unit = 512;
+
+	while (unit <= FL__DIRECT_MAX_BYTES && !reads(direct_fd, unit))
+		unit *= 8;
+	return unit <= FL__DIRECT_MAX_BYTES ? unit : 0;
+}
+
+int fl__direct_open(int fd, uint32_t *unit_bytes)
 {
 	char path[32];
 	int direct;
@@ -29,17 +49,9 @@ int fl__direct_open(int fd)
 	if (direct < 0)
 		return -1;
 	/* What stands at that path need not be the kernel's. */
-	if (is_same(fd, direct))
+	*unit_bytes = is_same(fd, direct) ? unit_of(direct) : 0;
+	if (*unit_bytes)
 		return direct;
 	close(direct);
 	return -1;
-}
-
-bool fl__direct_reads(int direct_fd, uint64_t off)
-{
-	_Alignas(FL__DIRECT_BYTES) uint8_t block[FL__DIRECT_BYTES];
-
-	/* Whatever else goes wrong, the loads will say. */
-	return pread(direct_fd, block, sizeof(block), (off_t)off) >= 0 ||
-	       errno != EINVAL;
 }

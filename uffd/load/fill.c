@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* fill.c - reading, checking and publishing; see fill.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "fill.h"
 #include "turns.h"
+
+#include <errno.h>
+#include <unistd.h>
 
 void fl__fill_end(struct fl__load *load, int err)
 {
@@ -68,22 +74,20 @@ static int load_check(const struct fl__load *load,
 			page_check(load, bytes, sha);
 }
 
-/* A packed page, of which all that was to be read is there. */
-static void load_unpack(struct fl__load *load, struct fl__unpack *unpack,
-			struct fl__sha256 *sha)
+/* Where in the file the part lies, of which *len bytes are stored. */
+static uint64_t part_place(const struct fl__load *load, uint64_t *len)
 {
-	const struct fl__page_leaves *leaves;
-	const uint8_t *bytes;
-	uint32_t held;
-	int err;
+	return fl__workset_place(&load->image->set, load->entry_idx, load->part,
+				 len);
+}
 
-	if (!load_can_be_checked(load, sha, &leaves))
-		return;
-	err = fl__unpack_take(unpack, load, &held, &bytes);
-	if (!err)
-		err = load_check(load, leaves, bytes, sha);
-	load_publish(load, bytes, err);
-	fl__unpack_give(unpack, held);
+/* What is read before the part, so that the read begins at a multiple. */
+static uint64_t load_lead(const struct fl__load *load)
+{
+	uint64_t len;
+
+	return part_place(load, &len) &
+	       (fl__lazy_unit_bytes(load->image->lazy) - 1);
 }
 
 /* Where in the memory the load's part lies. */
@@ -98,12 +102,30 @@ static uint64_t part_end(const struct fl__load *load)
 	return part_off(load) + load->part.count * FL__PAGE_BLOCK_BYTES;
 }
 
-/* Where the part is read to. */
+/* Where the part is, once it was read. */
 static uint8_t *load_bytes(const struct fl__load *load)
 {
 	return load->image->lazy->is_continue ?
 		       fl__lazy_at(load->image, part_off(load)) :
-		       load->bytes;
+		       load->bytes + load_lead(load);
+}
+
+/* A packed page, of which all that was to be read is there. */
+static void load_unpack(struct fl__load *load, struct fl__unpack *unpack,
+			struct fl__sha256 *sha)
+{
+	const struct fl__page_leaves *leaves;
+	const uint8_t *bytes;
+	uint32_t held;
+	int err;
+
+	if (!load_can_be_checked(load, sha, &leaves))
+		return;
+	err = fl__unpack_take(unpack, load, load_bytes(load), &held, &bytes);
+	if (!err)
+		err = load_check(load, leaves, bytes, sha);
+	load_publish(load, bytes, err);
+	fl__unpack_give(unpack, held);
 }
 
 void fl__fill_check(struct fl__load *load, struct fl__sha256 *sha)
@@ -115,8 +137,8 @@ void fl__fill_check(struct fl__load *load, struct fl__sha256 *sha)
 			     load_check(load, leaves, load_bytes(load), sha));
 }
 
-/* How much of the part is there or need not be read: guests may see blocks that were
- * published before. */
+/* How much of what is to be read is there or need not be read: guests may see blocks
+ * that were published before. */
 static uint64_t load_got(const struct fl__load *load)
 {
 	if (!load->image->lazy->is_continue)
@@ -126,21 +148,28 @@ static uint64_t load_got(const struct fl__load *load)
 	       part_off(load);
 }
 
+/* How much is to be read, so that the part is there. */
+static uint64_t load_wanted(const struct fl__load *load)
+{
+	return load_lead(load) + fl__unpack_stored(load);
+}
+
 uint64_t fl__fill_off(const struct fl__load *load)
 {
 	uint64_t len;
 
-	return fl__workset_place(&load->image->set, load->entry_idx, load->part,
-				 &len) +
-	       load_got(load);
+	return part_place(load, &len) - load_lead(load) + load_got(load);
 }
 
 uint64_t fl__fill_missing(const struct fl__load *load)
 {
 	uint64_t got = load_got(load);
 
+	/* Where the file ends there may be less. */
 	if (!load->image->lazy->is_continue)
-		return fl__unpack_stored(load) - got;
+		return fl_round_up(load_wanted(load),
+				   fl__lazy_unit_bytes(load->image->lazy)) -
+		       got;
 	return fl__lazy_seek(load->image, part_off(load) + got, part_end(load),
 			     true) -
 	       part_off(load) - got;
@@ -148,23 +177,38 @@ uint64_t fl__fill_missing(const struct fl__load *load)
 
 uint8_t *fl__fill_to(const struct fl__load *load)
 {
-	return load_bytes(load) + load_got(load);
+	return load_bytes(load) - load_lead(load) + load_got(load);
+}
+
+static int64_t read_now(const struct fl__load *load, uint64_t off, uint8_t *to,
+			uint64_t len)
+{
+	struct fl_page_source *pages = load->image->origin->pages;
+	ssize_t got;
+
+	if (!fl__lazy_is_direct_copy(load->image->lazy))
+		return fl__page_source_now(pages, off, to, len);
+	do {
+		got = pread(load->image->lazy->direct.fd, to, (size_t)len,
+			    (off_t)off);
+	} while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
 }
 
 int64_t fl__fill_read(const struct fl__load *load)
 {
-	struct fl_page_source *pages = load->image->origin->pages;
 	uint64_t missing = fl__fill_missing(load), done = 0;
+	uint64_t wanted =
+		fl_min_u64(missing, load_wanted(load) - load_got(load));
 
-	while (done < missing) {
-		int64_t got = fl__page_source_now(pages,
-						  fl__fill_off(load) + done,
-						  fl__fill_to(load) + done,
-						  missing - done);
+	while (done < wanted) {
+		int64_t len = read_now(load, fl__fill_off(load) + done,
+				       fl__fill_to(load) + done,
+				       missing - done);
 
-		if (got <= 0)
-			return fl__page_source_error(got);
-		done += (uint64_t)got;
+		if (len <= 0)
+			return fl__page_source_error(len);
+		done += (uint64_t)len;
 	}
 	return (int64_t)done;
 }
@@ -179,7 +223,7 @@ bool fl__fill_answered(struct fl__load *load, int64_t result)
 		return false;
 	}
 	load->got_bytes = load_got(load) + (uint64_t)result;
-	if (load_got(load) >= fl__unpack_stored(load))
+	if (load_got(load) >= load_wanted(load))
 		return true;
 	fl__os_lock(&load->desk->lock);
 	fl__desk_again_locked(load->desk, load);

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include "foresee.h"
+#include "ahead.h"
 #include "lazy.h"
 #include "uffd/scan.h"
 #include "uffd/uffd.h"
@@ -14,6 +15,10 @@
  * slot takes a fault for each host page that it reads, as long as it shows the image.
  * While pages are loaded that is nothing beside; later it would be. */
 #define LAZY_WATCHED 1
+
+/* What a disk reads while the threads of the first image begin. */
+#define FIRST_RUNS 64
+#define FIRST_BYTES (UINT64_C(2) << 20)
 
 static uint64_t extent_bytes(const struct fl_image *image, uint32_t idx,
 			     const struct fl__space *space, uint64_t *start)
@@ -102,6 +107,24 @@ void fl__foresee_record(int pagemap_fd, struct fl__space *space)
 			       &buffer, on_recorded, &record);
 	}
 	fl__space_scanned(space, buffer.calls);
+}
+
+void fl__foresee_open(struct fl_image *image)
+{
+	struct fl__lazy first = {
+		.image = image,
+		.is_shown = true,
+		.can_ask = true,
+	};
+	int fd = fl__page_source_fd(image->origin->pages);
+	uint64_t off, len;
+
+	/* What is asked for is asked for again later, when it costs nothing. */
+	for (int i = 0;
+	     i < FIRST_RUNS && fd >= 0 && first.set_asked < FIRST_BYTES &&
+	     fl__ahead_ask(&first, &off, &len);
+	     i++)
+		(void)readahead(fd, (off64_t)off, (size_t)len);
 }
 
 bool fl__foresee_ask(struct fl_image *image)

@@ -28,6 +28,10 @@ void fl__foresee_watch(int uffd_fd, struct fl__space *space,
  * touched. Not of a slot in which pages were mapped ahead. pagemap_fd is open. */
 void fl__foresee_record(int pagemap_fd, struct fl__space *space);
 
+/* A lazy image is about to be opened: ask for the first bytes of its set, which
+ * come while the threads begin. Does not wait for them. */
+void fl__foresee_open(struct fl_image *image);
+
 /* The first slot that shows an image in place asks for the image's set. Does not
  * wait for the pages. Of a lazy image the desk asks. False: nothing was asked for. */
 bool fl__foresee_ask(struct fl_image *image);

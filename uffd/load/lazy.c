@@ -76,8 +76,8 @@ static int lazy_map(struct fl__lazy *lazy, int fd)
 
 static void lazy_free(struct fl__lazy *lazy)
 {
-	if (lazy->direct_fd >= 0)
-		close(lazy->direct_fd);
+	if (lazy->direct.fd >= 0)
+		close(lazy->direct.fd);
 	if (lazy->window)
 		fl__os_release(lazy->window, lazy->span_bytes);
 	free(lazy->chunk_loaded);
@@ -116,7 +116,8 @@ static int books_make(struct fl_image *image, struct fl__lazy *lazy)
 }
 
 int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
-		    int direct_fd, bool with_wp, struct fl_error *error)
+		    struct fl__lazy_direct direct, bool with_wp,
+		    struct fl_error *error)
 {
 	struct fl__lazy *lazy = calloc(1, sizeof(*lazy));
 	int fd = -1, err = -ENOMEM;
@@ -124,7 +125,7 @@ int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 	if (lazy) {
 		lazy->desk = desk;
 		lazy->uffd_fd = uffd_fd;
-		lazy->direct_fd = direct_fd;
+		lazy->direct = direct;
 		lazy->is_continue = image->origin->publish ==
 				    FL_PUBLISH_CONTINUE;
 		lazy->with_wp = with_wp;
@@ -144,8 +145,8 @@ int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 		close(fd);
 	if (lazy)
 		lazy_free(lazy);
-	else if (direct_fd >= 0)
-		close(direct_fd);
+	else if (direct.fd >= 0)
+		close(direct.fd);
 	return fl__error_set(
 		error, fl__error_fold(err),
 		"cannot make the memory file of a lazy image: %s%s%s",

@@ -67,7 +67,10 @@ struct fl__lazy {
 	fl_atomic64 loaded_count;	/* atomic */
 	fl_atomic64 failed_count;	/* atomic */
 	int uffd_fd;
-	int direct_fd;		/* reads past the page cache; -1: none */
+	struct fl__lazy_direct {	/* of a file that is read past the page cache */
+		int fd;			/* -1: none */
+		uint32_t unit_bytes;	/* reads are multiples of it; 0: none */
+	} direct;
 	bool is_continue;	/* how pages are published */
 	bool with_wp;		/* and slots are registered for writes as well */
 	enum fl__lazy_reader reader;
@@ -95,10 +98,22 @@ struct fl__lazy {
 
 /* Sets image->fd, lazy and file_offs; uffd_fd is open for missing pages of shared
  * memory, and for minor faults where the image's origin wants its pages continued.
- * direct_fd is the image's from here on. with_wp: slots are tracked by uffd_fd.
+ * direct.fd is the image's from here on. with_wp: slots are tracked by uffd_fd.
  * -ENOMEM, -EPERM, -ENOTSUP. */
 int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
-		    int direct_fd, bool with_wp, struct fl_error *error);
+		    struct fl__lazy_direct direct, bool with_wp,
+		    struct fl_error *error);
+/* By copy: is the file read past the page cache? */
+static inline bool fl__lazy_is_direct_copy(const struct fl__lazy *lazy)
+{
+	return lazy->direct.unit_bytes && !lazy->is_continue;
+}
+
+/* What is read into a buffer is a multiple of these, and lies at one. */
+static inline uint64_t fl__lazy_unit_bytes(const struct fl__lazy *lazy)
+{
+	return fl__lazy_is_direct_copy(lazy) ? lazy->direct.unit_bytes : 1;
+}
 /* No slot shows the image, and no load is under way. is_parents: in a forked child,
  * which may have memory of its own where the window was. */
 void fl__lazy_destroy(struct fl_image *image, bool is_parents);

@@ -6,8 +6,8 @@
 #endif
 #include "loader.h"
 #include "chores.h"
-#include "direct.h"
 #include "fill.h"
+#include "foresee.h"
 #include "turns.h"
 #include "uffd/filter.h"
 #include "uffd/ring.h"
@@ -175,8 +175,8 @@ static void *caller_run(void *arg)
 
 static int read_fd(const struct fl_image *image)
 {
-	return image->lazy->direct_fd >= 0 ?
-		       image->lazy->direct_fd :
+	return image->lazy->direct.fd >= 0 ?
+		       image->lazy->direct.fd :
 		       fl__page_source_fd(image->origin->pages);
 }
 
@@ -195,8 +195,10 @@ static bool ring_fill(struct fl__loader *loader)
 					 fl__fill_off(load), fl__fill_to(load),
 					 (uint32_t)fl__fill_missing(load),
 					 load);
-		if (has_room)
+		if (has_room) {
 			load->state = FL__LOAD_READING;
+			desk->reading_count++;
+		}
 		fl__desk_put_locked(desk, load);
 	}
 	while (has_room &&
@@ -209,39 +211,43 @@ static bool ring_fill(struct fl__loader *loader)
 	return fl__ring_go(loader->ring) && has_room;
 }
 
-/* Take back what was read. The only one, if there is one and it is not packed. */
-static struct fl__load *ring_drain(struct fl__loader *loader)
+/* Take back what was read. False: nothing was. *only: the only one, if there is one
+ * and it is not packed. */
+static bool ring_drain(struct fl__loader *loader, struct fl__load **only)
 {
-	struct fl__load *load, *only = NULL;
+	struct fl__desk *desk = &loader->desk;
+	struct fl__load *load, *first = NULL;
 	uint32_t count = 0;
 	int64_t result;
 
+	fl__os_lock(&desk->lock);
 	while ((load = fl__ring_next(loader->ring, &result))) {
+		desk->reading_count--;
 		if (result == -EINTR || result == -EAGAIN) {
-			fl__os_lock(&loader->desk.lock);
-			fl__desk_again_locked(&loader->desk, load);
-			fl__os_unlock(&loader->desk.lock);
+			fl__desk_again_locked(desk, load);
 			continue;
 		}
 		/* A thread would have to be woken for each that came before. */
-		if (only)
-			(void)fl__desk_answer(&loader->desk, only,
-					      only->result);
+		if (first)
+			fl__desk_answer_locked(desk, first, first->result);
 		load->result = result;
-		only = load;
+		first = load;
 		count++;
 	}
-	if (!only || (count < 2 && !fl__unpack_is_for(only)))
-		return only;
-	(void)fl__desk_answer(&loader->desk, only, only->result);
-	return NULL;
+	*only = count == 1 && !fl__unpack_is_for(first) ? first : NULL;
+	if (*only)
+		first->users++;
+	else if (first)
+		fl__desk_answer_locked(desk, first, first->result);
+	fl__os_unlock(&desk->lock);
+	return count;
 }
 
 /*
  * Read by the ring. A page that comes alone is filled here: a guest waits for the
  * page, and to wake a filler would take as long again. Pages that come together
- * are for the fillers, and so is all that is packed. False: the kernel did not take
- * all reads.
+ * are for the fillers, and so is all that is packed; the disk gets its next reads
+ * before they are filled. False: the kernel did not take all reads.
  */
 static bool ring_turn(struct fl__loader *loader, struct fl__sha256 *sha)
 {
@@ -251,12 +257,10 @@ static bool ring_turn(struct fl__loader *loader, struct fl__sha256 *sha)
 
 	do {
 		is_taken = ring_fill(loader);
-		load = ring_drain(loader);
-		if (!load)
+		if (!ring_drain(loader, &load))
 			return is_taken;
-		fl__os_lock(&desk->lock);
-		load->users++;
-		fl__os_unlock(&desk->lock);
+		if (!load)
+			return ring_fill(loader);
 		if (fl__fill_answered(load, load->result))
 			fl__fill_check(load, sha);
 		fl__os_lock(&desk->lock);
@@ -427,6 +431,7 @@ static void threads_stop(struct fl__loader *loader, bool has_handler)
 	close(desk->uffd_fd);
 	desk->wake_fd = desk->uffd_fd = -1;
 	desk->is_stopping = false;
+	fl__desk_rest_locked(desk);
 	fl__os_unlock(&desk->lock);
 }
 
@@ -555,26 +560,32 @@ static const char *start_remedy(int err)
 	return remedy ? remedy : "FL_LOAD_WHOLE needs none";
 }
 
-int fl__loader_refuse(const char *reason, struct fl_error *error)
+int fl__loader_refuse(const struct fl__origin *origin, const char *reason,
+		      struct fl_error *error)
 {
-	return fl__error_set(
-		error, -ENOTSUP,
-		"FL_PUBLISH_CONTINUE cannot be had here: %s; use FL_PUBLISH_DEFAULT",
-		reason);
+	const char *wish = "FL_READ_CACHED", *instead = "FL_READ_DEFAULT";
+
+	if (origin->read == FL_READ_DIRECT)
+		wish = "FL_READ_DIRECT";
+	if (origin->publish == FL_PUBLISH_CONTINUE) {
+		wish = "FL_PUBLISH_CONTINUE";
+		instead = "FL_PUBLISH_DEFAULT";
+	}
+	return fl__error_set(error, -ENOTSUP,
+			     "%s cannot be had here: %s; use %s", wish, reason,
+			     instead);
 }
 
-/* The image is to be read to where its pages stay. -1: its file cannot be. */
-static int direct_open(const struct fl_image *image)
+/* The image's file is to be read past the page cache. fd -1: it cannot be. */
+static struct fl__lazy_direct direct_open(const struct fl_image *image)
 {
-	const struct fl__toc *toc = &image->origin->toc;
-	const struct fl__toc_image *from = &toc->images[image->origin_idx];
-	int fd = fl__direct_open(fl__page_source_fd(image->origin->pages));
+	struct fl__lazy_direct direct = { -1, 0 };
 
-	if (fd < 0 || !from->entry_count ||
-	    fl__direct_reads(fd, toc->entries[from->first_entry].file_off))
-		return fd;
-	close(fd);
-	return -1;
+	if (image->origin->read == FL_READ_DIRECT)
+		direct.fd = fl__direct_open(
+			fl__page_source_fd(image->origin->pages),
+			&direct.unit_bytes);
+	return direct;
 }
 
 int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
@@ -582,35 +593,39 @@ int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 {
 	const struct fl_page_source *pages = image->origin->pages;
 	bool is_foreign = fl__page_source_is_foreign(pages);
-	bool is_continue = image->origin->publish == FL_PUBLISH_CONTINUE;
-	int direct_fd = is_continue ? direct_open(image) : -1;
+	struct fl__lazy_direct direct = direct_open(image);
 	int err;
 
-	if (is_continue && direct_fd < 0)
+	if (direct.fd < 0 && image->origin->read == FL_READ_DIRECT)
 		return fl__loader_refuse(
+			image->origin,
 			"the file cannot be read past the page cache (O_DIRECT)",
 			error);
+	if (direct.fd < 0)
+		fl__foresee_open(image);
 	err = loader_enter(loader, is_foreign, image->origin->toc.is_packed);
-	if (err && direct_fd >= 0)
-		close(direct_fd);
+	if (err && direct.fd >= 0)
+		close(direct.fd);
 	if (err)
 		return fl__error_set(
 			error, err == -ENOTSUP ? err : fl__error_fold(err),
 			"cannot start the threads that load images: %s; %s",
 			strerror(-err), start_remedy(err));
 	err = fl__lazy_create(image, &loader->desk, loader->desk.uffd_fd,
-			      direct_fd, loader->config.with_wp, error);
+			      direct, loader->config.with_wp, error);
 	if (err) {
 		loader_leave(loader);
 		return err;
 	}
+	if (fl__lazy_is_direct_copy(image->lazy))
+		fl__desk_enlarge(&loader->desk);
 	if (is_foreign)
 		image->lazy->reader = FL__READER_CALLER;
 	else if (loader->ring && fl__page_source_fd(pages) >= 0)
 		image->lazy->reader = FL__READER_RING;
 	image->lazy->can_collapse = loader->config.can_collapse;
 	/* What is read past the page cache is not asked for ahead. */
-	image->lazy->can_ask = fl__page_source_fd(pages) >= 0 && !is_continue;
+	image->lazy->can_ask = fl__page_source_fd(pages) >= 0 && direct.fd < 0;
 	fl__desk_add_image(&loader->desk, image);
 	image->ready = loader_ready;
 	image->has = fl__lazy_holds;
@@ -665,6 +680,9 @@ void fl__loader_tell(const struct fl_image *image,
 {
 	loading->publish = image->lazy->is_continue ? FL_PUBLISH_CONTINUE :
 						      FL_PUBLISH_COPY;
+	if (fl__page_source_fd(image->origin->pages) >= 0)
+		loading->read = image->lazy->direct.fd >= 0 ? FL_READ_DIRECT :
+							      FL_READ_CACHED;
 	loading->loaded_wpages =
 		__atomic_load_n(&image->lazy->loaded_count, __ATOMIC_RELAXED);
 	loading->failed_loads =

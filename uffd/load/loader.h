@@ -58,8 +58,9 @@ void fl__loader_close(struct fl__loader *loader);
 /* The image has its map and its origin. Errors: those of fl__lazy_create(). */
 int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		   struct fl_error *error);
-/* The image was to be published without a copy. -ENOTSUP. */
-int fl__loader_refuse(const char *reason, struct fl_error *error);
+/* What the image's origin wants beside loading on demand cannot be had. -ENOTSUP. */
+int fl__loader_refuse(const struct fl__origin *origin, const char *reason,
+		      struct fl_error *error);
 /* No slot shows the image. */
 void fl__loader_remove(struct fl_image *image);
 

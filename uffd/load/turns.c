@@ -42,20 +42,32 @@ static struct fl__load *foreseen_begin(struct fl__desk *desk,
 				     true);
 }
 
+/* May a load of the image begin that nobody waits for? Else those that begin loads are
+ * told when there is room for several: each bell wakes a thread. */
+static bool has_room(struct fl__desk *desk, const struct fl__lazy *lazy)
+{
+	bool is_direct = fl__lazy_is_direct_copy(lazy);
+	uint32_t most = is_direct ? FL__DESK_DIRECT_LOADS :
+				    FL__DESK_FORESEEN_LOADS;
+
+	if (desk->taken_count < most)
+		return !is_direct ||
+		       desk->reading_count < FL__DESK_DIRECT_READS;
+	if (lazy->reader == FL__READER_RING && desk->bell_count <= most / 2)
+		desk->bell_count = most / 2 + 1;
+	desk->is_caller_short |= lazy->reader == FL__READER_CALLER;
+	return false;
+}
+
 /* What is foreseen, if enough loads are free. */
 static struct fl__load *load_foreseen(struct fl__desk *desk,
 				      enum fl__lazy_reader who)
 {
 	struct fl__load *load = NULL;
 
-	if (desk->taken_count >= FL__DESK_FORESEEN_LOADS) {
-		desk->is_ring_short |= who == FL__READER_RING;
-		desk->is_caller_short |= who == FL__READER_CALLER;
-		return NULL;
-	}
 	for (struct fl__lazy *lazy = desk->images; lazy && !load;
 	     lazy = lazy->next) {
-		if (lazy->reader == who)
+		if (lazy->reader == who && has_room(desk, lazy))
 			load = foreseen_begin(desk, lazy);
 	}
 	return load;

@@ -37,7 +37,8 @@ static uint32_t hold(struct fl__unpack *unpack)
 }
 
 int fl__unpack_take(struct fl__unpack *unpack, const struct fl__load *load,
-		    uint32_t *held, const uint8_t **bytes)
+		    const uint8_t *stored, uint32_t *held,
+		    const uint8_t **bytes)
 {
 	struct fl__page_unpacker *unpacker;
 	uint8_t *to;
@@ -46,7 +47,7 @@ int fl__unpack_take(struct fl__unpack *unpack, const struct fl__load *load,
 	unpacker = unpack->unpackers[*held];
 	*bytes = to = fl__page_unpacker_buffer(unpacker);
 	return fl__toc_unpack_blocks(&load->image->origin->toc, load->entry_idx,
-				     unpacker, load->bytes, load->part.first,
+				     unpacker, stored, load->part.first,
 				     load->part.count, to, NULL);
 }
 

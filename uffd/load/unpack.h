@@ -47,11 +47,12 @@ static inline uint64_t fl__unpack_stored(const struct fl__load *load)
 	return len;
 }
 
-/* Unpack the load's part of a page from what was read. *bytes is the part, not checked
+/* Unpack the load's part of a page from what is stored of it. *bytes is the part, not checked
  * yet, and *held the unpacker, which the caller gives back whatever is returned.
  * -ENOEXEC. */
 int fl__unpack_take(struct fl__unpack *unpack, const struct fl__load *load,
-		    uint32_t *held, const uint8_t **bytes);
+		    const uint8_t *stored, uint32_t *held,
+		    const uint8_t **bytes);
 void fl__unpack_give(struct fl__unpack *unpack, uint32_t held);
 
 #endif

@@ -68,28 +68,34 @@ struct cold_way {
 	enum fl_load_way load; /* AUTO: there is no snapshot */
 	enum file file, set;
 	bool is_remote;
+	enum fl_load_read read;
 };
 
 static const struct cold_way cold_ways[] = {
 	{ "start", "no snapshot: the guest starts", FL_LOAD_AUTO, FILE_NONE,
-	  FILE_NONE, false },
+	  FILE_NONE, false, FL_READ_DEFAULT },
 	{ "whole", "whole image first", FL_LOAD_WHOLE, FILE_PLAIN, FILE_NONE,
-	  false },
-	{ "lazy", "lazy", FL_LOAD_LAZY, FILE_PLAIN, FILE_NONE, false },
+	  false, FL_READ_DEFAULT },
+	{ "lazy", "lazy", FL_LOAD_LAZY, FILE_PLAIN, FILE_NONE, false,
+	  FL_READ_DEFAULT },
 	{ "lazy-set", "lazy, with the recorded set", FL_LOAD_LAZY, FILE_PLAIN,
-	  FILE_LAZY_SET, false },
+	  FILE_LAZY_SET, false, FL_READ_DEFAULT },
+	{ "direct-set", "lazy, past the page cache, with it", FL_LOAD_LAZY,
+	  FILE_PLAIN, FILE_LAZY_SET, false, FL_READ_DIRECT },
 	{ "place-set", "in place, unchecked, with the set", FL_LOAD_IN_PLACE,
-	  FILE_PLAIN, FILE_PLACE_SET, false },
+	  FILE_PLAIN, FILE_PLACE_SET, false, FL_READ_DEFAULT },
 	{ "packed-whole", "packed, whole image first", FL_LOAD_WHOLE,
-	  FILE_PACKED, FILE_NONE, false },
+	  FILE_PACKED, FILE_NONE, false, FL_READ_DEFAULT },
 	{ "packed-set", "packed, lazy, with the set", FL_LOAD_LAZY, FILE_PACKED,
-	  FILE_LAZY_SET, false },
+	  FILE_LAZY_SET, false, FL_READ_DEFAULT },
+	{ "packed-direct-set", "packed, past the page cache", FL_LOAD_LAZY,
+	  FILE_PACKED, FILE_LAZY_SET, false, FL_READ_DIRECT },
 	{ "nbd-whole", "over NBD, whole image first", FL_LOAD_WHOLE, FILE_PLAIN,
-	  FILE_NONE, true },
+	  FILE_NONE, true, FL_READ_DEFAULT },
 	{ "nbd-lazy", "over NBD, lazy", FL_LOAD_LAZY, FILE_PLAIN, FILE_NONE,
-	  true },
+	  true, FL_READ_DEFAULT },
 	{ "nbd-set", "over NBD, lazy, with the set", FL_LOAD_LAZY, FILE_PLAIN,
-	  FILE_LAZY_SET, true },
+	  FILE_LAZY_SET, true, FL_READ_DEFAULT },
 };
 
 #define COLD_WAYS (sizeof(cold_ways) / sizeof(cold_ways[0]))
@@ -160,6 +166,7 @@ static int snapshot_open(const struct cold *cold, const struct cold_way *way,
 		return err;
 	fl_load_config_init(&config);
 	config.way = way->load;
+	config.read = way->read;
 	if (way->load == FL_LOAD_IN_PLACE)
 		config.open_flags = FL_OPEN_IN_PLACE | FL_OPEN_UNCHECKED;
 	if (way->set != FILE_NONE)
