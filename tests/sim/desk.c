@@ -439,7 +439,7 @@ static void units_are_read_around_a_part(void)
 	ground.lazy.direct.unit_bytes = FL__DIRECT_MAX_BYTES;
 	ground.entries[5].file_off = 9 * FL_WPAGE_BYTES - 1;
 	load = reading(&ground, 5, FL__PART_WHOLE, FOR_EVER);
-	CHECK_EQ(fl__fill_missing(load), FL__DESK_BUFFER_BYTES);
+	CHECK_EQ(fl__fill_missing(load), FL__BUFFER_BYTES);
 	ground_close(&ground);
 }
 

@@ -27,7 +27,7 @@ lib/wasm		contents cursor valtype opcodes constexpr reader_pass reader_entities 
 lib/image		image page_hash page_pack toc toc_form toc_read toc_pages toc_make page_source origin workset
 lib			backend segmented
 uffd			kernel confine filter ring uffd scan features probe memfd
-uffd/load		direct lazy ahead large places desk turns unpack fill chores loader foresee
+uffd/load		direct lazy ahead large foresee places buffers table waiters desk turns unpack fill chores loader
 uffd/track		policy dirty reset settle sweep track since
 uffd			rung host storage arena ask show clean engine
 lib			backends context

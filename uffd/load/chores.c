@@ -4,6 +4,8 @@
 #define _GNU_SOURCE
 #endif
 #include "chores.h"
+#include "ahead.h"
+#include "large.h"
 
 #include <fcntl.h>
 

@@ -1,125 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
-/* desk.c - loads, waiters, places, answers; see desk.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+/* desk.c - loads from their beginning to their end; see desk.h. */
 #include "desk.h"
+#include "ahead.h"
+#include "large.h"
 #include "slots/stats.h"
 #include "uffd/uffd.h"
-
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-/* An answer that could not be given is given again after this time. */
-#define AGAIN_NS UINT64_C(50000000)
-
-#define LARGE_BYTES (UINT64_C(2) << 20)
-#define BUFFERS_BYTES (FL__DESK_LOADS * FL__DESK_BUFFER_BYTES)
-
-static int buffers_make(struct fl__desk *desk)
-{
-	int err = fl__os_reserve(BUFFERS_BYTES, LARGE_BYTES, &desk->buffers);
-
-	if (!err)
-		err = fl__os_allow(desk->buffers, BUFFERS_BYTES);
-	if (err && desk->buffers)
-		fl__os_release(desk->buffers, BUFFERS_BYTES);
-	return err;
-}
-
-static void buffers_forget_locked(struct fl__desk *desk)
-{
-	if (!desk->taken_count)
-		(void)madvise(desk->buffers, (size_t)BUFFERS_BYTES,
-			      MADV_DONTNEED);
-}
-
-void fl__desk_enlarge(struct fl__desk *desk)
-{
-	fl__os_lock(&desk->lock);
-	if (!desk->is_large) {
-		/* Without it the same is slower. Where pages are shared with a child the
-		 * kernel would break them up. */
-		buffers_forget_locked(desk);
-		(void)madvise(desk->buffers, (size_t)BUFFERS_BYTES,
-			      MADV_DONTFORK);
-		(void)madvise(desk->buffers, (size_t)BUFFERS_BYTES,
-			      MADV_HUGEPAGE);
-	}
-	desk->is_large = true;
-	fl__os_unlock(&desk->lock);
-}
-
-void fl__desk_rest_locked(struct fl__desk *desk)
-{
-	buffers_forget_locked(desk);
-	(void)madvise(desk->buffers, (size_t)BUFFERS_BYTES, MADV_NOHUGEPAGE);
-	desk->is_large = false;
-}
-
-int fl__desk_init(struct fl__desk *desk)
-{
-	int err;
-
-	memset(desk, 0, sizeof(*desk));
-	desk->uffd_fd = desk->wake_fd = -1;
-	err = buffers_make(desk);
-	if (err)
-		return err;
-	if (fl__os_lock_init(&desk->lock))
-		goto err_buffers;
-	if (fl__os_cond_init(&desk->filler))
-		goto err_lock;
-	if (fl__os_cond_init(&desk->caller))
-		goto err_filler;
-	if (fl__os_cond_init(&desk->answered))
-		goto err_caller;
-	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
-		desk->loads[i].desk = desk;
-		desk->loads[i].bytes =
-			desk->buffers + i * FL__DESK_BUFFER_BYTES;
-	}
-	for (uint32_t i = 0; i < FL__DESK_WAITERS; i++) {
-		desk->waiters[i].next = desk->free_waiters;
-		desk->free_waiters = &desk->waiters[i];
-	}
-	desk->free_waiter_count = FL__DESK_WAITERS;
-	return 0;
-err_caller:
-	fl__os_cond_fini(&desk->caller);
-err_filler:
-	fl__os_cond_fini(&desk->filler);
-err_lock:
-	fl__os_lock_fini(&desk->lock);
-err_buffers:
-	fl__os_release(desk->buffers, BUFFERS_BYTES);
-	return -ENOMEM;
-}
-
-void fl__desk_fini(struct fl__desk *desk)
-{
-	fl__places_fini(&desk->places);
-	fl__os_cond_fini(&desk->answered);
-	fl__os_cond_fini(&desk->caller);
-	fl__os_cond_fini(&desk->filler);
-	fl__os_lock_fini(&desk->lock);
-	fl__os_release(desk->buffers, BUFFERS_BYTES);
-}
-
-/* The thread that reads faults is to look again. */
-static void ring_bell(const struct fl__desk *desk)
-{
-	uint64_t one = 1;
-
-	if (desk->wake_fd >= 0)
-		(void)!write(desk->wake_fd, &one, sizeof(one));
-}
+#include "waiters.h"
 
 void fl__desk_watch_locked(const struct fl__desk *desk, uint64_t deadline_ns)
 {
 	if (deadline_ns < desk->watched_ns)
-		ring_bell(desk);
+		fl__desk_ring(desk);
 }
 
 /* A page of the image is to be read. */
@@ -127,7 +18,7 @@ static void reader_call(struct fl__desk *desk, const struct fl_image *image)
 {
 	switch (image->lazy->reader) {
 	case FL__READER_RING:
-		ring_bell(desk);
+		fl__desk_ring(desk);
 		return;
 	case FL__READER_CALLER:
 		fl__os_cond_signal(&desk->caller);
@@ -147,7 +38,7 @@ static void set_begin(struct fl__desk *desk, struct fl__lazy *lazy)
 	lazy->is_shown = desk->may_ask = true;
 	fl__os_cond_broadcast(&desk->filler);
 	fl__os_cond_broadcast(&desk->caller);
-	ring_bell(desk);
+	fl__desk_ring(desk);
 }
 
 int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
@@ -164,146 +55,10 @@ int fl__desk_add_place(struct fl__desk *desk, uint64_t start, uint64_t end,
 	return err;
 }
 
-/* ----------------------------------------------------------------- waiters */
-
-/* A waiter with an answer: a thread looks at err, a guest's slot is known no
- * more. */
-static void waiter_free(struct fl__desk *desk, struct fl__waiter *waiter)
-{
-	struct fl__stats *loads = waiter->image->loads;
-
-	fl__stats_add(loads, FL__LOADS_waits_ended, 1);
-	if (loads)
-		fl__stats_end(loads, FL__LOADS_TIMES_wait, waiter->begin_ns);
-	if (!waiter->space) {
-		waiter->is_answered = true;
-		fl__os_cond_broadcast(&desk->answered);
-		return;
-	}
-	waiter->next = desk->free_waiters;
-	desk->free_waiters = waiter;
-	/* Faults may be left in the kernel for want of one. */
-	if (!desk->free_waiter_count++)
-		ring_bell(desk);
-}
-
-/* Make the page inaccessible in the slot. A part of a mapping may be one mapping
- * too many; then the whole place goes. */
-static int place_lose(struct fl__desk *desk, const struct fl__waiter *waiter)
-{
-	const struct fl__place *place;
-
-	if (!mprotect((void *)(uintptr_t)waiter->start,
-		      (size_t)(waiter->end - waiter->start), PROT_NONE))
-		return 0;
-	place = fl__places_at(&desk->places, waiter->start);
-	if (!place || place->space != waiter->space)
-		return 0;
-	return mprotect((void *)(uintptr_t)place->start,
-			(size_t)(place->end - place->start), PROT_NONE);
-}
-
-static void unserved_add(struct fl__desk *desk, struct fl__waiter *waiter)
-{
-	struct fl__waiter **link = &desk->unserved;
-
-	while (*link)
-		link = &(*link)->next;
-	waiter->next = NULL;
-	*link = waiter;
-}
-
-/* Where the kernel does not map what is loaded by itself. */
-static int waiter_show(const struct fl__waiter *waiter)
-{
-	uint64_t base = (uintptr_t)waiter->space->base;
-
-	return waiter->image->lazy->is_continue ?
-		       fl__lazy_show(waiter->image, base, waiter->start,
-				     waiter->end) :
-		       0;
-}
-
-/* err 0: the page is there. */
-static void waiter_answer(struct fl__desk *desk, struct fl__waiter *waiter,
-			  int err)
-{
-	if (!err && waiter->space)
-		err = waiter_show(waiter);
-	if (!waiter->space) {
-		waiter->err = err;
-	} else if (err) {
-		/* Whoever handles the signal reads this. */
-		__atomic_store_n(&waiter->space->load_error, err,
-				 __ATOMIC_RELEASE);
-		if (place_lose(desk, waiter)) {
-			waiter->err = err;
-			waiter->deadline_ns = fl__os_now_ns() + AGAIN_NS;
-			unserved_add(desk, waiter);
-			return;
-		}
-	}
-	if (waiter->space)
-		fl__uffd_wake(desk->uffd_fd, waiter->start,
-			      waiter->end - waiter->start);
-	waiter_free(desk, waiter);
-}
-
-/* Is there what the waiter wants? */
-static bool is_there(const struct fl__waiter *waiter)
-{
-	const struct fl_image *image = waiter->image;
-	uint64_t entry_idx;
-
-	/* A hole that is not in the file is still to be filled with zeroes. */
-	if (!fl__toc_find(&image->origin->toc, image->origin_idx, waiter->wpage,
-			  &entry_idx))
-		return !waiter->space;
-	return fl__lazy_has_part(image, entry_idx, waiter->part);
-}
-
-/* Answer the waiters of a list that have what they want. */
-static void waiters_serve(struct fl__desk *desk, struct fl__waiter **link)
-{
-	while (*link) {
-		struct fl__waiter *waiter = *link;
-
-		if (!is_there(waiter)) {
-			link = &waiter->next;
-			continue;
-		}
-		*link = waiter->next;
-		waiter_answer(desk, waiter, 0);
-	}
-}
-
-/* Take the waiters of a slot off a list, without an answer. */
-static void waiters_drop(struct fl__desk *desk, struct fl__waiter **link,
-			 const struct fl__space *space)
-{
-	while (*link) {
-		struct fl__waiter *waiter = *link;
-
-		if (waiter->space != space) {
-			link = &waiter->next;
-			continue;
-		}
-		*link = waiter->next;
-		waiter_free(desk, waiter);
-	}
-}
-
-static void leave(struct fl__desk *desk, const struct fl__space *space)
-{
-	waiters_drop(desk, &desk->unserved, space);
-	for (uint32_t i = 0; i < FL__DESK_LOADS; i++)
-		waiters_drop(desk, &desk->loads[i].waiters, space);
-}
-
 void fl__desk_leave(struct fl__desk *desk, const struct fl__space *space)
 {
 	fl__os_lock(&desk->lock);
-	leave(desk, space);
+	fl__waiters_leave(desk, space);
 	fl__os_unlock(&desk->lock);
 }
 
@@ -311,20 +66,12 @@ void fl__desk_drop_space(struct fl__desk *desk, const struct fl__space *space,
 			 uint64_t end)
 {
 	fl__os_lock(&desk->lock);
-	leave(desk, space);
+	fl__waiters_leave(desk, space);
 	fl__places_drop(&desk->places, space, (uintptr_t)space->base, end);
 	fl__os_unlock(&desk->lock);
 }
 
 /* ------------------------------------------------------------------- loads */
-
-/* A load of the page, whole or of a part. */
-static bool load_is_of(const struct fl__load *load,
-		       const struct fl_image *image, uint64_t wpage)
-{
-	return load->state != FL__LOAD_FREE && load->image == image &&
-	       load->wpage == wpage;
-}
 
 struct fl__load *fl__desk_find_locked(struct fl__desk *desk,
 				      const struct fl_image *image,
@@ -335,7 +82,7 @@ struct fl__load *fl__desk_find_locked(struct fl__desk *desk,
 	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
 		struct fl__load *load = &desk->loads[i];
 
-		if (load_is_of(load, image, wpage) && !load->is_left &&
+		if (fl__load_is_of(load, image, wpage) && !load->is_left &&
 		    !(wanted & ~fl__part_mask(load->part)))
 			return load;
 	}
@@ -353,7 +100,7 @@ static bool is_lent_but_by(const struct fl__desk *desk,
 	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
 		const struct fl__load *load = &desk->loads[i];
 
-		if (load != but && load_is_of(load, image, wpage) &&
+		if (load != but && fl__load_is_of(load, image, wpage) &&
 		    wanted & fl__part_mask(load->part))
 			return true;
 	}
@@ -423,9 +170,9 @@ static void load_free(struct fl__desk *desk, struct fl__load *load)
 	}
 	if (desk->taken_count < desk->bell_count) {
 		desk->bell_count = 0;
-		ring_bell(desk);
+		fl__desk_ring(desk);
 	} else if (desk->unserved) {
-		ring_bell(desk);
+		fl__desk_ring(desk);
 	}
 }
 
@@ -436,7 +183,8 @@ static void load_answer(struct fl__desk *desk, struct fl__load *load, int err)
 	load->waiters = NULL;
 	for (; waiter; waiter = next) {
 		next = waiter->next;
-		waiter_answer(desk, waiter, is_there(waiter) ? 0 : err);
+		fl__waiter_answer(desk, waiter,
+				  fl__waiter_is_served(waiter) ? 0 : err);
 	}
 }
 
@@ -447,8 +195,9 @@ static void others_answer(struct fl__desk *desk, const struct fl__load *done)
 	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
 		struct fl__load *load = &desk->loads[i];
 
-		if (load != done && load_is_of(load, done->image, done->wpage))
-			waiters_serve(desk, &load->waiters);
+		if (load != done &&
+		    fl__load_is_of(load, done->image, done->wpage))
+			fl__waiters_serve(desk, &load->waiters);
 	}
 }
 
@@ -537,7 +286,7 @@ static void load_put_back(struct fl__desk *desk, struct fl__load *load)
 	for (; waiter; waiter = next) {
 		next = waiter->next;
 		waiter->part = FL__PART_WHOLE;
-		unserved_add(desk, waiter);
+		fl__waiters_wait(desk, waiter);
 	}
 	load_free(desk, load);
 }
@@ -591,8 +340,8 @@ static bool waiter_join(struct fl__desk *desk, struct fl__waiter *waiter)
 	struct fl_image *image = waiter->image;
 	struct fl__load *load;
 
-	if (is_there(waiter)) {
-		waiter_answer(desk, waiter, 0);
+	if (fl__waiter_is_served(waiter)) {
+		fl__waiter_answer(desk, waiter, 0);
 		return true;
 	}
 	load = fl__desk_find_locked(desk, image, waiter->wpage, waiter->part);
@@ -634,34 +383,8 @@ static void waiter_ask(struct fl__desk *desk, struct fl__waiter *waiter,
 		fl__ahead_demand(image->lazy, wpage);
 	if (waiter_join(desk, waiter))
 		return;
-	unserved_add(desk, waiter);
-	ring_bell(desk);
-}
-
-/* Does somebody wait for a block of the page that begins at start? */
-static bool is_among(const struct fl__waiter *waiter,
-		     const struct fl__place *place, uint64_t start,
-		     uint32_t block)
-{
-	while (waiter &&
-	       (waiter->space != place->space || waiter->start != start ||
-		!(fl__part_mask(waiter->part) >> block & 1)))
-		waiter = waiter->next;
-	return waiter;
-}
-
-/* The kernel tells of an access again when something disturbed its wait, a signal
- * above all. The answer to the slot's waiter is for all who wait for the part. */
-static bool is_waited_for(struct fl__desk *desk, const struct fl__place *place,
-			  uint64_t wpage, uint64_t start, uint32_t block)
-{
-	bool is_waiting = is_among(desk->unserved, place, start, block);
-
-	for (uint32_t i = 0; i < FL__DESK_LOADS && !is_waiting; i++)
-		is_waiting =
-			load_is_of(&desk->loads[i], place->image, wpage) &&
-			is_among(desk->loads[i].waiters, place, start, block);
-	return is_waiting;
+	fl__waiters_wait(desk, waiter);
+	fl__desk_ring(desk);
 }
 
 /* What is loaded for a guest that waits for a block. One that then wants another block
@@ -697,7 +420,7 @@ void fl__desk_fault_locked(struct fl__desk *desk, uint64_t addr)
 	block = (uint32_t)(off % FL_WPAGE_BYTES / FL__PAGE_BLOCK_BYTES);
 	page_start = (uintptr_t)place->space->base + wpage * FL_WPAGE_BYTES;
 	start = fl_max_u64(page_start, place->start);
-	if (is_waited_for(desk, place, wpage, start, block))
+	if (fl__waiters_have(desk, place, wpage, start, block))
 		return;
 	desk->free_waiters = waiter->next;
 	desk->free_waiter_count--;
@@ -732,12 +455,12 @@ static void unserved_tick(struct fl__desk *desk, struct fl__waiter *waiter,
 	if (waiter->deadline_ns > now) {
 		/* Lost already, and the slot could not be told so. */
 		if (waiter->err || !waiter_join(desk, waiter))
-			unserved_add(desk, waiter);
+			fl__waiters_wait(desk, waiter);
 		return;
 	}
 	if (!waiter->err)
 		failure_count(waiter->image);
-	waiter_answer(desk, waiter, waiter->err ? waiter->err : -ETIMEDOUT);
+	fl__waiter_answer(desk, waiter, waiter->err ? waiter->err : -ETIMEDOUT);
 }
 
 static uint64_t unserved_tick_all(struct fl__desk *desk, uint64_t now)
@@ -834,7 +557,7 @@ void fl__desk_drop_image(struct fl__desk *desk, struct fl_image *image)
 		if (image->lazy->reader == FL__READER_RING) {
 			/* The kernel writes to the buffer until it answers. */
 			load->is_to_cancel = !load->is_told;
-			ring_bell(desk);
+			fl__desk_ring(desk);
 			fl__os_cond_wait(&desk->answered, &desk->lock,
 					 UINT64_MAX, NULL, NULL);
 			continue;

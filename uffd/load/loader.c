@@ -431,7 +431,8 @@ static void threads_stop(struct fl__loader *loader, bool has_handler)
 	close(desk->uffd_fd);
 	desk->wake_fd = desk->uffd_fd = -1;
 	desk->is_stopping = false;
-	fl__desk_rest_locked(desk);
+	if (!desk->taken_count)
+		fl__buffers_rest(&desk->buffers);
 	fl__os_unlock(&desk->lock);
 }
 
@@ -588,6 +589,13 @@ static struct fl__lazy_direct direct_open(const struct fl_image *image)
 	return direct;
 }
 
+static void buffers_enlarge(struct fl__desk *desk)
+{
+	fl__os_lock(&desk->lock);
+	fl__buffers_enlarge(&desk->buffers, desk->taken_count);
+	fl__os_unlock(&desk->lock);
+}
+
 int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		   struct fl_error *error)
 {
@@ -618,7 +626,7 @@ int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 		return err;
 	}
 	if (fl__lazy_is_direct_copy(image->lazy))
-		fl__desk_enlarge(&loader->desk);
+		buffers_enlarge(&loader->desk);
 	if (is_foreign)
 		image->lazy->reader = FL__READER_CALLER;
 	else if (loader->ring && fl__page_source_fd(pages) >= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /* turns.c - what is demanded, then what is foreseen; see turns.h. */
 #include "turns.h"
+#include "ahead.h"
 
 /* The part is in the file, or on its way. */
 static bool part_is_coming(struct fl__desk *desk, const struct fl_image *image,
