@@ -321,14 +321,16 @@ void fl__desk_widen_locked(struct fl__desk *desk, struct fl__load *load)
 
 /* ------------------------------------------------------------------- asking */
 
-/* A source has at most twice the loads that are free: however many sources are
- * slow, or never answer, some loads are left for the pages of others. */
+/* Whoever waits for pages of a source has at most twice the loads that are free: however
+ * many sources are slow, or never answer, some loads are left for the pages of others.
+ * What is foreseen has a limit of its own. */
 static bool has_share(const struct fl__desk *desk, const struct fl_image *image)
 {
 	uint32_t own = 0;
 
 	for (uint32_t i = 0; i < FL__DESK_LOADS; i++) {
 		own += desk->loads[i].state != FL__LOAD_FREE &&
+		       !desk->loads[i].is_foreseen &&
 		       desk->loads[i].asked == image->origin->pages;
 	}
 	return own < 2 * (FL__DESK_LOADS - desk->taken_count);
