@@ -75,7 +75,7 @@ enum way {
 	WAY_NOW,
 	WAY_LATER,
 	WAY_FILE,
-	WAY_DIRECT, /* the file, past the page cache */
+	WAY_DIRECT, /* the file, read past the page cache */
 	WAY_CONTINUE, /* the file, read to where pages stay */
 	WAYS
 };
@@ -222,11 +222,7 @@ static void content_make(struct lazy *lazy)
 	lazy->bytes = malloc(PAGES * WPAGE);
 	MUST(lazy->bytes != NULL);
 	test_random_init(&random, 17);
-	for (uint64_t i = 0; i < PAGES * WPAGE; i += 8) {
-		uint64_t value = test_random_next(&random);
-
-		memcpy(lazy->bytes + i, &value, 8);
-	}
+	test_random_fill(&random, lazy->bytes, PAGES * WPAGE);
 	if (content != CONTENT_PLAIN)
 		content_soften(lazy);
 	plain = conform_image_of(&lazy->conform, PAGES * WPAGE, 0, lazy->bytes,
@@ -238,20 +234,11 @@ static void content_make(struct lazy *lazy)
 	file_age(&lazy->file);
 }
 
-/* All pages are in the index. */
-static const uint8_t *entry_of(const struct lazy *lazy, uint64_t wpage)
-{
-	return lazy->file.bytes + toc_bytes_index(lazy->file.bytes) +
-	       64 * wpage;
-}
-
-/* What is stored of a page, and where. */
+/* What is stored of a page, and where. All pages are in the index. */
 static uint64_t stored(const struct lazy *lazy, uint64_t wpage, uint64_t *off)
 {
-	const uint8_t *entry = entry_of(lazy, wpage);
-
-	*off = toc_bytes_get(entry + 16, 8);
-	return toc_bytes_stored(entry);
+	*off = toc_bytes_off(lazy->file.bytes, wpage);
+	return toc_bytes_stored(toc_bytes_entry(lazy->file.bytes, wpage));
 }
 
 /* No read for a whole page is shorter, and each for a part is. */
@@ -402,7 +389,7 @@ static enum way ways(void)
 		       WAY_CONTINUE;
 }
 
-/* Whoever wants a file, by each way of reading and publishing that can be had. */
+/* Whoever wants a file, by each way of publishing that can be had. */
 static void each_file_way(void (*run)(enum way way))
 {
 	for (enum way way = WAY_FILE; way < ways(); way++)
@@ -468,26 +455,20 @@ static const char *const disabled[] = {
 /* By other means, as the kernel may lack the better ones. */
 static void each_means(void (*run)(void))
 {
-	const char *before = getenv("FAULTLINE_DISABLE");
-	char kept[200], without[300];
-
-	snprintf(kept, sizeof(kept), "%s", before ? before : "");
 	run();
 	for (size_t i = 0; i < DISABLED; i++) {
-		snprintf(without, sizeof(without), "%s%s%s", kept,
-			 kept[0] ? "," : "", disabled[i]);
-		setenv("FAULTLINE_DISABLE", without, 1);
+		struct conform_disabled before = conform_disable(disabled[i]);
+
 		run();
+		conform_enable(&before);
 	}
-	if (before)
-		setenv("FAULTLINE_DISABLE", kept, 1);
-	else
-		unsetenv("FAULTLINE_DISABLE");
 }
 
 static void run_file(void)
 {
 	check_way(WAY_FILE);
+	if (ways() > WAY_DIRECT)
+		check_way(WAY_DIRECT);
 }
 
 static void files_by_all_means(void)
@@ -1411,8 +1392,8 @@ PACKED(blocks_are_recorded)
 static void frame_harm(struct lazy *lazy, uint64_t wpage, int frame,
 		       uint64_t from_eighth)
 {
-	const uint8_t *entry = entry_of(lazy, wpage);
-	uint64_t off = toc_bytes_get(entry + 16, 8);
+	const uint8_t *entry = toc_bytes_entry(lazy->file.bytes, wpage);
+	uint64_t off = toc_bytes_off(lazy->file.bytes, wpage);
 	uint64_t len = toc_bytes_frame(entry, frame);
 
 	for (int i = 0; i < frame; i++)

@@ -201,24 +201,7 @@ static bool window_is_open(void)
 /* How many host pages of the image the page cache has of the file. */
 static uint64_t cached(const struct host *host)
 {
-	uint64_t len = (PAGES - HOLES) * WPAGE, count = 0;
-	uint8_t *map = mmap(NULL, len, PROT_READ, MAP_SHARED, host->fd,
-			    file_off(host, 0));
-	unsigned char *resident = malloc(len / HPAGE);
-
-	MUST(map != MAP_FAILED && resident);
-	MUST_EQ(mincore(map, len, resident), 0);
-	for (uint64_t i = 0; i < len / HPAGE; i++)
-		count += resident[i] & 1;
-	free(resident);
-	munmap(map, len);
-	return count;
-}
-
-static void drop_cache(const struct host *host)
-{
-	MUST_EQ(fsync(host->fd), 0);
-	MUST_EQ(posix_fadvise(host->fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	return procfs_cached(host->fd, (uint64_t)file_off(host, 0));
 }
 
 /* Each frame that a guest maps is the memory file's own. */
@@ -254,7 +237,7 @@ static void nothing_is_copied(void)
 	struct host host;
 
 	host_open(&host);
-	drop_cache(&host);
+	procfs_drop_cached(host.fd);
 	CHECK_EQ(cached(&host), 0);
 	memory = take(&host);
 	CHECK(shows(&host, memory));
@@ -454,25 +437,18 @@ static void check_refused(const struct host *host,
 
 static void check_disabled(const char *feature)
 {
-	const char *before = getenv("FAULTLINE_DISABLE");
-	char kept[200], without[240];
+	struct conform_disabled before;
 	struct fl_context *context;
 	struct host host;
 
-	snprintf(kept, sizeof(kept), "%s", before ? before : "");
-	snprintf(without, sizeof(without), "%s%s%s", kept, kept[0] ? "," : "",
-		 feature);
 	host_open(&host);
 	context = host.conform.context;
-	setenv("FAULTLINE_DISABLE", without, 1);
+	before = conform_disable(feature);
 	host.conform.context = conform_context();
 	check_refused(&host, host.source, feature);
 	fl_context_destroy(host.conform.context);
 	host.conform.context = context;
-	if (before)
-		setenv("FAULTLINE_DISABLE", kept, 1);
-	else
-		unsetenv("FAULTLINE_DISABLE");
+	conform_enable(&before);
 	host_close(&host);
 }
 

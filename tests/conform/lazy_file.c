@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*
- * lazy_file.c - lazy images of a local file, read by io_uring and by pread(), through
- * the page cache and past it, and by io_uring to where the pages stay.
+ * lazy_file.c - lazy images of a local file, read by io_uring and by pread(), and by
+ * io_uring to where the pages stay.
  *
  * Each case runs all ways and expects the same of both: every tenant sees the
  * image, a page that the file lacks or has wrong is a trap with a reason, and the
@@ -12,6 +12,7 @@
 #include "tests/kit/page_source.h"
 #include "tests/kit/procfs.h"
 #include "tests/kit/random.h"
+#include "tests/kit/readers.h"
 #include "tests/kit/trap.h"
 
 #include <fcntl.h>
@@ -20,7 +21,6 @@
 #include <unistd.h>
 
 #define PAGES ((uint64_t)60)
-#define READERS 6
 #define HPAGE ((uint64_t)4096)
 #define CHUNK_BYTES ((uint64_t)2 << 20)
 
@@ -43,17 +43,6 @@ static struct fl_fault seen;
 static void see(const void *addr)
 {
 	fl_fault_lookup(watched, addr, &seen);
-}
-
-static bool has_ring(const struct fl_context *context)
-{
-	struct fl_feature feature = { .size = sizeof(feature) };
-
-	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++) {
-		if (!strcmp(feature.name, "io-uring"))
-			return feature.support == FL_SUPPORT_YES;
-	}
-	return false;
 }
 
 static struct fl_image *open_image(struct host *host, const char *set_path)
@@ -81,11 +70,7 @@ static void make_file(struct host *host)
 	host->bytes = malloc(PAGES * WPAGE);
 	MUST(host->bytes != NULL);
 	test_random_init(&random, 11);
-	for (uint64_t i = 0; i < PAGES * WPAGE; i += 8) {
-		uint64_t value = test_random_next(&random);
-
-		memcpy(host->bytes + i, &value, 8);
-	}
+	test_random_fill(&random, host->bytes, PAGES * WPAGE);
 	plain = conform_image_of(&host->conform, PAGES * WPAGE, 0, host->bytes,
 				 PAGES * WPAGE);
 	host->file = test_file_of(plain);
@@ -103,9 +88,9 @@ static void host_open(struct host *host)
 	struct fl_error error = { .text = "" };
 
 	conform_pool_config(&config);
-	config.max_memories = config.max_instances = READERS;
+	config.max_memories = config.max_instances = TEST_READERS;
 	conform_open(&host->conform, &config);
-	host->has_ring = has_ring(host->conform.context);
+	host->has_ring = conform_has(host->conform.context, "io-uring");
 	make_file(host);
 	CONFORM_MUST(fl_page_source_from_file(host->path, -1, &host->source,
 					      &error),
@@ -144,37 +129,30 @@ static void run_one(struct host *host, enum fl_load_publish publish,
 	loading = loading_of(host->image);
 	CHECK_EQ(loading.publish,
 		 publish == FL_PUBLISH_CONTINUE ? publish : FL_PUBLISH_COPY);
-	CHECK_EQ(loading.read,
-		 read == FL_READ_DIRECT || publish == FL_PUBLISH_CONTINUE ?
-			 FL_READ_DIRECT :
-			 FL_READ_CACHED);
 	run(host);
 	host_close(host);
 }
 
-/* Run by the ring, if there is one, and then without; past the page cache too. */
+/* Through the page cache, and past it where that can be had. */
+static void each_read(struct host *host, enum fl_load_publish publish,
+		      void (*run)(struct host *host))
+{
+	run_one(host, publish, FL_READ_DEFAULT, run);
+	if (!test_needs_direct())
+		run_one(host, publish, FL_READ_DIRECT, run);
+}
+
+/* Run by the ring, if there is one, and then without. */
 static void both_ways(void (*run)(struct host *host))
 {
-	bool has_direct = !test_needs_direct();
-	const char *before = getenv("FAULTLINE_DISABLE");
-	char kept[200], without[240];
+	struct conform_disabled before;
 	struct host host;
 
-	snprintf(kept, sizeof(kept), "%s", before ? before : "");
-	snprintf(without, sizeof(without), "%s%sio-uring", kept,
-		 kept[0] ? "," : "");
-	run_one(&host, FL_PUBLISH_DEFAULT, FL_READ_DEFAULT, run);
-	if (has_direct)
-		run_one(&host, FL_PUBLISH_COPY, FL_READ_DIRECT, run);
-	setenv("FAULTLINE_DISABLE", without, 1);
-	run_one(&host, FL_PUBLISH_COPY, FL_READ_CACHED, run);
+	each_read(&host, FL_PUBLISH_DEFAULT, run);
+	before = conform_disable("io-uring");
+	each_read(&host, FL_PUBLISH_COPY, run);
 	CHECK(!host.has_ring);
-	if (has_direct)
-		run_one(&host, FL_PUBLISH_DEFAULT, FL_READ_DIRECT, run);
-	if (before)
-		setenv("FAULTLINE_DISABLE", kept, 1);
-	else
-		unsetenv("FAULTLINE_DISABLE");
+	conform_enable(&before);
 }
 
 /* And to where the pages stay. */
@@ -187,50 +165,13 @@ static void all_ways(void (*run)(struct host *host))
 		run_one(&host, FL_PUBLISH_CONTINUE, FL_READ_DEFAULT, run);
 }
 
-struct reader {
-	pthread_t thread;
-	const struct host *host;
-	struct fl_memory *memory;
-	uint64_t stride;
-	uint64_t wrong;
-};
-
-static void *read_all(void *arg)
-{
-	struct reader *reader = arg;
-	uint64_t hpages = PAGES * WPAGE / HPAGE, at = 0;
-
-	for (uint64_t i = 0; i < hpages; i++, at += reader->stride) {
-		uint64_t off = at % hpages * HPAGE;
-
-		reader->wrong += memcmp(reader->memory->base + off,
-					reader->host->bytes + off, HPAGE) != 0;
-	}
-	return NULL;
-}
-
 static void run_readers(struct host *host)
 {
-	/* Without a common factor with the number of host pages. */
-	static const uint64_t strides[READERS] = { 1, 7, 31, 959, 17, 1 };
-	struct reader readers[READERS];
+	struct test_readers readers;
 
-	for (int i = 0; i < READERS; i++) {
-		readers[i] = (struct reader){
-			.host = host,
-			.memory = conform_take(&host->conform, host->image, 0),
-			.stride = strides[i],
-		};
-	}
-	for (int i = 0; i < READERS; i++)
-		MUST_EQ(pthread_create(&readers[i].thread, NULL, read_all,
-				       &readers[i]),
-			0);
-	for (int i = 0; i < READERS; i++) {
-		pthread_join(readers[i].thread, NULL);
-		CHECK_EQ(readers[i].wrong, 0);
-		conform_give(readers[i].memory);
-	}
+	test_readers_start(&readers, host->conform.pool, host->image,
+			   host->bytes, PAGES);
+	CHECK_EQ(test_readers_end(&readers), 0);
 	CHECK_EQ(loading_of(host->image).failed_loads, 0);
 }
 

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -117,6 +118,46 @@ static inline void conform_close(struct conform *conform)
 {
 	CHECK_EQ(fl_pool_destroy(conform->pool), 0);
 	fl_context_destroy(conform->context);
+}
+
+/* Does the context use a feature of the host? */
+static inline bool conform_has(const struct fl_context *context,
+			       const char *name)
+{
+	struct fl_feature feature = { .size = sizeof(feature) };
+
+	for (uint32_t i = 0; !fl_context_feature(context, i, &feature); i++) {
+		if (!strcmp(feature.name, name))
+			return feature.support == FL_SUPPORT_YES;
+	}
+	return false;
+}
+
+/* FAULTLINE_DISABLE as it was before conform_disable() added to it. */
+struct conform_disabled {
+	char text[300];
+	bool is_set;
+};
+
+static inline struct conform_disabled conform_disable(const char *features)
+{
+	const char *before = getenv("FAULTLINE_DISABLE");
+	struct conform_disabled disabled = { .is_set = before != NULL };
+	char text[400];
+
+	snprintf(disabled.text, sizeof(disabled.text), "%s",
+		 before ? before : "");
+	snprintf(text, sizeof(text), "%s,%s", disabled.text, features);
+	setenv("FAULTLINE_DISABLE", text, 1);
+	return disabled;
+}
+
+static inline void conform_enable(const struct conform_disabled *disabled)
+{
+	if (disabled->is_set)
+		setenv("FAULTLINE_DISABLE", disabled->text, 1);
+	else
+		unsetenv("FAULTLINE_DISABLE");
 }
 
 static inline struct fl_image *conform_image(struct conform *conform,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -304,6 +305,35 @@ uint64_t procfs_file_bytes(int fd)
 	struct stat status;
 
 	return fstat(fd, &status) ? 0 : (uint64_t)status.st_blocks * 512;
+}
+
+uint64_t procfs_cached(int fd, uint64_t off)
+{
+	uint64_t hpage = (uint64_t)sysconf(_SC_PAGESIZE), count = 0;
+	unsigned char *resident = NULL;
+	void *map = MAP_FAILED;
+	struct stat status;
+	size_t len = 0;
+
+	if (!fstat(fd, &status) && (uint64_t)status.st_size > off) {
+		len = (size_t)((uint64_t)status.st_size - off);
+		map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, (off_t)off);
+		resident = calloc(len / hpage + 1, 1);
+	}
+	if (map != MAP_FAILED && resident && !mincore(map, len, resident)) {
+		for (uint64_t i = 0; i < len / hpage + 1; i++)
+			count += resident[i] & 1;
+	}
+	free(resident);
+	if (map != MAP_FAILED)
+		munmap(map, len);
+	return count;
+}
+
+void procfs_drop_cached(int fd)
+{
+	(void)fsync(fd);
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 }
 
 int procfs_reopen(int fd, int flags)

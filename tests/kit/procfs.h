@@ -80,6 +80,11 @@ int procfs_find_fd(const char *text, unsigned int idx);
 /* What the file takes on its disk, or in memory. */
 uint64_t procfs_file_bytes(int fd);
 
+/* How many host pages of a file from off on, a multiple of theirs, are in the page
+ * cache; and let those go that need not be there. */
+uint64_t procfs_cached(int fd, uint64_t off);
+void procfs_drop_cached(int fd);
+
 /* A new description of the file behind fd. */
 int procfs_reopen(int fd, int flags);
 

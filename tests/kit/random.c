@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 void test_random_init(struct test_random *random, uint64_t seed)
 {
@@ -31,4 +32,13 @@ uint64_t test_random_next(struct test_random *random)
 uint64_t test_random_below(struct test_random *random, uint64_t limit)
 {
 	return limit ? test_random_next(random) % limit : 0;
+}
+
+void test_random_fill(struct test_random *random, uint8_t *bytes, uint64_t len)
+{
+	for (uint64_t i = 0; i < len; i += 8) {
+		uint64_t value = test_random_next(random);
+
+		memcpy(bytes + i, &value, 8);
+	}
 }

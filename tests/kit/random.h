@@ -15,5 +15,7 @@ void test_random_init(struct test_random *random, uint64_t seed);
 uint64_t test_random_next(struct test_random *random);
 /* Uniform in [0, limit); 0 for a limit of 0. */
 uint64_t test_random_below(struct test_random *random, uint64_t limit);
+/* Noise: len is a multiple of 8. */
+void test_random_fill(struct test_random *random, uint8_t *bytes, uint64_t len);
 
 #endif

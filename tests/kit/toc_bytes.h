@@ -163,6 +163,18 @@ static inline uint64_t toc_bytes_stored(const uint8_t *entry)
 	return sum;
 }
 
+/* The nth entry of the index. */
+static inline const uint8_t *toc_bytes_entry(const uint8_t *bytes, uint64_t nth)
+{
+	return bytes + toc_bytes_index(bytes) + 64 * nth;
+}
+
+/* Where the nth page is stored. */
+static inline uint64_t toc_bytes_off(const uint8_t *bytes, uint64_t nth)
+{
+	return toc_bytes_get(toc_bytes_entry(bytes, nth) + 16, 8);
+}
+
 /* Unpack a page, of which room bytes are there. False: that is not possible. */
 static inline bool toc_bytes_unpack(const uint8_t *entry, const uint8_t *stored,
 				    uint64_t room,
