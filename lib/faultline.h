@@ -956,8 +956,8 @@ enum fl_open_flags {
  * A hash is no signature: whoever can write the file can make one that fits. A
  * host that must know where a file comes from signs fl_image_digest().
  *
- * Errors: -EINVAL (no such file, not a regular file, flags, a file that holds
- * more than one image), -EPERM (this process may not read it, or
+ * Errors: -EINVAL (no such file, not a regular file, a descriptor that does not read
+ * or has O_DIRECT, flags, a file that holds more than one image), -EPERM (this process may not read it, or
  * FL_OPEN_IMMUTABLE), -ENOEXEC (with error->byte_off 0 not an image
  * file; else cut, changed or damaged at that byte), -ENOTSUP (written by a newer
  * version; FL_OPEN_IN_PLACE, always of a packed file; packed, and this library has no
@@ -1049,7 +1049,8 @@ FL_API int fl_page_source_create(const struct fl_page_source_config *config,
 				 struct fl_error *error);
 
 /* A source of a regular file, by path, or by fd when path is NULL; the source
- * keeps a descriptor of its own. Errors: -EINVAL, -EPERM, -ENOMEM, -EIO. */
+ * keeps a descriptor of its own. Errors: -EINVAL (as fl_image_open()), -EPERM,
+ * -ENOMEM, -EIO. */
 FL_API int fl_page_source_from_file(const char *path, int fd,
 				    struct fl_page_source **source,
 				    struct fl_error *error);

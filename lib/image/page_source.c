@@ -95,7 +95,7 @@ int fl_page_source_from_file(const char *path, int fd,
 		err = fl__os_file_open(path, &source->fd,
 				       &source->calls.length_bytes);
 	} else {
-		err = fl__os_file_look(fd, &source->calls.length_bytes);
+		err = fl__os_file_lent(fd, &source->calls.length_bytes);
 		if (!err)
 			err = fl__os_file_dup(fd, &source->fd);
 	}
@@ -108,7 +108,7 @@ int fl_page_source_from_file(const char *path, int fd,
 	return fl__error_set_file(
 		error, fl__os_file_error(err), path, fd,
 		"cannot open the file: %s%s%s",
-		err == -EINVAL ? "not a regular file" : strerror(-err),
+		err == -EINVAL ? fl__os_file_lacks(path) : strerror(-err),
 		fl__os_remedy_lead(err), fl__os_remedy_text(err));
 }
 

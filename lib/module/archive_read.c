@@ -161,12 +161,13 @@ static int open_path(struct fl__archive_file *file, const char *path, int fd,
 
 	file->fd = fd;
 	err = path ? fl__os_file_open(path, &file->fd, length_bytes) :
-		     fl__os_file_look(fd, length_bytes);
+		     fl__os_file_lent(fd, length_bytes);
 	if (err)
 		return fl__error_set_file(
 			error, fl__os_file_error(err), path, fd,
 			"cannot open the image file: %s%s%s",
-			err == -EINVAL ? "not a regular file" : strerror(-err),
+			err == -EINVAL ? fl__os_file_lacks(path) :
+					 strerror(-err),
 			fl__os_remedy_lead(err), fl__os_remedy_text(err));
 	file->is_ours = path != NULL;
 	return 0;

@@ -69,6 +69,24 @@ int fl__os_file_look(int fd, uint64_t *length_bytes)
 	return 0;
 }
 
+#ifndef O_DIRECT
+#define O_DIRECT 0
+#endif
+#ifndef O_PATH
+#define O_PATH 0
+#endif
+
+int fl__os_file_lent(int fd, uint64_t *length_bytes)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return -errno;
+	if ((flags & O_ACCMODE) == O_WRONLY || flags & (O_DIRECT | O_PATH))
+		return -EINVAL;
+	return fl__os_file_look(fd, length_bytes);
+}
+
 #ifdef __linux__
 bool fl__os_file_is_immutable(int fd)
 {

@@ -195,10 +195,19 @@ void fl__os_watch_stop(struct fl__os_watch *watch);
  * for a writer of a pipe.
  *
  * Open a file for reading: only a regular file, else -EINVAL. The same check for
- * a descriptor of the caller's, and the file's length.
+ * a descriptor, and the file's length. Of a descriptor of the caller's, whether it
+ * reads any bytes (not with O_DIRECT, for one), else -EINVAL too.
  */
 int fl__os_file_open(const char *path, int *fd, uint64_t *length_bytes);
 int fl__os_file_look(int fd, uint64_t *length_bytes);
+int fl__os_file_lent(int fd, uint64_t *length_bytes);
+/* What -EINVAL of these says; path NULL: of a descriptor. */
+static inline const char *fl__os_file_lacks(const char *path)
+{
+	return path ? "not a regular file" :
+		      "not a regular file, or not open for reading without O_DIRECT";
+}
+
 /* Does the system keep every byte of this file, whoever has it open? */
 bool fl__os_file_is_immutable(int fd);
 /* Up to len bytes from byte off on, without moving the descriptor. *done is less

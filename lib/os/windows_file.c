@@ -124,6 +124,11 @@ int fl__os_file_look(int fd, uint64_t *length_bytes)
 	return 0;
 }
 
+int fl__os_file_lent(int fd, uint64_t *length_bytes)
+{
+	return fl__os_file_look(fd, length_bytes);
+}
+
 bool fl__os_file_is_immutable(int fd)
 {
 	(void)fd;

@@ -5,6 +5,9 @@
  * truncated at any moment is an error or makes an equal image, never a signal; a
  * write that fails leaves nothing, and an old file as it was.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* O_PATH, O_DIRECT */
+#endif
 #include "tests/kit/conform.h"
 #include "tests/kit/host.h"
 #include "tests/kit/page_source.h"
@@ -434,6 +437,38 @@ static void by_descriptor(void)
 	close(fd);
 	check_refused(&conform, NULL, fd, 0, -EINVAL);
 	check_refused(&conform, NULL, -1, 0, -EINVAL);
+	fl_image_release(image);
+	folder_remove(&folder);
+	conform_close(&conform);
+}
+
+/* Not by descriptors that do not read, or not any bytes. */
+static void what_cannot_be_read(void)
+{
+	static const int flags[] = { O_WRONLY, O_RDONLY | O_PATH,
+				     O_RDONLY | O_DIRECT };
+	struct fl_error error = { .text = "" };
+	struct fl_page_source *source;
+	struct conform conform;
+	struct fl_image *image;
+	struct folder folder;
+
+	conform_open(&conform, NULL);
+	folder_make(&folder);
+	image = small_image(&conform);
+	must_write(image, folder.file);
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(flags); i++) {
+		int fd = open(folder.file, flags[i] | O_CLOEXEC);
+
+		/* Some file systems know no O_DIRECT. */
+		if (fd < 0)
+			continue;
+		check_refused(&conform, NULL, fd, 0, -EINVAL);
+		CHECK_EQ(fl_page_source_from_file(NULL, fd, &source, &error),
+			 -EINVAL);
+		CHECK(strstr(error.text, "not open for reading"));
+		close(fd);
+	}
 	fl_image_release(image);
 	folder_remove(&folder);
 	conform_close(&conform);
@@ -1577,6 +1612,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(pages_of_zeroes_are_holes),
 	TEST_CASE(a_memory_shows_the_file),
 	TEST_CASE(by_descriptor),
+	TEST_CASE(what_cannot_be_read),
 	TEST_CASE(what_is_no_regular_file),
 	TEST_CASE(errors_name_the_file),
 	TEST_CASE(every_cut),

@@ -47,11 +47,15 @@ int fl__direct_open(int fd, uint32_t *unit_bytes)
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	direct = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_DIRECT);
 	if (direct < 0)
-		return -1;
+		return errno == EINVAL ? -ENOTSUP : -errno;
 	/* What stands at that path need not be the kernel's. */
-	*unit_bytes = is_same(fd, direct) ? unit_of(direct) : 0;
+	if (!is_same(fd, direct)) {
+		close(direct);
+		return -ENOENT;
+	}
+	*unit_bytes = unit_of(direct);
 	if (*unit_bytes)
 		return direct;
 	close(direct);
-	return -1;
+	return -ENOTSUP;
 }

@@ -19,7 +19,8 @@
 #define FL__DIRECT_MAX_BYTES 4096u
 
 /* *unit_bytes: what the file system reads multiples of, a power of two. Waits for a
- * read or two. -1: the file cannot be read so, or /proc is not there to open it by. */
+ * read or two. -ENOTSUP: the file system does not read so; -ENOENT: /proc is not there
+ * to open the file by; or what else open() says. */
 int fl__direct_open(int fd, uint32_t *unit_bytes);
 
 #endif

@@ -577,16 +577,34 @@ int fl__loader_refuse(const struct fl__origin *origin, const char *reason,
 			     instead);
 }
 
-/* The image's file is to be read past the page cache. fd -1: it cannot be. */
-static struct fl__lazy_direct direct_open(const struct fl_image *image)
+/* Where the image's file is to be read past the page cache. */
+static int direct_open(const struct fl_image *image,
+		       struct fl__lazy_direct *direct, struct fl_error *error)
 {
-	struct fl__lazy_direct direct = { -1, 0 };
+	const struct fl__origin *origin = image->origin;
+	int fd = -1;
 
-	if (image->origin->read == FL_READ_DIRECT)
-		direct.fd = fl__direct_open(
-			fl__page_source_fd(image->origin->pages),
-			&direct.unit_bytes);
-	return direct;
+	*direct = (struct fl__lazy_direct){ -1, 0 };
+	if (origin->read != FL_READ_DIRECT)
+		return 0;
+	fd = fl__direct_open(fl__page_source_fd(origin->pages),
+			     &direct->unit_bytes);
+	if (fd == -ENOTSUP)
+		return fl__loader_refuse(
+			origin, "the file system does not read by O_DIRECT",
+			error);
+	if (fd == -ENOENT)
+		return fl__loader_refuse(
+			origin, "there is no /proc to open the file anew by",
+			error);
+	if (fd < 0)
+		return fl__error_set(
+			error, fl__error_fold(fd),
+			"cannot open the file anew, to read it past the page cache: %s%s%s",
+			strerror(-fd), fl__os_remedy_lead(fd),
+			fl__os_remedy_text(fd));
+	direct->fd = fd;
+	return 0;
 }
 
 static void buffers_enlarge(struct fl__desk *desk)
@@ -601,14 +619,11 @@ int fl__loader_add(struct fl__loader *loader, struct fl_image *image,
 {
 	const struct fl_page_source *pages = image->origin->pages;
 	bool is_foreign = fl__page_source_is_foreign(pages);
-	struct fl__lazy_direct direct = direct_open(image);
-	int err;
+	struct fl__lazy_direct direct;
+	int err = direct_open(image, &direct, error);
 
-	if (direct.fd < 0 && image->origin->read == FL_READ_DIRECT)
-		return fl__loader_refuse(
-			image->origin,
-			"the file cannot be read past the page cache (O_DIRECT)",
-			error);
+	if (err)
+		return err;
 	if (direct.fd < 0)
 		fl__foresee_open(image);
 	err = loader_enter(loader, is_foreign, image->origin->toc.is_packed);
