@@ -15,11 +15,11 @@
  * page cache and past it (O_DIRECT); the same of the working set alone. Ways of
  * Faultline: whole, lazy, in place and unchecked, the last two also with the
  * working set that an earlier run recorded; whole and lazy also from a file whose
- * pages are packed, which takes the set of the other; lazy also with pages that are
- * read to where they stay. The content packs about as
- * well as a program's heap: lines of which a third is noise. The last rows are the second slot of an
- * image: one that is resident, one of which a tenant has loaded the working set,
- * and one of which a tenant has loaded all.
+ * pages are packed, which takes the set of the other; lazy also past the page cache,
+ * into buffers or to where pages stay. The content packs about as well as a program's
+ * heap: lines of which a third is noise. The last rows are the second slot of an image:
+ * one that is resident, one of which a tenant has loaded the working set, and one of
+ * which a tenant has loaded all.
  */
 #include "coldstart.h"
 
