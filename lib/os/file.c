@@ -82,7 +82,9 @@ int fl__os_file_lent(int fd, uint64_t *length_bytes)
 
 	if (flags < 0)
 		return -errno;
-	if ((flags & O_ACCMODE) == O_WRONLY || flags & (O_DIRECT | O_PATH))
+	if (((flags & O_ACCMODE) != O_RDONLY &&
+	     (flags & O_ACCMODE) != O_RDWR) ||
+	    flags & (O_DIRECT | O_PATH))
 		return -EINVAL;
 	return fl__os_file_look(fd, length_bytes);
 }

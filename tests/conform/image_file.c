@@ -446,7 +446,7 @@ static void by_descriptor(void)
 static void what_cannot_be_read(void)
 {
 	static const int flags[] = { O_WRONLY, O_RDONLY | O_PATH,
-				     O_RDONLY | O_DIRECT };
+				     O_RDONLY | O_DIRECT, O_ACCMODE };
 	struct fl_error error = { .text = "" };
 	struct fl_page_source *source;
 	struct conform conform;

@@ -335,7 +335,7 @@ static uint32_t ring_takes(struct fl__desk *desk, struct fl__load **taken)
 
 	while ((load = fl__turns_next_locked(desk, FL__READER_RING))) {
 		load->state = FL__LOAD_READING;
-		desk->reading_count++;
+		load->image->lazy->reading_count++;
 		fl__desk_put_locked(desk, load);
 		taken[count++] = load;
 	}
@@ -346,7 +346,7 @@ static void ring_gives(struct fl__desk *desk, struct fl__load **taken,
 		       uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		desk->reading_count--;
+		taken[i]->image->lazy->reading_count--;
 		fl__desk_answer_locked(desk, taken[i], FL_WPAGE_BYTES);
 	}
 }
@@ -383,6 +383,37 @@ static void a_disk_reads_meanwhile(void)
 	CHECK_EQ(ended, FL__DESK_DIRECT_READS);
 	CHECK(has_rung(desk));
 	CHECK_EQ(ring_takes(desk, second), FL__DESK_DIRECT_READS);
+	close(desk->wake_fd);
+	ground_close(&ground);
+}
+
+/* However many loads are held by sources that do not answer, what is foreseen goes on when
+ * one of the others ends. */
+static void held_loads_stop_nothing(void)
+{
+	struct fl__load *taken[FL__DESK_LOADS];
+	struct ground ground;
+	struct fl__desk *desk = &ground.desk;
+	uint32_t held = FL__DESK_FORESEEN_MAX - FL__DESK_DIRECT_READS - 3;
+
+	ground_open(&ground, false);
+	ground.lazy.direct.unit_bytes = 512;
+	desk->wake_fd = eventfd(0, EFD_NONBLOCK);
+	MUST(desk->wake_fd >= 0);
+	for (uint32_t i = 0; i < held; i++)
+		(void)reading(&ground, ENTRIES - 1 - i, FL__PART_WHOLE,
+			      FOR_EVER);
+	foresee_all(&ground);
+	CHECK_EQ(ring_takes(desk, taken), FL__DESK_DIRECT_READS);
+	ring_gives(desk, taken, FL__DESK_DIRECT_READS);
+	CHECK_EQ(ring_takes(desk, taken + FL__DESK_DIRECT_READS), 3);
+	(void)has_rung(desk);
+	for (uint32_t i = 0; i < FL__DESK_DIRECT_READS; i++) {
+		fl__desk_end_locked(desk, taken[i], 0);
+		CHECK(has_rung(desk));
+		CHECK_EQ(ring_takes(desk, taken + i), 1);
+		ring_gives(desk, taken + i, 1);
+	}
 	close(desk->wake_fd);
 	ground_close(&ground);
 }
@@ -495,6 +526,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(an_answer_comes_before_the_cancel),
 	TEST_CASE(buffers_are_not_lent),
 	TEST_CASE(demands_find_a_load),
+	TEST_CASE(held_loads_stop_nothing),
 	TEST_CASE(a_part_is_not_widened_over_another),
 	TEST_CASE(units_are_read_around_a_part),
 	TEST_CASE(what_guests_see_is_not_read),

@@ -17,7 +17,8 @@ static uint64_t length(const struct fl__buffers *buffers)
 
 static void advise(const struct fl__buffers *buffers, int advice)
 {
-	/* What is not heeded makes a read slower, or keeps memory. */
+	/* What is not heeded makes a read slower, or keeps memory, or gives a child a
+	 * copy that it does not use. */
 	(void)madvise(buffers->bytes, (size_t)length(buffers), advice);
 }
 

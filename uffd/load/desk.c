@@ -136,6 +136,7 @@ struct fl__load *fl__desk_begin_locked(struct fl__desk *desk,
 	load->deadline_ns = deadline_ns;
 	load->begin_ns = fl__os_now_ns();
 	load->is_foreseen = is_foreseen;
+	image->lazy->foreseen_count += is_foreseen;
 	fl__stats_add(image->loads, FL__LOADS_loads_begun, 1);
 	if (is_foreseen)
 		fl__stats_add(image->loads, FL__LOADS_foreseen_begun, 1);
@@ -148,9 +149,26 @@ struct fl__load *fl__desk_begin_locked(struct fl__desk *desk,
 	return load;
 }
 
+/* A load of what is foreseen has ended: is there room for several? Each call wakes a
+ * thread. But a source of the host may be far away: there as many reads as may be are under
+ * way. */
+static void foreseen_end(struct fl__desk *desk, struct fl_image *image)
+{
+	struct fl__lazy *lazy = image->lazy;
+
+	lazy->foreseen_count--;
+	if (!lazy->is_short ||
+	    (lazy->reader != FL__READER_CALLER &&
+	     lazy->foreseen_count > fl__desk_foreseen_max(lazy) / 2))
+		return;
+	lazy->is_short = false;
+	reader_call(desk, image);
+}
+
 static void load_free(struct fl__desk *desk, struct fl__load *load)
 {
-	struct fl__stats *loads = load->image ? load->image->loads : NULL;
+	struct fl_image *image = load->image;
+	struct fl__stats *loads = image ? image->loads : NULL;
 
 	fl__stats_add(loads, FL__LOADS_loads_ended, 1);
 	if (loads)
@@ -162,18 +180,16 @@ static void load_free(struct fl__desk *desk, struct fl__load *load)
 	fl__os_cond_broadcast(&desk->answered);
 	if (desk->may_collapse && !desk->taken_count)
 		fl__os_cond_signal(&desk->filler);
-	/* Such a source may be far away: as many reads as may be are under way. */
-	if (desk->is_caller_short &&
-	    desk->taken_count < FL__DESK_FORESEEN_LOADS) {
-		desk->is_caller_short = false;
+	if (image && load->is_foreseen)
+		foreseen_end(desk, image);
+	if (desk->is_short || desk->unserved)
+		fl__desk_ring(desk);
+	if (desk->is_short)
 		fl__os_cond_signal(&desk->caller);
-	}
-	if (desk->taken_count < desk->bell_count) {
-		desk->bell_count = 0;
-		fl__desk_ring(desk);
-	} else if (desk->unserved) {
-		fl__desk_ring(desk);
-	}
+	desk->is_short = false;
+	/* The last answer that was owed may come when no image is left. */
+	if (!desk->images && !desk->taken_count)
+		fl__buffers_rest(&desk->buffers);
 }
 
 static void load_answer(struct fl__desk *desk, struct fl__load *load, int err)
@@ -321,9 +337,9 @@ void fl__desk_widen_locked(struct fl__desk *desk, struct fl__load *load)
 
 /* ------------------------------------------------------------------- asking */
 
-/* Whoever waits for pages of a source has at most twice the loads that are free: however
- * many sources are slow, or never answer, some loads are left for the pages of others.
- * What is foreseen has a limit of its own. */
+/* Whoever waits for pages of a source has at most twice the loads that are free: one that
+ * never answers leaves a third of the loads to others, and the next one a third of
+ * these. What is foreseen has a limit of its own. */
 static bool has_share(const struct fl__desk *desk, const struct fl_image *image)
 {
 	uint32_t own = 0;

@@ -45,10 +45,11 @@ int fl__direct_open(int fd, uint32_t *unit_bytes)
 	int direct;
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	direct = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_DIRECT);
+	/* What stands at that path need not be the kernel's, and is not waited for. */
+	direct = open(path,
+		      O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_DIRECT);
 	if (direct < 0)
 		return errno == EINVAL ? -ENOTSUP : -errno;
-	/* What stands at that path need not be the kernel's. */
 	if (!is_same(fd, direct)) {
 		close(direct);
 		return -ENOENT;

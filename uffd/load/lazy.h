@@ -88,6 +88,11 @@ struct fl__lazy {
 	bool is_shown;
 	bool can_ask;		/* a local file, and the set may have more */
 	bool is_going;		/* there was room the last time */
+	/* turns.h's, under the desk's lock: loads of what is foreseen, those of
+	 * them and of others that the ring reads, and whether more begin when some
+	 * have ended. */
+	uint32_t foreseen_count, reading_count;
+	bool is_short;
 	/* large.h's, under the desk's lock: how many pages of each chunk are
 	 * loaded, and how many chunks are whole and were not made one folio. */
 	bool can_collapse;

@@ -197,7 +197,7 @@ static bool ring_fill(struct fl__loader *loader)
 					 load);
 		if (has_room) {
 			load->state = FL__LOAD_READING;
-			desk->reading_count++;
+			load->image->lazy->reading_count++;
 		}
 		fl__desk_put_locked(desk, load);
 	}
@@ -222,7 +222,7 @@ static bool ring_drain(struct fl__loader *loader, struct fl__load **only)
 
 	fl__os_lock(&desk->lock);
 	while ((load = fl__ring_next(loader->ring, &result))) {
-		desk->reading_count--;
+		load->image->lazy->reading_count--;
 		if (result == -EINTR || result == -EAGAIN) {
 			fl__desk_again_locked(desk, load);
 			continue;
@@ -431,8 +431,6 @@ static void threads_stop(struct fl__loader *loader, bool has_handler)
 	close(desk->uffd_fd);
 	desk->wake_fd = desk->uffd_fd = -1;
 	desk->is_stopping = false;
-	if (!desk->taken_count)
-		fl__buffers_rest(&desk->buffers);
 	fl__os_unlock(&desk->lock);
 }
 

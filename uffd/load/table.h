@@ -13,14 +13,17 @@
 #include "lazy.h"
 #include "places.h"
 
-#define FL__DESK_LOADS		96
+#define FL__DESK_LOADS		104
 #define FL__DESK_WAITERS	256
-/* What is foreseen takes so many loads at most: demands need the others. The first is
- * for what the kernel reads ahead, and for sources of the host. */
+/* What is foreseen of an image takes so many loads at most; the second is for files that
+ * are read past the page cache. What is foreseen of all begins no load when so many are
+ * taken: demands need the others. */
 #define FL__DESK_FORESEEN_LOADS	16
 #define FL__DESK_DIRECT_LOADS	80
-/* Past the page cache a disk is given so many reads at a time, and threads fill as
- * many pages meanwhile: some disks tell of none before all that they have are read. */
+#define FL__DESK_FORESEEN_MAX	(FL__DESK_LOADS - 16)
+/* Past the page cache a disk is given so many reads of an image at a time, and threads
+ * fill as many pages meanwhile: some disks tell of none before all that they have are
+ * read. */
 #define FL__DESK_DIRECT_READS	40
 
 enum fl__load_state {
@@ -79,16 +82,13 @@ struct fl__desk {
 	int wake_fd;			/* an eventfd: look again */
 	bool is_stopping;
 	bool is_closed;
-	bool is_caller_short;		/* so do those that call the host */
+	bool is_short;			/* what is foreseen begins when a load ends */
 	bool may_ask;			/* some file may be asked for ahead */
 	bool is_asking;			/* a thread does */
 	bool may_collapse;		/* some image has a chunk that is whole */
 	bool is_collapsing;		/* a thread makes a folio of one */
 	uint64_t watched_ns;		/* the deadline of the last tick */
 	uint32_t taken_count;		/* loads that are not free */
-	uint32_t reading_count;		/* those that the ring reads */
-	/* The ring takes more when so few are taken; 0: it needs not be told. */
-	uint32_t bell_count;
 	uint64_t order;
 	struct fl__places places;
 	struct fl__lazy *images;
@@ -106,6 +106,12 @@ void fl__desk_fini(struct fl__desk *desk);
 
 /* The thread that reads faults is to look again. */
 void fl__desk_ring(const struct fl__desk *desk);
+
+static inline uint32_t fl__desk_foreseen_max(const struct fl__lazy *lazy)
+{
+	return fl__lazy_is_direct_copy(lazy) ? FL__DESK_DIRECT_LOADS :
+					       FL__DESK_FORESEEN_LOADS;
+}
 
 /* Of the page, whole or of a part. */
 static inline bool fl__load_is_of(const struct fl__load *load,

@@ -44,20 +44,18 @@ static struct fl__load *foreseen_begin(struct fl__desk *desk,
 }
 
 /* May a load of the image begin that nobody waits for? Else those that begin loads are
- * told when there is room for several: each bell wakes a thread. */
-static bool has_room(struct fl__desk *desk, const struct fl__lazy *lazy)
+ * told when it may, by the end of a load or of a read. */
+static bool has_room(struct fl__desk *desk, struct fl__lazy *lazy)
 {
-	bool is_direct = fl__lazy_is_direct_copy(lazy);
-	uint32_t most = is_direct ? FL__DESK_DIRECT_LOADS :
-				    FL__DESK_FORESEEN_LOADS;
-
-	if (desk->taken_count < most)
-		return !is_direct ||
-		       desk->reading_count < FL__DESK_DIRECT_READS;
-	if (lazy->reader == FL__READER_RING && desk->bell_count <= most / 2)
-		desk->bell_count = most / 2 + 1;
-	desk->is_caller_short |= lazy->reader == FL__READER_CALLER;
-	return false;
+	if (lazy->foreseen_count >= fl__desk_foreseen_max(lazy)) {
+		lazy->is_short = true;
+		return false;
+	}
+	if (fl__lazy_is_direct_copy(lazy) &&
+	    lazy->reading_count >= FL__DESK_DIRECT_READS)
+		return false;
+	desk->is_short |= desk->taken_count >= FL__DESK_FORESEEN_MAX;
+	return desk->taken_count < FL__DESK_FORESEEN_MAX;
 }
 
 /* What is foreseen, if enough loads are free. */

@@ -5,7 +5,8 @@
  * Takes the loads of the desk and what is foreseen of images; gives a thread the load
  * that is most wanted of those that threads of its kind can work on. What somebody
  * waits for goes first, the oldest first. When there is nothing of that kind, a load
- * of what is foreseen begins here, as long as enough loads are free for demands.
+ * of what is foreseen begins here, as long as enough loads are free for demands, and the
+ * disk of its image has not enough reads.
  *
  * Every call is made under the desk's lock.
  */
