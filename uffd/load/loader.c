@@ -431,6 +431,8 @@ static void threads_stop(struct fl__loader *loader, bool has_handler)
 	close(desk->uffd_fd);
 	desk->wake_fd = desk->uffd_fd = -1;
 	desk->is_stopping = false;
+	if (!desk->taken_count)
+		fl__buffers_rest(&desk->buffers);
 	fl__os_unlock(&desk->lock);
 }
 
