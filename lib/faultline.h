@@ -1118,9 +1118,9 @@ enum fl_load_read {
 	/* Through the kernel's page cache: what another process, or an earlier run,
 	 * has read is not read again. */
 	FL_READ_CACHED = 1,
-	/* Past it (O_DIRECT): a cold file comes sooner, for half the processor's
-	 * time, and is not in memory twice. Each context reads for itself, and so
-	 * does the next run. For a host that runs long. The source is a file, whose
+	/* Past it (O_DIRECT): a cold file comes sooner, for two thirds of the
+	 * processor's time, and is not in memory twice. Each context reads for
+	 * itself, and so does the next run. For a host that runs long. The source is a file, whose
 	 * file system reads so. Takes up to 7 MiB for buffers, in large pages
 	 * where there are any. */
 	FL_READ_DIRECT = 2,
@@ -1145,9 +1145,9 @@ struct fl_load_config {
 	 * of 64 KiB after another, up to eight that follow are loaded ahead;
 	 * nothing turns that off. */
 	const char *working_set_path;
-	/* Another than DEFAULT is had or is an error, and needs FL_LOAD_LAZY. */
+	/* Of both: another than DEFAULT is had or is an error, and needs
+	 * FL_LOAD_LAZY. */
 	enum fl_load_publish publish;
-	/* The same of this. */
 	enum fl_load_read read;
 };
 

@@ -418,6 +418,30 @@ static void held_loads_stop_nothing(void)
 	ground_close(&ground);
 }
 
+/* A file whose reads do not end stops no set of another. */
+static void a_hung_file_stops_no_other(void)
+{
+	struct fl__load *taken[FL__DESK_LOADS];
+	struct fl__lazy second_lazy;
+	struct fl_image second;
+	struct ground ground;
+	uint32_t count;
+
+	ground_open(&ground, false);
+	ground.lazy.direct.unit_bytes = 512;
+	foresee_all(&ground);
+	second = ground.image;
+	second_lazy = ground.lazy;
+	second.lazy = &second_lazy;
+	fl__desk_add_image(&ground.desk, &second);
+	ground.lazy.reading_count = FL__DESK_DIRECT_READS;
+	count = ring_takes(&ground.desk, taken);
+	CHECK_EQ(count, FL__DESK_DIRECT_READS);
+	while (count)
+		CHECK(taken[--count]->image == &second);
+	ground_close(&ground);
+}
+
 /* As many as may be foreseen, none of which has come to its end. Through the page cache,
  * where the kernel reads ahead, these are fewer. */
 static uint32_t foresee_most(struct ground *ground)
@@ -527,6 +551,7 @@ static const struct test_case cases[] = {
 	TEST_CASE(buffers_are_not_lent),
 	TEST_CASE(demands_find_a_load),
 	TEST_CASE(held_loads_stop_nothing),
+	TEST_CASE(a_hung_file_stops_no_other),
 	TEST_CASE(a_part_is_not_widened_over_another),
 	TEST_CASE(units_are_read_around_a_part),
 	TEST_CASE(what_guests_see_is_not_read),

@@ -7,7 +7,8 @@
  * touched pages of its image in the image's working set. Takes an image in place
  * with a set of earlier runs; has the kernel begin to read the pages of the set,
  * so that the guest's faults find them. Lazy images load their sets themselves
- * (desk.h).
+ * (turns.h); of those that are read through the page cache the beginning of the set is
+ * asked for here, when they are opened.
  *
  * All of this is advice: what fails makes a guess less, and no error.
  */

@@ -108,6 +108,7 @@ struct fl__lazy {
 int fl__lazy_create(struct fl_image *image, struct fl__desk *desk, int uffd_fd,
 		    struct fl__lazy_direct direct, bool with_wp,
 		    struct fl_error *error);
+
 /* By copy: is the file read past the page cache? */
 static inline bool fl__lazy_is_direct_copy(const struct fl__lazy *lazy)
 {
@@ -119,6 +120,7 @@ static inline uint64_t fl__lazy_unit_bytes(const struct fl__lazy *lazy)
 {
 	return fl__lazy_is_direct_copy(lazy) ? lazy->direct.unit_bytes : 1;
 }
+
 /* No slot shows the image, and no load is under way. is_parents: in a forked child,
  * which may have memory of its own where the window was. */
 void fl__lazy_destroy(struct fl_image *image, bool is_parents);
